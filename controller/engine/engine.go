@@ -1,0 +1,214 @@
+// Package engine is the narrow interface between tend and a container engine.
+// Package docker adapts the Docker Engine API, package model is the engine in
+// memory, and package enginetest holds what both must do alike.
+//
+// No method retries, waits for a state, or decides anything.
+package engine
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// Engine is a container engine.
+//
+// Every method returns an *Error on failure, so that a caller can tell what to
+// do by its Class. A context that ends makes the call fail with class Unknown
+// where the engine may have carried out the request all the same.
+type Engine interface {
+	// Info says which engine this is. It is also how to ask whether it is there.
+	Info(ctx context.Context) (Info, error)
+
+	// Containers lists every container of a project, stopped ones included,
+	// each as Container returns it. The list is complete, or there is an
+	// error; a container that vanishes meanwhile is left out.
+	Containers(ctx context.Context, project string) ([]Container, error)
+	// Container inspects one container by ID.
+	Container(ctx context.Context, id string) (Container, error)
+	// Create makes a container, joins it to its networks and puts its
+	// secrets and configs into it, without starting it. It returns the ID,
+	// also with an error when the container was made but a later step failed.
+	// It fails with NotFound when the image, a network or a named volume is
+	// missing (it never makes a volume), and with Conflict when the name is
+	// taken.
+	Create(ctx context.Context, c ContainerSpec) (id string, err error)
+	// Start starts a container. Starting a running one is no error.
+	Start(ctx context.Context, id string) error
+	// Stop sends the container's stop signal, and SIGKILL when grace is over.
+	// It returns when the container has exited. Stopping a stopped container,
+	// or one that is gone, is no error.
+	Stop(ctx context.Context, id string, grace time.Duration) error
+	// Remove removes a container that is not running, and its anonymous
+	// volumes. Removing one that is gone is no error; a running one is a Conflict.
+	Remove(ctx context.Context, id string) error
+	// DisableRestart sets the engine's restart policy to "no" in place.
+	DisableRestart(ctx context.Context, id string) error
+	// Logs writes the last lines of a container's output, and with follow
+	// what comes after them until ctx ends or the container exits.
+	Logs(ctx context.Context, id string, o LogOptions, stdout, stderr io.Writer) error
+
+	// Image inspects a local image.
+	Image(ctx context.Context, ref string) (Image, error)
+	// Pull brings an image from its registry; progress receives plain lines.
+	Pull(ctx context.Context, ref string, progress func(string)) error
+
+	// Networks lists the networks that carry the project's label and, besides
+	// them, those of the given names.
+	Networks(ctx context.Context, project string, names ...string) ([]Network, error)
+	CreateNetwork(ctx context.Context, n NetworkSpec) error
+	// RemoveNetwork removes a network; one that is gone is no error.
+	RemoveNetwork(ctx context.Context, id string) error
+
+	// Volumes lists the volumes that carry the project's label and, besides
+	// them, those of the given names.
+	Volumes(ctx context.Context, project string, names ...string) ([]Volume, error)
+	CreateVolume(ctx context.Context, v VolumeSpec) error
+	// RemoveVolume removes a volume; one that is gone is no error.
+	RemoveVolume(ctx context.Context, name string) error
+
+	// Events subscribes to what happens to the project's containers. The
+	// subscription stands when Events returns, so that what a list made
+	// afterwards misses will come as an event. The channel is closed when the
+	// stream ends; then err says why (nil when ctx ended it).
+	Events(ctx context.Context, project string) (events <-chan Event, err func() error, failed error)
+
+	// Close releases the connections.
+	Close() error
+}
+
+// Info describes an engine.
+type Info struct {
+	// Name is "docker" or "model".
+	Name string
+	// Version of the engine, APIVersion as negotiated.
+	Version, APIVersion string
+}
+
+// State is a container's state, with Docker's names.
+type State string
+
+// The states of a container.
+const (
+	Created    State = "created"
+	Running    State = "running"
+	Paused     State = "paused"
+	Restarting State = "restarting"
+	Removing   State = "removing"
+	Exited     State = "exited"
+	Dead       State = "dead"
+)
+
+// Health is the result of the container's own health check.
+type Health string
+
+// The results of a health check.
+const (
+	NoHealthCheck Health = ""
+	Starting      Health = "starting"
+	Healthy       Health = "healthy"
+	Unhealthy     Health = "unhealthy"
+)
+
+// Container is what the engine says of one container.
+type Container struct {
+	ID, Name string
+	// Image is the reference it was created from, ImageID what it resolved to.
+	Image, ImageID string
+	Labels         map[string]string
+	State          State
+	ExitCode       int
+	// OOMKilled and Error are hints for messages only.
+	OOMKilled bool
+	Error     string
+	// Created, StartedAt and FinishedAt are the engine's clock; zero when it
+	// never happened.
+	Created, StartedAt, FinishedAt time.Time
+	// Health counts only probes made since StartedAt: an older result reads as
+	// Starting.
+	Health Health
+	// HealthOutput is the last probe's output, shortened.
+	HealthOutput string
+	// HealthySince is when the streak of passing probes began; zero otherwise.
+	HealthySince time.Time
+	// RestartPolicy is the engine's own: "no", "always", "unless-stopped", "on-failure".
+	RestartPolicy string
+	// Networks holds the container's address by engine network name. A
+	// network that is joined but has no address yet has an empty one.
+	Networks map[string]string
+	// PublishedPorts are the host ports in force, as "127.0.0.1:8080->80/tcp".
+	PublishedPorts []string
+	// PortsMissing is true when the container runs without a host port that
+	// it was created to publish.
+	PortsMissing bool
+	// Volumes are the named volumes it mounts.
+	Volumes []string
+}
+
+// ContainerSpec is what to create a container from.
+type ContainerSpec struct {
+	// Name is the container's name, Project the Compose project's.
+	Name, Project string
+	// WorkingDir is the project directory.
+	WorkingDir string
+	// Service is the resolved Compose service; Labels replaces its labels.
+	Service types.ServiceConfig
+	Labels  map[string]string
+	// Networks maps the Compose keys that the service uses to engine names;
+	// Volumes does so for named volumes.
+	Networks, Volumes map[string]string
+	// Aliases are further names by which the container is found on each network.
+	Aliases []string
+	Secrets types.Secrets
+	Configs types.Configs
+}
+
+// Image is what the engine says of a local image.
+type Image struct {
+	ID, Ref string
+}
+
+// Network is what the engine says of a network.
+type Network struct {
+	ID, Name, Driver string
+	Labels           map[string]string
+}
+
+// NetworkSpec is what to create a network from.
+type NetworkSpec struct {
+	Name   string
+	Labels map[string]string
+	Config types.NetworkConfig
+}
+
+// Volume is what the engine says of a volume.
+type Volume struct {
+	Name, Driver string
+	Labels       map[string]string
+}
+
+// VolumeSpec is what to create a volume from.
+type VolumeSpec struct {
+	Name   string
+	Labels map[string]string
+	Config types.VolumeConfig
+}
+
+// LogOptions says which part of a container's output to write.
+type LogOptions struct {
+	Follow     bool
+	Timestamps bool
+	Tail       int // lines; 0 means all
+}
+
+// Event says that something happened to a container: a hint to look again.
+type Event struct {
+	Time time.Time
+	// Action is Docker's: create, start, die, stop, kill, oom, pause, unpause,
+	// rename, destroy, health_status.
+	Action      string
+	ContainerID string
+	Labels      map[string]string
+}

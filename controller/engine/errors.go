@@ -1,0 +1,71 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Class says what a failed call means for whoever made it.
+type Class int
+
+// The classes of errors.
+const (
+	// Unknown: the reply was lost, or the engine failed. What was asked may
+	// have happened, or may happen yet; only looking again tells.
+	Unknown Class = iota
+	// Unavailable: the engine cannot be reached; nothing was done.
+	Unavailable
+	// NotFound: the object named does not exist; nothing was done.
+	NotFound
+	// Conflict: the object is in a state, or a name is taken, that forbids it.
+	Conflict
+	// Invalid: the engine will never accept this request.
+	Invalid
+	// Exhausted: a host port is taken, the disk is full, a limit was met.
+	Exhausted
+)
+
+func (c Class) String() string {
+	switch c {
+	case Unavailable:
+		return "unavailable"
+	case NotFound:
+		return "not found"
+	case Conflict:
+		return "conflict"
+	case Invalid:
+		return "invalid"
+	case Exhausted:
+		return "exhausted"
+	default:
+		return "unknown"
+	}
+}
+
+// Error is a failed call to an engine.
+type Error struct {
+	// Op is what was asked, as "create container".
+	Op string
+	// Object is the name or ID it was asked of.
+	Object string
+	Class  Class
+	Err    error
+}
+
+func (e *Error) Error() string {
+	if e.Object == "" {
+		return fmt.Sprintf("%s: %v", e.Op, e.Err)
+	}
+	return fmt.Sprintf("%s %s: %v", e.Op, e.Object, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// ClassOf is the class of an error; Unknown where it is no *Error.
+func ClassOf(err error) Class {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Class
+	}
+	return Unknown
+}

@@ -1,0 +1,190 @@
+// Package spec reads what should run: compose.yaml through compose-go, with
+// specs/*.yaml merged over it, defaulted, validated and hashed.
+//
+// The package is pure but for reading files: it knows no container engine, no
+// store and no clock. A Project is immutable once Load has returned it.
+package spec
+
+import (
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// APIVersion is the only apiVersion that a spec file may carry.
+const APIVersion = "tend/v1"
+
+// Kind says by which policy a workload is kept at its spec.
+type Kind string
+
+// The kinds of workloads.
+const (
+	// Deployment keeps a number of interchangeable replicas running.
+	Deployment Kind = "Deployment"
+	// Database keeps one container per volume: the old one is proven gone
+	// before the new one is made.
+	Database Kind = "Database"
+	// Job runs to completion.
+	Job Kind = "Job"
+)
+
+// Project is the desired state of one Compose project.
+type Project struct {
+	// Name is the Compose project name, normalised as Compose does.
+	Name string
+	// WorkingDir is the absolute project directory.
+	WorkingDir string
+	// ConfigFiles are the absolute paths of the Compose files, in merge order.
+	ConfigFiles []string
+	// EnvFiles are the files given with --env-file, as given; empty when none were.
+	EnvFiles []string
+	// SpecFiles are the absolute paths of the spec files that were read, sorted.
+	SpecFiles []string
+	// Workloads are the services that tend keeps, by Compose service name.
+	Workloads map[string]*Workload
+	// Unmanaged are the services with x-tend: {managed: false}. Their
+	// containers are left alone.
+	Unmanaged []string
+	// Disabled are the services outside the active profiles. Their containers
+	// are left alone.
+	Disabled []string
+	// Networks and Volumes are those that the workloads use, by the name the
+	// engine knows them under.
+	Networks map[string]Network
+	Volumes  map[string]Volume
+	// Secrets and Configs are the project's, by Compose key; the templates
+	// refer to them.
+	Secrets types.Secrets
+	Configs types.Configs
+}
+
+// Network is a network of the project.
+type Network struct {
+	// Key is the name in compose.yaml, Name the one the engine knows.
+	Key, Name string
+	// External networks are never created or removed.
+	External bool
+	// ConfigHash is Compose's hash of the configuration, for its label.
+	ConfigHash string
+	Config     types.NetworkConfig
+}
+
+// Volume is a named volume of the project.
+type Volume struct {
+	// Key is the name in compose.yaml, Name the one the engine knows.
+	Key, Name string
+	// External volumes are never created or removed.
+	External bool
+	// ConfigHash is Compose's hash of the configuration, for its label.
+	ConfigHash string
+	Config     types.VolumeConfig
+}
+
+// Workload is the spec of one workload: the desired state of one Compose
+// service, defaulted and valid.
+type Workload struct {
+	// Name is the Compose service name.
+	Name string
+	Kind Kind
+	// Replicas is how many containers should run (a Job: should complete).
+	Replicas int
+	Strategy Strategy
+	// MinReady is how long a replica must have been ready to count as available.
+	MinReady time.Duration
+	// ProgressDeadline is how long a rollout may go without progress.
+	ProgressDeadline time.Duration
+	// RevisionHistoryLimit is how many old revisions are remembered.
+	RevisionHistoryLimit int
+	// Paused holds a rollout where it is; replicas are still kept running.
+	Paused  bool
+	Restart Restart
+	// BackoffLimit is how many times a Job is tried again.
+	BackoffLimit int
+	// ActiveDeadline is how long a Job may take in all; 0 means for ever.
+	ActiveDeadline time.Duration
+	// StopGrace is the time between the stop signal and SIGKILL.
+	StopGrace time.Duration
+	DependsOn []Dependency
+	// Image is the reference to create containers from.
+	Image string
+	// PullPolicy is types.PullPolicyMissing or types.PullPolicyNever.
+	PullPolicy string
+	// ContainerName is the fixed container_name, or empty.
+	ContainerName string
+	// FixedHostPorts are the host ports that only one container can hold at a
+	// time, as "127.0.0.1:8080/tcp"; with any, a rollout cannot surge.
+	FixedHostPorts []string
+	// Networks and Volumes are the engine names of those that must exist
+	// before a container can be created.
+	Networks []string
+	Volumes  []string
+	// Revision is the hash of what a container is made from. Two workloads
+	// with equal revisions have interchangeable containers.
+	Revision string
+	// ConfigHash is what Compose writes as its config-hash label for Template.
+	ConfigHash string
+	// Template is the Compose service after the spec's template was merged
+	// over it, resolved: environment, paths and env files.
+	Template types.ServiceConfig
+}
+
+// StrategyType says how a rollout replaces replicas.
+type StrategyType string
+
+// The strategies, with the meaning of Kubernetes apps/v1.
+const (
+	RollingUpdate StrategyType = "RollingUpdate"
+	Recreate      StrategyType = "Recreate"
+)
+
+// Strategy is how a rollout replaces replicas. The counts are resolved from
+// percentages against Workload.Replicas as Kubernetes does: MaxSurge is rounded
+// up, MaxUnavailable down, and where both come to 0, MaxUnavailable is 1.
+type Strategy struct {
+	Type           StrategyType
+	MaxSurge       int
+	MaxUnavailable int
+}
+
+// RestartCondition says after which exits a container is started again.
+type RestartCondition string
+
+// The restart conditions of the Compose specification.
+const (
+	RestartAny       RestartCondition = "any"
+	RestartOnFailure RestartCondition = "on-failure"
+	RestartNone      RestartCondition = "none"
+)
+
+// Restart is what happens after a container's process has exited. The first
+// restart is immediate; the delay before the following ones doubles from
+// Delay to MaxDelay, and begins anew once a run has lasted Window. The defaults
+// (10 s, 300 s, 10 minutes, no limit) are the kubelet's; deploy.restart_policy
+// changes them.
+type Restart struct {
+	Condition   RestartCondition
+	Delay       time.Duration
+	MaxDelay    time.Duration
+	Window      time.Duration
+	MaxAttempts int // 0: no limit
+}
+
+// DependencyCondition is a condition of depends_on.
+type DependencyCondition string
+
+// The conditions of the Compose specification.
+const (
+	DependencyStarted   DependencyCondition = types.ServiceConditionStarted
+	DependencyHealthy   DependencyCondition = types.ServiceConditionHealthy
+	DependencyCompleted DependencyCondition = types.ServiceConditionCompletedSuccessfully
+)
+
+// Dependency is one entry of depends_on.
+type Dependency struct {
+	Name      string
+	Condition DependencyCondition
+	// Required is false where the dependency may be missing from the project.
+	Required bool
+	// Restart asks that the workload be replaced when the dependency was.
+	Restart bool
+}
