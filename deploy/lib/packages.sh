@@ -1,0 +1,54 @@
+# Packages of the distribution.
+# shellcheck shell=bash
+
+# can_install says whether this script may install packages here.
+can_install() {
+	[[ $(id -u) == 0 ]] && grep -qsE '^ID(_LIKE)?=.*(debian|ubuntu)' /etc/os-release
+}
+
+# install_packages PACKAGE... installs without starting any service: what a
+# package would start is started by whoever needs it.
+install_packages() {
+	say "installing $* from the distribution"
+	local log=/var/log/tend-setup-apt.log
+	if ! (
+		export DEBIAN_FRONTEND=noninteractive
+		# The package scripts ask this program before they start a service.
+		policy=/usr/sbin/policy-rc.d
+		if [[ ! -e $policy ]]; then
+			trap 'rm -f "$policy"' EXIT
+			printf '#!/bin/sh\nexit 101\n' >"$policy"
+			chmod 0755 "$policy"
+		fi
+		apt-get update && apt-get install --yes "$@"
+	) >"$log" 2>&1 </dev/null; then
+		tail -n 20 "$log" >&2
+		fail "apt-get could not install $*; the whole output is in $log"
+	fi
+}
+
+# ensure_test_programs installs the servers that the tests start for themselves,
+# and keeps the distribution from running its own.
+ensure_test_programs() {
+	local packages=() services=()
+	if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then
+		packages+=(postgresql)
+		services+=(postgresql)
+	fi
+	if ! have redis-server; then
+		packages+=(redis-server)
+		services+=(redis-server)
+	fi
+	if ((${#packages[@]} == 0)); then
+		say "Postgres and Redis are installed, for the tests"
+		return
+	fi
+	if ! can_install; then
+		fail "the tests need the programs of Postgres 15 and Redis 7; on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
+	fi
+	install_packages "${packages[@]}"
+	local service
+	for service in "${services[@]}"; do
+		update-rc.d "$service" disable >/dev/null 2>&1
+	done
+}

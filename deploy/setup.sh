@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Prepares this machine for the shop: a container engine, the images that
+# compose.yaml names, the secrets and .env. Safe to repeat: what is there stays.
+# With --test also what `make test` needs: Postgres and Redis as programs.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=deploy/lib/common.sh
+. deploy/lib/common.sh
+# shellcheck source=deploy/lib/packages.sh
+. deploy/lib/packages.sh
+# shellcheck source=deploy/lib/engine.sh
+. deploy/lib/engine.sh
+# shellcheck source=deploy/lib/images.sh
+. deploy/lib/images.sh
+# shellcheck source=deploy/lib/project.sh
+. deploy/lib/project.sh
+
+case ${1:-} in
+'' | --test) ;;
+*) fail "usage: deploy/setup.sh [--test]" ;;
+esac
+
+ensure_engine
+ensure_images compose.yaml
+ensure_secrets deploy/secrets
+ensure_env "$PWD"
+if [[ ${1:-} == --test ]]; then
+	ensure_test_programs
+fi
