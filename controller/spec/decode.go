@@ -1,0 +1,299 @@
+package spec
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxReplicas bounds spec.replicas: far more than one machine runs, and a slip
+// of the finger does not take it down.
+const maxReplicas = 1000
+
+// document is one document of a spec file. A nil field was not written.
+type document struct {
+	file string
+	root *yaml.Node
+
+	kind Kind
+	name string
+
+	replicas             *int
+	strategy             *StrategyType
+	maxSurge             *amount
+	maxUnavailable       *amount
+	minReady             *time.Duration
+	progressDeadline     *time.Duration
+	revisionHistoryLimit *int
+	paused               *bool
+	engine               *string
+	backoffLimit         *int
+	activeDeadline       *time.Duration
+	template             *yaml.Node
+}
+
+// problem returns an Error at a path of the document, or at its deepest part
+// that was written.
+func (d *document) problem(path ...string) *Error {
+	node, _ := find(d.root, path...)
+	return &Error{File: d.file, Line: node.Line, Column: node.Column, Workload: d.name}
+}
+
+// decodeSpecs decodes the documents of one spec file strictly.
+func decodeSpecs(file string, content []byte) ([]*document, Errors) {
+	roots, problems := parseYAML(file, content)
+	var documents []*document
+	for _, root := range roots {
+		d := decoder{document: &document{file: file, root: expand(root)}}
+		d.decode()
+		documents = append(documents, d.document)
+		problems = append(problems, d.problems...)
+	}
+	return documents, problems
+}
+
+// decoder fills a document and notes what is wrong with it.
+type decoder struct {
+	*document
+	problems Errors
+}
+
+// fields are the known keys of a mapping, each with what reads its value.
+type fields map[string]func(name string, value *yaml.Node)
+
+func (d *decoder) decode() {
+	d.mapping("the document", d.root, fields{
+		"apiVersion": func(name string, n *yaml.Node) { d.oneOf(name, n, APIVersion) },
+		"kind": func(name string, n *yaml.Node) {
+			d.kind = Kind(d.oneOf(name, n, string(Deployment), string(Database), string(Job)))
+		},
+		"metadata": func(name string, n *yaml.Node) {
+			d.mapping(name, n, fields{
+				"name": func(name string, n *yaml.Node) { d.name = d.text(name, n) },
+			}, "name")
+		},
+		// spec is read last, because its fields follow from the kind.
+		"spec": func(string, *yaml.Node) {},
+	}, "apiVersion", "kind", "metadata", "spec")
+	if _, spec := entry(d.root, "spec"); spec != nil && d.kind != "" {
+		known := map[Kind]func() (fields, []string){
+			Deployment: d.deploymentFields, Database: d.databaseFields, Job: d.jobFields,
+		}
+		allowed, required := known[d.kind]()
+		d.mapping("spec", spec, allowed, required...)
+	}
+	for _, p := range d.problems {
+		p.Workload = d.name
+	}
+}
+
+func (d *decoder) deploymentFields() (fields, []string) {
+	return fields{
+		"replicas": func(name string, n *yaml.Node) { d.replicas = d.count(name, n, 0, maxReplicas) },
+		"strategy": func(name string, n *yaml.Node) {
+			d.mapping(name, n, fields{
+				"type": func(name string, n *yaml.Node) {
+					if s := StrategyType(d.oneOf(name, n, string(RollingUpdate), string(Recreate))); s != "" {
+						d.strategy = &s
+					}
+				},
+				"rollingUpdate": func(name string, n *yaml.Node) {
+					d.mapping(name, n, fields{
+						"maxSurge":       func(name string, n *yaml.Node) { d.maxSurge = d.amount(name, n, 999) },
+						"maxUnavailable": func(name string, n *yaml.Node) { d.maxUnavailable = d.amount(name, n, 100) },
+					})
+				},
+			})
+			d.checkStrategy()
+		},
+		"minReadySeconds":         func(name string, n *yaml.Node) { d.minReady = d.seconds(name, n, 0) },
+		"progressDeadlineSeconds": func(name string, n *yaml.Node) { d.progressDeadline = d.seconds(name, n, 1) },
+		"revisionHistoryLimit":    func(name string, n *yaml.Node) { d.revisionHistoryLimit = d.count(name, n, 0, maxReplicas) },
+		"paused":                  func(name string, n *yaml.Node) { d.paused = d.boolean(name, n) },
+		"template":                d.readTemplate,
+	}, nil
+}
+
+func (d *decoder) databaseFields() (fields, []string) {
+	return fields{
+		"engine": func(name string, n *yaml.Node) {
+			e := d.oneOf(name, n, "postgres")
+			d.engine = &e
+		},
+		"replicas": func(name string, n *yaml.Node) {
+			if r := d.count(name, n, 0, maxReplicas); r != nil && *r != 1 {
+				d.fail(n, "two servers on one volume destroy it; a Database has exactly one replica",
+					"replicas of a Database must be 1, not %d", *r)
+			}
+		},
+		"progressDeadlineSeconds": func(name string, n *yaml.Node) { d.progressDeadline = d.seconds(name, n, 1) },
+		"template":                d.readTemplate,
+	}, []string{"engine"}
+}
+
+func (d *decoder) jobFields() (fields, []string) {
+	return fields{
+		"backoffLimit":          func(name string, n *yaml.Node) { d.backoffLimit = d.count(name, n, 0, maxReplicas) },
+		"activeDeadlineSeconds": func(name string, n *yaml.Node) { d.activeDeadline = d.seconds(name, n, 1) },
+		"template":              d.readTemplate,
+	}, nil
+}
+
+func (d *decoder) checkStrategy() {
+	path := []string{"spec", "strategy", "rollingUpdate"}
+	if d.strategy != nil && *d.strategy == Recreate {
+		if n, depth := find(d.root, path...); depth == len(path) {
+			d.fail(n, "remove it, or set type: RollingUpdate", "rollingUpdate has no meaning with type: Recreate")
+		}
+	}
+	if d.maxSurge != nil && d.maxSurge.zero() && d.maxUnavailable != nil && d.maxUnavailable.zero() {
+		n, _ := find(d.root, path...)
+		d.fail(n, "set one of them to at least 1", "maxSurge and maxUnavailable are both 0, so that no replica could ever be replaced")
+	}
+}
+
+// readTemplate refuses what belongs elsewhere; the rest is Compose's to judge.
+func (d *decoder) readTemplate(name string, n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		d.wrongType(name, n, "a mapping of Compose service keys")
+		return
+	}
+	d.template = n
+	for _, misplaced := range []struct {
+		path []string
+		hint string
+	}{
+		{[]string{"scale"}, "set spec.replicas"},
+		{[]string{"deploy", "replicas"}, "set spec.replicas"},
+		{[]string{"deploy", "update_config"}, "set spec.strategy and spec.minReadySeconds"},
+		{[]string{"profiles"}, "set it in compose.yaml"},
+		{[]string{"extends"}, "set it in compose.yaml"},
+		{[]string{extensionKey}, "set it in compose.yaml"},
+	} {
+		if key, depth := find(n, misplaced.path...); depth == len(misplaced.path) {
+			d.fail(key, misplaced.hint, "%s cannot be set in a template", strings.Join(misplaced.path, "."))
+		}
+	}
+}
+
+// mapping reads a mapping whose keys are all known.
+func (d *decoder) mapping(name string, n *yaml.Node, known fields, required ...string) {
+	if n.Kind != yaml.MappingNode {
+		d.wrongType(name, n, "a mapping")
+		return
+	}
+	for i := 0; i < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		read := known[key.Value]
+		if read == nil {
+			names := slices.Sorted(maps.Keys(known))
+			hint := "known here: " + strings.Join(names, ", ")
+			if meant := nearest(key.Value, names); meant != "" {
+				hint = fmt.Sprintf("did you mean %q?", meant)
+			}
+			d.fail(key, hint, "unknown field %q in %s", key.Value, name)
+			continue
+		}
+		read(key.Value, value)
+	}
+	for _, r := range required {
+		if key, _ := entry(n, r); key == nil {
+			d.fail(n, "add it", "%s lacks %q", name, r)
+		}
+	}
+}
+
+func (d *decoder) text(name string, n *yaml.Node) string {
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
+		d.wrongType(name, n, "a string")
+		return ""
+	}
+	if n.Value == "" {
+		d.fail(n, "write the name of a Compose service", "%s is empty", name)
+	}
+	return n.Value
+}
+
+// oneOf reads a string out of a set; it returns "" for any other.
+func (d *decoder) oneOf(name string, n *yaml.Node, allowed ...string) string {
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
+		d.wrongType(name, n, strings.Join(allowed, " or "))
+		return ""
+	}
+	if !slices.Contains(allowed, n.Value) {
+		d.fail(n, "write "+strings.Join(allowed, " or "), "%s cannot be %q", name, n.Value)
+		return ""
+	}
+	return n.Value
+}
+
+func (d *decoder) boolean(name string, n *yaml.Node) *bool {
+	var b bool
+	if n.ShortTag() != "!!bool" || n.Decode(&b) != nil {
+		d.wrongType(name, n, "true or false")
+		return nil
+	}
+	return &b
+}
+
+func (d *decoder) count(name string, n *yaml.Node, least, most int) *int {
+	if n.ShortTag() != "!!int" {
+		d.wrongType(name, n, "a whole number")
+		return nil
+	}
+	var i int
+	if err := n.Decode(&i); err != nil || i < least || i > most {
+		d.fail(n, fmt.Sprintf("write a number from %d to %d", least, most), "%s cannot be %s", name, n.Value)
+		return nil
+	}
+	return &i
+}
+
+func (d *decoder) seconds(name string, n *yaml.Node, least int) *time.Duration {
+	const most = 1<<31 - 1 // as Kubernetes, whose field is an int32
+	i := d.count(name, n, least, most)
+	if i == nil {
+		return nil
+	}
+	seconds := time.Duration(*i) * time.Second
+	return &seconds
+}
+
+func (d *decoder) amount(name string, n *yaml.Node, mostPercent int) *amount {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
+		a, err := parsePercent(n.Value)
+		if err != nil || a.percent > mostPercent {
+			d.fail(n, fmt.Sprintf("write a count, or a percentage from 0%% to %d%%", mostPercent),
+				"%s cannot be %q", name, n.Value)
+			return nil
+		}
+		return &a
+	}
+	count := d.count(name, n, 0, maxReplicas)
+	if count == nil {
+		return nil
+	}
+	return &amount{count: *count}
+}
+
+func (d *decoder) wrongType(name string, n *yaml.Node, want string) {
+	is := map[string]string{
+		"!!map": "a mapping", "!!seq": "a list", "!!str": "a string", "!!int": "a whole number",
+		"!!float": "a number", "!!bool": "a boolean", "!!null": "empty", "!!timestamp": "a date",
+	}[n.ShortTag()]
+	if is == "" {
+		is = n.ShortTag()
+	}
+	d.fail(n, "write "+want, "%s must be %s, but is %s", name, want, is)
+}
+
+func (d *decoder) fail(n *yaml.Node, hint, format string, args ...any) {
+	d.problems = append(d.problems, &Error{
+		File: d.file, Line: n.Line, Column: n.Column,
+		Message: fmt.Sprintf(format, args...), Hint: hint,
+	})
+}

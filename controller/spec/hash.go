@@ -1,0 +1,166 @@
+package spec
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// hash sets the hashes of a project that is complete otherwise.
+func (p *Project) hash() error {
+	for name, n := range p.Networks {
+		hash, err := sum(n.Config)
+		if err != nil {
+			return fmt.Errorf("hash network %s: %w", n.Key, err)
+		}
+		n.ConfigHash = hash
+		p.Networks[name] = n
+	}
+	for name, v := range p.Volumes {
+		config := v.Config
+		if config.Driver == "" {
+			config.Driver = "local" // as Compose's VolumeHash
+		}
+		hash, err := sum(config)
+		if err != nil {
+			return fmt.Errorf("hash volume %s: %w", v.Key, err)
+		}
+		v.ConfigHash = hash
+		p.Volumes[name] = v
+	}
+	for _, w := range p.Workloads {
+		hash, err := serviceHash(w.Template)
+		if err != nil {
+			return fmt.Errorf("hash service %s: %w", w.Name, err)
+		}
+		w.ConfigHash = hash
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
+		if err := p.revise(p.Workloads[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serviceHash is Compose's ServiceHash:
+// https://github.com/docker/compose/blob/v2.40.3/pkg/compose/hash.go
+func serviceHash(s types.ServiceConfig) (string, error) {
+	s.Build = nil
+	s.PullPolicy = ""
+	s.Scale = nil
+	if s.Deploy != nil {
+		deploy := *s.Deploy
+		deploy.Replicas = nil
+		s.Deploy = &deploy
+	}
+	s.DependsOn = nil
+	s.Profiles = nil
+	return sum(s)
+}
+
+// ingredients are what a container is made from.
+type ingredients struct {
+	Service types.ServiceConfig
+	// Files are the hashes of the secrets and configs put into it.
+	Files map[string]string `json:",omitempty"`
+	// Dependencies are the revisions of those workloads whose replacement it
+	// must follow.
+	Dependencies map[string]string `json:",omitempty"`
+}
+
+// revise sets the revision of a workload, and before it those of the workloads
+// that it must follow; depends_on has no cycles.
+func (p *Project) revise(w *Workload) error {
+	if w.Revision != "" {
+		return nil
+	}
+	in := ingredients{Service: containerTemplate(w), Files: map[string]string{}, Dependencies: map[string]string{}}
+	for _, s := range w.Template.Secrets {
+		hash, err := contentHash(types.FileObjectConfig(p.Secrets[s.Source]))
+		if err != nil {
+			return fmt.Errorf("read secret %s of %s: %w", s.Source, w.Name, err)
+		}
+		in.Files["secret "+s.Source] = hash
+	}
+	for _, c := range w.Template.Configs {
+		hash, err := contentHash(types.FileObjectConfig(p.Configs[c.Source]))
+		if err != nil {
+			return fmt.Errorf("read config %s of %s: %w", c.Source, w.Name, err)
+		}
+		in.Files["config "+c.Source] = hash
+	}
+	for _, d := range w.DependsOn {
+		if !d.Restart {
+			continue
+		}
+		target := p.Workloads[d.Name]
+		if err := p.revise(target); err != nil {
+			return err
+		}
+		in.Dependencies[d.Name] = target.Revision
+	}
+	hash, err := sum(in)
+	if err != nil {
+		return fmt.Errorf("hash the template of %s: %w", w.Name, err)
+	}
+	w.Revision = hash[:16]
+	return nil
+}
+
+// containerTemplate is the part of a service that a container is made from: what says
+// how many, when and by which steps is left out.
+func containerTemplate(w *Workload) types.ServiceConfig {
+	s := w.Template
+	s.Build = nil
+	s.PullPolicy = ""
+	s.Scale = nil
+	s.DependsOn = nil
+	s.Profiles = nil
+	s.Develop = nil
+	s.Attach = nil
+	s.Restart = "" // tend restarts, the engine does not
+	s.StopGracePeriod = nil
+	s.Image = w.Image
+	if s.Deploy != nil {
+		// Of deploy only the resources reach a container.
+		s.Deploy = &types.DeployConfig{Resources: s.Deploy.Resources}
+	}
+	return s
+}
+
+// contentHash is the hash of a secret's or config's content. A file that is
+// missing has none: creating the container will say so.
+func contentHash(o types.FileObjectConfig) (string, error) {
+	content := []byte(o.Content)
+	if o.File != "" {
+		var err error
+		content, err = os.ReadFile(o.File)
+		if errors.Is(err, os.ErrNotExist) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	hash := sha256.Sum256(content)
+	return hex.EncodeToString(hash[:]), nil
+}
+
+// sum is the hex SHA-256 of a value's JSON, which encoding/json writes with
+// sorted map keys.
+func sum(v any) (string, error) {
+	content, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
+	hash := sha256.Sum256(content)
+	return hex.EncodeToString(hash[:]), nil
+}

@@ -1,0 +1,109 @@
+package spec
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// ComposeVersion is the release of Docker Compose whose labels tend writes and
+// whose hashes it computes: the one that contains our compose-go.
+const ComposeVersion = "2.40.3"
+
+// Labels of Compose, by which docker compose finds what belongs to a project:
+// https://github.com/docker/compose/blob/v2.40.3/pkg/api/labels.go
+const (
+	LabelProject         = "com.docker.compose.project"
+	LabelService         = "com.docker.compose.service"
+	LabelVersion         = "com.docker.compose.version"
+	LabelWorkingDir      = "com.docker.compose.project.working_dir"
+	LabelConfigFiles     = "com.docker.compose.project.config_files"
+	LabelEnvironmentFile = "com.docker.compose.project.environment_file"
+	LabelOneoff          = "com.docker.compose.oneoff"
+	LabelConfigHash      = "com.docker.compose.config-hash"
+	LabelContainerNumber = "com.docker.compose.container-number"
+	LabelDependsOn       = "com.docker.compose.depends_on"
+	LabelImage           = "com.docker.compose.image"
+	LabelNetwork         = "com.docker.compose.network"
+	LabelVolume          = "com.docker.compose.volume"
+)
+
+// Labels of tend's own.
+const (
+	// LabelRevision holds Workload.Revision at the time of creation.
+	LabelRevision = "tend.revision"
+	// LabelKind holds Workload.Kind.
+	LabelKind = "tend.kind"
+)
+
+// ContainerLabels are the labels of a workload's replica: the service's own,
+// and over them Compose's and tend's. imageID is the local ID of the image it
+// is created from.
+func ContainerLabels(p *Project, w *Workload, number int, imageID string) map[string]string {
+	labels := maps.Clone(map[string]string(w.Template.Labels))
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	maps.Copy(labels, map[string]string{
+		LabelProject:         p.Name,
+		LabelService:         w.Name,
+		LabelVersion:         ComposeVersion,
+		LabelWorkingDir:      p.WorkingDir,
+		LabelConfigFiles:     strings.Join(p.ConfigFiles, ","),
+		LabelOneoff:          "False",
+		LabelConfigHash:      w.ConfigHash,
+		LabelContainerNumber: strconv.Itoa(number),
+		LabelDependsOn:       dependsOn(w.Template),
+		LabelImage:           imageID,
+		LabelRevision:        w.Revision,
+		LabelKind:            string(w.Kind),
+	})
+	if len(p.EnvFiles) > 0 {
+		labels[LabelEnvironmentFile] = strings.Join(p.EnvFiles, ",")
+	}
+	return labels
+}
+
+// dependsOn is what docker compose reads the order of stopping from.
+func dependsOn(s types.ServiceConfig) string {
+	var entries []string
+	for _, name := range slices.Sorted(maps.Keys(s.DependsOn)) {
+		d := s.DependsOn[name]
+		entries = append(entries, fmt.Sprintf("%s:%s:%t", name, d.Condition, d.Restart))
+	}
+	return strings.Join(entries, ",")
+}
+
+// ContainerName is the name of a workload's replica.
+func ContainerName(p *Project, w *Workload, number int) string {
+	if w.ContainerName != "" {
+		return w.ContainerName
+	}
+	return fmt.Sprintf("%s-%s-%d", p.Name, w.Name, number)
+}
+
+// NetworkLabels are the labels of a network that tend creates.
+func NetworkLabels(p *Project, n Network) map[string]string {
+	return resourceLabels(p, n.Config.Labels, LabelNetwork, n.Key, n.ConfigHash)
+}
+
+// VolumeLabels are the labels of a volume that tend creates.
+func VolumeLabels(p *Project, v Volume) map[string]string {
+	return resourceLabels(p, v.Config.Labels, LabelVolume, v.Key, v.ConfigHash)
+}
+
+func resourceLabels(p *Project, own types.Labels, keyLabel, key, hash string) map[string]string {
+	labels := map[string]string{}
+	maps.Copy(labels, own)
+	maps.Copy(labels, map[string]string{
+		LabelProject:    p.Name,
+		LabelVersion:    ComposeVersion,
+		LabelConfigHash: hash,
+		keyLabel:        key,
+	})
+	return labels
+}

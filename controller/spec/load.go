@@ -1,0 +1,246 @@
+package spec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/consts"
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/types"
+	"go.yaml.in/yaml/v3"
+)
+
+// Options say which project to load, as the flags of docker compose do.
+type Options struct {
+	// ProjectDirectory is where relative paths start; empty means the folder
+	// of the first Compose file.
+	ProjectDirectory string
+	// Files are the Compose files in merge order; empty means COMPOSE_FILE, or
+	// compose.yaml in the project directory or the nearest folder above it.
+	Files []string
+	// Name is the project name; empty means COMPOSE_PROJECT_NAME, the name in
+	// the Compose files, or that of the project directory.
+	Name string
+	// EnvFiles replace the project directory's .env file.
+	EnvFiles []string
+	// Profiles are the active ones; empty means COMPOSE_PROFILES.
+	Profiles []string
+}
+
+// Load reads a project: its Compose files through compose-go, and specs/*.yaml
+// beside the first of them merged over it. It returns Errors, with every
+// problem found, when what was written is at fault; then there is no Project.
+func Load(ctx context.Context, o Options) (*Project, error) {
+	project, _, err := load(ctx, o)
+	return project, err
+}
+
+// load is Load, and returns besides the files and folders that the project was
+// read from, as far as they are known, also with an error.
+func load(ctx context.Context, o Options) (*Project, *inputs, error) {
+	in := &inputs{}
+	options, err := composeOptions(o)
+	if err != nil {
+		return nil, in, Errors{{Message: err.Error()}}
+	}
+	workingDir, err := options.GetWorkingDir()
+	if err != nil {
+		return nil, in, Errors{{Message: err.Error()}}
+	}
+	in.add(options.EnvFiles...)
+	if len(options.ConfigPaths) == 0 {
+		in.add(filepath.Join(workingDir, cli.DefaultFileNames[0]))
+		return nil, in, Errors{{File: workingDir,
+			Message: "there is no compose.yaml in this folder or above it",
+			Hint:    "go to the project's folder, or name it with --project-directory or -f"}}
+	}
+
+	l := loading{options: options, workingDir: workingDir, inputs: in}
+	project, err := l.run(ctx, o)
+	return project, in, err
+}
+
+// composeOptions collects what docker compose's own command line does, in its
+// order: https://github.com/docker/compose/blob/v2.40.3/cmd/compose/compose.go
+func composeOptions(o Options) (*cli.ProjectOptions, error) {
+	return cli.NewProjectOptions(o.Files,
+		cli.WithWorkingDirectory(o.ProjectDirectory),
+		cli.WithOsEnv,
+		cli.WithEnvFiles(o.EnvFiles...),
+		cli.WithDotEnv,
+		cli.WithConfigFileEnv,
+		cli.WithDefaultConfigPath,
+		cli.WithEnvFiles(o.EnvFiles...),
+		cli.WithDotEnv,
+		cli.WithName(o.Name),
+	)
+}
+
+// loading is one run of Load.
+type loading struct {
+	options    *cli.ProjectOptions
+	workingDir string
+	inputs     *inputs
+	sources    sources
+	documents  []*document
+}
+
+func (l *loading) run(ctx context.Context, o Options) (*Project, error) {
+	var problems Errors
+	files := make([]types.ConfigFile, len(l.options.ConfigPaths))
+	configFiles := make([]string, len(files))
+	for i, path := range l.options.ConfigPaths {
+		path, err := filepath.Abs(path)
+		if err != nil {
+			return nil, Errors{{File: path, Message: err.Error()}}
+		}
+		content, roots, errs := l.readCompose(path)
+		problems = append(problems, errs...)
+		configFiles[i] = path
+		files[i] = types.ConfigFile{Filename: path, Content: content}
+		for _, root := range roots {
+			l.sources = append(l.sources, source{file: path, root: root})
+		}
+	}
+	if len(problems) == 0 {
+		problems = l.readReferenced()
+	}
+
+	specFiles, errs := l.readSpecs(filepath.Join(filepath.Dir(configFiles[0]), "specs"))
+	problems = append(problems, errs...)
+	problems = append(problems, l.checkNames()...)
+	if err := problems.orNil(); err != nil {
+		return nil, err
+	}
+
+	for _, d := range l.documents {
+		if d.template == nil {
+			continue
+		}
+		at := []string{"services", d.name}
+		content, err := yaml.Marshal(map[string]map[string]*yaml.Node{at[0]: {at[1]: d.template}})
+		if err != nil {
+			return nil, fmt.Errorf("write the template of %s for compose-go: %w", d.name, err)
+		}
+		files = append(files, types.ConfigFile{Filename: d.file, Content: content})
+		l.sources = append(l.sources, source{file: d.file, root: d.template, at: at})
+	}
+
+	composed, err := l.compose(ctx, files, o.Profiles)
+	if err != nil {
+		return nil, l.explain(err)
+	}
+	composed.ComposeFiles = configFiles
+	return l.project(composed, o.EnvFiles, specFiles)
+}
+
+// compose lets compose-go interpolate, merge, validate and resolve the files.
+func (l *loading) compose(ctx context.Context, files []types.ConfigFile, profiles []string) (*types.Project, error) {
+	environment := l.options.Environment
+	if len(profiles) == 0 {
+		for profile := range strings.SplitSeq(environment[consts.ComposeProfiles], ",") {
+			profiles = append(profiles, strings.TrimSpace(profile))
+		}
+	}
+	details := types.ConfigDetails{WorkingDir: l.workingDir, ConfigFiles: files, Environment: environment}
+	return loader.LoadWithContext(ctx, details,
+		loader.WithDiscardEnvFiles,
+		loader.WithProfiles(profiles),
+		l.projectName,
+	)
+}
+
+// projectName sets the name where no Compose file does, by Compose's order of
+// precedence: flag, COMPOSE_PROJECT_NAME, the files, the folder.
+func (l *loading) projectName(o *loader.Options) {
+	if name := l.options.Name; name != "" {
+		o.SetProjectName(name, true)
+		return
+	}
+	if name := l.options.Environment[consts.ComposeProjectName]; name != "" {
+		o.SetProjectName(name, true)
+		return
+	}
+	o.SetProjectName(loader.NormalizeProjectName(filepath.Base(l.workingDir)), false)
+}
+
+// readCompose reads one Compose file for compose-go and for the positions of
+// errors.
+func (l *loading) readCompose(path string) ([]byte, []*yaml.Node, Errors) {
+	l.inputs.add(path)
+	content, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil, Errors{{File: path, Message: "the file does not exist",
+			Hint: "put it back, or name another one with -f"}}
+	}
+	if err != nil {
+		return nil, nil, Errors{{File: path, Message: err.Error()}}
+	}
+	roots, problems := parseYAML(path, content)
+	return content, roots, problems
+}
+
+var (
+	quotedService  = regexp.MustCompile(`service "([^"]+)"`)
+	pathInMessage  = regexp.MustCompile(`(?:^|[ :])((?:services|networks|volumes|secrets|configs)(?:\.[^\s:,]+|\[\d+\])+)`)
+	indexInPath    = regexp.MustCompile(`\[(\d+)\]`)
+	validatingFile = regexp.MustCompile(`^validating [^:]+: `)
+)
+
+// explain finds the place of an error of compose-go, which names it only in
+// its text.
+func (l *loading) explain(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	text := validatingFile.ReplaceAllString(err.Error(), "")
+	e := l.sources.locate()
+	if m := pathInMessage.FindStringSubmatch(text); m != nil {
+		e = l.sources.locate(strings.Split(indexInPath.ReplaceAllString(m[1], ".$1"), ".")...)
+	} else if m := quotedService.FindStringSubmatch(text); m != nil {
+		e = l.sources.locate("services", m[1])
+	}
+	e.Message = text
+	return Errors{e}
+}
+
+// checkNames finds specs for services that do not exist and services with two
+// specs. Services of included files are known too.
+func (l *loading) checkNames() (problems Errors) {
+	services := l.sources.services()
+	if len(services) == 0 {
+		return nil // compose.yaml is at fault, and says so itself
+	}
+	first := map[string]*document{}
+	for _, d := range l.documents {
+		if d.name == "" {
+			continue
+		}
+		e := d.problem("metadata", "name")
+		if before := first[d.name]; before != nil {
+			at := before.problem("metadata", "name")
+			e.Message = fmt.Sprintf("service %q has a spec already, at %s:%d", d.name, at.File, at.Line)
+			e.Hint = "keep one of the two"
+			problems = append(problems, e)
+			continue
+		}
+		first[d.name] = d
+		if !slices.Contains(services, d.name) {
+			e.Message = fmt.Sprintf("there is no service %q in the Compose files", d.name)
+			e.Hint = "name a service of them: " + strings.Join(services, ", ")
+			if meant := nearest(d.name, services); meant != "" {
+				e.Hint = "did you mean " + strconv.Quote(meant) + "?"
+			}
+			problems = append(problems, e)
+		}
+	}
+	return problems
+}

@@ -1,0 +1,198 @@
+package spec
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// extensionKey is the one x-* key of a Compose service that tend reads.
+const extensionKey = "x-tend"
+
+// project turns what compose-go has merged into a Project.
+func (l *loading) project(composed *types.Project, envFiles, specFiles []string) (*Project, error) {
+	p := &Project{
+		Name:        composed.Name,
+		WorkingDir:  composed.WorkingDir,
+		ConfigFiles: composed.ComposeFiles,
+		EnvFiles:    envFiles,
+		SpecFiles:   specFiles,
+		Workloads:   map[string]*Workload{},
+		Disabled:    composed.DisabledServiceNames(),
+		Networks:    map[string]Network{},
+		Volumes:     map[string]Volume{},
+		Secrets:     composed.Secrets,
+		Configs:     composed.Configs,
+	}
+	l.inputs.addReferenced(composed)
+
+	var problems Errors
+	services := map[string]types.ServiceConfig{}
+	for _, name := range composed.ServiceNames() {
+		service := composed.Services[name]
+		managed, problem := l.managed(service)
+		switch {
+		case problem != nil:
+			problems = append(problems, problem)
+		case managed:
+			services[name] = service
+		default:
+			p.Unmanaged = append(p.Unmanaged, name)
+		}
+	}
+
+	documents := map[string]*document{}
+	for _, d := range l.documents {
+		documents[d.name] = d
+		if slices.Contains(p.Unmanaged, d.name) {
+			e := d.problem("metadata", "name")
+			e.Message = fmt.Sprintf("service %q has a spec, but %s says managed: false", d.name, extensionKey)
+			e.Hint = "remove one of the two"
+			problems = append(problems, e)
+		}
+	}
+
+	completed := awaitedToComplete(services)
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		b := builder{loading: l, service: services[name], document: documents[name], awaited: completed[name]}
+		if b.document == nil {
+			b.document = &document{}
+		}
+		workload := b.build(p)
+		problems = append(problems, b.problems...)
+		p.Workloads[name] = workload
+		p.addResources(composed, workload)
+	}
+	problems = append(problems, l.checkDependencies(p)...)
+	problems = append(problems, l.checkDatabases(p)...)
+	if err := problems.orNil(); err != nil {
+		return nil, err
+	}
+	if err := p.hash(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// managed reads x-tend of a service.
+func (l *loading) managed(service types.ServiceConfig) (bool, *Error) {
+	extension, written := service.Extensions[extensionKey]
+	if !written {
+		return true, nil
+	}
+	at := []string{"services", service.Name, extensionKey}
+	settings, ok := extension.(map[string]any)
+	if !ok {
+		e := l.sources.locate(at...)
+		e.Message, e.Hint = extensionKey+" must be a mapping", "write "+extensionKey+": {managed: false}, or remove it"
+		return false, e
+	}
+	managed := true
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		e := l.sources.locate(append(at, key)...)
+		if key != "managed" {
+			e.Message, e.Hint = fmt.Sprintf("unknown field %q in %s", key, extensionKey), `known here: managed`
+			return false, e
+		}
+		if managed, ok = settings[key].(bool); !ok {
+			e.Message, e.Hint = "managed must be true or false", "write true or false"
+			return false, e
+		}
+	}
+	return managed, nil
+}
+
+// awaitedToComplete are the services that another one waits for until they
+// have completed.
+func awaitedToComplete(services map[string]types.ServiceConfig) map[string]bool {
+	awaited := map[string]bool{}
+	for _, s := range services {
+		for name, d := range s.DependsOn {
+			if d.Condition == types.ServiceConditionCompletedSuccessfully {
+				awaited[name] = true
+			}
+		}
+	}
+	return awaited
+}
+
+// addResources adds the networks and volumes that a workload uses.
+func (p *Project) addResources(composed *types.Project, w *Workload) {
+	for key := range w.Template.Networks {
+		config := composed.Networks[key]
+		p.Networks[config.Name] = Network{
+			Key: key, Name: config.Name, External: bool(config.External), Config: config,
+		}
+		w.Networks = append(w.Networks, config.Name)
+	}
+	for _, mount := range w.Template.Volumes {
+		if mount.Type != types.VolumeTypeVolume || mount.Source == "" {
+			continue
+		}
+		config := composed.Volumes[mount.Source]
+		p.Volumes[config.Name] = Volume{
+			Key: mount.Source, Name: config.Name, External: bool(config.External), Config: config,
+		}
+		w.Volumes = append(w.Volumes, config.Name)
+	}
+	slices.Sort(w.Networks)
+	slices.Sort(w.Volumes)
+	w.Volumes = slices.Compact(w.Volumes)
+}
+
+// checkDependencies refuses dependencies that could never be met. What only a
+// service outside the project could meet was left out before.
+func (l *loading) checkDependencies(p *Project) (problems Errors) {
+	for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
+		for _, d := range p.Workloads[name].DependsOn {
+			target := p.Workloads[d.Name]
+			if d.Condition == DependencyCompleted && target.Kind != Job {
+				e := l.sources.locate("services", name, "depends_on", d.Name)
+				e.Message = fmt.Sprintf("%s waits until %s has completed, but a spec says that it is a %s, which runs on", name, d.Name, target.Kind)
+				e.Hint = "wait for service_healthy, or make it a Job"
+				problems = append(problems, e)
+			}
+		}
+	}
+	return problems
+}
+
+// checkDatabases refuses two Databases on one volume.
+func (l *loading) checkDatabases(p *Project) (problems Errors) {
+	owners := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
+		w := p.Workloads[name]
+		if w.Kind != Database {
+			continue
+		}
+		for _, mount := range dataMounts(w.Template) {
+			if owner, taken := owners[mount.Source]; taken {
+				e := l.sources.locate("services", name, "volumes")
+				e.Message = fmt.Sprintf("%s and %s keep their data in one volume, %s, which would destroy it", owner, name, mount.Source)
+				e.Hint = "give each a volume of its own"
+				problems = append(problems, e)
+			}
+			owners[mount.Source] = name
+		}
+	}
+	return problems
+}
+
+// dataMounts are the volumes and binds that hold the data of a Postgres server.
+func dataMounts(service types.ServiceConfig) (mounts []types.ServiceVolumeConfig) {
+	data := "/var/lib/postgresql/data" // of the official image
+	if v := service.Environment["PGDATA"]; v != nil && *v != "" {
+		data = *v
+	}
+	for _, m := range service.Volumes {
+		holds := m.Target == data || strings.HasPrefix(data, strings.TrimSuffix(m.Target, "/")+"/")
+		named := m.Type == types.VolumeTypeVolume && m.Source != "" || m.Type == types.VolumeTypeBind
+		if holds && named {
+			mounts = append(mounts, m)
+		}
+	}
+	return mounts
+}

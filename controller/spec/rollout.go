@@ -1,0 +1,192 @@
+package spec
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// rollout sets how replicas are replaced: by the spec, else by
+// deploy.update_config, else as Kubernetes.
+func (b *builder) rollout(w *Workload) {
+	w.FixedHostPorts = fixedHostPorts(w.Template.Ports)
+	if w.Kind != Deployment {
+		w.Strategy = Strategy{Type: Recreate}
+		if w.Kind == Job {
+			b.checkExclusive(w, w.Replicas)
+		}
+		return
+	}
+	explicit := b.document.maxSurge != nil
+	quarter := amount{percent: 25}
+	maxSurge, maxUnavailable := quarter, quarter
+	if b.document.strategy == nil && !explicit && b.document.maxUnavailable == nil {
+		if update := b.updateConfig(); update != nil {
+			maxSurge, maxUnavailable = b.readUpdateConfig(w, update)
+		}
+	}
+	if b.document.strategy != nil && *b.document.strategy == Recreate {
+		w.Strategy = Strategy{Type: Recreate}
+		b.checkExclusive(w, w.Replicas)
+		return
+	}
+	w.Strategy = rolling(valueOr(b.document.maxSurge, maxSurge), valueOr(b.document.maxUnavailable, maxUnavailable), w.Replicas)
+
+	if !b.checkExclusive(w, w.Replicas) {
+		return
+	}
+	room := b.room(w) - w.Replicas
+	if w.Strategy.MaxSurge <= room {
+		return
+	}
+	if explicit {
+		b.failSpec("set maxSurge: 0 and maxUnavailable: 1",
+			fmt.Sprintf("maxSurge asks for a second container beside the first, but only one can hold %s", b.exclusive(w)),
+			"strategy", "rollingUpdate", "maxSurge")
+		return
+	}
+	w.Strategy.MaxSurge = max(room, 0)
+	if w.Strategy.MaxSurge == 0 && w.Strategy.MaxUnavailable == 0 {
+		w.Strategy.MaxUnavailable = 1
+	}
+}
+
+func (b *builder) updateConfig() *types.UpdateConfig {
+	if b.service.Deploy == nil {
+		return nil
+	}
+	return b.service.Deploy.UpdateConfig
+}
+
+// readUpdateConfig reads deploy.update_config with Swarm's meaning.
+func (b *builder) readUpdateConfig(w *Workload, update *types.UpdateConfig) (maxSurge, maxUnavailable amount) {
+	at := []string{"deploy", "update_config"}
+	if action := update.FailureAction; action != "" && action != "pause" {
+		b.fail("write pause, which stops a failed rollout where it is, or remove it",
+			fmt.Sprintf("failure_action: %s is not supported", action), append(at, "failure_action")...)
+	}
+	if update.MaxFailureRatio != 0 {
+		b.fail("remove it", "max_failure_ratio is not supported: a rollout goes on only when each replica has become available",
+			append(at, "max_failure_ratio")...)
+	}
+	if b.document.minReady == nil {
+		w.MinReady = time.Duration(max(update.Delay, update.Monitor))
+	}
+	parallelism := valueOr(update.Parallelism, 1)
+	if parallelism == 0 || parallelism > uint64(w.Replicas) {
+		parallelism = uint64(w.Replicas) // 0 means all at once
+	}
+	batch := amount{count: int(parallelism)}
+	switch update.Order {
+	case "", "stop-first":
+		return amount{}, batch
+	case "start-first":
+		return batch, amount{}
+	default:
+		b.fail("write stop-first or start-first", fmt.Sprintf("order cannot be %q", update.Order), append(at, "order")...)
+		return amount{}, batch
+	}
+}
+
+// checkExclusive refuses more replicas than can hold what the service claims
+// for itself, and returns whether there was nothing to refuse.
+func (b *builder) checkExclusive(w *Workload, replicas int) bool {
+	if replicas <= 1 || replicas <= b.room(w) {
+		return true
+	}
+	claim := b.exclusive(w)
+	message := fmt.Sprintf("%d replicas cannot all have %s", replicas, claim)
+	switch {
+	case w.ContainerName != "":
+		b.fail("remove container_name (replicas are found by the service's name), or run one replica", message, "container_name")
+	case len(w.FixedHostPorts) > 0 || strings.HasPrefix(claim, "the "):
+		b.fail(fmt.Sprintf(`publish a range with a port for each ("8000-%d:80"), or none and reach the replicas through a gateway, or run one replica`, 8000+replicas),
+			message, "ports")
+	default:
+		b.fail("remove the address (replicas are found by the service's name), or run one replica", message, "networks")
+	}
+	return false
+}
+
+// room is how many containers of the service can exist side by side.
+func (b *builder) room(w *Workload) int {
+	room := 1 << 30
+	if w.ContainerName != "" || len(w.FixedHostPorts) > 0 || fixedAddress(w.Template) != "" {
+		room = 1
+	}
+	for _, p := range w.Template.Ports {
+		if first, last, ok := hostPorts(p); ok && last > first {
+			room = min(room, last-first+1)
+		}
+	}
+	return room
+}
+
+// exclusive names what bounds room.
+func (b *builder) exclusive(w *Workload) string {
+	switch address := fixedAddress(w.Template); {
+	case w.ContainerName != "":
+		return fmt.Sprintf("the name %q", w.ContainerName)
+	case len(w.FixedHostPorts) > 0:
+		return "host port " + strings.Join(w.FixedHostPorts, ", ")
+	case address != "":
+		return "address " + address
+	}
+	for _, p := range w.Template.Ports {
+		if first, last, ok := hostPorts(p); ok && last-first+1 == b.room(w) {
+			return fmt.Sprintf("the %d host ports %s", last-first+1, p.Published)
+		}
+	}
+	return ""
+}
+
+// fixedAddress is the first address on a network that the service claims.
+func fixedAddress(service types.ServiceConfig) string {
+	for _, key := range service.NetworksByPriority() {
+		if n := service.Networks[key]; n != nil {
+			if address := n.Ipv4Address + n.Ipv6Address; address != "" {
+				return address
+			}
+		}
+	}
+	return ""
+}
+
+// fixedHostPorts are the host ports that only one container can hold.
+func fixedHostPorts(ports []types.ServicePortConfig) (fixed []string) {
+	for _, p := range ports {
+		first, last, ok := hostPorts(p)
+		if !ok || first != last {
+			continue
+		}
+		ip := p.HostIP
+		switch {
+		case ip == "":
+			ip = "0.0.0.0"
+		case strings.Contains(ip, ":"):
+			ip = "[" + ip + "]"
+		}
+		fixed = append(fixed, fmt.Sprintf("%s:%d/%s", ip, first, p.Protocol))
+	}
+	slices.Sort(fixed)
+	return slices.Compact(fixed)
+}
+
+// hostPorts is the range that a published port is chosen from; it is not ok
+// where the engine chooses any.
+func hostPorts(p types.ServicePortConfig) (first, last int, ok bool) {
+	from, to, isRange := strings.Cut(p.Published, "-")
+	first, err := strconv.Atoi(from)
+	if err != nil || first == 0 {
+		return 0, 0, false
+	}
+	if !isRange {
+		return first, first, true
+	}
+	last, err = strconv.Atoi(to)
+	return first, last, err == nil
+}

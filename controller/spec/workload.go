@@ -1,0 +1,255 @@
+package spec
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// Defaults of Kubernetes apps/v1 and batch/v1, and for a Database those of
+// docs/reference/spec.md.
+const (
+	defaultProgressDeadline         = 600 * time.Second
+	defaultDatabaseProgressDeadline = 120 * time.Second
+	defaultRevisionHistoryLimit     = 10
+	defaultBackoffLimit             = 6
+	defaultStopGrace                = 10 * time.Second // the engine's
+	defaultDatabaseStopGrace        = 120 * time.Second
+)
+
+// kubeletRestart is how the kubelet restarts containers.
+var kubeletRestart = Restart{
+	Condition: RestartAny,
+	Delay:     10 * time.Second,
+	MaxDelay:  300 * time.Second,
+	Window:    10 * time.Minute,
+}
+
+// builder makes the Workload of one service out of its Compose definition and
+// its spec, which is an empty document where it has none.
+type builder struct {
+	*loading
+	service  types.ServiceConfig
+	document *document
+	// awaited is true when another service waits for this one to complete.
+	awaited  bool
+	problems Errors
+}
+
+// fail notes a problem at a key of the Compose service.
+func (b *builder) fail(hint, message string, path ...string) {
+	e := b.sources.locate(append([]string{"services", b.service.Name}, path...)...)
+	e.Message, e.Hint = message, hint
+	b.problems = append(b.problems, e)
+}
+
+// failSpec notes a problem at a key of the spec, or of the Compose service
+// where there is none.
+func (b *builder) failSpec(hint, message string, path ...string) {
+	if b.document.root == nil {
+		b.fail(hint, message)
+		return
+	}
+	e := b.document.problem(append([]string{"spec"}, path...)...)
+	e.Message, e.Hint = message, hint
+	b.problems = append(b.problems, e)
+}
+
+func (b *builder) build(p *Project) *Workload {
+	s, d := b.service, b.document
+	w := &Workload{
+		Name:                 s.Name,
+		Kind:                 b.kind(),
+		Replicas:             b.replicas(),
+		MinReady:             valueOr(d.minReady, 0),
+		ProgressDeadline:     valueOr(d.progressDeadline, defaultProgressDeadline),
+		RevisionHistoryLimit: valueOr(d.revisionHistoryLimit, defaultRevisionHistoryLimit),
+		Paused:               valueOr(d.paused, false),
+		Restart:              b.restart(),
+		ActiveDeadline:       valueOr(d.activeDeadline, 0),
+		StopGrace:            defaultStopGrace,
+		DependsOn:            b.dependencies(p),
+		Image:                s.Image,
+		ContainerName:        s.ContainerName,
+		PullPolicy:           types.PullPolicyMissing,
+		Template:             s,
+	}
+	if w.Image == "" {
+		w.Image = p.Name + "-" + s.Name // as Compose names what it builds
+	}
+	if s.PullPolicy == types.PullPolicyNever || s.Build != nil {
+		w.PullPolicy = types.PullPolicyNever
+	}
+	if w.Kind == Database {
+		w.StopGrace = defaultDatabaseStopGrace
+		w.ProgressDeadline = valueOr(d.progressDeadline, defaultDatabaseProgressDeadline)
+		b.checkDatabase(w)
+	}
+	if s.StopGracePeriod != nil {
+		w.StopGrace = time.Duration(*s.StopGracePeriod)
+	}
+	b.rollout(w)
+	b.backoff(w)
+	if w.Kind == Deployment && w.ProgressDeadline <= w.MinReady {
+		b.failSpec("make it longer, or minReadySeconds shorter",
+			fmt.Sprintf("progressDeadlineSeconds (%v) must be more than minReadySeconds (%v)", w.ProgressDeadline, w.MinReady),
+			"progressDeadlineSeconds")
+	}
+	return w
+}
+
+// kind follows the rule for services without a spec: a Job is what another
+// service waits for to complete, or what is written down to run once.
+func (b *builder) kind() Kind {
+	if b.document.kind != "" {
+		return b.document.kind
+	}
+	deploy := b.service.Deploy
+	switch {
+	case b.awaited, b.runsOnce(), deploy != nil && strings.HasSuffix(deploy.Mode, "-job"):
+		return Job
+	default:
+		return Deployment
+	}
+}
+
+// runsOnce is true where the Compose files say that an exit is final.
+func (b *builder) runsOnce() bool {
+	if deploy := b.service.Deploy; deploy != nil && deploy.RestartPolicy != nil && deploy.RestartPolicy.Condition != "" {
+		return deploy.RestartPolicy.Condition == string(RestartNone)
+	}
+	return b.service.Restart == types.RestartPolicyNo
+}
+
+func (b *builder) replicas() int {
+	if b.document.replicas != nil {
+		return *b.document.replicas
+	}
+	n := b.service.GetScale()
+	path := []string{"deploy", "replicas"}
+	if b.service.Scale != nil {
+		path = []string{"scale"}
+	}
+	switch deploy := b.service.Deploy; {
+	case n > maxReplicas:
+		b.fail(fmt.Sprintf("write a number from 0 to %d", maxReplicas),
+			fmt.Sprintf("%s cannot be %d", strings.Join(path, "."), n), path...)
+	case deploy != nil && strings.HasPrefix(deploy.Mode, "global") && n > 1:
+		b.fail("set mode: replicated, or remove replicas",
+			"mode: global means one container on this machine, so that replicas has no meaning", "deploy", "mode")
+	case b.document.kind == Database && n != 1:
+		b.fail("remove it; a Database has exactly one replica", fmt.Sprintf("a Database cannot have %d replicas", n), path...)
+	}
+	return n
+}
+
+// restart reads deploy.restart_policy, and restart where it is silent, as
+// Compose does. Only a Job stays down after an exit that nobody asked for.
+func (b *builder) restart() Restart {
+	r := kubeletRestart
+	if name, attempts, _ := strings.Cut(b.service.Restart, ":"); name == types.RestartPolicyOnFailure {
+		r.Condition = RestartOnFailure
+		if attempts != "" {
+			n, err := strconv.Atoi(attempts)
+			if err != nil || n < 0 {
+				b.fail("write on-failure, or on-failure:3 to stop after three attempts",
+					fmt.Sprintf("restart cannot be %q", b.service.Restart), "restart")
+			}
+			r.MaxAttempts = n
+		}
+	} else if known := []string{"", types.RestartPolicyNo, types.RestartPolicyAlways, types.RestartPolicyUnlessStopped}; !slices.Contains(known, b.service.Restart) {
+		b.fail("write no, always, on-failure or unless-stopped", fmt.Sprintf("restart cannot be %q", b.service.Restart), "restart")
+	}
+	if b.service.Deploy != nil && b.service.Deploy.RestartPolicy != nil {
+		policy := b.service.Deploy.RestartPolicy
+		r.MaxAttempts = 0
+		switch c := RestartCondition(policy.Condition); c {
+		case "", RestartAny, RestartNone:
+			r.Condition = RestartAny
+		case RestartOnFailure:
+			r.Condition = c
+		default:
+			b.fail("write any, on-failure or none", fmt.Sprintf("condition cannot be %q", c), "deploy", "restart_policy", "condition")
+		}
+		if policy.MaxAttempts != nil {
+			r.MaxAttempts = int(min(*policy.MaxAttempts, 1<<31-1))
+		}
+		if policy.Delay != nil {
+			r.Delay = time.Duration(*policy.Delay)
+			r.MaxDelay = max(r.MaxDelay, r.Delay)
+		}
+		if policy.Window != nil {
+			r.Window = time.Duration(*policy.Window)
+		}
+	}
+	if b.kind() == Job {
+		r.Condition = RestartOnFailure
+		if b.runsOnce() {
+			r.Condition = RestartNone
+		}
+	}
+	return r
+}
+
+// backoff sets how often a Job is tried again: what its spec says, else what
+// the Compose files say, else as Kubernetes.
+func (b *builder) backoff(w *Workload) {
+	if w.Kind != Job {
+		return
+	}
+	switch {
+	case b.document.backoffLimit != nil:
+		w.BackoffLimit = *b.document.backoffLimit
+		w.Restart.Condition = RestartOnFailure
+	case w.Restart.Condition == RestartNone:
+		w.BackoffLimit = 0
+	case w.Restart.MaxAttempts > 0:
+		w.BackoffLimit = w.Restart.MaxAttempts
+	default:
+		w.BackoffLimit = defaultBackoffLimit
+	}
+}
+
+// dependencies are those that tend can see to. A service outside the active
+// profiles is there only as an optional one (compose-go has checked that), and
+// an unmanaged one is its owner's to start.
+func (b *builder) dependencies(p *Project) (all []Dependency) {
+	for _, name := range slices.Sorted(maps.Keys(b.service.DependsOn)) {
+		if slices.Contains(p.Disabled, name) || slices.Contains(p.Unmanaged, name) {
+			continue
+		}
+		d := b.service.DependsOn[name]
+		all = append(all, Dependency{
+			Name:      name,
+			Condition: DependencyCondition(d.Condition),
+			Required:  d.Required,
+			Restart:   d.Restart,
+		})
+	}
+	return all
+}
+
+func (b *builder) checkDatabase(w *Workload) {
+	mounts := dataMounts(w.Template)
+	if len(mounts) == 1 {
+		return
+	}
+	message := "a Database must keep its data in a named volume or a bind mount, and this one has none"
+	if len(mounts) > 1 {
+		message = fmt.Sprintf("a Database must keep its data in one volume, and this one has %d: at %s and %s",
+			len(mounts), mounts[0].Target, mounts[1].Target)
+	}
+	b.fail("mount one named volume at /var/lib/postgresql/data, or where PGDATA is", message, "volumes")
+}
+
+func valueOr[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}

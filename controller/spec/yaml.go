@@ -1,0 +1,231 @@
+package spec
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Bounds on what is read, so that no file can take the controller's memory or
+// time. They are far above what people write.
+const (
+	maxFileSize  = 1 << 20 // bytes
+	maxDocuments = 1000
+	maxNodes     = 1 << 18 // of one document, its aliases expanded
+)
+
+// parseYAML returns the root nodes of the documents in a file; empty documents
+// are left out. Duplicate keys, alias bombs and aliases that contain
+// themselves are errors.
+func parseYAML(file string, content []byte) ([]*yaml.Node, Errors) {
+	if len(content) > maxFileSize {
+		return nil, Errors{{File: file,
+			Message: fmt.Sprintf("the file has %d bytes, more than the %d that are read", len(content), maxFileSize),
+			Hint:    "split it"}}
+	}
+	var roots []*yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	for n := 0; ; n++ {
+		var document yaml.Node
+		err := decoder.Decode(&document)
+		if errors.Is(err, io.EOF) {
+			return roots, nil
+		}
+		if err != nil {
+			return nil, Errors{syntaxError(file, content, err)}
+		}
+		if n == maxDocuments {
+			return nil, Errors{{File: file, Line: document.Line, Column: document.Column,
+				Message: fmt.Sprintf("the file has more than %d documents", maxDocuments),
+				Hint:    "split it"}}
+		}
+		root := document.Content[0]
+		if isNull(root) {
+			continue
+		}
+		if e := boundAliases(root); e != nil {
+			e.File = file
+			return nil, Errors{e}
+		}
+		if e := duplicateKeys(file, root); len(e) > 0 {
+			return nil, e
+		}
+		roots = append(roots, root)
+	}
+}
+
+var lineInMessage = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// syntaxError places an error of the YAML parser, which gives its line in the
+// text only and counts a tab from the line before.
+func syntaxError(file string, content []byte, err error) *Error {
+	e := &Error{File: file, Message: "not valid YAML: " + err.Error()}
+	m := lineInMessage.FindStringSubmatch(err.Error())
+	if m == nil {
+		return e
+	}
+	e.Message = "not valid YAML: " + strings.TrimPrefix(err.Error(), m[0])
+	e.Line, _ = strconv.Atoi(m[1])
+	if lines := strings.Split(string(content), "\n"); e.Line > 0 && e.Line <= len(lines) {
+		line := lines[e.Line-1]
+		e.Column = len(line) - len(strings.TrimLeft(line, " \t")) + 1
+	}
+	return e
+}
+
+// boundAliases refuses a document that would have too many nodes, or no end of
+// them, once its aliases were expanded.
+func boundAliases(root *yaml.Node) *Error {
+	const open = -1 // the size of a node whose content is being counted
+	sizes := map[*yaml.Node]int{}
+	var size func(n *yaml.Node) (int, *Error)
+	size = func(n *yaml.Node) (int, *Error) {
+		if n.Kind == yaml.AliasNode {
+			if sizes[n.Alias] == open {
+				return 0, &Error{Line: n.Line, Column: n.Column,
+					Message: fmt.Sprintf("the anchor %q contains itself", n.Value),
+					Hint:    "take the alias out of what the anchor names"}
+			}
+			n = n.Alias
+		}
+		if s, seen := sizes[n]; seen {
+			return s, nil
+		}
+		sizes[n] = open
+		sum := 1
+		for _, child := range n.Content {
+			s, err := size(child)
+			if err != nil {
+				return 0, err
+			}
+			if sum += s; sum > maxNodes {
+				return 0, &Error{Line: child.Line, Column: child.Column,
+					Message: fmt.Sprintf("with its aliases expanded the document has more than %d values", maxNodes),
+					Hint:    "use fewer aliases"}
+			}
+		}
+		sizes[n] = sum
+		return sum, nil
+	}
+	_, err := size(root)
+	return err
+}
+
+// duplicateKeys finds keys written twice in one mapping.
+func duplicateKeys(file string, n *yaml.Node) (found Errors) {
+	if n.Kind == yaml.MappingNode {
+		lines := map[string]int{}
+		for i := 0; i < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if line, seen := lines[key.Value]; seen {
+				found = append(found, &Error{File: file, Line: key.Line, Column: key.Column,
+					Message: fmt.Sprintf("the key %q was given before, in line %d", key.Value, line),
+					Hint:    "keep one of the two"})
+			}
+			lines[key.Value] = key.Line
+		}
+	}
+	for _, child := range n.Content {
+		found = append(found, duplicateKeys(file, child)...)
+	}
+	return found
+}
+
+// expand returns a copy of a node with each alias replaced by what it names.
+// boundAliases has bounded its size.
+func expand(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return expand(n.Alias)
+	}
+	expanded := *n
+	expanded.Anchor = ""
+	expanded.Content = make([]*yaml.Node, len(n.Content))
+	for i, child := range n.Content {
+		expanded.Content[i] = expand(child)
+	}
+	return &expanded
+}
+
+func isNull(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
+}
+
+// pairs yields the keys and values of a mapping, those merged in with "<<"
+// after its own; of anything else, nothing.
+func pairs(n *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
+	return func(yield func(key, value *yaml.Node) bool) {
+		if n = dereference(n); n == nil || n.Kind != yaml.MappingNode {
+			return
+		}
+		var merged []*yaml.Node
+		for i := 0; i < len(n.Content); i += 2 {
+			key, value := n.Content[i], n.Content[i+1]
+			if key.ShortTag() == "!!merge" {
+				merged = append(merged, value)
+			} else if !yield(key, value) {
+				return
+			}
+		}
+		for _, m := range merged {
+			sources := []*yaml.Node{m}
+			if m = dereference(m); m.Kind == yaml.SequenceNode {
+				sources = m.Content
+			}
+			for _, source := range sources {
+				for key, value := range pairs(source) {
+					if !yield(key, value) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// entry returns the key and the value at a key of a mapping, or at an index of
+// a sequence (key and value are the same then), or nil.
+func entry(n *yaml.Node, name string) (key, value *yaml.Node) {
+	n = dereference(n)
+	if n == nil {
+		return nil, nil
+	}
+	if n.Kind == yaml.SequenceNode {
+		if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(n.Content) {
+			return n.Content[i], n.Content[i]
+		}
+		return nil, nil
+	}
+	for k, v := range pairs(n) {
+		if k.Value == name {
+			return k, v
+		}
+	}
+	return nil, nil
+}
+
+// find follows a path of keys and indices. It returns the deepest node that
+// there is, the key rather than the value, and how many steps led to it.
+func find(n *yaml.Node, path ...string) (at *yaml.Node, depth int) {
+	at = n
+	for i, step := range path {
+		key, value := entry(n, step)
+		if key == nil {
+			return at, i
+		}
+		at, n = key, value
+	}
+	return at, len(path)
+}
+
+func dereference(n *yaml.Node) *yaml.Node {
+	for n != nil && n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n
+}
