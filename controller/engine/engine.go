@@ -13,6 +13,10 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
+// ProjectLabel is the label that ties a container, network or volume to its
+// Compose project.
+const ProjectLabel = "com.docker.compose.project"
+
 // Engine is a container engine.
 //
 // Every method returns an *Error on failure, so that a caller can tell what to

@@ -1,0 +1,177 @@
+package docker
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/pkg/stdcopy"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// inspectParallelism bounds the inspects of one list.
+const inspectParallelism = 8
+
+// Containers lists a project's containers, sorted by name.
+func (e *Engine) Containers(ctx context.Context, project string) ([]engine.Container, error) {
+	var summaries []container.Summary
+	err := e.do(ctx, "list containers of project", project, func(ctx context.Context) (err error) {
+		summaries, err = e.cli.ContainerList(ctx, container.ListOptions{
+			All:     true,
+			Filters: filters.NewArgs(filters.Arg("label", engine.ProjectLabel+"="+project)),
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	inspected := make([]*engine.Container, len(summaries))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(inspectParallelism)
+	for i, s := range summaries {
+		group.Go(func() error {
+			c, err := e.Container(ctx, s.ID)
+			switch {
+			case engine.ClassOf(err) == engine.NotFound:
+				return nil
+			case err != nil:
+				return err
+			}
+			inspected[i] = &c
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+
+	containers := make([]engine.Container, 0, len(inspected))
+	for _, c := range inspected {
+		if c != nil {
+			containers = append(containers, *c)
+		}
+	}
+	slices.SortFunc(containers, func(a, b engine.Container) int { return cmp.Compare(a.Name, b.Name) })
+	return containers, nil
+}
+
+// Container inspects one container.
+func (e *Engine) Container(ctx context.Context, id string) (c engine.Container, err error) {
+	err = e.do(ctx, "inspect container", id, func(ctx context.Context) error {
+		inspect, err := e.cli.ContainerInspect(ctx, id)
+		if err != nil {
+			return err
+		}
+		c = observed(inspect)
+		if c.PortsMissing {
+			c.PortsMissing, err = e.publishes(ctx, c)
+		}
+		return err
+	})
+	return c, err
+}
+
+// publishes reports whether any of a container's networks could publish its
+// ports. The engine ignores them without a word where none can.
+func (e *Engine) publishes(ctx context.Context, c engine.Container) (bool, error) {
+	if len(c.Networks) == 0 {
+		return true
+	}
+	for name := range c.Networks {
+		n, err := e.cli.NetworkInspect(ctx, name, network.InspectOptions{})
+		switch {
+		case errdefs.IsNotFound(err):
+			return true, nil
+		case err != nil:
+			return false, err
+		case !n.Internal && n.Driver != "macvlan" && n.Driver != "ipvlan":
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Start starts a container. NotFound means that the container is gone, or a
+// network that it joins.
+func (e *Engine) Start(ctx context.Context, id string) error {
+	return e.do(ctx, "start container", id, func(ctx context.Context) error {
+		return e.cli.ContainerStart(ctx, id, container.StartOptions{})
+	})
+}
+
+// Stop stops a container. The engine counts the grace in whole seconds; it is
+// rounded up.
+func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error {
+	seconds := int((grace + time.Second - 1) / time.Second)
+	err := e.do(ctx, "stop container", id, func(ctx context.Context) error {
+		return e.cli.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds})
+	})
+	return unlessNotFound(err)
+}
+
+// Remove removes a container and its anonymous volumes. It is a Conflict when
+// the engine is removing it already: only a look at it tells when it has gone.
+func (e *Engine) Remove(ctx context.Context, id string) error {
+	err := e.do(ctx, "remove container", id, func(ctx context.Context) error {
+		return e.cli.ContainerRemove(ctx, id, container.RemoveOptions{RemoveVolumes: true})
+	})
+	return unlessNotFound(err)
+}
+
+// DisableRestart sets the restart policy to "no".
+func (e *Engine) DisableRestart(ctx context.Context, id string) error {
+	return e.do(ctx, "disable engine's restarts of container", id, func(ctx context.Context) error {
+		_, err := e.cli.ContainerUpdate(ctx, id, container.UpdateConfig{RestartPolicy: noRestart})
+		return err
+	})
+}
+
+// Logs writes a container's output.
+func (e *Engine) Logs(ctx context.Context, id string, o engine.LogOptions, stdout, stderr io.Writer) error {
+	tail := "all"
+	if o.Tail > 0 {
+		tail = strconv.Itoa(o.Tail)
+	}
+	err := e.do(ctx, "read logs of container", id, func(ctx context.Context) error {
+		inspect, err := e.cli.ContainerInspect(ctx, id)
+		if err != nil {
+			return err
+		}
+		logs, err := e.cli.ContainerLogs(ctx, id, container.LogsOptions{
+			ShowStdout: true, ShowStderr: true, Follow: o.Follow, Timestamps: o.Timestamps, Tail: tail,
+		})
+		if err != nil {
+			return err
+		}
+		defer logs.Close()
+		// With a terminal there is one stream; without, two in one.
+		if inspect.Config.Tty {
+			_, err = io.Copy(stdout, logs)
+		} else {
+			_, err = stdcopy.StdCopy(stdout, stderr, logs)
+		}
+		return err
+	})
+	if o.Follow && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// unlessNotFound makes success of the absence of what should be stopped or removed.
+func unlessNotFound(err error) error {
+	if err != nil && engine.ClassOf(err) == engine.NotFound {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,214 @@
+package docker
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// Create makes a container. The order of its calls is that of Compose: look at
+// what the engine would make up or only miss at the start, create, join the
+// further networks, put the files in.
+func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (id string, err error) {
+	const op = "create container"
+	if spec.Service, err = e.resolveReferences(ctx, spec); err != nil {
+		return "", err
+	}
+	links, err := e.resolveLinks(ctx, spec)
+	if err != nil {
+		return "", err
+	}
+
+	var r *createRequest
+	err = e.do(ctx, op, spec.Name, func(ctx context.Context) (err error) {
+		r, err = convert(spec, links, func(version string) bool { return e.atLeast(ctx, version) })
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	if err := e.requireNetworks(ctx, spec); err != nil {
+		return "", err
+	}
+	if err := e.requireVolumes(ctx, spec); err != nil {
+		return "", err
+	}
+
+	err = e.do(ctx, op, spec.Name, func(ctx context.Context) error {
+		response, err := e.cli.ContainerCreate(ctx, r.config, r.host, r.networking, r.platform, spec.Name)
+		id = response.ID
+		return err
+	})
+	if err != nil {
+		return id, err
+	}
+	for _, j := range r.joins {
+		err := e.do(ctx, "connect container to network "+j.network, spec.Name, func(ctx context.Context) error {
+			return e.cli.NetworkConnect(ctx, j.network, id, j.endpoint)
+		})
+		if err != nil {
+			return id, err
+		}
+	}
+	for _, f := range r.files {
+		err := e.do(ctx, "copy "+f.target+" into container", spec.Name, func(ctx context.Context) error {
+			return e.cli.CopyToContainer(ctx, id, "/", bytes.NewReader(f.archive),
+				container.CopyToContainerOptions{CopyUIDGID: f.owned})
+		})
+		if err != nil {
+			return id, err
+		}
+	}
+	return id, nil
+}
+
+// requireNetworks fails where a network is missing: the engine notices only at
+// the start, also for one that a created container is connected to.
+func (e *Engine) requireNetworks(ctx context.Context, spec engine.ContainerSpec) error {
+	if spec.Service.NetworkMode != "" {
+		return nil
+	}
+	for _, key := range spec.Service.NetworksByPriority() {
+		name := networkName(spec, key)
+		err := e.do(ctx, "find network", name, func(ctx context.Context) error {
+			_, err := e.cli.NetworkInspect(ctx, name, network.InspectOptions{})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// requireVolumes fails where a named volume is missing: the engine would make
+// an empty one.
+func (e *Engine) requireVolumes(ctx context.Context, spec engine.ContainerSpec) error {
+	for _, v := range spec.Service.Volumes {
+		if v.Type != types.VolumeTypeVolume || v.Source == "" {
+			continue
+		}
+		name := volumeName(spec, v.Source)
+		err := e.do(ctx, "find volume", name, func(ctx context.Context) error {
+			_, err := e.cli.VolumeInspect(ctx, name)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resolveReferences puts container IDs for the services whose namespaces or
+// volumes the service shares, as Compose does: the first container's by name.
+func (e *Engine) resolveReferences(ctx context.Context, spec engine.ContainerSpec) (types.ServiceConfig, error) {
+	s := spec.Service
+	for _, mode := range []*string{&s.NetworkMode, &s.Ipc, &s.Pid} {
+		service, ok := strings.CutPrefix(*mode, types.ServicePrefix)
+		if !ok {
+			continue
+		}
+		c, err := e.firstContainer(ctx, spec.Project, service)
+		if err != nil {
+			return s, err
+		}
+		*mode = types.ContainerPrefix + c.ID
+	}
+	s.VolumesFrom = slices.Clone(s.VolumesFrom)
+	for i, from := range s.VolumesFrom {
+		// "container:NAME[:ro]" or "SERVICE[:ro]"; Compose drops the access mode.
+		if name, ok := strings.CutPrefix(from, types.ContainerPrefix); ok {
+			s.VolumesFrom[i], _, _ = strings.Cut(name, ":")
+			continue
+		}
+		service, _, _ := strings.Cut(from, ":")
+		c, err := e.firstContainer(ctx, spec.Project, service)
+		if err != nil {
+			return s, err
+		}
+		s.VolumesFrom[i] = c.ID
+	}
+	return s, nil
+}
+
+// resolveLinks turns links into the engine's "container:alias" form. Compose
+// gives each linked container three aliases, two of them with the number of
+// the container that is being created.
+func (e *Engine) resolveLinks(ctx context.Context, spec engine.ContainerSpec) ([]string, error) {
+	var links []string
+	for _, link := range spec.Service.Links {
+		service, alias, ok := strings.Cut(link, ":")
+		if !ok {
+			alias = service
+		}
+		containers, err := e.serviceContainers(ctx, spec.Project, service)
+		if err != nil {
+			return nil, err
+		}
+		number := spec.Labels[numberLabel]
+		for _, c := range containers {
+			name := summaryName(c)
+			links = append(links,
+				name+":"+alias,
+				name+":"+service+"-"+number,
+				name+":"+spec.Project+"-"+service+"-"+number)
+		}
+	}
+	for _, link := range spec.Service.ExternalLinks {
+		name, alias, ok := strings.Cut(link, ":")
+		if !ok {
+			alias = name
+		}
+		links = append(links, name+":"+alias)
+	}
+	return links, nil
+}
+
+func (e *Engine) firstContainer(ctx context.Context, project, service string) (container.Summary, error) {
+	containers, err := e.serviceContainers(ctx, project, service)
+	if err != nil {
+		return container.Summary{}, err
+	}
+	if len(containers) == 0 {
+		return container.Summary{}, &engine.Error{
+			Op: "find container of service", Object: service, Class: engine.NotFound,
+			Err: fmt.Errorf("project %s has none", project),
+		}
+	}
+	return containers[0], nil
+}
+
+// serviceContainers lists the containers of a service, one-off ones left out,
+// sorted by name.
+func (e *Engine) serviceContainers(ctx context.Context, project, service string) (found []container.Summary, err error) {
+	err = e.do(ctx, "list containers of service", service, func(ctx context.Context) (err error) {
+		found, err = e.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(
+			filters.Arg("label", engine.ProjectLabel+"="+project),
+			filters.Arg("label", serviceLabel+"="+service),
+			filters.Arg("label", oneOffLabel+"=False"),
+		)})
+		return err
+	})
+	slices.SortFunc(found, func(a, b container.Summary) int { return strings.Compare(summaryName(a), summaryName(b)) })
+	return found, err
+}
+
+// summaryName is a container's own name; the others are what links call it.
+func summaryName(c container.Summary) string {
+	for _, name := range c.Names {
+		if name = strings.TrimPrefix(name, "/"); !strings.Contains(name, "/") {
+			return name
+		}
+	}
+	return c.ID
+}

@@ -1,0 +1,98 @@
+package docker
+
+import (
+	"context"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// eventActions are filtered at the server: the exec_* events of health checks
+// would fill the engine's ring of 256 within seconds. "health_status" matches
+// all of its results.
+var eventActions = []events.Action{
+	events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionStop, events.ActionKill,
+	events.ActionOOM, events.ActionPause, events.ActionUnPause, events.ActionRename,
+	events.ActionDestroy, events.ActionHealthStatus,
+}
+
+// eventReplay is how far back a subscription reaches. The engine sends the
+// headers of its reply just before it subscribes; what happens in between is
+// among what it replays. Where the clocks differ, more is replayed, or nothing.
+const eventReplay = time.Second
+
+// Events subscribes to the project's containers.
+func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Event, func() error, error) {
+	args := filters.NewArgs(
+		filters.Arg("type", string(events.ContainerEventType)),
+		filters.Arg("label", engine.ProjectLabel+"="+project),
+	)
+	for _, action := range eventActions {
+		args.Add("event", string(action))
+	}
+
+	// The client reports a failed subscription and a broken stream through the
+	// same channel; only the first byte of the reply tells them apart.
+	var answered atomic.Bool
+	streaming := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotFirstResponseByte: func() { answered.Store(true) },
+	})
+	var messages <-chan events.Message
+	var broken <-chan error
+	err := e.do(streaming, "subscribe to events of project", project, func(ctx context.Context) error {
+		answered.Store(false)
+		messages, broken = e.cli.Events(ctx, events.ListOptions{
+			Since:   time.Now().Add(-eventReplay).Format(time.RFC3339Nano),
+			Filters: args,
+		})
+		if answered.Load() {
+			return nil
+		}
+		return <-broken
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+
+	out := make(chan engine.Event)
+	var failure error
+	go func() {
+		defer close(out)
+		for {
+			select {
+			case m := <-messages:
+				select {
+				case out <- observedEvent(m):
+				case <-ctx.Done(): // the client sees it too and ends the stream
+				}
+			case err := <-broken:
+				if ctx.Err() == nil {
+					failure = &engine.Error{
+						Op: "read events of project", Object: project, Class: engine.Unavailable, Err: err,
+					}
+				}
+				for range broken { // until the client has let go of the connection
+				}
+				return
+			}
+		}
+	}()
+	// The channel's closing orders the write of failure before its reading.
+	return out, func() error { return failure }, nil
+}
+
+func observedEvent(m events.Message) engine.Event {
+	action, _, _ := strings.Cut(string(m.Action), ":")
+	return engine.Event{
+		Time:        time.Unix(0, m.TimeNano),
+		Action:      action,
+		ContainerID: m.Actor.ID,
+		Labels:      m.Actor.Attributes,
+	}
+}

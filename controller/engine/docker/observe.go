@@ -1,0 +1,161 @@
+package docker
+
+import (
+	"maps"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/go-connections/nat"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// observed translates an inspect.
+func observed(i container.InspectResponse) engine.Container {
+	c := engine.Container{
+		ID:             i.ID,
+		Name:           strings.TrimPrefix(i.Name, "/"),
+		Image:          i.Config.Image,
+		ImageID:        i.Image,
+		Labels:         i.Config.Labels,
+		State:          engine.State(i.State.Status),
+		ExitCode:       i.State.ExitCode,
+		OOMKilled:      i.State.OOMKilled,
+		Error:          i.State.Error,
+		Created:        parseTime(i.Created),
+		StartedAt:      parseTime(i.State.StartedAt),
+		FinishedAt:     parseTime(i.State.FinishedAt),
+		RestartPolicy:  string(i.HostConfig.RestartPolicy.Name),
+		Networks:       map[string]string{},
+		PublishedPorts: published(i.NetworkSettings.Ports),
+		Volumes:        namedVolumes(i.Mounts),
+	}
+	if c.RestartPolicy == "" {
+		c.RestartPolicy = string(container.RestartPolicyDisabled)
+	}
+	for name, endpoint := range i.NetworkSettings.Networks {
+		c.Networks[name] = endpoint.IPAddress
+	}
+	if c.State == engine.Running {
+		c.PortsMissing = portsMissing(i.HostConfig, i.NetworkSettings.Ports)
+	}
+	observeHealth(&c, i.State.Health, i.Config.Healthcheck)
+	return c
+}
+
+// parseTime reads the engine's time stamps; its "never" is Go's zero time.
+func parseTime(s string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// healthOutputLimit is how many bytes of a probe's output are kept.
+const healthOutputLimit = 256
+
+// observeHealth reads the health of a running container from the probes made
+// since it was started. The engine's own status may be older: it keeps the
+// results of an earlier run, and calls what does not run unhealthy.
+func observeHealth(c *engine.Container, health *container.Health, check *container.HealthConfig) {
+	if health == nil || health.Status == "" || health.Status == container.NoHealthcheck {
+		return
+	}
+	c.Health = engine.Starting
+	probes := slices.DeleteFunc(slices.Clone(health.Log), func(p *container.HealthcheckResult) bool {
+		return p.Start.Before(c.StartedAt)
+	})
+	if len(probes) == 0 {
+		return
+	}
+	last := probes[len(probes)-1]
+	c.HealthOutput = shorten(last.Output)
+	switch {
+	case c.State != engine.Running:
+	case health.Status == container.Healthy:
+		c.Health = engine.Healthy
+		c.HealthySince = healthySince(probes, check)
+	// After a pause the engine says unhealthy until the next probe.
+	case health.Status == container.Unhealthy && last.ExitCode != 0:
+		c.Health = engine.Unhealthy
+	}
+}
+
+// defaultRetries is how many probes must fail in a row where the health check
+// does not say.
+const defaultRetries = 3
+
+// healthySince replays the probes that the engine still has by its own rule:
+// one pass makes healthy, and only as many failures in a row as the check has
+// retries end that.
+func healthySince(probes []*container.HealthcheckResult, check *container.HealthConfig) (since time.Time) {
+	retries := defaultRetries
+	if check != nil && check.Retries > 0 {
+		retries = check.Retries
+	}
+	failures := 0
+	for _, p := range probes {
+		if p.ExitCode == 0 {
+			failures = 0
+			if since.IsZero() {
+				since = p.End
+			}
+			continue
+		}
+		if failures++; failures >= retries {
+			since = time.Time{}
+		}
+	}
+	return since
+}
+
+func shorten(output string) string {
+	output = strings.TrimSpace(output)
+	if len(output) > healthOutputLimit {
+		output = strings.ToValidUTF8(output[:healthOutputLimit], "") + "…"
+	}
+	return output
+}
+
+func published(ports nat.PortMap) (published []string) {
+	for port, bindings := range ports {
+		for _, b := range bindings {
+			published = append(published, net.JoinHostPort(b.HostIP, b.HostPort)+"->"+string(port))
+		}
+	}
+	slices.Sort(published)
+	return published
+}
+
+// portsMissing compares what a container should publish with what it does.
+func portsMissing(host *container.HostConfig, inForce nat.PortMap) bool {
+	mode := host.NetworkMode
+	if mode.IsHost() || mode.IsNone() || mode.IsContainer() {
+		return false // the engine ignores published ports in these modes
+	}
+	for port, wanted := range host.PortBindings {
+		if len(inForce[port]) < len(wanted) {
+			return true
+		}
+	}
+	return false
+}
+
+// anonymousVolume is how the engine names a volume that nobody named.
+var anonymousVolume = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func namedVolumes(mounts []container.MountPoint) []string {
+	names := map[string]bool{}
+	for _, m := range mounts {
+		if m.Type == mount.TypeVolume && !anonymousVolume.MatchString(m.Name) {
+			names[m.Name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}

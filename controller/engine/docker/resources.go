@@ -1,0 +1,156 @@
+package docker
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// Image inspects a local image.
+func (e *Engine) Image(ctx context.Context, ref string) (engine.Image, error) {
+	found := engine.Image{Ref: ref}
+	err := e.do(ctx, "inspect image", ref, func(ctx context.Context) error {
+		inspect, err := e.cli.ImageInspect(ctx, ref)
+		found.ID = inspect.ID
+		return err
+	})
+	return found, err
+}
+
+// pullMessage is one line of the engine's account of a pull.
+type pullMessage struct {
+	Status string `json:"status"`
+	ID     string `json:"id"`
+	Detail struct {
+		Total int64 `json:"total"`
+	} `json:"progressDetail"`
+	Error string `json:"error"`
+}
+
+// Pull brings an image from its registry. progress receives what has happened
+// to each layer, without the counting of bytes.
+func (e *Engine) Pull(ctx context.Context, ref string, progress func(string)) error {
+	return e.do(ctx, "pull image", ref, func(ctx context.Context) error {
+		body, err := e.cli.ImagePull(ctx, ref, image.PullOptions{})
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		// The engine has answered 200 by now; a later failure is a message.
+		messages := json.NewDecoder(bufio.NewReader(body))
+		for {
+			var m pullMessage
+			err := messages.Decode(&m)
+			switch {
+			case errors.Is(err, io.EOF):
+				return nil
+			case err != nil:
+				return err
+			case m.Error != "":
+				return errors.New(m.Error)
+			case m.Detail.Total != 0:
+			case m.ID != "":
+				progress(m.ID + ": " + m.Status)
+			default:
+				progress(m.Status)
+			}
+		}
+	})
+}
+
+// Networks lists networks in one request: the engine cannot filter by label
+// or name.
+func (e *Engine) Networks(ctx context.Context, project string, names ...string) ([]engine.Network, error) {
+	var found []engine.Network
+	err := e.do(ctx, "list networks of project", project, func(ctx context.Context) error {
+		all, err := e.cli.NetworkList(ctx, network.ListOptions{})
+		for _, n := range all {
+			if n.Labels[engine.ProjectLabel] == project || slices.Contains(names, n.Name) {
+				found = append(found, engine.Network{ID: n.ID, Name: n.Name, Driver: n.Driver, Labels: n.Labels})
+			}
+		}
+		return err
+	})
+	return found, err
+}
+
+// CreateNetwork makes a network. A name that is taken is a Conflict.
+func (e *Engine) CreateNetwork(ctx context.Context, n engine.NetworkSpec) error {
+	options := network.CreateOptions{
+		Driver:     n.Config.Driver,
+		Options:    n.Config.DriverOpts,
+		Internal:   n.Config.Internal,
+		Attachable: n.Config.Attachable,
+		EnableIPv4: n.Config.EnableIPv4,
+		EnableIPv6: n.Config.EnableIPv6,
+		Labels:     n.Labels,
+	}
+	if ipam := n.Config.Ipam; ipam.Driver != "" || len(ipam.Config) > 0 {
+		options.IPAM = &network.IPAM{Driver: ipam.Driver}
+		for _, pool := range ipam.Config {
+			options.IPAM.Config = append(options.IPAM.Config, network.IPAMConfig{
+				Subnet:     pool.Subnet,
+				IPRange:    pool.IPRange,
+				Gateway:    pool.Gateway,
+				AuxAddress: pool.AuxiliaryAddresses,
+			})
+		}
+	}
+	return e.do(ctx, "create network", n.Name, func(ctx context.Context) error {
+		_, err := e.cli.NetworkCreate(ctx, n.Name, options)
+		return err
+	})
+}
+
+// RemoveNetwork removes a network. One that containers still use is a Conflict.
+func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
+	return unlessNotFound(e.do(ctx, "remove network", id, func(ctx context.Context) error {
+		return e.cli.NetworkRemove(ctx, id)
+	}))
+}
+
+// Volumes lists volumes in one request: the engine cannot filter by label or
+// name.
+func (e *Engine) Volumes(ctx context.Context, project string, names ...string) ([]engine.Volume, error) {
+	var found []engine.Volume
+	err := e.do(ctx, "list volumes of project", project, func(ctx context.Context) error {
+		all, err := e.cli.VolumeList(ctx, volume.ListOptions{})
+		for _, v := range all.Volumes {
+			if v.Labels[engine.ProjectLabel] == project || slices.Contains(names, v.Name) {
+				found = append(found, engine.Volume{Name: v.Name, Driver: v.Driver, Labels: v.Labels})
+			}
+		}
+		return err
+	})
+	return found, err
+}
+
+// CreateVolume makes a volume. Where one of the name and driver exists, it is
+// left as it is.
+func (e *Engine) CreateVolume(ctx context.Context, v engine.VolumeSpec) error {
+	return e.do(ctx, "create volume", v.Name, func(ctx context.Context) error {
+		_, err := e.cli.VolumeCreate(ctx, volume.CreateOptions{
+			Name:       v.Name,
+			Driver:     v.Config.Driver,
+			DriverOpts: v.Config.DriverOpts,
+			Labels:     v.Labels,
+		})
+		return err
+	})
+}
+
+// RemoveVolume removes a volume. One that a container still mounts is a Conflict.
+func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
+	return unlessNotFound(e.do(ctx, "remove volume", name, func(ctx context.Context) error {
+		return e.cli.VolumeRemove(ctx, name, false)
+	}))
+}
