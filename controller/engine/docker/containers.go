@@ -85,7 +85,7 @@ func (e *Engine) Container(ctx context.Context, id string) (c engine.Container, 
 // ports. The engine ignores them without a word where none can.
 func (e *Engine) publishes(ctx context.Context, c engine.Container) (bool, error) {
 	if len(c.Networks) == 0 {
-		return true
+		return true, nil
 	}
 	for name := range c.Networks {
 		n, err := e.cli.NetworkInspect(ctx, name, network.InspectOptions{})
