@@ -53,7 +53,7 @@ build_image() {
 		build_base
 	fi
 	say "building $image from Debian packages"
-	build_logged docker build --network host \
+	build_logged docker build --network host --force-rm \
 		--build-arg http_proxy --build-arg https_proxy --build-arg no_proxy \
 		--tag "$image" "$folder"
 }

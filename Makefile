@@ -1,0 +1,84 @@
+# Everything a person runs here. `make` alone lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+BIN := build/bin
+SERVICES := user-service product-service order-service payment-service
+PROGRAMS := tend gateway $(SERVICES)
+IMAGE_OF = $(if $(filter tend,$(1)),tend/tend:dev,shop/$(1):1.0.0)
+COMPOSE_VERSION := v2.40.3
+
+# Each module is built, tested and checked on its own.
+MODULES := . services services/gateway bench
+
+# go_build MODULE PACKAGE: a static program, the same on every machine.
+go_build = CGO_ENABLED=0 go build -C $(1) -trimpath -ldflags '-s -w' -o $(CURDIR)/$@ $(2)
+sources = $(shell find $(1) -type f -not -name '*_test.go' -not -path '*/testdata/*' -not -path '*/.*')
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## prepare this machine: container engine, images, secrets (safe to repeat)
+	@deploy/setup.sh
+
+.PHONY: up
+up: setup images ## start the shop under tend, and wait until it runs
+	@$(BIN)/tend up
+	@cat deploy/welcome.txt
+
+.PHONY: down
+down: $(BIN)/tend ## stop and remove the shop; its data stays
+	@$(BIN)/tend down
+
+.PHONY: clean
+clean: $(BIN)/tend ## remove the shop with its data, and all that was built or generated
+	@if docker version >/dev/null 2>&1; then $(BIN)/tend down -v; fi
+	rm -rf build deploy/secrets .tend .env
+
+.PHONY: build
+build: $(PROGRAMS:%=$(BIN)/%) ## build the programs, into build/bin
+
+.PHONY: images
+images: build ## build the images of tend and the shop, where sources changed
+	@$(foreach program,$(PROGRAMS),deploy/build-image.sh $(call IMAGE_OF,$(program)) $(program);)
+
+.PHONY: test
+test: setup-test images $(BIN)/docker-compose ## run every test, also on the real engine
+	@$(foreach module,$(MODULES),echo "testing the module $(module)"; go -C $(module) test -timeout 14m ./...;)
+
+.PHONY: setup-test
+setup-test:
+	@deploy/setup.sh --test
+
+.PHONY: check
+check: setup-test images $(BIN)/docker-compose $(BIN)/golangci-lint $(BIN)/govulncheck ## format, vet, lint, race tests, known vulnerabilities
+	@tools/check.sh $(MODULES)
+
+.PHONY: bench
+bench: setup images $(BIN)/docker-compose ## compare tend with its peers, and write docs/benchmarks.md
+	go -C bench run .
+
+$(BIN)/tend: go.mod go.sum $(call sources,cmd controller state api)
+	$(call go_build,.,./cmd/tend)
+
+$(BIN)/gateway: $(call sources,services/gateway)
+	$(call go_build,services/gateway,.)
+
+$(SERVICES:%=$(BIN)/%): $(BIN)/%: services/go.mod services/go.sum $(call sources,services/cmd services/internal)
+	$(call go_build,services,./cmd/$*)
+
+$(BIN)/docker-compose: tools/compose/go.mod tools/compose/go.sum
+	CGO_ENABLED=0 go build -C tools/compose -o $(CURDIR)/$@ \
+		-ldflags '-s -w -X github.com/docker/compose/v2/internal.Version=$(COMPOSE_VERSION)' \
+		github.com/docker/compose/v2/cmd
+
+$(BIN)/golangci-lint: tools/go.mod tools/go.sum
+	CGO_ENABLED=0 go build -C tools -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(BIN)/govulncheck: tools/go.mod tools/go.sum
+	CGO_ENABLED=0 go build -C tools -o $(CURDIR)/$@ golang.org/x/vuln/cmd/govulncheck
