@@ -58,12 +58,12 @@ start_engine_detached() {
 }
 
 # remove_stale_pidfile PIDFILE. dockerd refuses to start while the process that
-# PIDFILE names exists, whatever it has become since.
+# PIDFILE names exists, be it another program by now or a zombie, which has no exe.
 remove_stale_pidfile() {
 	local pidfile=$1 pid
 	[[ -e $pidfile ]] || return 0
 	pid=$(<"$pidfile")
-	if [[ $(cat "/proc/$pid/comm" 2>/dev/null) != dockerd ]]; then
+	if [[ $(readlink "/proc/$pid/exe") != */dockerd* ]]; then
 		say "removing $pidfile: no dockerd runs as process $pid"
 		rm -f "$pidfile"
 	fi

@@ -1,0 +1,217 @@
+// Package deploy tests the steps of setup.sh, each in a folder of its own and
+// without the machine's engine being touched.
+package deploy
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// bash runs a script that has the functions of lib/ at hand.
+func bash(t *testing.T, script string, env ...string) (string, error) {
+	t.Helper()
+	cmd := exec.Command("bash", "-c", `set -euo pipefail
+for file in lib/common.sh lib/packages.sh lib/engine.sh lib/images.sh lib/project.sh; do . "$file"; done
+`+script)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func must(t *testing.T, script string, env ...string) string {
+	t.Helper()
+	out, err := bash(t, script, env...)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+	return out
+}
+
+// refuses runs a script that must fail with a message that holds want.
+func refuses(t *testing.T, want, script string, env ...string) {
+	t.Helper()
+	out, err := bash(t, script, env...)
+	if err == nil || !strings.Contains(out, want) {
+		t.Errorf("want a failure that says %q, got %v:\n%s", want, err, out)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func TestEngineIsStartedDetachedAndOverAStalePidFile(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("starting an engine takes root")
+	}
+	dir := t.TempDir()
+	log, pidfile := filepath.Join(dir, "log"), filepath.Join(dir, "pid")
+	host := "unix://" + filepath.Join(dir, "socket")
+	// This process lives, and is no dockerd: dockerd itself would give up.
+	if err := os.WriteFile(pidfile, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		pid, err := strconv.Atoi(strings.TrimSpace(read(t, pidfile)))
+		if err != nil || pid == os.Getpid() {
+			t.Fatalf("no engine of ours in %s: %v", pidfile, err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			if _, err := os.Stat(pidfile); os.IsNotExist(err) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the engine does not stop")
+			}
+		}
+	})
+
+	out := must(t, fmt.Sprintf("start_engine_detached %s %s --host %s --data-root %s --exec-root %s --bridge none --iptables=false",
+		log, pidfile, host, filepath.Join(dir, "data"), filepath.Join(dir, "exec")), "DOCKER_HOST="+host)
+	for _, want := range []string{"removing " + pidfile, "its log: " + log, "the engine answers"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output lacks %q:\n%s", want, out)
+		}
+	}
+	// The script has ended; the engine is used as it is.
+	if out := must(t, "ensure_engine", "DOCKER_HOST="+host); !strings.Contains(out, "using the running engine") {
+		t.Errorf("the engine is not used:\n%s", out)
+	}
+}
+
+func TestEngineThatDoesNotStartShowsItsLog(t *testing.T) {
+	dir := t.TempDir()
+	log := filepath.Join(dir, "log")
+	refuses(t, "its log: "+log,
+		fmt.Sprintf("start_engine_detached %s %s --no-such-option", log, filepath.Join(dir, "pid")),
+		"DOCKER_HOST=unix://"+filepath.Join(dir, "socket"))
+	if got := read(t, log); !strings.Contains(got, "no-such-option") {
+		t.Errorf("the log holds %q", got)
+	}
+}
+
+func TestNoEngineSaysWhatToDo(t *testing.T) {
+	refuses(t, "DOCKER_HOST=unix:///nowhere does not answer", "ensure_engine", "DOCKER_HOST=unix:///nowhere")
+	refuses(t, "sudo apt-get install docker.io",
+		"engine_answers() { false; }; can_install() { false; }; ensure_engine", "DOCKER_HOST=")
+}
+
+func TestImageFromNowhereSaysWhatToDo(t *testing.T) {
+	refuses(t, "docker load", "build_image postgres:9.4")
+	refuses(t, "docker load", "build_image no-such-image:1")
+}
+
+func TestImagesOfComposeFileArePulledOrBuiltUnlessPresent(t *testing.T) {
+	compose := filepath.Join(t.TempDir(), "compose.yaml")
+	if err := os.WriteFile(compose, []byte(`
+services:
+  a: {restart: always}
+  b:
+    image: present:1
+  c:
+    image: pulled:1 # a comment
+  d:
+    image: built:1
+  e:
+    image: built:1
+  f:
+    image: shop/f:1
+  g:
+    image: tend/tend:dev
+`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got := must(t, `has_image() { [[ $1 == present:1 ]]; }
+pull_image() { echo "pull $1"; [[ $1 == pulled:1 ]]; }
+build_image() { echo "build $1"; }
+ensure_images `+compose)
+	const want = "pull built:1\nbuild built:1\nsetup: image present:1 is here\npull pulled:1\n"
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestSecretsAreMadeOnce(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "secrets")
+	must(t, "ensure_secrets "+folder)
+	names := []string{"postgres_password", "jwt_secret", "redis_password"}
+	before := map[string]string{}
+	for _, name := range names {
+		path := filepath.Join(folder, name)
+		before[name] = read(t, path)
+		if len(before[name]) != 64 {
+			t.Errorf("%s holds %d characters, want 64", name, len(before[name]))
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o644 {
+			t.Errorf("%s: mode %v, error %v; the services could not read it", name, info.Mode(), err)
+		}
+	}
+	if info, err := os.Stat(folder); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%s: mode %v, error %v", folder, info.Mode(), err)
+	}
+	if before[names[0]] == before[names[1]] || before[names[1]] == before[names[2]] {
+		t.Error("two secrets are the same")
+	}
+
+	if err := os.Remove(filepath.Join(folder, "jwt_secret")); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "ensure_secrets "+folder)
+	for _, name := range names {
+		if changed := read(t, filepath.Join(folder, name)) != before[name]; changed != (name == "jwt_secret") {
+			t.Errorf("%s changed: %v", name, changed)
+		}
+	}
+}
+
+func TestEnvIsCorrectedAndNothingElseInIt(t *testing.T) {
+	project := filepath.Join(t.TempDir(), "a project")
+	if err := os.Mkdir(project, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	env := filepath.Join(project, ".env")
+	if err := os.WriteFile(env, []byte("MINE=1\nTEND_UID=0\n# a note"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	uid := os.Getuid()
+	if uid == 0 {
+		uid = 65532
+	}
+
+	must(t, fmt.Sprintf("ensure_env %q", project))
+	got := read(t, env)
+	for _, line := range []string{"MINE=1", "# a note", "TEND_PROJECT_DIRECTORY=" + project, fmt.Sprintf("TEND_UID=%d", uid)} {
+		if !strings.Contains("\n"+got, "\n"+line+"\n") {
+			t.Errorf(".env lacks %q:\n%s", line, got)
+		}
+	}
+	if strings.Contains(got, "TEND_UID=0") {
+		t.Errorf("the wrong TEND_UID is still there:\n%s", got)
+	}
+	info, err := os.Stat(filepath.Join(project, ".tend"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner := info.Sys().(*syscall.Stat_t).Uid; int(owner) != uid {
+		t.Errorf(".tend belongs to %d, want %d", owner, uid)
+	}
+
+	if out := must(t, fmt.Sprintf("ensure_env %q", project)); out != "" || read(t, env) != got {
+		t.Errorf("a second run changes something: %s\n%s", out, read(t, env))
+	}
+}
