@@ -14,12 +14,14 @@ import (
 	"time"
 )
 
+const library = `set -euo pipefail
+for file in lib/common.sh lib/packages.sh lib/engine.sh lib/images.sh lib/project.sh; do . "$file"; done
+`
+
 // bash runs a script that has the functions of lib/ at hand.
 func bash(t *testing.T, script string, env ...string) (string, error) {
 	t.Helper()
-	cmd := exec.Command("bash", "-c", `set -euo pipefail
-for file in lib/common.sh lib/packages.sh lib/engine.sh lib/images.sh lib/project.sh; do . "$file"; done
-`+script)
+	cmd := exec.Command("bash", "-c", library+script)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -81,8 +83,17 @@ func TestEngineIsStartedDetachedAndOverAStalePidFile(t *testing.T) {
 		}
 	})
 
-	out := must(t, fmt.Sprintf("start_engine_detached %s %s --host %s --data-root %s --exec-root %s --bridge none --iptables=false",
-		log, pidfile, host, filepath.Join(dir, "data"), filepath.Join(dir, "exec")), "DOCKER_HOST="+host)
+	// A network of its own: an engine that starts makes or removes the bridge
+	// docker0 and changes the firewall, which would cut off the machine's engine.
+	cmd := exec.Command("unshare", "--net", "bash", "-c", library+fmt.Sprintf(
+		"start_engine_detached %s %s --host %s --data-root %s --exec-root %s",
+		log, pidfile, host, filepath.Join(dir, "data"), filepath.Join(dir, "exec")))
+	cmd.Env = append(os.Environ(), "DOCKER_HOST="+host)
+	started, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, started)
+	}
+	out := string(started)
 	for _, want := range []string{"removing " + pidfile, "its log: " + log, "the engine answers"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the output lacks %q:\n%s", want, out)
