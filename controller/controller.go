@@ -1,0 +1,354 @@
+// Package controller keeps a project at its desired state. Controller is the
+// loop: what is written, what runs and what was done mark keys (workloads) as
+// dirty; a dirty key is planned, its actions are carried out in parallel, and
+// each one's end marks the key again. Nothing else ever starts an action.
+package controller
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/execute"
+	"github.com/tendhq/tend/controller/observe"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// parallel bounds how many actions of one workload are carried out at a time.
+// The engine serialises much of a create; beyond this it only queues.
+const parallel = 8
+
+// lookRetry paces the looks at what an action did while the engine is away.
+const lookRetry = time.Second
+
+// Options are what a Controller needs.
+type Options struct {
+	Engine engine.Engine
+	// Project is the Compose project's name.
+	Project string
+	Log     *zap.Logger
+	// OnEvent is called with each event, in order, by the controller's
+	// goroutine; it must not block.
+	OnEvent func(*state.Event)
+	// Metrics may be nil.
+	Metrics *Metrics
+}
+
+// Controller keeps one project at its desired state.
+type Controller struct {
+	store    *state.Store
+	observer *observe.Observer
+	executor *execute.Executor
+	log      *zap.Logger
+	metrics  *Metrics
+
+	mu      sync.Mutex
+	dirty   map[string]bool
+	linked  bool // the engine answered last time, and everything was listed
+	wake    chan struct{}
+	calls   chan func()   // run by the loop between two plans
+	stopped chan struct{} // closed when the loop has ended
+
+	// The loop's own; nothing else touches them.
+	reconciler reconciler
+	next       map[string]time.Time
+	slots      map[string]chan struct{}
+	linkErr    string
+	waiters    []waiter
+	busy       sync.WaitGroup
+}
+
+// New makes a controller; Run starts it.
+func New(o Options) *Controller {
+	c := &Controller{
+		executor: execute.New(o.Engine),
+		log:      o.Log,
+		metrics:  o.Metrics,
+		dirty:    map[string]bool{},
+		wake:     make(chan struct{}, 1),
+		calls:    make(chan func(), 64),
+		stopped:  make(chan struct{}),
+		next:     map[string]time.Time{},
+		slots:    map[string]chan struct{}{},
+	}
+	if c.metrics == nil {
+		c.metrics = NewMetrics()
+	}
+	c.store = state.New(c.changed)
+	c.observer = observe.New(o.Engine, c.store, o.Project, o.Log, c.onLink)
+	c.metrics.watch(c.store)
+	c.reconciler = reconciler{
+		store:   c.store,
+		flights: map[string]map[string]plan.Action{},
+		emit: func(e *state.Event) {
+			c.metrics.event(e)
+			o.OnEvent(e)
+		},
+	}
+	return c
+}
+
+// State is the controller's state, to read.
+func (c *Controller) State() *state.Store { return c.store }
+
+// Metrics are the controller's metrics.
+func (c *Controller) Metrics() *Metrics { return c.metrics }
+
+// Run works until ctx ends, and returns when every action under way has ended
+// or was given up.
+func (c *Controller) Run(ctx context.Context) {
+	var observing sync.WaitGroup
+	observing.Go(func() { c.observer.Run(ctx) })
+	defer observing.Wait()
+	defer c.busy.Wait()
+	defer close(c.stopped)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case f := <-c.calls:
+			f()
+		case <-c.wake:
+		case <-timer.C:
+		}
+		c.drain()
+		now := time.Now()
+		for key, at := range c.next {
+			if !at.After(now) {
+				delete(c.next, key)
+				c.mark(key)
+			}
+		}
+		for keys := c.take(); len(keys) > 0; keys = c.take() {
+			for _, key := range keys {
+				c.plan(ctx, key)
+			}
+		}
+		c.answer()
+		timer.Reset(c.untilNext())
+	}
+}
+
+// drain runs the calls that are waiting, so that one plan serves them all.
+func (c *Controller) drain() {
+	for {
+		select {
+		case f := <-c.calls:
+			f()
+		default:
+			return
+		}
+	}
+}
+
+// do has the loop run f, unless it has ended.
+func (c *Controller) do(f func()) {
+	select {
+	case c.calls <- f:
+	case <-c.stopped:
+	}
+}
+
+// mark has keys planned soon.
+func (c *Controller) mark(keys ...string) {
+	c.mu.Lock()
+	for _, k := range keys {
+		c.dirty[k] = true
+	}
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the dirty keys in order, and none while the engine is away:
+// nothing is decided on what may no longer be true. They stay dirty.
+func (c *Controller) take() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.linked {
+		return nil
+	}
+	for key := range maps.Clone(c.dirty) {
+		for _, n := range c.reconciler.neighbours(key) {
+			c.dirty[n] = true
+		}
+	}
+	keys := slices.Sorted(maps.Keys(c.dirty))
+	clear(c.dirty)
+	return keys
+}
+
+func (c *Controller) untilNext() time.Duration {
+	wait := time.Hour
+	for _, at := range c.next {
+		wait = min(wait, time.Until(at))
+	}
+	return max(wait, 0)
+}
+
+// changed marks what a change of the state concerns. What the loop itself
+// writes concerns nothing: it would plan for ever.
+func (c *Controller) changed(changes []state.Change) {
+	for _, ch := range changes {
+		switch ch.Table {
+		case state.Replicas, state.Workloads:
+			c.mark(ch.Key)
+		case state.Resources:
+			c.markAll()
+			return
+		}
+	}
+}
+
+// markAll marks every workload that is written or runs.
+func (c *Controller) markAll() {
+	snap := c.store.Snapshot()
+	for _, w := range snap.Workloads() {
+		c.mark(w.Name)
+	}
+	for _, r := range snap.Replicas("") {
+		c.mark(r.Workload)
+	}
+	c.mark(projectKey)
+}
+
+// plan plans one key and has its actions carried out.
+func (c *Controller) plan(ctx context.Context, key string) {
+	began := time.Now()
+	actions, next := c.reconciler.plan(key, began)
+	c.metrics.planned(time.Since(began))
+	if next.IsZero() {
+		delete(c.next, key)
+	} else {
+		c.next[key] = next
+	}
+	for _, a := range actions {
+		if e, ok := started(a); ok {
+			c.reconciler.event(e, began)
+		}
+		c.log.Debug("action", zap.String("workload", key), zap.Stringer("action", a))
+		c.carryOut(ctx, key, a)
+	}
+}
+
+// carryOut starts an action in a goroutine of its own.
+func (c *Controller) carryOut(ctx context.Context, key string, a plan.Action) {
+	slot, ok := c.slots[key]
+	if !ok {
+		slot = make(chan struct{}, parallel)
+		c.slots[key] = slot
+	}
+	project := c.reconciler.project
+	w := project.Workloads[key]
+	c.busy.Go(func() {
+		select {
+		case slot <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		began := time.Now()
+		id, err := c.executor.Do(ctx, a, project, w)
+		<-slot
+		c.metrics.action(a, time.Since(began), err)
+		c.look(ctx, key, id, err)
+		c.do(func() {
+			c.reconciler.finish(key, a, err, time.Now())
+			c.mark(key)
+		})
+	})
+}
+
+// look observes what an action did, so that the next plan knows it. It does
+// not return before it could: a plan made without would act twice.
+func (c *Controller) look(ctx context.Context, key, id string, err error) {
+	for ctx.Err() == nil {
+		var looked error
+		switch {
+		case key == projectKey:
+			looked = c.observer.Resources(ctx)
+		case relook(err):
+			looked = c.observer.Relist(ctx)
+		case id != "":
+			looked = c.observer.Refresh(ctx, id)
+			if looked == nil && err != nil {
+				looked = c.observer.Resources(ctx) // it may have failed for want of one
+			}
+		default:
+			looked = c.observer.Relist(ctx)
+		}
+		if looked == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(lookRetry):
+		}
+	}
+}
+
+// onLink is called by the observer when the engine went away or came back.
+func (c *Controller) onLink(err error) {
+	c.mu.Lock()
+	c.linked = err == nil
+	c.mu.Unlock()
+	c.metrics.link(err)
+	c.do(func() {
+		now := time.Now()
+		switch {
+		case err == nil && c.linkErr != "":
+			c.reconciler.event(plan.Event{Type: plan.Normal, Reason: "EngineReachable", Message: "the engine answers again"}, now)
+			c.linkErr = ""
+		case err != nil && c.linkErr == "":
+			c.linkErr = err.Error()
+			c.reconciler.event(plan.Event{Type: plan.Warning, Reason: "EngineUnavailable", Message: "nothing is changed until the engine answers: " + c.linkErr}, now)
+		}
+		if err == nil {
+			c.markAll()
+		}
+	})
+}
+
+// SetProject puts a desired state in force.
+func (c *Controller) SetProject(ctx context.Context, p *spec.Project) {
+	c.do(func() {
+		c.reconciler.setProject(p)
+		c.metrics.spec(nil)
+		c.busy.Go(func() { c.look(ctx, projectKey, "", nil) })
+		c.markAll()
+	})
+}
+
+// RejectProject reports that what is written cannot be put in force. The last
+// good desired state stays in force.
+func (c *Controller) RejectProject(err error) {
+	c.do(func() {
+		c.metrics.spec(err)
+		c.reconciler.event(plan.Event{Type: plan.Warning, Reason: "InvalidSpec", Message: err.Error()}, time.Now())
+	})
+}
+
+// RemoveAll asks that every workload be taken away, dependents first.
+func (c *Controller) RemoveAll() {
+	c.do(func() {
+		c.reconciler.remove = true
+		c.markAll()
+	})
+}
+
+// Linked says whether the engine answered last time.
+func (c *Controller) Linked() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.linked
+}

@@ -1,0 +1,95 @@
+// Package execute carries out actions. It knows how, never whether: it holds
+// no policy, does not retry and does not wait for a state.
+package execute
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+const (
+	// callTimeout bounds an action that should take moments; an engine under
+	// load has been seen to take many seconds for a create.
+	callTimeout = 2 * time.Minute
+	// stopMargin is what the engine may take beyond the grace to report an exit.
+	stopMargin = time.Minute
+	// pullTimeout bounds a pull.
+	pullTimeout = time.Hour
+)
+
+// Executor carries out actions on an engine.
+type Executor struct{ engine engine.Engine }
+
+// New makes an executor.
+func New(e engine.Engine) *Executor { return &Executor{engine: e} }
+
+// Do carries out one action. p is the project that it was planned for; w the
+// workload's spec, nil where it is no longer in the project. It returns the ID
+// of a container that it made, also with an error.
+func (x *Executor) Do(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) (id string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout(a))
+	defer cancel()
+	switch a.Kind {
+	case plan.CreateReplica:
+		return x.create(ctx, a, p, w)
+	case plan.StartReplica:
+		return a.ID, x.engine.Start(ctx, a.ID)
+	case plan.StopReplica:
+		return a.ID, x.engine.Stop(ctx, a.ID, a.Grace)
+	case plan.RemoveReplica:
+		return a.ID, x.engine.Remove(ctx, a.ID)
+	case plan.AdoptReplica:
+		return a.ID, x.engine.DisableRestart(ctx, a.ID)
+	case plan.CreateNetwork:
+		n := p.Networks[a.Object]
+		return "", x.engine.CreateNetwork(ctx, engine.NetworkSpec{Name: n.Name, Labels: spec.NetworkLabels(p, n), Config: n.Config})
+	case plan.CreateVolume:
+		v := p.Volumes[a.Object]
+		return "", x.engine.CreateVolume(ctx, engine.VolumeSpec{Name: v.Name, Labels: spec.VolumeLabels(p, v), Config: v.Config})
+	case plan.PullImage:
+		return "", x.engine.Pull(ctx, a.Object, func(string) {})
+	default:
+		return "", fmt.Errorf("execute: no such action: %s", a.Kind)
+	}
+}
+
+func timeout(a plan.Action) time.Duration {
+	switch a.Kind {
+	case plan.StopReplica:
+		return a.Grace + stopMargin
+	case plan.PullImage:
+		return pullTimeout
+	default:
+		return callTimeout
+	}
+}
+
+// create makes a container and starts it.
+func (x *Executor) create(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) (string, error) {
+	image, err := x.engine.Image(ctx, w.Image)
+	if err != nil {
+		return "", err
+	}
+	c := engine.ContainerSpec{
+		Name: spec.ContainerName(p, w, a.Number), Project: p.Name, WorkingDir: p.WorkingDir,
+		Service: w.Template, Labels: spec.ContainerLabels(p, w, a.Number, image.ID),
+		Networks: map[string]string{}, Volumes: map[string]string{},
+		Secrets: p.Secrets, Configs: p.Configs,
+	}
+	for _, n := range p.Networks {
+		c.Networks[n.Key] = n.Name
+	}
+	for _, v := range p.Volumes {
+		c.Volumes[v.Key] = v.Name
+	}
+	id, err := x.engine.Create(ctx, c)
+	if err != nil {
+		return id, err
+	}
+	return id, x.engine.Start(ctx, id)
+}

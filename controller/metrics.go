@@ -1,0 +1,101 @@
+package controller
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/state"
+)
+
+// Metrics are what Prometheus scrapes.
+type Metrics struct {
+	registry  *prometheus.Registry
+	actions   *prometheus.HistogramVec
+	events    *prometheus.CounterVec
+	plans     prometheus.Histogram
+	engineUp  prometheus.Gauge
+	specValid prometheus.Gauge
+}
+
+// NewMetrics makes the metrics, on a registry of their own.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		actions: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "tend_action_duration_seconds", Help: "Duration of the actions carried out, by kind and result.",
+			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
+		}, []string{"action", "result"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tend_events_total", Help: "Events, by type and reason.",
+		}, []string{"type", "reason"}),
+		plans: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "tend_plan_duration_seconds", Help: "Duration of planning one workload.",
+			Buckets: prometheus.ExponentialBuckets(1e-5, 4, 8),
+		}),
+		engineUp:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "tend_engine_up", Help: "1 while the container engine answers."}),
+		specValid: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tend_spec_valid", Help: "1 while what is written is in force; 0 while the last good spec stands in for it."}),
+	}
+	m.registry.MustRegister(m.actions, m.events, m.plans, m.engineUp, m.specValid,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// watch adds gauges for the replicas of each workload, read from the state at
+// each scrape.
+func (m *Metrics) watch(s *state.Store) {
+	m.registry.MustRegister(&statusCollector{store: s})
+}
+
+// Handler serves the metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+func (m *Metrics) action(a plan.Action, took time.Duration, err error) {
+	result := "ok"
+	if err != nil {
+		result = "error"
+	}
+	m.actions.WithLabelValues(string(a.Kind), result).Observe(took.Seconds())
+}
+
+func (m *Metrics) event(e *state.Event)       { m.events.WithLabelValues(string(e.Type), e.Reason).Inc() }
+func (m *Metrics) planned(took time.Duration) { m.plans.Observe(took.Seconds()) }
+func (m *Metrics) link(err error)             { m.engineUp.Set(gauge(err == nil)) }
+func (m *Metrics) spec(err error)             { m.specValid.Set(gauge(err == nil)) }
+
+func gauge(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// statusCollector turns the statuses into gauges.
+type statusCollector struct{ store *state.Store }
+
+var (
+	replicasDesc  = prometheus.NewDesc("tend_workload_replicas", "Replicas of a workload: desired, existing, updated, ready and available.", []string{"workload", "state"}, nil)
+	convergedDesc = prometheus.NewDesc("tend_workload_converged", "1 while what runs is what is written and nothing is under way.", []string{"workload"}, nil)
+)
+
+func (c *statusCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- replicasDesc
+	ch <- convergedDesc
+}
+
+func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range c.store.Snapshot().Statuses() {
+		for state, n := range map[string]int{
+			"desired": s.Desired, "existing": s.Replicas, "updated": s.Updated, "ready": s.Ready, "available": s.Available,
+		} {
+			ch <- prometheus.MustNewConstMetric(replicasDesc, prometheus.GaugeValue, float64(n), s.Workload, state)
+		}
+		ch <- prometheus.MustNewConstMetric(convergedDesc, prometheus.GaugeValue, gauge(s.Converged), s.Workload)
+	}
+}

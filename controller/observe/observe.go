@@ -1,0 +1,208 @@
+// Package observe keeps the tables replicas and resources of the state at what
+// the engine says. Events are hints to look again; a full list, every five
+// minutes and after each reconnect, repairs what they missed.
+package observe
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/state"
+)
+
+const (
+	// relistEvery bounds how long a missed event goes unnoticed.
+	relistEvery = 5 * time.Minute
+	// recheckEvery is how soon a resource that is missing is looked for again:
+	// someone may build an image or create an external network.
+	recheckEvery = 10 * time.Second
+	// reconnectFirst and reconnectMax pace the tries to reach an engine that
+	// is away.
+	reconnectFirst = 250 * time.Millisecond
+	reconnectMax   = 5 * time.Second
+	// callTimeout bounds one look at the engine.
+	callTimeout = 30 * time.Second
+)
+
+// Observer looks at the engine on behalf of one project.
+type Observer struct {
+	engine  engine.Engine
+	store   *state.Store
+	project string
+	log     *zap.Logger
+	onLink  func(error)
+
+	relist sync.Mutex // one full list at a time
+	mu     sync.Mutex
+	seq    uint64            // counts looks, in the order in which they began
+	seen   map[string]uint64 // the latest look at each container, gone ones included
+}
+
+// New makes an observer. onLink is called with nil whenever a full list has
+// succeeded after the engine was away (or at the start), and with the error
+// when it cannot be reached.
+func New(e engine.Engine, s *state.Store, project string, log *zap.Logger, onLink func(error)) *Observer {
+	return &Observer{engine: e, store: s, project: project, log: log, onLink: onLink, seen: map[string]uint64{}}
+}
+
+// Run observes until ctx ends.
+func (o *Observer) Run(ctx context.Context) {
+	wait := reconnectFirst
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := o.follow(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		o.onLink(err)
+		if time.Since(began) > reconnectMax {
+			wait = reconnectFirst
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, reconnectMax)
+	}
+}
+
+// follow subscribes, lists, and then follows the events until the stream ends.
+// It subscribes first, so that whatever the list misses comes as an event.
+func (o *Observer) follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events, streamErr, err := o.engine.Events(ctx, o.project)
+	if err != nil {
+		return err
+	}
+	if err := o.Relist(ctx); err != nil {
+		return err
+	}
+	o.onLink(nil)
+	ticker := time.NewTicker(relistEvery)
+	defer ticker.Stop()
+	recheck := time.NewTicker(recheckEvery)
+	defer recheck.Stop()
+	for {
+		select {
+		case e, open := <-events:
+			if !open {
+				return errors.Join(errors.New("the event stream ended"), streamErr())
+			}
+			ids := map[string]bool{e.ContainerID: true}
+			for more := true; more; { // one look serves a burst of events
+				select {
+				case e, open := <-events:
+					if more = open; open {
+						ids[e.ContainerID] = true
+					}
+				default:
+					more = false
+				}
+			}
+			for id := range ids {
+				if err := o.Refresh(ctx, id); err != nil {
+					return err
+				}
+			}
+		case <-ticker.C:
+			if err := o.Relist(ctx); err != nil {
+				return err
+			}
+		case <-recheck.C:
+			if o.missesResource() {
+				if err := o.Resources(ctx); err != nil {
+					return err
+				}
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// begin notes that a look begins.
+func (o *Observer) begin() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.seq++
+	return o.seq
+}
+
+// newer says whether a look is newer than what is known of a container, and
+// then counts as what is known.
+func (o *Observer) newer(id string, look uint64) bool {
+	if o.seen[id] > look {
+		return false
+	}
+	o.seen[id] = look
+	return true
+}
+
+// Refresh looks at one container.
+func (o *Observer) Refresh(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	look := o.begin()
+	c, err := o.engine.Container(ctx, id)
+	gone := engine.ClassOf(err) == engine.NotFound
+	if err != nil && !gone {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.newer(id, look) {
+		return nil
+	}
+	o.store.Update(func(tx *state.Tx) {
+		if gone {
+			tx.DeleteReplica(id)
+		} else {
+			put(tx, c)
+		}
+	})
+	return nil
+}
+
+// Relist looks at everything: all containers of the project, and the resources.
+func (o *Observer) Relist(ctx context.Context) error {
+	o.relist.Lock()
+	defer o.relist.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	look := o.begin()
+	containers, err := o.engine.Containers(ctx, o.project)
+	if err != nil {
+		return err
+	}
+	if err := o.resources(ctx); err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	listed := map[string]bool{}
+	o.store.Update(func(tx *state.Tx) {
+		for _, c := range containers {
+			listed[c.ID] = true
+			if o.newer(c.ID, look) {
+				put(tx, c)
+			}
+		}
+		for _, r := range tx.Replicas("") {
+			if !listed[r.ID] && o.newer(r.ID, look) {
+				tx.DeleteReplica(r.ID)
+			}
+		}
+	})
+	for id, at := range o.seen {
+		if !listed[id] && at <= look {
+			delete(o.seen, id) // gone, and no older look is under way
+		}
+	}
+	return nil
+}

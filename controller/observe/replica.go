@@ -1,0 +1,93 @@
+package observe
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// put writes a container down as a replica, if it is one. A row is only
+// written when something changed, as each write has the workload planned anew.
+func put(tx *state.Tx, c engine.Container) {
+	if c.Labels[spec.LabelService] == "" || c.Labels[spec.LabelOneoff] == "True" {
+		return // not a replica: a one-off container, or not made by Compose or tend
+	}
+	r := &state.Replica{Replica: toReplica(c)}
+	before, known := tx.Replica(c.ID)
+	if known && sameRun(before.Replica, r.Replica) && !before.ReadySince.IsZero() && !r.ReadySince.IsZero() {
+		// The engine remembers few health checks; the earlier sight of a
+		// replica that has been ready since is worth more.
+		r.ReadySince = before.ReadySince
+	}
+	if known && equal(before.Replica, r.Replica) {
+		return
+	}
+	tx.PutReplica(r)
+}
+
+func sameRun(a, b plan.Replica) bool { return a.StartedAt.Equal(b.StartedAt) }
+
+func equal(a, b plan.Replica) bool {
+	return a.Name == b.Name && a.State == b.State && a.Health == b.Health && a.ExitCode == b.ExitCode &&
+		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) && a.ReadySince.Equal(b.ReadySince) &&
+		a.Broken == b.Broken && a.EngineRestarts == b.EngineRestarts && maps.Equal(a.Addresses, b.Addresses)
+}
+
+func toReplica(c engine.Container) plan.Replica {
+	number, _ := strconv.Atoi(c.Labels[spec.LabelContainerNumber]) // 0 stands for a corrupt label
+	r := plan.Replica{
+		Workload: c.Labels[spec.LabelService], Number: number, Name: c.Name, ID: c.ID,
+		Revision: c.Labels[spec.LabelRevision], ConfigHash: c.Labels[spec.LabelConfigHash],
+		State: plan.State(c.State), Health: plan.Health(c.Health), HealthOutput: lastLine(c.HealthOutput),
+		ExitCode: c.ExitCode, OOMKilled: c.OOMKilled,
+		Created: c.Created, StartedAt: c.StartedAt, FinishedAt: c.FinishedAt,
+		EngineRestarts: c.RestartPolicy != "" && c.RestartPolicy != "no",
+		Addresses:      c.Networks, Ports: c.PublishedPorts, Image: c.Image,
+		DependsOn: dependsOn(c.Labels[spec.LabelDependsOn]),
+	}
+	if c.State == engine.Running {
+		r.Broken = broken(c)
+	}
+	if plan.IsReady(r) {
+		r.ReadySince = c.StartedAt
+		if !c.HealthySince.IsZero() {
+			r.ReadySince = c.HealthySince
+		}
+	}
+	return r
+}
+
+// broken says what a running container lacks of what it was created with.
+func broken(c engine.Container) string {
+	if c.PortsMissing {
+		return "its host ports"
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Networks)) {
+		if c.Networks[name] == "" && name != "host" && name != "none" {
+			return "an address on network " + name
+		}
+	}
+	return ""
+}
+
+// dependsOn reads the label that Compose writes: dep:condition:restart, comma-joined.
+func dependsOn(label string) []string {
+	var names []string
+	for entry := range strings.SplitSeq(label, ",") {
+		if name, _, _ := strings.Cut(entry, ":"); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndex(s, "\n")+1:]
+}

@@ -1,0 +1,83 @@
+package observe
+
+import (
+	"context"
+	"slices"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// Resources looks at the networks, volumes and images that are needed.
+func (o *Observer) Resources(ctx context.Context) error {
+	o.relist.Lock()
+	defer o.relist.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return o.resources(ctx)
+}
+
+// missesResource says whether something needed is not there.
+func (o *Observer) missesResource() bool {
+	return slices.ContainsFunc(o.store.Snapshot().Resources(), func(r *state.Resource) bool { return !r.Present })
+}
+
+func (o *Observer) resources(ctx context.Context) error {
+	needed := o.store.Snapshot().Resources()
+	if len(needed) == 0 {
+		return nil
+	}
+	names := map[plan.ResourceKind][]string{}
+	for _, r := range needed {
+		names[r.Kind] = append(names[r.Kind], r.Name)
+	}
+	networks, err := o.engine.Networks(ctx, o.project, names[plan.NetworkResource]...)
+	if err != nil {
+		return err
+	}
+	volumes, err := o.engine.Volumes(ctx, o.project, names[plan.VolumeResource]...)
+	if err != nil {
+		return err
+	}
+	found := map[string]string{} // the config hash of what exists, by String()
+	ids := map[string]string{}
+	for _, n := range networks {
+		found["network "+n.Name] = n.Labels[spec.LabelConfigHash]
+	}
+	for _, v := range volumes {
+		found["volume "+v.Name] = v.Labels[spec.LabelConfigHash]
+	}
+	for _, r := range needed {
+		if r.Kind != plan.ImageResource {
+			continue
+		}
+		image, err := o.engine.Image(ctx, r.Name)
+		switch {
+		case err == nil:
+			found[r.String()], ids[r.String()] = "", image.ID
+		case engine.ClassOf(err) != engine.NotFound:
+			return err
+		}
+	}
+	o.store.Update(func(tx *state.Tx) {
+		for _, r := range needed {
+			now, ok := tx.Resource(r.Kind, r.Name)
+			if !ok {
+				continue
+			}
+			next := now.Resource
+			next.ActualHash, next.Present = found[r.String()]
+			next.ID = ids[r.String()]
+			next.Known = true
+			if next.Present {
+				next.Attempt = plan.Attempt{}
+			}
+			if next != now.Resource {
+				tx.PutResource(next)
+			}
+		}
+	})
+	return nil
+}

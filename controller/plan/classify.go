@@ -1,0 +1,115 @@
+package plan
+
+import "time"
+
+// class is what a replica is to the policies.
+type class string
+
+const (
+	// leaving: it is being stopped or removed, or the engine is about to.
+	leaving class = "leaving"
+	// coming: it is being created or started.
+	coming class = "coming"
+	// leftover: it can never run again as it was meant to and is to be removed.
+	leftover class = "leftover"
+	// exited: its process has ended.
+	exited class = "exited"
+	// unhealthy: it runs and does not do what it should.
+	unhealthy class = "unhealthy"
+	// starting: it runs and is not ready yet.
+	starting class = "starting"
+	// ready: it runs and does what it should.
+	ready class = "ready"
+)
+
+// rules classify a replica: the first that matches decides. The last matches
+// every replica.
+var rules = []struct {
+	class class
+	match func(Replica) bool
+}{
+	// What is under way decides first: the engine's word is about to change.
+	{leaving, func(r Replica) bool { return r.InFlight == StopReplica || r.InFlight == RemoveReplica }},
+	{coming, func(r Replica) bool { return r.InFlight == CreateReplica || r.InFlight == StartReplica }},
+	{leaving, func(r Replica) bool { return r.State == Removing }},
+	// Created and not started: a crash between the two, or a failed start.
+	// Dead: a removal that failed half-way (moby/moby#27381).
+	{leftover, func(r Replica) bool { return r.State == Created || r.State == Dead }},
+	{exited, func(r Replica) bool { return r.State == Exited }},
+	// The engine's restart policy is at work on a container that was not
+	// adopted yet; adopting it ends that.
+	{starting, func(r Replica) bool { return r.State == Restarting }},
+	// A paused process answers nobody.
+	{unhealthy, func(r Replica) bool { return r.State == Paused }},
+	{unhealthy, func(r Replica) bool { return r.Broken != "" }},
+	{unhealthy, func(r Replica) bool { return r.Health == Unhealthy }},
+	{starting, func(r Replica) bool { return r.Health == Starting }},
+	{ready, func(Replica) bool { return true }},
+}
+
+func classify(r Replica) class {
+	for _, rule := range rules {
+		if rule.match(r) {
+			return rule.class
+		}
+	}
+	return ready
+}
+
+// IsReady says whether a replica runs and does what it should.
+func IsReady(r Replica) bool { return classify(r) == ready }
+
+// IsRunning says whether a replica's process runs, whatever it does.
+func IsRunning(r Replica) bool {
+	return r.State == Running || r.State == Paused || r.State == Restarting
+}
+
+// isAvailable says whether a replica has been ready for the spec's MinReady,
+// and notes when it will have been.
+func (p *planner) isAvailable(r Replica) bool {
+	if !IsReady(r) {
+		return false
+	}
+	if p.Spec == nil || p.Spec.MinReady == 0 {
+		return true
+	}
+	at := r.ReadySince.Add(p.Spec.MinReady)
+	if at.After(p.Now) {
+		p.plan.at(at)
+		return false
+	}
+	return true
+}
+
+// live is a replica that holds its number: it runs, or will run again.
+func (r replica) live() bool {
+	return r.class != leaving && r.class != leftover
+}
+
+// holdsResources is a container whose process may still be there.
+func (r replica) holdsResources() bool {
+	return r.class == coming || IsRunning(r.Replica)
+}
+
+// why says what is the matter with a replica that is not ready.
+func (r replica) why() string {
+	switch {
+	case r.class == exited:
+		return "exited with code " + exitCode(r.Replica)
+	case r.State == Paused:
+		return "is paused"
+	case r.Broken != "":
+		return "runs without " + r.Broken
+	case r.class == unhealthy && r.HealthOutput != "":
+		return "is unhealthy: " + r.HealthOutput
+	case r.class == unhealthy:
+		return "is unhealthy"
+	default:
+		return "is " + string(r.class)
+	}
+}
+
+// leftoverGrace is how long a container may stand created and not started
+// before it counts as left over: others, as Compose, create and start in two
+// steps too.
+const leftoverGrace = 10 * time.Second

@@ -1,0 +1,75 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+)
+
+// database keeps one container per volume at any time: the old one is proven
+// exited and removed before a new one is made. Two Postgres servers on one
+// volume corrupt it and do not notice, as each is PID 1 in its own namespace
+// (docker-library/postgres#171).
+func (p *planner) database() {
+	p.adopt()
+	p.clean()
+
+	var standing []replica // whatever may still hold the volume, or will again
+	for _, r := range p.replicas {
+		if r.class != leftover {
+			standing = append(standing, r)
+		}
+	}
+	if running := p.running(); len(running) > 1 {
+		p.fail("MultipleContainers", fmt.Sprintf("%s run on the volume of one database: stop all but one at once; tend touches none of them", strings.Join(running, " and ")))
+		return
+	}
+	switch {
+	case len(standing) == 0 && len(p.replicas) > 0: // the leftovers go first
+	case len(standing) == 0 && p.Spec.Replicas > 0:
+		p.create(p.free(1), "the database has no container")
+	default:
+		for _, r := range standing {
+			p.keepDatabase(r, len(standing) == 1)
+		}
+	}
+}
+
+// running names the containers whose process may hold the volume.
+func (p *planner) running() []string {
+	var names []string
+	for _, r := range p.replicas {
+		if r.holdsResources() {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+func (p *planner) keepDatabase(r replica, alone bool) {
+	wanted := p.Spec.Replicas > 0 && (r.current || p.Spec.Paused)
+	cause := "replaced by revision " + short(p.Spec.Revision)
+	if p.Spec.Replicas == 0 {
+		cause = "no replica wanted"
+	}
+	switch {
+	case r.class == leaving || r.class == coming:
+	case r.class == exited && !wanted:
+		p.add(RemoveReplica, r.Replica, "%s", cause)
+	case r.class == exited:
+		// Beside another container, even an exited one, it is not clear whose the volume is.
+		if alone && p.mayRestart(r) {
+			p.restart(r, 0)
+		} else if !alone {
+			p.fail("MultipleContainers", fmt.Sprintf("%s is one of several containers of one database: remove those that are not wanted", r.Name))
+		}
+	case !wanted && r.class == starting && !p.due(r.StartedAt.Add(p.Spec.ProgressDeadline)):
+		// A stop while Postgres starts or recovers can end in SIGKILL
+		// (docker-library/postgres#1207).
+		p.waiting = fmt.Sprintf("waiting for %s to have started before it is stopped", r.Name)
+	case !wanted:
+		p.add(StopReplica, r.Replica, "%s", cause)
+	case r.class == unhealthy:
+		// It may be recovering. A restart would begin the recovery anew.
+		p.fail("Unhealthy", fmt.Sprintf("%s %s; a database is not restarted for that", r.Name, r.why()))
+	}
+}

@@ -1,0 +1,131 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// deployment keeps a number of interchangeable replicas running and moves them
+// from one revision to the next. The arithmetic is that of Kubernetes'
+// deployment controller (pkg/controller/deployment/rolling.go), with the
+// replicas of one container each in the place of replica sets.
+func (p *planner) deployment() {
+	p.adopt()
+	p.clean()
+
+	updated, old := p.split()
+	desired := p.Spec.Replicas
+	standing := p.count(func(r replica) bool { return !r.current && r.class != leftover })
+	switch {
+	case len(old) > 0 && p.Spec.Paused:
+		p.keep(updated)
+		p.keep(old)
+		return
+	case standing > 0 && p.Spec.Strategy.Type == spec.Recreate:
+		p.retire(old, "stopped before revision %s starts, as the strategy is Recreate", short(p.Spec.Revision))
+		return
+	}
+
+	kept := updated[:min(len(updated), desired)]
+	p.retire(updated[len(kept):], "%s wanted, %d exist", plural(desired, "replica"), len(updated))
+	// As many old replicas may go as leaves enough that are available, or
+	// could become so.
+	spare := countAvailable(kept) + len(old) - (desired - p.Spec.Strategy.MaxUnavailable)
+	leave := old[:min(max(spare, 0), len(old))]
+	p.retire(leave, "replaced by revision %s", short(p.Spec.Revision))
+	p.keep(kept)
+	p.keep(old[len(leave):])
+
+	limit := desired
+	if len(old) > 0 {
+		limit += p.Spec.Strategy.MaxSurge
+	}
+	// What is leaving still holds its memory and its ports.
+	room := limit - p.count(func(r replica) bool { return r.live() || r.holdsResources() })
+	switch n := min(desired-len(updated), room); {
+	case n <= 0:
+	case len(old) > 0:
+		p.create(p.free(n), "the rollout to revision %s", short(p.Spec.Revision))
+	default:
+		p.create(p.free(n), "%s wanted, %d exist", plural(desired, "replica"), len(updated))
+	}
+}
+
+// split returns the live replicas that are made from the spec's template, the
+// most useful first, and those that are not, the least useful first.
+func (p *planner) split() (updated, old []replica) {
+	for _, r := range p.replicas {
+		switch {
+		case !r.live():
+		case r.current:
+			updated = append(updated, r)
+		default:
+			old = append(old, r)
+		}
+	}
+	slices.SortStableFunc(updated, func(a, b replica) int { return cmp.Compare(useful(b), useful(a)) })
+	slices.Reverse(old)
+	slices.SortStableFunc(old, func(a, b replica) int { return cmp.Compare(useful(a), useful(b)) })
+	return updated, old
+}
+
+// useful orders replicas by how much they would be missed. Among equals the
+// lower number stays, as with Compose.
+func useful(r replica) int {
+	switch {
+	case r.available:
+		return 5
+	case r.class == ready:
+		return 4
+	case r.class == starting:
+		return 3
+	case r.class == coming:
+		return 2
+	case r.class == unhealthy:
+		return 1
+	default:
+		return 0
+	}
+}
+
+func countAvailable(s []replica) int {
+	n := 0
+	for _, r := range s {
+		if r.available {
+			n++
+		}
+	}
+	return n
+}
+
+// retire takes replicas away: stopped first where they run.
+func (p *planner) retire(s []replica, cause string, args ...any) {
+	for _, r := range s {
+		switch r.class {
+		case coming: // what is under way cannot be taken back; the next plan does
+		case exited:
+			p.add(RemoveReplica, r.Replica, cause, args...)
+		default:
+			p.add(StopReplica, r.Replica, cause, args...)
+		}
+	}
+}
+
+// keep starts what has exited and should run, and stops what runs and does not
+// do what it should: then it is started again, at the pace of the backoff.
+func (p *planner) keep(s []replica) {
+	for _, r := range s {
+		switch r.class {
+		case exited:
+			if p.mayRestart(r) {
+				p.restart(r, 0)
+			}
+		case unhealthy:
+			p.fail("Unhealthy", fmt.Sprintf("%s %s", r.Name, r.why()))
+			p.add(StopReplica, r.Replica, "%s %s", r.Name, r.why())
+		}
+	}
+}

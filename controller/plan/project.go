@@ -1,0 +1,118 @@
+package plan
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// ResourceKind is a kind of object that workloads need and that is not a container.
+type ResourceKind string
+
+// The kinds of resources.
+const (
+	NetworkResource ResourceKind = "network"
+	VolumeResource  ResourceKind = "volume"
+	ImageResource   ResourceKind = "image"
+)
+
+// Resource is a network, a volume or an image that the project needs, and what
+// is known of it.
+type Resource struct {
+	Kind ResourceKind
+	Name string
+	// External resources are never created; NoPull images never pulled.
+	External, NoPull bool
+	// ConfigHash is Compose's hash of what is written, ActualHash the label on
+	// what exists, empty where it carries none.
+	ConfigHash, ActualHash string
+	// Known is true once the engine was asked for it, Present when it has it.
+	Known, Present bool
+	// ID is an image's content address.
+	ID string
+	// InFlight is the action under way on it, or empty.
+	InFlight ActionKind
+	// Attempt counts the tries to create or pull it.
+	Attempt Attempt
+}
+
+// String names a resource in a sentence.
+func (r Resource) String() string { return string(r.Kind) + " " + r.Name }
+
+// ProjectInput is all that a plan for the project's resources may depend on.
+type ProjectInput struct {
+	Now       time.Time
+	Resources []Resource
+}
+
+// ProjectPlan is what to do about the project's resources.
+type ProjectPlan struct {
+	Actions []Action
+	// Resources are those of the input whose record changed, to be committed
+	// before the actions are carried out.
+	Resources []Resource
+	Next      time.Time
+}
+
+// resourceBackoff paces failed pulls and creates as restarts are paced.
+var resourceBackoff = spec.Restart{Delay: 10 * time.Second, MaxDelay: 300 * time.Second}
+
+// ComputeProject plans the networks, volumes and images that the workloads
+// wait for. Nothing is ever removed here, and a network whose configuration
+// changed is left as it is, since containers are joined to it.
+func ComputeProject(in ProjectInput) ProjectPlan {
+	var p Plan
+	var changed []Resource
+	for _, r := range in.Resources {
+		if !r.Known || r.Present || r.InFlight != "" || r.External || r.NoPull {
+			continue
+		}
+		// After the first failure there is no immediate second try: unlike a
+		// process that died, a registry or a name does not recover by trying.
+		n := r.Attempt.Count
+		if n > 0 {
+			n++
+		}
+		if at := r.Attempt.At.Add(delay(resourceBackoff, n)); n > 0 && at.After(in.Now) {
+			p.at(at)
+			continue
+		}
+		r.Attempt = Attempt{Count: r.Attempt.Count + 1, At: in.Now}
+		changed = append(changed, r)
+		p.Actions = append(p.Actions, Action{
+			Kind: r.Action(), Object: r.Name,
+			Cause: fmt.Sprintf("%s does not exist and is needed", r),
+		})
+	}
+	return ProjectPlan{Actions: p.Actions, Resources: changed, Next: p.Next}
+}
+
+// Action is what brings a resource into being.
+func (r Resource) Action() ActionKind {
+	switch r.Kind {
+	case NetworkResource:
+		return CreateNetwork
+	case VolumeResource:
+		return CreateVolume
+	default:
+		return PullImage
+	}
+}
+
+// Problem says what keeps a resource from being there, in words for a person;
+// empty when it is there, or on its way.
+func (r Resource) Problem() string {
+	switch {
+	case r.Present:
+		return ""
+	case r.External:
+		return fmt.Sprintf("%s is external and does not exist: create it with docker %s create %s", r, r.Kind, r.Name)
+	case r.NoPull:
+		return fmt.Sprintf("%s is not there and its pull_policy is %s: build it with docker compose build, or pull it", r, "never or build")
+	case r.Attempt.Error != "":
+		return fmt.Sprintf("%s: %s", r, r.Attempt.Error)
+	default:
+		return r.String()
+	}
+}

@@ -1,0 +1,99 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// adopt takes over the containers on which the engine's own restart policy is
+// in force: with two supervisors each would undo what the other does.
+func (p *planner) adopt() {
+	for _, r := range p.replicas {
+		if r.EngineRestarts && r.InFlight == "" && r.class != leftover {
+			p.add(AdoptReplica, r.Replica, "%s was made by docker compose; from now on tend restarts it", r.Name)
+		}
+	}
+}
+
+// clean removes what can never run again.
+func (p *planner) clean() {
+	for _, r := range p.replicas {
+		if r.class == leftover && p.due(r.Created.Add(leftoverGrace)) {
+			p.add(RemoveReplica, r.Replica, "%s is %s and was never started", r.Name, r.State)
+		}
+	}
+}
+
+// free returns the n lowest numbers that no container carries.
+func (p *planner) free(n int) []int {
+	taken := map[int]bool{}
+	for _, r := range p.replicas {
+		taken[r.Number] = true
+	}
+	var numbers []int
+	for i := 1; len(numbers) < n; i++ {
+		if !taken[i] {
+			numbers = append(numbers, i)
+		}
+	}
+	return numbers
+}
+
+// create makes replicas, when all they need is there and their turn has come.
+func (p *planner) create(numbers []int, cause string, args ...any) {
+	if p.waiting = p.unmet(); p.waiting != "" {
+		return
+	}
+	for _, n := range numbers {
+		a := p.attempts(n, p.Spec.Revision, nil)
+		wait := delay(p.Spec.Restart, a.Count)
+		if !p.due(a.At.Add(wait)) {
+			why := "does not stay"
+			if a.Error != "" {
+				why = "could not be created: " + a.Error
+			}
+			p.fail("BackOff", fmt.Sprintf("replica %d %s; back-off %s before try %d", n, why, wait, a.Count+1))
+			continue
+		}
+		if p.add(CreateReplica, Replica{Number: n, Revision: p.Spec.Revision}, cause, args...) {
+			p.record(n, a)
+		}
+	}
+}
+
+// unmet says what a new container still has to wait for, or nothing.
+func (p *planner) unmet() string {
+	if len(p.Missing) > 0 {
+		return "waiting for " + strings.Join(p.Missing, ", ")
+	}
+	if p.Spec.ContainerName != "" && len(p.replicas) > 0 {
+		return fmt.Sprintf("waiting for the name %s, which another container carries", p.Spec.ContainerName)
+	}
+	for _, d := range p.Dependencies {
+		if reason := d.unmet(); reason != "" {
+			return reason
+		}
+	}
+	return ""
+}
+
+// unmet says why a dependency does not hold yet, or nothing.
+func (d Dependency) unmet() string {
+	switch {
+	case !d.Known && !d.Required:
+		return ""
+	case !d.Known:
+		return fmt.Sprintf("waiting for %s, which the project does not have", d.Name)
+	case d.Restart && !d.Converged:
+		return fmt.Sprintf("waiting for %s to be at its spec", d.Name)
+	case d.Condition == spec.DependencyCompleted && !d.Completed:
+		return fmt.Sprintf("waiting for %s to complete", d.Name)
+	case d.Condition == spec.DependencyHealthy && d.Ready == 0:
+		return fmt.Sprintf("waiting for %s to be healthy", d.Name)
+	case d.Condition == spec.DependencyStarted && d.Running == 0 && !d.Completed:
+		return fmt.Sprintf("waiting for %s to start", d.Name)
+	}
+	return ""
+}

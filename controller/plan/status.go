@@ -1,0 +1,183 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// finish adds to the plan what follows from it: the rollout's progress, the
+// status, and events for what changed.
+func (p *planner) finish() Plan {
+	s := &p.plan.Status
+	s.Workload, s.ObservedGeneration = p.Workload, p.Generation
+	busy := len(p.plan.Actions) > 0
+	old := 0
+	for _, r := range p.replicas {
+		busy = busy || r.InFlight != "" || r.class == leaving
+		if !r.live() {
+			continue
+		}
+		s.Replicas++
+		if r.current {
+			s.Updated++
+		} else {
+			old++
+		}
+		if r.class == ready {
+			s.Ready++
+		}
+		if r.available {
+			s.Available++
+		}
+	}
+	if p.Spec == nil {
+		s.Converged = !busy && len(p.replicas) == 0
+	} else {
+		s.Desired = p.Spec.Replicas
+		s.Unavailable = max(0, s.Desired-s.Available)
+		p.progress(old)
+		s.UpdateRevision, s.CurrentRevision = p.Spec.Revision, p.plan.Rollout.Stable
+		p.conditions(old)
+		s.Converged = !busy && p.atSpec(old)
+		p.forget()
+	}
+	p.transitions()
+	return p.plan
+}
+
+// atSpec says whether what exists is what the spec asks for.
+func (p *planner) atSpec(old int) bool {
+	s := p.plan.Status
+	if p.Spec.Kind == spec.Job {
+		return p.jobDone() && old == 0
+	}
+	return old == 0 && s.Updated == s.Desired && s.Available == s.Desired
+}
+
+// progress moves the rollout record on.
+func (p *planner) progress(old int) {
+	r, s := &p.plan.Rollout, p.plan.Status
+	forward := s.Updated > r.Updated || s.Available > r.Available || old < r.Old
+	if forward || p.waiting != "" || p.Spec.Paused {
+		r.ProgressAt = p.Now
+	}
+	r.Updated, r.Available, r.Old = max(r.Updated, s.Updated), max(r.Available, s.Available), old
+	if r.Complete || !p.atSpec(old) {
+		return
+	}
+	r.Complete = true
+	if r.Stable != r.Revision {
+		p.event(Normal, "RolloutComplete", "revision %s: %s", short(r.Revision), p.summary())
+	}
+	r.Stable = r.Revision
+}
+
+// summary says in words how many replicas are there.
+func (p *planner) summary() string {
+	s := p.plan.Status
+	if p.Spec.Kind == spec.Job {
+		return "ran to completion"
+	}
+	return fmt.Sprintf("%d of %s available", s.Available, plural(s.Desired, "replica"))
+}
+
+// conditions says how the workload fares.
+func (p *planner) conditions(old int) {
+	if p.Spec.Kind == spec.Job {
+		p.jobConditions()
+		return
+	}
+	minAvailable := max(p.Spec.Replicas-p.Spec.Strategy.MaxUnavailable, 0)
+	if s := p.plan.Status; s.Available >= minAvailable && (s.Available > 0 || s.Desired == 0) {
+		p.condition(Available, true, "MinimumReplicasAvailable", p.summary())
+	} else {
+		p.condition(Available, false, "MinimumReplicasUnavailable", p.summary())
+	}
+	p.progressing(old)
+	if p.failure != nil {
+		p.condition(ReplicaFailure, true, p.failure.Reason, p.failure.Message)
+	}
+}
+
+func (p *planner) progressing(old int) {
+	r, s := p.plan.Rollout, p.plan.Status
+	deadline := r.ProgressAt.Add(p.Spec.ProgressDeadline)
+	state := fmt.Sprintf("revision %s: %d of %s updated, %d old left, %d available", short(r.Revision), s.Updated, plural(s.Desired, "replica"), old, s.Available)
+	switch {
+	case r.Complete:
+		p.condition(Progressing, true, "NewReplicaSetAvailable", "revision "+short(r.Revision)+" is complete")
+	case p.Spec.Paused:
+		p.condition(Progressing, false, "Paused", state)
+	case p.waiting != "":
+		p.condition(Progressing, true, "Waiting", p.waiting)
+	case p.due(deadline):
+		p.condition(Progressing, false, "ProgressDeadlineExceeded", fmt.Sprintf("no progress for %s; %s", p.Spec.ProgressDeadline, state))
+	default:
+		p.condition(Progressing, true, "ReplicaSetUpdated", state)
+	}
+}
+
+func (p *planner) jobConditions() {
+	done := p.jobDone()
+	failed := p.failure != nil && (p.failure.Reason == "BackoffLimitExceeded" || p.failure.Reason == "DeadlineExceeded")
+	switch {
+	case done:
+		p.condition(Complete, true, "CompletionsReached", "ran to completion")
+	case failed:
+		p.condition(Complete, false, p.failure.Reason, p.failure.Message)
+		p.condition(Failed, true, p.failure.Reason, p.failure.Message)
+	case p.waiting != "":
+		p.condition(Complete, false, "Waiting", p.waiting)
+	default:
+		p.condition(Complete, false, "Running", fmt.Sprintf("%d of %s succeeded", len(p.plan.Rollout.Succeeded), plural(p.Spec.Replicas, "completion")))
+	}
+	if p.failure != nil && !failed {
+		p.condition(ReplicaFailure, true, p.failure.Reason, p.failure.Message)
+	}
+}
+
+func (p *planner) condition(t ConditionType, status bool, reason, message string) {
+	c := Condition{Type: t, Status: status, Reason: reason, Message: message, Since: p.Now}
+	if before := p.Input.Status.Condition(t); before != nil && before.Status == status {
+		c.Since = before.Since
+	}
+	p.plan.Status.Conditions = append(p.plan.Status.Conditions, c)
+}
+
+// forget drops the attempts of numbers that are no longer in use, so that a
+// workload that was scaled down and up begins anew.
+func (p *planner) forget() {
+	used := map[int]bool{}
+	for _, r := range p.replicas {
+		used[r.Number] = true
+	}
+	for n := range p.plan.Rollout.Attempts {
+		if !used[n] && n > p.Spec.Replicas+p.Spec.Strategy.MaxSurge {
+			delete(p.plan.Rollout.Attempts, n)
+		}
+	}
+}
+
+// transitions reports conditions that changed for the worse, and the recovery.
+func (p *planner) transitions() {
+	for _, c := range p.plan.Status.Conditions {
+		before := p.Input.Status.Condition(c.Type)
+		changed := before == nil || before.Status != c.Status || before.Reason != c.Reason || before.Message != c.Message
+		switch {
+		case !changed:
+		case c.Type == ReplicaFailure || c.Type == Failed:
+			p.event(Warning, c.Reason, "%s", c.Message)
+		case c.Reason == "ProgressDeadlineExceeded" && (before == nil || before.Reason != c.Reason):
+			p.event(Warning, c.Reason, "%s", c.Message)
+		case c.Reason == "Waiting":
+			p.event(Normal, c.Reason, "%s", c.Message)
+		case c.Type == Complete && c.Status:
+			p.event(Normal, "Complete", "%s", c.Message)
+		case c.Type == Available && before != nil && before.Status != c.Status && c.Status:
+			p.event(Normal, "Available", "%s", c.Message)
+		case c.Type == Available && before != nil && before.Status != c.Status:
+			p.event(Warning, "Unavailable", "%s", c.Message)
+		}
+	}
+}

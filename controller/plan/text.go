@@ -1,0 +1,49 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+)
+
+// String is an action in one line.
+func (a Action) String() string {
+	var b strings.Builder
+	b.WriteString(string(a.Kind))
+	if a.Object != "" {
+		b.WriteString(" " + a.Object)
+	} else if a.Number > 0 {
+		fmt.Fprintf(&b, " %s #%d", a.Workload, a.Number)
+	}
+	if a.Kind == CreateReplica {
+		b.WriteString(" at " + short(a.Revision))
+	}
+	return b.String() + ": " + a.Cause
+}
+
+// String is a status in one line.
+func (s Status) String() string {
+	text := fmt.Sprintf("desired %d, replicas %d, updated %d, ready %d, available %d", s.Desired, s.Replicas, s.Updated, s.Ready, s.Available)
+	if s.Converged {
+		text += ", converged"
+	}
+	return text
+}
+
+// String is the plan as text, as the tests compare it.
+func (p Plan) String() string {
+	var b strings.Builder
+	for _, a := range p.Actions {
+		fmt.Fprintln(&b, a)
+	}
+	for _, e := range p.Events {
+		fmt.Fprintf(&b, "event %s %s: %s\n", e.Type, e.Reason, e.Message)
+	}
+	fmt.Fprintf(&b, "status %s\n", p.Status)
+	for _, c := range p.Status.Conditions {
+		fmt.Fprintf(&b, "condition %s=%t %s: %s\n", c.Type, c.Status, c.Reason, c.Message)
+	}
+	if !p.Next.IsZero() {
+		fmt.Fprintf(&b, "next %s\n", p.Next.UTC().Format("15:04:05"))
+	}
+	return b.String()
+}

@@ -1,0 +1,233 @@
+// Package plan decides. Compute and ComputeProject are the only places in tend
+// where it is decided what to do; they are pure, total and deterministic: the
+// same input gives the same plan, a problem becomes a condition and not an
+// error, and the clock is an input. A plan holds only actions that are safe at
+// this instant; what must wait is planned again when something changed, or at
+// the instant that the plan names as Next.
+package plan
+
+import "time"
+
+// State is a container's state, with the engine's names.
+type State string
+
+// The states of a container.
+const (
+	Created    State = "created"
+	Running    State = "running"
+	Paused     State = "paused"
+	Restarting State = "restarting"
+	Removing   State = "removing"
+	Exited     State = "exited"
+	Dead       State = "dead"
+)
+
+// Health is the result of a replica's health check.
+type Health string
+
+// The results of a health check.
+const (
+	NoHealthCheck Health = ""
+	Starting      Health = "starting"
+	Healthy       Health = "healthy"
+	Unhealthy     Health = "unhealthy"
+)
+
+// Replica is the observation of one container of a workload.
+type Replica struct {
+	Workload string
+	// Number is the replica's number, from 1; 0 where its labels are corrupt.
+	Number int
+	// Name is the container's name; ID is empty while it is being created.
+	Name, ID string
+	// Revision is the revision label, or empty on a container that tend did
+	// not make; then ConfigHash tells whether it is as written.
+	Revision, ConfigHash string
+	State                State
+	Health               Health
+	// HealthOutput is the last line of the last health check, for messages.
+	HealthOutput string
+	ExitCode     int
+	OOMKilled    bool
+	// Created, StartedAt and FinishedAt are by the engine's clock, zero when
+	// it never happened.
+	Created, StartedAt, FinishedAt time.Time
+	// ReadySince is when the replica became ready; zero when it is not.
+	ReadySince time.Time
+	// Broken says what a running container lacks of what it was created with,
+	// as a host port; empty when nothing.
+	Broken string
+	// EngineRestarts is true while the engine's own restart policy is in force.
+	EngineRestarts bool
+	// Addresses by engine network name; Ports as published on the host.
+	Addresses map[string]string
+	Ports     []string
+	Image     string
+	// DependsOn names the workloads that this container was made to need.
+	DependsOn []string
+	// InFlight is the action under way on this replica, or empty.
+	InFlight ActionKind
+}
+
+// ActionKind says what an action does.
+type ActionKind string
+
+// The kinds of actions. Each acts on one object, and of each object at most
+// one action is under way at a time.
+const (
+	// CreateReplica creates a container and starts it. The two are one action
+	// because a container that was created and not started is never worth
+	// keeping: a second start may run it without its network or ports
+	// (moby/moby#51758).
+	CreateReplica ActionKind = "create"
+	// StartReplica starts an exited container again.
+	StartReplica ActionKind = "start"
+	// StopReplica sends the stop signal, and SIGKILL when the grace is over.
+	StopReplica ActionKind = "stop"
+	// RemoveReplica removes a container that does not run.
+	RemoveReplica ActionKind = "remove"
+	// AdoptReplica switches the engine's own restart policy off, in place.
+	AdoptReplica ActionKind = "adopt"
+
+	CreateNetwork ActionKind = "create-network"
+	CreateVolume  ActionKind = "create-volume"
+	PullImage     ActionKind = "pull-image"
+)
+
+// Action is one thing to do now.
+type Action struct {
+	Kind ActionKind
+	// Workload is the workload's name; empty for the project's own objects.
+	Workload string
+	// Object is the name of what is acted on: a container, network, volume or
+	// image. ID is the container's, when it exists.
+	Object, ID string
+	// Number and Revision are those of the replica to create.
+	Number   int
+	Revision string
+	// Grace is the time between the stop signal and SIGKILL.
+	Grace time.Duration
+	// Cause says why, in words for a person; logs, events and the command
+	// line show the same sentence.
+	Cause string
+}
+
+// Attempt is what is remembered of the starts of one replica number, so that a
+// crash loop is slowed down.
+type Attempt struct {
+	// Revision is what was started; another revision begins anew.
+	Revision string
+	// Count is how many times it was started, At when last.
+	Count int
+	At    time.Time
+	// Error says why the last start failed; empty when it did not.
+	Error string
+}
+
+// Rollout is the record of a workload's move from one revision to another. It
+// is committed before the actions that follow from it are carried out.
+type Rollout struct {
+	Workload string
+	// Revision is where the rollout leads, Stable the last revision whose
+	// rollout completed.
+	Revision, Stable string
+	// StartedAt is when the rollout to Revision began, ProgressAt when it last
+	// came forward.
+	StartedAt, ProgressAt time.Time
+	// Complete is true once every replica ran at Revision and was available.
+	Complete bool
+	// Updated, Available and Old are the counts that ProgressAt is judged by.
+	Updated, Available, Old int
+	// Attempts by replica number.
+	Attempts map[int]Attempt
+	// Succeeded are the numbers of a Job that ran to completion at Revision.
+	Succeeded map[int]bool
+}
+
+// ConditionType names a condition, with the words of Kubernetes where it has one.
+type ConditionType string
+
+// The conditions of a workload.
+const (
+	// Available: enough replicas are available (apps/v1).
+	Available ConditionType = "Available"
+	// Progressing: the rollout came forward or is complete (apps/v1).
+	Progressing ConditionType = "Progressing"
+	// ReplicaFailure: a replica cannot be made or does not keep running (apps/v1).
+	ReplicaFailure ConditionType = "ReplicaFailure"
+	// Complete and Failed: how a Job ended (batch/v1).
+	Complete ConditionType = "Complete"
+	Failed   ConditionType = "Failed"
+)
+
+// Condition is one aspect of a workload's status.
+type Condition struct {
+	Type    ConditionType
+	Status  bool
+	Reason  string
+	Message string
+	// Since is when Status last changed.
+	Since time.Time
+}
+
+// Status is what a workload is like, seen from its spec.
+type Status struct {
+	Workload string
+	// ObservedGeneration is the generation of the spec that this was made from.
+	ObservedGeneration int64
+	// Desired is how many replicas are asked for.
+	Desired int
+	// Replicas counts the containers, Updated those of the current revision,
+	// Ready and Available as in apps/v1.
+	Replicas, Updated, Ready, Available, Unavailable int
+	CurrentRevision, UpdateRevision                  string
+	Conditions                                       []Condition
+	// Converged is true when what runs is what is written and nothing is
+	// under way.
+	Converged bool
+}
+
+// Condition returns the condition of a type, or nil.
+func (s *Status) Condition(t ConditionType) *Condition {
+	for i := range s.Conditions {
+		if s.Conditions[i].Type == t {
+			return &s.Conditions[i]
+		}
+	}
+	return nil
+}
+
+// EventType tells what is normal from what needs attention, as in core/v1.
+type EventType string
+
+// The types of events.
+const (
+	Normal  EventType = "Normal"
+	Warning EventType = "Warning"
+)
+
+// Event is something that happened to a workload.
+type Event struct {
+	Type     EventType
+	Workload string
+	// Reason is one CamelCase word, Message a sentence.
+	Reason, Message string
+}
+
+// Plan is what to do now and what follows from it.
+type Plan struct {
+	Actions []Action
+	Rollout Rollout
+	Status  Status
+	Events  []Event
+	// Next is the instant at which time alone could change the plan; zero for
+	// never.
+	Next time.Time
+}
+
+// at lowers Next to t.
+func (p *Plan) at(t time.Time) {
+	if p.Next.IsZero() || t.Before(p.Next) {
+		p.Next = t
+	}
+}

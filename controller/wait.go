@@ -1,0 +1,138 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/state"
+)
+
+// waiter is someone who waits for convergence. The channel takes the outcome.
+type waiter struct {
+	workloads []string
+	done      chan error
+}
+
+// Wait returns nil once what runs is what is written, for the given workloads
+// or for all, and nothing is under way; and an error that says what is in the
+// way when ctx ends, or as soon as no more waiting can help.
+func (c *Controller) Wait(ctx context.Context, workloads ...string) error {
+	w := waiter{workloads: workloads, done: make(chan error, 1)}
+	c.do(func() { c.waiters = append(c.waiters, w) })
+	select {
+	case err := <-w.done:
+		return err
+	case <-c.stopped:
+		return errors.New("the controller has stopped")
+	case <-ctx.Done():
+		return errors.Join(fmt.Errorf("not converged: %w", context.Cause(ctx)), c.obstacles(c.store.Snapshot(), workloads))
+	}
+}
+
+// answer tells those who wait, after each round of plans.
+func (c *Controller) answer() {
+	c.waiters = slices.DeleteFunc(c.waiters, func(w waiter) bool {
+		done, err := c.outcome(w.workloads)
+		if done {
+			w.done <- err
+		}
+		return done
+	})
+}
+
+// outcome says whether waiting has come to an end, and how.
+func (c *Controller) outcome(workloads []string) (done bool, err error) {
+	if !c.Linked() || c.reconciler.project == nil {
+		return false, nil
+	}
+	for _, f := range c.reconciler.flights {
+		if len(f) > 0 {
+			return false, nil
+		}
+	}
+	snap := c.store.Snapshot()
+	if c.reconciler.remove {
+		return len(c.managedReplicas(snap)) == 0, nil
+	}
+	waiting := false
+	for _, row := range snap.Workloads() {
+		if len(workloads) > 0 && !slices.Contains(workloads, row.Name) {
+			continue
+		}
+		s, ok := snap.Status(row.Name)
+		if !ok || s.ObservedGeneration != row.Generation {
+			return false, nil
+		}
+		if !s.Converged {
+			waiting = true
+			if !stalled(s.Status) {
+				return false, nil
+			}
+		}
+	}
+	if waiting {
+		return true, c.obstacles(snap, workloads)
+	}
+	// Workloads that were taken out of the project have no row any more.
+	return len(workloads) > 0 || !c.hasOrphans(snap), nil
+}
+
+// stalled says whether a workload will not converge without a change.
+func stalled(s plan.Status) bool {
+	if c := s.Condition(plan.Failed); c != nil && c.Status {
+		return true
+	}
+	c := s.Condition(plan.Progressing)
+	return c != nil && !c.Status
+}
+
+// managedReplicas are the containers over which tend decides.
+func (c *Controller) managedReplicas(snap *state.Snapshot) []*state.Replica {
+	return slices.DeleteFunc(snap.Replicas(""), func(r *state.Replica) bool { return !c.reconciler.managed(r.Workload) })
+}
+
+func (c *Controller) hasOrphans(snap *state.Snapshot) bool {
+	return slices.ContainsFunc(c.managedReplicas(snap), func(r *state.Replica) bool {
+		_, ok := snap.Workload(r.Workload)
+		return !ok
+	})
+}
+
+// obstacles says what keeps workloads from converging.
+func (c *Controller) obstacles(snap *state.Snapshot, workloads []string) error {
+	var errs []error
+	if !c.Linked() {
+		errs = append(errs, errors.New("the engine does not answer"))
+	}
+	for _, row := range snap.Workloads() {
+		if len(workloads) > 0 && !slices.Contains(workloads, row.Name) {
+			continue
+		}
+		s, ok := snap.Status(row.Name)
+		switch {
+		case !ok:
+			errs = append(errs, fmt.Errorf("%s: not looked at yet", row.Name))
+		case !s.Converged:
+			errs = append(errs, fmt.Errorf("%s: %s", row.Name, Obstacle(s.Status)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Obstacle says in words what keeps a workload from converging.
+func Obstacle(s plan.Status) string {
+	for _, t := range []plan.ConditionType{plan.ReplicaFailure, plan.Failed} {
+		if c := s.Condition(t); c != nil && c.Status {
+			return c.Message
+		}
+	}
+	for _, t := range []plan.ConditionType{plan.Complete, plan.Progressing, plan.Available} {
+		if c := s.Condition(t); c != nil && (!c.Status || c.Reason == "Waiting" || c.Reason == "ReplicaSetUpdated") {
+			return c.Message
+		}
+	}
+	return "replicas are on their way"
+}

@@ -1,0 +1,84 @@
+package state
+
+import (
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/tendhq/tend/controller/plan"
+)
+
+// Events is the table of what happened.
+const Events = "events"
+
+// maxEvents bounds the table: the oldest leave first.
+const maxEvents = 2000
+
+// eventWindow is how long an event that happens again is counted on the same row.
+const eventWindow = 10 * time.Minute
+
+var eventsSchema = &memdb.TableSchema{
+	Name: Events,
+	Indexes: map[string]*memdb.IndexSchema{
+		"id":  {Name: "id", Unique: true, Indexer: &memdb.UintFieldIndex{Field: "ID"}},
+		"key": stringIndex("key", "Key", false),
+	},
+}
+
+// Event is a row of Events: something that happened, once or more often.
+type Event struct {
+	plan.Event
+	// ID grows with each event, also when one happens again.
+	ID uint64
+	// Key is equal for events that count as the same.
+	Key string
+	// Count is how often it happened between First and Last.
+	Count       int
+	First, Last time.Time
+}
+
+func (e *Event) changeKey() string { return e.Workload }
+
+// Events lists the events whose ID is greater than after, oldest first.
+func (s *Snapshot) Events(after uint64) []*Event {
+	it, err := s.txn.LowerBound(Events, "id", after+1)
+	must(err)
+	if s.watch != nil { // LowerBound has no watch of its own
+		all, err := s.txn.Get(Events, "id")
+		must(err)
+		s.watch.Add(all.WatchCh())
+	}
+	var rows []*Event
+	for r := it.Next(); r != nil; r = it.Next() {
+		rows = append(rows, r.(*Event))
+	}
+	return rows
+}
+
+// LastEvent is the greatest ID of an event, 0 when there is none.
+func (s *Snapshot) LastEvent() uint64 {
+	r, err := s.txn.Last(Events, "id")
+	must(err)
+	if r == nil {
+		return 0
+	}
+	return r.(*Event).ID
+}
+
+// AddEvent writes an event down. One that happened within the last ten minutes
+// already is counted once more, under a new ID.
+func (t *Tx) AddEvent(e plan.Event, now time.Time) *Event {
+	row := &Event{
+		Event: e, ID: t.LastEvent() + 1, Count: 1, First: now, Last: now,
+		Key: e.Workload + "\x00" + e.Reason + "\x00" + e.Message,
+	}
+	if same, ok := first[*Event](&t.Snapshot, Events, "key", row.Key); ok && now.Sub(same.Last) < eventWindow {
+		row.Count, row.First = same.Count+1, same.First
+		must(t.txn.Delete(Events, same))
+	}
+	must(t.txn.Insert(Events, row))
+	if oldest, err := t.txn.First(Events, "id"); err == nil && row.ID-oldest.(*Event).ID >= maxEvents {
+		must(t.txn.Delete(Events, oldest))
+	}
+	return row
+}

@@ -1,0 +1,47 @@
+package state
+
+import (
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/tendhq/tend/controller/plan"
+)
+
+// Resources is the table of the networks, volumes and images that are needed.
+const Resources = "resources"
+
+var resourcesSchema = &memdb.TableSchema{
+	Name: Resources,
+	Indexes: map[string]*memdb.IndexSchema{
+		"id": {Name: "id", Unique: true, Indexer: &memdb.CompoundIndex{Indexes: []memdb.Indexer{
+			&memdb.StringFieldIndex{Field: "Type"}, &memdb.StringFieldIndex{Field: "Name"},
+		}}},
+	},
+}
+
+// Resource is a row of Resources.
+type Resource struct {
+	plan.Resource
+	// Type is string(Kind), for the index.
+	Type string
+}
+
+func (r *Resource) changeKey() string { return r.Name }
+
+// Resources lists the resources.
+func (s *Snapshot) Resources() []*Resource { return list[*Resource](s, Resources, "id") }
+
+// Resource returns one resource.
+func (s *Snapshot) Resource(kind plan.ResourceKind, name string) (*Resource, bool) {
+	return first[*Resource](s, Resources, "id", string(kind), name)
+}
+
+// PutResource writes what is known of a resource.
+func (t *Tx) PutResource(r plan.Resource) {
+	must(t.txn.Insert(Resources, &Resource{Resource: r, Type: string(r.Kind)}))
+}
+
+// DeleteResource forgets a resource that is no longer needed.
+func (t *Tx) DeleteResource(kind plan.ResourceKind, name string) {
+	_, err := t.txn.DeleteAll(Resources, "id", string(kind), name)
+	must(err)
+}

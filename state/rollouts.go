@@ -1,0 +1,28 @@
+package state
+
+import (
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/tendhq/tend/controller/plan"
+)
+
+// Rollouts is the table of the rollout records.
+const Rollouts = "rollouts"
+
+var rolloutsSchema = &memdb.TableSchema{
+	Name:    Rollouts,
+	Indexes: map[string]*memdb.IndexSchema{"id": stringIndex("id", "Workload", true)},
+}
+
+// Rollout is a row of Rollouts.
+type Rollout struct{ plan.Rollout }
+
+func (r *Rollout) changeKey() string { return r.Workload }
+
+// Rollout returns a workload's record.
+func (s *Snapshot) Rollout(workload string) (*Rollout, bool) {
+	return first[*Rollout](s, Rollouts, "id", workload)
+}
+
+// PutRollout writes a workload's record.
+func (t *Tx) PutRollout(r plan.Rollout) { must(t.txn.Insert(Rollouts, &Rollout{r})) }

@@ -1,0 +1,37 @@
+package state
+
+import (
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/tendhq/tend/controller/plan"
+)
+
+// Statuses is the table of the workloads' statuses.
+const Statuses = "statuses"
+
+var statusesSchema = &memdb.TableSchema{
+	Name:    Statuses,
+	Indexes: map[string]*memdb.IndexSchema{"id": stringIndex("id", "Workload", true)},
+}
+
+// Status is a row of Statuses.
+type Status struct{ plan.Status }
+
+func (s *Status) changeKey() string { return s.Workload }
+
+// Statuses lists the statuses by workload.
+func (s *Snapshot) Statuses() []*Status { return list[*Status](s, Statuses, "id") }
+
+// Status returns a workload's status.
+func (s *Snapshot) Status(workload string) (*Status, bool) {
+	return first[*Status](s, Statuses, "id", workload)
+}
+
+// PutStatus writes a workload's status.
+func (t *Tx) PutStatus(p plan.Status) { must(t.txn.Insert(Statuses, &Status{p})) }
+
+// DeleteStatus forgets a workload's status.
+func (t *Tx) DeleteStatus(workload string) {
+	_, err := t.txn.DeleteAll(Statuses, "id", workload)
+	must(err)
+}

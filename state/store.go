@@ -1,0 +1,122 @@
+// Package state holds what tend knows, in memory: what is written, what runs,
+// and what was decided. Readers take a Snapshot, which never changes and never
+// waits; stored objects are immutable. Each table has one writer:
+//
+//	workloads   the controller, from package spec
+//	replicas    package observe
+//	resources   package observe; the loop writes their attempts
+//	rollouts    the loop
+//	statuses    the loop
+//	events      the loop
+package state
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/go-memdb"
+)
+
+// Change names a row that a transaction wrote.
+type Change struct {
+	Table string
+	// Key is the workload's name, or the resource's.
+	Key string
+}
+
+// Store is the in-memory database.
+type Store struct {
+	db       *memdb.MemDB
+	onChange func([]Change)
+}
+
+// row is what a table holds.
+type row interface {
+	// changeKey is the Key of a Change of the row.
+	changeKey() string
+}
+
+// New makes an empty store. onChange is called after each transaction that
+// wrote something, by the goroutine that wrote.
+func New(onChange func([]Change)) *Store {
+	schema := &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{}}
+	for _, t := range []*memdb.TableSchema{workloadsSchema, replicasSchema, resourcesSchema, rolloutsSchema, statusesSchema, eventsSchema} {
+		schema.Tables[t.Name] = t
+	}
+	db, err := memdb.NewMemDB(schema)
+	if err != nil {
+		panic(fmt.Sprintf("state: the schema is wrong: %v", err)) // a programming error
+	}
+	return &Store{db: db, onChange: onChange}
+}
+
+// Update runs f in a write transaction, which is committed when f returns.
+func (s *Store) Update(f func(*Tx)) {
+	txn := s.db.Txn(true)
+	txn.TrackChanges()
+	f(&Tx{Snapshot{txn: txn}})
+	var changes []Change
+	for _, c := range txn.Changes() {
+		r := c.After
+		if c.Deleted() {
+			r = c.Before
+		}
+		changes = append(changes, Change{Table: c.Table, Key: r.(row).changeKey()})
+	}
+	txn.Commit()
+	if len(changes) > 0 {
+		s.onChange(changes)
+	}
+}
+
+// Snapshot is the state at this instant.
+func (s *Store) Snapshot() *Snapshot {
+	return &Snapshot{txn: s.db.Txn(false)}
+}
+
+// Snapshot is the state at one instant.
+type Snapshot struct {
+	txn   *memdb.Txn
+	watch memdb.WatchSet
+}
+
+// Watch has the snapshot collect what it is asked for from now on; the
+// WatchSet fires when any of that changes.
+func (s *Snapshot) Watch() memdb.WatchSet {
+	s.watch = memdb.NewWatchSet()
+	return s.watch
+}
+
+// Tx is a write transaction.
+type Tx struct{ Snapshot }
+
+// must panics on an error of memdb, which only a wrong schema can cause.
+func must(err error) {
+	if err != nil {
+		panic(fmt.Sprintf("state: %v", err))
+	}
+}
+
+func list[T any](s *Snapshot, table, index string, args ...any) []T {
+	it, err := s.txn.Get(table, index, args...)
+	must(err)
+	s.watch.Add(it.WatchCh())
+	var rows []T
+	for r := it.Next(); r != nil; r = it.Next() {
+		rows = append(rows, r.(T))
+	}
+	return rows
+}
+
+func first[T any](s *Snapshot, table, index string, args ...any) (t T, ok bool) {
+	ch, r, err := s.txn.FirstWatch(table, index, args...)
+	must(err)
+	s.watch.Add(ch)
+	if r == nil {
+		return t, false
+	}
+	return r.(T), true
+}
+
+func stringIndex(name, field string, unique bool) *memdb.IndexSchema {
+	return &memdb.IndexSchema{Name: name, Unique: unique, Indexer: &memdb.StringFieldIndex{Field: field}}
+}
