@@ -1,0 +1,349 @@
+// Package e2e_test runs the four services together, as a client sees them.
+package e2e_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/tendhq/tend/services/internal/auth"
+	"github.com/tendhq/tend/services/internal/order"
+	"github.com/tendhq/tend/services/internal/payment"
+	"github.com/tendhq/tend/services/internal/product"
+	"github.com/tendhq/tend/services/internal/testenv"
+	"github.com/tendhq/tend/services/internal/user"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
+
+type shop struct {
+	postgres                        *testenv.Postgres
+	redis                           *testenv.Redis
+	users, products, orders, ledger *testenv.Shop
+	orderDB, paymentDB              string
+	paymentEnv                      map[string]string
+}
+
+// startShop starts everything. paymentURL, where not empty, is where the order
+// service looks for payments instead of the payment service.
+func startShop(t *testing.T, paymentURL string) *shop {
+	t.Helper()
+	pg := testenv.SharedPostgres(t)
+	s := &shop{postgres: pg, redis: testenv.StartRedis(t), orderDB: pg.NewDatabase(t), paymentDB: pg.NewDatabase(t)}
+	s.paymentEnv = pg.Env(t, s.paymentDB)
+	s.users = testenv.StartService(t, user.Service, pg.Env(t, pg.NewDatabase(t)))
+	s.products = testenv.StartService(t, product.Service, pg.Env(t, pg.NewDatabase(t)), s.redis.Env(t))
+	s.ledger = testenv.StartService(t, payment.Service, s.paymentEnv)
+	if paymentURL == "" {
+		paymentURL = s.ledger.URL
+	}
+	s.orders = testenv.StartService(t, order.Service, pg.Env(t, s.orderDB), map[string]string{
+		"USER_SERVICE_URL": s.users.URL, "PRODUCT_SERVICE_URL": s.products.URL, "PAYMENT_SERVICE_URL": paymentURL,
+	})
+	for _, service := range s.all() {
+		service.AwaitReady(t)
+	}
+	// All stop at the same time, rather than one after the other.
+	t.Cleanup(func() {
+		for _, service := range s.all() {
+			service.Shutdown()
+		}
+	})
+	return s
+}
+
+func (s *shop) all() []*testenv.Shop {
+	return []*testenv.Shop{s.users, s.products, s.ledger, s.orders}
+}
+
+type customer struct{ UserID, Token string }
+
+func (s *shop) register(t *testing.T, email string) customer {
+	t.Helper()
+	var c customer
+	s.users.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/users/register",
+		Body: fmt.Sprintf(`{"email":%q,"password":"correct horse","firstName":"Ada","lastName":"Lovelace"}`, email)}).
+		Expect(t, http.StatusCreated, &c)
+	return c
+}
+
+func (s *shop) inventory(t *testing.T, productID string) int64 {
+	t.Helper()
+	var p struct{ Inventory int64 }
+	s.products.Do(t, testenv.Request{Path: "/api/products/" + productID}).Expect(t, http.StatusOK, &p)
+	return p.Inventory
+}
+
+func (s *shop) payments(t *testing.T, c customer) []paymentView {
+	t.Helper()
+	var list struct{ Payments []paymentView }
+	s.ledger.Do(t, testenv.Request{Path: "/api/payments", Token: c.Token}).Expect(t, http.StatusOK, &list)
+	return list.Payments
+}
+
+type paymentView struct {
+	PaymentID, OrderID, Status string
+	Amount                     json.Number
+}
+
+type orderView struct {
+	OrderID, UserID, Status, Failure, PaymentID string
+	Total                                       json.Number
+	Items                                       []struct {
+		ProductID, Name string
+		Quantity        int64
+		Price           json.Number
+	}
+}
+
+func (s *shop) create(t *testing.T, c customer, key, items string) testenv.Response {
+	t.Helper()
+	return s.orders.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/orders", Token: c.Token, Key: key, Body: `{"items":[` + items + `]}`})
+}
+
+const (
+	twoCups  = `{"productId":"espresso-cup","quantity":2}`
+	oneKnife = `{"productId":"chef-knife","quantity":1}`
+)
+
+func TestAnOrderFromRegistrationToRefund(t *testing.T) {
+	s := startShop(t, "")
+	ada := s.register(t, "Ada@Example.com")
+
+	var login struct {
+		UserID, Token string
+		ExpiresIn     int
+	}
+	s.users.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/users/login", Body: `{"email":"ada@example.com","password":"correct horse"}`}).
+		Expect(t, http.StatusOK, &login)
+	if login.UserID != ada.UserID || login.ExpiresIn != 3600 {
+		t.Fatalf("login = %+v, want user %s", login, ada.UserID)
+	}
+	ada.Token = login.Token
+
+	var list struct {
+		Products               []struct{ ProductID string }
+		TotalCount, TotalPages int
+	}
+	s.products.Do(t, testenv.Request{Path: "/api/products?category=kitchen&search=CUP"}).Expect(t, http.StatusOK, &list)
+	if len(list.Products) != 1 || list.Products[0].ProductID != "espresso-cup" {
+		t.Fatalf("products = %+v", list)
+	}
+
+	cups, knives := s.inventory(t, "espresso-cup"), s.inventory(t, "chef-knife")
+	var created orderView
+	s.create(t, ada, "first", twoCups+","+oneKnife).Expect(t, http.StatusCreated, &created)
+	if created.Status != "confirmed" || created.Total != "114.00" || created.UserID != ada.UserID || len(created.Items) != 2 {
+		t.Fatalf("order = %+v", created)
+	}
+	if got := s.inventory(t, "espresso-cup"); got != cups-2 {
+		t.Fatalf("inventory of cups = %d, want %d", got, cups-2)
+	}
+
+	// Exactly once, however often and however concurrently it is repeated.
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			response, err := s.orders.Try(t.Context(), testenv.Request{Method: http.MethodPost, Path: "/api/orders", Token: ada.Token, Key: "first",
+				Body: `{"items":[` + twoCups + "," + oneKnife + `]}`})
+			var again orderView
+			if err = errors.Join(err, json.Unmarshal(response.Body, &again)); err != nil || again.OrderID != created.OrderID || response.Header.Get("Idempotency-Replayed") != "true" {
+				t.Errorf("repetition = %d %s, %v", response.Status, response.Body, err)
+			}
+		})
+	}
+	group.Wait()
+	s.create(t, ada, "first", oneKnife).Expect(t, http.StatusUnprocessableEntity, nil)
+	if paid := s.payments(t, ada); len(paid) != 1 || paid[0].Status != "paid" || paid[0].Amount != "114.00" || paid[0].OrderID != created.OrderID {
+		t.Fatalf("payments = %+v", paid)
+	}
+
+	// Another customer sees none of it.
+	eve := s.register(t, "eve@example.com")
+	for _, request := range []testenv.Request{
+		{Path: "/api/orders/" + created.OrderID},
+		{Method: http.MethodPost, Path: "/api/orders/" + created.OrderID + "/cancel"},
+	} {
+		request.Token = eve.Token
+		s.orders.Do(t, request).Expect(t, http.StatusNotFound, nil)
+	}
+	s.ledger.Do(t, testenv.Request{Path: "/api/payments/" + created.PaymentID, Token: eve.Token}).Expect(t, http.StatusNotFound, nil)
+
+	// Cancelled twice, refunded and given back once.
+	for range 2 {
+		var view orderView
+		s.orders.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/orders/" + created.OrderID + "/cancel", Token: ada.Token}).
+			Expect(t, http.StatusOK, &view)
+		if view.Status != "cancelled" || len(view.Items) != 2 {
+			t.Fatalf("cancelled order = %+v", view)
+		}
+	}
+	if paid := s.payments(t, ada); len(paid) != 1 || paid[0].Status != "refunded" {
+		t.Fatalf("payments = %+v", paid)
+	}
+	if got := s.inventory(t, "espresso-cup"); got != cups {
+		t.Errorf("inventory of cups = %d, want %d", got, cups)
+	}
+	if got := s.inventory(t, "chef-knife"); got != knives {
+		t.Errorf("inventory of knives = %d, want %d", got, knives)
+	}
+}
+
+func TestAFailedOrderGivesBackWhatItTook(t *testing.T) {
+	s := startShop(t, "")
+	ada := s.register(t, "ada@example.com")
+	cups := s.inventory(t, "espresso-cup")
+	var problem struct{ OrderID string }
+
+	s.create(t, ada, "k1", twoCups+`,{"productId":"standing-desk","quantity":16}`).Expect(t, http.StatusConflict, &problem)
+	var view orderView
+	s.orders.Do(t, testenv.Request{Path: "/api/orders/" + problem.OrderID, Token: ada.Token}).Expect(t, http.StatusOK, &view)
+	if view.Status != "failed" || view.Failure != "out_of_stock" {
+		t.Fatalf("order = %+v", view)
+	}
+	// The repetition tells the same, though there would be enough by now.
+	s.products.Do(t, testenv.Request{Method: http.MethodPut, Path: "/api/products/standing-desk/inventory",
+		Token: testenv.Token(t, "admin", auth.Admin), Body: `{"quantity":100,"operation":"set"}`}).Expect(t, http.StatusOK, nil)
+	s.create(t, ada, "k1", twoCups+`,{"productId":"standing-desk","quantity":16}`).Expect(t, http.StatusConflict, nil)
+
+	// 16 desks cost more than one payment may be.
+	s.create(t, ada, "k2", twoCups+`,{"productId":"standing-desk","quantity":16}`).Expect(t, http.StatusPaymentRequired, nil)
+	if got := s.inventory(t, "espresso-cup"); got != cups {
+		t.Errorf("inventory of cups = %d, want %d", got, cups)
+	}
+	if got := s.inventory(t, "standing-desk"); got != 100 {
+		t.Errorf("inventory of desks = %d, want 100", got)
+	}
+	if paid := s.payments(t, ada); len(paid) != 1 || paid[0].Status != "declined" {
+		t.Errorf("payments = %+v", paid)
+	}
+	s.create(t, ada, "k3", `{"productId":"no-such-thing","quantity":1}`).Expect(t, http.StatusUnprocessableEntity, nil)
+}
+
+func TestTheLastItemIsSoldOnce(t *testing.T) {
+	s := startShop(t, "")
+	ada := s.register(t, "ada@example.com")
+	s.products.Do(t, testenv.Request{Method: http.MethodPut, Path: "/api/products/chef-knife/inventory",
+		Token: testenv.Token(t, "admin", auth.Admin), Body: `{"quantity":3,"operation":"set"}`}).Expect(t, http.StatusOK, nil)
+	statuses := make(chan int, 10)
+	var group sync.WaitGroup
+	for range cap(statuses) {
+		group.Go(func() {
+			response, err := s.orders.Try(t.Context(), testenv.Request{Method: http.MethodPost, Path: "/api/orders", Token: ada.Token, Body: `{"items":[` + oneKnife + `]}`})
+			if err != nil {
+				t.Error(err)
+			}
+			statuses <- response.Status
+		})
+	}
+	group.Wait()
+	close(statuses)
+	count := map[int]int{}
+	for status := range statuses {
+		count[status]++
+	}
+	if !maps.Equal(count, map[int]int{http.StatusCreated: 3, http.StatusConflict: 7}) {
+		t.Errorf("statuses = %v, want 3 created and 7 conflicts", count)
+	}
+	if got := s.inventory(t, "chef-knife"); got != 0 {
+		t.Errorf("inventory = %d, want 0", got)
+	}
+}
+
+func TestTheShopOutlivesRedisAndPostgres(t *testing.T) {
+	s := startShop(t, "")
+	ada := s.register(t, "ada@example.com")
+	cups := s.inventory(t, "espresso-cup")
+
+	s.redis.Kill(t)
+	s.create(t, ada, "without-redis", twoCups).Expect(t, http.StatusCreated, nil)
+	if got := s.inventory(t, "espresso-cup"); got != cups-2 {
+		t.Fatalf("inventory without Redis = %d, want %d", got, cups-2)
+	}
+	s.products.Do(t, testenv.Request{Path: "/health/ready"}).Expect(t, http.StatusOK, nil)
+	s.redis.Start(t)
+
+	// A request that meets a stopped database waits for it.
+	s.postgres.Stop(t)
+	s.products.Do(t, testenv.Request{Path: "/health/ready"}).Expect(t, http.StatusServiceUnavailable, nil)
+	s.products.Do(t, testenv.Request{Path: "/health/live"}).Expect(t, http.StatusOK, nil)
+	waiting := make(chan testenv.Response, 1)
+	go func() {
+		response, err := s.orders.Try(t.Context(), testenv.Request{Method: http.MethodPost, Path: "/api/orders", Token: ada.Token, Key: "during-restart",
+			Body: `{"items":[` + twoCups + `]}`})
+		if err != nil {
+			t.Error(err)
+		}
+		waiting <- response
+	}()
+	s.postgres.Start(t)
+	(<-waiting).Expect(t, http.StatusCreated, nil)
+	for _, service := range s.all() {
+		service.AwaitReady(t)
+	}
+	s.create(t, ada, "without-redis", twoCups).Expect(t, http.StatusCreated, nil)
+	if got := s.inventory(t, "espresso-cup"); got != cups-4 {
+		t.Errorf("inventory = %d, want %d", got, cups-4)
+	}
+	if paid := s.payments(t, ada); len(paid) != 2 {
+		t.Errorf("%d payments, want 2", len(paid))
+	}
+}
+
+func TestAnOrderLeftPendingIsSettledLater(t *testing.T) {
+	const nobody = "http://127.0.0.1:1"
+	s := startShop(t, nobody)
+	ada := s.register(t, "ada@example.com")
+	cups := s.inventory(t, "espresso-cup")
+	var left orderView
+	s.create(t, ada, "k", twoCups).Expect(t, http.StatusAccepted, &left)
+	if left.Status != "pending" {
+		t.Fatalf("order = %+v", left)
+	}
+	s.orders.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/orders/" + left.OrderID + "/cancel", Token: ada.Token}).
+		Expect(t, http.StatusConflict, nil)
+
+	// Another replica, which reaches payments, finds the order once its lease is over.
+	s.postgres.Exec(t, s.orderDB, `UPDATE orders SET claimed_until = now()`)
+	testenv.StartReady(t, order.Service, s.postgres.Env(t, s.orderDB), map[string]string{
+		"USER_SERVICE_URL": s.users.URL, "PRODUCT_SERVICE_URL": s.products.URL, "PAYMENT_SERVICE_URL": s.ledger.URL,
+	})
+	testenv.Await(t, "the order is confirmed", func() error {
+		var view orderView
+		s.orders.Do(t, testenv.Request{Path: "/api/orders/" + left.OrderID, Token: ada.Token}).Expect(t, http.StatusOK, &view)
+		if view.Status != "confirmed" {
+			return fmt.Errorf("order = %+v", view)
+		}
+		return nil
+	})
+	if got := s.inventory(t, "espresso-cup"); got != cups-2 {
+		t.Errorf("inventory = %d, want %d", got, cups-2)
+	}
+	if paid := s.payments(t, ada); len(paid) != 1 || paid[0].Status != "paid" {
+		t.Errorf("payments = %+v", paid)
+	}
+}
+
+func TestMetricsNameRoutesQueriesAndCalls(t *testing.T) {
+	s := startShop(t, "")
+	ada := s.register(t, "ada@example.com")
+	s.create(t, ada, "", twoCups).Expect(t, http.StatusCreated, nil)
+	page := string(s.orders.Do(t, testenv.Request{Path: "/metrics"}).Body)
+	for _, want := range []string{
+		`http_requests_total{method="POST",route="/api/orders",service="order-service",status_code="201"} 1`,
+		`http_request_duration_seconds_bucket{method="POST",route="/api/orders",service="order-service",status_code="201",le="+Inf"} 1`,
+		`database_queries_total{operation="insert",service="order-service",status="success"}`,
+		`service_calls_total{method="POST",service="order-service",status_code="201",target_service="payment-service"} 1`,
+		`service_calls_total{method="PUT",service="order-service",status_code="200",target_service="product-service"} 1`,
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+}

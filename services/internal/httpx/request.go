@@ -1,0 +1,134 @@
+package httpx
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxBody           = 64 << 10
+	maxIdempotencyKey = 255
+	defaultLimit      = 20
+	maxLimit          = 100
+	maxPage           = 1_000_000
+)
+
+// Decode reads the request's body, one JSON object with no unknown field and of
+// at most 64 KiB, into target.
+func Decode(w http.ResponseWriter, r *http.Request, target any) error {
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/json" {
+		return NewProblem(http.StatusUnsupportedMediaType, "send the header Content-Type: application/json")
+	}
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(target); err != nil {
+		return decodeProblem(err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return NewProblem(http.StatusBadRequest, "the body must be one JSON object and nothing after it")
+	}
+	return nil
+}
+
+func decodeProblem(err error) error {
+	var tooLarge *http.MaxBytesError
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &tooLarge):
+		return NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit))
+	case errors.As(err, &wrongType) && wrongType.Field != "":
+		return Fields{{Field: wrongType.Field, Detail: "must not be a " + wrongType.Value}}.Err()
+	case errors.Is(err, io.EOF):
+		return NewProblem(http.StatusBadRequest, "the body is empty, want a JSON object")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return NewProblem(http.StatusBadRequest, "the body ends in the middle of a JSON value")
+	}
+	return NewProblem(http.StatusBadRequest, "the body is not valid: "+strings.TrimPrefix(err.Error(), "json: "))
+}
+
+// Printable reports whether s is valid UTF-8 without control characters, among
+// them NUL, which Postgres' text refuses.
+func Printable(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+}
+
+// Page is a part of a list: Number counts from 1, Limit is its largest length.
+type Page struct {
+	Number, Limit int
+}
+
+// Offset returns how many items come before the page.
+func (p Page) Offset() int { return (p.Number - 1) * p.Limit }
+
+// Total returns the number of pages that hold count items.
+func (p Page) Total(count int) int { return (count + p.Limit - 1) / p.Limit }
+
+// ParsePage reads the parameters page and limit.
+func ParsePage(query url.Values) (Page, error) {
+	var fields Fields
+	page := Page{
+		Number: number(&fields, query, "page", 1, maxPage),
+		Limit:  number(&fields, query, "limit", defaultLimit, maxLimit),
+	}
+	return page, fields.Err()
+}
+
+func number(fields *Fields, query url.Values, name string, fallback, largest int) int {
+	if !query.Has(name) {
+		return fallback
+	}
+	n, err := strconv.Atoi(query.Get(name))
+	fields.Check(err == nil && n >= 1 && n <= largest, name, fmt.Sprintf("must be a number from 1 to %d", largest))
+	return n
+}
+
+// IdempotencyKey returns the request's Idempotency-Key header, nil where there is none.
+func IdempotencyKey(r *http.Request) (*string, error) {
+	values := r.Header.Values("Idempotency-Key")
+	if len(values) == 0 {
+		return nil, nil
+	}
+	key := values[0]
+	printable := strings.IndexFunc(key, func(c rune) bool { return c < '!' || c > '~' }) < 0
+	if len(values) > 1 || key == "" || len(key) > maxIdempotencyKey || !printable {
+		return nil, NewProblem(http.StatusBadRequest,
+			fmt.Sprintf("Idempotency-Key must be one value of 1 to %d printable ASCII characters without spaces", maxIdempotencyKey))
+	}
+	return &key, nil
+}
+
+// Fingerprint returns a digest of a decoded request, stored beside its
+// idempotency key to notice a key that is used again for another request.
+func Fingerprint(request any) ([]byte, error) {
+	encoded, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("fingerprint of request: %w", err)
+	}
+	digest := sha256.Sum256(encoded)
+	return digest[:], nil
+}
+
+// ErrKeyReused says that an idempotency key came with two different requests.
+var ErrKeyReused = NewProblem(http.StatusUnprocessableEntity, "this Idempotency-Key was used for a different request; use a new key")
+
+// CheckReplay returns ErrKeyReused unless the stored fingerprint is that of the
+// request at hand, and marks the response as a replay.
+func CheckReplay(w http.ResponseWriter, stored, fingerprint []byte) error {
+	if !bytes.Equal(stored, fingerprint) {
+		return ErrKeyReused
+	}
+	w.Header().Set("Idempotency-Replayed", "true")
+	return nil
+}

@@ -1,0 +1,146 @@
+// Package order is the service that takes orders and sees them through.
+package order
+
+import (
+	"embed"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+
+	"github.com/tendhq/tend/services/internal/auth"
+	"github.com/tendhq/tend/services/internal/httpx"
+	"github.com/tendhq/tend/services/internal/money"
+	"github.com/tendhq/tend/services/internal/server"
+)
+
+const (
+	maxItems    = 50
+	maxQuantity = 1000
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Service is order-service.
+var Service = server.Service{Name: "order-service", Port: 3003, Migrations: migrations, New: newApp}
+
+func newApp(rt *server.Runtime) (*server.App, error) {
+	peers := newPeers(rt)
+	h := handlers{store: store{rt.DB}, peers: peers}
+	h.saga = saga{store: h.store, peers: peers}
+	return &server.App{
+		Routes: func(r chi.Router) {
+			r.Route("/api/orders", func(r chi.Router) {
+				r.Use(rt.Tokens.Require)
+				r.Method(http.MethodPost, "/", httpx.Handler(h.create))
+				r.Method(http.MethodGet, "/", httpx.Handler(h.list))
+				r.Method(http.MethodGet, "/{orderId}", httpx.Handler(h.get))
+				r.Method(http.MethodPost, "/{orderId}/cancel", httpx.Handler(h.cancel))
+			})
+		},
+		Background: resolver{saga: h.saga, log: rt.Log}.run,
+		Close:      peers.close,
+	}, nil
+}
+
+// status is where an order stands:
+//
+//	pending ──► confirmed ──► cancelling ──► cancelled
+//	   └──────────────────────────► cancelling ──► failed
+type status string
+
+const (
+	pending    status = "pending"
+	confirmed  status = "confirmed"
+	cancelling status = "cancelling"
+	cancelled  status = "cancelled"
+	failed     status = "failed"
+)
+
+// failure is why an order failed.
+type failure string
+
+const (
+	outOfStock      failure = "out_of_stock"
+	paymentDeclined failure = "payment_declined"
+)
+
+// problem is what the client who created the order is told.
+func (f failure) problem(id uuid.UUID) *httpx.Problem {
+	p := httpx.NewProblem(http.StatusConflict, "an item is out of stock")
+	if f == paymentDeclined {
+		p = httpx.NewProblem(http.StatusPaymentRequired, "the payment was declined")
+	}
+	p.OrderID = id.String()
+	return p
+}
+
+type order struct {
+	OrderID   uuid.UUID    `json:"orderId"`
+	UserID    uuid.UUID    `json:"userId"`
+	Status    status       `json:"status"`
+	Failure   *failure     `json:"failure,omitempty"`
+	Items     []item       `json:"items"`
+	Total     money.Amount `json:"total"`
+	PaymentID *uuid.UUID   `json:"paymentId,omitempty"`
+	CreatedAt time.Time    `json:"createdAt"`
+
+	reservedItems int
+}
+
+type item struct {
+	ProductID string       `json:"productId"`
+	Name      string       `json:"name"`
+	Quantity  int64        `json:"quantity"`
+	Price     money.Amount `json:"price"`
+}
+
+type newOrder struct {
+	Items []newItem `json:"items"`
+}
+
+type newItem struct {
+	ProductID string `json:"productId"`
+	Quantity  int64  `json:"quantity"`
+}
+
+func (o newOrder) validate() error {
+	var fields httpx.Fields
+	fields.Check(len(o.Items) >= 1 && len(o.Items) <= maxItems, "items", fmt.Sprintf("must be 1 to %d items", maxItems))
+	seen := map[string]bool{}
+	for i, item := range o.Items {
+		field := fmt.Sprintf("items[%d]", i)
+		fields.Check(item.ProductID != "" && !seen[item.ProductID], field+".productId", "must be the id of a product, each once")
+		fields.Check(item.Quantity >= 1 && item.Quantity <= maxQuantity, field+".quantity", fmt.Sprintf("must be 1 to %d", maxQuantity))
+		seen[item.ProductID] = true
+	}
+	return fields.Err()
+}
+
+type orderList struct {
+	Orders     []order `json:"orders"`
+	TotalCount int     `json:"totalCount"`
+	Page       int     `json:"page"`
+	TotalPages int     `json:"totalPages"`
+}
+
+func owner(r *http.Request) (uuid.UUID, error) {
+	id, err := uuid.Parse(auth.From(r.Context()).Subject)
+	if err != nil {
+		return uuid.Nil, httpx.NewProblem(http.StatusForbidden, "only customers have orders")
+	}
+	return id, nil
+}
+
+func pathID(r *http.Request) (uuid.UUID, error) {
+	id, err := uuid.Parse(chi.URLParam(r, "orderId"))
+	if err != nil {
+		return uuid.Nil, errNotFound
+	}
+	return id, nil
+}
+
+var errNotFound = httpx.NewProblem(http.StatusNotFound, "you have no order with this id")

@@ -1,0 +1,98 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/google/uuid"
+
+	"github.com/tendhq/tend/services/internal/client"
+	"github.com/tendhq/tend/services/internal/money"
+	"github.com/tendhq/tend/services/internal/server"
+)
+
+// peers are the services that orders need.
+type peers struct {
+	user, catalogue, payment *client.Client
+}
+
+// newPeers reads USER_SERVICE_URL, PRODUCT_SERVICE_URL and PAYMENT_SERVICE_URL.
+func newPeers(rt *server.Runtime) *peers {
+	connect := func(target, variable string) *client.Client {
+		return client.New("order-service", target, rt.Env.URL(variable), rt.Tokens, rt.Metrics)
+	}
+	return &peers{
+		user:      connect("user-service", "USER_SERVICE_URL"),
+		catalogue: connect("product-service", "PRODUCT_SERVICE_URL"),
+		payment:   connect("payment-service", "PAYMENT_SERVICE_URL"),
+	}
+}
+
+func (p *peers) close() {
+	p.user.Close()
+	p.catalogue.Close()
+	p.payment.Close()
+}
+
+// refused reports whether a service refused a call with one of the statuses.
+func refused(err error, statuses ...int) bool {
+	var refusal *client.StatusError
+	if !errors.As(err, &refusal) {
+		return false
+	}
+	for _, status := range statuses {
+		if refusal.Status == status {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *peers) verifyUser(ctx context.Context, id uuid.UUID) error {
+	return p.user.Do(ctx, client.Call{Method: http.MethodGet, Path: "/api/users/" + id.String()}, nil)
+}
+
+type catalogueEntry struct {
+	Name  string       `json:"name"`
+	Price money.Amount `json:"price"`
+}
+
+func (p *peers) product(ctx context.Context, id string) (catalogueEntry, error) {
+	var entry catalogueEntry
+	err := p.catalogue.Do(ctx, client.Call{Method: http.MethodGet, Path: "/api/products/" + url.PathEscape(id)}, &entry)
+	return entry, err
+}
+
+type inventoryChange struct {
+	Quantity  int64  `json:"quantity"`
+	Operation string `json:"operation"`
+}
+
+func (p *peers) changeInventory(ctx context.Context, key, productID string, change inventoryChange) error {
+	return p.catalogue.Do(ctx, client.Call{
+		Method: http.MethodPut, Path: "/api/products/" + url.PathEscape(productID) + "/inventory", IdempotencyKey: key, Body: change,
+	}, nil)
+}
+
+type payment struct {
+	PaymentID uuid.UUID `json:"paymentId"`
+}
+
+type newPayment struct {
+	OrderID uuid.UUID    `json:"orderId"`
+	UserID  uuid.UUID    `json:"userId"`
+	Amount  money.Amount `json:"amount"`
+}
+
+func (p *peers) pay(ctx context.Context, key string, body newPayment) (payment, error) {
+	var paid payment
+	err := p.payment.Do(ctx, client.Call{Method: http.MethodPost, Path: "/api/payments", IdempotencyKey: key, Body: body}, &paid)
+	return paid, err
+}
+
+func (p *peers) refund(ctx context.Context, id uuid.UUID) error {
+	// A refund is idempotent by itself.
+	return p.payment.Do(ctx, client.Call{Method: http.MethodPost, Path: "/api/payments/" + id.String() + "/refund"}, nil)
+}

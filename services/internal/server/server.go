@@ -1,0 +1,232 @@
+// Package server runs a service: its start, its health, its HTTP side and its
+// orderly end.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"go.uber.org/zap"
+
+	"github.com/tendhq/tend/services/internal/auth"
+	"github.com/tendhq/tend/services/internal/config"
+	"github.com/tendhq/tend/services/internal/httpx"
+	"github.com/tendhq/tend/services/internal/logging"
+	"github.com/tendhq/tend/services/internal/metrics"
+	"github.com/tendhq/tend/services/internal/postgres"
+	"github.com/tendhq/tend/services/internal/version"
+)
+
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 10 * time.Second
+	requestTimeout    = 15 * time.Second
+	writeTimeout      = 20 * time.Second
+	idleTimeout       = 90 * time.Second
+	maxHeaderBytes    = 16 << 10
+	readyTimeout      = time.Second
+
+	// drainDelay is how long a stopping service still accepts connections, so
+	// that clients can see that it is not ready and leave.
+	drainDelay = time.Second
+	// shutdownTimeout lets every request that was accepted run to its own timeout.
+	shutdownTimeout = requestTimeout + 2*time.Second
+)
+
+// Service describes a service to run.
+type Service struct {
+	Name       string
+	Port       int   // where PORT is not set
+	Migrations fs.FS // with the folder migrations
+	// New builds the service. Problems of the environment it leaves in Env.
+	New func(*Runtime) (*App, error)
+}
+
+// Runtime is what a service is built from.
+type Runtime struct {
+	Env     *config.Env
+	Log     *zap.Logger
+	Metrics *metrics.Metrics
+	DB      *postgres.DB
+	Tokens  *auth.Tokens
+}
+
+// App is a service that was built.
+type App struct {
+	// Routes adds the service's routes. They are only called once the
+	// migrations have run.
+	Routes func(chi.Router)
+	// Background runs beside the server, after the migrations, until its context
+	// ends. May be nil.
+	Background func(context.Context)
+	// Close releases what New opened. May be nil.
+	Close func()
+}
+
+// Server is a service that can run.
+type Server struct {
+	service  Service
+	runtime  Runtime
+	app      *App
+	handler  http.Handler
+	migrated atomic.Bool
+	draining atomic.Bool
+}
+
+// New builds the service from its environment without waiting for anything it
+// depends on. Logs go to logs. Run must follow, as it releases what New opened.
+func New(service Service, env *config.Env, logs io.Writer) (*Server, error) {
+	log, err := logging.New(logs, env.String("LOG_LEVEL", "info"), service.Name, version.Version)
+	if err != nil {
+		return nil, fmt.Errorf("LOG_LEVEL: %w", err)
+	}
+	s := &Server{service: service, runtime: Runtime{Env: env, Log: log, Metrics: metrics.New(service.Name), Tokens: auth.TokensFromEnv(env)}}
+	if s.runtime.DB, err = postgres.Open(postgres.ConfigFromEnv(env), s.runtime.Metrics); err != nil {
+		return nil, errors.Join(env.Err(), err)
+	}
+	s.app, err = service.New(&s.runtime)
+	if err = errors.Join(env.Err(), err); err != nil {
+		s.close()
+		return nil, err
+	}
+	s.handler = s.routes()
+	return s, nil
+}
+
+func (s *Server) close() {
+	if s.app != nil && s.app.Close != nil {
+		s.app.Close()
+	}
+	s.runtime.DB.Close()
+}
+
+func (s *Server) routes() http.Handler {
+	r := chi.NewRouter()
+	r.Use(httpx.WithIDs(s.runtime.Log), s.runtime.Metrics.Middleware, httpx.Recover, s.closeWhenDraining)
+	r.NotFound(httpx.Handler(httpx.NotFound).ServeHTTP)
+	r.MethodNotAllowed(httpx.Handler(httpx.MethodNotAllowed).ServeHTTP)
+	r.Method(http.MethodGet, "/health/live", httpx.Handler(s.live))
+	r.Method(http.MethodGet, "/health/ready", httpx.Handler(s.ready))
+	r.Method(http.MethodGet, "/metrics", s.runtime.Metrics.Handler())
+	r.Group(func(r chi.Router) {
+		r.Use(httpx.AccessLog, httpx.Timeout(requestTimeout), s.afterMigrations)
+		s.app.Routes(r)
+	})
+	return r
+}
+
+type health struct {
+	Status string `json:"status"`
+}
+
+func (s *Server) live(w http.ResponseWriter, r *http.Request) error {
+	return httpx.WriteJSON(w, r, http.StatusOK, health{Status: "live"})
+}
+
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
+	if s.draining.Load() {
+		return httpx.NewProblem(http.StatusServiceUnavailable, "shutting down")
+	}
+	if !s.migrated.Load() {
+		return httpx.NewProblem(http.StatusServiceUnavailable, "waiting for the database and its migrations")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	if err := s.runtime.DB.Ping(ctx); err != nil {
+		logging.From(r.Context()).Warn("not ready", zap.Error(err))
+		return httpx.NewProblem(http.StatusServiceUnavailable, "the database does not answer")
+	}
+	return httpx.WriteJSON(w, r, http.StatusOK, health{Status: "ready"})
+}
+
+func (s *Server) afterMigrations(next http.Handler) http.Handler {
+	return httpx.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		if !s.migrated.Load() {
+			return &postgres.UnavailableError{Err: errors.New("migrations have not run yet")}
+		}
+		next.ServeHTTP(w, r)
+		return nil
+	})
+}
+
+// closeWhenDraining retires kept-alive connections with a last answer, so that
+// no client sends a request into one that is about to be closed.
+func (s *Server) closeWhenDraining(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Run serves on listener until ctx ends and what is in flight has finished. It
+// starts serving at once, not ready, and becomes ready when the database is there
+// and migrated.
+func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+	log := s.runtime.Log
+	log.Info("started", zap.Stringer("address", listener.Addr()))
+	srv := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          zap.NewStdLog(log.Named("http")),
+	}
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+	served := make(chan error, 1)
+	var group sync.WaitGroup
+	group.Go(func() { s.runBackground(background) })
+	group.Go(func() { served <- srv.Serve(listener) })
+
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		err = s.shutdown(srv)
+	}
+	stopBackground()
+	group.Wait()
+	s.close()
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+func (s *Server) runBackground(ctx context.Context) {
+	if err := s.runtime.DB.MigrateWhenAvailable(ctx, s.service.Migrations, s.runtime.Log); err != nil {
+		// Only the end of ctx ends the attempts.
+		return
+	}
+	s.migrated.Store(true)
+	s.runtime.Log.Info("ready")
+	if s.app.Background != nil {
+		s.app.Background(ctx)
+	}
+}
+
+func (s *Server) shutdown(srv *http.Server) error {
+	s.draining.Store(true)
+	s.runtime.Log.Info("stopping", zap.Duration("drain", drainDelay), zap.Duration("timeout", shutdownTimeout))
+	time.Sleep(drainDelay)
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("requests cut off: %w", err), srv.Close())
+	}
+	return nil
+}

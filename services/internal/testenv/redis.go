@@ -1,0 +1,87 @@
+package testenv
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Redis is a Redis server on a port of the loopback interface.
+type Redis struct {
+	Port    int
+	binary  string
+	log     *os.File
+	process *process
+}
+
+// StartRedis starts a server that ends with the test.
+func StartRedis(t *testing.T) *Redis {
+	t.Helper()
+	r := &Redis{Port: freePort(t), binary: find(t, "redis-server", "redis-server")}
+	var err error
+	if r.log, err = os.Create(filepath.Join(t.TempDir(), "redis.log")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.Kill(t)
+		_ = r.log.Close()
+	})
+	r.Start(t)
+	return r
+}
+
+// Start starts the server again after Kill, empty, and returns when it answers.
+func (r *Redis) Start(t *testing.T) {
+	t.Helper()
+	var err error
+	r.process, err = start(exec.Command(r.binary, "--port", strconv.Itoa(r.Port), "--bind", "127.0.0.1",
+		"--requirepass", Password, "--save", "", "--appendonly", "no"), r.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := r.Client()
+	defer client.Close()
+	Await(t, "Redis starts", func() error { return client.Ping(t.Context()).Err() })
+}
+
+// Kill ends the server as a crash does. Nothing happens where it has ended.
+func (r *Redis) Kill(t *testing.T) {
+	t.Helper()
+	select {
+	case <-r.process.done:
+		return
+	default:
+	}
+	if err := r.process.signal(syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+}
+
+// Client returns a client of the server. The caller closes it.
+func (r *Redis) Client() *redis.Client {
+	return redis.NewClient(&redis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", r.Port), Password: Password})
+}
+
+// Env returns the variables that lead a service to the server.
+func (r *Redis) Env(t *testing.T) map[string]string {
+	t.Helper()
+	return map[string]string{"REDIS_HOST": "127.0.0.1", "REDIS_PORT": strconv.Itoa(r.Port), "REDIS_PASSWORD_FILE": File(t, Password)}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}

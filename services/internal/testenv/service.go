@@ -1,0 +1,176 @@
+package testenv
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/tendhq/tend/services/internal/auth"
+	"github.com/tendhq/tend/services/internal/config"
+	"github.com/tendhq/tend/services/internal/server"
+)
+
+// JWTSecret is the secret that the services of tests share.
+const JWTSecret = "a secret of thirty-two bytes or more"
+
+// Shop is a service that runs in the test's process.
+type Shop struct {
+	URL    string
+	client *http.Client
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// StartService runs a service until the test ends or Stop is called. It need not be ready yet.
+func StartService(t *testing.T, service server.Service, envs ...map[string]string) *Shop {
+	t.Helper()
+	env := map[string]string{"JWT_SECRET_FILE": File(t, JWTSecret+"\n"), "LOG_LEVEL": "info"}
+	for _, more := range envs {
+		maps.Copy(env, more)
+	}
+	lookup := func(name string) (string, bool) { value, ok := env[name]; return value, ok }
+	s, err := server.New(service, config.NewEnv(lookup), testWriter{t})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	shop := &Shop{
+		URL:    "http://" + listener.Addr().String(),
+		client: &http.Client{Transport: &http.Transport{}},
+		cancel: cancel,
+		ended:  make(chan error, 1),
+	}
+	go func() { shop.ended <- s.Run(ctx, listener) }()
+	t.Cleanup(func() {
+		shop.cancel()
+		if err := <-shop.ended; err != nil {
+			t.Errorf("%s: %v", service.Name, err)
+		}
+		shop.client.CloseIdleConnections()
+	})
+	return shop
+}
+
+// StartReady is StartService that returns when the service is ready.
+func StartReady(t *testing.T, service server.Service, envs ...map[string]string) *Shop {
+	t.Helper()
+	shop := StartService(t, service, envs...)
+	shop.AwaitReady(t)
+	return shop
+}
+
+// Shutdown begins what SIGTERM begins.
+func (s *Shop) Shutdown() { s.cancel() }
+
+// AwaitReady returns when the service says that it is ready.
+func (s *Shop) AwaitReady(t *testing.T) {
+	t.Helper()
+	Await(t, s.URL+" becomes ready", func() error {
+		if got := s.Do(t, Request{Path: "/health/ready"}); got.Status != http.StatusOK {
+			return fmt.Errorf("answered %d: %s", got.Status, got.Body)
+		}
+		return nil
+	})
+}
+
+// Request is a request to a service.
+type Request struct {
+	Method string // GET where empty
+	Path   string
+	Token  string
+	Key    string // Idempotency-Key
+	Header http.Header
+	Body   string // JSON
+}
+
+// Response is its answer.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Do sends a request.
+func (s *Shop) Do(t *testing.T, r Request) Response {
+	t.Helper()
+	response, err := s.Try(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response
+}
+
+// Try sends a request that may get no answer.
+func (s *Shop) Try(ctx context.Context, r Request) (Response, error) {
+	if r.Method == "" {
+		r.Method = http.MethodGet
+	}
+	request, err := http.NewRequestWithContext(ctx, r.Method, s.URL+r.Path, bytes.NewReader([]byte(r.Body)))
+	if err != nil {
+		return Response{}, err
+	}
+	if r.Body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if r.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+r.Token)
+	}
+	if r.Key != "" {
+		request.Header.Set("Idempotency-Key", r.Key)
+	}
+	maps.Copy(request.Header, r.Header)
+	response, err := s.client.Do(request)
+	if err != nil {
+		return Response{}, err
+	}
+	body, err := io.ReadAll(response.Body)
+	return Response{Status: response.StatusCode, Header: response.Header, Body: body}, errors.Join(err, response.Body.Close())
+}
+
+// Expect fails the test unless the answer has the status, and decodes its body
+// into target, unless that is nil.
+func (r Response) Expect(t *testing.T, status int, target any) {
+	t.Helper()
+	if r.Status != status {
+		t.Fatalf("answered %d, want %d: %s", r.Status, status, r.Body)
+	}
+	if target == nil {
+		return
+	}
+	if err := json.Unmarshal(r.Body, target); err != nil {
+		t.Fatalf("body %s: %v", r.Body, err)
+	}
+}
+
+// Token returns a token for a subject.
+func Token(t *testing.T, subject string, role auth.Role) string {
+	t.Helper()
+	tokens, err := auth.NewTokens([]byte(JWTSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := tokens.Issue(auth.Identity{Subject: subject, Role: role}, auth.ServiceTokenLifetime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// testWriter sends a service's log to the test's.
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(line []byte) (int, error) {
+	w.t.Logf("%s", bytes.TrimSpace(line))
+	return len(line), nil
+}

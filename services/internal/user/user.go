@@ -1,0 +1,147 @@
+// Package user is the service that registers people and logs them in.
+package user
+
+import (
+	"embed"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+
+	"github.com/tendhq/tend/services/internal/auth"
+	"github.com/tendhq/tend/services/internal/httpx"
+	"github.com/tendhq/tend/services/internal/server"
+)
+
+const tokenLifetime = time.Hour
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Service is user-service.
+var Service = server.Service{Name: "user-service", Port: 3001, Migrations: migrations, New: newApp}
+
+type handlers struct {
+	store     store
+	tokens    *auth.Tokens
+	passwords *passwords
+}
+
+func newApp(rt *server.Runtime) (*server.App, error) {
+	passwords, err := newPasswords()
+	if err != nil {
+		return nil, err
+	}
+	h := handlers{store: store{rt.DB}, tokens: rt.Tokens, passwords: passwords}
+	return &server.App{Routes: func(r chi.Router) {
+		r.Route("/api/users", func(r chi.Router) {
+			r.Method(http.MethodPost, "/register", httpx.Handler(h.register))
+			r.Method(http.MethodPost, "/login", httpx.Handler(h.login))
+			r.With(rt.Tokens.Require).Method(http.MethodGet, "/{userId}", httpx.Handler(h.profile))
+		})
+	}}, nil
+}
+
+type registration struct {
+	Email     string `json:"email"`
+	Password  string `json:"password"`
+	FirstName string `json:"firstName"`
+	LastName  string `json:"lastName"`
+}
+
+type registered struct {
+	UserID uuid.UUID `json:"userId"`
+	Email  string    `json:"email"`
+	Token  string    `json:"token"`
+}
+
+func (h handlers) register(w http.ResponseWriter, r *http.Request) error {
+	var body registration
+	if err := httpx.Decode(w, r, &body); err != nil {
+		return err
+	}
+	body.normalise()
+	if err := body.validate(); err != nil {
+		return err
+	}
+	hash, err := h.passwords.hash(r.Context(), body.Password)
+	if err != nil {
+		return err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	account := account{id: id, email: body.Email, hash: hash, firstName: body.FirstName, lastName: body.LastName, role: auth.Customer}
+	if err := h.store.insert(r.Context(), account); err != nil {
+		return err
+	}
+	token, err := h.tokens.Issue(auth.Identity{Subject: id.String(), Role: account.role}, tokenLifetime)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/api/users/"+id.String())
+	return httpx.WriteJSON(w, r, http.StatusCreated, registered{UserID: id, Email: body.Email, Token: token})
+}
+
+type credentials struct {
+	Email    string `json:"email"`
+	Password string `json:"password"`
+}
+
+type loggedIn struct {
+	UserID    uuid.UUID `json:"userId"`
+	Token     string    `json:"token"`
+	ExpiresIn int       `json:"expiresIn"` // seconds
+}
+
+func (h handlers) login(w http.ResponseWriter, r *http.Request) error {
+	var body credentials
+	if err := httpx.Decode(w, r, &body); err != nil {
+		return err
+	}
+	body.Email = normaliseEmail(body.Email)
+	if err := body.validate(); err != nil {
+		return err
+	}
+	account, found, err := h.store.byEmail(r.Context(), body.Email)
+	if err != nil {
+		return err
+	}
+	// An unknown address costs as much time as a known one, so that the time
+	// does not tell who has an account.
+	matches, err := h.passwords.matches(r.Context(), body.Password, account.hash)
+	if err != nil {
+		return err
+	}
+	if !found || !matches {
+		return httpx.NewProblem(http.StatusUnauthorized, "the email or the password is wrong")
+	}
+	token, err := h.tokens.Issue(auth.Identity{Subject: account.id.String(), Role: account.role}, tokenLifetime)
+	if err != nil {
+		return err
+	}
+	return httpx.WriteJSON(w, r, http.StatusOK, loggedIn{UserID: account.id, Token: token, ExpiresIn: int(tokenLifetime.Seconds())})
+}
+
+type profile struct {
+	UserID    uuid.UUID `json:"userId"`
+	Email     string    `json:"email"`
+	FirstName string    `json:"firstName"`
+	LastName  string    `json:"lastName"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+func (h handlers) profile(w http.ResponseWriter, r *http.Request) error {
+	account, found, err := h.store.byID(r.Context(), chi.URLParam(r, "userId"), auth.From(r.Context()))
+	if err != nil {
+		return err
+	}
+	if !found {
+		return httpx.NewProblem(http.StatusNotFound, "you have no user with this id")
+	}
+	return httpx.WriteJSON(w, r, http.StatusOK, profile{
+		UserID: account.id, Email: account.email, FirstName: account.firstName, LastName: account.lastName, CreatedAt: account.createdAt,
+	})
+}
