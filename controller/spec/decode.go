@@ -281,14 +281,18 @@ func (d *decoder) amount(name string, n *yaml.Node, mostPercent int) *amount {
 }
 
 func (d *decoder) wrongType(name string, n *yaml.Node, want string) {
-	is := map[string]string{
-		"!!map": "a mapping", "!!seq": "a list", "!!str": "a string", "!!int": "a whole number",
-		"!!float": "a number", "!!bool": "a boolean", "!!null": "empty", "!!timestamp": "a date",
-	}[n.ShortTag()]
-	if is == "" {
-		is = n.ShortTag()
+	is := n.Value
+	switch n.ShortTag() {
+	case "!!map":
+		is = "a mapping"
+	case "!!seq":
+		is = "a list"
+	case "!!str":
+		is = fmt.Sprintf("the string %q", n.Value)
+	case "!!null":
+		is = "empty"
 	}
-	d.fail(n, "write "+want, "%s must be %s, but is %s", name, want, is)
+	d.fail(n, "write "+want, "%s is %s", name, is)
 }
 
 func (d *decoder) fail(n *yaml.Node, hint, format string, args ...any) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,7 +62,7 @@ func load(ctx context.Context, o Options) (*Project, *inputs, error) {
 			Hint:    "go to the project's folder, or name it with --project-directory or -f"}}
 	}
 
-	l := loading{options: options, workingDir: workingDir, inputs: in}
+	l := loading{options: options, workingDir: workingDir, inputs: in, named: map[string]Error{}}
 	project, err := l.run(ctx, o)
 	return project, in, err
 }
@@ -91,6 +90,8 @@ type loading struct {
 	inputs     *inputs
 	sources    sources
 	documents  []*document
+	// named is where each file is named that a Compose file refers to.
+	named map[string]Error
 }
 
 func (l *loading) run(ctx context.Context, o Options) (*Project, error) {
@@ -121,17 +122,25 @@ func (l *loading) run(ctx context.Context, o Options) (*Project, error) {
 		return nil, err
 	}
 
+	templates := map[string]*yaml.Node{}
 	for _, d := range l.documents {
-		if d.template == nil {
-			continue
+		if d.template != nil {
+			templates[d.name] = d.template
+			l.sources = append(l.sources, source{file: d.file, root: d.template, at: []string{"services", d.name}})
 		}
-		at := []string{"services", d.name}
-		content, err := yaml.Marshal(map[string]map[string]*yaml.Node{at[0]: {at[1]: d.template}})
+	}
+	for _, s := range l.sources {
+		problems = append(problems, s.unknownKeys()...)
+	}
+	if err := problems.orNil(); err != nil {
+		return nil, err
+	}
+	if len(templates) > 0 {
+		content, err := yaml.Marshal(map[string]any{"services": templates})
 		if err != nil {
-			return nil, fmt.Errorf("write the template of %s for compose-go: %w", d.name, err)
+			return nil, fmt.Errorf("write the templates for compose-go: %w", err)
 		}
-		files = append(files, types.ConfigFile{Filename: d.file, Content: content})
-		l.sources = append(l.sources, source{file: d.file, root: d.template, at: at})
+		files = append(files, types.ConfigFile{Filename: l.inputs.specs, Content: content})
 	}
 
 	composed, err := l.compose(ctx, files, o.Profiles)
@@ -186,30 +195,6 @@ func (l *loading) readCompose(path string) ([]byte, []*yaml.Node, Errors) {
 	}
 	roots, problems := parseYAML(path, content)
 	return content, roots, problems
-}
-
-var (
-	quotedService  = regexp.MustCompile(`service "([^"]+)"`)
-	pathInMessage  = regexp.MustCompile(`(?:^|[ :])((?:services|networks|volumes|secrets|configs)(?:\.[^\s:,]+|\[\d+\])+)`)
-	indexInPath    = regexp.MustCompile(`\[(\d+)\]`)
-	validatingFile = regexp.MustCompile(`^validating [^:]+: `)
-)
-
-// explain finds the place of an error of compose-go, which names it only in
-// its text.
-func (l *loading) explain(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	text := validatingFile.ReplaceAllString(err.Error(), "")
-	e := l.sources.locate()
-	if m := pathInMessage.FindStringSubmatch(text); m != nil {
-		e = l.sources.locate(strings.Split(indexInPath.ReplaceAllString(m[1], ".$1"), ".")...)
-	} else if m := quotedService.FindStringSubmatch(text); m != nil {
-		e = l.sources.locate("services", m[1])
-	}
-	e.Message = text
-	return Errors{e}
 }
 
 // checkNames finds specs for services that do not exist and services with two

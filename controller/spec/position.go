@@ -23,7 +23,10 @@ type sources []source
 // document that has it. What a service takes from another by extends is looked
 // for there too.
 func (s sources) locate(path ...string) *Error {
-	e, _ := s.place(path, nil)
+	e, depth := s.place(path, nil)
+	if depth == 0 {
+		e.Line, e.Column = 0, 0
+	}
 	if len(path) > 1 && path[0] == "services" {
 		e.Workload = path[1]
 	}

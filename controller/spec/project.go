@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,7 +28,12 @@ func (l *loading) project(composed *types.Project, envFiles, specFiles []string)
 		Secrets:     composed.Secrets,
 		Configs:     composed.Configs,
 	}
-	l.inputs.addReferenced(composed)
+	for _, s := range composed.Secrets {
+		l.inputs.add(s.File)
+	}
+	for _, c := range composed.Configs {
+		l.inputs.add(c.File)
+	}
 
 	var problems Errors
 	services := map[string]types.ServiceConfig{}
@@ -66,6 +72,11 @@ func (l *loading) project(composed *types.Project, envFiles, specFiles []string)
 		p.Workloads[name] = workload
 		p.addResources(composed, workload)
 	}
+	unsupported, err := l.checkSupport(p)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, unsupported...)
 	problems = append(problems, l.checkDependencies(p)...)
 	problems = append(problems, l.checkDatabases(p)...)
 	if err := problems.orNil(); err != nil {
@@ -141,6 +152,49 @@ func (p *Project) addResources(composed *types.Project, w *Workload) {
 	slices.Sort(w.Networks)
 	slices.Sort(w.Volumes)
 	w.Volumes = slices.Compact(w.Volumes)
+}
+
+// checkSupport refuses what tend cannot honour in the managed services and in
+// what they use.
+func (l *loading) checkSupport(p *Project) (problems Errors, err error) {
+	check := func(section, name string, merged any) {
+		found, failed := l.refusals(section, name, merged)
+		problems = append(problems, found...)
+		err = errors.Join(err, failed)
+	}
+	for _, w := range p.Workloads {
+		check("services", w.Name, w.Template)
+		for _, s := range w.Template.Secrets {
+			check("secrets", s.Source, p.Secrets[s.Source])
+			problems = append(problems, l.checkVariable("secrets", s.Source, types.FileObjectConfig(p.Secrets[s.Source]))...)
+		}
+		for _, c := range w.Template.Configs {
+			check("configs", c.Source, p.Configs[c.Source])
+			problems = append(problems, l.checkVariable("configs", c.Source, types.FileObjectConfig(p.Configs[c.Source]))...)
+		}
+	}
+	for _, n := range p.Networks {
+		check("networks", n.Key, n.Config)
+	}
+	for _, v := range p.Volumes {
+		check("volumes", v.Key, v.Config)
+	}
+	return problems, err
+}
+
+// checkVariable refuses a secret or config whose environment variable is not
+// set, as Compose does when it creates the container.
+func (l *loading) checkVariable(section, key string, o types.FileObjectConfig) Errors {
+	if o.Environment == "" {
+		return nil
+	}
+	if _, set := l.options.Environment[o.Environment]; set {
+		return nil
+	}
+	e := l.sources.locate(section, key, "environment")
+	e.Message = fmt.Sprintf("the environment variable %s is not set", o.Environment)
+	e.Hint = "set it, in .env for instance"
+	return Errors{e}
 }
 
 // checkDependencies refuses dependencies that could never be met. What only a

@@ -40,6 +40,9 @@ func (b *builder) rollout(w *Workload) {
 		return
 	}
 	room := b.room(w) - w.Replicas
+	if w.Template.NetworkMode == "host" && !explicit {
+		room = 0 // a second process would find the ports of the first one taken
+	}
 	if w.Strategy.MaxSurge <= room {
 		return
 	}
@@ -81,15 +84,10 @@ func (b *builder) readUpdateConfig(w *Workload, update *types.UpdateConfig) (max
 		parallelism = uint64(w.Replicas) // 0 means all at once
 	}
 	batch := amount{count: int(parallelism)}
-	switch update.Order {
-	case "", "stop-first":
-		return amount{}, batch
-	case "start-first":
+	if update.Order == "start-first" {
 		return batch, amount{}
-	default:
-		b.fail("write stop-first or start-first", fmt.Sprintf("order cannot be %q", update.Order), append(at, "order")...)
-		return amount{}, batch
 	}
+	return amount{}, batch
 }
 
 // checkExclusive refuses more replicas than can hold what the service claims

@@ -46,7 +46,7 @@ func parseYAML(file string, content []byte) ([]*yaml.Node, Errors) {
 				Hint:    "split it"}}
 		}
 		root := document.Content[0]
-		if isNull(root) {
+		if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" {
 			continue
 		}
 		if e := boundAliases(root); e != nil {
@@ -152,10 +152,6 @@ func expand(n *yaml.Node) *yaml.Node {
 	return &expanded
 }
 
-func isNull(n *yaml.Node) bool {
-	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
-}
-
 // pairs yields the keys and values of a mapping, those merged in with "<<"
 // after its own; of anything else, nothing.
 func pairs(n *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
@@ -189,7 +185,8 @@ func pairs(n *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
 }
 
 // entry returns the key and the value at a key of a mapping, or at an index of
-// a sequence (key and value are the same then), or nil.
+// a sequence (key and value are the same then), or nil. Of a sequence that
+// stands for a mapping, as "- NAME=value", the name counts as the index.
 func entry(n *yaml.Node, name string) (key, value *yaml.Node) {
 	n = dereference(n)
 	if n == nil {
@@ -198,6 +195,11 @@ func entry(n *yaml.Node, name string) (key, value *yaml.Node) {
 	if n.Kind == yaml.SequenceNode {
 		if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(n.Content) {
 			return n.Content[i], n.Content[i]
+		}
+		for _, item := range n.Content {
+			if v := item.Value; v == name || strings.HasPrefix(v, name+"=") {
+				return item, item
+			}
 		}
 		return nil, nil
 	}
