@@ -22,6 +22,9 @@ const (
 	connectTimeout = 2 * time.Second
 	pingTimeout    = time.Second
 	maxConns       = 10
+	// idleTime is short, so that many replicas at rest leave the server's
+	// connections to those at work.
+	idleTime = time.Minute
 	// patience is how long an operation waits for a database that is away. A
 	// restart for a minor update takes less, so that no request fails of it.
 	patience = 8 * time.Second
@@ -66,6 +69,7 @@ func Open(cfg Config, m *metrics.Metrics) (*DB, error) {
 		return nil, fmt.Errorf("database configuration: %w", err)
 	}
 	poolConfig.MaxConns = maxConns
+	poolConfig.MaxConnIdleTime = idleTime
 	poolConfig.PingTimeout = pingTimeout
 	poolConfig.ConnConfig.ConnectTimeout = connectTimeout
 	poolConfig.ConnConfig.Tracer = tracer{metrics: m}
