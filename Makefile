@@ -8,14 +8,15 @@ MAKEFLAGS += --no-builtin-rules
 BIN := build/bin
 SERVICES := user-service product-service order-service payment-service
 PROGRAMS := tend gateway $(SERVICES)
-IMAGE_OF = $(if $(filter tend,$(1)),tend/tend:dev,shop/$(1):1.0.0)
+SHOP_VERSION := 1.0.0
 COMPOSE_VERSION := v2.40.3
+image_of = $(if $(filter tend,$(1)),tend/tend:dev,shop/$(1):$(SHOP_VERSION))
 
 # Each module is built, tested and checked on its own.
 MODULES := . services services/gateway bench
 
-# go_build MODULE PACKAGE: a static program, the same on every machine.
-go_build = CGO_ENABLED=0 go build -C $(1) -trimpath -ldflags '-s -w' -o $(CURDIR)/$@ $(2)
+# go_build MODULE PACKAGE [LDFLAGS]: a static program, the same on every machine.
+go_build = CGO_ENABLED=0 go build -C $(1) -trimpath -ldflags '-s -w $(3)' -o $(CURDIR)/$@ $(2)
 sources = $(shell find $(1) -type f -not -name '*_test.go' -not -path '*/testdata/*' -not -path '*/.*')
 
 .PHONY: help
@@ -45,7 +46,7 @@ build: $(PROGRAMS:%=$(BIN)/%) ## build the programs, into build/bin
 
 .PHONY: images
 images: build ## build the images of tend and the shop, where sources changed
-	@$(foreach program,$(PROGRAMS),deploy/build-image.sh $(call IMAGE_OF,$(program)) $(program);)
+	@$(foreach program,$(PROGRAMS),deploy/build-image.sh $(call image_of,$(program)) $(program);)
 
 .PHONY: test
 test: setup-test images $(BIN)/docker-compose ## run every test, also on the real engine
@@ -63,22 +64,23 @@ check: setup-test images $(BIN)/docker-compose $(BIN)/golangci-lint $(BIN)/govul
 bench: setup images $(BIN)/docker-compose ## compare tend with its peers, and write docs/benchmarks.md
 	go -C bench run .
 
+# The versions stand in this file.
+$(PROGRAMS:%=$(BIN)/%) $(BIN)/docker-compose: Makefile
+
 $(BIN)/tend: go.mod go.sum $(call sources,cmd controller state api)
 	$(call go_build,.,./cmd/tend)
 
 $(BIN)/gateway: $(call sources,services/gateway)
-	$(call go_build,services/gateway,.)
+	$(call go_build,services/gateway,.,-X main.version=$(SHOP_VERSION))
 
 $(SERVICES:%=$(BIN)/%): $(BIN)/%: services/go.mod services/go.sum $(call sources,services/cmd services/internal)
-	$(call go_build,services,./cmd/$*)
+	$(call go_build,services,./cmd/$*,-X github.com/tendhq/tend/services/internal/version.Version=$(SHOP_VERSION))
 
 $(BIN)/docker-compose: tools/compose/go.mod tools/compose/go.sum
-	CGO_ENABLED=0 go build -C tools/compose -o $(CURDIR)/$@ \
-		-ldflags '-s -w -X github.com/docker/compose/v2/internal.Version=$(COMPOSE_VERSION)' \
-		github.com/docker/compose/v2/cmd
+	$(call go_build,tools/compose,github.com/docker/compose/v2/cmd,-X github.com/docker/compose/v2/internal.Version=$(COMPOSE_VERSION))
 
 $(BIN)/golangci-lint: tools/go.mod tools/go.sum
-	CGO_ENABLED=0 go build -C tools -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	$(call go_build,tools,github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
 
 $(BIN)/govulncheck: tools/go.mod tools/go.sum
-	CGO_ENABLED=0 go build -C tools -o $(CURDIR)/$@ golang.org/x/vuln/cmd/govulncheck
+	$(call go_build,tools,golang.org/x/vuln/cmd/govulncheck)

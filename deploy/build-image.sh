@@ -17,6 +17,12 @@ fi
 
 echo "building the image $image"
 # Only what the Dockerfile copies is sent to the engine.
-tar --create Dockerfile "build/bin/$binary" |
-	DOCKER_BUILDKIT=0 docker build --quiet --force-rm --build-arg BINARY="$binary" \
-		--label "$label=$content" --tag "$image" - >/dev/null
+build() {
+	tar --create Dockerfile "build/bin/$binary" |
+		DOCKER_BUILDKIT=0 docker build --force-rm --build-arg BINARY="$binary" \
+			--label "$label=$content" --tag "$image" -
+}
+if ! output=$(build 2>&1); then
+	printf '%s\nthe image %s cannot be built\n' "$output" "$image" >&2
+	exit 1
+fi
