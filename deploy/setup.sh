@@ -23,7 +23,7 @@ esac
 
 ensure_engine
 ensure_images compose.yaml
-ensure_secrets deploy/secrets
+ensure_secrets "$PWD"
 ensure_env "$PWD"
 if [[ ${1:-} == --test ]]; then
 	ensure_test_programs

@@ -157,9 +157,29 @@ ensure_images `+compose)
 	}
 }
 
+// tendUID is who tend runs as in a project folder that this test made.
+func tendUID() int {
+	if uid := os.Getuid(); uid != 0 {
+		return uid
+	}
+	return 65532
+}
+
+func belongsToTend(t *testing.T, folder string) {
+	t.Helper()
+	info, err := os.Stat(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner := info.Sys().(*syscall.Stat_t).Uid; int(owner) != tendUID() || info.Mode().Perm() != 0o700 {
+		t.Errorf("%s belongs to %d with mode %v, want %d and 0700", folder, owner, info.Mode().Perm(), tendUID())
+	}
+}
+
 func TestSecretsAreMadeOnce(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "secrets")
-	must(t, "ensure_secrets "+folder)
+	project := t.TempDir()
+	folder := filepath.Join(project, "deploy", "secrets")
+	must(t, "ensure_secrets "+project)
 	names := []string{"postgres_password", "jwt_secret", "redis_password"}
 	before := map[string]string{}
 	for _, name := range names {
@@ -172,9 +192,7 @@ func TestSecretsAreMadeOnce(t *testing.T) {
 			t.Errorf("%s: mode %v, error %v; the services could not read it", name, info.Mode(), err)
 		}
 	}
-	if info, err := os.Stat(folder); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("%s: mode %v, error %v", folder, info.Mode(), err)
-	}
+	belongsToTend(t, folder)
 	if before[names[0]] == before[names[1]] || before[names[1]] == before[names[2]] {
 		t.Error("two secrets are the same")
 	}
@@ -182,7 +200,7 @@ func TestSecretsAreMadeOnce(t *testing.T) {
 	if err := os.Remove(filepath.Join(folder, "jwt_secret")); err != nil {
 		t.Fatal(err)
 	}
-	must(t, "ensure_secrets "+folder)
+	must(t, "ensure_secrets "+project)
 	for _, name := range names {
 		if changed := read(t, filepath.Join(folder, name)) != before[name]; changed != (name == "jwt_secret") {
 			t.Errorf("%s changed: %v", name, changed)
@@ -199,14 +217,9 @@ func TestEnvIsCorrectedAndNothingElseInIt(t *testing.T) {
 	if err := os.WriteFile(env, []byte("MINE=1\nTEND_UID=0\n# a note"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	uid := os.Getuid()
-	if uid == 0 {
-		uid = 65532
-	}
-
 	must(t, fmt.Sprintf("ensure_env %q", project))
 	got := read(t, env)
-	for _, line := range []string{"MINE=1", "# a note", "TEND_PROJECT_DIRECTORY=" + project, fmt.Sprintf("TEND_UID=%d", uid)} {
+	for _, line := range []string{"MINE=1", "# a note", "TEND_PROJECT_DIRECTORY=" + project, fmt.Sprintf("TEND_UID=%d", tendUID())} {
 		if !strings.Contains("\n"+got, "\n"+line+"\n") {
 			t.Errorf(".env lacks %q:\n%s", line, got)
 		}
@@ -214,13 +227,7 @@ func TestEnvIsCorrectedAndNothingElseInIt(t *testing.T) {
 	if strings.Contains(got, "TEND_UID=0") {
 		t.Errorf("the wrong TEND_UID is still there:\n%s", got)
 	}
-	info, err := os.Stat(filepath.Join(project, ".tend"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if owner := info.Sys().(*syscall.Stat_t).Uid; int(owner) != uid {
-		t.Errorf(".tend belongs to %d, want %d", owner, uid)
-	}
+	belongsToTend(t, filepath.Join(project, ".tend"))
 
 	if out := must(t, fmt.Sprintf("ensure_env %q", project)); out != "" || read(t, env) != got {
 		t.Errorf("a second run changes something: %s\n%s", out, read(t, env))

@@ -1,44 +1,54 @@
 # What the project folder needs and git does not hold: secrets, .env, .tend.
 # shellcheck shell=bash
 
-# ensure_secrets FOLDER makes the missing ones of the shop's secrets, 256 random
-# bits each, in hex.
+# tend_user PROJECT-FOLDER prints the uid:gid that tend's container runs as: the
+# folder's owner, but never root.
+tend_user() {
+	local user
+	user=$(stat -c %u:%g "$1")
+	if [[ $user == 0:* ]]; then
+		user=65532:65532
+	fi
+	printf '%s' "$user"
+}
+
+# ensure_folder FOLDER USER makes a folder that only USER, and root, can enter.
+ensure_folder() {
+	mkdir -p "$1"
+	chmod 0700 "$1"
+	if [[ $(stat -c %u:%g "$1") != "$2" ]]; then
+		chown -R "$2" "$1"
+	fi
+}
+
+# ensure_secrets PROJECT-FOLDER makes the missing ones of the shop's secrets, 256
+# random bits each, in hex. tend reads them, to see that one has changed.
 ensure_secrets() {
-	local folder=$1 name
-	mkdir -p "$folder"
-	# File secrets are bind mounts: the services, which run as another user, must
-	# be able to read the files. The folder keeps everyone else on the host out.
-	chmod 0700 "$folder"
+	local folder=$1/deploy/secrets name
+	ensure_folder "$folder" "$(tend_user "$1")"
 	for name in postgres_password jwt_secret redis_password; do
 		[[ ! -s $folder/$name ]] || continue
-		say "making the secret $folder/$name"
+		say "making the secret deploy/secrets/$name"
 		head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$folder/.$name"
+		# File secrets are bind mounts: the services, which run as other users, must
+		# be able to read them. The folder keeps everyone else on the host out.
 		chmod 0644 "$folder/.$name"
 		mv "$folder/.$name" "$folder/$name"
 	done
 }
 
 # ensure_env PROJECT-FOLDER writes what compose.yaml's tend service must know of
-# this machine. tend runs as the folder's owner, but never as root.
+# this machine, and makes tend's data directory.
 ensure_env() {
-	local project=$1 uid gid
-	uid=$(stat -c %u "$project")
-	gid=$(stat -c %g "$project")
-	if [[ $uid == 0 ]]; then
-		uid=65532 gid=65532
-	fi
+	local project=$1 user
+	user=$(tend_user "$project")
 	set_env "$project/.env" TEND_PROJECT_DIRECTORY "$project"
-	set_env "$project/.env" TEND_UID "$uid"
-	set_env "$project/.env" TEND_GID "$gid"
+	set_env "$project/.env" TEND_UID "${user%:*}"
+	set_env "$project/.env" TEND_GID "${user#*:}"
 	if [[ -S /var/run/docker.sock ]]; then
 		set_env "$project/.env" DOCKER_GID "$(stat -Lc %g /var/run/docker.sock)"
 	fi
-
-	mkdir -p "$project/.tend"
-	chmod 0700 "$project/.tend"
-	if [[ $(stat -c %u:%g "$project/.tend") != "$uid:$gid" ]]; then
-		chown -R "$uid:$gid" "$project/.tend"
-	fi
+	ensure_folder "$project/.tend" "$user"
 }
 
 # set_env FILE NAME VALUE leaves every other line of FILE as it is.
