@@ -167,6 +167,9 @@ type ContainerSpec struct {
 	Aliases []string
 	Secrets types.Secrets
 	Configs types.Configs
+	// EngineRestarts sets the engine's restart policy to "unless-stopped";
+	// else it is "no".
+	EngineRestarts bool
 }
 
 // Image is what the engine says of a local image.

@@ -28,8 +28,15 @@ const (
 	oneOffLabel  = "com.docker.compose.oneoff"
 )
 
-// noRestart is the one restart policy: tend is the only supervisor.
+// noRestart is the restart policy of replicas: tend is their only supervisor.
 var noRestart = container.RestartPolicy{Name: container.RestartPolicyDisabled}
+
+func (c *converter) restartPolicy() container.RestartPolicy {
+	if c.EngineRestarts {
+		return container.RestartPolicy{Name: container.RestartPolicyUnlessStopped}
+	}
+	return noRestart
+}
 
 // createRequest is all that is sent to the engine to create a container.
 type createRequest struct {
@@ -204,7 +211,7 @@ func (c *converter) hostConfig(r *createRequest) error {
 		Privileged:     s.Privileged,
 		ReadonlyRootfs: s.ReadOnly,
 		Resources:      resources(s),
-		RestartPolicy:  noRestart,
+		RestartPolicy:  c.restartPolicy(),
 		Runtime:        s.Runtime,
 		SecurityOpt:    securityOpt,
 		ShmSize:        int64(s.ShmSize),

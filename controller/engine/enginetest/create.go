@@ -1,0 +1,142 @@
+package enginetest
+
+import (
+	"context"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+var createCases = []testCase{
+	{"create makes a container and does not start it", func(f *fixture) {
+		s := f.service(Runs)
+		s.Restart = "always"
+		s.Labels = types.Labels{"replaced": "yes"}
+		id := f.create("1", s)
+		image, err := f.Engine.Image(f.Context(), f.Image(Runs))
+		require.NoError(f, err)
+		c := f.inspect(id)
+		require.False(f, c.Created.IsZero())
+		c.Created = c.StartedAt
+		require.Equal(f, engine.Container{
+			ID: id, Name: f.named("1"),
+			Image: f.Image(Runs), ImageID: image.ID,
+			Labels:        f.labels(),
+			State:         engine.Created,
+			RestartPolicy: "no",
+			Networks:      map[string]string{"none": ""},
+		}, c)
+	}},
+	{"create without the image is NotFound", func(f *fixture) {
+		s := f.service(Runs)
+		s.Image = "tend-enginetest/absent:1"
+		_, err := f.Engine.Create(f.Context(), f.spec("1", s))
+		f.fails(engine.NotFound, err)
+		require.Empty(f, f.list())
+	}},
+	{"create without a network is NotFound", func(f *fixture) {
+		f.network("a")
+		for _, key := range []string{"0", "b"} { // sorted before and after the one that is there
+			_, err := f.Engine.Create(f.Context(), f.spec("1", f.networked(Runs, "a", key)))
+			f.fails(engine.NotFound, err)
+		}
+		require.Empty(f, f.list())
+	}},
+	{"create without a named volume is NotFound and makes none", func(f *fixture) {
+		_, err := f.Engine.Create(f.Context(), f.spec("1", f.mounting("v")))
+		f.fails(engine.NotFound, err)
+		require.Empty(f, f.list())
+		volumes, err := f.Engine.Volumes(f.Context(), f.Project, f.named("v"))
+		require.NoError(f, err)
+		require.Empty(f, volumes)
+	}},
+	{"create under a taken name is a Conflict", func(f *fixture) {
+		f.create("1", f.service(Runs))
+		_, err := f.Engine.Create(f.Context(), f.spec("1", f.service(Runs)))
+		f.fails(engine.Conflict, err)
+		require.Len(f, f.list(), 1)
+	}},
+	{"a removed container's name is free", func(f *fixture) {
+		first := f.create("1", f.service(Runs))
+		require.NoError(f, f.Engine.Remove(f.Context(), first))
+		require.NotEqual(f, first, f.create("1", f.service(Runs)))
+	}},
+	{"create under a bad name is Invalid", func(f *fixture) {
+		_, err := f.Engine.Create(f.Context(), f.spec("a/b", f.service(Runs)))
+		f.fails(engine.Invalid, err)
+	}},
+	{"create for a caller who has left does nothing", func(f *fixture) {
+		ctx, cancel := context.WithCancel(f.Context())
+		cancel()
+		_, err := f.Engine.Create(ctx, f.spec("1", f.service(Runs)))
+		f.fails(engine.Unknown, err)
+		require.Empty(f, f.list())
+	}},
+	{"named volumes are shown, anonymous ones are not", func(f *fixture) {
+		f.volume("v")
+		s := f.mounting("v")
+		s.Volumes = append(s.Volumes, types.ServiceVolumeConfig{Type: types.VolumeTypeVolume, Target: "/anonymous"})
+		id := f.create("1", s)
+		require.Equal(f, []string{f.named("v")}, f.inspect(id).Volumes)
+		f.start(id)
+		require.Equal(f, []string{f.named("v")}, f.inspect(id).Volumes)
+	}},
+	{"remove keeps named volumes", func(f *fixture) {
+		f.volume("v")
+		require.NoError(f, f.Engine.Remove(f.Context(), f.create("1", f.mounting("v"))))
+		volumes, err := f.Engine.Volumes(f.Context(), f.Project)
+		require.NoError(f, err)
+		require.Len(f, volumes, 1)
+	}},
+	{"secrets and configs with content are in their places", func(f *fixture) {
+		s := f.service(Runs)
+		s.Secrets = []types.ServiceSecretConfig{
+			{Source: "plain"}, {Source: "plain", Target: "renamed"}, {Source: "plain", Target: "/etc/placed", UID: "5"},
+		}
+		s.Configs = []types.ServiceConfigObjConfig{{Source: "settings"}, {Source: "settings", Target: "/etc/app/settings"}}
+		spec := f.spec("1", s)
+		spec.Secrets = types.Secrets{"plain": {Content: "a secret"}}
+		spec.Configs = types.Configs{"settings": {Content: "a setting"}}
+		id, err := f.Engine.Create(f.Context(), spec)
+		require.NoError(f, err)
+		for path, content := range map[string]string{
+			"/run/secrets/plain":   "a secret",
+			"/run/secrets/renamed": "a secret",
+			"/etc/placed":          "a secret",
+			"/settings":            "a setting",
+			"/etc/app/settings":    "a setting",
+		} {
+			require.Equal(f, content, f.Outsider.File(f.T, id, path), path)
+		}
+	}},
+	{"content cannot be put into a read-only container", func(f *fixture) {
+		s := f.service(Runs)
+		s.ReadOnly = true
+		s.Secrets = []types.ServiceSecretConfig{{Source: "plain"}}
+		spec := f.spec("1", s)
+		spec.Secrets = types.Secrets{"plain": {Content: "a secret"}}
+		_, err := f.Engine.Create(f.Context(), spec)
+		f.fails(engine.Invalid, err)
+		require.Empty(f, f.list())
+	}},
+}
+
+// mounting is a service that mounts a named volume.
+func (f *fixture) mounting(volume string) types.ServiceConfig {
+	s := f.service(Runs)
+	s.Volumes = []types.ServiceVolumeConfig{{Type: types.VolumeTypeVolume, Source: volume, Target: "/data"}}
+	return s
+}
+
+// networked is a service that joins networks.
+func (f *fixture) networked(image string, keys ...string) types.ServiceConfig {
+	s := f.service(image)
+	s.NetworkMode = ""
+	s.Networks = map[string]*types.ServiceNetworkConfig{}
+	for _, key := range keys {
+		s.Networks[key] = nil
+	}
+	return s
+}

@@ -1,0 +1,255 @@
+// Package enginetest is the conformance suite of package engine: what a Docker
+// Engine and the model must do alike. Each case runs in a project of its own.
+package enginetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model"
+)
+
+// Harness is an engine under test, and what a case needs of its surroundings.
+type Harness struct {
+	Engine engine.Engine
+	// Project is the name of the case's project, and the beginning of all its
+	// names. Whoever makes the harness removes what is left of it.
+	Project string
+	// Image is the reference of one of Images.
+	Image func(name string) string
+	// Outsider is who acts on the engine without tend.
+	Outsider Outsider
+}
+
+// Outsider acts on the engine without tend.
+type Outsider interface {
+	// Kill sends SIGKILL to a container's process.
+	Kill(t *testing.T, id string)
+	Pause(t *testing.T, id string)
+	Unpause(t *testing.T, id string)
+	// Remove removes a container by force.
+	Remove(t *testing.T, id string)
+	// CreateRestarting makes a container of the project that the engine itself
+	// would restart always.
+	CreateRestarting(t *testing.T, project, name, image string) (id string)
+	// File reads a file in a container that was never started.
+	File(t *testing.T, id, path string) string
+	// FreePort is a TCP port that nothing listens on at 127.0.0.1.
+	FreePort(t *testing.T) int
+	// HoldPort listens on a TCP port at 127.0.0.1 until the test ends.
+	HoldPort(t *testing.T, port int)
+}
+
+// The images of the suite.
+const (
+	Runs     = "runs"     // until it is stopped
+	Exits    = "exits"    // by itself
+	Stubborn = "stubborn" // does not heed SIGTERM
+	SlowStop = "slow"     // takes its time to end
+	Recovers = "recovers" // becomes healthy
+	Sick     = "sick"     // never does
+	Broken   = "broken"   // has no program
+)
+
+// Images says what the containers of each image do.
+var Images = map[string]model.Behavior{
+	Runs:     {Output: []string{"one", "two", "three"}},
+	Exits:    {Exits: true, After: 100 * time.Millisecond, Code: 3},
+	Stubborn: {IgnoresStop: true},
+	SlowStop: {StopAfter: 300 * time.Millisecond, StopCode: 4},
+	Recovers: {HealthCheck: true, HealthAfter: 500 * time.Millisecond},
+	Sick:     {HealthCheck: true, Sick: true},
+	Broken:   {CannotStart: true},
+}
+
+// Run runs every case on an engine of its own.
+func Run(t *testing.T, harness func(*testing.T) Harness) {
+	for _, group := range [][]testCase{
+		lifecycleCases, createCases, networkCases, healthCases, eventCases, resourceCases,
+	} {
+		for _, c := range group {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				c.run(&fixture{T: t, Harness: harness(t)})
+			})
+		}
+	}
+}
+
+type testCase struct {
+	name string
+	run  func(*fixture)
+}
+
+// fixture is a case at work. Its methods fail the test.
+type fixture struct {
+	*testing.T
+	Harness
+}
+
+// patience is how long a case waits for what must happen. A loaded machine
+// with a real engine can be slow.
+const patience = 30 * time.Second
+
+// service is a Compose service without a network: it starts fastest.
+func (f *fixture) service(image string) types.ServiceConfig {
+	return types.ServiceConfig{Name: "s", Image: f.Image(image), NetworkMode: "none"}
+}
+
+// spec is what to create a service's container from, with all that the case's
+// other helpers make.
+func (f *fixture) spec(name string, s types.ServiceConfig) engine.ContainerSpec {
+	return engine.ContainerSpec{
+		Name:     f.named(name),
+		Project:  f.Project,
+		Service:  s,
+		Labels:   f.labels(),
+		Networks: map[string]string{"a": f.named("a"), "b": f.named("b")},
+		Volumes:  map[string]string{"v": f.named("v")},
+	}
+}
+
+func (f *fixture) named(name string) string { return f.Project + "-" + name }
+
+func (f *fixture) labels() map[string]string {
+	return map[string]string{engine.ProjectLabel: f.Project, "com.docker.compose.oneoff": "False"}
+}
+
+func (f *fixture) create(name string, s types.ServiceConfig) (id string) {
+	f.Helper()
+	id, err := f.Engine.Create(f.Context(), f.spec(name, s))
+	require.NoError(f, err)
+	require.NotEmpty(f, id)
+	return id
+}
+
+func (f *fixture) start(id string) {
+	f.Helper()
+	require.NoError(f, f.Engine.Start(f.Context(), id))
+}
+
+// runs creates and starts a container.
+func (f *fixture) runs(name, image string) (id string) {
+	f.Helper()
+	id = f.create(name, f.service(image))
+	f.start(id)
+	return id
+}
+
+func (f *fixture) stop(id string) {
+	f.Helper()
+	require.NoError(f, f.Engine.Stop(f.Context(), id, 10*time.Second))
+}
+
+func (f *fixture) inspect(id string) engine.Container {
+	f.Helper()
+	c, err := f.Engine.Container(f.Context(), id)
+	require.NoError(f, err)
+	return c
+}
+
+// list is the names of the project's containers.
+func (f *fixture) list() []string {
+	f.Helper()
+	containers, err := f.Engine.Containers(f.Context(), f.Project)
+	require.NoError(f, err)
+	names := []string{}
+	for _, c := range containers {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// await looks at a container until it is as wanted.
+func (f *fixture) await(id, what string, wanted func(engine.Container) bool) engine.Container {
+	f.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		c := f.inspect(id)
+		if wanted(c) {
+			return c
+		}
+		if time.Now().After(deadline) {
+			require.FailNow(f, "container never was "+what, "%+v", c)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (f *fixture) awaitExit(id string) engine.Container {
+	f.Helper()
+	return f.await(id, "exited", func(c engine.Container) bool { return c.State == engine.Exited })
+}
+
+func (f *fixture) fails(class engine.Class, err error) {
+	f.Helper()
+	var failure *engine.Error
+	require.ErrorAs(f, err, &failure)
+	require.Equal(f, class, failure.Class, "%v", err)
+	require.NotEmpty(f, failure.Op)
+}
+
+func (f *fixture) network(key string, configure ...func(*types.NetworkConfig)) {
+	f.Helper()
+	n := engine.NetworkSpec{Name: f.named(key), Labels: f.labels()}
+	for _, c := range configure {
+		c(&n.Config)
+	}
+	require.NoError(f, f.Engine.CreateNetwork(f.Context(), n))
+}
+
+func (f *fixture) volume(key string) {
+	f.Helper()
+	require.NoError(f, f.Engine.CreateVolume(f.Context(), engine.VolumeSpec{Name: f.named(key), Labels: f.labels()}))
+}
+
+// stream is an event subscription.
+type stream struct {
+	f      *fixture
+	events <-chan engine.Event
+	err    func() error
+	end    context.CancelFunc
+}
+
+func (f *fixture) subscribe() *stream {
+	f.Helper()
+	ctx, cancel := context.WithCancel(f.Context())
+	events, err, failed := f.Engine.Events(ctx, f.Project)
+	require.NoError(f, failed)
+	s := &stream{f: f, events: events, err: err, end: cancel}
+	f.Cleanup(func() {
+		cancel()
+		for range events {
+		}
+	})
+	return s
+}
+
+// expect reads events until those of a container with the wanted actions have
+// come in this order, with nothing else of that container between.
+func (s *stream) expect(id string, actions ...string) {
+	s.f.Helper()
+	timeout := time.After(patience)
+	seen := []string{}
+	for len(seen) < len(actions) {
+		select {
+		case event, ok := <-s.events:
+			if !ok {
+				require.FailNow(s.f, "the stream ended", "%v; seen %v", s.err(), seen)
+			}
+			require.Equal(s.f, s.f.Project, event.Labels[engine.ProjectLabel])
+			require.False(s.f, event.Time.IsZero())
+			if event.ContainerID == id {
+				seen = append(seen, event.Action)
+			}
+		case <-timeout:
+			require.FailNow(s.f, "events did not come", "wanted %v, got %v", actions, seen)
+		}
+		require.Equal(s.f, actions[:len(seen)], seen)
+	}
+}

@@ -1,0 +1,80 @@
+package enginetest
+
+import (
+	"fmt"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+var eventCases = []testCase{
+	{"a subscription sees what is made right after it", func(f *fixture) {
+		for i := range 10 {
+			s := f.subscribe()
+			id := f.create(fmt.Sprint(i), f.service(Runs))
+			s.expect(id, "create")
+			s.end()
+		}
+	}},
+	{"events of a run that is killed", func(f *fixture) {
+		s := f.subscribe()
+		id := f.runs("1", Runs)
+		f.Outsider.Kill(f.T, id)
+		f.awaitExit(id)
+		require.NoError(f, f.Engine.Remove(f.Context(), id))
+		s.expect(id, "create", "start", "kill", "die", "destroy")
+	}},
+	{"events of a run that ends by itself", func(f *fixture) {
+		s := f.subscribe()
+		s.expect(f.runs("1", Exits), "create", "start", "die")
+	}},
+	{"events of a run that is stopped", func(f *fixture) {
+		s := f.subscribe()
+		id := f.runs("1", Runs)
+		f.stop(id)
+		s.expect(id, "create", "start", "kill", "die", "stop")
+	}},
+	{"events of a run that must be killed to stop", func(f *fixture) {
+		s := f.subscribe()
+		id := f.runs("1", Stubborn)
+		require.NoError(f, f.Engine.Stop(f.Context(), id, 0))
+		s.expect(id, "create", "start", "kill", "kill", "die", "stop")
+	}},
+	{"events of a pause", func(f *fixture) {
+		s := f.subscribe()
+		id := f.runs("1", Runs)
+		f.Outsider.Pause(f.T, id)
+		f.Outsider.Unpause(f.T, id)
+		s.expect(id, "create", "start", "pause", "unpause")
+	}},
+	{"events of health, without those of its checks", func(f *fixture) {
+		s := f.subscribe()
+		id := f.runs("1", Recovers)
+		s.expect(id, "create", "start", "health_status")
+		require.Equal(f, engine.Healthy, f.inspect(id).Health)
+	}},
+	{"events are of one project", func(f *fixture) {
+		s := f.subscribe()
+		spec := f.spec("theirs", f.service(Runs))
+		spec.Labels[engine.ProjectLabel] = f.Project + "x"
+		theirs, err := f.Engine.Create(f.Context(), spec)
+		require.NoError(f, err)
+		require.NoError(f, f.Engine.Remove(f.Context(), theirs))
+		// expect refuses events of other projects.
+		s.expect(f.create("ours", f.service(Runs)), "create")
+	}},
+	{"a stream ends without an error when its reader leaves", func(f *fixture) {
+		s := f.subscribe()
+		s.end()
+		for range s.events {
+		}
+		require.NoError(f, s.err())
+	}},
+	{"every subscriber gets every event", func(f *fixture) {
+		first, second := f.subscribe(), f.subscribe()
+		id := f.create("1", f.service(Runs))
+		first.expect(id, "create")
+		second.expect(id, "create")
+	}},
+}

@@ -1,0 +1,70 @@
+package enginetest
+
+import (
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+var healthCases = []testCase{
+	{"a container without a health check has no health", func(f *fixture) {
+		require.Equal(f, engine.NoHealthCheck, f.inspect(f.runs("1", Runs)).Health)
+	}},
+	{"a container is starting until it is healthy", func(f *fixture) {
+		id := f.runs("1", Recovers)
+		require.Equal(f, engine.Starting, f.inspect(id).Health)
+		require.Zero(f, f.inspect(id).HealthySince)
+		c := f.awaitHealth(id, engine.Healthy)
+		require.True(f, c.HealthySince.After(c.StartedAt))
+	}},
+	{"health lasts", func(f *fixture) {
+		id := f.runs("1", Recovers)
+		first := f.awaitHealth(id, engine.Healthy)
+		for range 5 {
+			c := f.inspect(id)
+			require.Equal(f, engine.Healthy, c.Health)
+			require.False(f, c.HealthySince.Before(first.HealthySince))
+		}
+	}},
+	{"a container that fails its check is unhealthy", func(f *fixture) {
+		c := f.awaitHealth(f.runs("1", Sick), engine.Unhealthy)
+		require.Equal(f, engine.Running, c.State)
+		require.Zero(f, c.HealthySince)
+	}},
+	{"health of an earlier run does not count", func(f *fixture) {
+		id := f.runs("1", Recovers)
+		first := f.awaitHealth(id, engine.Healthy)
+		f.stop(id)
+		require.NotEqual(f, engine.Healthy, f.inspect(id).Health)
+		f.start(id)
+		require.Equal(f, engine.Starting, f.inspect(id).Health)
+		second := f.awaitHealth(id, engine.Healthy)
+		require.True(f, second.StartedAt.After(first.HealthySince))
+		require.True(f, second.HealthySince.After(second.StartedAt))
+	}},
+	{"what does not run is not healthy", func(f *fixture) {
+		id := f.runs("1", Recovers)
+		f.awaitHealth(id, engine.Healthy)
+		f.Outsider.Pause(f.T, id)
+		paused := f.inspect(id)
+		require.Equal(f, engine.Starting, paused.Health)
+		require.Zero(f, paused.HealthySince)
+		f.Outsider.Unpause(f.T, id)
+		f.awaitHealth(id, engine.Healthy)
+		f.Outsider.Kill(f.T, id)
+		require.Equal(f, engine.Starting, f.awaitExit(id).Health)
+	}},
+	{"a service can disable its image's health check", func(f *fixture) {
+		s := f.service(Sick)
+		s.HealthCheck = &types.HealthCheckConfig{Disable: true}
+		id := f.create("1", s)
+		f.start(id)
+		require.Equal(f, engine.NoHealthCheck, f.inspect(id).Health)
+	}},
+}
+
+func (f *fixture) awaitHealth(id string, h engine.Health) engine.Container {
+	f.Helper()
+	return f.await(id, string(h), func(c engine.Container) bool { return c.Health == h })
+}

@@ -1,0 +1,68 @@
+// Command probe is what the containers of the conformance suite run: it behaves
+// as its flags say, which are the fields of model.Behavior.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// healthFile exists while "probe health" should pass.
+const healthFile = "/healthy"
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "health" {
+		if _, err := os.Stat(healthFile); err != nil {
+			fmt.Println("not healthy")
+			os.Exit(1)
+		}
+		return
+	}
+	var (
+		exits       = flag.Bool("exits", false, "exit by itself")
+		after       = flag.Duration("after", 0, "when to exit")
+		code        = flag.Int("code", 0, "code to exit with")
+		ignoresStop = flag.Bool("ignores-stop", false, "ignore SIGTERM")
+		stopAfter   = flag.Duration("stop-after", 0, "how long to take to exit after SIGTERM")
+		stopCode    = flag.Int("stop-code", 0, "code to exit with after SIGTERM")
+		healthAfter = flag.Duration("health-after", 0, "when to become healthy")
+		sick        = flag.Bool("sick", false, "never become healthy")
+	)
+	flag.Parse()
+
+	// As process 1 it gets no signal that it does not ask for.
+	stop := make(chan os.Signal, 1)
+	if !*ignoresStop {
+		signal.Notify(stop, syscall.SIGTERM)
+	}
+	for _, line := range flag.Args() {
+		fmt.Println(line)
+	}
+	// A file from an earlier run of the container is not this run's health.
+	_ = os.Remove(healthFile)
+
+	var exit, healthy <-chan time.Time
+	if *exits {
+		exit = time.After(*after)
+	}
+	if !*sick {
+		healthy = time.After(*healthAfter)
+	}
+	for {
+		select {
+		case <-exit:
+			os.Exit(*code)
+		case <-stop:
+			time.Sleep(*stopAfter)
+			os.Exit(*stopCode)
+		case <-healthy:
+			if err := os.WriteFile(healthFile, nil, 0o600); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}
+	}
+}

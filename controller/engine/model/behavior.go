@@ -1,0 +1,69 @@
+package model
+
+import (
+	"time"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// Behavior is what the containers of an image do. The zero value runs until it
+// is stopped, and then ends at once with 0.
+type Behavior struct {
+	// Exits makes the process end by itself, After that long, with Code.
+	Exits bool
+	After time.Duration
+	Code  int
+
+	// IgnoresStop makes the process end by SIGKILL only. Otherwise it ends
+	// StopAfter the stop signal, with StopCode.
+	IgnoresStop bool
+	StopAfter   time.Duration
+	StopCode    int
+
+	// CannotStart makes every start fail as Invalid: there is no such program.
+	CannotStart bool
+
+	// HealthCheck is that of the image; a service can bring one of its own, or
+	// disable it. Its first result comes HealthAfter the start: healthy, or
+	// where Sick is set, unhealthy.
+	HealthCheck bool
+	HealthAfter time.Duration
+	Sick        bool
+
+	// Output is written to the log, line by line, at each start.
+	Output []string
+}
+
+// image is a local image, or one in the registry.
+type image struct {
+	engine.Image
+	behavior Behavior
+}
+
+// AddImage makes an image that is there locally. An image of the same reference
+// is replaced for the containers that are created from now on. It returns the ID.
+func (e *Engine) AddImage(ref string, b Behavior) string {
+	e.lock()
+	defer e.unlock()
+	i := e.newImage(ref, b)
+	e.images[ref] = i
+	return i.ID
+}
+
+// PublishImage makes an image that can be pulled.
+func (e *Engine) PublishImage(ref string, b Behavior) {
+	e.lock()
+	defer e.unlock()
+	e.registry[ref] = e.newImage(ref, b)
+}
+
+// RemoveImage removes a local image.
+func (e *Engine) RemoveImage(ref string) {
+	e.lock()
+	defer e.unlock()
+	delete(e.images, ref)
+}
+
+func (e *Engine) newImage(ref string, b Behavior) *image {
+	return &image{Image: engine.Image{ID: "sha256:" + e.newID(), Ref: ref}, behavior: b}
+}

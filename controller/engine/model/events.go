@@ -1,0 +1,70 @@
+package model
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// eventBuffer is how many events wait for a slow subscriber. What comes when it
+// is full is lost without a word, as in Docker.
+const eventBuffer = 256
+
+// errAway is why nothing answers while the engine is away.
+var errAway = errors.New("cannot connect to the engine")
+
+type subscription struct {
+	project string
+	events  chan engine.Event
+	err     error
+}
+
+// Events subscribes to the project's containers.
+func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Event, func() error, error) {
+	s, err := ask(ctx, e, OpEvents, project, func() (*subscription, error) {
+		s := &subscription{project: project, events: make(chan engine.Event, eventBuffer)}
+		e.subscriptions = append(e.subscriptions, s)
+		return s, nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	context.AfterFunc(ctx, func() {
+		e.lock()
+		defer e.unlock()
+		e.endSubscription(s, nil)
+	})
+	return s.events, func() error { return s.err }, nil
+}
+
+func (e *Engine) emit(c *instance, action string) {
+	event := engine.Event{Time: e.now, Action: action, ContainerID: c.ID, Labels: maps.Clone(c.Labels)}
+	for _, s := range e.subscriptions {
+		if s.project != c.Labels[engine.ProjectLabel] {
+			continue
+		}
+		select {
+		case s.events <- event:
+		default:
+		}
+	}
+}
+
+func (e *Engine) endSubscription(s *subscription, err error) {
+	i := slices.Index(e.subscriptions, s)
+	if i < 0 {
+		return
+	}
+	e.subscriptions = slices.Delete(e.subscriptions, i, i+1)
+	s.err = err
+	close(s.events)
+}
+
+func (e *Engine) endSubscriptions(err error) {
+	for len(e.subscriptions) > 0 {
+		e.endSubscription(e.subscriptions[0], err)
+	}
+}

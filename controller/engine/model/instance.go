@@ -1,0 +1,233 @@
+package model
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// noRestart is the restart policy that every container is created with.
+const noRestart = "no"
+
+// Exit codes that the engine itself gives.
+const (
+	codeKilled     = 137 // 128 + SIGKILL
+	codeNotStarted = 128
+	codeNoProgram  = 127
+)
+
+// instance is a container.
+type instance struct {
+	engine.Container
+	behavior Behavior
+	checked  bool // it has a health check
+	networks []endpoint
+	ports    []types.ServicePortConfig
+	files    map[string]string
+	log      []logLine
+
+	// run counts the starts, so that what was planned in one does not happen
+	// in the next.
+	run int
+	// held are the host ports that this run holds.
+	held []*hostPort
+	// frozen is what fell due while the container was paused.
+	frozen []func()
+	// refusedPort is set where the last start failed for a host port.
+	refusedPort bool
+	// onExit is called once, at the end of this run.
+	onExit []func()
+}
+
+// endpoint is a container's place in a network.
+type endpoint struct {
+	network string
+	address string // asked for, or empty
+}
+
+type logLine struct {
+	at   time.Time
+	text string
+}
+
+func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
+	s := spec.Service
+	c := &instance{
+		Container: engine.Container{
+			ID: id, Name: spec.Name,
+			Image: s.Image, ImageID: i.ID,
+			Labels:        maps.Clone(spec.Labels),
+			State:         engine.Created,
+			RestartPolicy: noRestart,
+			Networks:      map[string]string{},
+			Volumes:       volumeNames(spec),
+		},
+		behavior: i.behavior,
+		checked:  i.behavior.HealthCheck,
+		ports:    s.Ports,
+		files:    copiedFiles(spec),
+	}
+	if s.HealthCheck != nil {
+		c.checked = !s.HealthCheck.Disable && !slices.Equal(s.HealthCheck.Test, []string{"NONE"})
+	}
+	switch s.NetworkMode {
+	case "":
+	case "host", "none":
+		c.Networks[s.NetworkMode], c.ports = "", nil
+	default:
+		c.ports = nil
+	}
+	names := networkNames(spec)
+	for i, key := range s.NetworksByPriority() {
+		if s.NetworkMode != "" {
+			break
+		}
+		at := endpoint{network: names[i]}
+		if n := s.Networks[key]; n != nil {
+			at.address = n.Ipv4Address
+		}
+		c.networks = append(c.networks, at)
+		c.Networks[at.network] = ""
+	}
+	return c
+}
+
+// view is a copy for whoever asks.
+func (c *instance) view() engine.Container {
+	v := c.Container
+	v.Labels = maps.Clone(v.Labels)
+	v.Networks = maps.Clone(v.Networks)
+	v.PublishedPorts = slices.Clone(v.PublishedPorts)
+	v.Volumes = slices.Clone(v.Volumes)
+	if v.Health != engine.NoHealthCheck && v.State != engine.Running {
+		v.Health, v.HealthySince = engine.Starting, time.Time{}
+	}
+	return v
+}
+
+// alive reports whether the container has a process.
+func (c *instance) alive() bool {
+	return c.State == engine.Running || c.State == engine.Paused || c.State == engine.Restarting
+}
+
+// start begins a run. Where it cannot, the container stays as it was, and keeps
+// the reason.
+func (e *Engine) start(c *instance) error {
+	half := e.halfStarts && c.refusedPort
+	c.refusedPort = false
+	if !half {
+		if err := e.connect(c); err != nil {
+			return e.refuse(c, codeNotStarted, err)
+		}
+	}
+	if c.behavior.CannotStart {
+		return e.refuse(c, codeNoProgram, failure(engine.Invalid, "exec: no such file or directory"))
+	}
+	c.run++
+	c.State, c.StartedAt = engine.Running, e.now
+	c.ExitCode, c.Error, c.OOMKilled = 0, "", false
+	c.PortsMissing = half && len(c.ports) > 0
+	for _, text := range c.behavior.Output {
+		c.log = append(c.log, logLine{at: e.now, text: text})
+	}
+	e.emit(c, "start")
+	if c.behavior.Exits {
+		e.inRun(c, c.behavior.After, func() { e.exit(c, c.behavior.Code) })
+	}
+	if c.checked {
+		c.Health, c.HealthySince = engine.Starting, time.Time{}
+		result := engine.Healthy
+		if c.behavior.Sick {
+			result = engine.Unhealthy
+		}
+		e.inRun(c, c.behavior.HealthAfter, func() { e.setHealth(c, result) })
+	}
+	return nil
+}
+
+func (e *Engine) refuse(c *instance, code int, err error) error {
+	e.disconnect(c)
+	c.ExitCode, c.Error = code, err.Error()
+	return err
+}
+
+// inRun plans something for as long as this run lasts. While the container is
+// paused it is put off.
+func (e *Engine) inRun(c *instance, delay time.Duration, happen func()) {
+	run := c.run
+	e.after(delay, func() {
+		switch {
+		case c.run != run || !c.alive():
+		case c.State == engine.Paused:
+			c.frozen = append(c.frozen, happen)
+		default:
+			happen()
+		}
+	})
+}
+
+// signalStop sends the stop signal, and SIGKILL when grace is over. A paused
+// container is let go first, as Docker does.
+func (e *Engine) signalStop(c *instance, grace time.Duration) {
+	e.emit(c, "kill")
+	e.unpause(c)
+	if !c.behavior.IgnoresStop {
+		e.inRun(c, c.behavior.StopAfter, func() { e.exit(c, c.behavior.StopCode) })
+	}
+	e.inRun(c, grace, func() {
+		e.emit(c, "kill")
+		e.exit(c, codeKilled)
+	})
+}
+
+// exit ends a run.
+func (e *Engine) exit(c *instance, code int) {
+	if !c.alive() {
+		return
+	}
+	e.disconnect(c)
+	c.State, c.ExitCode, c.FinishedAt = engine.Exited, code, e.now
+	c.PortsMissing, c.frozen = false, nil
+	e.emit(c, "die")
+	for _, tell := range c.onExit {
+		tell()
+	}
+	c.onExit = nil
+}
+
+func (e *Engine) unpause(c *instance) {
+	if c.State != engine.Paused {
+		return
+	}
+	c.State = engine.Running
+	e.emit(c, "unpause")
+	frozen := c.frozen
+	c.frozen = nil
+	for _, happen := range frozen {
+		if c.alive() {
+			happen()
+		}
+	}
+}
+
+// remove takes a container away, and its name.
+func (e *Engine) remove(c *instance) {
+	delete(e.containers, c.ID)
+	delete(e.names, c.Name)
+	e.emit(c, "destroy")
+}
+
+func (e *Engine) setHealth(c *instance, h engine.Health) {
+	if c.Health == h {
+		return
+	}
+	c.Health, c.HealthySince = h, time.Time{}
+	if h == engine.Healthy {
+		c.HealthySince = e.now
+	}
+	e.emit(c, "health_status")
+}

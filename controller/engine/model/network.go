@@ -1,0 +1,195 @@
+package model
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// network is a bridge with a subnet of 65,536 addresses.
+type network struct {
+	engine.Network
+	internal bool
+	gateway  netip.Addr
+	last     netip.Addr // handed out
+	used     map[string]bool
+}
+
+// hostPort is a port held on the host.
+type hostPort struct {
+	ip, port, protocol string
+}
+
+// firstEphemeralPort is where ports begin that nobody asked for by number.
+const firstEphemeralPort = 49153
+
+// connect gives a container its addresses and host ports, all or an error.
+func (e *Engine) connect(c *instance) error {
+	publishes := false
+	for _, at := range c.networks {
+		n := e.networks[at.network]
+		if n == nil {
+			return failure(engine.NotFound, "network %s not found", at.network)
+		}
+		publishes = publishes || !n.internal
+		address := at.address
+		if address == "" {
+			address = n.next()
+		}
+		if n.used[address] {
+			return failure(engine.Exhausted, "address already in use: %s", address)
+		}
+		n.used[address] = true
+		c.Networks[at.network] = address
+	}
+	if !publishes {
+		return nil
+	}
+	for _, p := range c.ports {
+		h, err := e.holdPort(p)
+		if err != nil {
+			c.refusedPort = true
+			return err
+		}
+		c.held = append(c.held, h)
+		c.PublishedPorts = append(c.PublishedPorts,
+			fmt.Sprintf("%s->%d/%s", net.JoinHostPort(h.ip, h.port), p.Target, p.Protocol))
+	}
+	slices.Sort(c.PublishedPorts)
+	return nil
+}
+
+// disconnect takes addresses and host ports back.
+func (e *Engine) disconnect(c *instance) {
+	for name, address := range c.Networks {
+		if n := e.networks[name]; n != nil {
+			delete(n.used, address)
+		}
+		c.Networks[name] = ""
+	}
+	for _, h := range c.held {
+		delete(e.hostPorts, h)
+	}
+	c.held, c.PublishedPorts = nil, nil
+}
+
+// holdPort takes the host port of a service's "ports" entry: the one named, the
+// first free one of a range, or any.
+func (e *Engine) holdPort(p types.ServicePortConfig) (*hostPort, error) {
+	first, last := firstEphemeralPort, 65535
+	if p.Published != "" {
+		from, to, isRange := strings.Cut(p.Published, "-")
+		var err error
+		if first, err = strconv.Atoi(from); err != nil {
+			return nil, failure(engine.Invalid, "invalid port %q", p.Published)
+		}
+		last = first
+		if isRange {
+			if last, err = strconv.Atoi(to); err != nil {
+				return nil, failure(engine.Invalid, "invalid port %q", p.Published)
+			}
+		}
+	}
+	for port := first; port <= last; port++ {
+		h := &hostPort{ip: cmp.Or(p.HostIP, "0.0.0.0"), port: strconv.Itoa(port), protocol: p.Protocol}
+		if !e.taken(h) {
+			e.hostPorts[h] = true
+			return h, nil
+		}
+	}
+	return nil, failure(engine.Exhausted, "bind for %s:%s failed: port is already allocated", p.HostIP, p.Published)
+}
+
+func (e *Engine) taken(h *hostPort) bool {
+	for other := range e.hostPorts {
+		if other.port == h.port && other.protocol == h.protocol &&
+			(other.ip == h.ip || other.ip == "0.0.0.0" || h.ip == "0.0.0.0") {
+			return true
+		}
+	}
+	return false
+}
+
+// next is the next free address.
+func (n *network) next() string {
+	for {
+		n.last = n.last.Next()
+		if !netip.PrefixFrom(n.gateway, 16).Contains(n.last) {
+			n.last = n.gateway.Next()
+		}
+		if address := n.last.String(); !n.used[address] {
+			return address
+		}
+	}
+}
+
+// Networks lists networks, sorted by name.
+func (e *Engine) Networks(ctx context.Context, project string, names ...string) ([]engine.Network, error) {
+	return ask(ctx, e, OpNetworks, project, func() ([]engine.Network, error) {
+		var found []engine.Network
+		for _, name := range slices.Sorted(maps.Keys(e.networks)) {
+			n := e.networks[name].Network
+			if n.Labels[engine.ProjectLabel] == project || slices.Contains(names, name) {
+				n.Labels = maps.Clone(n.Labels)
+				found = append(found, n)
+			}
+		}
+		return found, nil
+	})
+}
+
+// CreateNetwork makes a network.
+func (e *Engine) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) error {
+	return e.do(ctx, OpCreateNetwork, spec.Name, func() error {
+		if e.networks[spec.Name] != nil {
+			return failure(engine.Conflict, "network with name %s already exists", spec.Name)
+		}
+		e.madeNetworks++
+		gateway := netip.AddrFrom4([4]byte{10, byte(e.madeNetworks), 0, 1})
+		if pools := spec.Config.Ipam.Config; len(pools) > 0 && pools[0].Subnet != "" {
+			prefix, err := netip.ParsePrefix(pools[0].Subnet)
+			if err != nil {
+				return failure(engine.Invalid, "invalid subnet %s", pools[0].Subnet)
+			}
+			gateway = prefix.Masked().Addr().Next()
+		}
+		e.networks[spec.Name] = &network{
+			Network: engine.Network{
+				ID: e.newID(), Name: spec.Name,
+				Driver: cmp.Or(spec.Config.Driver, "bridge"),
+				Labels: maps.Clone(spec.Labels),
+			},
+			internal: spec.Config.Internal,
+			gateway:  gateway,
+			last:     gateway,
+			used:     map[string]bool{},
+		}
+		return nil
+	})
+}
+
+// RemoveNetwork removes a network that no running container uses, by ID or name.
+func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
+	return e.do(ctx, OpRemoveNetwork, id, func() error {
+		for name, n := range e.networks {
+			switch {
+			case n.ID != id && name != id:
+			case len(n.used) > 0:
+				return failure(engine.Conflict, "network %s has active endpoints", name)
+			default:
+				delete(e.networks, name)
+			}
+		}
+		return nil
+	})
+}

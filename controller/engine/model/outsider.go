@@ -1,0 +1,181 @@
+package model
+
+import (
+	"cmp"
+	"strconv"
+	"time"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// Kill ends a container's process behind the controller's back.
+func (e *Engine) Kill(id string, code int) {
+	e.withContainer(id, func(c *instance) {
+		if c.alive() {
+			e.emit(c, "kill")
+			e.unpause(c)
+			e.exit(c, code)
+		}
+	})
+}
+
+// StopBehind stops a container as a person would, without waiting for the end.
+func (e *Engine) StopBehind(id string, grace time.Duration) {
+	e.withContainer(id, func(c *instance) {
+		if c.alive() {
+			c.onExit = append(c.onExit, func() { e.emit(c, "stop") })
+			e.signalStop(c, grace)
+		}
+	})
+}
+
+// RemoveBehind kills and removes a container, as "docker rm -f" does.
+func (e *Engine) RemoveBehind(id string) {
+	e.withContainer(id, func(c *instance) {
+		if c.alive() {
+			e.emit(c, "kill")
+			e.exit(c, codeKilled)
+		}
+		e.remove(c)
+	})
+}
+
+// Pause freezes a running container.
+func (e *Engine) Pause(id string) {
+	e.withContainer(id, func(c *instance) {
+		if c.State == engine.Running {
+			c.State = engine.Paused
+			e.emit(c, "pause")
+		}
+	})
+}
+
+// Unpause lets a paused container go on.
+func (e *Engine) Unpause(id string) {
+	e.withContainer(id, e.unpause)
+}
+
+// SetHealth gives a running container a health.
+func (e *Engine) SetHealth(id string, h engine.Health) {
+	e.withContainer(id, func(c *instance) {
+		if c.State == engine.Running {
+			c.checked = true
+			e.setHealth(c, h)
+		}
+	})
+}
+
+// SetState puts a container that is not running into a state that it cannot
+// leave: Removing or Dead.
+func (e *Engine) SetState(id string, s engine.State) {
+	e.withContainer(id, func(c *instance) {
+		if !c.alive() {
+			c.State = s
+		}
+	})
+}
+
+// LosePorts takes the host ports from a running container, as a restart of the
+// engine may.
+func (e *Engine) LosePorts(id string) {
+	e.withContainer(id, func(c *instance) {
+		if c.alive() && len(c.held) > 0 {
+			for _, h := range c.held {
+				delete(e.hostPorts, h)
+			}
+			c.held, c.PublishedPorts, c.PortsMissing = nil, nil, true
+		}
+	})
+}
+
+// Put makes a container that the controller has not made, such as one of
+// Compose's. What the engine sets itself may be left empty. It returns the ID.
+func (e *Engine) Put(c engine.Container, b Behavior) string {
+	e.lock()
+	defer e.unlock()
+	c.ID = cmp.Or(c.ID, e.newID())
+	c.State = cmp.Or(c.State, engine.Created)
+	c.RestartPolicy = cmp.Or(c.RestartPolicy, noRestart)
+	if c.Created.IsZero() {
+		c.Created = e.now
+	}
+	i := &instance{Container: c, behavior: b, checked: b.HealthCheck}
+	i.Container = i.view()
+	for name := range c.Networks {
+		i.networks = append(i.networks, endpoint{network: name})
+	}
+	e.containers[c.ID] = i
+	e.names[c.Name] = c.ID
+	e.emit(i, "create")
+	return c.ID
+}
+
+// ReserveName makes the engine refuse a name for a container that nobody can
+// find, as happens while another is being made or after one was lost (moby#37698).
+func (e *Engine) ReserveName(name string) {
+	e.lock()
+	defer e.unlock()
+	e.names[name] = e.newID()
+}
+
+// ReleaseName undoes ReserveName.
+func (e *Engine) ReleaseName(name string) {
+	e.lock()
+	defer e.unlock()
+	delete(e.names, name)
+}
+
+// HoldPort takes a port on the host, as another program would, and returns
+// what gives it back.
+func (e *Engine) HoldPort(ip string, port int, protocol string) (release func()) {
+	e.lock()
+	defer e.unlock()
+	h := &hostPort{ip: ip, port: strconv.Itoa(port), protocol: protocol}
+	e.hostPorts[h] = true
+	return func() {
+		e.lock()
+		defer e.unlock()
+		delete(e.hostPorts, h)
+	}
+}
+
+// HalfStarts makes the second start of a container succeed whose first one
+// failed for a host port, but without networks and ports (moby#51758).
+func (e *Engine) HalfStarts(on bool) {
+	e.lock()
+	defer e.unlock()
+	e.halfStarts = on
+}
+
+// File is a file that was copied into a container.
+func (e *Engine) File(id, path string) (content string, ok bool) {
+	e.withContainer(id, func(c *instance) { content, ok = c.files[path] })
+	return content, ok
+}
+
+// Disconnect makes the engine unreachable: event streams end, requests in flight
+// lose their reply, new ones are Unavailable. Containers live on.
+func (e *Engine) Disconnect() {
+	e.lock()
+	defer e.unlock()
+	e.away = true
+	e.endSubscriptions(&engine.Error{Op: string(OpEvents), Class: engine.Unavailable, Err: errAway})
+	for len(e.requests) > 0 {
+		e.finish(e.requests[0], &engine.Error{Class: engine.Unknown, Err: errAway})
+	}
+}
+
+// Reconnect ends a Disconnect.
+func (e *Engine) Reconnect() {
+	e.lock()
+	defer e.unlock()
+	e.away = false
+}
+
+func (e *Engine) withContainer(id string, meddle func(*instance)) {
+	e.lock()
+	defer e.unlock()
+	if c := e.containers[id]; c != nil {
+		meddle(c)
+	}
+}
