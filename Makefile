@@ -3,6 +3,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Set-up comes before what needs the engine; go build and go test use every core.
+.NOTPARALLEL:
 MAKEFLAGS += --no-builtin-rules
 
 BIN := build/bin
