@@ -50,7 +50,11 @@ func object(a plan.Action) string {
 // managed says whether tend decides over a workload's containers. The project
 // must have been read.
 func (r *reconciler) managed(workload string) bool {
-	return !slices.Contains(r.project.Unmanaged, workload) && !slices.Contains(r.project.Disabled, workload)
+	if _, ok := r.project.Workloads[workload]; ok {
+		return true
+	}
+	return workload != spec.ControllerService &&
+		!slices.Contains(r.project.Unmanaged, workload) && !slices.Contains(r.project.Disabled, workload)
 }
 
 // plan plans a key, commits what follows, and returns the actions, which count

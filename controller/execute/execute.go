@@ -79,7 +79,7 @@ func (x *Executor) create(ctx context.Context, a plan.Action, p *spec.Project, w
 		Name: spec.ContainerName(p, w, a.Number), Project: p.Name, WorkingDir: p.WorkingDir,
 		Service: w.Template, Labels: spec.ContainerLabels(p, w, a.Number, image.ID),
 		Networks: map[string]string{}, Volumes: map[string]string{},
-		Secrets: p.Secrets, Configs: p.Configs,
+		Secrets: p.Secrets, Configs: p.Configs, EngineRestarts: w.EngineRestarts,
 	}
 	for _, n := range p.Networks {
 		c.Networks[n.Key] = n.Name

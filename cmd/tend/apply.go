@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+func newApply(f *flags) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "apply",
+		Short: "Converge once and exit; where a controller runs, wait until it has",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return apply(c.Context(), f)
+		},
+	}
+	f.waits(c.Flags())
+	return c
+}
+
+func apply(ctx context.Context, f *flags) error {
+	project, err := f.load(ctx)
+	if err != nil {
+		return err
+	}
+	lock, err := takeLock(f.data(project))
+	if locked := new(errLocked); errors.As(err, &locked) {
+		return follow(ctx, f, project)
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.release()
+	e, err := f.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
+	defer cancel()
+	return converge(ctx, e, project, newNarrator(), func(c *controller.Controller) { c.SetProject(ctx, project) })
+}
+
+// converge runs a controller, has it begin, and waits until it has converged.
+func converge(ctx context.Context, e engine.Engine, p *spec.Project, tell *narrator, begin func(*controller.Controller)) error {
+	ctl := controller.New(controller.Options{Engine: e, Project: p.Name, Log: tell.log, OnEvent: tell.event})
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var parts sync.WaitGroup
+	parts.Go(func() { ctl.Run(running) })
+	begin(ctl)
+	err := ctl.Wait(ctx)
+	stop()
+	parts.Wait()
+	return err
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/state"
+)
+
+// exitDifferent is diff's code for a difference, as with kubectl diff; errors
+// have a higher one.
+const exitDifferent = 1
+
+func newDiff(f *flags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "diff",
+		Short: "Say how what runs differs from what is written; exit code 1 where it does",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			differences, err := diff(c, f)
+			switch {
+			case err != nil:
+				return &exitError{code: exitUsage, err: err}
+			case len(differences) > 0:
+				return &exitError{code: exitDifferent}
+			}
+			return nil
+		},
+	}
+}
+
+func diff(c *cobra.Command, f *flags) ([]controller.Difference, error) {
+	ctx := c.Context()
+	p, err := f.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e, err := f.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	ctl := controller.New(controller.Options{Engine: e, Project: p.Name, Log: newNarrator().log, OnEvent: func(*state.Event) {}})
+	differences, err := ctl.Preview(ctx, p)
+	for _, d := range differences {
+		if d.Workload != "" {
+			d.Text = d.Workload + ": " + d.Text
+		}
+		fmt.Fprintln(c.OutOrStdout(), d.Text)
+	}
+	return differences, err
+}

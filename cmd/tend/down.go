@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+func newDown(f *flags) *cobra.Command {
+	var volumes bool
+	c := &cobra.Command{
+		Use:   "down",
+		Short: "Stop and remove the project's containers and networks; with -v its volumes too",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return down(c.Context(), f, volumes)
+		},
+	}
+	c.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove the named volumes too, and what is in them")
+	f.waits(c.Flags())
+	return c
+}
+
+func down(ctx context.Context, f *flags, volumes bool) error {
+	tell := newNarrator()
+	project, err := f.load(ctx)
+	if err != nil {
+		return err
+	}
+	e, err := f.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
+	defer cancel()
+
+	// The controller goes first: it would repair what is taken away.
+	if err := removeController(ctx, e, project); err != nil {
+		return err
+	}
+	lock, err := takeLock(f.data(project))
+	if err != nil {
+		return err
+	}
+	defer lock.release()
+	err = converge(ctx, e, project, tell, func(c *controller.Controller) {
+		c.RemoveAll()
+		c.SetProject(ctx, project)
+	})
+	if err != nil {
+		return err
+	}
+	if err := removeNetworks(ctx, e, project, tell); err != nil {
+		return err
+	}
+	if volumes {
+		return removeVolumes(ctx, e, project, tell)
+	}
+	return nil
+}
+
+// removeController stops and removes the containers of the service tend.
+func removeController(ctx context.Context, e engine.Engine, p *spec.Project) error {
+	if _, managed := p.Workloads[spec.ControllerService]; managed {
+		return nil
+	}
+	containers, err := e.Containers(ctx, p.Name)
+	if err != nil {
+		return err
+	}
+	for _, c := range containers {
+		if c.Labels[spec.LabelService] != spec.ControllerService {
+			continue
+		}
+		if err := errors.Join(e.Stop(ctx, c.ID, controllerGrace), e.Remove(ctx, c.ID)); err != nil {
+			return fmt.Errorf("remove the controller's container %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+func removeNetworks(ctx context.Context, e engine.Engine, p *spec.Project, tell *narrator) error {
+	networks, err := e.Networks(ctx, p.Name)
+	if err != nil {
+		return err
+	}
+	for _, n := range networks {
+		if err := e.RemoveNetwork(ctx, n.ID); err != nil {
+			return fmt.Errorf("%w; a container that tend leaves alone may still be joined to it", err)
+		}
+		tell.say("removed network %s", n.Name)
+	}
+	return nil
+}
+
+func removeVolumes(ctx context.Context, e engine.Engine, p *spec.Project, tell *narrator) error {
+	volumes, err := e.Volumes(ctx, p.Name)
+	if err != nil {
+		return err
+	}
+	for _, v := range volumes {
+		if err := e.RemoveVolume(ctx, v.Name); err != nil {
+			return err
+		}
+		tell.say("removed volume %s", v.Name)
+	}
+	return nil
+}

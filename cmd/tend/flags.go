@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/docker"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// flags are those that every command takes, named as docker compose names them.
+type flags struct {
+	spec    spec.Options
+	host    string
+	dataDir string
+	timeout time.Duration
+}
+
+func (f *flags) register(s *pflag.FlagSet) {
+	s.StringVar(&f.spec.ProjectDirectory, "project-directory", "", "project directory (default: that of the first Compose file)")
+	s.StringArrayVarP(&f.spec.Files, "file", "f", nil, "Compose file; may be given more than once")
+	s.StringVarP(&f.spec.Name, "project-name", "p", "", "project name")
+	s.StringArrayVar(&f.spec.EnvFiles, "env-file", nil, "environment file instead of .env; may be given more than once")
+	s.StringArrayVar(&f.spec.Profiles, "profile", nil, "profile to activate; may be given more than once")
+	s.StringVarP(&f.host, "host", "H", "", "engine to use, as unix:///path or tcp://host:port (default: DOCKER_HOST)")
+	s.StringVar(&f.dataDir, "data-dir", "", "data directory (default: .tend in the project directory)")
+}
+
+// waits adds --timeout to a command that waits for convergence.
+func (f *flags) waits(s *pflag.FlagSet) {
+	s.DurationVar(&f.timeout, "timeout", 10*time.Minute, "how long to wait until the project has converged")
+}
+
+// load reads the project.
+func (f *flags) load(ctx context.Context) (*spec.Project, error) {
+	return spec.Load(ctx, f.spec)
+}
+
+// data is the data directory of a project.
+func (f *flags) data(p *spec.Project) string {
+	if f.dataDir != "" {
+		return f.dataDir
+	}
+	return filepath.Join(p.WorkingDir, ".tend")
+}
+
+// connect makes a client of the engine and asks whether it is there.
+func (f *flags) connect(ctx context.Context) (engine.Engine, error) {
+	e, err := docker.New(f.host)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.Info(ctx); err != nil {
+		_ = e.Close()
+		return nil, fmt.Errorf("no container engine answers: %w; start one, or name it with --host or DOCKER_HOST", err)
+	}
+	return e, nil
+}

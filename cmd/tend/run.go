@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/engine/docker"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// defaultListen is where the control API listens besides the Unix socket.
+const defaultListen = "127.0.0.1:7070"
+
+func newRun(f *flags) *cobra.Command {
+	var listen string
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the controller in the foreground, telling what it does and why",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return run(c.Context(), f, listen, c.Flags().Changed("listen"))
+		},
+	}
+	c.Flags().StringVar(&listen, "listen", defaultListen, "address of the control API, or empty for the Unix socket only; off loopback it asks for the token in the data directory")
+	return c
+}
+
+// run keeps the project until ctx ends.
+func run(ctx context.Context, f *flags, listen string, explicit bool) error {
+	tell := newNarrator()
+	defer func() { _ = tell.log.Sync() }()
+	project, err := f.load(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot start:\n%w", err)
+	}
+	lock, err := takeLock(f.data(project))
+	if err != nil {
+		return err
+	}
+	defer lock.release()
+	e, err := docker.New(f.host)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+
+	ctl := controller.New(controller.Options{Engine: e, Project: project.Name, Log: tell.log, OnEvent: tell.event})
+	listener, err := listenTCP(listen)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE) && !explicit:
+		tell.say("%s is taken: the control API is on the Unix socket only", listen)
+	case err != nil:
+		return fmt.Errorf("listen for the control API: %w", err)
+	}
+	serve, err := newServer(ctl, project, f.data(project), tell.log, listener)
+	if err != nil {
+		return err
+	}
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var parts sync.WaitGroup
+	parts.Go(func() { ctl.Run(ctx) })
+	parts.Go(func() {
+		if err := serve(ctx); err != nil {
+			tell.log.Error("the control API has ended", zap.Error(err))
+		}
+	})
+	tell.say("keeping project %s: %d workloads, from %s", project.Name, len(project.Workloads), project.WorkingDir)
+	err = spec.NewSource(f.spec).Run(ctx, func(u spec.Update) {
+		if u.Err != nil {
+			ctl.RejectProject(u.Err)
+			return
+		}
+		ctl.SetProject(ctx, u.Project)
+	})
+	cancel()
+	parts.Wait()
+	tell.say("stopped; what runs goes on running")
+	return err
+}
+
+// listenTCP opens a TCP listener; nil for an empty address.
+func listenTCP(address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	return net.Listen("tcp", address)
+}

@@ -1,0 +1,90 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// Difference is one thing that runs otherwise than it is written.
+type Difference struct {
+	// Workload is empty for a network, volume or image.
+	Workload string
+	// Text says what is and what is wanted.
+	Text string
+}
+
+// Preview looks at the engine and says what differs from a project, without
+// changing anything. The controller must not be running.
+func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference, error) {
+	r := &c.reconciler
+	r.setProject(p)
+	if err := c.observer.Relist(ctx); err != nil {
+		return nil, err
+	}
+	snap := c.store.Snapshot()
+	var all []Difference
+	for _, row := range snap.Resources() {
+		if !row.Present {
+			all = append(all, Difference{Text: row.String() + ": is missing"})
+		}
+		if text := row.Diverged(); text != "" {
+			all = append(all, Difference{Text: text})
+		}
+	}
+	keys := map[string]bool{}
+	for _, row := range snap.Workloads() {
+		keys[row.Name] = true
+	}
+	for _, row := range snap.Replicas("") {
+		keys[row.Workload] = true
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if !r.managed(key) {
+			continue
+		}
+		in := r.input(snap, key, time.Now())
+		for _, text := range differences(in, plan.Compute(in)) {
+			all = append(all, Difference{Workload: key, Text: text})
+		}
+	}
+	return all, nil
+}
+
+// differences says in words how a workload differs from its spec.
+func differences(in plan.Input, p plan.Plan) (texts []string) {
+	add := func(format string, args ...any) { texts = append(texts, fmt.Sprintf(format, args...)) }
+	s := p.Status
+	switch {
+	case in.Spec == nil:
+		add("%d containers run and none is written", len(in.Replicas))
+		return texts
+	case s.Converged:
+		return nil
+	case in.Spec.Kind == spec.Job:
+		add("has to run at revision %s", short(in.Spec.Revision))
+		return texts
+	}
+	if s.Replicas != s.Desired {
+		add("replicas: %d, wanted %d", s.Replicas, s.Desired)
+	}
+	if old := s.Replicas - s.Updated; old > 0 {
+		add("revision: %d of %d replicas are not at %s", old, s.Replicas, short(in.Spec.Revision))
+	}
+	for _, a := range p.Actions {
+		if a.Kind == plan.AdoptReplica {
+			add("%s is to be taken over", a.Object)
+		}
+	}
+	if len(texts) == 0 {
+		add("%s", Obstacle(s))
+	}
+	return texts
+}
+
+func short(revision string) string { return revision[:min(8, len(revision))] }
