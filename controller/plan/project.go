@@ -116,3 +116,13 @@ func (r Resource) Problem() string {
 		return r.String()
 	}
 }
+
+// Diverged says that what exists was made from another configuration than what
+// is written; empty when it was not. It is left as it is: containers are joined
+// to a network, and a volume holds data.
+func (r Resource) Diverged() string {
+	if !r.Present || r.External || r.ActualHash == "" || r.ActualHash == r.ConfigHash {
+		return ""
+	}
+	return fmt.Sprintf("%s was made from another configuration and is left as it is: take the project down and up again to change a network; move the data to change a volume", r)
+}

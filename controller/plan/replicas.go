@@ -10,6 +10,9 @@ import (
 // adopt takes over the containers on which the engine's own restart policy is
 // in force: with two supervisors each would undo what the other does.
 func (p *planner) adopt() {
+	if p.Spec.EngineRestarts {
+		return
+	}
 	for _, r := range p.replicas {
 		if r.EngineRestarts && r.InFlight == "" && r.class != leftover {
 			p.add(AdoptReplica, r.Replica, "%s was made by docker compose; from now on tend restarts it", r.Name)

@@ -32,6 +32,9 @@ type Options struct {
 	EnvFiles []string
 	// Profiles are the active ones; empty means COMPOSE_PROFILES.
 	Profiles []string
+	// Overlay is the content of one more Compose file, merged last. It adds
+	// the controller's own service to projects that do not write it.
+	Overlay []byte
 }
 
 // Load reads a project: its Compose files through compose-go, and specs/*.yaml
@@ -46,17 +49,19 @@ func Load(ctx context.Context, o Options) (*Project, error) {
 // read from, as far as they are known, also with an error.
 func load(ctx context.Context, o Options) (*Project, *inputs, error) {
 	in := &inputs{}
+	in.add(o.Files...)
+	in.add(o.EnvFiles...)
 	options, err := composeOptions(o)
 	if err != nil {
+		in.addDiscoverable(o, o.ProjectDirectory, o.Files)
 		return nil, in, Errors{{Message: err.Error()}}
 	}
 	workingDir, err := options.GetWorkingDir()
 	if err != nil {
 		return nil, in, Errors{{Message: err.Error()}}
 	}
-	in.add(options.EnvFiles...)
+	in.addDiscoverable(o, workingDir, options.ConfigPaths)
 	if len(options.ConfigPaths) == 0 {
-		in.add(filepath.Join(workingDir, cli.DefaultFileNames[0]))
 		return nil, in, Errors{{File: workingDir,
 			Message: "there is no compose.yaml in this folder or above it",
 			Hint:    "go to the project's folder, or name it with --project-directory or -f"}}
@@ -143,6 +148,10 @@ func (l *loading) run(ctx context.Context, o Options) (*Project, error) {
 		files = append(files, types.ConfigFile{Filename: l.inputs.specs, Content: content})
 	}
 
+	if len(o.Overlay) > 0 {
+		files = append(files, types.ConfigFile{Filename: "overlay", Content: o.Overlay})
+	}
+
 	composed, err := l.compose(ctx, files, o.Profiles)
 	if err != nil {
 		return nil, l.explain(err)
@@ -160,11 +169,17 @@ func (l *loading) compose(ctx context.Context, files []types.ConfigFile, profile
 		}
 	}
 	details := types.ConfigDetails{WorkingDir: l.workingDir, ConfigFiles: files, Environment: environment}
-	return loader.LoadWithContext(ctx, details,
-		loader.WithDiscardEnvFiles,
+	project, err := loader.LoadWithContext(ctx, details,
 		loader.WithProfiles(profiles),
 		l.projectName,
+		func(o *loader.Options) { o.SkipResolveEnvironment = true },
 	)
+	if err != nil {
+		return nil, err
+	}
+	// In a step of its own, as docker compose does: so env_file is out of the
+	// hash, and label_file is in it.
+	return project.WithServicesEnvironmentResolved(true)
 }
 
 // projectName sets the name where no Compose file does, by Compose's order of

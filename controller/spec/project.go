@@ -53,6 +53,7 @@ func (l *loading) project(composed *types.Project, envFiles, specFiles []string)
 	documents := map[string]*document{}
 	for _, d := range l.documents {
 		documents[d.name] = d
+		p.specs = append(p.specs, d.name)
 		if slices.Contains(p.Unmanaged, d.name) {
 			e := d.problem("metadata", "name")
 			e.Message = fmt.Sprintf("service %q has a spec, but %s says managed: false", d.name, extensionKey)

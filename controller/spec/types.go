@@ -14,6 +14,10 @@ import (
 // APIVersion is the only apiVersion that a spec file may carry.
 const APIVersion = "tend/v1"
 
+// ControllerService is the Compose service that tend itself runs as. Its
+// containers are left alone, also where compose.yaml does not name it.
+const ControllerService = "tend"
+
 // Kind says by which policy a workload is kept at its spec.
 type Kind string
 
@@ -56,6 +60,9 @@ type Project struct {
 	// refer to them.
 	Secrets types.Secrets
 	Configs types.Configs
+
+	// specs names the services that have a spec.
+	specs []string
 }
 
 // Network is a network of the project.
@@ -98,6 +105,9 @@ type Workload struct {
 	// Paused holds a rollout where it is; replicas are still kept running.
 	Paused  bool
 	Restart Restart
+	// EngineRestarts leaves restarts to the engine's own policy: nobody but
+	// the engine supervises the controller.
+	EngineRestarts bool
 	// BackoffLimit is how many times a Job is tried again.
 	BackoffLimit int
 	// ActiveDeadline is how long a Job may take in all; 0 means for ever.
