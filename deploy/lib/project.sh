@@ -13,12 +13,11 @@ tend_user() {
 }
 
 # ensure_folder FOLDER USER makes a folder that only USER, and root, can enter.
+# What is in it becomes USER's too: a tend that ran as root may have left files.
 ensure_folder() {
 	mkdir -p "$1"
 	chmod 0700 "$1"
-	if [[ $(stat -c %u:%g "$1") != "$2" ]]; then
-		chown -R "$2" "$1"
-	fi
+	chown -R "$2" "$1"
 }
 
 # ensure_secrets PROJECT-FOLDER makes the missing ones of the shop's secrets, 256
