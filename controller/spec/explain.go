@@ -38,7 +38,7 @@ var (
 	// wrapping is what compose-go wraps its messages in, which says nothing
 	// beyond the place.
 	wrapping    = regexp.MustCompile(`^(?:validating [^:]+: |decoding failed due to the following error\(s\): )|: invalid compose project$`)
-	missingFile = regexp.MustCompile(`^env file (.+) not found`)
+	missingFile = regexp.MustCompile(`^(env|label) file (.+) not found`)
 )
 
 // explain finds the place of an error of compose-go.
@@ -61,8 +61,11 @@ func (l *loading) explain(err error) error {
 func (l *loading) place(err error, text string) *Error {
 	var missing *fs.PathError
 	if m := missingFile.FindStringSubmatch(text); m != nil {
-		e := l.named[m[1]]
-		e.Hint = "create it, or set required: false"
+		e := l.named[m[2]]
+		e.Hint = "create it"
+		if m[1] == "env" {
+			e.Hint = "create it, or set required: false"
+		}
 		return &e
 	}
 	if errors.As(err, &missing) {

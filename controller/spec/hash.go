@@ -124,6 +124,7 @@ func containerTemplate(w *Workload) types.ServiceConfig {
 	s.Scale = nil
 	s.DependsOn = nil
 	s.Profiles = nil
+	s.LabelFiles = nil // read into Labels
 	s.Develop = nil
 	s.Attach = nil
 	s.Restart = "" // tend restarts, the engine does not

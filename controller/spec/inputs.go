@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/compose-spec/compose-go/v2/cli"
 )
 
 // inputs are what a project was read from.
@@ -25,6 +28,28 @@ func (in *inputs) add(files ...string) {
 		if abs, err := filepath.Abs(f); err == nil && !slices.Contains(in.files, abs) {
 			in.files = append(in.files, abs)
 		}
+	}
+}
+
+// merge adds what others has.
+func (in *inputs) merge(other *inputs) {
+	in.add(other.files...)
+	in.specs = cmp.Or(in.specs, other.specs)
+}
+
+// addDiscoverable adds the files that would be read if they existed.
+func (in *inputs) addDiscoverable(o Options, workingDir string, composeFiles []string) {
+	if len(o.EnvFiles) == 0 {
+		in.add(filepath.Join(workingDir, ".env"))
+	}
+	if len(o.Files) > 0 {
+		return
+	}
+	if len(composeFiles) > 0 {
+		workingDir = filepath.Dir(composeFiles[0])
+	}
+	for _, name := range slices.Concat(cli.DefaultFileNames, cli.DefaultOverrideFileNames) {
+		in.add(filepath.Join(workingDir, name))
 	}
 }
 

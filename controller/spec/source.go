@@ -1,0 +1,139 @@
+package spec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"time"
+)
+
+// settlePeriod is how long a change that takes something away, or that cannot
+// be read, must last before it counts: a file that is being written looks so
+// for a moment.
+const settlePeriod = 300 * time.Millisecond
+
+// Source keeps the desired state of a project as it is on disk.
+type Source struct {
+	options Options
+	last    *Project // the last good one
+	said    string   // the last error that was passed on, if it still stands
+	inputs  *inputs
+}
+
+// Update is the desired state after a change on disk.
+type Update struct {
+	// Project is what to keep the project at: the last good one. It is nil
+	// only as long as there has been none.
+	Project *Project
+	// Err says why what is on disk now is not in force: Errors where a person
+	// can correct it. It is nil when Project is what is on disk.
+	Err error
+}
+
+// NewSource returns the source of a project.
+func NewSource(o Options) *Source { return &Source{options: o, inputs: &inputs{}} }
+
+// Run loads the project, watches it, and passes each change to update, one at
+// a time: at first what is there, in any case; then only what differs from the
+// update before. It returns nil when ctx ends.
+func (s *Source) Run(ctx context.Context, update func(Update)) (err error) {
+	w, err := newWatcher()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+
+	settled := true // what is there at the start counts at once
+	for {
+		project, in, err := load(ctx, s.options)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			in.merge(s.inputs) // what could not be reached may hold the remedy
+		}
+		s.inputs = in
+		added, watchErr := w.watch(in)
+		if watchErr != nil {
+			return watchErr
+		}
+		if added {
+			continue
+		}
+		if err == nil {
+			err = s.guard(project)
+		}
+		again := time.Duration(0)
+		if settled || !s.doubtful(project, err) {
+			s.accept(project, err, update)
+		} else {
+			again = settlePeriod
+		}
+		what, err := w.wait(ctx, again)
+		if err != nil || what == ended {
+			return err
+		}
+		settled = what == unchanged
+	}
+}
+
+// doubtful is true for what may be wrong only for a moment: an error not yet
+// said, or something that is gone.
+func (s *Source) doubtful(project *Project, err error) bool {
+	if err != nil {
+		return err.Error() != s.said
+	}
+	if s.last == nil {
+		return false
+	}
+	for name := range s.last.Workloads {
+		if project.Workloads[name] == nil {
+			return true
+		}
+	}
+	return slices.ContainsFunc(s.last.specs, func(name string) bool {
+		return !slices.Contains(project.specs, name)
+	})
+}
+
+// accept passes on what Load made of the files, unless that was said before.
+func (s *Source) accept(project *Project, err error, update func(Update)) {
+	said := ""
+	if err != nil {
+		said, project = err.Error(), s.last
+	}
+	first := s.last == nil && s.said == ""
+	if !first && said == s.said && reflect.DeepEqual(project, s.last) {
+		return
+	}
+	s.last, s.said = project, said
+	update(Update{Project: project, Err: err})
+}
+
+// guard refuses what is well-formed but most likely an accident, and would
+// stop what runs.
+func (s *Source) guard(project *Project) error {
+	if s.last == nil {
+		return nil
+	}
+	if project.Name != s.last.Name || project.WorkingDir != s.last.WorkingDir || project.ConfigFiles[0] != s.last.ConfigFiles[0] {
+		return Errors{{
+			File: s.last.ConfigFiles[0],
+			Message: fmt.Sprintf("this was project %q, but is now %q of %s; what runs is kept as it is",
+				s.last.Name, project.Name, project.ConfigFiles[0]),
+			Hint: "undo that, or restart tend to accept it",
+		}}
+	}
+	if len(project.specs) == 0 && len(s.last.specs) > 0 {
+		return Errors{{
+			File: filepath.Join(filepath.Dir(project.ConfigFiles[0]), "specs"),
+			Message: fmt.Sprintf("all spec files are gone or empty, and %d specs were in force; they stay in force",
+				len(s.last.specs)),
+			Hint: "put a spec back, or restart tend to do without",
+		}}
+	}
+	return nil
+}

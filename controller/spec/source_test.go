@@ -1,0 +1,350 @@
+package spec
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// running is a Source that runs on a folder.
+type running struct {
+	dir     string
+	updates chan Update
+}
+
+const (
+	twoServices = "services: {web: {image: \"web:1\"}, api: {image: \"api:1\"}}\n"
+	webSpec     = "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: %d}\n"
+	apiSpec     = "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: api}\nspec: {replicas: %d}\n"
+)
+
+// run starts a Source on a folder with files, and takes its first update.
+func run(t testing.TB, files map[string]string) (*running, Update) {
+	r := &running{dir: filepath.Join(t.TempDir(), "demo"), updates: make(chan Update, 100)}
+	require.NoError(t, os.Mkdir(r.dir, 0o755))
+	for name, content := range files {
+		write(t, r.path(name), content)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		done <- NewSource(Options{ProjectDirectory: r.dir}).Run(ctx, func(u Update) { r.updates <- u })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		assert.NoError(t, <-done)
+	})
+	return r, r.next(t)
+}
+
+func (r *running) path(name string) string { return filepath.Join(r.dir, name) }
+
+func (r *running) next(t testing.TB) Update {
+	t.Helper()
+	select {
+	case u := <-r.updates:
+		return u
+	case <-time.After(10 * time.Second):
+		t.Fatal("no update came")
+		return Update{}
+	}
+}
+
+// replicas is the update's count for web, once it has no error.
+func replicas(t testing.TB, u Update) int {
+	t.Helper()
+	require.NoError(t, u.Err)
+	return u.Project.Workloads["web"].Replicas
+}
+
+func TestEditorsWaysOfSavingAreSeen(t *testing.T) {
+	t.Parallel()
+	write := func(t *testing.T, path, content string) { write(t, path, content) }
+	ways := map[string]func(t *testing.T, path, content string){
+		"in place": write,
+		"atomic rename": func(t *testing.T, path, content string) {
+			write(t, path+".tmp", content)
+			require.NoError(t, os.Rename(path+".tmp", path))
+		},
+		"backup and new file, as vim": func(t *testing.T, path, content string) {
+			write(t, filepath.Join(filepath.Dir(path), "4913"), "")
+			require.NoError(t, os.Remove(filepath.Join(filepath.Dir(path), "4913")))
+			require.NoError(t, os.Rename(path, path+"~"))
+			write(t, path, content)
+			require.NoError(t, os.Remove(path+"~"))
+		},
+		"lock file and rename, as emacs": func(t *testing.T, path, content string) {
+			lock := filepath.Join(filepath.Dir(path), ".#"+filepath.Base(path))
+			require.NoError(t, os.Symlink("nobody@nowhere", lock))
+			write(t, path, content)
+			require.NoError(t, os.Remove(lock))
+		},
+		"truncate, pause, write": func(t *testing.T, path, content string) {
+			f, err := os.OpenFile(path, os.O_TRUNC|os.O_WRONLY, 0)
+			require.NoError(t, err)
+			time.Sleep(2 * quietPeriod) // what is shown is that the gap does no harm
+			_, err = f.WriteString(content)
+			require.NoError(t, err)
+			require.NoError(t, f.Close())
+		},
+		"byte by byte": func(t *testing.T, path, content string) {
+			f, err := os.OpenFile(path, os.O_TRUNC|os.O_WRONLY, 0)
+			require.NoError(t, err)
+			for _, b := range []byte(content) {
+				_, err = f.Write([]byte{b})
+				require.NoError(t, err)
+			}
+			require.NoError(t, f.Close())
+		},
+	}
+	for name, save := range ways {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, first := run(t, map[string]string{
+				"compose.yaml":   twoServices,
+				"specs/web.yaml": fmt.Sprintf(webSpec, 2),
+				"specs/api.yaml": fmt.Sprintf(apiSpec, 1),
+			})
+			require.Equal(t, 2, replicas(t, first))
+			for n := 3; n < 6; n++ {
+				save(t, r.path("specs/web.yaml"), fmt.Sprintf(webSpec, n))
+				require.Equal(t, n, replicas(t, r.next(t)))
+			}
+		})
+	}
+}
+
+func TestEverythingAProjectIsReadFromIsWatched(t *testing.T) {
+	t.Parallel()
+	r, first := run(t, map[string]string{
+		"compose.yaml": `
+include: [more/inner.yaml]
+services:
+  web:
+    image: web:${TAG}
+    env_file: [env/web.env]
+    extends: {file: base.yaml, service: base}
+    secrets: [s]
+    configs: [c]
+secrets: {s: {file: run/s.txt}}
+configs: {c: {file: run/c.txt}}
+`,
+		"more/inner.yaml": "services: {inner: {image: \"inner:1\"}}\n",
+		"base.yaml":       "services: {base: {labels: {a: \"1\"}}}\n",
+		".env":            "TAG=1\n",
+		"env/web.env":     "A=1\n",
+		"run/s.txt":       "1",
+		"run/c.txt":       "1",
+	})
+	require.NoError(t, first.Err)
+	before := first.Project.Workloads["web"].Revision
+	for name, content := range map[string]string{
+		"base.yaml":   "services: {base: {labels: {a: \"2\"}}}\n",
+		".env":        "TAG=2\n",
+		"env/web.env": "A=2\n",
+		"run/s.txt":   "2",
+		"run/c.txt":   "2",
+	} {
+		write(t, r.path(name), content)
+		u := r.next(t)
+		require.NoError(t, u.Err, name)
+		after := u.Project.Workloads["web"].Revision
+		assert.NotEqual(t, before, after, name)
+		before = after
+	}
+	write(t, r.path("more/inner.yaml"), "services: {inner: {image: \"inner:2\"}}\n")
+	assert.Equal(t, "inner:2", r.next(t).Project.Workloads["inner"].Image)
+	write(t, r.path("compose.override.yaml"), "services: {inner: {command: x}, web: {scale: 4}}\n")
+	assert.Equal(t, 4, replicas(t, r.next(t)))
+	write(t, r.path("specs/web.yaml"), fmt.Sprintf(webSpec, 5))
+	assert.Equal(t, 5, replicas(t, r.next(t)))
+}
+
+func TestOtherFilesAndUnchangedContentAreNoUpdate(t *testing.T) {
+	t.Parallel()
+	r, _ := run(t, map[string]string{"compose.yaml": twoServices, "specs/web.yaml": fmt.Sprintf(webSpec, 2)})
+	write(t, r.path("specs/.hidden.yaml"), "not: [yaml")
+	write(t, r.path("specs/notes.txt"), "not: [yaml")
+	write(t, r.path("app.log"), "x")
+	write(t, r.path("specs/web.yaml"), "# a comment\n"+fmt.Sprintf(webSpec, 2))
+	time.Sleep(3 * quietPeriod) // so that the next save is a change of its own
+	write(t, r.path("specs/web.yaml"), fmt.Sprintf(webSpec, 3))
+	assert.Equal(t, 3, replicas(t, r.next(t)))
+	assert.Empty(t, r.updates)
+}
+
+func TestAnErrorKeepsTheLastGoodProjectAndIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	r, first := run(t, map[string]string{"compose.yaml": twoServices, "specs/web.yaml": fmt.Sprintf(webSpec, 2)})
+	for range 5 {
+		write(t, r.path("specs/web.yaml"), "apiVersion: [")
+	}
+	u := r.next(t)
+	require.ErrorContains(t, u.Err, "specs/web.yaml:1:1: not valid YAML")
+	assert.Same(t, first.Project, u.Project)
+
+	write(t, r.path("specs/web.yaml"), "apiVersion: [")             // the same again
+	write(t, r.path("specs/web.yaml"), strings.Repeat("a: 1\n", 2)) // and another
+	u = r.next(t)
+	require.ErrorContains(t, u.Err, "was given before")
+
+	write(t, r.path("specs/web.yaml"), fmt.Sprintf(webSpec, 2)) // as it was
+	u = r.next(t)
+	assert.Equal(t, 2, replicas(t, u))
+}
+
+func TestVanishedSpecsStayInForce(t *testing.T) {
+	t.Parallel()
+	loss := map[string]func(t *testing.T, dir string){
+		"folder deleted": func(t *testing.T, dir string) { require.NoError(t, os.RemoveAll(dir)) },
+		"folder renamed": func(t *testing.T, dir string) { require.NoError(t, os.Rename(dir, dir+".old")) },
+		"folder replaced by an empty one": func(t *testing.T, dir string) {
+			require.NoError(t, os.Rename(dir, dir+".old"))
+			require.NoError(t, os.Mkdir(dir, 0o755))
+		},
+		"all files deleted": func(t *testing.T, dir string) {
+			require.NoError(t, os.Remove(filepath.Join(dir, "web.yaml")))
+			require.NoError(t, os.Remove(filepath.Join(dir, "api.yaml")))
+		},
+		"all files emptied": func(t *testing.T, dir string) {
+			require.NoError(t, os.Truncate(filepath.Join(dir, "web.yaml"), 0))
+			require.NoError(t, os.Truncate(filepath.Join(dir, "api.yaml"), 0))
+		},
+	}
+	for name, lose := range loss {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, first := run(t, map[string]string{
+				"compose.yaml":   twoServices,
+				"specs/web.yaml": fmt.Sprintf(webSpec, 2),
+				"specs/api.yaml": fmt.Sprintf(apiSpec, 2),
+			})
+			lose(t, r.path("specs"))
+			u := r.next(t)
+			require.ErrorContains(t, u.Err, "all spec files are gone or empty, and 2 specs were in force")
+			assert.Same(t, first.Project, u.Project)
+
+			write(t, r.path("specs/web.yaml"), fmt.Sprintf(webSpec, 3))
+			u = r.next(t)
+			assert.Equal(t, 3, replicas(t, u))
+			assert.Equal(t, 1, u.Project.Workloads["api"].Replicas)
+		})
+	}
+}
+
+func TestOneDeletedSpecAmongOthersCounts(t *testing.T) {
+	t.Parallel()
+	r, _ := run(t, map[string]string{
+		"compose.yaml":   twoServices,
+		"specs/web.yaml": fmt.Sprintf(webSpec, 2),
+		"specs/api.yaml": fmt.Sprintf(apiSpec, 2),
+	})
+	require.NoError(t, os.Remove(r.path("specs/web.yaml")))
+	assert.Equal(t, 1, replicas(t, r.next(t)))
+}
+
+func TestAFolderRenamedIntoPlaceIsReadAndWatched(t *testing.T) {
+	t.Parallel()
+	r, _ := run(t, map[string]string{
+		"compose.yaml":   twoServices,
+		"specs/web.yaml": fmt.Sprintf(webSpec, 2),
+		"next/web.yaml":  fmt.Sprintf(webSpec, 3),
+	})
+	require.NoError(t, os.Rename(r.path("specs"), r.path("old")))
+	require.NoError(t, os.Rename(r.path("next"), r.path("specs")))
+	assert.Equal(t, 3, replicas(t, r.next(t)))
+	write(t, r.path("specs/web.yaml"), fmt.Sprintf(webSpec, 4))
+	assert.Equal(t, 4, replicas(t, r.next(t)))
+}
+
+func TestComposeFileGoneKeepsTheLastGoodProject(t *testing.T) {
+	t.Parallel()
+	r, first := run(t, map[string]string{"compose.yaml": twoServices})
+	require.NoError(t, os.Rename(r.path("compose.yaml"), r.path("away")))
+	u := r.next(t)
+	require.ErrorContains(t, u.Err, "there is no compose.yaml")
+	assert.Same(t, first.Project, u.Project)
+	require.NoError(t, os.Rename(r.path("away"), r.path("compose.yaml")))
+	require.NoError(t, r.next(t).Err)
+
+	// One in a folder above is another project.
+	write(t, filepath.Join(r.dir, "..", "compose.yaml"), twoServices)
+	require.NoError(t, os.Remove(r.path("compose.yaml")))
+	u = r.next(t)
+	require.ErrorContains(t, u.Err, "this was project")
+	assert.Equal(t, first.Project, u.Project)
+}
+
+func TestANewProjectNameIsNotTakenSilently(t *testing.T) {
+	t.Parallel()
+	r, first := run(t, map[string]string{"compose.yaml": twoServices})
+	write(t, r.path("compose.yaml"), "name: other\n"+twoServices)
+	u := r.next(t)
+	require.ErrorContains(t, u.Err, `this was project "demo", but is now "other"`)
+	assert.Same(t, first.Project, u.Project)
+}
+
+func TestAnErrorAtTheStartIsAnUpdateWithoutAProject(t *testing.T) {
+	t.Parallel()
+	r, first := run(t, nil)
+	require.Error(t, first.Err)
+	assert.Nil(t, first.Project)
+	write(t, r.path("compose.yaml"), twoServices)
+	assert.Equal(t, 1, replicas(t, r.next(t)))
+}
+
+func TestManyFilesAtOnceAreOneUpdate(t *testing.T) {
+	t.Parallel()
+	var services strings.Builder
+	services.WriteString("services:\n")
+	for i := range 50 {
+		fmt.Fprintf(&services, "  s%d: {image: \"s:1\"}\n", i)
+	}
+	r, _ := run(t, map[string]string{"compose.yaml": services.String()})
+	next := r.path("next")
+	for i := range 50 {
+		content := fmt.Sprintf("apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: s%d}\nspec: {replicas: 3}\n", i)
+		write(t, filepath.Join(next, fmt.Sprintf("%d.yaml", i)), content)
+	}
+	require.NoError(t, os.Rename(next, r.path("specs")))
+	u := r.next(t)
+	require.NoError(t, u.Err)
+	for name, w := range u.Project.Workloads {
+		assert.Equal(t, 3, w.Replicas, name)
+	}
+	assert.Empty(t, r.updates)
+}
+
+// BenchmarkSave is the time from a saved spec to its update, in a project of
+// 30 services of which each has a spec.
+func BenchmarkSave(b *testing.B) {
+	files := map[string]string{}
+	var services strings.Builder
+	services.WriteString("services:\n  web: {image: \"web:1\"}\n")
+	for i := range 30 {
+		fmt.Fprintf(&services, "  s%d: {image: \"s:1\", environment: {A: b}, ports: [\"80\"]}\n", i)
+		files[fmt.Sprintf("specs/s%d.yaml", i)] = fmt.Sprintf(
+			"apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: s%d}\nspec: {replicas: 3, template: {environment: {C: d}}}\n", i)
+	}
+	files["compose.yaml"] = services.String()
+	r, first := run(b, files)
+	require.NoError(b, first.Err)
+	n := 1
+	for b.Loop() {
+		n = n%100 + 1
+		write(b, r.path("specs/web.yaml"), fmt.Sprintf(webSpec, n))
+		if u := r.next(b); replicas(b, u) != n {
+			b.Fatalf("%d replicas instead of %d", replicas(b, u), n)
+		}
+	}
+}
