@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
@@ -72,22 +73,31 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (id stri
 }
 
 // requireNetworks fails where a network is missing: the engine notices only at
-// the start, also for one that a created container is connected to.
+// the start, also for one that a created container is connected to. It lists
+// and does not inspect, because an inspect takes the beginning of any network's
+// ID for a name.
 func (e *Engine) requireNetworks(ctx context.Context, spec engine.ContainerSpec) error {
-	if spec.Service.NetworkMode != "" {
+	if spec.Service.NetworkMode != "" || len(spec.Service.Networks) == 0 {
 		return nil
 	}
-	for _, key := range spec.Service.NetworksByPriority() {
-		name := networkName(spec, key)
-		err := e.do(ctx, "find network", name, func(ctx context.Context) error {
-			_, err := e.cli.NetworkInspect(ctx, name, network.InspectOptions{})
-			return err
-		})
+	args := filters.NewArgs()
+	for key := range spec.Service.Networks {
+		args.Add("name", networkName(spec, key))
+	}
+	return e.do(ctx, "find networks of container", spec.Name, func(ctx context.Context) error {
+		found, err := e.cli.NetworkList(ctx, network.ListOptions{Filters: args})
 		if err != nil {
 			return err
 		}
-	}
-	return nil
+		for _, key := range spec.Service.NetworksByPriority() {
+			name := networkName(spec, key)
+			// The filter matches parts of names too.
+			if !slices.ContainsFunc(found, func(n network.Summary) bool { return n.Name == name }) {
+				return fmt.Errorf("%w: network %s", errdefs.ErrNotFound, name)
+			}
+		}
+		return nil
+	})
 }
 
 // requireVolumes fails where a named volume is missing: the engine would make

@@ -34,11 +34,8 @@ func main() {
 	)
 	flag.Parse()
 
-	// As process 1 it gets no signal that it does not ask for.
 	stop := make(chan os.Signal, 1)
-	if !*ignoresStop {
-		signal.Notify(stop, syscall.SIGTERM)
-	}
+	signal.Notify(stop, syscall.SIGTERM)
 	for _, line := range flag.Args() {
 		fmt.Println(line)
 	}
@@ -57,6 +54,9 @@ func main() {
 		case <-exit:
 			os.Exit(*code)
 		case <-stop:
+			if *ignoresStop {
+				continue
+			}
 			time.Sleep(*stopAfter)
 			os.Exit(*stopCode)
 		case <-healthy:

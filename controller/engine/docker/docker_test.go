@@ -1,0 +1,211 @@
+package docker_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/client"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/docker"
+	"github.com/tendhq/tend/controller/engine/enginetest"
+	"github.com/tendhq/tend/controller/engine/model"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// projects tells apart the projects of one run; the process does those of runs
+// side by side.
+var projects atomic.Int64
+
+func newProject() string {
+	return fmt.Sprintf("tendtest-%d-%d", os.Getpid(), projects.Add(1))
+}
+
+func TestConformance(t *testing.T) {
+	o := newOutsider(t)
+	images := o.buildImages(t)
+	enginetest.Run(t, func(t *testing.T) enginetest.Harness {
+		e, err := docker.New("")
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, e.Close()) })
+		project := newProject()
+		t.Cleanup(func() { o.clean(t, project) })
+		return enginetest.Harness{Engine: e, Project: project, Image: images, Outsider: o}
+	})
+}
+
+// outsider drives the engine through a client of its own.
+type outsider struct{ cli *client.Client }
+
+func newOutsider(t *testing.T) outsider {
+	t.Helper()
+	cli, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, cli.Close()) })
+	_, err = cli.Ping(t.Context())
+	require.NoError(t, err, "these tests need a running Docker Engine; start one, or set DOCKER_HOST")
+	cli.NegotiateAPIVersion(t.Context())
+	return outsider{cli}
+}
+
+// buildImages makes an image for each behaviour of the suite from one static
+// binary, removes them when the test ends, and returns their references by name.
+func (o outsider) buildImages(t *testing.T) (ref func(name string) string) {
+	t.Helper()
+	ref = func(name string) string { return fmt.Sprintf("tend-enginetest/%s:%d", name, os.Getpid()) }
+	root := probeRoot(t)
+	for name, behavior := range enginetest.Images {
+		body, err := o.cli.ImageImport(t.Context(),
+			image.ImportSource{Source: bytes.NewReader(root), SourceName: "-"}, ref(name),
+			image.ImportOptions{Changes: instructions(behavior)})
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, body)
+		require.NoError(t, err)
+		require.NoError(t, body.Close())
+		t.Cleanup(func() {
+			_, err := o.cli.ImageRemove(context.Background(), ref(name), image.RemoveOptions{Force: true})
+			require.NoError(t, err)
+		})
+	}
+	return ref
+}
+
+// probeRoot is a file system, as a tar, that holds the probe alone.
+func probeRoot(t *testing.T) []byte {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "probe")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "../enginetest/probe")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, string(output))
+	content, err := os.ReadFile(binary)
+	require.NoError(t, err)
+
+	var root bytes.Buffer
+	w := tar.NewWriter(&root)
+	require.NoError(t, w.WriteHeader(&tar.Header{Name: "probe", Mode: 0o755, Size: int64(len(content))}))
+	_, err = w.Write(content)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return root.Bytes()
+}
+
+// instructions are those of a Dockerfile for an image of the given behaviour.
+func instructions(b model.Behavior) []string {
+	program := "/probe"
+	if b.CannotStart {
+		program = "/absent"
+	}
+	entrypoint := fmt.Sprintf("%q, %q, %q, %q, %q, %q, %q, %q, %q", program,
+		fmt.Sprintf("-exits=%t", b.Exits), fmt.Sprintf("-after=%s", b.After), fmt.Sprintf("-code=%d", b.Code),
+		fmt.Sprintf("-ignores-stop=%t", b.IgnoresStop), fmt.Sprintf("-stop-after=%s", b.StopAfter),
+		fmt.Sprintf("-stop-code=%d", b.StopCode),
+		fmt.Sprintf("-health-after=%s", b.HealthAfter), fmt.Sprintf("-sick=%t", b.Sick))
+	for _, line := range b.Output {
+		entrypoint += fmt.Sprintf(", %q", line)
+	}
+	instructions := []string{"ENTRYPOINT [" + entrypoint + "]"}
+	if b.HealthCheck {
+		// Failures in the start period do not count.
+		period := "20s"
+		if b.Sick {
+			period = "1ms"
+		}
+		instructions = append(instructions,
+			`HEALTHCHECK --interval=200ms --retries=1 --start-period=`+period+` CMD ["/probe", "health"]`)
+	}
+	return instructions
+}
+
+// clean removes what is left of a project. It outlives the test's context.
+func (o outsider) clean(t *testing.T, project string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	labelled := filters.NewArgs(filters.Arg("label", engine.ProjectLabel+"="+project))
+	containers, err := o.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: labelled})
+	require.NoError(t, err)
+	for _, c := range containers {
+		require.NoError(t, o.cli.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true}))
+	}
+	networks, err := o.cli.NetworkList(ctx, network.ListOptions{Filters: labelled})
+	require.NoError(t, err)
+	for _, n := range networks {
+		require.NoError(t, o.cli.NetworkRemove(ctx, n.ID))
+	}
+	volumes, err := o.cli.VolumeList(ctx, volume.ListOptions{Filters: labelled})
+	require.NoError(t, err)
+	for _, v := range volumes.Volumes {
+		require.NoError(t, o.cli.VolumeRemove(ctx, v.Name, false))
+	}
+}
+
+func (o outsider) Kill(t *testing.T, id string) {
+	require.NoError(t, o.cli.ContainerKill(t.Context(), id, "KILL"))
+}
+
+func (o outsider) Pause(t *testing.T, id string) {
+	require.NoError(t, o.cli.ContainerPause(t.Context(), id))
+}
+
+func (o outsider) Unpause(t *testing.T, id string) {
+	require.NoError(t, o.cli.ContainerUnpause(t.Context(), id))
+}
+
+func (o outsider) Remove(t *testing.T, id string) {
+	require.NoError(t, o.cli.ContainerRemove(t.Context(), id, container.RemoveOptions{Force: true}))
+}
+
+func (o outsider) CreateRestarting(t *testing.T, project, name, image string) string {
+	created, err := o.cli.ContainerCreate(t.Context(),
+		&container.Config{Image: image, Labels: map[string]string{engine.ProjectLabel: project}},
+		&container.HostConfig{
+			NetworkMode:   "none",
+			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
+		}, nil, nil, name)
+	require.NoError(t, err)
+	return created.ID
+}
+
+func (o outsider) File(t *testing.T, id, path string) string {
+	archive, _, err := o.cli.CopyFromContainer(t.Context(), id, path)
+	require.NoError(t, err)
+	defer archive.Close()
+	r := tar.NewReader(archive)
+	_, err = r.Next()
+	require.NoError(t, err)
+	content, err := io.ReadAll(r)
+	require.NoError(t, err)
+	return string(content)
+}
+
+func (o outsider) FreePort(t *testing.T) int {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func (o outsider) HoldPort(t *testing.T, port int) {
+	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+}
