@@ -99,6 +99,7 @@ type Response struct {
 	Status int
 	Header http.Header
 	Body   []byte
+	Closed bool // the server closes the connection after it
 }
 
 // Do sends a request.
@@ -135,7 +136,7 @@ func (s *Shop) Try(ctx context.Context, r Request) (Response, error) {
 		return Response{}, err
 	}
 	body, err := io.ReadAll(response.Body)
-	return Response{Status: response.StatusCode, Header: response.Header, Body: body}, errors.Join(err, response.Body.Close())
+	return Response{Status: response.StatusCode, Header: response.Header, Body: body, Closed: response.Close}, errors.Join(err, response.Body.Close())
 }
 
 // Expect fails the test unless the answer has the status, and decodes its body

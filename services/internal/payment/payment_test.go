@@ -1,0 +1,137 @@
+package payment_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/tendhq/tend/services/internal/auth"
+	"github.com/tendhq/tend/services/internal/payment"
+	"github.com/tendhq/tend/services/internal/testenv"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
+
+func start(t *testing.T) *testenv.Shop {
+	t.Helper()
+	pg := testenv.SharedPostgres(t)
+	return testenv.StartReady(t, payment.Service, pg.Env(t, pg.NewDatabase(t)))
+}
+
+type view struct {
+	PaymentID, OrderID, UserID, Status, RefundedAt string
+	Amount                                         float64
+}
+
+type list struct {
+	Payments               []view
+	TotalCount, TotalPages int
+}
+
+func pay(token, key, orderID, amount string) testenv.Request {
+	return testenv.Request{Method: http.MethodPost, Path: "/api/payments", Token: token, Key: key,
+		Body: fmt.Sprintf(`{"orderId":%q,"amount":%s}`, orderID, amount)}
+}
+
+func TestAPaymentIsMadeOnceForItsKey(t *testing.T) {
+	service := start(t)
+	ada, eve := uuid.NewString(), uuid.NewString()
+	token := testenv.Token(t, ada, auth.Customer)
+	orderID := uuid.NewString()
+	ids := make(chan string, 10)
+	var group sync.WaitGroup
+	for range cap(ids) {
+		group.Go(func() {
+			response, err := service.Try(t.Context(), pay(token, "k", orderID, "19.99"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			var p view
+			response.Expect(t, http.StatusCreated, &p)
+			ids <- p.PaymentID
+		})
+	}
+	group.Wait()
+	close(ids)
+	id := <-ids
+	for other := range ids {
+		if other != id {
+			t.Errorf("one key made the payments %s and %s", id, other)
+		}
+	}
+	service.Do(t, pay(token, "k", orderID, "20.00")).Expect(t, http.StatusUnprocessableEntity, nil)
+	service.Do(t, pay(token, "k2", orderID, "19.99")).Expect(t, http.StatusConflict, nil)
+	service.Do(t, pay(token, "", orderID, "19.99")).Expect(t, http.StatusConflict, nil)
+	// The key is the caller's own.
+	service.Do(t, pay(testenv.Token(t, eve, auth.Customer), "k", uuid.NewString(), "5")).Expect(t, http.StatusCreated, nil)
+
+	var l list
+	service.Do(t, testenv.Request{Path: "/api/payments", Token: token}).Expect(t, http.StatusOK, &l)
+	if l.TotalCount != 1 || l.TotalPages != 1 || len(l.Payments) != 1 || l.Payments[0].Amount != 19.99 || l.Payments[0].UserID != ada {
+		t.Errorf("payments = %+v", l)
+	}
+}
+
+func TestADeclinedPaymentStaysDeclined(t *testing.T) {
+	service := start(t)
+	token, orderID := testenv.Token(t, uuid.NewString(), auth.Customer), uuid.NewString()
+	for range 2 {
+		service.Do(t, pay(token, "k", orderID, "10000.01")).Expect(t, http.StatusPaymentRequired, nil)
+	}
+	service.Do(t, pay(token, "k2", orderID, "10000.00")).Expect(t, http.StatusCreated, nil)
+}
+
+func TestOnlyServicesAndAdministratorsRefund(t *testing.T) {
+	service := start(t)
+	customer, service2 := testenv.Token(t, uuid.NewString(), auth.Customer), testenv.Token(t, "order-service", auth.Service)
+	var p view
+	service.Do(t, pay(customer, "", uuid.NewString(), "1")).Expect(t, http.StatusCreated, &p)
+	refund := testenv.Request{Method: http.MethodPost, Path: "/api/payments/" + p.PaymentID + "/refund", Token: customer}
+	service.Do(t, refund).Expect(t, http.StatusForbidden, nil)
+	refund.Token = service2
+	var first, second view
+	service.Do(t, refund).Expect(t, http.StatusOK, &first)
+	service.Do(t, refund).Expect(t, http.StatusOK, &second)
+	if first.Status != "refunded" || first.RefundedAt == "" || first != second {
+		t.Errorf("refunds = %+v, %+v", first, second)
+	}
+	refund.Path = "/api/payments/" + uuid.NewString() + "/refund"
+	service.Do(t, refund).Expect(t, http.StatusNotFound, nil)
+}
+
+func TestPaymentsAreTheirOwners(t *testing.T) {
+	service := start(t)
+	ada, eve := uuid.NewString(), uuid.NewString()
+	adaToken, eveToken, admin := testenv.Token(t, ada, auth.Customer), testenv.Token(t, eve, auth.Customer), testenv.Token(t, "admin", auth.Admin)
+	var p view
+	service.Do(t, pay(adaToken, "", uuid.NewString(), "1")).Expect(t, http.StatusCreated, &p)
+	for _, test := range []struct {
+		token, path string
+		want        int
+	}{
+		{adaToken, "/" + p.PaymentID, http.StatusOK},
+		{eveToken, "/" + p.PaymentID, http.StatusNotFound},
+		{admin, "/" + p.PaymentID, http.StatusOK},
+		{"", "/" + p.PaymentID, http.StatusUnauthorized},
+		{adaToken, "?userId=" + ada, http.StatusOK},
+		{eveToken, "?userId=" + ada, http.StatusForbidden},
+		{admin, "?userId=" + ada, http.StatusOK},
+		{admin, "?userId=x", http.StatusUnprocessableEntity},
+		{admin, "", http.StatusUnprocessableEntity},
+	} {
+		if got := service.Do(t, testenv.Request{Path: "/api/payments" + test.path, Token: test.token}); got.Status != test.want {
+			t.Errorf("%s: %d, want %d: %s", test.path, got.Status, test.want, got.Body)
+		}
+	}
+	service.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/payments", Token: eveToken,
+		Body: fmt.Sprintf(`{"orderId":%q,"userId":%q,"amount":1}`, uuid.NewString(), ada)}).Expect(t, http.StatusForbidden, nil)
+	for _, body := range []string{`{"orderId":"x","amount":1}`, `{"orderId":"` + uuid.NewString() + `","amount":0}`, `{"orderId":"` + uuid.NewString() + `"}`} {
+		service.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/payments", Token: adaToken, Body: body}).
+			Expect(t, http.StatusUnprocessableEntity, nil)
+	}
+}

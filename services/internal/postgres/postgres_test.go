@@ -1,0 +1,164 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap"
+
+	"github.com/tendhq/tend/services/internal/metrics"
+	"github.com/tendhq/tend/services/internal/postgres"
+	"github.com/tendhq/tend/services/internal/testenv"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
+
+func open(t *testing.T, database string) *postgres.DB {
+	t.Helper()
+	pg := testenv.SharedPostgres(t)
+	db, err := postgres.Open(postgres.Config{Host: pg.Dir, Port: 5432, Name: database, User: "postgres", Password: testenv.Password}, metrics.New("test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	return db
+}
+
+var migrations = fstest.MapFS{"migrations/00001_counters.sql": {Data: []byte(`-- +goose Up
+CREATE TABLE counters (name text PRIMARY KEY, value integer NOT NULL);
+INSERT INTO counters VALUES ('runs', 1);`)}}
+
+func count(ctx context.Context, db *postgres.DB) (value int, err error) {
+	err = db.Read(ctx, func(ctx context.Context, q postgres.Querier) error {
+		return q.QueryRow(ctx, `SELECT value FROM counters`).Scan(&value)
+	})
+	return value, err
+}
+
+func increment(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `UPDATE counters SET value = value + 1`)
+	return err
+}
+
+func TestReplicasThatMigrateTogetherTakeTurns(t *testing.T) {
+	name := testenv.SharedPostgres(t).NewDatabase(t)
+	var group sync.WaitGroup
+	for range 4 {
+		db := open(t, name)
+		group.Go(func() {
+			if err := db.Migrate(t.Context(), migrations, zap.NewNop()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if got, err := count(t.Context(), open(t, name)); err != nil || got != 1 {
+		t.Errorf("count = %d, %v, want 1", got, err)
+	}
+}
+
+func TestMigrationWaitsForADatabaseThatIsNotThereYet(t *testing.T) {
+	pg := testenv.SharedPostgres(t)
+	db := open(t, "later")
+	done := make(chan error, 1)
+	go func() { done <- db.MigrateWhenAvailable(t.Context(), migrations, zap.NewNop()) }()
+	if err := db.Ping(t.Context()); err == nil {
+		t.Error("Ping succeeds without a database")
+	}
+	pg.Exec(t, "postgres", "CREATE DATABASE later")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReadAndWriteOutliveARestart(t *testing.T) {
+	pg := testenv.SharedPostgres(t)
+	db := open(t, pg.NewDatabase(t))
+	if err := db.Migrate(t.Context(), migrations, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	pg.Stop(t)
+	var group sync.WaitGroup
+	for range 10 {
+		group.Go(func() {
+			if err := db.Write(t.Context(), increment); err != nil {
+				t.Errorf("write: %v", err)
+			}
+		})
+		group.Go(func() {
+			if _, err := count(t.Context(), db); err != nil {
+				t.Errorf("read: %v", err)
+			}
+		})
+	}
+	pg.Start(t)
+	group.Wait()
+	if got, err := count(t.Context(), db); err != nil || got != 11 {
+		t.Errorf("count = %d, %v, want 11", got, err)
+	}
+}
+
+func TestATransactionThatMeetsAStopIsRunAnewAsAWhole(t *testing.T) {
+	pg := testenv.SharedPostgres(t)
+	db := open(t, pg.NewDatabase(t))
+	if err := db.Migrate(t.Context(), migrations, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	runs := 0
+	err := db.Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+		runs++
+		if err := increment(ctx, tx); err != nil {
+			return err
+		}
+		if runs == 1 {
+			pg.Stop(t)
+			pg.Start(t)
+		}
+		return increment(ctx, tx)
+	})
+	if err != nil || runs != 2 {
+		t.Errorf("err = %v after %d runs, want 2 runs", err, runs)
+	}
+	if got, err := count(t.Context(), db); err != nil || got != 3 {
+		t.Errorf("count = %d, %v, want 3", got, err)
+	}
+}
+
+func TestErrorsOfStatementsAreNotRepeated(t *testing.T) {
+	db := open(t, testenv.SharedPostgres(t).NewDatabase(t))
+	if err := db.Migrate(t.Context(), migrations, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	runs := 0
+	err := db.Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+		runs++
+		_, err := tx.Exec(ctx, `INSERT INTO counters VALUES ('runs', 2)`)
+		return err
+	})
+	if !postgres.IsCode(err, postgres.UniqueViolation) || runs != 1 {
+		t.Errorf("err = %v after %d runs", err, runs)
+	}
+	var unavailable *postgres.UnavailableError
+	if errors.As(err, &unavailable) {
+		t.Errorf("%v is taken for a database that is away", err)
+	}
+}
+
+func TestAnAbsentDatabaseIsUnavailableInTheEnd(t *testing.T) {
+	db, err := postgres.Open(postgres.Config{Host: t.TempDir(), Port: 5432, Name: "x", User: "x", Password: "x"}, metrics.New("test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 300e6)
+	defer cancel()
+	var unavailable *postgres.UnavailableError
+	if _, err := count(ctx, db); !errors.As(err, &unavailable) {
+		t.Errorf("err = %v, want an UnavailableError", err)
+	}
+}

@@ -1,0 +1,121 @@
+package user_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/tendhq/tend/services/internal/auth"
+	"github.com/tendhq/tend/services/internal/testenv"
+	"github.com/tendhq/tend/services/internal/user"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
+
+func start(t *testing.T) (service *testenv.Shop, pg *testenv.Postgres, database string) {
+	t.Helper()
+	pg = testenv.SharedPostgres(t)
+	database = pg.NewDatabase(t)
+	return testenv.StartReady(t, user.Service, pg.Env(t, database)), pg, database
+}
+
+func register(email, password string) testenv.Request {
+	return testenv.Request{Method: http.MethodPost, Path: "/api/users/register",
+		Body: fmt.Sprintf(`{"email":%q,"password":%q,"firstName":"Ada","lastName":"Lovelace"}`, email, password)}
+}
+
+func login(email, password string) testenv.Request {
+	return testenv.Request{Method: http.MethodPost, Path: "/api/users/login", Body: fmt.Sprintf(`{"email":%q,"password":%q}`, email, password)}
+}
+
+type session struct{ UserID, Email, Token string }
+
+func TestRegisterLoginProfile(t *testing.T) {
+	service, pg, database := start(t)
+	var ada, again session
+	service.Do(t, register(" Ada@Example.COM ", "correct horse")).Expect(t, http.StatusCreated, &ada)
+	if ada.Email != "ada@example.com" {
+		t.Errorf("email = %q", ada.Email)
+	}
+	service.Do(t, register("ada@example.com", "another one")).Expect(t, http.StatusConflict, nil)
+	service.Do(t, login("ADA@example.com", "correct horse")).Expect(t, http.StatusOK, &again)
+	if again.UserID != ada.UserID {
+		t.Errorf("login gives user %s, want %s", again.UserID, ada.UserID)
+	}
+	service.Do(t, login("ada@example.com", "wrong horse")).Expect(t, http.StatusUnauthorized, nil)
+	service.Do(t, login("nobody@example.com", "")).Expect(t, http.StatusUnprocessableEntity, nil)
+	// The decoy for unknown accounts is the hash of the empty password; still nobody gets in.
+	service.Do(t, login("nobody@example.com", "correct horse")).Expect(t, http.StatusUnauthorized, nil)
+
+	var profile map[string]any
+	get := testenv.Request{Path: "/api/users/" + ada.UserID, Token: again.Token}
+	service.Do(t, get).Expect(t, http.StatusOK, &profile)
+	if len(profile) != 5 || profile["firstName"] != "Ada" || profile["lastName"] != "Lovelace" || profile["createdAt"] == "" {
+		t.Errorf("profile = %v", profile)
+	}
+
+	var eve session
+	service.Do(t, register("eve@example.com", "correct horse")).Expect(t, http.StatusCreated, &eve)
+	for name, test := range map[string]struct {
+		token string
+		want  int
+	}{
+		"nobody":  {"", http.StatusUnauthorized},
+		"another": {eve.Token, http.StatusNotFound},
+		"service": {testenv.Token(t, "order-service", auth.Service), http.StatusOK},
+	} {
+		get.Token = test.token
+		if got := service.Do(t, get); got.Status != test.want {
+			t.Errorf("%s gets %d, want %d", name, got.Status, test.want)
+		}
+	}
+	service.Do(t, testenv.Request{Path: "/api/users/not-an-id", Token: eve.Token}).Expect(t, http.StatusNotFound, nil)
+
+	var hash string
+	pg.QueryRow(t, database, `SELECT password_hash FROM users WHERE email = 'ada@example.com'`, &hash)
+	if !regexp.MustCompile(`^\$argon2id\$v=19\$m=19456,t=2,p=1\$[^$]+\$[^$]+$`).MatchString(hash) {
+		t.Errorf("password_hash = %q", hash)
+	}
+}
+
+func TestRegisterNamesEachWrongField(t *testing.T) {
+	service, _, _ := start(t)
+	for name, test := range map[string]struct{ body, field string }{
+		"no at sign":         {`{"email":"ada","password":"correct horse","firstName":"A","lastName":"L"}`, "email"},
+		"with a name":        {`{"email":"Ada <ada@example.com>","password":"correct horse","firstName":"A","lastName":"L"}`, "email"},
+		"NUL in email":       {`{"email":"a\u0000@example.com","password":"correct horse","firstName":"A","lastName":"L"}`, "email"},
+		"long email":         {`{"email":"` + strings.Repeat("a", 250) + `@example.com","password":"correct horse","firstName":"A","lastName":"L"}`, "email"},
+		"short password":     {`{"email":"a@example.com","password":"short","firstName":"A","lastName":"L"}`, "password"},
+		"long password":      {`{"email":"a@example.com","password":"` + strings.Repeat("a", 257) + `","firstName":"A","lastName":"L"}`, "password"},
+		"no first name":      {`{"email":"a@example.com","password":"correct horse","firstName":" ","lastName":"L"}`, "firstName"},
+		"NUL in last name":   {`{"email":"a@example.com","password":"correct horse","firstName":"A","lastName":"\u0000"}`, "lastName"},
+		"number as password": {`{"email":"a@example.com","password":12345678,"firstName":"A","lastName":"L"}`, "password"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var problem struct {
+				Errors []struct{ Field, Detail string }
+			}
+			service.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/users/register", Body: test.body}).
+				Expect(t, http.StatusUnprocessableEntity, &problem)
+			if len(problem.Errors) != 1 || problem.Errors[0].Field != test.field || problem.Errors[0].Detail == "" {
+				t.Errorf("errors = %+v, want one for %s", problem.Errors, test.field)
+			}
+		})
+	}
+}
+
+func TestSQLInInputIsJustText(t *testing.T) {
+	service, pg, database := start(t)
+	service.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/users/register",
+		Body: `{"email":"o'hara@example.com","password":"'); DROP TABLE users; --","firstName":"'); DROP TABLE users; --","lastName":"x"}`}).
+		Expect(t, http.StatusCreated, nil)
+	service.Do(t, login("' OR 1=1 --", "x")).Expect(t, http.StatusUnauthorized, nil)
+	var users int
+	pg.QueryRow(t, database, `SELECT count(*) FROM users`, &users)
+	if users != 1 {
+		t.Errorf("%d users, want 1", users)
+	}
+}
