@@ -37,7 +37,7 @@ for module in "$@"; do
 	step "lint, module $module"
 	(cd "$module" && "$bin/golangci-lint" run)
 	step "race tests, module $module"
-	CGO_ENABLED=1 go -C "$module" test -race -timeout 30m ./...
+	CGO_ENABLED=1 go -C "$module" test -race -count=1 -timeout 30m ./...
 	step "vulnerabilities, module $module"
 	check_vulnerabilities "$module"
 done
