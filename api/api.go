@@ -1,0 +1,162 @@
+// Package api serves what tend knows over HTTP: workloads, their replicas, and
+// events, read from snapshots of the state. Objects have the shape of
+// Kubernetes', errors are RFC 9457 problem documents, and what changes can be
+// followed as server-sent events. Package client asks it.
+package api
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"go.uber.org/zap"
+
+	"github.com/tendhq/tend/state"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+// Config is what the API serves from.
+type Config struct {
+	Store *state.Store
+	// Ready returns why the controller cannot do its work, or nil.
+	Ready func() error
+	// Metrics serves /metrics.
+	Metrics http.Handler
+	// Project is the Compose project's name, Version the program's.
+	Project, Version string
+	Log              *zap.Logger
+	// Token is what callers from elsewhere must know; while it is empty they
+	// are all refused. See guard.
+	Token string
+}
+
+// server holds the handlers.
+type server struct {
+	Config
+	guard guard
+}
+
+// New makes the handler of the API. It judges by the connection who may ask,
+// so that it is as safe on one listener as on another.
+func New(c Config) http.Handler {
+	return c.router()
+}
+
+func (c Config) router() *chi.Mux {
+	s := &server{Config: c, guard: guard{token: c.Token}}
+	r := chi.NewRouter()
+	r.Use(headers, crossOrigin, noBody, s.guard.middleware, middleware.GetHead)
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		fail(w, problem(http.StatusNotFound, "there is no "+r.URL.Path+"; /openapi.yaml lists what there is"))
+	})
+	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", "GET, HEAD")
+		fail(w, problem(http.StatusMethodNotAllowed, r.Method+" is not possible here: the API only reads"))
+	})
+
+	r.Get("/healthz", s.healthz)
+	r.Get("/readyz", s.readyz)
+	r.Get("/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/yaml")
+		_, _ = w.Write(openAPI)
+	})
+	r.Get("/metrics", c.Metrics.ServeHTTP)
+	r.Route("/api/v1", func(r chi.Router) {
+		r.Get("/workloads", s.serve(listWorkloads))
+		r.Get("/workloads/{name}", s.serve(getWorkload))
+		r.Get("/workloads/{name}/replicas", s.serve(listReplicas))
+		r.Get("/workloads/{name}/events", s.events)
+		r.Get("/replicas", s.serve(listReplicas))
+		r.Get("/events", s.events)
+	})
+	return r
+}
+
+// read makes an answer to a request out of a snapshot; a failure is a *Problem.
+type read func(*state.Snapshot, *http.Request) (any, error)
+
+// serve answers once, or again after each change when asked for a stream.
+func (s *server) serve(read read) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if wantsStream(r) {
+			s.watch(w, r, read)
+			return
+		}
+		answer, err := read(s.Store.Snapshot(), r)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		writeJSON(w, answer)
+	}
+}
+
+func listWorkloads(snap *state.Snapshot, _ *http.Request) (any, error) {
+	return workloads(snap), nil
+}
+
+func getWorkload(snap *state.Snapshot, r *http.Request) (any, error) {
+	name := chi.URLParam(r, "name")
+	row, ok := snap.Workload(name)
+	if !ok {
+		return nil, noWorkload(name)
+	}
+	status, _ := snap.Status(name)
+	return toWorkload(row, status), nil
+}
+
+// listReplicas lists the containers of the workload in the path, if there is
+// one. A workload that was taken out of the project may still have some.
+func listReplicas(snap *state.Snapshot, r *http.Request) (any, error) {
+	name := chi.URLParam(r, "name")
+	list := replicas(snap, name)
+	if _, ok := snap.Workload(name); name != "" && !ok && len(list.Items) == 0 {
+		return nil, noWorkload(name)
+	}
+	return list, nil
+}
+
+func (s *server) health(status string) Health {
+	return Health{Status: status, Project: s.Project, Version: s.Version}
+}
+
+// healthz says that the process serves.
+func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, s.health("ok"))
+}
+
+// readyz says whether the controller can do its work. The reason may quote
+// what is written, so it is not for everyone.
+func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+	if err := s.Ready(); err != nil {
+		p := problem(http.StatusServiceUnavailable, "the controller is not ready")
+		if s.guard.refuse(r) == nil {
+			p.Detail += ": " + err.Error()
+		}
+		fail(w, p)
+		return
+	}
+	writeJSON(w, s.health("ready"))
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(encode(v)) // it fails only when nobody listens any more
+}
+
+// encode makes one line of JSON. As no answer is HTML, "->" stays as it is.
+func encode(v any) []byte {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		panic(fmt.Sprintf("api: %T has no JSON: %v", v, err)) // a programming error
+	}
+	return out.Bytes()
+}

@@ -1,0 +1,222 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tendhq/tend/state"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// ask sends a request to a server on loopback.
+func ask(t *testing.T, h http.Handler, method, path string) (*http.Response, []byte) {
+	t.Helper()
+	s := httptest.NewServer(h)
+	defer s.Close()
+	r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, nil)
+	require.NoError(t, err)
+	answer, err := s.Client().Do(r)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	return answer, body
+}
+
+func TestAnswersAreTheGoldenOnesAndShowNoSecret(t *testing.T) {
+	for name, path := range map[string]string{
+		"workloads":         "/api/v1/workloads",
+		"workload":          "/api/v1/workloads/web",
+		"workload-replicas": "/api/v1/workloads/web/replicas",
+		"removed-replicas":  "/api/v1/workloads/gone/replicas",
+		"replicas":          "/api/v1/replicas",
+		"events":            "/api/v1/events",
+		"workload-events":   "/api/v1/workloads/web/events",
+		"events-of-web":     "/api/v1/events?workload=web&limit=1",
+		"events-since":      "/api/v1/events?since=1",
+		"events-restarted":  "/api/v1/events?since=1000&workload=",
+		"no-events":         "/api/v1/workloads/seed/events",
+		"healthz":           "/healthz",
+		"readyz":            "/readyz",
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer, body := ask(t, New(config(shop())), http.MethodGet, path)
+			assert.Equal(t, http.StatusOK, answer.StatusCode)
+			assert.Equal(t, "application/json", answer.Header.Get("Content-Type"))
+			assert.NotContains(t, string(body), secret)
+			var pretty bytes.Buffer
+			require.NoError(t, json.Indent(&pretty, body, "", "  "))
+			file := filepath.Join("testdata", name+".json")
+			if *update {
+				require.NoError(t, os.WriteFile(file, pretty.Bytes(), 0o644))
+			}
+			want, err := os.ReadFile(file)
+			require.NoError(t, err)
+			assert.Equal(t, string(want), pretty.String())
+		})
+	}
+}
+
+func TestListsOfNothingAreEmptyAndNotNull(t *testing.T) {
+	h := New(config(state.New(func([]state.Change) {})))
+	for _, path := range []string{"/api/v1/workloads", "/api/v1/replicas", "/api/v1/events"} {
+		_, body := ask(t, h, http.MethodGet, path)
+		assert.JSONEq(t, `{"apiVersion": "tend/v1", "kind": "List", "items": []}`, string(body), path)
+	}
+}
+
+func TestFailuresAreProblemDocuments(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		status       int
+	}{
+		{http.MethodGet, "/api/v1/workloads/nope", http.StatusNotFound},
+		{http.MethodGet, "/api/v1/workloads/nope/replicas", http.StatusNotFound},
+		{http.MethodGet, "/api/v1/workloads/nope/events", http.StatusNotFound},
+		{http.MethodGet, "/api/v2", http.StatusNotFound},
+		{http.MethodGet, "/", http.StatusNotFound},
+		{http.MethodDelete, "/api/v1/workloads/web", http.StatusMethodNotAllowed},
+		{http.MethodPost, "/healthz", http.StatusMethodNotAllowed},
+		{http.MethodGet, "/api/v1/events?since=yesterday", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/events?since=18446744073709551615", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/events?limit=0", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/events?limit=-1", http.StatusBadRequest},
+	} {
+		t.Run(c.method+" "+c.path, func(t *testing.T) {
+			answer, body := ask(t, New(config(shop())), c.method, c.path)
+			assert.Equal(t, c.status, answer.StatusCode)
+			assert.Equal(t, "application/problem+json", answer.Header.Get("Content-Type"))
+			var p Problem
+			require.NoError(t, json.Unmarshal(body, &p))
+			assert.Equal(t, c.status, p.Status)
+			assert.Equal(t, http.StatusText(c.status), p.Title)
+			assert.NotEmpty(t, p.Detail)
+			if c.status == http.StatusMethodNotAllowed {
+				assert.Equal(t, "GET, HEAD", answer.Header.Get("Allow"))
+			}
+		})
+	}
+}
+
+func TestHeadAnswersAsGetWithoutABody(t *testing.T) {
+	answer, body := ask(t, New(config(shop())), http.MethodHead, "/api/v1/workloads")
+	assert.Equal(t, http.StatusOK, answer.StatusCode)
+	assert.Empty(t, body)
+}
+
+func TestARequestWithABodyIsRefused(t *testing.T) {
+	s := httptest.NewServer(New(config(shop())))
+	defer s.Close()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/api/v1/workloads", strings.NewReader("{}"))
+	require.NoError(t, err)
+	answer, err := s.Client().Do(r)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	assert.Equal(t, http.StatusRequestEntityTooLarge, answer.StatusCode)
+}
+
+func TestReadyzTellsTheReason(t *testing.T) {
+	c := config(shop())
+	c.Ready = func() error { return notYet }
+	answer, body := ask(t, New(c), http.MethodGet, "/readyz")
+	assert.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
+	assert.Contains(t, string(body), notYet.Error())
+}
+
+func TestMetricsAreServed(t *testing.T) {
+	_, body := ask(t, New(config(shop())), http.MethodGet, "/metrics")
+	assert.Equal(t, "tend_engine_up 1\n", string(body))
+}
+
+type openAPIDocument struct {
+	Paths      map[string]map[string]any
+	Components struct {
+		Schemas map[string]struct {
+			Required   []string
+			Properties map[string]any
+		}
+	}
+}
+
+func document(t *testing.T) (d openAPIDocument) {
+	t.Helper()
+	_, body := ask(t, New(config(shop())), http.MethodGet, "/openapi.yaml")
+	require.NoError(t, yaml.Unmarshal(body, &d))
+	return d
+}
+
+func TestOpenAPINamesEveryRouteAndNoOther(t *testing.T) {
+	var routes, documented []string
+	require.NoError(t, chi.Walk(config(shop()).router(), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		routes = append(routes, method+" "+route)
+		return nil
+	}))
+	for path, item := range document(t).Paths {
+		for key := range item {
+			if key != "parameters" {
+				documented = append(documented, strings.ToUpper(key)+" "+path)
+			}
+		}
+	}
+	assert.ElementsMatch(t, routes, documented)
+}
+
+func TestOpenAPIDescribesTheWireTypes(t *testing.T) {
+	schemas := document(t).Components.Schemas
+	lists := map[string]any{"WorkloadList": List[Workload]{}, "ReplicaList": List[Replica]{}, "EventList": List[Event]{}}
+	described := map[string]bool{}
+	var check func(name string, typ reflect.Type)
+	check = func(name string, typ reflect.Type) {
+		if described[name] {
+			return
+		}
+		described[name] = true
+		var properties, required []string
+		for _, f := range reflect.VisibleFields(typ) {
+			if f.Anonymous {
+				continue
+			}
+			key, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+			properties = append(properties, key)
+			if options == "" {
+				required = append(required, key)
+			}
+			field := f.Type
+			for field.Kind() == reflect.Slice || field.Kind() == reflect.Pointer {
+				field = field.Elem()
+			}
+			if field.Kind() == reflect.Struct && field.PkgPath() == typ.PkgPath() {
+				check(field.Name(), field)
+			}
+		}
+		var documented []string
+		for key := range schemas[name].Properties {
+			documented = append(documented, key)
+		}
+		assert.ElementsMatch(t, properties, documented, "properties of %s", name)
+		assert.ElementsMatch(t, required, schemas[name].Required, "required properties of %s", name)
+	}
+	for name, list := range lists {
+		check(name, reflect.TypeOf(list))
+	}
+	check("Health", reflect.TypeFor[Health]())
+	check("Problem", reflect.TypeFor[Problem]())
+	for name := range schemas {
+		assert.True(t, described[name], "%s describes nothing", name)
+	}
+}

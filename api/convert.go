@@ -1,0 +1,157 @@
+package api
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// workloads lists the workloads by name.
+func workloads(snap *state.Snapshot) List[Workload] {
+	statuses := map[string]*state.Status{}
+	for _, s := range snap.Statuses() {
+		statuses[s.Workload] = s
+	}
+	var items []Workload
+	for _, row := range snap.Workloads() {
+		items = append(items, toWorkload(row, statuses[row.Name]))
+	}
+	return NewList(items)
+}
+
+// toWorkload makes the object of a workload; status is nil where it was not
+// looked at yet.
+func toWorkload(row *state.Workload, status *state.Status) Workload {
+	w := Workload{
+		TypeMeta: typeMeta(string(row.Spec.Kind)),
+		Metadata: Metadata{Name: row.Name, Generation: row.Generation},
+		Spec:     toSpec(row.Spec),
+		Status:   WorkloadStatus{Conditions: []Condition{}},
+	}
+	if status != nil {
+		w.Status = toStatus(status.Status)
+	}
+	return w
+}
+
+func toSpec(w *spec.Workload) WorkloadSpec {
+	s := WorkloadSpec{
+		Replicas:             w.Replicas,
+		Strategy:             Strategy{Type: string(w.Strategy.Type)},
+		MinReadySeconds:      w.MinReady.Seconds(),
+		RevisionHistoryLimit: w.RevisionHistoryLimit,
+		Paused:               w.Paused,
+		Restart: Restart{
+			Condition:       string(w.Restart.Condition),
+			DelaySeconds:    w.Restart.Delay.Seconds(),
+			MaxDelaySeconds: w.Restart.MaxDelay.Seconds(),
+			WindowSeconds:   w.Restart.Window.Seconds(),
+			MaxAttempts:     w.Restart.MaxAttempts,
+		},
+		StopGracePeriodSeconds: w.StopGrace.Seconds(),
+		Template:               Template{Image: w.Image},
+	}
+	if w.Strategy.Type == spec.RollingUpdate {
+		s.Strategy.RollingUpdate = &RollingUpdate{MaxSurge: w.Strategy.MaxSurge, MaxUnavailable: w.Strategy.MaxUnavailable}
+	}
+	if w.Kind == spec.Job {
+		s.BackoffLimit, s.ActiveDeadlineSeconds = &w.BackoffLimit, w.ActiveDeadline.Seconds()
+	} else {
+		s.ProgressDeadlineSeconds = w.ProgressDeadline.Seconds()
+	}
+	for _, d := range w.DependsOn {
+		s.DependsOn = append(s.DependsOn, Dependency{
+			Name: d.Name, Condition: string(d.Condition), Required: d.Required, Restart: d.Restart,
+		})
+	}
+	return s
+}
+
+func toStatus(p plan.Status) WorkloadStatus {
+	s := WorkloadStatus{
+		ObservedGeneration:  p.ObservedGeneration,
+		Replicas:            p.Replicas,
+		ReadyReplicas:       p.Ready,
+		AvailableReplicas:   p.Available,
+		UpdatedReplicas:     p.Updated,
+		UnavailableReplicas: p.Unavailable,
+		CurrentRevision:     p.CurrentRevision,
+		UpdateRevision:      p.UpdateRevision,
+		Conditions:          []Condition{},
+		Converged:           p.Converged,
+	}
+	for _, c := range p.Conditions {
+		status := "False"
+		if c.Status {
+			status = "True"
+		}
+		s.Conditions = append(s.Conditions, Condition{
+			Type: string(c.Type), Status: status, Reason: c.Reason, Message: c.Message, LastTransitionTime: c.Since.UTC(),
+		})
+	}
+	return s
+}
+
+// replicas lists the containers of a workload, or of all where it is empty, by
+// workload and number.
+func replicas(snap *state.Snapshot, workload string) List[Replica] {
+	var items []Replica
+	for _, row := range snap.Replicas(workload) {
+		items = append(items, toReplica(snap, row.Replica))
+	}
+	slices.SortFunc(items, func(a, b Replica) int {
+		return cmp.Or(
+			cmp.Compare(a.Spec.Workload, b.Spec.Workload),
+			cmp.Compare(a.Spec.Number, b.Spec.Number),
+			cmp.Compare(a.Metadata.Name, b.Metadata.Name),
+		)
+	})
+	return NewList(items)
+}
+
+func toReplica(snap *state.Snapshot, r plan.Replica) Replica {
+	out := Replica{
+		TypeMeta: typeMeta(ReplicaKind),
+		Metadata: Metadata{Name: r.Name},
+		Spec:     ReplicaSpec{Workload: r.Workload, Number: r.Number, Revision: r.Revision, Image: r.Image},
+		Status: ReplicaStatus{
+			ContainerID: r.ID,
+			State:       string(r.State),
+			Health:      string(r.Health),
+			Ready:       plan.IsReady(r),
+			StartedAt:   r.StartedAt.UTC(),
+			Addresses:   r.Addresses,
+			Ports:       r.Ports,
+		},
+	}
+	if r.State == plan.Exited || r.State == plan.Dead {
+		out.Status.ExitCode = &r.ExitCode
+	}
+	if rollout, ok := snap.Rollout(r.Workload); ok {
+		// A container that tend did not make has no revision, but attempts.
+		if a := rollout.Attempts[r.Number]; r.Revision == "" || r.Revision == a.Revision {
+			out.Status.Restarts = max(0, a.Count-1)
+		}
+	}
+	return out
+}
+
+func toEvent(e *state.Event) Event {
+	return Event{
+		TypeMeta:       typeMeta(EventKind),
+		Metadata:       Metadata{Name: eventName(e.ID)},
+		Type:           string(e.Type),
+		Workload:       e.Workload,
+		Reason:         e.Reason,
+		Message:        e.Message,
+		Count:          e.Count,
+		FirstTimestamp: e.First.UTC(),
+		LastTimestamp:  e.Last.UTC(),
+	}
+}
+
+func eventName(id uint64) string { return strconv.FormatUint(id, 10) }

@@ -1,0 +1,96 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	testToken = "c0ffee"
+	// secret stands wherever a template can hold one.
+	secret = "hunter2"
+)
+
+var (
+	noon   = time.Date(2026, 1, 2, 12, 0, 0, 0, time.FixedZone("elsewhere", 3600))
+	notYet = errors.New("the engine does not answer")
+)
+
+// shop fills a store as the loop does.
+func shop() *state.Store {
+	s := state.New(func([]state.Change) {})
+	s.Update(func(tx *state.Tx) {
+		value := secret
+		tx.PutWorkload(&state.Workload{Name: "web", Generation: 2, Spec: &spec.Workload{
+			Name: "web", Kind: spec.Deployment, Replicas: 2,
+			Strategy: spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 1},
+			MinReady: 500 * time.Millisecond, ProgressDeadline: time.Minute, RevisionHistoryLimit: 10,
+			Restart:   spec.Restart{Condition: spec.RestartAny, Delay: 10 * time.Second, MaxDelay: 5 * time.Minute, Window: 10 * time.Minute},
+			StopGrace: 10 * time.Second,
+			DependsOn: []spec.Dependency{{Name: "seed", Condition: spec.DependencyCompleted, Required: true}},
+			Image:     "shop/web:1.1.0", Revision: "rev2",
+			Template: types.ServiceConfig{
+				Name: "web", Image: "shop/web:1.1.0",
+				Environment: types.MappingWithEquals{"PASSWORD": &value},
+				Command:     types.ShellCommand{"serve", "--password", secret},
+				Labels:      types.Labels{"password": secret},
+			},
+		}})
+		tx.PutRollout(plan.Rollout{
+			Workload: "web", Revision: "rev2", Stable: "rev1",
+			Attempts: map[int]plan.Attempt{1: {Revision: "rev2", Count: 3}, 2: {Revision: "rev0", Count: 9}},
+		})
+		tx.PutStatus(plan.Status{
+			Workload: "web", ObservedGeneration: 2, Desired: 2, Replicas: 2, Updated: 1, Ready: 1, Available: 1, Unavailable: 1,
+			CurrentRevision: "rev1", UpdateRevision: "rev2",
+			Conditions: []plan.Condition{
+				{Type: plan.Available, Status: true, Reason: "MinimumReplicasAvailable", Message: "1 of 2 replicas available", Since: noon},
+				{Type: plan.Progressing, Reason: "ProgressDeadlineExceeded", Message: "no progress for 1m0s", Since: noon},
+			},
+		})
+		tx.PutWorkload(&state.Workload{Name: "seed", Generation: 1, Spec: &spec.Workload{
+			Name: "seed", Kind: spec.Job, Replicas: 1, Strategy: spec.Strategy{Type: spec.Recreate},
+			Restart: spec.Restart{Condition: spec.RestartNone}, Image: "shop/seed:1.0.0", Revision: "rev1",
+		}})
+		tx.PutReplica(&state.Replica{Replica: plan.Replica{
+			Workload: "web", Number: 2, Name: "shop-web-2", ID: "a2", Revision: "rev1", State: plan.Exited, ExitCode: 3,
+			StartedAt: noon, Image: "shop/web:1.0.0", HealthOutput: secret,
+		}})
+		tx.PutReplica(&state.Replica{Replica: plan.Replica{
+			Workload: "web", Number: 1, Name: "shop-web-1", ID: "b1", Revision: "rev2", State: plan.Running, Health: plan.Healthy,
+			StartedAt: noon, ReadySince: noon, Addresses: map[string]string{"shop_frontend": "172.20.0.5"},
+			Ports: []string{"127.0.0.1:8080->80/tcp"}, Image: "shop/web:1.1.0",
+		}})
+		tx.PutReplica(&state.Replica{Replica: plan.Replica{
+			Workload: "gone", Number: 1, Name: "shop-gone-1", ID: "c1", State: plan.Exited, StartedAt: noon, Image: "shop/gone:1",
+		}})
+		tx.AddEvent(plan.Event{Type: plan.Normal, Workload: "web", Reason: "Created", Message: "shop-web-1: 2 replicas are asked for"}, noon)
+		tx.AddEvent(plan.Event{Type: plan.Normal, Reason: "NetworkCreated", Message: "shop_frontend"}, noon)
+		for i := range 2 {
+			tx.AddEvent(plan.Event{Type: plan.Warning, Workload: "web", Reason: "BackOff", Message: "shop-web-2 exited with code 3"}, noon.Add(time.Duration(i)*time.Minute))
+		}
+	})
+	return s
+}
+
+func config(s *state.Store) Config {
+	return Config{
+		Store: s, Project: "shop", Version: "test", Token: testToken, Log: zap.NewNop(),
+		Ready: func() error { return nil },
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte("tend_engine_up 1\n"))
+		}),
+	}
+}

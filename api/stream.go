@@ -1,0 +1,106 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+)
+
+// StreamType is the media type of a stream of server-sent events. Each list
+// and each object under /api/v1 can be asked for as one, with the Accept header.
+const StreamType = "text/event-stream"
+
+// heartbeat is how often a stream shows that it still stands.
+const heartbeat = 15 * time.Second
+
+// sendTimeout bounds how long a reader may take to accept a message.
+const sendTimeout = 10 * time.Second
+
+func wantsStream(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), StreamType)
+}
+
+// stream is an answer of server-sent events:
+// https://html.spec.whatwg.org/multipage/server-sent-events.html
+type stream struct {
+	w  http.ResponseWriter
+	rc *http.ResponseController
+}
+
+// newStream begins the answer. The time-outs of ordinary requests do not hold
+// for it.
+func newStream(w http.ResponseWriter) *stream {
+	s := &stream{w: w, rc: http.NewResponseController(w)}
+	_ = s.rc.SetReadDeadline(time.Time{}) // fails only where there was none
+	w.Header().Set("Content-Type", StreamType)
+	w.Header().Set("X-Accel-Buffering", "no") // has nginx pass on each message at once
+	return s
+}
+
+// write sends text at once.
+func (s *stream) write(text string) error {
+	_ = s.rc.SetWriteDeadline(time.Now().Add(sendTimeout))
+	if _, err := s.w.Write([]byte(text)); err != nil {
+		return err
+	}
+	return s.rc.Flush()
+}
+
+// send sends one object, a line of JSON, as a message.
+func (s *stream) send(id string, object []byte) error {
+	if id != "" {
+		id = "id: " + id + "\n"
+	}
+	return s.write(fmt.Sprintf("%sdata: %s\n", id, object))
+}
+
+// wait returns true when something changed, and false when the stream has to end.
+func (s *stream) wait(ctx context.Context, changes memdb.WatchSet) bool {
+	for {
+		beat, cancel := context.WithTimeout(ctx, heartbeat)
+		err := changes.WatchCtx(beat)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case err == nil:
+			return true
+		case s.write(":\n\n") != nil:
+			return false
+		}
+	}
+}
+
+// watch streams an answer, whole, each time it has changed. The stream ends
+// when there is no answer any more.
+func (s *server) watch(w http.ResponseWriter, r *http.Request, read read) {
+	var out *stream
+	var sent []byte
+	for {
+		snap := s.Store.Snapshot()
+		changes := snap.Watch()
+		answer, err := read(snap, r)
+		if err != nil {
+			if out == nil {
+				fail(w, err)
+			}
+			return
+		}
+		object := encode(answer)
+		if out == nil {
+			out = newStream(w)
+		}
+		if !bytes.Equal(object, sent) && out.send("", object) != nil {
+			return
+		}
+		sent = object
+		if !out.wait(r.Context(), changes) {
+			return
+		}
+	}
+}

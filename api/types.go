@@ -1,0 +1,214 @@
+package api
+
+import (
+	"time"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// TypeMeta says what a JSON object is.
+type TypeMeta struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+}
+
+// The kinds of objects besides those of workloads.
+const (
+	ListKind    = "List"
+	ReplicaKind = "Replica"
+	EventKind   = "Event"
+)
+
+func typeMeta(kind string) TypeMeta { return TypeMeta{APIVersion: spec.APIVersion, Kind: kind} }
+
+// List is a list of objects of one kind.
+type List[T any] struct {
+	TypeMeta
+	Items []T `json:"items"`
+}
+
+// NewList makes a list; its items are never null.
+func NewList[T any](items []T) List[T] {
+	if items == nil {
+		items = []T{}
+	}
+	return List[T]{TypeMeta: typeMeta(ListKind), Items: items}
+}
+
+// Metadata names an object.
+type Metadata struct {
+	Name string `json:"name"`
+	// Generation counts the changes of a workload's spec.
+	Generation int64 `json:"generation,omitempty"`
+}
+
+// Workload is what one Compose service runs as. Its kind is Deployment,
+// Database or Job.
+type Workload struct {
+	TypeMeta
+	Metadata Metadata       `json:"metadata"`
+	Spec     WorkloadSpec   `json:"spec"`
+	Status   WorkloadStatus `json:"status"`
+}
+
+// WorkloadSpec is the desired state as decided: defaults filled in and
+// percentages resolved. Of the template it shows the image alone, as the rest
+// may hold secrets.
+type WorkloadSpec struct {
+	Replicas                int      `json:"replicas"`
+	Strategy                Strategy `json:"strategy"`
+	MinReadySeconds         float64  `json:"minReadySeconds,omitempty"`
+	ProgressDeadlineSeconds float64  `json:"progressDeadlineSeconds,omitempty"`
+	RevisionHistoryLimit    int      `json:"revisionHistoryLimit"`
+	Paused                  bool     `json:"paused,omitempty"`
+	Restart                 Restart  `json:"restart"`
+	// BackoffLimit and ActiveDeadlineSeconds are a Job's alone, as
+	// ProgressDeadlineSeconds is of the others; without a deadline there is none.
+	BackoffLimit           *int         `json:"backoffLimit,omitempty"`
+	ActiveDeadlineSeconds  float64      `json:"activeDeadlineSeconds,omitempty"`
+	StopGracePeriodSeconds float64      `json:"stopGracePeriodSeconds"`
+	DependsOn              []Dependency `json:"dependsOn,omitempty"`
+	Template               Template     `json:"template"`
+}
+
+// Strategy is how a rollout replaces replicas.
+type Strategy struct {
+	Type string `json:"type"`
+	// RollingUpdate is absent with Recreate.
+	RollingUpdate *RollingUpdate `json:"rollingUpdate,omitempty"`
+}
+
+// RollingUpdate bounds a rolling update, in replicas.
+type RollingUpdate struct {
+	MaxSurge       int `json:"maxSurge"`
+	MaxUnavailable int `json:"maxUnavailable"`
+}
+
+// Restart is what happens after a container's process has exited.
+type Restart struct {
+	Condition       string  `json:"condition"`
+	DelaySeconds    float64 `json:"delaySeconds"`
+	MaxDelaySeconds float64 `json:"maxDelaySeconds"`
+	WindowSeconds   float64 `json:"windowSeconds"`
+	// MaxAttempts is absent where there is no limit.
+	MaxAttempts int `json:"maxAttempts,omitempty"`
+}
+
+// Dependency is one entry of depends_on.
+type Dependency struct {
+	Name      string `json:"name"`
+	Condition string `json:"condition"`
+	Required  bool   `json:"required"`
+	Restart   bool   `json:"restart,omitempty"`
+}
+
+// Template shows what replicas are made from.
+type Template struct {
+	Image string `json:"image"`
+}
+
+// WorkloadStatus is what a workload is like. The counts are those of apps/v1.
+type WorkloadStatus struct {
+	ObservedGeneration  int64 `json:"observedGeneration"`
+	Replicas            int   `json:"replicas"`
+	ReadyReplicas       int   `json:"readyReplicas"`
+	AvailableReplicas   int   `json:"availableReplicas"`
+	UpdatedReplicas     int   `json:"updatedReplicas"`
+	UnavailableReplicas int   `json:"unavailableReplicas"`
+	// CurrentRevision is the last one whose rollout completed, UpdateRevision
+	// the one that the spec asks for.
+	CurrentRevision string      `json:"currentRevision,omitempty"`
+	UpdateRevision  string      `json:"updateRevision,omitempty"`
+	Conditions      []Condition `json:"conditions"`
+	// Converged is true when what runs is what the spec of ObservedGeneration
+	// asks for and nothing is under way.
+	Converged bool `json:"converged"`
+}
+
+// Condition is one aspect of a workload's status.
+type Condition struct {
+	Type string `json:"type"`
+	// Status is "True" or "False".
+	Status             string    `json:"status"`
+	Reason             string    `json:"reason"`
+	Message            string    `json:"message"`
+	LastTransitionTime time.Time `json:"lastTransitionTime"`
+}
+
+// Replica is one container of a workload.
+type Replica struct {
+	TypeMeta
+	Metadata Metadata      `json:"metadata"`
+	Spec     ReplicaSpec   `json:"spec"`
+	Status   ReplicaStatus `json:"status"`
+}
+
+// ReplicaSpec is what a replica was made as.
+type ReplicaSpec struct {
+	Workload string `json:"workload"`
+	// Number is from 1; 0 where the container's labels are corrupt.
+	Number int `json:"number"`
+	// Revision is absent on a container that tend did not make.
+	Revision string `json:"revision,omitempty"`
+	Image    string `json:"image"`
+}
+
+// ReplicaStatus is what a replica is like.
+type ReplicaStatus struct {
+	ContainerID string `json:"containerID"`
+	// State is the engine's: created, running, paused, restarting, removing,
+	// exited or dead.
+	State string `json:"state"`
+	// Health is absent on a replica without a health check.
+	Health string `json:"health,omitempty"`
+	Ready  bool   `json:"ready"`
+	// Restarts counts the starts after the first, as the backoff does: it
+	// begins anew after a run that lasted the restart window.
+	Restarts int `json:"restarts"`
+	// ExitCode is present once the process has exited.
+	ExitCode  *int      `json:"exitCode,omitempty"`
+	StartedAt time.Time `json:"startedAt,omitzero"`
+	// Addresses by engine network name.
+	Addresses map[string]string `json:"addresses,omitempty"`
+	// Ports as published on the host: "127.0.0.1:8080->80/tcp".
+	Ports []string `json:"ports,omitempty"`
+}
+
+// Event is something that happened, with the field names of core/v1. Its name
+// is its ID, a number that grows: the place from which to read on.
+type Event struct {
+	TypeMeta
+	Metadata Metadata `json:"metadata"`
+	// Type is Normal or Warning.
+	Type string `json:"type"`
+	// Workload is absent where the event concerns the whole project.
+	Workload string `json:"workload,omitempty"`
+	Reason   string `json:"reason"`
+	Message  string `json:"message"`
+	// Count is how often it happened from FirstTimestamp to LastTimestamp.
+	Count          int       `json:"count"`
+	FirstTimestamp time.Time `json:"firstTimestamp"`
+	LastTimestamp  time.Time `json:"lastTimestamp"`
+}
+
+// Health says whose controller answers.
+type Health struct {
+	Status  string `json:"status"`
+	Project string `json:"project"`
+	Version string `json:"version"`
+}
+
+// Problem is an RFC 9457 problem document.
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+}
+
+func (p *Problem) Error() string {
+	if p.Detail == "" {
+		return p.Title
+	}
+	return p.Detail
+}
