@@ -60,7 +60,8 @@ type Controller struct {
 	reconciler reconciler
 	next       map[string]time.Time
 	slots      map[string]chan struct{}
-	linkErr    string
+	linkErr    string // why the engine is away
+	rejected   bool   // what is written is not in force
 	waiters    []waiter
 	busy       sync.WaitGroup
 }
@@ -87,6 +88,7 @@ func New(o Options) *Controller {
 	c.reconciler = reconciler{
 		store:   c.store,
 		flights: map[string]map[string]plan.Action{},
+		mark:    c.mark,
 		emit: func(e *state.Event) {
 			c.metrics.event(e)
 			o.OnEvent(e)
@@ -322,7 +324,12 @@ func (c *Controller) onLink(err error) {
 // SetProject puts a desired state in force.
 func (c *Controller) SetProject(ctx context.Context, p *spec.Project) {
 	c.do(func() {
-		c.reconciler.setProject(p)
+		now := time.Now()
+		if c.rejected {
+			c.rejected = false
+			c.reconciler.event(plan.Event{Type: plan.Normal, Reason: "SpecInForce", Message: "what is written is in force again"}, now)
+		}
+		c.reconciler.setProject(p, now)
 		c.metrics.spec(nil)
 		c.busy.Go(func() { c.look(ctx, projectKey, "", nil) })
 		c.markAll()
@@ -333,6 +340,7 @@ func (c *Controller) SetProject(ctx context.Context, p *spec.Project) {
 // good desired state stays in force.
 func (c *Controller) RejectProject(err error) {
 	c.do(func() {
+		c.rejected = true
 		c.metrics.spec(err)
 		c.reconciler.event(plan.Event{Type: plan.Warning, Reason: "InvalidSpec", Message: err.Error()}, time.Now())
 	})

@@ -1,9 +1,12 @@
 package controller
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/state"
 )
 
 // reasons are the words for actions in events: under way, done, and failed.
@@ -32,4 +35,22 @@ func succeeded(a plan.Action) plan.Event {
 // failed is the event of an action that was not, or not known to be.
 func failed(a plan.Action, err error) plan.Event {
 	return plan.Event{Type: plan.Warning, Workload: a.Workload, Reason: reasons[a.Kind].failed, Message: fmt.Sprintf("%s: %v", a.Object, err)}
+}
+
+// specChanged is the event of a spec that was edited.
+func specChanged(before, after *state.Workload) plan.Event {
+	var changes []string
+	if a, b := before.Spec.Replicas, after.Spec.Replicas; a != b {
+		changes = append(changes, fmt.Sprintf("replicas %d → %d", a, b))
+	}
+	if a, b := before.Spec.Revision, after.Spec.Revision; a != b {
+		changes = append(changes, fmt.Sprintf("revision %s → %s", short(a), short(b)))
+	}
+	if a, b := before.Spec.Image, after.Spec.Image; a != b {
+		changes = append(changes, fmt.Sprintf("image %s → %s", a, b))
+	}
+	return plan.Event{
+		Type: plan.Normal, Workload: after.Name, Reason: "SpecChanged",
+		Message: fmt.Sprintf("generation %d: %s", after.Generation, cmp.Or(strings.Join(changes, ", "), "policy")),
+	}
 }

@@ -23,7 +23,7 @@ type Difference struct {
 // changing anything. The controller must not be running.
 func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference, error) {
 	r := &c.reconciler
-	r.setProject(p)
+	r.setProject(p, time.Now())
 	if err := c.observer.Relist(ctx); err != nil {
 		return nil, err
 	}

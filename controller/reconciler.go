@@ -31,6 +31,8 @@ type reconciler struct {
 	remove bool
 	// flights are the actions under way, by key and object.
 	flights map[string]map[string]plan.Action
+	// mark has keys planned soon.
+	mark func(keys ...string)
 	// emit passes an event on after it was written down.
 	emit func(*state.Event)
 }
@@ -110,11 +112,11 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 	}
 	in := r.input(snap, key, now)
 	p := plan.Compute(in)
+	if in.Spec == nil && len(in.Replicas) == 0 {
+		r.store.Update(func(tx *state.Tx) { tx.DeleteStatus(key) })
+		return nil, time.Time{}
+	}
 	r.store.Update(func(tx *state.Tx) {
-		if in.Spec == nil && len(in.Replicas) == 0 {
-			tx.DeleteStatus(key)
-			return
-		}
 		if !reflect.DeepEqual(p.Rollout, in.Rollout) {
 			tx.PutRollout(p.Rollout)
 		}
@@ -122,6 +124,9 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 			tx.PutStatus(p.Status)
 		}
 	})
+	if p.Status.Converged != in.Status.Converged || p.Status.Completed() != in.Status.Completed() {
+		r.mark(r.neighbours(key)...)
+	}
 	for _, e := range p.Events {
 		r.event(e, now)
 	}
@@ -199,8 +204,7 @@ func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.De
 	}
 	if s, ok := snap.Status(d.Name); ok {
 		out.Converged = s.Converged
-		c := s.Condition(plan.Complete)
-		out.Completed = c != nil && c.Status
+		out.Completed = s.Completed()
 	}
 	return out
 }
@@ -278,7 +282,8 @@ func (r *reconciler) finish(key string, a plan.Action, err error, now time.Time)
 }
 
 // setProject puts a new desired state in force.
-func (r *reconciler) setProject(p *spec.Project) {
+func (r *reconciler) setProject(p *spec.Project, now time.Time) {
+	var changes []plan.Event
 	r.project = p
 	r.dependents = map[string][]string{}
 	for name, w := range p.Workloads {
@@ -298,11 +303,16 @@ func (r *reconciler) setProject(p *spec.Project) {
 			case !ok:
 				tx.PutWorkload(&state.Workload{Name: name, Generation: 1, Spec: w})
 			case !reflect.DeepEqual(row.Spec, w):
-				tx.PutWorkload(&state.Workload{Name: name, Generation: row.Generation + 1, Spec: w})
+				next := &state.Workload{Name: name, Generation: row.Generation + 1, Spec: w}
+				tx.PutWorkload(next)
+				changes = append(changes, specChanged(row, next))
 			}
 		}
 		r.setResources(tx, p)
 	})
+	for _, e := range changes {
+		r.event(e, now)
+	}
 }
 
 // setResources writes down which networks, volumes and images are needed.

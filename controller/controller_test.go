@@ -1,0 +1,345 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model"
+)
+
+const twoWebs = `
+web:
+  image: healthy:1
+  deploy: {replicas: 2}
+`
+
+func TestConvergesAndThenWritesNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(twoWebs)
+		w.converge()
+		require.Equal(t, []string{"p-web-1 running", "p-web-2 running"}, w.containers())
+
+		w.engine.ForgetCalls()
+		w.pass(4 * time.Minute)
+		require.Empty(t, w.engine.Calls(), "between two relists the engine is left in peace")
+		w.pass(time.Hour)
+		require.Empty(t, w.writes())
+	})
+}
+
+func TestScales(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(twoWebs)
+		w.converge()
+		w.write(twoWebs, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 4}")
+		w.converge()
+		require.Equal(t, []string{"p-web-1 running", "p-web-2 running", "p-web-3 running", "p-web-4 running"}, w.containers())
+		w.write(twoWebs, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1}")
+		w.converge()
+		require.Equal(t, []string{"p-web-1 running"}, w.containers())
+		require.True(t, w.heard("web SpecChanged: generation 3: replicas 4 → 1"), w.events)
+	})
+}
+
+func TestRepairsWhatPeopleDo(t *testing.T) {
+	for name, meddle := range map[string]func(w *world, id string){
+		"kill":  func(w *world, id string) { w.engine.Kill(id, 137) },
+		"stop":  func(w *world, id string) { w.engine.StopBehind(id, time.Second) },
+		"rm -f": func(w *world, id string) { w.engine.RemoveBehind(id) },
+		"pause": func(w *world, id string) { w.engine.Pause(id) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.write(twoWebs)
+				w.converge()
+				meddle(w, w.container("p-web-2").ID)
+				w.pass(2 * time.Second)
+				w.converge()
+				require.Equal(t, []string{"p-web-1 running", "p-web-2 running"}, w.containers())
+			})
+		})
+	}
+}
+
+func TestCrashLoopIsSlowedDown(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write("web: {image: 'crashes:1'}")
+		w.pass(30 * time.Minute)
+		var starts []time.Time
+		for _, c := range w.engine.Calls() {
+			if c.Op == model.OpStart {
+				starts = append(starts, c.At)
+			}
+		}
+		var waits []time.Duration
+		for i := 1; i < 9; i++ {
+			run := time.Second + 50*time.Millisecond // until the process exits
+			waits = append(waits, starts[i].Sub(starts[i-1]).Round(100*time.Millisecond)-run.Round(100*time.Millisecond))
+		}
+		s := time.Second
+		require.Equal(t, []time.Duration{0, 10 * s, 20 * s, 40 * s, 80 * s, 160 * s, 300 * s, 300 * s}, waits)
+		require.True(t, w.heard("web CrashLoopBackOff: p-web-1 exited with code 3; back-off 20s"), w.events)
+	})
+}
+
+func TestRollingUpdateKeepsEnoughAvailable(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const rolling = "\nspec: {replicas: 3, strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}, template: {image: 'healthy:"
+		w.write(twoWebs, "kind: Deployment\nmetadata: {name: web}"+rolling+"1'}}")
+		w.converge()
+		w.write(twoWebs, "kind: Deployment\nmetadata: {name: web}"+rolling+"2'}}")
+		for range 200 {
+			w.pass(100 * time.Millisecond)
+			all, err := w.engine.Containers(context.Background(), "p")
+			require.NoError(t, err)
+			running, ready := 0, 0
+			for _, c := range all {
+				if c.State == engine.Running {
+					running++
+				}
+				if c.Health == engine.Healthy {
+					ready++
+				}
+			}
+			require.LessOrEqual(t, running, 4)
+			require.GreaterOrEqual(t, ready, 3)
+		}
+		w.converge()
+		all, err := w.engine.Containers(context.Background(), "p")
+		require.NoError(t, err)
+		require.Len(t, all, 3)
+		for _, c := range all {
+			require.Equal(t, "healthy:2", c.Image)
+		}
+	})
+}
+
+func TestUpdateThatNeverBecomesHealthyLeavesTheOldRevisionServing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(twoWebs)
+		w.converge()
+		w.write(twoWebs, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2, progressDeadlineSeconds: 60, template: {image: 'sick:1'}}")
+		ctx, cancel := context.WithTimeout(w.ctx, time.Hour)
+		defer cancel()
+		err := w.ctl.Wait(ctx)
+		require.ErrorContains(t, err, "web: ")
+		require.NoError(t, ctx.Err(), "waiting ends when it cannot help any more")
+		require.True(t, w.heard("web ProgressDeadlineExceeded"), w.events)
+		require.Equal(t, engine.Healthy, w.container("p-web-1").Health)
+		require.Equal(t, engine.Healthy, w.container("p-web-2").Health)
+	})
+}
+
+func TestEngineAway(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(twoWebs)
+		w.converge()
+		id := w.container("p-web-1").ID
+		w.engine.Disconnect()
+		w.pass(time.Second)
+		require.True(t, w.heard("EngineUnavailable"), w.events)
+		w.engine.ForgetCalls()
+		w.engine.Kill(id, 255)
+		w.pass(time.Minute)
+		require.Empty(t, w.writes(), "nothing is decided while the engine is away")
+		w.engine.Reconnect()
+		w.pass(10 * time.Second)
+		w.converge()
+		require.True(t, w.heard("EngineReachable"), w.events)
+		require.Equal(t, []string{"p-web-1 running", "p-web-2 running"}, w.containers())
+	})
+}
+
+func TestLostReplyMakesNoSecondContainer(t *testing.T) {
+	for _, effect := range []model.Effect{model.NoEffect, model.FullEffect} {
+		inWorld(t, func(w *world) {
+			w.engine.FailNext(model.OpCreate, engine.Unknown, effect)
+			w.write(twoWebs)
+			w.pass(2 * time.Minute)
+			w.converge()
+			require.Len(t, w.containers(), 2)
+			require.True(t, w.heard("web CreateFailed"), w.events)
+		})
+	}
+}
+
+func TestRestartedControllerGoesOn(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(twoWebs)
+		w.pass(60 * time.Millisecond) // in the middle of the creates
+		w.restart()
+		w.write(twoWebs)
+		w.pass(time.Minute)
+		w.converge()
+		require.Equal(t, []string{"p-web-1 running", "p-web-2 running"}, w.containers())
+		w.restart()
+		w.writes()
+		w.write(twoWebs)
+		w.converge()
+		require.Empty(t, w.writes(), "what runs is as it is written")
+	})
+}
+
+func TestMissingImage(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(twoWebs)
+		w.converge()
+		w.write(twoWebs, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2, template: {image: 'nowhere:1'}}")
+		w.pass(time.Minute)
+		require.True(t, w.heard("PullFailed: nowhere:1"), w.events)
+		require.Equal(t, []string{"p-web-1 running", "p-web-2 running"}, w.containers())
+		w.engine.AddImage("nowhere:1", model.Behavior{})
+		w.pass(20 * time.Second)
+		w.converge()
+		all, err := w.engine.Containers(context.Background(), "p")
+		require.NoError(t, err)
+		for _, c := range all {
+			require.Equal(t, "nowhere:1", c.Image)
+		}
+	})
+}
+
+func TestTakenHostPort(t *testing.T) {
+	inWorld(t, func(w *world) {
+		release := w.engine.HoldPort("127.0.0.1", 8080, "tcp")
+		w.write("web: {image: 'plain:1', ports: ['127.0.0.1:8080:80']}")
+		w.pass(time.Minute)
+		require.True(t, w.heard("web CreateFailed: p-web-1"), w.events)
+		require.True(t, w.heard("web BackOff"), w.events)
+		release()
+		w.pass(5 * time.Minute)
+		w.converge()
+		require.Equal(t, []string{"p-web-1 running"}, w.containers())
+	})
+}
+
+func TestServiceTakenOutIsRemoved(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(twoWebs + "old: {image: 'plain:1'}")
+		w.converge()
+		w.write(twoWebs)
+		w.converge()
+		require.Equal(t, []string{"p-web-1 running", "p-web-2 running"}, w.containers())
+	})
+}
+
+func TestEverythingIsTakenAwayDependentsFirst(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(`
+db: {image: 'healthy:1'}
+app: {image: 'plain:1', depends_on: {db: {condition: service_healthy}}}
+`)
+		w.converge()
+		w.writes()
+		w.ctl.RemoveAll()
+		w.converge()
+		require.Empty(t, w.containers())
+		require.Equal(t, []string{"stop container p-app-1", "remove container p-app-1", "stop container p-db-1", "remove container p-db-1"}, w.writes())
+	})
+}
+
+func TestDependsOn(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(`
+db: {image: 'healthy:1'}
+seed: {image: 'task:1', restart: "no", depends_on: {db: {condition: service_healthy}}}
+app: {image: 'plain:1', depends_on: {seed: {condition: service_completed_successfully}}}
+`)
+		w.converge()
+		var started []string
+		for _, c := range w.engine.Writes() {
+			if c.Op == model.OpStart {
+				started = append(started, c.Object)
+			}
+		}
+		require.Equal(t, []string{"p-db-1", "p-seed-1", "p-app-1"}, started)
+		require.Equal(t, []string{"p-app-1 running", "p-db-1 running", "p-seed-1 exited"}, w.containers())
+	})
+}
+
+func TestJobThatFails(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write("seed: {image: 'crashes:1', restart: 'no'}", "kind: Job\nmetadata: {name: seed}\nspec: {backoffLimit: 2}")
+		ctx, cancel := context.WithTimeout(w.ctx, time.Hour)
+		defer cancel()
+		require.ErrorContains(t, w.ctl.Wait(ctx), "tried 3 times")
+		require.True(t, w.heard("seed BackoffLimitExceeded"), w.events)
+	})
+}
+
+func TestDatabaseNeverHasTwoContainers(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const db = "kind: Database\nmetadata: {name: db}\nspec: {engine: postgres, template: {image: 'healthy:"
+		w.write("db: {image: 'healthy:1', volumes: ['./data:/var/lib/postgresql/data']}", db+"1'}}")
+		w.converge()
+		w.writes()
+		w.write("db: {image: 'healthy:1', volumes: ['./data:/var/lib/postgresql/data']}", db+"2'}}")
+		w.converge()
+		require.Equal(t, []string{"stop container p-db-1", "remove container p-db-1", "create container p-db-1", "start container p-db-1"}, w.writes())
+		require.Equal(t, "healthy:2", w.container("p-db-1").Image)
+	})
+}
+
+func TestStuckWorkloadDoesNotBlockAnother(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const both = "slow: {image: 'stuck:1', stop_grace_period: 10m}\n"
+		w.write(both + "web: {image: 'plain:1'}")
+		w.converge()
+		w.write("slow: {image: 'stuck:1', stop_grace_period: 10m, environment: {A: b}}\nweb: {image: 'plain:2'}",
+			"kind: Deployment\nmetadata: {name: slow}\nspec: {strategy: {type: Recreate}}")
+		w.pass(time.Minute)
+		ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
+		defer cancel()
+		require.ErrorIs(t, w.ctl.Wait(ctx, "slow"), context.DeadlineExceeded)
+		all, err := w.engine.Containers(context.Background(), "p")
+		require.NoError(t, err)
+		images := map[string]bool{}
+		for _, c := range all {
+			images[c.Image] = true
+		}
+		require.Equal(t, map[string]bool{"stuck:1": true, "plain:2": true}, images)
+	})
+}
+
+func TestAdoptsWhatComposeRuns(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := w.load(twoWebs)
+		labels := map[string]string{
+			"com.docker.compose.project": "p", "com.docker.compose.service": "web",
+			"com.docker.compose.container-number": "1", "com.docker.compose.oneoff": "False",
+			"com.docker.compose.config-hash": p.Workloads["web"].ConfigHash,
+		}
+		id := w.engine.Put(engine.Container{
+			Name: "p-web-1", Image: healthy, Labels: labels, State: engine.Running, RestartPolicy: "always",
+			StartedAt: time.Now(), Health: engine.Healthy, Networks: map[string]string{"p_default": "172.20.0.2"},
+		}, model.Behavior{HealthCheck: true})
+		w.ctl.SetProject(w.ctx, p)
+		w.converge()
+		c := w.container("p-web-1")
+		require.Equal(t, id, c.ID)
+		require.Equal(t, "no", c.RestartPolicy)
+		require.NotContains(t, w.writes(), "stop container p-web-1")
+		require.True(t, w.heard("web Adopted: p-web-1"), w.events)
+		require.Equal(t, []string{"p-web-1 running", "p-web-2 running"}, w.containers())
+	})
+}
+
+func TestRejectedSpecChangesNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(twoWebs)
+		w.converge()
+		w.writes()
+		w.ctl.RejectProject(errors.New("specs/web.yaml:3:1: unknown field"))
+		w.pass(time.Minute)
+		require.Empty(t, w.writes())
+		require.True(t, w.heard("InvalidSpec: specs/web.yaml:3:1"), w.events)
+		w.write(twoWebs)
+		w.pass(time.Second)
+		require.True(t, w.heard("SpecInForce"), w.events)
+	})
+}
