@@ -76,7 +76,7 @@ func newRoot() *cobra.Command {
 	f.register(root.PersistentFlags())
 	root.AddCommand(
 		newUp(f), newRun(f), newApply(f), newValidate(f), newDiff(f),
-		newDown(f), newVersion(f),
+		newGet(f), newDown(f), newVersion(f),
 	)
 	for _, c := range root.Commands() {
 		if check := c.Args; check != nil {
