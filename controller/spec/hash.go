@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -84,18 +83,10 @@ func (p *Project) revise(w *Workload) error {
 	}
 	in := ingredients{Service: containerTemplate(w), Files: map[string]string{}, Dependencies: map[string]string{}}
 	for _, s := range w.Template.Secrets {
-		hash, err := contentHash(types.FileObjectConfig(p.Secrets[s.Source]))
-		if err != nil {
-			return fmt.Errorf("read secret %s of %s: %w", s.Source, w.Name, err)
-		}
-		in.Files["secret "+s.Source] = hash
+		in.Files["secret "+s.Source] = contentHash(types.FileObjectConfig(p.Secrets[s.Source]))
 	}
 	for _, c := range w.Template.Configs {
-		hash, err := contentHash(types.FileObjectConfig(p.Configs[c.Source]))
-		if err != nil {
-			return fmt.Errorf("read config %s of %s: %w", c.Source, w.Name, err)
-		}
-		in.Files["config "+c.Source] = hash
+		in.Files["config "+c.Source] = contentHash(types.FileObjectConfig(p.Configs[c.Source]))
 	}
 	for _, d := range w.DependsOn {
 		if !d.Restart {
@@ -128,31 +119,29 @@ func containerTemplate(w *Workload) types.ServiceConfig {
 	s.Develop = nil
 	s.Attach = nil
 	s.Restart = "" // tend restarts, the engine does not
-	s.StopGracePeriod = nil
 	s.Image = w.Image
-	if s.Deploy != nil {
+	if deploy := s.Deploy; deploy != nil {
 		// Of deploy only the resources reach a container.
-		s.Deploy = &types.DeployConfig{Resources: s.Deploy.Resources}
+		s.Deploy = nil
+		if r := deploy.Resources; r.Limits != nil || r.Reservations != nil {
+			s.Deploy = &types.DeployConfig{Resources: r}
+		}
 	}
 	return s
 }
 
-// contentHash is the hash of a secret's or config's content. A file that is
-// missing has none: creating the container will say so.
-func contentHash(o types.FileObjectConfig) (string, error) {
+// contentHash is the hash of a secret's or config's content, or "" where the
+// file cannot be read: the engine may still be able to, or says so itself.
+func contentHash(o types.FileObjectConfig) string {
 	content := []byte(o.Content)
 	if o.File != "" {
 		var err error
-		content, err = os.ReadFile(o.File)
-		if errors.Is(err, os.ErrNotExist) {
-			return "", nil
-		}
-		if err != nil {
-			return "", err
+		if content, err = os.ReadFile(o.File); err != nil {
+			return ""
 		}
 	}
 	hash := sha256.Sum256(content)
-	return hex.EncodeToString(hash[:]), nil
+	return hex.EncodeToString(hash[:])
 }
 
 // sum is the hex SHA-256 of a value's JSON, which encoding/json writes with

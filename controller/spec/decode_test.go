@@ -1,0 +1,132 @@
+package spec
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// loadSpecs loads a project with the service web after prepare has filled its
+// folder specs.
+func loadSpecs(t *testing.T, prepare func(specs string)) (*Project, error) {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "compose.yaml"), "services: {web: {image: \"web:1\"}}\n")
+	specs := filepath.Join(dir, "specs")
+	require.NoError(t, os.Mkdir(specs, 0o755))
+	prepare(specs)
+	return Load(t.Context(), Options{ProjectDirectory: dir})
+}
+
+func TestOnlyRegularFilesInsideSpecsAreRead(t *testing.T) {
+	for name, prepare := range map[string]func(specs string) error{
+		"a link out of the folder": func(specs string) error {
+			return os.Symlink("../compose.yaml", filepath.Join(specs, "x.yaml"))
+		},
+		"an absolute link": func(specs string) error {
+			return os.Symlink("/etc/passwd", filepath.Join(specs, "x.yaml"))
+		},
+		"a dangling link": func(specs string) error {
+			return os.Symlink("nowhere", filepath.Join(specs, "x.yaml"))
+		},
+		"a named pipe": func(specs string) error {
+			return syscall.Mkfifo(filepath.Join(specs, "x.yaml"), 0o600)
+		},
+		"a folder": func(specs string) error {
+			return os.Mkdir(filepath.Join(specs, "x.yaml"), 0o755)
+		},
+		"specs itself is a file": func(specs string) error {
+			return errors.Join(os.Remove(specs), os.WriteFile(specs, nil, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := loadSpecs(t, func(specs string) { require.NoError(t, prepare(specs)) })
+			var problems Errors
+			require.ErrorAs(t, err, &problems)
+			assert.Contains(t, problems[0].File, "specs")
+		})
+	}
+}
+
+func TestALinkInsideSpecsIsRead(t *testing.T) {
+	p, err := loadSpecs(t, func(specs string) {
+		write(t, filepath.Join(specs, "v2", "web"), "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 4}\n")
+		require.NoError(t, os.Symlink("v2/web", filepath.Join(specs, "web.yaml")))
+	})
+	require.NoError(t, err)
+	assert.Equal(t, 4, p.Workloads["web"].Replicas)
+}
+
+func TestTooMuchIsRefused(t *testing.T) {
+	for content, want := range map[string]string{
+		strings.Repeat("# comment\n", maxFileSize/10+1):   "more than the 1048576 that are read",
+		strings.Repeat("--- {a: b}\n", maxDocuments+1):    "more than 1000 documents",
+		"a: [" + strings.Repeat("1,", maxNodes+1) + "]\n": "more than 262144 values",
+		strings.Repeat("[", 100_000):                      "not valid YAML",
+	} {
+		_, err := loadSpecs(t, func(specs string) { write(t, filepath.Join(specs, "x.yaml"), content) })
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestNearestFindsTyposOnly(t *testing.T) {
+	known := []string{"replicas", "strategy", "template", "paused"}
+	for written, want := range map[string]string{
+		"replica": "replicas", "relpicas": "replicas", "Replicas": "replicas", "tempalte": "template",
+		"puased": "paused", "readinessProbe": "", "x": "",
+	} {
+		assert.Equal(t, want, nearest(written, known), written)
+	}
+}
+
+func TestPercentagesAreRoundedAsInKubernetes(t *testing.T) {
+	percent := func(n int) amount { return amount{percent: n} }
+	count := func(n int) amount { return amount{count: n} }
+	for _, c := range []struct {
+		surge, unavailable amount
+		replicas           int
+		want               Strategy
+	}{
+		{percent(25), percent(25), 1, Strategy{RollingUpdate, 1, 0}},
+		{percent(25), percent(25), 4, Strategy{RollingUpdate, 1, 1}},
+		{percent(25), percent(25), 10, Strategy{RollingUpdate, 3, 2}},
+		{percent(0), percent(10), 5, Strategy{RollingUpdate, 0, 1}}, // both come to 0
+		{percent(25), percent(25), 0, Strategy{RollingUpdate, 0, 1}},
+		{percent(100), percent(100), 3, Strategy{RollingUpdate, 3, 3}},
+		{count(2), count(9), 3, Strategy{RollingUpdate, 2, 3}},
+	} {
+		assert.Equal(t, c.want, rolling(c.surge, c.unavailable, c.replicas))
+	}
+}
+
+func FuzzSpecFile(f *testing.F) {
+	stories, err := filepath.Glob("testdata/stories/*.txtar")
+	require.NoError(f, err)
+	for _, s := range stories {
+		content, err := os.ReadFile(s)
+		require.NoError(f, err)
+		for document := range strings.SplitSeq(string(content), "-- ") {
+			_, yaml, _ := strings.Cut(document, " --\n")
+			f.Add([]byte(yaml))
+		}
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		documents, problems := decodeSpecs("x.yaml", content)
+		for _, p := range problems {
+			if p.File != "x.yaml" || p.Message == "" {
+				t.Errorf("a problem without file or message: %#v", p)
+			}
+		}
+		for _, d := range documents {
+			if len(problems) == 0 && (d.kind == "" || d.name == "") {
+				t.Errorf("accepted without kind or name: %q", content)
+			}
+		}
+	})
+}
