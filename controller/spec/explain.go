@@ -32,6 +32,7 @@ var places = []struct {
 	{regexp.MustCompile(`(?:^|[ :'])(services|networks|volumes|secrets|configs)((?:\.[^\s:,'\[\]]+|\[[^\]]+\])+)`),
 		[]string{"$1", "$2"}, "", ""},
 	{regexp.MustCompile(`service "?([^" ]+)"? `), []string{"services", "$1"}, "", ""},
+	{regexp.MustCompile(`^([a-z]+) must be `), []string{"$1"}, "", ""},
 }
 
 var (
@@ -85,6 +86,12 @@ func (l *loading) place(err error, text string) *Error {
 		e := l.sources.locate(path...)
 		e.Message, e.Hint = p.message, p.hint
 		return e
+	}
+	// Some messages end with the value, or the part of it, that is wrong.
+	if i := strings.LastIndex(text, ": "); i > 0 {
+		if e := l.sources.containing(text[i+2:]); e != nil {
+			return e
+		}
 	}
 	return l.sources.locate()
 }

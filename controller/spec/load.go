@@ -161,7 +161,13 @@ func (l *loading) run(ctx context.Context, o Options) (*Project, error) {
 }
 
 // compose lets compose-go interpolate, merge, validate and resolve the files.
-func (l *loading) compose(ctx context.Context, files []types.ConfigFile, profiles []string) (*types.Project, error) {
+func (l *loading) compose(ctx context.Context, files []types.ConfigFile, profiles []string) (_ *types.Project, err error) {
+	defer func() {
+		// compose-go trusts the types of some values before it checks them.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a value has another type than the Compose specification wants: %v", r)
+		}
+	}()
 	environment := l.options.Environment
 	if len(profiles) == 0 {
 		for profile := range strings.SplitSeq(environment[consts.ComposeProfiles], ",") {

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -80,6 +81,28 @@ func (s sources) extended(service string) (names []string) {
 		}
 	}
 	return names
+}
+
+// containing returns an Error at the last value that contains a text, or nil.
+func (s sources) containing(text string) *Error {
+	var search func(n *yaml.Node) *yaml.Node
+	search = func(n *yaml.Node) *yaml.Node {
+		if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, text) {
+			return n
+		}
+		for _, child := range slices.Backward(n.Content) {
+			if found := search(child); found != nil {
+				return found
+			}
+		}
+		return nil
+	}
+	for _, one := range slices.Backward(s) {
+		if n := search(one.root); n != nil {
+			return &Error{File: one.file, Line: n.Line, Column: n.Column}
+		}
+	}
+	return nil
 }
 
 // services names all services that are written in a Compose file, sorted.

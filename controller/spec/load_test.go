@@ -1,0 +1,84 @@
+package spec
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMalformedComposeFilesAreErrors(t *testing.T) {
+	for _, content := range []string{
+		"[]", "text", "services", "services: []", "services: {web: }", "services: {web: []}", "services: {web: text}",
+		"services: {web: {image: [a]}}", "services: {web: {image: a, extends: {service: b, file: [x]}}}",
+		"services: {web: {image: a, extends: {service: [b]}}}", "services: {web: {image: a, extends: 3}}",
+		"include: text\nservices: {web: {image: a}}", "include: {path: [[a]]}\nservices: {web: {image: a}}",
+		"include: [{path: {a: b}}]\nservices: {web: {image: a}}",
+		"services: {web: {image: a, depends_on: 3}}", "services: {web: {image: a, depends_on: {b: 3}}}",
+		"services: {web: {image: a, ports: {a: b}}}", "services: {web: {image: a, ports: [[80]]}}",
+		"services: {web: {image: a, ports: [\"99999:80\"]}}", "services: {web: {image: a, ports: [\"80:80:80:80:80\"]}}",
+		"services: {web: {image: a, volumes: [3]}}", "services: {web: {image: a, env_file: 3}}",
+		"services: {web: {image: a, deploy: []}}", "services: {web: {image: a, ulimits: {nofile: {soft: x}}}}",
+		"services: {web: {image: a, networks: {default: 3}}}", "services: {? [a, b] : {image: a}}",
+		"services: {web: {image: a, x-tend: {managed: {a: b}}}}", "services: {\"\": {image: a}}",
+		"networks: {a: 3}\nservices: {web: {image: a}}", "services: {web: {image: a, environment: {A: {b: c}}}}",
+		"services: {web: {image: ${A:?}}}", "services: {web: {image: a, build: {context: [a]}}}",
+		"services: {web: {image: a, links: [[a]]}}", "services: {web: {image: a, <<: [3]}}", "services: {web: {image: a, <<: 3}}",
+		"? {a: b}\n: c", "name: [a]\nservices: {web: {image: a}}", "name: {}\nservices: {web: {image: a}}",
+		"services: {web: &a {image: a, extends: *a}}", "services: !!binary aGk=", "services: {web: {image: !custom a, command: [!x {}]}}",
+	} {
+		t.Run(content, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "compose.yaml"), content)
+			p, err := Load(t.Context(), Options{ProjectDirectory: dir})
+			var problems Errors
+			require.ErrorAs(t, err, &problems)
+			assert.Nil(t, p)
+			for _, e := range problems {
+				assert.Equal(t, filepath.Join(dir, "compose.yaml"), e.File)
+				assert.NotEmpty(t, e.Message)
+				t.Log(e)
+			}
+		})
+	}
+}
+
+func TestOptionsAreThoseOfDockerCompose(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a", "compose.yaml"), "services: {web: {image: \"${IMAGE:-none}\"}, off: {image: x, profiles: [p]}}\n")
+	write(t, filepath.Join(dir, "a", "b", "README"), "")
+	write(t, filepath.Join(dir, "a", "compose.override.yaml"), "services: {web: {scale: 2}}\n")
+	write(t, filepath.Join(dir, "other.env"), "IMAGE=web:2\nCOMPOSE_PROFILES=p\n")
+	write(t, filepath.Join(dir, "x.yaml"), "services: {web: {scale: 3}}\n")
+
+	t.Run("discovery above the folder", func(t *testing.T) {
+		p, err := Load(t.Context(), Options{ProjectDirectory: filepath.Join(dir, "a", "b")})
+		require.NoError(t, err)
+		assert.Equal(t, []string{filepath.Join(dir, "a", "compose.yaml"), filepath.Join(dir, "a", "compose.override.yaml")}, p.ConfigFiles)
+		assert.Equal(t, 2, p.Workloads["web"].Replicas)
+		assert.Equal(t, "none", p.Workloads["web"].Image)
+		assert.Equal(t, []string{"off"}, p.Disabled)
+	})
+	t.Run("files, name, env files, profiles", func(t *testing.T) {
+		p, err := Load(t.Context(), Options{
+			Files:    []string{filepath.Join(dir, "a", "compose.yaml"), filepath.Join(dir, "x.yaml")},
+			Name:     "named",
+			EnvFiles: []string{filepath.Join(dir, "other.env")},
+		})
+		require.NoError(t, err)
+		assert.Equal(t, "named", p.Name)
+		assert.Equal(t, filepath.Join(dir, "a"), p.WorkingDir)
+		assert.Equal(t, 3, p.Workloads["web"].Replicas)
+		assert.Equal(t, "web:2", p.Workloads["web"].Image)
+		assert.Empty(t, p.Disabled, "COMPOSE_PROFILES of the env file")
+	})
+	t.Run("a name that Compose refuses", func(t *testing.T) {
+		_, err := Load(t.Context(), Options{ProjectDirectory: dir, Name: "Not Valid"})
+		require.ErrorContains(t, err, "invalid project name")
+	})
+	t.Run("an env file that is missing", func(t *testing.T) {
+		_, err := Load(t.Context(), Options{ProjectDirectory: filepath.Join(dir, "a"), EnvFiles: []string{"missing.env"}})
+		require.ErrorContains(t, err, "missing.env")
+	})
+}
