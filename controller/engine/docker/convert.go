@@ -220,7 +220,6 @@ func (c *converter) hostConfig(r *createRequest) error {
 		Tmpfs:          map[string]string{},
 		UTSMode:        container.UTSMode(s.Uts),
 		UsernsMode:     container.UsernsMode(s.UserNSMode),
-		VolumeDriver:   s.VolumeDriver,
 		VolumesFrom:    s.VolumesFrom,
 	}
 	slices.Sort(r.host.ExtraHosts)

@@ -21,13 +21,14 @@ func (c *converter) mounts(r *createRequest) error {
 	for _, v := range c.Service.Volumes {
 		volumes[v.Target] = v
 	}
+	isFile := map[string]bool{}
 	for _, f := range append(c.secretFiles(), c.configFiles()...) {
 		if _, taken := volumes[f.target()]; taken || f.object.File == "" {
 			continue
 		}
+		isFile[f.target()] = true
 		volumes[f.target()] = types.ServiceVolumeConfig{
 			Type: types.VolumeTypeBind, Source: f.object.File, Target: f.target(), ReadOnly: true,
-			Bind: &types.ServiceVolumeBind{}, // never made when missing
 		}
 	}
 
@@ -38,8 +39,9 @@ func (c *converter) mounts(r *createRequest) error {
 		source := v.Source
 		switch v.Type {
 		case types.VolumeTypeBind:
-			// Only the older form of a bind makes a missing folder on the host.
-			if !bindNeedsMount(v.Bind) {
+			// Only the older form of a bind makes what is missing on the host, and
+			// always a folder.
+			if !isFile[v.Target] && !bindNeedsMount(v.Bind) {
 				r.host.Binds = append(r.host.Binds, bindString(source, v))
 				continue
 			}

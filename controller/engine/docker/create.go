@@ -61,9 +61,10 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (id stri
 		}
 	}
 	for _, f := range r.files {
+		// Compose sets CopyUIDGID where the file has an owner. That gives it to the
+		// container's user instead, and fails where the image has no such user.
 		err := e.do(ctx, "copy "+f.target+" into container", spec.Name, func(ctx context.Context) error {
-			return e.cli.CopyToContainer(ctx, id, "/", bytes.NewReader(f.archive),
-				container.CopyToContainerOptions{CopyUIDGID: f.owned})
+			return e.cli.CopyToContainer(ctx, id, "/", bytes.NewReader(f.archive), container.CopyToContainerOptions{})
 		})
 		if err != nil {
 			return id, err

@@ -44,12 +44,13 @@ func TestConformance(t *testing.T) {
 	o := newOutsider(t)
 	images := o.buildImages(t)
 	enginetest.Run(t, func(t *testing.T) enginetest.Harness {
-		e, err := docker.New("")
+		l := newLine(t, o.cli.Dialer())
+		e, err := docker.New("unix://" + l.path)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, e.Close()) })
 		project := newProject()
 		t.Cleanup(func() { o.clean(t, project) })
-		return enginetest.Harness{Engine: e, Project: project, Image: images, Outsider: o}
+		return enginetest.Harness{Engine: e, Project: project, Image: images, Outsider: o, Line: l}
 	})
 }
 

@@ -21,7 +21,6 @@ type fileReference struct {
 type file struct {
 	target  string
 	archive []byte // tar, to be unpacked at the root
-	owned   bool   // by the IDs in the archive
 }
 
 func (c *converter) secretFiles() (files []fileReference) {
@@ -75,9 +74,7 @@ func (c *converter) copiedFiles(r *createRequest) error {
 		if err != nil {
 			return err
 		}
-		r.files = append(r.files, file{
-			target: f.target(), archive: archive, owned: f.reference.UID != "" || f.reference.GID != "",
-		})
+		r.files = append(r.files, file{target: f.target(), archive: archive})
 	}
 	return nil
 }

@@ -3,7 +3,9 @@
 package enginetest
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"testing"
 	"time"
 
@@ -24,6 +26,7 @@ type Harness struct {
 	Image func(name string) string
 	// Outsider is who acts on the engine without tend.
 	Outsider Outsider
+	Line     Line
 }
 
 // Outsider acts on the engine without tend.
@@ -45,6 +48,12 @@ type Outsider interface {
 	HoldPort(t *testing.T, port int)
 }
 
+// Line is the connection to the engine under test.
+type Line interface {
+	Cut()
+	Mend()
+}
+
 // The images of the suite.
 const (
 	Runs     = "runs"     // until it is stopped
@@ -59,18 +68,21 @@ const (
 // Images says what the containers of each image do.
 var Images = map[string]model.Behavior{
 	Runs:     {Output: []string{"one", "two", "three"}},
-	Exits:    {Exits: true, After: 100 * time.Millisecond, Code: 3},
-	Stubborn: {IgnoresStop: true},
-	SlowStop: {StopAfter: 300 * time.Millisecond, StopCode: 4},
-	Recovers: {HealthCheck: true, HealthAfter: 500 * time.Millisecond},
-	Sick:     {HealthCheck: true, Sick: true},
+	Exits:    {Output: ready, Exits: true, After: 100 * time.Millisecond, Code: 3},
+	Stubborn: {Output: ready, IgnoresStop: true},
+	SlowStop: {Output: ready, StopAfter: 300 * time.Millisecond, StopCode: 4},
+	Recovers: {Output: ready, HealthCheck: true, HealthAfter: time.Second},
+	Sick:     {Output: ready, HealthCheck: true, Sick: true},
 	Broken:   {CannotStart: true},
 }
+
+// ready is what a process writes when it can take signals.
+var ready = []string{"ready"}
 
 // Run runs every case on an engine of its own.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
 	for _, group := range [][]testCase{
-		lifecycleCases, createCases, networkCases, healthCases, eventCases, resourceCases,
+		lifecycleCases, createCases, networkCases, healthCases, eventCases, resourceCases, lineCases,
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
@@ -128,9 +140,16 @@ func (f *fixture) create(name string, s types.ServiceConfig) (id string) {
 	return id
 }
 
+// start starts a container, and waits for the output of its process: before,
+// as process 1, it would not even see a signal.
 func (f *fixture) start(id string) {
 	f.Helper()
 	require.NoError(f, f.Engine.Start(f.Context(), id))
+	require.Eventually(f, func() bool {
+		var out bytes.Buffer
+		err := f.Engine.Logs(f.Context(), id, engine.LogOptions{}, &out, io.Discard)
+		return err == nil && out.Len() > 0
+	}, patience, 5*time.Millisecond)
 }
 
 // runs creates and starts a container.

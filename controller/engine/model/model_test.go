@@ -29,6 +29,7 @@ func TestConformance(t *testing.T) {
 			Project:  fmt.Sprintf("model-%d", projects.Add(1)),
 			Image:    image,
 			Outsider: outsider{e},
+			Line:     line{e},
 		}
 	})
 }
@@ -44,7 +45,7 @@ func (o outsider) CreateRestarting(_ *testing.T, project, name, image string) st
 	return o.engine.Put(engine.Container{
 		Name: name, Image: image, RestartPolicy: "always",
 		Labels: map[string]string{engine.ProjectLabel: project},
-	}, model.Behavior{})
+	}, enginetest.Images[enginetest.Runs])
 }
 
 func (o outsider) File(t *testing.T, id, path string) string {
@@ -58,3 +59,8 @@ func (o outsider) FreePort(*testing.T) int { return 18080 }
 func (o outsider) HoldPort(t *testing.T, port int) {
 	t.Cleanup(o.engine.HoldPort("127.0.0.1", port, "tcp"))
 }
+
+type line struct{ engine *model.Engine }
+
+func (l line) Cut()  { l.engine.Disconnect() }
+func (l line) Mend() { l.engine.Reconnect() }

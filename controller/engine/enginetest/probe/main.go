@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -36,11 +37,9 @@ func main() {
 
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
-	for _, line := range flag.Args() {
-		fmt.Println(line)
-	}
 	// A file from an earlier run of the container is not this run's health.
 	_ = os.Remove(healthFile)
+	fmt.Println(strings.Join(flag.Args(), "\n"))
 
 	var exit, healthy <-chan time.Time
 	if *exits {
