@@ -24,18 +24,30 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 // ask sends a request to a server on loopback.
-func ask(t *testing.T, h http.Handler, method, path string) (*http.Response, []byte) {
+func ask(t *testing.T, h http.Handler, method, path string) answer {
 	t.Helper()
 	s := httptest.NewServer(h)
 	defer s.Close()
-	r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, nil)
+	return do(t, s.Client(), method, s.URL+path, "")
+}
+
+// answer is a response, read whole.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func do(t *testing.T, c *http.Client, method, url, body string) answer {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	require.NoError(t, err)
-	answer, err := s.Client().Do(r)
+	response, err := c.Do(r)
 	require.NoError(t, err)
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
+	defer response.Body.Close()
+	got, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	return answer, body
+	return answer{status: response.StatusCode, header: response.Header, body: string(got)}
 }
 
 func TestAnswersAreTheGoldenOnesAndShowNoSecret(t *testing.T) {
@@ -55,12 +67,12 @@ func TestAnswersAreTheGoldenOnesAndShowNoSecret(t *testing.T) {
 		"readyz":            "/readyz",
 	} {
 		t.Run(name, func(t *testing.T) {
-			answer, body := ask(t, New(config(shop())), http.MethodGet, path)
-			assert.Equal(t, http.StatusOK, answer.StatusCode)
-			assert.Equal(t, "application/json", answer.Header.Get("Content-Type"))
-			assert.NotContains(t, string(body), secret)
+			answer := ask(t, New(config(shop())), http.MethodGet, path)
+			assert.Equal(t, http.StatusOK, answer.status)
+			assert.Equal(t, "application/json", answer.header.Get("Content-Type"))
+			assert.NotContains(t, answer.body, secret)
 			var pretty bytes.Buffer
-			require.NoError(t, json.Indent(&pretty, body, "", "  "))
+			require.NoError(t, json.Indent(&pretty, []byte(answer.body), "", "  "))
 			file := filepath.Join("testdata", name+".json")
 			if *update {
 				require.NoError(t, os.WriteFile(file, pretty.Bytes(), 0o644))
@@ -75,8 +87,8 @@ func TestAnswersAreTheGoldenOnesAndShowNoSecret(t *testing.T) {
 func TestListsOfNothingAreEmptyAndNotNull(t *testing.T) {
 	h := New(config(state.New(func([]state.Change) {})))
 	for _, path := range []string{"/api/v1/workloads", "/api/v1/replicas", "/api/v1/events"} {
-		_, body := ask(t, h, http.MethodGet, path)
-		assert.JSONEq(t, `{"apiVersion": "tend/v1", "kind": "List", "items": []}`, string(body), path)
+		answer := ask(t, h, http.MethodGet, path)
+		assert.JSONEq(t, `{"apiVersion": "tend/v1", "kind": "List", "items": []}`, answer.body, path)
 	}
 }
 
@@ -98,49 +110,44 @@ func TestFailuresAreProblemDocuments(t *testing.T) {
 		{http.MethodGet, "/api/v1/events?limit=-1", http.StatusBadRequest},
 	} {
 		t.Run(c.method+" "+c.path, func(t *testing.T) {
-			answer, body := ask(t, New(config(shop())), c.method, c.path)
-			assert.Equal(t, c.status, answer.StatusCode)
-			assert.Equal(t, "application/problem+json", answer.Header.Get("Content-Type"))
+			answer := ask(t, New(config(shop())), c.method, c.path)
+			assert.Equal(t, c.status, answer.status)
+			assert.Equal(t, "application/problem+json", answer.header.Get("Content-Type"))
 			var p Problem
-			require.NoError(t, json.Unmarshal(body, &p))
+			require.NoError(t, json.Unmarshal([]byte(answer.body), &p))
 			assert.Equal(t, c.status, p.Status)
 			assert.Equal(t, http.StatusText(c.status), p.Title)
 			assert.NotEmpty(t, p.Detail)
 			if c.status == http.StatusMethodNotAllowed {
-				assert.Equal(t, "GET, HEAD", answer.Header.Get("Allow"))
+				assert.Equal(t, "GET, HEAD", answer.header.Get("Allow"))
 			}
 		})
 	}
 }
 
 func TestHeadAnswersAsGetWithoutABody(t *testing.T) {
-	answer, body := ask(t, New(config(shop())), http.MethodHead, "/api/v1/workloads")
-	assert.Equal(t, http.StatusOK, answer.StatusCode)
-	assert.Empty(t, body)
+	answer := ask(t, New(config(shop())), http.MethodHead, "/api/v1/workloads")
+	assert.Equal(t, http.StatusOK, answer.status)
+	assert.Empty(t, answer.body)
 }
 
 func TestARequestWithABodyIsRefused(t *testing.T) {
 	s := httptest.NewServer(New(config(shop())))
 	defer s.Close()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/api/v1/workloads", strings.NewReader("{}"))
-	require.NoError(t, err)
-	answer, err := s.Client().Do(r)
-	require.NoError(t, err)
-	defer answer.Body.Close()
-	assert.Equal(t, http.StatusRequestEntityTooLarge, answer.StatusCode)
+	assert.Equal(t, http.StatusRequestEntityTooLarge, do(t, s.Client(), http.MethodGet, s.URL+"/api/v1/workloads", "{}").status)
 }
 
 func TestReadyzTellsTheReason(t *testing.T) {
 	c := config(shop())
-	c.Ready = func() error { return notYet }
-	answer, body := ask(t, New(c), http.MethodGet, "/readyz")
-	assert.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
-	assert.Contains(t, string(body), notYet.Error())
+	c.Ready = func() error { return errNotReady }
+	answer := ask(t, New(c), http.MethodGet, "/readyz")
+	assert.Equal(t, http.StatusServiceUnavailable, answer.status)
+	assert.Contains(t, answer.body, errNotReady.Error())
 }
 
 func TestMetricsAreServed(t *testing.T) {
-	_, body := ask(t, New(config(shop())), http.MethodGet, "/metrics")
-	assert.Equal(t, "tend_engine_up 1\n", string(body))
+	answer := ask(t, New(config(shop())), http.MethodGet, "/metrics")
+	assert.Equal(t, "tend_engine_up 1\n", answer.body)
 }
 
 type openAPIDocument struct {
@@ -155,8 +162,8 @@ type openAPIDocument struct {
 
 func document(t *testing.T) (d openAPIDocument) {
 	t.Helper()
-	_, body := ask(t, New(config(shop())), http.MethodGet, "/openapi.yaml")
-	require.NoError(t, yaml.Unmarshal(body, &d))
+	answer := ask(t, New(config(shop())), http.MethodGet, "/openapi.yaml")
+	require.NoError(t, yaml.Unmarshal([]byte(answer.body), &d))
 	return d
 }
 

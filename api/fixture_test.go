@@ -24,8 +24,8 @@ const (
 )
 
 var (
-	noon   = time.Date(2026, 1, 2, 12, 0, 0, 0, time.FixedZone("elsewhere", 3600))
-	notYet = errors.New("the engine does not answer")
+	noon        = time.Date(2026, 1, 2, 12, 0, 0, 0, time.FixedZone("elsewhere", 3600))
+	errNotReady = errors.New("the engine does not answer")
 )
 
 // shop fills a store as the loop does.

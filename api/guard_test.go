@@ -72,10 +72,10 @@ func TestWithoutATokenNobodyElsewhereMayAsk(t *testing.T) {
 
 func TestReadyzTellsNoReasonToStrangers(t *testing.T) {
 	c := config(shop())
-	c.Ready = func() error { return notYet }
+	c.Ready = func() error { return errNotReady }
 	answer := askFrom(New(c), &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}, "10.0.0.1", "", "/readyz")
 	assert.Equal(t, http.StatusServiceUnavailable, answer.Code)
-	assert.NotContains(t, answer.Body.String(), notYet.Error())
+	assert.NotContains(t, answer.Body.String(), errNotReady.Error())
 }
 
 func TestAPageOfAnotherOriginCannotSend(t *testing.T) {

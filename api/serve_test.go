@@ -41,14 +41,9 @@ func onUnix(t *testing.T, dir string) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-func get(t *testing.T, c *http.Client, url string) *http.Response {
+func get(t *testing.T, c *http.Client, url string) answer {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	require.NoError(t, err)
-	answer, err := c.Do(r)
-	require.NoError(t, err)
-	t.Cleanup(func() { answer.Body.Close() })
-	return answer
+	return do(t, c, http.MethodGet, url, "")
 }
 
 func TestServeOnTheSocketAndOnLoopback(t *testing.T) {
@@ -59,9 +54,9 @@ func TestServeOnTheSocketAndOnLoopback(t *testing.T) {
 	require.NoError(t, err)
 	stop := start(t, New(config(shop())), socket, tcp)
 
-	assert.Equal(t, http.StatusOK, get(t, onUnix(t, dir), "http://tend/api/v1/workloads").StatusCode)
+	assert.Equal(t, http.StatusOK, get(t, onUnix(t, dir), "http://tend/api/v1/workloads").status)
 	overTCP := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	assert.Equal(t, http.StatusOK, get(t, overTCP, "http://"+tcp.Addr().String()+"/api/v1/workloads").StatusCode)
+	assert.Equal(t, http.StatusOK, get(t, overTCP, "http://"+tcp.Addr().String()+"/api/v1/workloads").status)
 
 	require.NoError(t, stop())
 	assert.NoFileExists(t, filepath.Join(dir, SocketName))
@@ -75,8 +70,8 @@ func TestARequestToAnotherAddressOfThisMachineNeedsTheToken(t *testing.T) {
 	require.NoError(t, err)
 	own := ownAddress(t)
 	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	assert.Equal(t, http.StatusUnauthorized, get(t, c, "http://"+net.JoinHostPort(own, port)+"/api/v1/workloads").StatusCode)
-	assert.Equal(t, http.StatusOK, get(t, c, "http://127.0.0.1:"+port+"/api/v1/workloads").StatusCode)
+	assert.Equal(t, http.StatusUnauthorized, get(t, c, "http://"+net.JoinHostPort(own, port)+"/api/v1/workloads").status)
+	assert.Equal(t, http.StatusOK, get(t, c, "http://127.0.0.1:"+port+"/api/v1/workloads").status)
 }
 
 // ownAddress is an address of this machine that is not loopback.
@@ -137,9 +132,7 @@ func TestARequestUnderWayIsFinishedAtShutdown(t *testing.T) {
 		}
 		close(answered)
 	}()
-	body, err := io.ReadAll(get(t, onUnix(t, dir), "http://tend/metrics").Body)
-	require.NoError(t, err)
-	assert.Equal(t, "whole", string(body))
+	assert.Equal(t, "whole", get(t, onUnix(t, dir), "http://tend/metrics").body)
 	require.NoError(t, <-stopped)
 }
 
@@ -174,7 +167,7 @@ func TestTheSocketMayLieDeep(t *testing.T) {
 	l, err := ListenUnix(dir)
 	require.NoError(t, err)
 	start(t, New(config(shop())), l)
-	assert.Equal(t, http.StatusOK, get(t, onUnix(t, dir), "http://tend/healthz").StatusCode)
+	assert.Equal(t, http.StatusOK, get(t, onUnix(t, dir), "http://tend/healthz").status)
 }
 
 func TestTheSocketOfADeadProcessIsReplaced(t *testing.T) {

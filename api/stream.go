@@ -39,7 +39,7 @@ func newStream(w http.ResponseWriter) *stream {
 	_ = s.rc.SetReadDeadline(time.Time{}) // fails only where there was none
 	w.Header().Set("Content-Type", StreamType)
 	w.Header().Set("X-Accel-Buffering", "no") // has nginx pass on each message at once
-	_ = s.rc.Flush() // the reader learns at once that the stream stands; an error comes again at the first write
+	_ = s.rc.Flush()                          // the reader learns at once that the stream stands; an error comes again at the first write
 	return s
 }
 

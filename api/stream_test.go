@@ -200,3 +200,25 @@ func TestAQuietStreamShowsThatItStands(t *testing.T) {
 func onSocket(r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.UnixAddr{}))
 }
+
+func TestAStreamOutlivesTheTimeoutsOfRequests(t *testing.T) {
+	const timeout = 50 * time.Millisecond
+	store := shop()
+	server := httptest.NewUnstartedServer(New(config(store)))
+	server.Config.ReadTimeout, server.Config.WriteTimeout = timeout, timeout
+	server.Start()
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	began := time.Now()
+	events := open(t, server, "/api/v1/events?since=4", "")
+	replicas := open(t, server, "/api/v1/replicas", "")
+	replicas.next()
+	for time.Since(began) < 4*timeout {
+		add(store, "web", time.Since(began).String())
+		events.event()
+	}
+	store.Update(func(tx *state.Tx) { tx.DeleteReplica("a2") })
+	assert.NotContains(t, replicas.next().data, "shop-web-2")
+}

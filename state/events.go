@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/go-memdb"
@@ -30,7 +31,8 @@ type Event struct {
 	plan.Event
 	// ID grows with each event, also when one happens again.
 	ID uint64
-	// Key is equal for events that count as the same.
+	// Key is equal for events that count as the same. It is quoted, as the
+	// index ends its keys with a zero byte, which a message may hold too.
 	Key string
 	// Count is how often it happened between First and Last.
 	Count       int
@@ -70,9 +72,11 @@ func (s *Snapshot) LastEvent() uint64 {
 func (t *Tx) AddEvent(e plan.Event, now time.Time) *Event {
 	row := &Event{
 		Event: e, ID: t.LastEvent() + 1, Count: 1, First: now, Last: now,
-		Key: e.Workload + "\x00" + e.Reason + "\x00" + e.Message,
+		Key: fmt.Sprintf("%q %q %q", e.Workload, e.Reason, e.Message),
 	}
-	if same, ok := first[*Event](&t.Snapshot, Events, "key", row.Key); ok && now.Sub(same.Last) < eventWindow {
+	newest, err := t.txn.Last(Events, "key", row.Key) // rows of one key are in the order of their IDs
+	must(err)
+	if same, ok := newest.(*Event); ok && now.Sub(same.Last) < eventWindow {
 		row.Count, row.First = same.Count+1, same.First
 		must(t.txn.Delete(Events, same))
 	}
