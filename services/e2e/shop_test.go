@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 type shop struct {
 	postgres                        *testenv.Postgres
 	redis                           *testenv.Redis
-	users, products, orders, ledger *testenv.Shop
+	users, products, orders, ledger *testenv.Service
 	orderDB, paymentDB              string
 	paymentEnv                      map[string]string
 }
@@ -58,8 +58,8 @@ func startShop(t *testing.T, paymentURL string) *shop {
 	return s
 }
 
-func (s *shop) all() []*testenv.Shop {
-	return []*testenv.Shop{s.users, s.products, s.ledger, s.orders}
+func (s *shop) all() []*testenv.Service {
+	return []*testenv.Service{s.users, s.products, s.ledger, s.orders}
 }
 
 type customer struct{ UserID, Token string }
@@ -309,24 +309,95 @@ func TestAnOrderLeftPendingIsSettledLater(t *testing.T) {
 	s.orders.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/orders/" + left.OrderID + "/cancel", Token: ada.Token}).
 		Expect(t, http.StatusConflict, nil)
 
-	// Another replica, which reaches payments, finds the order once its lease is over.
-	s.postgres.Exec(t, s.orderDB, `UPDATE orders SET claimed_until = now()`)
-	testenv.StartReady(t, order.Service, s.postgres.Env(t, s.orderDB), map[string]string{
-		"USER_SERVICE_URL": s.users.URL, "PRODUCT_SERVICE_URL": s.products.URL, "PAYMENT_SERVICE_URL": s.ledger.URL,
-	})
-	testenv.Await(t, "the order is confirmed", func() error {
-		var view orderView
-		s.orders.Do(t, testenv.Request{Path: "/api/orders/" + left.OrderID, Token: ada.Token}).Expect(t, http.StatusOK, &view)
-		if view.Status != "confirmed" {
-			return fmt.Errorf("order = %+v", view)
-		}
-		return nil
-	})
+	s.settleElsewhere(t, ada, left.OrderID, "confirmed")
 	if got := s.inventory(t, "espresso-cup"); got != cups-2 {
 		t.Errorf("inventory = %d, want %d", got, cups-2)
 	}
 	if paid := s.payments(t, ada); len(paid) != 1 || paid[0].Status != "paid" {
 		t.Errorf("payments = %+v", paid)
+	}
+}
+
+// settleElsewhere starts another replica of the order service, which reaches
+// payments, and returns when it has found the order, whose lease is over, and
+// brought it to the status.
+func (s *shop) settleElsewhere(t *testing.T, c customer, orderID, status string) {
+	t.Helper()
+	s.postgres.Exec(t, s.orderDB, `UPDATE orders SET claimed_until = now()`)
+	testenv.StartReady(t, order.Service, s.postgres.Env(t, s.orderDB), map[string]string{
+		"USER_SERVICE_URL": s.users.URL, "PRODUCT_SERVICE_URL": s.products.URL, "PAYMENT_SERVICE_URL": s.ledger.URL,
+	})
+	testenv.Await(t, "the order is "+status, func() error {
+		var view orderView
+		s.orders.Do(t, testenv.Request{Path: "/api/orders/" + orderID, Token: c.Token}).Expect(t, http.StatusOK, &view)
+		if view.Status != status {
+			return fmt.Errorf("order = %+v", view)
+		}
+		return nil
+	})
+}
+
+func TestACancellationLeftHalfwayIsFinishedLater(t *testing.T) {
+	s := startShop(t, "")
+	ada := s.register(t, "ada@example.com")
+	cups := s.inventory(t, "espresso-cup")
+	var created orderView
+	s.create(t, ada, "k", twoCups).Expect(t, http.StatusCreated, &created)
+
+	s.ledger.Shutdown()
+	testenv.Await(t, "the payment service is gone", func() error {
+		if _, err := s.ledger.Try(t.Context(), testenv.Request{Path: "/health/live"}); err == nil {
+			return errors.New("still there")
+		}
+		return nil
+	})
+	cancel := testenv.Request{Method: http.MethodPost, Path: "/api/orders/" + created.OrderID + "/cancel", Token: ada.Token}
+	var left orderView
+	s.orders.Do(t, cancel).Expect(t, http.StatusAccepted, &left)
+	if left.Status != "cancelling" {
+		t.Fatalf("order = %+v", left)
+	}
+	// The items are only given back once the money is.
+	if got := s.inventory(t, "espresso-cup"); got != cups-2 {
+		t.Errorf("inventory = %d, want %d", got, cups-2)
+	}
+
+	s.ledger = testenv.StartReady(t, payment.Service, s.paymentEnv)
+	s.settleElsewhere(t, ada, created.OrderID, "cancelled")
+	if got := s.inventory(t, "espresso-cup"); got != cups {
+		t.Errorf("inventory = %d, want %d", got, cups)
+	}
+	if paid := s.payments(t, ada); len(paid) != 1 || paid[0].Status != "refunded" {
+		t.Errorf("payments = %+v", paid)
+	}
+}
+
+func TestARepetitionTakesUpWhatACrashLeft(t *testing.T) {
+	s := startShop(t, "")
+	ada := s.register(t, "ada@example.com")
+	cups := s.inventory(t, "espresso-cup")
+	var first, again orderView
+	s.create(t, ada, "k", twoCups).Expect(t, http.StatusCreated, &first)
+	// As a crash between the payment and the confirmation leaves it.
+	s.postgres.Exec(t, s.orderDB, `UPDATE orders SET status = 'pending', payment_id = NULL`)
+	s.create(t, ada, "k", twoCups).Expect(t, http.StatusCreated, &again)
+	if again.OrderID != first.OrderID || again.PaymentID != first.PaymentID || again.Status != "confirmed" {
+		t.Errorf("order = %+v, want %+v", again, first)
+	}
+	if got := s.inventory(t, "espresso-cup"); got != cups-2 {
+		t.Errorf("inventory = %d, want %d", got, cups-2)
+	}
+	if paid := s.payments(t, ada); len(paid) != 1 {
+		t.Errorf("payments = %+v", paid)
+	}
+	// As a crash halfway through undoing leaves it.
+	s.orders.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/orders/" + first.OrderID + "/cancel", Token: ada.Token}).
+		Expect(t, http.StatusOK, nil)
+	s.postgres.Exec(t, s.orderDB, `UPDATE orders SET status = 'cancelling'`)
+	s.orders.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/orders/" + first.OrderID + "/cancel", Token: ada.Token}).
+		Expect(t, http.StatusOK, nil)
+	if got := s.inventory(t, "espresso-cup"); got != cups {
+		t.Errorf("inventory = %d, want %d", got, cups)
 	}
 }
 

@@ -29,7 +29,7 @@ func TestDecodeIsStrict(t *testing.T) {
 		{"empty", "application/json", ``, http.StatusBadRequest},
 		{"cut off", "application/json", `{"name":`, http.StatusBadRequest},
 		{"not JSON", "application/json", `name`, http.StatusBadRequest},
-		{"unknown field", "application/json", `{"nmae":"a"}`, http.StatusBadRequest},
+		{"unknown field", "application/json", `{"title":"a"}`, http.StatusBadRequest},
 		{"two objects", "application/json", `{} {}`, http.StatusBadRequest},
 		{"an array", "application/json", `[]`, http.StatusBadRequest},
 		{"wrong type", "application/json", `{"count":"1"}`, http.StatusUnprocessableEntity},

@@ -38,7 +38,7 @@ func (h handlers) create(w http.ResponseWriter, r *http.Request) error {
 	if err := httpx.Decode(w, r, &body); err != nil {
 		return err
 	}
-	if err := body.validate(); err != nil {
+	if err := body.fieldErrors().Err(); err != nil {
 		return err
 	}
 	fingerprint, err := httpx.Fingerprint(body)
@@ -103,10 +103,14 @@ func (h handlers) quote(ctx context.Context, userID uuid.UUID, body newOrder) (o
 	return o, fields.Err()
 }
 
-// settle takes the order as far as it gets within sagaTimeout, also when the
-// client leaves: half an order helps nobody.
+// settle takes the order as far as it gets within sagaTimeout and the request's
+// own deadline, also when the client leaves: half an order helps nobody.
 func (h handlers) settle(ctx context.Context, o order) order {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sagaTimeout)
+	deadline := time.Now().Add(sagaTimeout)
+	if end, ok := ctx.Deadline(); ok && end.Before(deadline) {
+		deadline = end
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
 	settled, err := h.saga.advance(ctx, o)
 	if err != nil {

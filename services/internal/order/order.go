@@ -107,7 +107,7 @@ type newItem struct {
 	Quantity  int64  `json:"quantity"`
 }
 
-func (o newOrder) validate() error {
+func (o newOrder) fieldErrors() httpx.Fields {
 	var fields httpx.Fields
 	fields.Check(len(o.Items) >= 1 && len(o.Items) <= maxItems, "items", fmt.Sprintf("must be 1 to %d items", maxItems))
 	seen := map[string]bool{}
@@ -117,7 +117,7 @@ func (o newOrder) validate() error {
 		fields.Check(item.Quantity >= 1 && item.Quantity <= maxQuantity, field+".quantity", fmt.Sprintf("must be 1 to %d", maxQuantity))
 		seen[item.ProductID] = true
 	}
-	return fields.Err()
+	return fields
 }
 
 type orderList struct {

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 
-func start(t *testing.T) *testenv.Shop {
+func start(t *testing.T) *testenv.Service {
 	t.Helper()
 	pg := testenv.SharedPostgres(t)
 	return testenv.StartReady(t, payment.Service, pg.Env(t, pg.NewDatabase(t)))

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 
-func start(t *testing.T) (*testenv.Shop, *testenv.Redis) {
+func start(t *testing.T) (*testenv.Service, *testenv.Redis) {
 	t.Helper()
 	pg, redis := testenv.SharedPostgres(t), testenv.StartRedis(t)
 	return testenv.StartReady(t, product.Service, pg.Env(t, pg.NewDatabase(t)), redis.Env(t)), redis
@@ -31,7 +31,7 @@ type list struct {
 	TotalCount, Page, TotalPages int
 }
 
-func get(t *testing.T, service *testenv.Shop, id string) view {
+func get(t *testing.T, service *testenv.Service, id string) view {
 	t.Helper()
 	var p view
 	service.Do(t, testenv.Request{Path: "/api/products/" + id}).Expect(t, http.StatusOK, &p)

@@ -20,16 +20,17 @@ import (
 // JWTSecret is the secret that the services of tests share.
 const JWTSecret = "a secret of thirty-two bytes or more"
 
-// Shop is a service that runs in the test's process.
-type Shop struct {
+// Service is one that runs in the test's process.
+type Service struct {
 	URL    string
 	client *http.Client
 	cancel context.CancelFunc
 	ended  chan error
 }
 
-// StartService runs a service until the test ends or Stop is called. It need not be ready yet.
-func StartService(t *testing.T, service server.Service, envs ...map[string]string) *Shop {
+// StartService runs a service until the test ends or Shutdown is called. It need not be
+// ready yet.
+func StartService(t *testing.T, service server.Service, envs ...map[string]string) *Service {
 	t.Helper()
 	env := map[string]string{"JWT_SECRET_FILE": File(t, JWTSecret+"\n"), "LOG_LEVEL": "info"}
 	for _, more := range envs {
@@ -45,36 +46,36 @@ func StartService(t *testing.T, service server.Service, envs ...map[string]strin
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	shop := &Shop{
+	running := &Service{
 		URL:    "http://" + listener.Addr().String(),
 		client: &http.Client{Transport: &http.Transport{}},
 		cancel: cancel,
 		ended:  make(chan error, 1),
 	}
-	go func() { shop.ended <- s.Run(ctx, listener) }()
+	go func() { running.ended <- s.Run(ctx, listener) }()
 	t.Cleanup(func() {
-		shop.cancel()
-		if err := <-shop.ended; err != nil {
+		running.cancel()
+		if err := <-running.ended; err != nil {
 			t.Errorf("%s: %v", service.Name, err)
 		}
-		shop.client.CloseIdleConnections()
+		running.client.CloseIdleConnections()
 	})
-	return shop
+	return running
 }
 
 // StartReady is StartService that returns when the service is ready.
-func StartReady(t *testing.T, service server.Service, envs ...map[string]string) *Shop {
+func StartReady(t *testing.T, service server.Service, envs ...map[string]string) *Service {
 	t.Helper()
-	shop := StartService(t, service, envs...)
-	shop.AwaitReady(t)
-	return shop
+	running := StartService(t, service, envs...)
+	running.AwaitReady(t)
+	return running
 }
 
 // Shutdown begins what SIGTERM begins.
-func (s *Shop) Shutdown() { s.cancel() }
+func (s *Service) Shutdown() { s.cancel() }
 
 // AwaitReady returns when the service says that it is ready.
-func (s *Shop) AwaitReady(t *testing.T) {
+func (s *Service) AwaitReady(t *testing.T) {
 	t.Helper()
 	Await(t, s.URL+" becomes ready", func() error {
 		if got := s.Do(t, Request{Path: "/health/ready"}); got.Status != http.StatusOK {
@@ -103,7 +104,7 @@ type Response struct {
 }
 
 // Do sends a request.
-func (s *Shop) Do(t *testing.T, r Request) Response {
+func (s *Service) Do(t *testing.T, r Request) Response {
 	t.Helper()
 	response, err := s.Try(t.Context(), r)
 	if err != nil {
@@ -113,7 +114,7 @@ func (s *Shop) Do(t *testing.T, r Request) Response {
 }
 
 // Try sends a request that may get no answer.
-func (s *Shop) Try(ctx context.Context, r Request) (Response, error) {
+func (s *Service) Try(ctx context.Context, r Request) (Response, error) {
 	if r.Method == "" {
 		r.Method = http.MethodGet
 	}

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 
-func start(t *testing.T) (service *testenv.Shop, pg *testenv.Postgres, database string) {
+func start(t *testing.T) (service *testenv.Service, pg *testenv.Postgres, database string) {
 	t.Helper()
 	pg = testenv.SharedPostgres(t)
 	database = pg.NewDatabase(t)
