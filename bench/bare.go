@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
+	"golang.org/x/sync/errgroup"
+)
+
+const bareProject = prefix + "bare"
+
+// bare does the work with nothing but the engine calls that it takes: the
+// limit of what any program on top of the engine can reach.
+type bare struct {
+	cli *client.Client
+	// made counts the containers, so that no name is used twice.
+	made int
+}
+
+func (b *bare) project() string { return bareProject }
+
+func (b *bare) begin(ctx context.Context) error {
+	_, err := b.cli.NetworkCreate(ctx, bareProject+"_default", network.CreateOptions{
+		Driver: "bridge", Labels: map[string]string{projectLabel: bareProject},
+	})
+	if err != nil {
+		return err
+	}
+	return b.scale(ctx, 0, few)
+}
+
+// scale makes as many containers as are missing, or removes as many as are
+// too many.
+func (b *bare) scale(ctx context.Context, from, to int) error {
+	if to < from {
+		return removeTo(ctx, b.cli, bareProject, to)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for range to - from {
+		b.made++
+		number := b.made
+		group.Go(func() error { return b.run(ctx, number) })
+	}
+	return group.Wait()
+}
+
+// removeTo removes containers of a project until as many are left as told.
+func removeTo(ctx context.Context, cli *client.Client, project string, left int) error {
+	containers, err := containersOf(ctx, cli, project)
+	if err != nil || len(containers) <= left {
+		return err
+	}
+	return remove(ctx, cli, containers[:len(containers)-left]) // the newest come first
+}
+
+// run creates a container and starts it, with what Compose and tend set that
+// costs the engine work: labels, a network, its aliases.
+func (b *bare) run(ctx context.Context, number int) error {
+	name := fmt.Sprintf("%s-%s-%d", bareProject, serviceName, number)
+	created, err := b.cli.ContainerCreate(ctx,
+		&container.Config{
+			Image: imageName,
+			Labels: map[string]string{
+				projectLabel: bareProject, serviceLabel: serviceName,
+				"com.docker.compose.container-number": strconv.Itoa(number),
+				"com.docker.compose.oneoff":           "False",
+			},
+		},
+		&container.HostConfig{
+			NetworkMode:   bareProject + "_default",
+			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
+		},
+		&network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{
+			bareProject + "_default": {Aliases: []string{name, serviceName}},
+		}}, nil, name)
+	if err != nil {
+		return err
+	}
+	return b.cli.ContainerStart(ctx, created.ID, container.StartOptions{})
+}
+
+// start starts a container again.
+func (b *bare) start(ctx context.Context, id string) error {
+	return b.cli.ContainerStart(ctx, id, container.StartOptions{})
+}
+
+// runOne creates and starts one more container.
+func (b *bare) runOne(ctx context.Context) error {
+	b.made++
+	return b.run(ctx, b.made)
+}
+
+// clear removes the containers that have exited.
+func (b *bare) clear(ctx context.Context) error {
+	exited, err := b.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(
+		filters.Arg("label", projectLabel+"="+bareProject), filters.Arg("status", "exited"))})
+	if err != nil {
+		return err
+	}
+	return remove(ctx, b.cli, exited)
+}

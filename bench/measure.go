@@ -1,0 +1,416 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/client"
+)
+
+const (
+	// settle is the pause before each timed step, in which the engine ends what
+	// the step before has left it to do.
+	settle = 500 * time.Millisecond
+	// quiet is how long no request must come until one counts as the last.
+	quiet = time.Second
+	// idleFor is how long an idle controller is watched.
+	idleFor = time.Minute
+	// stepTimeout bounds one step.
+	stepTimeout = 2 * time.Minute
+)
+
+// contender does the work that is measured.
+type contender interface {
+	project() string
+	// begin sets the project up with few replicas.
+	begin(ctx context.Context) error
+	// scale moves the project from one number of replicas to another.
+	scale(ctx context.Context, from, to int) error
+}
+
+type bench struct {
+	cli     *client.Client
+	dir     string
+	rounds  int
+	watch   *watch
+	bare    *bare
+	tend    *tend
+	compose *compose
+	report  *report
+}
+
+func (b *bench) measure(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{
+		b.begin, b.scale, b.kill, b.trace, b.noop,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) contenders() []contender { return []contender{b.bare, b.tend, b.compose} }
+
+func (b *bench) begin(ctx context.Context) error {
+	for _, c := range b.contenders() {
+		progress("setting up %s with %d replicas", c.project(), few)
+		if err := within(ctx, c.begin); err != nil {
+			return fmt.Errorf("%s: %w", c.project(), err)
+		}
+	}
+	return nil
+}
+
+// within gives a step its time.
+func within(ctx context.Context, step func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, stepTimeout, fmt.Errorf("not done after %s", stepTimeout))
+	defer cancel()
+	return step(ctx)
+}
+
+// pause waits; it ends early only with ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// turn begins each round with another one, so that nobody always comes after
+// the same.
+func turn[T any](s []T, round int) []T {
+	n := round % len(s)
+	return slices.Concat(s[n:], s[:n])
+}
+
+// scale measures the way from few to many replicas, and leaves many.
+func (b *bench) scale(ctx context.Context) error {
+	took := map[contender][]time.Duration{}
+	for round := range b.rounds {
+		var line []string
+		for _, c := range turn(b.contenders(), round) {
+			err := within(ctx, func(ctx context.Context) error {
+				d, err := b.scaleUp(ctx, c)
+				if err != nil {
+					return err
+				}
+				took[c] = append(took[c], d)
+				line = append(line, fmt.Sprintf("%s %s", strings.TrimPrefix(c.project(), prefix), duration(d)))
+				return c.scale(ctx, many, few)
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.project(), err)
+			}
+		}
+		progress("%d to %d replicas, round %d of %d: %s", few, many, round+1, b.rounds, strings.Join(line, ", "))
+	}
+	m := measure{
+		Name: fmt.Sprintf("%d → %d replicas", few, many),
+		Series: []series{
+			{bareName, took[b.bare]}, {tendName, took[b.tend]}, {composeName, took[b.compose]},
+		},
+	}
+	b.report.Measures = append(b.report.Measures, m)
+	b.report.ratio("scaling by tend, to bare calls", took[b.tend], took[b.bare], 1.15)
+	b.report.ratio("scaling by tend, to Compose", took[b.tend], took[b.compose], 1)
+
+	for _, c := range b.contenders() {
+		progress("setting up %s with %d replicas", c.project(), many)
+		if err := within(ctx, func(ctx context.Context) error { return c.scale(ctx, few, many) }); err != nil {
+			return fmt.Errorf("%s: %w", c.project(), err)
+		}
+	}
+	return nil
+}
+
+// scaleUp measures from just before the command is given or the spec saved
+// until the engine has started the last replica.
+func (b *bench) scaleUp(ctx context.Context, c contender) (time.Duration, error) {
+	if err := pause(ctx, settle); err != nil {
+		return 0, err
+	}
+	mark, began := b.watch.mark(), time.Now()
+	if err := c.scale(ctx, few, many); err != nil {
+		return 0, err
+	}
+	last, err := b.watch.await(ctx, mark, c.project(), events.ActionStart, many-few)
+	if err != nil {
+		return 0, err
+	}
+	running, err := b.running(ctx, c.project())
+	if err == nil && len(running) != many {
+		err = fmt.Errorf("%d containers run, not %d", len(running), many)
+	}
+	return instant(last).Sub(began), err
+}
+
+// running lists a project's running containers by name.
+func (b *bench) running(ctx context.Context, project string) ([]container.Summary, error) {
+	all, err := containersOf(ctx, b.cli, project)
+	all = slices.DeleteFunc(all, func(c container.Summary) bool { return c.State != container.StateRunning })
+	slices.SortFunc(all, func(a, b container.Summary) int { return strings.Compare(a.Names[0], b.Names[0]) })
+	return all, err
+}
+
+// kill measures from the death of a replica, as the engine tells it, until one
+// has been started in its place.
+func (b *bench) kill(ctx context.Context) error {
+	rounds := 2 * b.rounds
+	inPlace := 0
+	var created, started, kept []time.Duration
+	repairs := []struct {
+		project string
+		repair  func(ctx context.Context, id string) error
+		took    *[]time.Duration
+	}{
+		{bareProject, func(ctx context.Context, _ string) error { return b.bare.runOne(ctx) }, &created},
+		{bareProject, b.bare.start, &started},
+		{tendProject, func(context.Context, string) error { return nil }, &kept},
+	}
+	victims := map[string][]container.Summary{}
+	for _, p := range []string{bareProject, tendProject} {
+		running, err := b.running(ctx, p)
+		if err != nil {
+			return err
+		}
+		victims[p] = running
+	}
+	for round := range rounds {
+		for _, r := range turn(repairs, round) {
+			if err := pause(ctx, settle); err != nil {
+				return err
+			}
+			victim := victims[r.project][0].ID
+			victims[r.project] = victims[r.project][1:]
+			err := within(ctx, func(ctx context.Context) error {
+				mark := b.watch.mark()
+				if err := b.cli.ContainerKill(ctx, victim, "SIGKILL"); err != nil {
+					return err
+				}
+				died, err := b.watch.await(ctx, mark, r.project, events.ActionDie, 1)
+				if err != nil {
+					return err
+				}
+				if err := r.repair(ctx, victim); err != nil {
+					return err
+				}
+				start, err := b.watch.await(ctx, mark, r.project, events.ActionStart, 1)
+				*r.took = append(*r.took, instant(start).Sub(instant(died)))
+				if r.project == tendProject && start.Actor.ID == victim {
+					inPlace++
+				}
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", r.project, err)
+			}
+		}
+		if err := b.bare.clear(ctx); err != nil {
+			return err
+		}
+		progress("a replica killed, round %d of %d: bare create and start %s, bare start %s, tend %s",
+			round+1, rounds, duration(created[round]), duration(started[round]), duration(kept[round]))
+	}
+	b.report.InPlace, b.report.Kills = inPlace, rounds
+	b.report.Measures = append(b.report.Measures, measure{
+		Name: "a replica killed → one started in its place",
+		Series: []series{
+			{bareName + ", create and start", created}, {bareName + ", start in place", started}, {tendName, kept},
+		},
+	})
+	b.report.ratio("replacing by tend, to bare create and start", kept, created, 1.3)
+	return nil
+}
+
+// noop measures what it takes to find that there is nothing to do.
+func (b *bench) noop(ctx context.Context) error {
+	if err := b.tend.stop(); err != nil { // apply would leave the work to it
+		return err
+	}
+	b.tend.host = ""
+	rounds := 2 * b.rounds
+	mark := b.watch.mark()
+	commands := []struct {
+		run  func(context.Context) error
+		took []time.Duration
+	}{{run: b.tend.apply}, {run: b.compose.up}}
+	for round := range rounds {
+		for i := range commands {
+			c := &commands[(i+round)%len(commands)]
+			if err := pause(ctx, settle); err != nil {
+				return err
+			}
+			began := time.Now()
+			if err := within(ctx, c.run); err != nil {
+				return err
+			}
+			c.took = append(c.took, time.Since(began))
+		}
+		progress("nothing to do, round %d of %d: tend apply %s, docker compose up %s",
+			round+1, rounds, duration(commands[0].took[round]), duration(commands[1].took[round]))
+	}
+	for _, project := range []string{tendProject, composeProject} {
+		if changes := b.watch.since(mark, project); len(changes) > 0 {
+			return fmt.Errorf("%s: there was something to do: %s of %s", project, changes[0].Action, changes[0].Actor.Attributes["name"])
+		}
+	}
+	b.report.Measures = append(b.report.Measures, measure{
+		Name:   fmt.Sprintf("nothing to do, %d replicas", many),
+		Series: []series{{"tend apply", commands[0].took}, {"docker compose up --detach", commands[1].took}},
+	})
+	b.report.ratio("nothing to do by tend, to Compose", commands[0].took, commands[1].took, 1)
+	return nil
+}
+
+// trace measures what tend asks of the engine and when, seen by a proxy
+// between the two, and what an idle controller takes.
+func (b *bench) trace(ctx context.Context) error {
+	socket := filepath.Join(b.dir, "engine.sock")
+	p, err := startProxy(socket, b.cli.Dialer())
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	b.tend.host, b.compose.host = "unix://"+socket, "unix://"+socket
+	defer func() { b.compose.host = "" }()
+
+	if err := b.tend.restart(b.tend.host); err != nil {
+		return err
+	}
+	for _, c := range []contender{b.compose, b.tend} {
+		progress("counting what %s asks of the engine from %d to %d replicas", c.project(), few, many)
+		counts, err := b.count(ctx, p, c)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.project(), err)
+		}
+		b.report.count(c == b.tend, counts)
+	}
+	if err := b.save(ctx, p); err != nil {
+		return err
+	}
+	if err := b.idle(ctx, p); err != nil {
+		return err
+	}
+	return b.tend.stop() // before the proxy
+}
+
+// count counts a contender's requests by kind while it scales up.
+func (b *bench) count(ctx context.Context, p *proxy, c contender) (map[string]int, error) {
+	var began time.Time
+	err := within(ctx, func(ctx context.Context) error {
+		if err := b.awaitQuiet(ctx, p); err != nil {
+			return err
+		}
+		if err := c.scale(ctx, many, few); err != nil {
+			return err
+		}
+		if err := b.awaitQuiet(ctx, p); err != nil {
+			return err
+		}
+		began = time.Now()
+		if err := c.scale(ctx, few, many); err != nil {
+			return err
+		}
+		return b.awaitQuiet(ctx, p)
+	})
+	counts := map[string]int{}
+	for _, r := range p.since(began) {
+		counts[r.kind]++
+	}
+	return counts, err
+}
+
+// awaitQuiet waits until no request has come for a while.
+func (b *bench) awaitQuiet(ctx context.Context, p *proxy) error {
+	for {
+		if err := pause(ctx, quiet); err != nil {
+			return err
+		}
+		if len(p.since(time.Now().Add(-quiet))) == 0 {
+			return nil
+		}
+	}
+}
+
+// save measures from just before a spec is saved until the engine gets the
+// first request because of it, and the first one that changes something.
+func (b *bench) save(ctx context.Context, p *proxy) error {
+	rounds := 2 * b.rounds
+	var first, change []time.Duration
+	for round := range rounds {
+		from, to, action := many, many+1, events.ActionStart
+		if round%2 == 1 {
+			from, to, action = to, from, events.ActionDestroy
+		}
+		err := within(ctx, func(ctx context.Context) error {
+			if err := b.awaitQuiet(ctx, p); err != nil {
+				return err
+			}
+			mark := b.watch.mark()
+			saved, err := b.tend.save(to)
+			if err != nil {
+				return err
+			}
+			if err := b.tend.wait(ctx, mark, action, 1); err != nil {
+				return err
+			}
+			requests := p.since(saved)
+			changing := slices.IndexFunc(requests, func(r request) bool { return r.changes })
+			first = append(first, requests[0].at.Sub(saved))
+			change = append(change, requests[changing].at.Sub(saved))
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("%d to %d replicas: %w", from, to, err)
+		}
+		progress("a spec saved, round %d of %d: first request after %s, first change after %s",
+			round+1, rounds, duration(first[round]), duration(change[round]))
+	}
+	b.report.Measures = append(b.report.Measures, measure{
+		Name:   "a spec saved → the engine asked",
+		Series: []series{{"tend, first request", first}, {"tend, first request that changes something", change}},
+	})
+	b.report.below("a spec saved → first engine request, median", summarize(first).median, 100*time.Millisecond)
+	return nil
+}
+
+// idle watches a controller that has nothing to do.
+func (b *bench) idle(ctx context.Context, p *proxy) error {
+	if err := within(ctx, func(ctx context.Context) error { return b.awaitQuiet(ctx, p) }); err != nil {
+		return err
+	}
+	progress("watching the idle controller for %s", idleFor)
+	before, err := readProcess(b.tend.run.Process.Pid)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := pause(ctx, idleFor); err != nil {
+		return err
+	}
+	after, err := readProcess(b.tend.run.Process.Pid)
+	if err != nil {
+		return err
+	}
+	requests := p.since(began)
+	b.report.Idle = idle{
+		For:      idleFor,
+		Requests: len(requests),
+		CPU:      100 * (after.cpu - before.cpu).Seconds() / time.Since(began).Seconds(),
+		Resident: after.resident, Peak: after.peak,
+	}
+	for _, r := range requests {
+		progress("asked while idle: %s", r.kind)
+	}
+	b.report.idle()
+	return nil
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"text/template"
+	"time"
+)
+
+// The names of the contenders in the report.
+const (
+	bareName    = "bare engine calls"
+	tendName    = "tend"
+	composeName = "docker compose"
+)
+
+//go:embed report.md.tmpl
+var reportText string
+
+// report is what was measured.
+type report struct {
+	Rounds   int
+	Facts    facts
+	Measures []measure
+	Requests []requestCount
+	Idle     idle
+	Targets  []target
+	// InPlace is how many of the killed replicas tend started again in place.
+	InPlace, Kills int
+}
+
+// measure is one kind of work.
+type measure struct {
+	Name   string
+	Series []series
+}
+
+// series is how long one contender took, each time.
+type series struct {
+	Name  string
+	Times []time.Duration
+}
+
+// Median and Range are as shown in the tables.
+func (s series) Median() string { return duration(summarize(s.Times).median) }
+
+// Range is from the least to the most.
+func (s series) Range() string {
+	r := summarize(s.Times)
+	return duration(r.min) + " – " + duration(r.max)
+}
+
+// requestCount is how often each contender asked the engine for something
+// while it scaled up.
+type requestCount struct {
+	Kind          string
+	Tend, Compose int
+}
+
+// idle is what a controller took that had nothing to do.
+type idle struct {
+	For            time.Duration
+	Requests       int
+	CPU            float64 // per cent of one core
+	Resident, Peak int64   // bytes
+}
+
+// target is a figure that was promised, and the one that was measured.
+type target struct {
+	Name, Promised, Measured string
+	Met                      bool
+}
+
+// Verdict is the last column.
+func (t target) Verdict() string {
+	if t.Met {
+		return "met"
+	}
+	return "NOT MET"
+}
+
+func (r *report) ratio(name string, of, by []time.Duration, limit float64) {
+	s := summarize(ratios(of, by))
+	r.Targets = append(r.Targets, target{
+		Name: name, Promised: fmt.Sprintf("≤ %.2f ×", limit),
+		Measured: fmt.Sprintf("%.2f × (%.2f – %.2f)", s.median, s.min, s.max),
+		Met:      s.median <= limit,
+	})
+}
+
+func (r *report) below(name string, measured, limit time.Duration) {
+	r.Targets = append(r.Targets, target{
+		Name: name, Promised: "< " + duration(limit), Measured: duration(measured), Met: measured < limit,
+	})
+}
+
+func (r *report) count(tend bool, counts map[string]int) {
+	for kind, n := range counts {
+		i := slices.IndexFunc(r.Requests, func(c requestCount) bool { return c.Kind == kind })
+		if i < 0 {
+			i = len(r.Requests)
+			r.Requests = append(r.Requests, requestCount{Kind: kind})
+		}
+		if tend {
+			r.Requests[i].Tend = n
+		} else {
+			r.Requests[i].Compose = n
+		}
+	}
+	slices.SortFunc(r.Requests, func(a, b requestCount) int { return strings.Compare(a.Kind, b.Kind) })
+}
+
+const mebibyte = 1 << 20
+
+// idle adds the targets of an idle controller.
+func (r *report) idle() {
+	i := r.Idle
+	resident := float64(i.Resident) / mebibyte
+	r.Targets = append(r.Targets,
+		target{
+			Name: fmt.Sprintf("idle for %s, engine requests besides the event stream", i.For), Promised: "0",
+			Measured: fmt.Sprint(i.Requests), Met: i.Requests == 0,
+		},
+		target{Name: "idle, of one core", Promised: "< 1 %", Measured: fmt.Sprintf("%.2f %%", i.CPU), Met: i.CPU < 1},
+		target{
+			Name: "idle, resident memory", Promised: "< 40 MiB",
+			Measured: fmt.Sprintf("%.1f MiB (peak %.1f)", resident, float64(i.Peak)/mebibyte), Met: resident < 40,
+		})
+}
+
+// print writes the tables for a terminal.
+func (r *report) print(out io.Writer) {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	defer t.Flush()
+	fmt.Fprintln(t)
+	for _, m := range r.Measures {
+		fmt.Fprintf(t, "%s\tmedian\tleast – most\ttimes\n", m.Name)
+		for _, s := range m.Series {
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%d\n", s.Name, s.Median(), s.Range(), len(s.Times))
+		}
+	}
+	fmt.Fprintf(t, "requests, %d → %d replicas\ttend\tdocker compose\t\n", few, many)
+	for _, c := range r.Requests {
+		fmt.Fprintf(t, "  %s\t%d\t%d\t\n", c.Kind, c.Tend, c.Compose)
+	}
+	fmt.Fprintln(t, "target\tpromised\tmeasured\t")
+	for _, g := range r.Targets {
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", g.Name, g.Promised, g.Measured, g.Verdict())
+	}
+}
+
+// write writes the report as a document.
+func (r *report) write(file string) error {
+	text, err := template.New("report").Parse(reportText)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := text.Execute(f, r); err != nil {
+		return err
+	}
+	return f.Close()
+}
