@@ -22,34 +22,40 @@ const (
 	ready class = "ready"
 )
 
-// rules classify a replica: the first that matches decides. The last matches
-// every replica.
+// rules classify a replica at an instant: the first that matches decides. The
+// last matches every replica.
 var rules = []struct {
 	class class
-	match func(Replica) bool
+	match func(Replica, time.Time) bool
 }{
 	// What is under way decides first: the engine's word is about to change.
-	{leaving, func(r Replica) bool { return r.InFlight == StopReplica || r.InFlight == RemoveReplica }},
-	{coming, func(r Replica) bool { return r.InFlight == CreateReplica || r.InFlight == StartReplica }},
-	{leaving, func(r Replica) bool { return r.State == Removing }},
+	{leaving, func(r Replica, _ time.Time) bool { return r.InFlight == StopReplica || r.InFlight == RemoveReplica }},
+	{coming, func(r Replica, _ time.Time) bool { return r.InFlight == CreateReplica || r.InFlight == StartReplica }},
+	{leaving, func(r Replica, _ time.Time) bool { return r.State == Removing }},
+	// Others, as Compose, create and start in two steps too.
+	{coming, func(r Replica, now time.Time) bool {
+		return r.State == Created && now.Before(r.Created.Add(leftoverGrace))
+	}},
 	// Created and not started: a crash between the two, or a failed start.
 	// Dead: a removal that failed half-way (moby/moby#27381).
-	{leftover, func(r Replica) bool { return r.State == Created || r.State == Dead }},
-	{exited, func(r Replica) bool { return r.State == Exited }},
+	{leftover, func(r Replica, _ time.Time) bool { return r.State == Created || r.State == Dead }},
+	// A start does not give back a network that the container has left.
+	{leftover, func(r Replica, _ time.Time) bool { return r.State == Exited && r.Broken != "" }},
+	{exited, func(r Replica, _ time.Time) bool { return r.State == Exited }},
 	// The engine's restart policy is at work on a container that was not
 	// adopted yet; adopting it ends that.
-	{starting, func(r Replica) bool { return r.State == Restarting }},
+	{starting, func(r Replica, _ time.Time) bool { return r.State == Restarting }},
 	// A paused process answers nobody.
-	{unhealthy, func(r Replica) bool { return r.State == Paused }},
-	{unhealthy, func(r Replica) bool { return r.Broken != "" }},
-	{unhealthy, func(r Replica) bool { return r.Health == Unhealthy }},
-	{starting, func(r Replica) bool { return r.Health == Starting }},
-	{ready, func(Replica) bool { return true }},
+	{unhealthy, func(r Replica, _ time.Time) bool { return r.State == Paused }},
+	{unhealthy, func(r Replica, _ time.Time) bool { return r.Broken != "" }},
+	{unhealthy, func(r Replica, _ time.Time) bool { return r.Health == Unhealthy }},
+	{starting, func(r Replica, _ time.Time) bool { return r.Health == Starting }},
+	{ready, func(Replica, time.Time) bool { return true }},
 }
 
-func classify(r Replica) class {
+func classify(r Replica, now time.Time) class {
 	for _, rule := range rules {
-		if rule.match(r) {
+		if rule.match(r, now) {
 			return rule.class
 		}
 	}
@@ -57,7 +63,7 @@ func classify(r Replica) class {
 }
 
 // IsReady says whether a replica runs and does what it should.
-func IsReady(r Replica) bool { return classify(r) == ready }
+func IsReady(r Replica) bool { return classify(r, time.Time{}) == ready }
 
 // IsRunning says whether a replica's process runs, whatever it does.
 func IsRunning(r Replica) bool {
@@ -66,8 +72,8 @@ func IsRunning(r Replica) bool {
 
 // isAvailable says whether a replica has been ready for the spec's MinReady,
 // and notes when it will have been.
-func (p *planner) isAvailable(r Replica) bool {
-	if !IsReady(r) {
+func (p *planner) isAvailable(r replica) bool {
+	if r.class != ready {
 		return false
 	}
 	if p.Spec == nil || p.Spec.MinReady == 0 {
@@ -86,9 +92,9 @@ func (r replica) live() bool {
 	return r.class != leaving && r.class != leftover
 }
 
-// holdsResources is a container whose process may still be there.
-func (r replica) holdsResources() bool {
-	return r.class == coming || IsRunning(r.Replica)
+// runs is a container whose process is there, or is about to be.
+func (r replica) runs() bool {
+	return r.InFlight == CreateReplica || r.InFlight == StartReplica || IsRunning(r.Replica)
 }
 
 // why says what is the matter with a replica that is not ready.
@@ -110,6 +116,5 @@ func (r replica) why() string {
 }
 
 // leftoverGrace is how long a container may stand created and not started
-// before it counts as left over: others, as Compose, create and start in two
-// steps too.
+// before it counts as left over.
 const leftoverGrace = 10 * time.Second

@@ -10,6 +10,13 @@ import (
 // volume corrupt it and do not notice, as each is PID 1 in its own namespace
 // (docker-library/postgres#171).
 func (p *planner) database() {
+	if len(p.replicas) < len(p.Replicas) {
+		return // a container with corrupt labels may hold the volume
+	}
+	if running := p.running(); len(running) > 1 {
+		p.fail("MultipleContainers", fmt.Sprintf("%s run on the volume of one database: stop all but one at once; tend touches none of them", strings.Join(running, " and ")))
+		return
+	}
 	p.adopt()
 	p.clean()
 
@@ -18,10 +25,6 @@ func (p *planner) database() {
 		if r.class != leftover {
 			standing = append(standing, r)
 		}
-	}
-	if running := p.running(); len(running) > 1 {
-		p.fail("MultipleContainers", fmt.Sprintf("%s run on the volume of one database: stop all but one at once; tend touches none of them", strings.Join(running, " and ")))
-		return
 	}
 	switch {
 	case len(standing) == 0 && len(p.replicas) > 0: // the leftovers go first
@@ -38,7 +41,7 @@ func (p *planner) database() {
 func (p *planner) running() []string {
 	var names []string
 	for _, r := range p.replicas {
-		if r.holdsResources() {
+		if r.runs() {
 			names = append(names, r.Name)
 		}
 	}
@@ -62,9 +65,10 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 		} else if !alone {
 			p.fail("MultipleContainers", fmt.Sprintf("%s is one of several containers of one database: remove those that are not wanted", r.Name))
 		}
-	case !wanted && r.class == starting && !p.due(r.StartedAt.Add(p.Spec.ProgressDeadline)):
+	case !wanted && r.class != ready && !p.due(r.StartedAt.Add(p.Spec.ProgressDeadline)):
 		// A stop while Postgres starts or recovers can end in SIGKILL
-		// (docker-library/postgres#1207).
+		// (docker-library/postgres#1207), and a recovery may outlast what the
+		// health check allows for.
 		p.waiting = fmt.Sprintf("waiting for %s to have started before it is stopped", r.Name)
 	case !wanted:
 		p.add(StopReplica, r.Replica, "%s", cause)

@@ -13,6 +13,7 @@ import (
 // deployment controller (pkg/controller/deployment/rolling.go), with the
 // replicas of one container each in the place of replica sets.
 func (p *planner) deployment() {
+	p.settleNumbers()
 	p.adopt()
 	p.clean()
 
@@ -21,8 +22,13 @@ func (p *planner) deployment() {
 	standing := p.count(func(r replica) bool { return !r.current && r.class != leftover })
 	switch {
 	case len(old) > 0 && p.Spec.Paused:
-		p.keep(updated)
-		p.keep(old)
+		all := slices.Concat(updated, old)
+		slices.SortStableFunc(all, func(a, b replica) int {
+			return cmp.Or(cmp.Compare(useful(b), useful(a)), cmp.Compare(a.Number, b.Number))
+		})
+		kept := all[:min(len(all), desired+p.Spec.Strategy.MaxSurge)]
+		p.retire(all[len(kept):], "%s wanted, %d exist", plural(desired, "replica"), len(all))
+		p.keep(kept)
 		return
 	case standing > 0 && p.Spec.Strategy.Type == spec.Recreate:
 		p.retire(old, "stopped before revision %s starts, as the strategy is Recreate", short(p.Spec.Revision))
@@ -35,19 +41,20 @@ func (p *planner) deployment() {
 	// could become so.
 	spare := countAvailable(kept) + len(old) - (desired - p.Spec.Strategy.MaxUnavailable)
 	leave := old[:min(max(spare, 0), len(old))]
-	p.retire(leave, "replaced by revision %s", short(p.Spec.Revision))
+	p.replace(leave)
 	p.keep(kept)
 	p.keep(old[len(leave):])
 
 	limit := desired
-	if len(old) > 0 {
+	if standing > 0 {
 		limit += p.Spec.Strategy.MaxSurge
 	}
-	// What is leaving still holds its memory and its ports.
-	room := limit - p.count(func(r replica) bool { return r.live() || r.holdsResources() })
+	// What is leaving still holds its memory, its ports and its number. Only what
+	// cannot be removed is not waited for.
+	room := limit - p.count(func(r replica) bool { return r.class != leftover || p.planned(r.ID) })
 	switch n := min(desired-len(updated), room); {
 	case n <= 0:
-	case len(old) > 0:
+	case standing > 0:
 		p.create(p.free(n), "the rollout to revision %s", short(p.Spec.Revision))
 	default:
 		p.create(p.free(n), "%s wanted, %d exist", plural(desired, "replica"), len(updated))
@@ -99,6 +106,17 @@ func countAvailable(s []replica) int {
 		}
 	}
 	return n
+}
+
+// replace takes away replicas whose place one of the spec's revision takes.
+func (p *planner) replace(s []replica) {
+	for _, r := range s {
+		cause := "replaced by revision " + short(p.Spec.Revision)
+		if r.revision == p.Spec.Revision {
+			cause = fmt.Sprintf("number %d belongs to another container", r.Number)
+		}
+		p.retire([]replica{r}, "%s", cause)
+	}
 }
 
 // retire takes replicas away: stopped first where they run.

@@ -7,11 +7,9 @@ import (
 // job runs each of its replicas to completion once per revision, and tries
 // again up to the backoff limit (batch/v1).
 func (p *planner) job() {
+	p.settleNumbers()
 	p.adopt()
 	p.clean()
-	if p.overdue() {
-		p.fail("DeadlineExceeded", fmt.Sprintf("not complete after %s", p.Spec.ActiveDeadline))
-	}
 	taken := map[int]bool{}
 	for _, r := range p.replicas {
 		taken[r.Number] = true
@@ -19,10 +17,11 @@ func (p *planner) job() {
 		case !r.live() || r.class == coming:
 		case !r.current && p.Spec.Paused:
 		case !r.current:
-			p.retire([]replica{r}, "replaced by revision %s", short(p.Spec.Revision))
+			p.replace([]replica{r})
 		case r.Number > p.Spec.Replicas:
 			p.retire([]replica{r}, "%s wanted", plural(p.Spec.Replicas, "completion"))
-		case r.class == exited && r.ExitCode == 0:
+		case p.plan.Rollout.Succeeded[r.Number]: // whatever someone does with it now
+		case r.class == exited && r.ExitCode == 0 && p.inTime(r):
 			p.plan.Rollout.Succeeded[r.Number] = true
 		case r.class == exited && !p.overdue():
 			p.retry(r)
@@ -32,11 +31,18 @@ func (p *planner) job() {
 	}
 	var missing []int
 	for n := 1; n <= p.Spec.Replicas; n++ {
-		if !taken[n] && !p.plan.Rollout.Succeeded[n] {
-			missing = append(missing, n)
+		if taken[n] || p.plan.Rollout.Succeeded[n] {
+			continue
 		}
+		if a := p.attempts(n, p.Spec.Revision, nil); a.Count > p.Spec.BackoffLimit && a.Error == "" {
+			p.giveUp("BackoffLimitExceeded", fmt.Sprintf("replica %d was removed, tried %s", n, plural(a.Count, "time")))
+			continue
+		}
+		missing = append(missing, n)
 	}
-	if len(missing) > 0 && !p.overdue() && !p.Spec.Paused {
+	if p.overdue() {
+		p.giveUp("DeadlineExceeded", fmt.Sprintf("not complete after %s", p.Spec.ActiveDeadline))
+	} else if len(missing) > 0 && !p.Spec.Paused {
 		p.create(missing, "revision %s has to run", short(p.Spec.Revision))
 	}
 }
@@ -46,10 +52,23 @@ func (p *planner) overdue() bool {
 	return p.Spec.ActiveDeadline > 0 && !p.jobDone() && p.due(p.plan.Rollout.StartedAt.Add(p.Spec.ActiveDeadline))
 }
 
+// inTime says whether a container of a Job ended before the deadline. One that
+// was stopped for the deadline may well exit with 0.
+func (p *planner) inTime(r replica) bool {
+	return p.Spec.ActiveDeadline == 0 || !r.FinishedAt.After(p.plan.Rollout.StartedAt.Add(p.Spec.ActiveDeadline))
+}
+
+// giveUp reports that a Job has failed; the first reason stands.
+func (p *planner) giveUp(reason, message string) {
+	if p.failed == nil {
+		p.failed = &Condition{Type: Failed, Status: true, Reason: reason, Message: message}
+	}
+}
+
 // retry starts a failed container of a Job again, within the backoff limit.
 func (p *planner) retry(rep replica) {
 	if a := p.attempts(rep.Number, rep.revision, &rep); a.Count > p.Spec.BackoffLimit {
-		p.fail("BackoffLimitExceeded", fmt.Sprintf("%s %s, tried %s", rep.Name, rep.why(), plural(a.Count, "time")))
+		p.giveUp("BackoffLimitExceeded", fmt.Sprintf("%s %s, tried %s", rep.Name, rep.why(), plural(a.Count, "time")))
 		return
 	}
 	p.restart(rep, 1)

@@ -66,8 +66,9 @@ type planner struct {
 	plan Plan
 	// replicas in order of number, without those whose labels are corrupt.
 	replicas []replica
-	// failure is the condition ReplicaFailure, when there is one to report.
-	failure *Condition
+	// failure is the condition ReplicaFailure, when there is one to report;
+	// failed is why a Job is given up.
+	failure, failed *Condition
 	// waiting says what creations wait for.
 	waiting string
 }
@@ -93,36 +94,47 @@ func newPlanner(in Input) *planner {
 	if p.plan.Rollout.Succeeded == nil {
 		p.plan.Rollout.Succeeded = map[int]bool{}
 	}
-	for _, r := range in.Replicas {
+	p.plan.Rollout.Tries = p.openTries()
+	p.Dependencies = slices.SortedStableFunc(slices.Values(in.Dependencies), func(a, b Dependency) int { return cmp.Compare(a.Name, b.Name) })
+	for _, r := range slices.SortedStableFunc(slices.Values(in.Replicas), func(a, b Replica) int {
+		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	}) {
 		if r.Number < 1 {
 			p.fail("CorruptLabels", fmt.Sprintf("container %s carries no valid replica number and is left alone: remove it, or correct its label", r.Name))
 			continue
 		}
-		if r.Broken == "" && IsRunning(r) {
-			r.Broken = p.lostNetwork(r)
-		}
-		rep := replica{Replica: r, class: classify(r), available: p.isAvailable(r)}
-		if rep.class == exited && in.Spec != nil && mayEnd(r, in.Spec.Restart) {
-			rep.available = true // it did what it was asked to
-		}
-		rep.revision, rep.current = revisionOf(r, in.Spec)
-		p.replicas = append(p.replicas, rep)
+		p.replicas = append(p.replicas, p.look(r))
 	}
-	slices.SortStableFunc(p.replicas, func(a, b replica) int {
-		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-	})
 	if in.Spec != nil && p.plan.Rollout.Revision != in.Spec.Revision {
 		p.beginRollout()
 	}
 	return p
 }
 
-// lostNetwork names a network that the container was made to join and has left.
-func (p *planner) lostNetwork(r Replica) string {
-	if p.Spec == nil {
-		return ""
+// look finds out what the policies want to know of a replica.
+func (p *planner) look(r Replica) replica {
+	rep := replica{Replica: r}
+	rep.revision, rep.current = revisionOf(r, p.Spec)
+	final := r.State == Exited && p.mayEnd(r)
+	if rep.current && rep.Broken == "" && !final {
+		rep.Broken = p.lostNetwork(r)
 	}
-	if _, current := revisionOf(r, p.Spec); !current {
+	rep.class = classify(rep.Replica, p.Now)
+	switch {
+	case rep.class == coming && r.InFlight == "":
+		p.plan.at(r.Created.Add(leftoverGrace))
+	case rep.class == exited && final:
+		rep.available = true // it did what it was asked to
+	default:
+		rep.available = p.isAvailable(rep)
+	}
+	return rep
+}
+
+// lostNetwork names a network that the container was made to join and has
+// left. The engine keeps the names also of a container that has exited.
+func (p *planner) lostNetwork(r Replica) string {
+	if !IsRunning(r) && r.State != Exited {
 		return ""
 	}
 	for _, n := range p.Spec.Networks {
@@ -158,7 +170,7 @@ func (p *planner) beginRollout() {
 	clear(r.Succeeded)
 	switch old := p.count(func(r replica) bool { return !r.current }); {
 	case old > 0:
-		p.event(Normal, "RolloutStarted", "rolling %d replicas to revision %s", old, short(r.Revision))
+		p.event(Normal, "RolloutStarted", "rolling %s to revision %s", plural(old, "replica"), short(r.Revision))
 	case !first:
 		p.event(Normal, "RolloutStarted", "revision %s", short(r.Revision))
 	}
@@ -175,10 +187,10 @@ func (p *planner) count(f func(replica) bool) int {
 }
 
 // add puts an action on a replica into the plan, unless one is under way or
-// planned already: of each object at most one action is under way at a time.
+// planned already (of each object at most one action is under way at a time),
+// or it failed just before.
 func (p *planner) add(kind ActionKind, r Replica, cause string, args ...any) bool {
-	planned := func(a Action) bool { return r.ID != "" && a.ID == r.ID }
-	if r.InFlight != "" || slices.ContainsFunc(p.plan.Actions, planned) {
+	if r.InFlight != "" || p.planned(r.ID) || !p.mayTry(kind, r) {
 		return false
 	}
 	a := Action{
@@ -190,6 +202,11 @@ func (p *planner) add(kind ActionKind, r Replica, cause string, args ...any) boo
 	}
 	p.plan.Actions = append(p.plan.Actions, a)
 	return true
+}
+
+// planned says whether the plan has an action on a container already.
+func (p *planner) planned(id string) bool {
+	return id != "" && slices.ContainsFunc(p.plan.Actions, func(a Action) bool { return a.ID == id })
 }
 
 // defaultGrace is Compose's, for workloads whose spec is gone.

@@ -11,8 +11,8 @@ func (p *planner) remove() {
 	}
 	for _, r := range p.replicas {
 		switch r.class {
-		case leaving, coming:
-		case exited, leftover:
+		case leaving:
+		case coming, exited, leftover:
 			p.add(RemoveReplica, r.Replica, "%s is no longer wanted", p.Workload)
 		default:
 			p.add(StopReplica, r.Replica, "%s is no longer wanted", p.Workload)

@@ -23,8 +23,36 @@ func (p *planner) adopt() {
 // clean removes what can never run again.
 func (p *planner) clean() {
 	for _, r := range p.replicas {
-		if r.class == leftover && p.due(r.Created.Add(leftoverGrace)) {
-			p.add(RemoveReplica, r.Replica, "%s is %s and was never started", r.Name, r.State)
+		switch {
+		case r.class != leftover:
+		case r.Broken != "":
+			p.add(RemoveReplica, r.Replica, "%s has lost %s, and a start does not give it back", r.Name, r.Broken)
+		case r.State == Dead:
+			p.add(RemoveReplica, r.Replica, "%s is dead: a removal failed half-way", r.Name)
+		default:
+			p.add(RemoveReplica, r.Replica, "%s was created and not started", r.Name)
+		}
+	}
+}
+
+// settleNumbers sees to it that each number has one replica: of several that
+// carry it the most useful one does, and the others are replaced as if they
+// were old.
+func (p *planner) settleNumbers() {
+	holders := map[int]*replica{}
+	for i := range p.replicas {
+		r := &p.replicas[i]
+		if !r.current || !r.live() {
+			continue
+		}
+		other := holders[r.Number]
+		switch {
+		case other == nil:
+			holders[r.Number] = r
+		case useful(*r) > useful(*other):
+			other.current, holders[r.Number] = false, r
+		default:
+			r.current = false
 		}
 	}
 }

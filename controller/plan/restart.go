@@ -18,9 +18,10 @@ func delay(r spec.Restart, n int) time.Duration {
 	}
 	d := r.Delay
 	for range n - 2 {
-		if d *= 2; d >= r.MaxDelay {
+		if d > r.MaxDelay/2 {
 			return r.MaxDelay
 		}
+		d *= 2
 	}
 	return min(d, r.MaxDelay)
 }
@@ -32,12 +33,17 @@ func (p *planner) attempts(n int, revision string, r *replica) Attempt {
 	if a.Revision != revision {
 		a = Attempt{Revision: revision}
 	}
-	up := p.Now.Sub(a.At)
-	if r != nil {
-		up = r.FinishedAt.Sub(r.StartedAt)
+	var up time.Duration
+	switch {
+	case r != nil:
+		// A start that failed leaves the times of the run before it.
+		up = r.FinishedAt.Sub(later(r.StartedAt, a.At))
 		a.Count = max(a.Count, 1) // it was started once, also when we do not remember
+	case a.Error == "":
+		up = p.Now.Sub(a.At)
 	}
-	if a.Count > 0 && up >= p.Spec.Restart.Window && p.Spec.Kind != spec.Job {
+	window := p.Spec.Restart.Window
+	if a.Count > 0 && window > 0 && up >= window && p.Spec.Kind != spec.Job {
 		return Attempt{Revision: revision, Count: 1, At: a.At}
 	}
 	return a
@@ -50,15 +56,63 @@ func (p *planner) record(n int, a Attempt) {
 	p.plan.Rollout.Attempts[n] = a
 }
 
+// isStart says whether an action starts a process: then an Attempt is made of
+// it, otherwise a Try.
+func isStart(kind ActionKind) bool { return kind == CreateReplica || kind == StartReplica }
+
 // StartFailed returns the rollout record after an action of it failed.
 func StartFailed(r Rollout, a Action, err string) Rollout {
-	if a.Kind == CreateReplica || a.Kind == StartReplica {
-		r.Attempts = maps.Clone(r.Attempts)
-		t := r.Attempts[a.Number]
-		t.Error = err
-		r.Attempts[a.Number] = t
+	if isStart(a.Kind) {
+		r.Attempts = with(r.Attempts, a.Number, func(t *Attempt) { t.Error = err })
+	} else {
+		r.Tries = with(r.Tries, a.ID, func(t *Try) { t.Error = err })
 	}
 	return r
+}
+
+// with returns a copy of m in which the value at a key, if any, is changed.
+func with[K comparable, V any](m map[K]V, key K, change func(*V)) map[K]V {
+	v, ok := m[key]
+	if !ok {
+		return m
+	}
+	m = maps.Clone(m)
+	change(&v)
+	m[key] = v
+	return m
+}
+
+// tryBackoff paces what fails on containers that exist. It begins below the
+// restarts' as an engine that was busy is soon free again.
+var tryBackoff = spec.Restart{Delay: time.Second, MaxDelay: 300 * time.Second}
+
+// openTries returns the tries that have not succeeded: what is under way or failed.
+func (p *planner) openTries() map[string]Try {
+	open := map[string]Try{}
+	for _, r := range p.Replicas {
+		if t, ok := p.Rollout.Tries[r.ID]; ok && (r.InFlight != "" || t.Error != "") {
+			open[r.ID] = t
+		}
+	}
+	return open
+}
+
+// mayTry says whether the time has come for an action on a container, and
+// notes that it is tried. Starts are paced by their attempts.
+func (p *planner) mayTry(kind ActionKind, r Replica) bool {
+	if isStart(kind) {
+		return true
+	}
+	t := p.plan.Rollout.Tries[r.ID]
+	if t.State != r.State {
+		t = Try{State: r.State}
+	}
+	if wait := delay(tryBackoff, t.Count+1); t.Error != "" && !p.due(t.At.Add(wait)) {
+		p.fail("BackOff", fmt.Sprintf("%s: %s; back-off %s before try %d", r.Name, t.Error, wait, t.Count+1))
+		return false
+	}
+	p.plan.Rollout.Tries[r.ID] = Try{State: r.State, Count: t.Count + 1, At: p.Now}
+	return true
 }
 
 // due says whether the time has come, and has the plan look again when it has not.
@@ -97,16 +151,23 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// mayEnd says whether a container's process may have ended as it did, by its
-// restart policy.
-func mayEnd(r Replica, s spec.Restart) bool {
-	return s.Condition == spec.RestartNone || s.Condition == spec.RestartOnFailure && r.ExitCode == 0
+// mayEnd says whether a container's process may have ended as it did: a Job's
+// with 0, others by their restart policy.
+func (p *planner) mayEnd(r Replica) bool {
+	switch {
+	case p.Spec == nil:
+		return false
+	case p.Spec.Kind == spec.Job || p.Spec.Restart.Condition == spec.RestartOnFailure:
+		return r.ExitCode == 0
+	default:
+		return p.Spec.Restart.Condition == spec.RestartNone
+	}
 }
 
 // mayRestart says whether the restart policy allows an exited replica to run again.
 func (p *planner) mayRestart(r replica) bool {
 	s := p.Spec.Restart
-	if mayEnd(r.Replica, s) {
+	if p.mayEnd(r.Replica) {
 		return false
 	}
 	if s.MaxAttempts > 0 && p.attempts(r.Number, r.revision, &r).Count > s.MaxAttempts {

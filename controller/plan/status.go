@@ -32,7 +32,8 @@ func (p *planner) finish() Plan {
 		}
 	}
 	if p.Spec == nil {
-		s.Converged = !busy && len(p.replicas) == 0
+		s.Converged = !busy && len(p.Replicas) == 0
+		p.removalConditions()
 	} else {
 		s.Desired = p.Spec.Replicas
 		s.Unavailable = max(0, s.Desired-s.Available)
@@ -95,6 +96,18 @@ func (p *planner) conditions(old int) {
 		p.condition(Available, false, "MinimumReplicasUnavailable", p.summary())
 	}
 	p.progressing(old)
+	p.replicaFailure()
+}
+
+// removalConditions says what keeps a workload from being taken away.
+func (p *planner) removalConditions() {
+	if p.waiting != "" {
+		p.condition(Progressing, true, "Waiting", p.waiting)
+	}
+	p.replicaFailure()
+}
+
+func (p *planner) replicaFailure() {
 	if p.failure != nil {
 		p.condition(ReplicaFailure, true, p.failure.Reason, p.failure.Message)
 	}
@@ -119,22 +132,24 @@ func (p *planner) progressing(old int) {
 }
 
 func (p *planner) jobConditions() {
-	done := p.jobDone()
-	failed := p.failure != nil && (p.failure.Reason == "BackoffLimitExceeded" || p.failure.Reason == "DeadlineExceeded")
 	switch {
-	case done:
+	case p.jobDone():
 		p.condition(Complete, true, "CompletionsReached", "ran to completion")
-	case failed:
-		p.condition(Complete, false, p.failure.Reason, p.failure.Message)
-		p.condition(Failed, true, p.failure.Reason, p.failure.Message)
+	case p.failed != nil:
+		p.condition(Complete, false, p.failed.Reason, p.failed.Message)
+		p.condition(Failed, true, p.failed.Reason, p.failed.Message)
 	case p.waiting != "":
 		p.condition(Complete, false, "Waiting", p.waiting)
 	default:
-		p.condition(Complete, false, "Running", fmt.Sprintf("%d of %s succeeded", len(p.plan.Rollout.Succeeded), plural(p.Spec.Replicas, "completion")))
+		succeeded := 0
+		for n := range p.plan.Rollout.Succeeded {
+			if n <= p.Spec.Replicas {
+				succeeded++
+			}
+		}
+		p.condition(Complete, false, "Running", fmt.Sprintf("%d of %s succeeded", succeeded, plural(p.Spec.Replicas, "completion")))
 	}
-	if p.failure != nil && !failed {
-		p.condition(ReplicaFailure, true, p.failure.Reason, p.failure.Message)
-	}
+	p.replicaFailure()
 }
 
 func (p *planner) condition(t ConditionType, status bool, reason, message string) {
@@ -145,15 +160,19 @@ func (p *planner) condition(t ConditionType, status bool, reason, message string
 	p.plan.Status.Conditions = append(p.plan.Status.Conditions, c)
 }
 
-// forget drops the attempts of numbers that are no longer in use, so that a
-// workload that was scaled down and up begins anew.
+// forget drops the attempts of numbers that are neither in use nor to be used
+// next, so that a workload that was scaled down and up begins anew.
 func (p *planner) forget() {
+	most := p.Spec.Replicas + p.Spec.Strategy.MaxSurge
 	used := map[int]bool{}
+	for _, n := range p.free(most - p.plan.Status.Replicas) {
+		used[n] = true
+	}
 	for _, r := range p.replicas {
 		used[r.Number] = true
 	}
 	for n := range p.plan.Rollout.Attempts {
-		if !used[n] && n > p.Spec.Replicas+p.Spec.Strategy.MaxSurge {
+		if !used[n] && n > most {
 			delete(p.plan.Rollout.Attempts, n)
 		}
 	}

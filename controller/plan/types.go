@@ -124,6 +124,18 @@ type Attempt struct {
 	Error string
 }
 
+// Try is what is remembered of an action on a container that exists, other than
+// a start, until it has succeeded, so that one that fails is not hammered at.
+type Try struct {
+	// State is the state that the container was in; another one begins anew.
+	State State
+	// Count is how many times something was tried, At when last.
+	Count int
+	At    time.Time
+	// Error says why the last try failed; empty when it did not, or is under way.
+	Error string
+}
+
 // Rollout is the record of a workload's move from one revision to another. It
 // is committed before the actions that follow from it are carried out.
 type Rollout struct {
@@ -140,6 +152,8 @@ type Rollout struct {
 	Updated, Available, Old int
 	// Attempts by replica number.
 	Attempts map[int]Attempt
+	// Tries by container ID.
+	Tries map[string]Try
 	// Succeeded are the numbers of a Job that ran to completion at Revision.
 	Succeeded map[int]bool
 }
@@ -195,6 +209,12 @@ func (s *Status) Condition(t ConditionType) *Condition {
 		}
 	}
 	return nil
+}
+
+// Completed says whether a Job has run to completion.
+func (s *Status) Completed() bool {
+	c := s.Condition(Complete)
+	return c != nil && c.Status
 }
 
 // EventType tells what is normal from what needs attention, as in core/v1.

@@ -1,0 +1,378 @@
+package plan
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// Each file in testdata/stories is a transcript. A line that begins with "> "
+// is a command, "# " begins a comment, and all other lines are what the command
+// above printed; -update writes them anew. After a blank line nothing is there:
+// another situation begins.
+//
+// The commands are the methods of story that commands lists; in a command,
+// key=value pairs come last, durations are as Go writes them, and instants are
+// given as how long ago they were.
+func TestStories(t *testing.T) {
+	paths, err := filepath.Glob("testdata/stories/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, paths)
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(path)
+			require.NoError(t, err)
+			got := play(t, string(want))
+			if *update {
+				require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+				return
+			}
+			assert.Equal(t, string(want), got)
+		})
+	}
+}
+
+// play returns a transcript with what its commands print now.
+func play(t *testing.T, transcript string) string {
+	s := newStory(t)
+	for line := range strings.Lines(transcript) {
+		line = strings.TrimSuffix(line, "\n")
+		switch {
+		case line == "":
+			out := s.out.String()
+			s = newStory(t)
+			s.out.WriteString(out + "\n")
+		case strings.HasPrefix(line, "#"):
+			fmt.Fprintln(&s.out, line)
+		case strings.HasPrefix(line, "> "):
+			fmt.Fprintln(&s.out, line)
+			words := strings.Fields(line[2:])
+			command, ok := commands[words[0]]
+			require.Truef(t, ok, "no such command: %s", line)
+			s.line = line
+			s.args, s.values = nil, map[string]string{}
+			for _, w := range words[1:] {
+				if k, v, ok := strings.Cut(w, "="); ok {
+					s.values[k] = v
+				} else {
+					s.args = append(s.args, w)
+				}
+			}
+			command(s)
+			for k := range s.values {
+				t.Fatalf("%s: no such key: %s", line, k)
+			}
+		}
+	}
+	return s.out.String()
+}
+
+type story struct {
+	*world
+	t         *testing.T
+	out       strings.Builder
+	failing   map[ActionKind]string
+	half      bool
+	resources []Resource
+
+	line   string
+	args   []string
+	values map[string]string
+}
+
+func newStory(t *testing.T) *story {
+	return &story{world: newWorld(), t: t, failing: map[ActionKind]string{}}
+}
+
+var commands = map[string]func(*story){
+	"spec":       (*story).specify,
+	"replica":    (*story).replica,
+	"settled":    (*story).settled,
+	"attempt":    (*story).attempt,
+	"health":     (*story).health,
+	"dependency": (*story).dependency,
+	"missing":    (*story).miss,
+	"dependents": func(s *story) { s.dependents = s.args },
+	"after":      func(s *story) { s.shift(s.duration(s.arg(0))) },
+	"die":        func(s *story) { s.exit(s.target(), s.number("code", 137)) },
+	"rm":         (*story).rm,
+	"pause":      func(s *story) { s.target().State = Paused },
+	"unhealthy": func(s *story) {
+		s.report(s.target(), Unhealthy)
+		s.target().HealthOutput = strings.Join(s.args[1:], " ")
+	},
+	"healthy":    func(s *story) { s.report(s.target(), Healthy) },
+	"disconnect": func(s *story) { delete(s.target().Addresses, s.arg(1)) },
+	"fail":       (*story).fail,
+	"plan":       func(s *story) { s.print(Compute(s.input())) },
+	"begin":      func(s *story) { s.print(s.plan()) },
+	"finish":     (*story).finish,
+	"act":        func(s *story) { s.print(s.plan()); s.finish() },
+	"run":        (*story).run,
+	"resource":   (*story).resource,
+	"project":    (*story).project,
+}
+
+func (s *story) arg(i int) string {
+	require.Greaterf(s.t, len(s.args), i, "%s: an argument is missing", s.line)
+	return s.args[i]
+}
+
+func (s *story) flag(name string) bool {
+	i := slices.Index(s.args, name)
+	if i >= 0 {
+		s.args = slices.Delete(s.args, i, i+1)
+	}
+	return i >= 0
+}
+
+func (s *story) duration(text string) time.Duration {
+	d, err := time.ParseDuration(text)
+	require.NoError(s.t, err, s.line)
+	return d
+}
+
+// take returns the value of a key, once.
+func (s *story) take(key, otherwise string) string {
+	v, ok := s.values[key]
+	if !ok {
+		return otherwise
+	}
+	delete(s.values, key)
+	return strings.ReplaceAll(v, "_", " ")
+}
+
+func (s *story) number(key string, otherwise int) int {
+	n, err := strconv.Atoi(s.take(key, strconv.Itoa(otherwise)))
+	require.NoError(s.t, err, s.line)
+	return n
+}
+
+func (s *story) ago(key string, otherwise time.Duration) time.Time {
+	return s.now.Add(-s.duration(s.take(key, otherwise.String())))
+}
+
+func (s *story) target() *Replica {
+	r := s.find(s.arg(0))
+	require.NotNilf(s.t, r, "%s: no such replica", s.line)
+	return r
+}
+
+// specify: spec KIND key=value... | spec key=value... | spec none
+func (s *story) specify() {
+	if len(s.args) > 0 && s.args[0] == "none" {
+		s.apply(nil)
+		return
+	}
+	var w *spec.Workload
+	if len(s.args) > 0 {
+		w = defaults(spec.Kind(s.args[0]))
+	} else {
+		next := *s.spec
+		w = &next
+	}
+	w.Replicas = s.number("replicas", w.Replicas)
+	w.Strategy.Type = spec.StrategyType(s.take("strategy", string(w.Strategy.Type)))
+	w.Strategy.MaxSurge = s.number("surge", w.Strategy.MaxSurge)
+	w.Strategy.MaxUnavailable = s.number("unavailable", w.Strategy.MaxUnavailable)
+	w.MinReady = s.duration(s.take("min-ready", w.MinReady.String()))
+	w.ProgressDeadline = s.duration(s.take("progress-deadline", w.ProgressDeadline.String()))
+	w.Paused = s.take("paused", strconv.FormatBool(w.Paused)) == "true"
+	w.Restart.Condition = spec.RestartCondition(s.take("restart", string(w.Restart.Condition)))
+	w.Restart.Delay = s.duration(s.take("delay", w.Restart.Delay.String()))
+	w.Restart.Window = s.duration(s.take("window", w.Restart.Window.String()))
+	w.Restart.MaxAttempts = s.number("max-attempts", w.Restart.MaxAttempts)
+	w.BackoffLimit = s.number("backoff-limit", w.BackoffLimit)
+	w.ActiveDeadline = s.duration(s.take("active-deadline", w.ActiveDeadline.String()))
+	w.StopGrace = s.duration(s.take("grace", w.StopGrace.String()))
+	w.ContainerName = s.take("container-name", w.ContainerName)
+	w.Revision = s.take("revision", w.Revision)
+	w.ConfigHash = "hash-" + w.Revision
+	s.apply(w)
+}
+
+// replica: replica NUMBER REVISION STATE [HEALTH] [supervised] key=value...
+// The revision "compose" stands for a container that tend did not make.
+func (s *story) replica() {
+	supervised := s.flag("supervised")
+	number, err := strconv.Atoi(s.arg(0))
+	require.NoError(s.t, err, s.line)
+	s.made++
+	up := s.duration(s.take("up", "1h"))
+	ended := time.Duration(0)
+	r := Replica{
+		Workload: "web", Number: number, ID: fmt.Sprintf("id%d", s.made), Name: s.take("name", "shop-web-"+s.arg(0)),
+		Revision: s.arg(1), ConfigHash: "hash-" + s.arg(1), State: State(s.arg(2)), EngineRestarts: supervised,
+		ExitCode: s.number("code", 0), Broken: s.take("broken", ""), HealthOutput: s.take("output", ""),
+		OOMKilled: s.take("oom", "") == "true", Addresses: map[string]string{"shop_backend": "10.0.0.1"},
+	}
+	if r.State == Exited {
+		ended = s.duration(s.take("ended", "1s"))
+		r.FinishedAt = s.now.Add(-ended)
+	}
+	r.Created = s.ago("created", up+ended)
+	if r.State != Created {
+		r.StartedAt = s.now.Add(-up - ended)
+	}
+	if r.Revision == "compose" {
+		r.Revision, r.ConfigHash = "", s.take("hash", "hash-v1")
+	}
+	if len(s.args) > 3 {
+		r.Health = Health(s.args[3])
+	}
+	if IsReady(r) {
+		r.ReadySince = s.ago("ready", up)
+	}
+	s.replicas = append(s.replicas, r)
+}
+
+// settled: settled [REVISION]: the last rollout led there and is complete.
+func (s *story) settled() {
+	revision := s.spec.Revision
+	if len(s.args) > 0 {
+		revision = s.arg(0)
+	}
+	s.rollout = Rollout{
+		Workload: "web", Revision: revision, Stable: revision, Complete: true,
+		StartedAt: s.now.Add(-time.Hour), ProgressAt: s.now.Add(-time.Hour),
+	}
+}
+
+// attempt: attempt NUMBER REVISION count=N at=AGO error=TEXT
+func (s *story) attempt() {
+	n, err := strconv.Atoi(s.arg(0))
+	require.NoError(s.t, err, s.line)
+	if s.rollout.Attempts == nil {
+		s.rollout.Attempts = map[int]Attempt{}
+	}
+	s.rollout.Attempts[n] = Attempt{Revision: s.arg(1), Count: s.number("count", 1), At: s.ago("at", 0), Error: s.take("error", "")}
+}
+
+// health: health on|off: whether new containers have a health check.
+func (s *story) health() { s.healthCheck = s.arg(0) == "on" }
+
+// dependency: dependency NAME started|healthy|completed [unknown] [optional] [restart] [completed] [converged] running=N ready=N
+func (s *story) dependency() {
+	var d Dependency
+	d.Name = s.arg(0)
+	d.Condition = map[string]spec.DependencyCondition{
+		"started": spec.DependencyStarted, "healthy": spec.DependencyHealthy, "completed": spec.DependencyCompleted,
+	}[s.arg(1)]
+	s.args = s.args[2:]
+	d.Known, d.Completed, d.Converged = !s.flag("unknown"), s.flag("completed"), s.flag("converged")
+	d.Required, d.Restart = !s.flag("optional"), s.flag("restart")
+	d.Running, d.Ready = s.number("running", 0), s.number("ready", 0)
+	s.dependencies = slices.DeleteFunc(s.dependencies, func(o Dependency) bool { return o.Name == d.Name })
+	s.dependencies = append(s.dependencies, d)
+}
+
+// miss: missing KIND_NAME...: what a container needs and is not there.
+func (s *story) miss() {
+	s.missing = nil
+	for _, name := range s.args {
+		s.missing = append(s.missing, strings.ReplaceAll(name, "_", " "))
+	}
+}
+
+func (s *story) rm() {
+	r := s.target()
+	s.replicas = slices.DeleteFunc(s.replicas, func(o Replica) bool { return o.ID == r.ID })
+}
+
+// fail: fail KIND [halfway] message | fail none: how actions of a kind end.
+func (s *story) fail() {
+	s.half = s.flag("halfway")
+	clear(s.failing)
+	if s.arg(0) != "none" {
+		s.failing[ActionKind(s.args[0])] = strings.Join(s.args[1:], " ")
+	}
+}
+
+// plan plans, and begins what the plan says.
+func (s *story) plan() Plan {
+	p := Compute(s.input())
+	s.begin(p)
+	return p
+}
+
+// finish ends what is under way.
+func (s *story) finish() {
+	for len(s.underWay) > 0 {
+		message, fails := s.failing[s.underWay[0].Kind]
+		switch {
+		case fails && s.half:
+			s.end(0, halfway, message)
+		case fails:
+			s.end(0, failed, message)
+		default:
+			s.end(0, done, "")
+		}
+	}
+}
+
+// run acts until there is nothing to do, and prints each step in short.
+func (s *story) run() {
+	for range 100 {
+		p := s.plan()
+		if len(p.Actions) == 0 {
+			s.print(p)
+			return
+		}
+		fmt.Fprintf(&s.out, "%s, ready %d of %d:\n", s.now.Format("15:04:05"), p.Status.Ready, p.Status.Replicas)
+		for _, a := range p.Actions {
+			fmt.Fprintln(&s.out, " ", a)
+		}
+		s.finish()
+	}
+	s.t.Fatalf("%s: there is always something to do", s.line)
+}
+
+func (s *story) print(p Plan) {
+	fmt.Fprintf(&s.out, "at %s\n", s.now.Format("15:04:05"))
+	for line := range strings.Lines(p.String()) {
+		s.out.WriteString(line)
+	}
+}
+
+// resource: resource KIND NAME [unknown] [present] [external] [nopull]
+func (s *story) resource() {
+	r := Resource{Known: !s.flag("unknown"), Present: s.flag("present"), External: s.flag("external"), NoPull: s.flag("nopull")}
+	r.Kind, r.Name = ResourceKind(s.arg(0)), s.arg(1)
+	s.resources = append(s.resources, r)
+}
+
+// project plans the resources; what fails fails, and the rest is there then.
+func (s *story) project() {
+	p := ComputeProject(ProjectInput{Now: s.now, Resources: slices.Clone(s.resources)})
+	fmt.Fprintf(&s.out, "at %s\n", s.now.Format("15:04:05"))
+	for _, a := range p.Actions {
+		fmt.Fprintln(&s.out, a)
+	}
+	for _, r := range p.Resources {
+		i := slices.IndexFunc(s.resources, func(o Resource) bool { return o.String() == r.String() })
+		r.Attempt.Error = s.failing[r.Action()]
+		r.Present = r.Attempt.Error == ""
+		s.resources[i] = r
+	}
+	for _, r := range s.resources {
+		if problem := r.Problem(); problem != "" {
+			fmt.Fprintln(&s.out, "problem", problem)
+		}
+	}
+	if !p.Next.IsZero() {
+		fmt.Fprintf(&s.out, "next %s\n", p.Next.Format("15:04:05"))
+	}
+}
