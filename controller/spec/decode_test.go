@@ -78,7 +78,7 @@ func TestTooMuchIsRefused(t *testing.T) {
 func TestNearestFindsTyposOnly(t *testing.T) {
 	known := []string{"replicas", "strategy", "template", "paused"}
 	for written, want := range map[string]string{
-		"replica": "replicas", "relpicas": "replicas", "Replicas": "replicas", "tempalte": "template",
+		"replica": "replicas", "relpicas": "replicas", "Replicas": "replicas", "templtae": "template",
 		"puased": "paused", "readinessProbe": "", "x": "",
 	} {
 		assert.Equal(t, want, nearest(written, known), written)

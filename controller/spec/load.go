@@ -61,6 +61,9 @@ func load(ctx context.Context, o Options) (*Project, *inputs, error) {
 		return nil, in, Errors{{Message: err.Error()}}
 	}
 	in.addDiscoverable(o, workingDir, options.ConfigPaths)
+	if options.Environment["PWD"] == "" {
+		options.Environment["PWD"] = workingDir // no shell has set it, as in a container
+	}
 	if len(options.ConfigPaths) == 0 {
 		return nil, in, Errors{{File: workingDir,
 			Message: "there is no compose.yaml in this folder or above it",

@@ -73,6 +73,13 @@ func TestOptionsAreThoseOfDockerCompose(t *testing.T) {
 		assert.Equal(t, "web:2", p.Workloads["web"].Image)
 		assert.Empty(t, p.Disabled, "COMPOSE_PROFILES of the env file")
 	})
+	t.Run("PWD without a shell", func(t *testing.T) {
+		t.Setenv("PWD", "")
+		write(t, filepath.Join(dir, "pwd", "compose.yaml"), "services: {web: {image: \"web:1\", volumes: [\"${PWD}/x:/x\"]}}\n")
+		p, err := Load(t.Context(), Options{ProjectDirectory: filepath.Join(dir, "pwd")})
+		require.NoError(t, err)
+		assert.Equal(t, filepath.Join(dir, "pwd", "x"), p.Workloads["web"].Template.Volumes[0].Source)
+	})
 	t.Run("a name that Compose refuses", func(t *testing.T) {
 		_, err := Load(t.Context(), Options{ProjectDirectory: dir, Name: "Not Valid"})
 		require.ErrorContains(t, err, "invalid project name")

@@ -106,7 +106,10 @@ func (s *Source) accept(project *Project, err error, update func(Update)) {
 		said, project = err.Error(), s.last
 	}
 	first := s.last == nil && s.said == ""
-	if !first && said == s.said && reflect.DeepEqual(project, s.last) {
+	if reflect.DeepEqual(project, s.last) {
+		project = s.last
+	}
+	if !first && said == s.said && project == s.last {
 		return
 	}
 	s.last, s.said = project, said

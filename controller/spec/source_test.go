@@ -348,3 +348,37 @@ func BenchmarkSave(b *testing.B) {
 		}
 	}
 }
+
+func TestAnErrorInAnyFileIsLeftByMendingIt(t *testing.T) {
+	t.Parallel()
+	r, first := run(t, map[string]string{
+		"compose.yaml":       "include: [more/inner.yaml]\nservices: {web: {image: \"web:1\", env_file: [env/web.env]}}\n",
+		"more/inner.yaml":    "services: {inner: {image: \"inner:1\"}}\n",
+		".env":               "A=1\n",
+		"env/web.env":        "A=1\n",
+		"specs/web/ignored":  "",
+		"specs/inner.yaml":   "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: inner}\nspec: {}\n",
+		"unrelated/file.txt": "",
+	})
+	require.NoError(t, first.Err)
+	for _, name := range []string{".env", "env/web.env", "more/inner.yaml", "compose.yaml", "specs/inner.yaml"} {
+		good, err := os.ReadFile(r.path(name))
+		require.NoError(t, err)
+		write(t, r.path(name), "\"{[\n")
+		u := r.next(t)
+		require.Error(t, u.Err, name)
+		assert.Same(t, first.Project, u.Project, name)
+		write(t, r.path(name), string(good))
+		require.NoError(t, r.next(t).Err, name)
+
+		if name == ".env" || name == "specs/inner.yaml" {
+			continue // not needed
+		}
+		require.NoError(t, os.RemoveAll(r.path(strings.Split(name, "/")[0])))
+		u = r.next(t)
+		require.Error(t, u.Err, name)
+		assert.Equal(t, first.Project, u.Project, name)
+		write(t, r.path(name), string(good))
+		require.NoError(t, r.next(t).Err, name)
+	}
+}
