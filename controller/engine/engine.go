@@ -39,14 +39,19 @@ type Engine interface {
 	// missing (it never makes a volume), and with Conflict when the name is
 	// taken.
 	Create(ctx context.Context, c ContainerSpec) (id string, err error)
-	// Start starts a container. Starting a running one is no error.
+	// Start starts a container. Starting a running one is no error. It fails
+	// with NotFound when the container or a network that it joins is gone, and
+	// with Exhausted when a host port is taken. A container whose start failed
+	// is still Created, and is not to be started again: some engines then run
+	// it without networks and ports (moby#51758).
 	Start(ctx context.Context, id string) error
 	// Stop sends the container's stop signal, and SIGKILL when grace is over.
 	// It returns when the container has exited. Stopping a stopped container,
 	// or one that is gone, is no error.
 	Stop(ctx context.Context, id string, grace time.Duration) error
 	// Remove removes a container that is not running, and its anonymous
-	// volumes. Removing one that is gone is no error; a running one is a Conflict.
+	// volumes. Removing one that is gone is no error; a running or paused one is
+	// a Conflict, and so may be one that the engine is removing already.
 	Remove(ctx context.Context, id string) error
 	// DisableRestart sets the engine's restart policy to "no" in place.
 	DisableRestart(ctx context.Context, id string) error
@@ -62,21 +67,26 @@ type Engine interface {
 	// Networks lists the networks that carry the project's label and, besides
 	// them, those of the given names.
 	Networks(ctx context.Context, project string, names ...string) ([]Network, error)
+	// CreateNetwork makes a network; a name that is taken is a Conflict.
 	CreateNetwork(ctx context.Context, n NetworkSpec) error
-	// RemoveNetwork removes a network; one that is gone is no error.
+	// RemoveNetwork removes a network by its full ID; one that is gone is no
+	// error, one that a running container has joined is a Conflict.
 	RemoveNetwork(ctx context.Context, id string) error
 
 	// Volumes lists the volumes that carry the project's label and, besides
 	// them, those of the given names.
 	Volumes(ctx context.Context, project string, names ...string) ([]Volume, error)
+	// CreateVolume makes a volume, or leaves the one of that name as it is.
 	CreateVolume(ctx context.Context, v VolumeSpec) error
-	// RemoveVolume removes a volume; one that is gone is no error.
+	// RemoveVolume removes a volume; one that is gone is no error, one that a
+	// container mounts, running or not, is a Conflict.
 	RemoveVolume(ctx context.Context, name string) error
 
 	// Events subscribes to what happens to the project's containers. The
 	// subscription stands when Events returns, so that what a list made
-	// afterwards misses will come as an event. The channel is closed when the
-	// stream ends; then err says why (nil when ctx ended it).
+	// afterwards misses will come as an event. Events of the second before may
+	// come too, and of a slow reader the engine drops some. The channel is
+	// closed when the stream ends; then err says why (nil when ctx ended it).
 	Events(ctx context.Context, project string) (events <-chan Event, err func() error, failed error)
 
 	// Close releases the connections.
@@ -131,11 +141,14 @@ type Container struct {
 	// never happened.
 	Created, StartedAt, FinishedAt time.Time
 	// Health counts only probes made since StartedAt: an older result reads as
-	// Starting.
+	// Starting, and so does any while the container does not run.
 	Health Health
 	// HealthOutput is the last probe's output, shortened.
 	HealthOutput string
-	// HealthySince is when the streak of passing probes began; zero otherwise.
+	// HealthySince is when the container became healthy, or a later instant:
+	// Docker remembers five probes, so that of a longer time it shows the end
+	// only. Whoever measures that time keeps the first value of a StartedAt for
+	// as long as Health is Healthy. Zero while it is not.
 	HealthySince time.Time
 	// RestartPolicy is the engine's own: "no", "always", "unless-stopped", "on-failure".
 	RestartPolicy string
@@ -145,7 +158,7 @@ type Container struct {
 	// PublishedPorts are the host ports in force, as "127.0.0.1:8080->80/tcp".
 	PublishedPorts []string
 	// PortsMissing is true when the container runs without a host port that
-	// it was created to publish.
+	// it was created to publish, unless its networks never publish any.
 	PortsMissing bool
 	// Volumes are the named volumes it mounts.
 	Volumes []string
@@ -163,8 +176,12 @@ type ContainerSpec struct {
 	// Networks maps the Compose keys that the service uses to engine names;
 	// Volumes does so for named volumes.
 	Networks, Volumes map[string]string
-	// Aliases are further names by which the container is found on each network.
+	// Aliases are further names by which the container is found on each network,
+	// besides its own, its service's and those of the service's networks. A
+	// container labelled as one-off has only its own and these.
 	Aliases []string
+	// Secrets and Configs are the project's. Where one comes from the
+	// environment, its Content is already what that held.
 	Secrets types.Secrets
 	Configs types.Configs
 	// EngineRestarts sets the engine's restart policy to "unless-stopped";
@@ -183,7 +200,8 @@ type Network struct {
 	Labels           map[string]string
 }
 
-// NetworkSpec is what to create a network from.
+// NetworkSpec is what to create a network from. Labels replaces the labels of
+// Config.
 type NetworkSpec struct {
 	Name   string
 	Labels map[string]string
@@ -196,7 +214,8 @@ type Volume struct {
 	Labels       map[string]string
 }
 
-// VolumeSpec is what to create a volume from.
+// VolumeSpec is what to create a volume from. Labels replaces the labels of
+// Config.
 type VolumeSpec struct {
 	Name   string
 	Labels map[string]string

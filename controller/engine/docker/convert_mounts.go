@@ -80,7 +80,7 @@ func volumeName(spec engine.ContainerSpec, key string) string {
 }
 
 func bindNeedsMount(b *types.ServiceVolumeBind) bool {
-	return b != nil && (!bool(b.CreateHostPath) || b.Propagation != "" || b.Recursive != "")
+	return b != nil && (!b.CreateHostPath || b.Propagation != "" || b.Recursive != "")
 }
 
 func volumeNeedsMount(v *types.ServiceVolumeVolume) bool {
@@ -104,7 +104,7 @@ func bindOptions(b *types.ServiceVolumeBind) *mount.BindOptions {
 	}
 	return &mount.BindOptions{
 		Propagation:            mount.Propagation(b.Propagation),
-		CreateMountpoint:       bool(b.CreateHostPath),
+		CreateMountpoint:       b.CreateHostPath,
 		NonRecursive:           b.Recursive == "disabled",
 		ReadOnlyNonRecursive:   b.Recursive == "writable",
 		ReadOnlyForceRecursive: b.Recursive == "readonly",

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"maps"
 	"net"
 	"regexp"
@@ -39,7 +40,7 @@ func observed(i container.InspectResponse) engine.Container {
 		c.RestartPolicy = string(container.RestartPolicyDisabled)
 	}
 	for name, endpoint := range i.NetworkSettings.Networks {
-		c.Networks[name] = endpoint.IPAddress
+		c.Networks[name] = cmp.Or(endpoint.IPAddress, endpoint.GlobalIPv6Address)
 	}
 	if c.State == engine.Running {
 		c.PortsMissing = portsMissing(i.HostConfig, i.NetworkSettings.Ports)

@@ -28,7 +28,7 @@ func (e *Engine) Containers(ctx context.Context, project string) ([]engine.Conta
 		containers := []engine.Container{}
 		for _, c := range e.containers {
 			if c.Labels[engine.ProjectLabel] == project {
-				containers = append(containers, c.view())
+				containers = append(containers, c.view(e.now))
 			}
 		}
 		slices.SortFunc(containers, func(a, b engine.Container) int { return cmp.Compare(a.Name, b.Name) })
@@ -43,7 +43,7 @@ func (e *Engine) Container(ctx context.Context, id string) (engine.Container, er
 		if err != nil {
 			return engine.Container{}, err
 		}
-		return c.view(), nil
+		return c.view(e.now), nil
 	})
 }
 

@@ -13,6 +13,13 @@ import (
 // noRestart is the restart policy that every container is created with.
 const noRestart = "no"
 
+// Docker's health checks: how often they are made where nobody says, and how
+// many results are kept.
+const (
+	probeInterval = 30 * time.Second
+	probesKept    = 5
+)
+
 // Exit codes that the engine itself gives.
 const (
 	codeKilled     = 137 // 128 + SIGKILL
@@ -24,7 +31,8 @@ const (
 type instance struct {
 	engine.Container
 	behavior Behavior
-	checked  bool // it has a health check
+	checked  bool          // it has a health check
+	interval time.Duration // between its probes
 	networks []endpoint
 	ports    []types.ServicePortConfig
 	files    map[string]string
@@ -68,10 +76,14 @@ func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
 		},
 		behavior: i.behavior,
 		checked:  i.behavior.HealthCheck,
+		interval: probeInterval,
 		ports:    s.Ports,
 		files:    copiedFiles(spec),
 	}
 	if s.HealthCheck != nil {
+		if s.HealthCheck.Interval != nil && *s.HealthCheck.Interval > 0 {
+			c.interval = time.Duration(*s.HealthCheck.Interval)
+		}
 		c.checked = !s.HealthCheck.Disable && !slices.Equal(s.HealthCheck.Test, []string{"NONE"})
 	}
 	switch s.NetworkMode {
@@ -96,8 +108,8 @@ func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
 	return c
 }
 
-// view is a copy for whoever asks.
-func (c *instance) view() engine.Container {
+// view is a copy for whoever asks at the given instant.
+func (c *instance) view(now time.Time) engine.Container {
 	v := c.Container
 	v.Labels = maps.Clone(v.Labels)
 	v.Networks = maps.Clone(v.Networks)
@@ -105,6 +117,12 @@ func (c *instance) view() engine.Container {
 	v.Volumes = slices.Clone(v.Volumes)
 	if v.Health != engine.NoHealthCheck && v.State != engine.Running {
 		v.Health, v.HealthySince = engine.Starting, time.Time{}
+	}
+	if v.Health == engine.Healthy {
+		// What came before the probes that are still remembered is forgotten.
+		if forgotten := now.Sub(v.HealthySince)/c.interval - (probesKept - 1); forgotten > 0 {
+			v.HealthySince = v.HealthySince.Add(forgotten * c.interval)
+		}
 	}
 	return v
 }

@@ -70,6 +70,21 @@ func TestEverythingHappensAtItsInstant(t *testing.T) {
 	})
 }
 
+func TestHealthIsRememberedForFiveProbes(t *testing.T) {
+	in(t, model.Behavior{}, func(t *testing.T, e *model.Engine) {
+		interval := types.Duration(time.Second)
+		s := spec("c1")
+		s.Service.HealthCheck = &types.HealthCheckConfig{Test: []string{"CMD", "true"}, Interval: &interval}
+		id := create(t, e, s)
+		require.NoError(t, e.Start(t.Context(), id))
+		began := time.Now()
+		time.Sleep(4500 * time.Millisecond)
+		require.Equal(t, began, inspect(t, e, id).HealthySince)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, began.Add(5*time.Second), inspect(t, e, id).HealthySince)
+	})
+}
+
 func TestEventsComeWithoutFurtherCalls(t *testing.T) {
 	in(t, model.Behavior{Exits: true, After: time.Minute}, func(t *testing.T, e *model.Engine) {
 		events, _, err := e.Events(t.Context(), "p")

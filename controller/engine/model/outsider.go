@@ -2,6 +2,8 @@ package model
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -99,9 +101,9 @@ func (e *Engine) Put(c engine.Container, b Behavior) string {
 	if c.Created.IsZero() {
 		c.Created = e.now
 	}
-	i := &instance{Container: c, behavior: b, checked: b.HealthCheck}
-	i.Container = i.view()
-	for name := range c.Networks {
+	i := &instance{Container: c, behavior: b, checked: b.HealthCheck, interval: probeInterval}
+	i.Container = i.view(e.now)
+	for _, name := range slices.Sorted(maps.Keys(c.Networks)) {
 		i.networks = append(i.networks, endpoint{network: name})
 	}
 	e.containers[c.ID] = i
