@@ -105,6 +105,23 @@ type Workload struct {
 	// Paused holds a rollout where it is; replicas are still kept running.
 	Paused  bool
 	Restart Restart
+	// OnFailure is what follows when a rollout makes no progress for
+	// ProgressDeadline.
+	OnFailure OnFailure
+	// Probes are those that tend makes. Where there are none, the container's
+	// own health check says whether a replica is ready and live.
+	Probes Probes
+	// Drain is the most time between withdrawing a replica's endpoint and its
+	// stop signal.
+	Drain time.Duration
+	// Ports are the container ports at which a replica can be reached, for its
+	// endpoint: from expose, ports and the probes; sorted.
+	Ports []int
+	// PreRollout are run once per revision, in order, before any replica of
+	// the revision is created.
+	PreRollout []Hook
+	// Backup is a Database's, before its container is replaced.
+	Backup Backup
 	// EngineRestarts leaves restarts to the engine's own policy: nobody but
 	// the engine supervises the controller.
 	EngineRestarts bool
@@ -154,6 +171,32 @@ type Strategy struct {
 	Type           StrategyType
 	MaxSurge       int
 	MaxUnavailable int
+}
+
+// OnFailure is what follows a failed rollout.
+type OnFailure string
+
+// The ways to go on after a failed rollout.
+const (
+	// Rollback goes back to the last revision whose rollout was complete.
+	Rollback OnFailure = "rollback"
+	// Pause leaves the rollout where it is.
+	Pause OnFailure = "pause"
+)
+
+// Hook is a one-off container of a new revision that must exit with 0 before
+// the rollout begins.
+type Hook struct {
+	Name    string
+	Command []string
+	Timeout time.Duration
+}
+
+// Backup says whether a database is backed up before an update, and how many
+// backups are kept.
+type Backup struct {
+	BeforeUpdate bool
+	Keep         int
 }
 
 // RestartCondition says after which exits a container is started again.
