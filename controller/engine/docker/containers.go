@@ -112,7 +112,8 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 // Stop stops a container. The engine counts the grace in whole seconds; it is
 // rounded up.
 func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error {
-	seconds := int((grace + time.Second - 1) / time.Second)
+	// A negative number would mean to wait for ever.
+	seconds := int((max(grace, 0) + time.Second - 1) / time.Second)
 	err := e.do(ctx, "stop container", id, func(ctx context.Context) error {
 		return e.cli.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds})
 	})

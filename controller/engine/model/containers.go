@@ -106,7 +106,7 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 // Stop stops a container. The engine counts the grace in whole seconds; it is
 // rounded up.
 func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error {
-	grace = (grace + time.Second - 1).Truncate(time.Second)
+	grace = (max(grace, 0) + time.Second - 1).Truncate(time.Second)
 	return e.begin(ctx, OpStop, id, func(finish func(error)) {
 		c := e.containers[id]
 		if c == nil || !c.alive() {
