@@ -84,6 +84,9 @@ func (r *reconciler) plan(key string, now time.Time) (actions []plan.Action, nex
 }
 
 func (r *reconciler) planProject(now time.Time) ([]plan.Action, time.Time) {
+	if r.remove {
+		return nil, time.Time{} // nothing is made for what is to be taken away
+	}
 	in := plan.ProjectInput{Now: now}
 	for _, res := range r.store.Snapshot().Resources() {
 		for _, a := range r.flights[projectKey] {

@@ -33,9 +33,7 @@ func follow(ctx context.Context, f *flags, p *spec.Project) error {
 			if err != nil {
 				return // the list below says what there is to say
 			}
-			if tell.out != nil {
-				tell.line(e.LastTimestamp.Local(), plan.EventType(e.Type), e.Workload, e.Reason, e.Message)
-			}
+			tell.line(e.LastTimestamp.Local(), plan.EventType(e.Type), e.Workload, e.Reason, e.Message)
 		}
 	}()
 	defer func() { stop(); <-done }()

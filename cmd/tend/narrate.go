@@ -21,24 +21,33 @@ type narrator struct {
 	out io.Writer // nil where the log tells
 }
 
-// newNarrator tells on standard error, as the command's result is on standard
-// output.
+// newNarrator tells a person, on standard error, as a command's result is on
+// standard output.
 func newNarrator() *narrator {
+	return &narrator{log: newLog(zap.ErrorLevel), out: os.Stderr}
+}
+
+// newServiceNarrator tells a person where standard error is a terminal, and
+// writes JSON elsewhere.
+func newServiceNarrator() *narrator {
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		return newNarrator()
+	}
+	return &narrator{log: newLog(zap.InfoLevel)}
+}
+
+func newLog(level zapcore.Level) *zap.Logger {
 	config := zap.NewProductionConfig()
+	config.Level.SetLevel(level)
 	config.Sampling = nil
+	config.DisableCaller = true
 	config.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	config.EncoderConfig.TimeKey = "time"
-	n := &narrator{}
-	if term.IsTerminal(int(os.Stderr.Fd())) {
-		config.Level.SetLevel(zap.ErrorLevel)
-		n.out = os.Stderr
-	}
 	log, err := config.Build()
 	if err != nil {
-		log = zap.NewNop() // standard error cannot be opened: there is nobody to tell
+		return zap.NewNop() // standard error cannot be opened: there is nobody to tell
 	}
-	n.log = log
-	return n
+	return log
 }
 
 // event tells one event.

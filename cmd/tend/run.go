@@ -35,7 +35,7 @@ func newRun(f *flags) *cobra.Command {
 
 // run keeps the project until ctx ends.
 func run(ctx context.Context, f *flags, listen string, explicit bool) error {
-	tell := newNarrator()
+	tell := newServiceNarrator()
 	defer func() { _ = tell.log.Sync() }()
 	project, err := f.load(ctx)
 	if err != nil {
