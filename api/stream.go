@@ -32,14 +32,13 @@ type stream struct {
 	rc *http.ResponseController
 }
 
-// newStream begins the answer. The time-outs of ordinary requests do not hold
-// for it.
+// newStream begins the answer. Its messages have a time-out each, in place of
+// that of ordinary answers.
 func newStream(w http.ResponseWriter) *stream {
 	s := &stream{w: w, rc: http.NewResponseController(w)}
-	_ = s.rc.SetReadDeadline(time.Time{}) // fails only where there was none
 	w.Header().Set("Content-Type", StreamType)
 	w.Header().Set("X-Accel-Buffering", "no") // has nginx pass on each message at once
-	_ = s.rc.Flush()                          // the reader learns at once that the stream stands; an error comes again at the first write
+	_ = s.write("")                           // shows at once that the stream stands; an error comes again
 	return s
 }
 
