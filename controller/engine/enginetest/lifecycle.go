@@ -83,12 +83,14 @@ var lifecycleCases = []testCase{
 		f.fails(engine.NotFound, f.Engine.Start(f.Context(), f.named("none")))
 	}},
 	{"start of an exited container runs it again", func(f *fixture) {
-		id := f.runs("1", Runs)
+		id := f.runs("1", SlowStop)
 		first := f.inspect(id)
 		f.stop(id)
+		require.Equal(f, 4, f.inspect(id).ExitCode)
 		f.start(id)
 		second := f.inspect(id)
 		require.Equal(f, engine.Running, second.State)
+		require.Zero(f, second.ExitCode)
 		require.True(f, second.StartedAt.After(first.StartedAt))
 		require.False(f, second.StartedAt.Before(second.FinishedAt))
 	}},
