@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
@@ -28,7 +29,7 @@ func (b *bare) begin(ctx context.Context) error {
 	_, err := b.cli.NetworkCreate(ctx, bareProject+"_default", network.CreateOptions{
 		Driver: "bridge", Labels: map[string]string{projectLabel: bareProject},
 	})
-	if err != nil {
+	if err != nil && !errdefs.IsConflict(err) { // left by a run before
 		return err
 	}
 	return b.scale(ctx, 0, few)

@@ -93,27 +93,39 @@ func containersOf(ctx context.Context, cli *client.Client, project string) ([]co
 	})
 }
 
-// remove kills and removes containers.
+// remove stops containers and removes them.
 func remove(ctx context.Context, cli *client.Client, containers []container.Summary) error {
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	for _, c := range containers {
 		group.Go(func() error {
-			return cli.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true})
+			if err := cli.ContainerStop(ctx, c.ID, container.StopOptions{}); err != nil {
+				return err
+			}
+			return cli.ContainerRemove(ctx, c.ID, container.RemoveOptions{})
 		})
 	}
 	return group.Wait()
 }
 
-// cleanUp removes all that the benchmark makes on the engine.
-func cleanUp(ctx context.Context, cli *client.Client) error {
-	var errs []error
+// removeContainers removes all containers that the benchmark makes.
+func removeContainers(ctx context.Context, cli *client.Client) error {
 	for _, project := range []string{bareProject, tendProject, composeProject} {
 		containers, err := containersOf(ctx, cli, project)
 		if err != nil {
 			return err
 		}
-		errs = append(errs, remove(ctx, cli, containers))
+		if err := remove(ctx, cli, containers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeRest removes what else the benchmark makes on the engine.
+func removeRest(ctx context.Context, cli *client.Client) error {
+	var errs []error
+	for _, project := range []string{bareProject, tendProject, composeProject} {
 		networks, err := cli.NetworkList(ctx, network.ListOptions{
 			Filters: filters.NewArgs(filters.Arg("label", projectLabel+"="+project)),
 		})
@@ -125,7 +137,7 @@ func cleanUp(ctx context.Context, cli *client.Client) error {
 		}
 	}
 	if _, err := cli.ImageInspect(ctx, imageName); err == nil {
-		_, err := cli.ImageRemove(ctx, imageName, image.RemoveOptions{Force: true, PruneChildren: true})
+		_, err := cli.ImageRemove(ctx, imageName, image.RemoveOptions{PruneChildren: true})
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

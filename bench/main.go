@@ -64,19 +64,17 @@ func run(ctx context.Context) error {
 		return err
 	}
 	report, err := measureAll(ctx, cli, bin, *rounds)
-	if err != nil {
+	if report == nil {
 		return err
 	}
 	report.Facts = facts
 	report.print(os.Stdout)
-	if err := report.write(*output); err != nil {
-		return err
-	}
-	fmt.Printf("\nwritten to %s\n", *output)
-	return nil
+	progress("writing %s", *output)
+	return errors.Join(err, report.write(*output))
 }
 
 // measureAll sets up the contenders, measures, and takes everything away again.
+// There is a report also where only the last of these failed.
 func measureAll(ctx context.Context, cli *client.Client, bin string, rounds int) (r *report, err error) {
 	dir, err := os.MkdirTemp("", prefix)
 	if err != nil {
@@ -88,8 +86,13 @@ func measureAll(ctx context.Context, cli *client.Client, bin string, rounds int)
 			return nil, err
 		}
 	}
-	if err := cleanUp(ctx, cli); err != nil { // of a run that was killed
+	// Of a run that was killed. Old engines may never again remove a network
+	// that they lost count on; it is used as it is.
+	if err := removeContainers(ctx, cli); err != nil {
 		return nil, err
+	}
+	if err := removeRest(ctx, cli); err != nil {
+		progress("left by a run before, and kept: %v", err)
 	}
 	w := startWatch(ctx, cli)
 	defer w.close()
@@ -105,13 +108,16 @@ func measureAll(ctx context.Context, cli *client.Client, bin string, rounds int)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
 		defer cancel()
 		// The controller goes first: it would repair what is taken away.
-		err = errors.Join(err, b.tend.stop(), cleanUp(ctx, cli))
+		err = errors.Join(err, b.tend.stop(), removeContainers(ctx, cli), removeRest(ctx, cli))
 	}()
 	progress("building the image of the replicas")
 	if err := buildImage(ctx, cli, dir); err != nil {
 		return nil, err
 	}
-	return b.report, b.measure(ctx)
+	if err := b.measure(ctx); err != nil {
+		return nil, err
+	}
+	return b.report, nil
 }
 
 func progress(format string, args ...any) {

@@ -286,13 +286,21 @@ func (b *bench) trace(ctx context.Context) error {
 	if err := b.tend.restart(b.tend.host); err != nil {
 		return err
 	}
-	for _, c := range []contender{b.compose, b.tend} {
-		progress("counting what %s asks of the engine from %d to %d replicas", c.project(), few, many)
-		counts, err := b.count(ctx, p, c)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.project(), err)
+	up := func(c contender) func(context.Context) error {
+		return func(ctx context.Context) error { return c.scale(ctx, few, many) }
+	}
+	down := func(c contender) func(context.Context) error {
+		return func(ctx context.Context) error { return c.scale(ctx, many, few) }
+	}
+	progress("counting what is asked of the engine from %d to %d replicas", few, many)
+	for _, step := range []func(context.Context) error{
+		down(b.tend), b.counted(p, tendScales, up(b.tend)),
+		down(b.compose), b.counted(p, composeScales, up(b.compose)),
+		func(ctx context.Context) error { return b.awaitQuiet(ctx, p) },
+	} {
+		if err := within(ctx, step); err != nil {
+			return err
 		}
-		b.report.count(c == b.tend, counts)
 	}
 	if err := b.save(ctx, p); err != nil {
 		return err
@@ -300,33 +308,39 @@ func (b *bench) trace(ctx context.Context) error {
 	if err := b.idle(ctx, p); err != nil {
 		return err
 	}
-	return b.tend.stop() // before the proxy
+	if err := b.tend.stop(); err != nil {
+		return err
+	}
+	progress("counting what is asked of the engine when there is nothing to do")
+	for _, step := range []func(context.Context) error{
+		b.counted(p, tendNoop, b.tend.apply), b.counted(p, composeNoop, b.compose.up),
+	} {
+		if err := within(ctx, step); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// count counts a contender's requests by kind while it scales up.
-func (b *bench) count(ctx context.Context, p *proxy, c contender) (map[string]int, error) {
-	var began time.Time
-	err := within(ctx, func(ctx context.Context) error {
+// counted counts the requests by kind that come while work is done, and until
+// no more follow.
+func (b *bench) counted(p *proxy, c column, work func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
 		if err := b.awaitQuiet(ctx, p); err != nil {
 			return err
 		}
-		if err := c.scale(ctx, many, few); err != nil {
+		began := time.Now()
+		if err := work(ctx); err != nil {
 			return err
 		}
 		if err := b.awaitQuiet(ctx, p); err != nil {
 			return err
 		}
-		began = time.Now()
-		if err := c.scale(ctx, few, many); err != nil {
-			return err
+		for _, r := range p.since(began) {
+			b.report.count(c, r.kind)
 		}
-		return b.awaitQuiet(ctx, p)
-	})
-	counts := map[string]int{}
-	for _, r := range p.since(began) {
-		counts[r.kind]++
+		return nil
 	}
-	return counts, err
 }
 
 // awaitQuiet waits until no request has come for a while.

@@ -55,11 +55,21 @@ func (s series) Range() string {
 	return duration(r.min) + " – " + duration(r.max)
 }
 
-// requestCount is how often each contender asked the engine for something
-// while it scaled up.
+// column is one of the columns in the table of requests.
+type column int
+
+const (
+	tendScales column = iota
+	composeScales
+	tendNoop
+	composeNoop
+	columns
+)
+
+// requestCount is how often the engine was asked for something.
 type requestCount struct {
-	Kind          string
-	Tend, Compose int
+	Kind  string
+	Times [columns]int
 }
 
 // idle is what a controller took that had nothing to do.
@@ -99,20 +109,15 @@ func (r *report) below(name string, measured, limit time.Duration) {
 	})
 }
 
-func (r *report) count(tend bool, counts map[string]int) {
-	for kind, n := range counts {
-		i := slices.IndexFunc(r.Requests, func(c requestCount) bool { return c.Kind == kind })
-		if i < 0 {
-			i = len(r.Requests)
-			r.Requests = append(r.Requests, requestCount{Kind: kind})
-		}
-		if tend {
-			r.Requests[i].Tend = n
-		} else {
-			r.Requests[i].Compose = n
-		}
+// count counts one request.
+func (r *report) count(c column, kind string) {
+	i, found := slices.BinarySearchFunc(r.Requests, kind, func(a requestCount, kind string) int {
+		return strings.Compare(a.Kind, kind)
+	})
+	if !found {
+		r.Requests = slices.Insert(r.Requests, i, requestCount{Kind: kind})
 	}
-	slices.SortFunc(r.Requests, func(a, b requestCount) int { return strings.Compare(a.Kind, b.Kind) })
+	r.Requests[i].Times[c]++
 }
 
 const mebibyte = 1 << 20
@@ -144,9 +149,13 @@ func (r *report) print(out io.Writer) {
 			fmt.Fprintf(t, "  %s\t%s\t%s\t%d\n", s.Name, s.Median(), s.Range(), len(s.Times))
 		}
 	}
-	fmt.Fprintf(t, "requests, %d → %d replicas\ttend\tdocker compose\t\n", few, many)
+	fmt.Fprintf(t, "engine requests\ttend, %d → %d\tcompose, %d → %d\ttend, nothing to do\tcompose, nothing to do\n", few, many, few, many)
 	for _, c := range r.Requests {
-		fmt.Fprintf(t, "  %s\t%d\t%d\t\n", c.Kind, c.Tend, c.Compose)
+		fmt.Fprintf(t, "  %s", c.Kind)
+		for _, n := range c.Times {
+			fmt.Fprintf(t, "\t%d", n)
+		}
+		fmt.Fprintln(t)
 	}
 	fmt.Fprintln(t, "target\tpromised\tmeasured\t")
 	for _, g := range r.Targets {

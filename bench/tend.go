@@ -109,10 +109,9 @@ func (t *tend) stop() error {
 		t.run = nil
 		return err
 	case <-time.After(stopTimeout):
-		_ = t.run.Process.Kill()
-		<-t.ended
+		err := errors.Join(errors.New("tend run did not end, and was killed"), t.run.Process.Kill(), <-t.ended)
 		t.run = nil
-		return errors.New("tend run did not end, and was killed")
+		return err
 	}
 }
 
