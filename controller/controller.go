@@ -48,6 +48,8 @@ type Controller struct {
 	executor *execute.Executor
 	log      *zap.Logger
 	metrics  *Metrics
+	// subscribers follow the endpoints.
+	subscribers subscribers
 
 	mu      sync.Mutex
 	dirty   map[string]bool
@@ -204,7 +206,7 @@ func (c *Controller) untilNext() time.Duration {
 func (c *Controller) changed(changes []state.Change) {
 	for _, ch := range changes {
 		switch ch.Table {
-		case state.Replicas, state.Workloads:
+		case state.Replicas, state.Workloads, state.Probes, state.Intents:
 			c.mark(ch.Key)
 		case state.Resources:
 			c.markAll()

@@ -25,6 +25,9 @@ type reconciler struct {
 	store *state.Store
 	// project is the last good one; nil before the first.
 	project *spec.Project
+	// withdrawn are the endpoints that were withdrawn before a stop: the index
+	// of the withdrawal, by workload and container ID.
+	withdrawn map[string]map[string]uint64
 	// dependents are the workloads that depend on each.
 	dependents map[string][]string
 	// remove asks that every workload be taken away.
@@ -358,6 +361,16 @@ func (r *reconciler) neighbours(key string) []string {
 		for _, d := range w.DependsOn {
 			keys = append(keys, d.Name)
 		}
+	}
+	return keys
+}
+
+// draining are the workloads of which a replica's endpoint was withdrawn and
+// not yet acknowledged.
+func (r *reconciler) draining() []string {
+	var keys []string
+	for key := range r.withdrawn {
+		keys = append(keys, key)
 	}
 	return keys
 }

@@ -7,7 +7,11 @@
 //	resources   package observe; the loop writes their attempts
 //	rollouts    the loop
 //	statuses    the loop
+//	endpoints   the loop
+//	revisions   the loop
 //	events      the loop
+//	probes      the controller, from package probe
+//	intents     the API, through the controller
 package state
 
 import (
@@ -39,7 +43,8 @@ type row interface {
 // wrote something, by the goroutine that wrote.
 func New(onChange func([]Change)) *Store {
 	schema := &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{}}
-	for _, t := range []*memdb.TableSchema{workloadsSchema, replicasSchema, resourcesSchema, rolloutsSchema, statusesSchema, eventsSchema} {
+	for _, t := range []*memdb.TableSchema{workloadsSchema, replicasSchema, resourcesSchema, rolloutsSchema, statusesSchema, eventsSchema,
+		probesSchema, endpointsSchema, endpointsIndexSchema, revisionsSchema, intentsSchema} {
 		schema.Tables[t.Name] = t
 	}
 	db, err := memdb.NewMemDB(schema)

@@ -30,7 +30,9 @@ const (
 	NoHealthCheck Health = ""
 	Starting      Health = "starting"
 	Healthy       Health = "healthy"
-	Unhealthy     Health = "unhealthy"
+	// Unready: the readiness probe fails and the liveness probe does not.
+	Unready   Health = "unready"
+	Unhealthy Health = "unhealthy"
 )
 
 // Replica is the observation of one container of a workload.
@@ -54,6 +56,8 @@ type Replica struct {
 	Created, StartedAt, FinishedAt time.Time
 	// ReadySince is when the replica became ready; zero when it is not.
 	ReadySince time.Time
+	// WasReady is true when this run of the container has been ready before.
+	WasReady bool
 	// Broken says what a running container lacks of what it was created with,
 	// as a host port; empty when nothing.
 	Broken string
@@ -156,6 +160,29 @@ type Rollout struct {
 	Tries map[string]Try
 	// Succeeded are the numbers of a Job that ran to completion at Revision.
 	Succeeded map[int]bool
+}
+
+// Endpoint is a ready replica's address, published to gateways and scrapers.
+type Endpoint struct {
+	Workload string
+	// ID is the container's, Replica its name.
+	ID, Replica, Revision string
+	// Addresses by Compose network key.
+	Addresses map[string]string
+	// Ports are the container ports to reach it at.
+	Ports []int
+}
+
+// Intent is what people asked for through the API. It stands beside what is
+// written, and never changes it.
+type Intent struct {
+	// Paused overrides the spec's paused, where it is not nil.
+	Paused *bool
+	// Undo is the revision to run in place of the one that is written,
+	// UndoOf, until another one is written.
+	Undo, UndoOf string
+	// RestartedAt has all replicas that were created before it replaced.
+	RestartedAt time.Time
 }
 
 // ConditionType names a condition, with the words of Kubernetes where it has one.

@@ -1,0 +1,54 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/state"
+)
+
+// UnknownWorkloadError says that a request named a workload that is not kept.
+type UnknownWorkloadError struct{ Workload string }
+
+func (e *UnknownWorkloadError) Error() string { return "there is no workload " + e.Workload }
+
+// Intend changes what people asked for a workload. change gets a copy of what
+// was asked before and what there is to refer to; its error is returned, and
+// then nothing changes.
+func (c *Controller) Intend(ctx context.Context, workload string, change func(*plan.Intent, *state.Snapshot) error) error {
+	done := make(chan error, 1)
+	c.do(func() {
+		snap := c.store.Snapshot()
+		if _, ok := snap.Workload(workload); !ok {
+			done <- &UnknownWorkloadError{Workload: workload}
+			return
+		}
+		intent := plan.Intent{}
+		if row, ok := snap.Intent(workload); ok {
+			intent = row.Intent
+		}
+		if err := change(&intent, snap); err != nil {
+			done <- err
+			return
+		}
+		c.store.Update(func(tx *state.Tx) { tx.PutIntent(&state.Intent{Workload: workload, Intent: intent}) })
+		done <- nil
+	})
+	select {
+	case err := <-done:
+		return err
+	case <-c.stopped:
+		return fmt.Errorf("the controller has stopped")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Subscribed notes that a subscriber asked for the endpoints that follow an
+// index, and so has those of that index in force.
+func (c *Controller) Subscribed(name string, index uint64) {
+	c.subscribers.asked(name, index, time.Now())
+	c.do(func() { c.mark(c.reconciler.draining()...) })
+}

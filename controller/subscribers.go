@@ -1,0 +1,61 @@
+package controller
+
+import (
+	"sync"
+	"time"
+)
+
+// subscriberTTL is how long one who does not ask any more counts as a
+// subscriber. With none, nobody is waited for.
+const subscriberTTL = time.Minute
+
+// subscribers are those who follow the endpoints. Asking for what follows an
+// index says that what that index named is in force.
+type subscribers struct {
+	mu   sync.Mutex
+	seen map[string]sighting
+}
+
+type sighting struct {
+	index uint64
+	at    time.Time
+}
+
+// asked notes that a subscriber asked for what follows an index.
+func (s *subscribers) asked(name string, index uint64, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen == nil {
+		s.seen = map[string]sighting{}
+	}
+	s.seen[name] = sighting{index: index, at: now}
+}
+
+// count is how many there are.
+func (s *subscribers) count(now time.Time) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire(now)
+	return len(s.seen)
+}
+
+// acknowledged says whether each of them has an index in force.
+func (s *subscribers) acknowledged(index uint64, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire(now)
+	for _, seen := range s.seen {
+		if seen.index < index {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *subscribers) expire(now time.Time) {
+	for name, seen := range s.seen {
+		if now.Sub(seen.at) > subscriberTTL {
+			delete(s.seen, name)
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package state
+
+import (
+	"reflect"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/tendhq/tend/controller/plan"
+)
+
+// Endpoints is the table of the addresses that are published.
+const Endpoints = "endpoints"
+
+var endpointsSchema = &memdb.TableSchema{
+	Name: Endpoints,
+	Indexes: map[string]*memdb.IndexSchema{
+		"id":       stringIndex("id", "ID", true),
+		"workload": stringIndex("workload", "Workload", false),
+	},
+}
+
+// Endpoint is a row of Endpoints.
+type Endpoint struct{ plan.Endpoint }
+
+func (e *Endpoint) changeKey() string { return e.Workload }
+
+// Endpoints lists the endpoints of a workload; of all where workload is empty.
+func (s *Snapshot) Endpoints(workload string) []*Endpoint {
+	if workload == "" {
+		return list[*Endpoint](s, Endpoints, "id")
+	}
+	return list[*Endpoint](s, Endpoints, "workload", workload)
+}
+
+// endpointsIndexSchema is a table of one row, which counts the changes of
+// Endpoints.
+var endpointsIndexSchema = &memdb.TableSchema{
+	Name:    "endpoints_index",
+	Indexes: map[string]*memdb.IndexSchema{"id": stringIndex("id", "Table", true)},
+}
+
+type endpointsIndex struct {
+	Table string
+	Index uint64
+}
+
+func (*endpointsIndex) changeKey() string { return "" }
+
+// EndpointsIndex grows with each change of the endpoints, from 1.
+func (s *Snapshot) EndpointsIndex() uint64 {
+	row, ok := first[*endpointsIndex](s, endpointsIndexSchema.Name, "id", Endpoints)
+	if !ok {
+		return 1
+	}
+	return row.Index
+}
+
+// PutEndpoints publishes exactly these endpoints of a workload. The index
+// grows only when that changes something.
+func (t *Tx) PutEndpoints(workload string, endpoints []plan.Endpoint) {
+	before := map[string]plan.Endpoint{}
+	for _, e := range t.Endpoints(workload) {
+		before[e.ID] = e.Endpoint
+	}
+	after := map[string]plan.Endpoint{}
+	for _, e := range endpoints {
+		after[e.ID] = e
+	}
+	if reflect.DeepEqual(before, after) {
+		return
+	}
+	_, err := t.txn.DeleteAll(Endpoints, "workload", workload)
+	must(err)
+	for _, e := range endpoints {
+		must(t.txn.Insert(Endpoints, &Endpoint{e}))
+	}
+	must(t.txn.Insert(endpointsIndexSchema.Name, &endpointsIndex{Table: Endpoints, Index: t.EndpointsIndex() + 1}))
+}

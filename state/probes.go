@@ -1,0 +1,46 @@
+package state
+
+import (
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+)
+
+// Probes is the table of what tend's own probes say.
+const Probes = "probes"
+
+var probesSchema = &memdb.TableSchema{
+	Name:    Probes,
+	Indexes: map[string]*memdb.IndexSchema{"id": stringIndex("id", "ID", true)},
+}
+
+// Probe is a row of Probes: the verdicts on one run of one container.
+type Probe struct {
+	// ID is the container's; the verdicts count only for the run that began at
+	// StartedAt.
+	ID        string
+	Workload  string
+	StartedAt time.Time
+	// Started, Ready and Live are the verdicts of the startup, readiness and
+	// liveness probe; true where there is none, but for Started and Ready
+	// before the first success.
+	Started, Ready, Live bool
+	// Since is when Ready last changed.
+	Since time.Time
+	// Message says why one of them is false.
+	Message string
+}
+
+func (p *Probe) changeKey() string { return p.Workload }
+
+// Probe returns what the probes say of a container.
+func (s *Snapshot) Probe(id string) (*Probe, bool) { return first[*Probe](s, Probes, "id", id) }
+
+// PutProbe writes what the probes say of a container.
+func (t *Tx) PutProbe(p *Probe) { must(t.txn.Insert(Probes, p)) }
+
+// DeleteProbe forgets what the probes say of a container.
+func (t *Tx) DeleteProbe(id string) {
+	_, err := t.txn.DeleteAll(Probes, "id", id)
+	must(err)
+}
