@@ -27,6 +27,8 @@ func (p *planner) clean() {
 		case r.class != leftover:
 		case r.Broken != "":
 			p.add(RemoveReplica, r.Replica, "%s has lost %s, and a start does not give it back", r.Name, r.Broken)
+		case r.State == Exited:
+			p.add(RemoveReplica, r.Replica, "number %d belongs to another container", r.Number)
 		case r.State == Dead:
 			p.add(RemoveReplica, r.Replica, "%s is dead: a removal failed half-way", r.Name)
 		default:
@@ -36,21 +38,26 @@ func (p *planner) clean() {
 }
 
 // settleNumbers sees to it that each number has one replica: of several that
-// carry it the most useful one does, and the others are replaced as if they
-// were old.
+// carry it the most useful one does. The others are removed where they have
+// exited, and replaced as if they were old where they have not.
 func (p *planner) settleNumbers() {
 	holders := map[int]*replica{}
 	for i := range p.replicas {
 		r := &p.replicas[i]
-		if !r.current || !r.live() {
+		if !r.live() {
 			continue
 		}
-		other := holders[r.Number]
-		switch {
-		case other == nil:
+		holder := holders[r.Number]
+		if holder == nil || useful(*r) > useful(*holder) || useful(*r) == useful(*holder) && r.current && !holder.current {
 			holders[r.Number] = r
-		case useful(*r) > useful(*other):
-			other.current, holders[r.Number] = false, r
+		}
+	}
+	for i := range p.replicas {
+		r := &p.replicas[i]
+		switch {
+		case !r.live() || holders[r.Number] == r:
+		case r.class == exited && !r.available:
+			r.class = leftover
 		default:
 			r.current = false
 		}

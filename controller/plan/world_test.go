@@ -171,7 +171,8 @@ func (w *world) start(r *Replica) {
 
 func (w *world) exit(r *Replica, code int) {
 	if IsRunning(*r) {
-		r.State, r.FinishedAt, r.ExitCode, r.Health, r.ReadySince = Exited, w.now, code, NoHealthCheck, time.Time{}
+		r.State, r.FinishedAt, r.ExitCode = Exited, w.now, code
+		r.Health, r.ReadySince, r.Broken = NoHealthCheck, time.Time{}, ""
 	}
 }
 

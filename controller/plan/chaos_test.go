@@ -1,0 +1,462 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// chaos is a world in which things go wrong, and in which every plan is checked.
+type chaos struct {
+	*world
+	t    *rapid.T
+	kind spec.Kind
+}
+
+// newChaos draws a world with a spec and containers from an unknown past.
+func newChaos(t *rapid.T, kind spec.Kind) *chaos {
+	c := &chaos{world: newWorld(), t: t, kind: kind}
+	c.healthCheck = c.bool("health check")
+	c.apply(anySpec(t, kind, "spec"))
+	most := 5
+	if kind == spec.Database {
+		most = 2
+	}
+	for range c.draw("containers", 0, most) {
+		c.foreign()
+	}
+	return c
+}
+
+func (c *chaos) draw(name string, from, to int) int { return rapid.IntRange(from, to).Draw(c.t, name) }
+
+func (c *chaos) bool(name string) bool { return rapid.Bool().Draw(c.t, name) }
+
+// count counts containers.
+func (c *chaos) count(f func(Replica) bool) int {
+	n := 0
+	for _, r := range c.replicas {
+		if f(r) {
+			n++
+		}
+	}
+	return n
+}
+
+// coming counts the creates under way.
+func (c *chaos) coming() int {
+	n := 0
+	for _, a := range c.underWay {
+		if a.Kind == CreateReplica {
+			n++
+		}
+	}
+	return n
+}
+
+// some returns a container that f holds for, or nil.
+func (c *chaos) some(f func(Replica) bool) *Replica {
+	var found []int
+	for i, r := range c.replicas {
+		if f(r) {
+			found = append(found, i)
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return &c.replicas[found[c.draw("which", 0, len(found)-1)]]
+}
+
+// foreign adds a container that tend, Compose or a person left there.
+func (c *chaos) foreign() {
+	c.made++
+	number := c.draw("number", 1, 6)
+	if c.draw("corrupt", 0, 20) == 20 {
+		number = 0
+	}
+	r := Replica{
+		Workload: "web", Number: number, Name: fmt.Sprint("foreign", c.made), ID: fmt.Sprint("foreign", c.made),
+		Revision: fmt.Sprint("v", c.draw("revision of a container", 1, 3)), EngineRestarts: c.bool("supervised"),
+		Created: c.now.Add(-time.Duration(c.draw("age", 0, 20)) * time.Second), Addresses: map[string]string{"shop_backend": "10.0.0.1"},
+	}
+	r.ConfigHash = "hash-" + r.Revision
+	if c.bool("by compose") {
+		r.Revision = ""
+	}
+	r.State = rapid.SampledFrom([]State{Running, Running, Running, Exited, Exited, Created, Paused, Restarting, Dead}).Draw(c.t, "state")
+	if r.State == Exited {
+		r.StartedAt, r.FinishedAt, r.ExitCode = r.Created, c.now, c.draw("exit code", 0, 1)
+	}
+	if IsRunning(r) {
+		r.StartedAt, r.ReadySince = r.Created, r.Created
+	}
+	c.replicas = append(c.replicas, r)
+}
+
+// step has one thing happen.
+func (c *chaos) step() {
+	switch c.draw("what", 0, 19) {
+	case 0, 1, 2, 3, 4:
+		c.planAndBegin()
+	case 5, 6, 7:
+		c.endSomething(outcome(c.draw("outcome", int(done), int(halfway))))
+	case 8:
+		c.shift(time.Duration(c.draw("seconds", 0, 30)) * time.Second)
+	case 9:
+		c.shift(time.Duration(c.draw("minutes", 0, 15)) * time.Minute)
+	case 10:
+		if r := c.some(IsRunning); r != nil {
+			c.exit(r, rapid.SampledFrom([]int{0, 1, 137}).Draw(c.t, "code"))
+		}
+	case 11:
+		if r := c.some(func(Replica) bool { return true }); r != nil {
+			id := r.ID
+			c.replicas = slices.DeleteFunc(c.replicas, func(r Replica) bool { return r.ID == id })
+		}
+	case 12:
+		if r := c.some(IsRunning); r != nil {
+			c.report(r, rapid.SampledFrom([]Health{Healthy, Starting, Unhealthy}).Draw(c.t, "health"))
+		}
+	case 13:
+		if r := c.some(func(r Replica) bool { return r.State == Running && c.kind == spec.Deployment }); r != nil {
+			switch c.draw("harm", 0, 2) {
+			case 0:
+				r.State = Paused
+			case 1:
+				r.Broken = "its host ports"
+			case 2:
+				clear(r.Addresses)
+			}
+		}
+	case 14:
+		if r := c.some(func(r Replica) bool { return r.State == Exited && c.kind != spec.Database }); r != nil {
+			c.start(r) // by hand
+		}
+	case 15, 16:
+		next := anySpec(c.t, c.kind, "next")
+		if c.draw("rescaled only", 0, 1) == 1 && c.spec != nil {
+			next.Revision, next.ConfigHash = c.spec.Revision, c.spec.ConfigHash
+		}
+		c.apply(next)
+		if c.draw("taken away", 0, 7) == 7 {
+			c.apply(nil)
+		}
+	case 17:
+		c.missing, c.dependencies, c.dependents = nil, nil, nil
+		switch c.draw("in the way", 0, 3) {
+		case 0:
+			c.missing = []string{"image shop/web:2"}
+		case 1:
+			c.dependencies = []Dependency{{Dependency: spec.Dependency{Name: "db", Required: true}}, {Dependency: spec.Dependency{Name: "api", Required: true}}}
+		case 2:
+			c.dependents = []string{"api"}
+		}
+	case 18:
+		if c.kind != spec.Database || len(c.replicas)+len(c.underWay) == 0 {
+			c.foreign()
+		}
+	case 19:
+		// tend is killed and started again; it remembers nothing.
+		for len(c.underWay) > 0 {
+			c.end(0, rapid.SampledFrom([]outcome{done, failed, halfway}).Draw(c.t, "ended unseen"), "")
+		}
+		c.rollout, c.status = Rollout{}, Status{}
+	}
+}
+
+// endSomething ends one of the actions under way, in any order.
+func (c *chaos) endSomething(how outcome) {
+	if len(c.underWay) > 0 {
+		c.end(c.draw("which action", 0, len(c.underWay)-1), how, "it failed")
+	}
+}
+
+// heal has health checks pass.
+func (c *chaos) heal(which *rapid.Generator[bool]) {
+	for i := range c.replicas {
+		r := &c.replicas[i]
+		if r.Health != NoHealthCheck && r.Health != Healthy && which.Draw(c.t, "heal") {
+			c.report(r, Healthy)
+		}
+	}
+}
+
+// calm has nothing go wrong any more, and checks that all comes to rest.
+func (c *chaos) calm() {
+	c.missing, c.dependencies, c.dependents = nil, nil, nil
+	for range 400 {
+		p := c.planAndBegin()
+		switch {
+		case len(c.underWay) > 0:
+			c.endSomething(done)
+		case c.recovers():
+		case p.Next.IsZero():
+			c.rest(p)
+			return
+		default:
+			c.now = p.Next
+		}
+	}
+	require.Fail(c.t, "it does not come to rest", "%s", Compute(c.input()))
+}
+
+// recovers has what happens by itself happen, and says whether anything did.
+func (c *chaos) recovers() bool {
+	happened := false
+	for i := range c.replicas {
+		switch r := &c.replicas[i]; {
+		case r.State == Paused && c.kind != spec.Deployment:
+			r.State = Running // by hand; only a Deployment does without
+		case r.State == Restarting && !r.EngineRestarts:
+			c.exit(r, 1) // the engine no longer restarts it
+		case r.State == Running && c.kind == spec.Job:
+			c.exit(r, 0)
+		case r.State == Running && r.Health != NoHealthCheck && r.Health != Healthy:
+			c.report(r, Healthy)
+		default:
+			continue
+		}
+		happened = true
+	}
+	return happened
+}
+
+// rest checks a world in which nothing happens any more.
+func (c *chaos) rest(p Plan) {
+	t := c.t
+	numbered := func(r Replica) bool { return r.Number > 0 }
+	old := func(r Replica) bool { _, current := revisionOf(r, c.spec); return numbered(r) && !current }
+	corrupt := c.count(numbered) < len(c.replicas)
+	switch {
+	case c.spec == nil:
+		require.Zero(t, c.count(numbered), "not taken away: %s", p)
+	case c.spec.Paused && (c.count(old) > 0 || shared(c.input())):
+	case c.kind == spec.Database && (corrupt || len(c.replicas) > 1):
+		require.NotNil(t, p.Status.Condition(ReplicaFailure), "two containers of a database and no word of it: %s", p)
+	case c.kind == spec.Job && p.Status.Condition(Failed) != nil:
+	case c.kind == spec.Job && c.spec.Paused:
+	default:
+		require.True(t, p.Status.Converged, "not converged: %s", p)
+		c.converged()
+	}
+	for _, later := range []time.Duration{time.Second, time.Minute, time.Hour, 24 * time.Hour} {
+		in := c.input()
+		in.Now = in.Now.Add(later)
+		require.Empty(t, Compute(in).Actions, "%s later, of nothing that happened", later)
+	}
+	if p.Status.Converged && c.kind != spec.Job {
+		in := c.input()
+		in.Rollout, in.Status = Rollout{}, Status{}
+		q := Compute(in)
+		require.Empty(t, q.Actions, "without its memory there is something to do")
+		require.True(t, q.Status.Converged)
+	}
+}
+
+// converged checks that what runs is what is written.
+func (c *chaos) converged() {
+	if c.kind == spec.Job {
+		return
+	}
+	numbers := map[int]bool{}
+	for _, r := range c.replicas {
+		if r.Number < 1 {
+			continue
+		}
+		require.False(c.t, numbers[r.Number], "two containers have number %d", r.Number)
+		numbers[r.Number] = true
+		require.True(c.t, available(c.input(), r), "%s is not available", r.Name)
+		require.False(c.t, r.EngineRestarts, "%s is not adopted", r.Name)
+		require.Equal(c.t, c.spec.ConfigHash, r.ConfigHash, "%s is old", r.Name)
+	}
+	require.Len(c.t, numbers, c.spec.Replicas)
+}
+
+// planAndBegin plans, checks the plan, and begins its actions.
+func (c *chaos) planAndBegin() Plan {
+	in := c.input()
+	p := checkPure(c.t, in)
+	checkActions(c.t, in, p)
+	checkStatus(c.t, in, p)
+	c.begin(p)
+	return p
+}
+
+// available says whether a replica does what it should, in words of its own.
+func available(in Input, r Replica) bool {
+	busy := r.InFlight != "" && r.InFlight != AdoptReplica
+	switch {
+	case busy || r.Number < 1:
+		return false
+	case r.State == Exited && in.Spec.Kind == spec.Deployment:
+		return in.Spec.Restart.Condition == spec.RestartOnFailure && r.ExitCode == 0
+	case r.State != Running || r.Broken != "" || r.Health == Starting || r.Health == Unhealthy:
+		return false
+	case r.ConfigHash == in.Spec.ConfigHash && len(r.Addresses) == 0:
+		return false
+	}
+	return !in.Now.Before(r.ReadySince.Add(in.Spec.MinReady))
+}
+
+// checkActions checks that a plan is safe.
+func checkActions(t *rapid.T, in Input, p Plan) {
+	byID, numbers := map[string]Replica{}, map[int]bool{}
+	running := 0
+	for _, r := range in.Replicas {
+		byID[r.ID] = r
+		numbers[r.Number] = true
+		if IsRunning(r) || r.InFlight == CreateReplica || r.InFlight == StartReplica {
+			running++
+		}
+	}
+	touched := map[string]bool{}
+	creates, lost := 0, 0
+	for _, a := range p.Actions {
+		require.NotEmpty(t, a.Cause)
+		if a.Kind == CreateReplica {
+			creates++
+			require.NotNil(t, in.Spec, "%s", a)
+			require.False(t, numbers[a.Number], "%s: the number is taken", a)
+			numbers[a.Number] = true
+			require.Empty(t, in.Missing, "%s: what it needs is missing", a)
+			require.Equal(t, in.Spec.Revision, a.Revision)
+			for _, d := range in.Dependencies {
+				require.True(t, d.Known, "%s: %s is not there", a, d.Name)
+			}
+			continue
+		}
+		r, exists := byID[a.ID]
+		require.True(t, exists && a.ID != "", "%s: no such container", a)
+		require.False(t, touched[a.ID], "%s: a second action on one container", a)
+		touched[a.ID] = true
+		require.Empty(t, r.InFlight, "%s: another action is under way", a)
+		require.Positive(t, r.Number, "%s: its labels are corrupt", a)
+		if in.Spec == nil {
+			require.Empty(t, in.Dependents, "%s: others depend on it", a)
+		}
+		switch a.Kind {
+		case StopReplica:
+			require.True(t, IsRunning(r), "%s: it does not run", a)
+			if in.Spec != nil {
+				require.Equal(t, in.Spec.StopGrace, a.Grace)
+			}
+		case StartReplica:
+			require.Equal(t, Exited, r.State, "%s: it has not exited", a)
+		case RemoveReplica:
+			require.False(t, IsRunning(r), "%s: it runs", a)
+		case AdoptReplica:
+			require.True(t, r.EngineRestarts, "%s: it is adopted", a)
+		}
+		if in.Spec != nil && (a.Kind == StopReplica || a.Kind == RemoveReplica) && available(in, r) {
+			lost++
+		}
+	}
+	if in.Spec == nil {
+		return
+	}
+	switch in.Spec.Kind {
+	case spec.Deployment:
+		checkDeployment(t, in, running, creates, lost)
+	case spec.Database:
+		checkDatabase(t, in, p, running, creates)
+	}
+}
+
+// checkDeployment checks the bounds of a rolling update. lost are the available
+// replicas that the plan takes away.
+func checkDeployment(t *rapid.T, in Input, running, creates, lost int) {
+	s := in.Spec
+	have, live, old := 0, 0, 0
+	for _, r := range in.Replicas {
+		if available(in, r) {
+			have++
+		}
+		if _, current := revisionOf(r, s); !current && r.Number > 0 && r.InFlight == "" && IsRunning(r) {
+			old++
+		}
+		if r.Number > 0 {
+			live++
+		}
+	}
+	if s.Strategy.Type == spec.RollingUpdate && lost > 0 {
+		require.GreaterOrEqual(t, have-lost, s.Replicas-s.Strategy.MaxUnavailable, "too few replicas are left available")
+	}
+	if creates > 0 {
+		corrupt := len(in.Replicas) - live
+		require.LessOrEqual(t, running-corrupt+creates, s.Replicas+s.Strategy.MaxSurge, "too many replicas")
+		require.False(t, old > 0 && s.Paused, "the rollout is paused")
+		require.False(t, s.ContainerName != "" && live > 0, "the name is taken")
+	}
+	if s.Paused && old > 0 && live <= s.Replicas+s.Strategy.MaxSurge && !shared(in) {
+		require.Zero(t, lost, "the rollout is paused")
+	}
+}
+
+// shared says whether one number is on two containers.
+func shared(in Input) bool {
+	seen := map[int]bool{}
+	for _, r := range in.Replicas {
+		if seen[r.Number] {
+			return true
+		}
+		seen[r.Number] = true
+	}
+	return false
+}
+
+// checkDatabase checks that one container at most has the volume.
+func checkDatabase(t *rapid.T, in Input, p Plan, running, creates int) {
+	if creates > 0 {
+		require.Empty(t, in.Replicas, "a second container on one volume")
+		require.Equal(t, 1, creates)
+	}
+	for _, a := range p.Actions {
+		for _, r := range in.Replicas {
+			if r.ID != a.ID {
+				continue
+			}
+			switch a.Kind {
+			case StartReplica:
+				require.Zero(t, running, "a second server on one volume")
+			case StopReplica:
+				young := in.Now.Before(r.StartedAt.Add(in.Spec.ProgressDeadline))
+				require.False(t, young && r.Health == Starting, "stopped while it starts")
+				_, current := revisionOf(r, in.Spec)
+				require.False(t, current || in.Spec.Paused, "stopped as it is written")
+			}
+		}
+		require.LessOrEqual(t, running, 1, "%s: two servers run on the volume", a)
+	}
+}
+
+// checkStatus checks that a status claims nothing that is not so.
+func checkStatus(t *rapid.T, in Input, p Plan) {
+	if in.Spec == nil {
+		return
+	}
+	runs, have := 0, 0
+	for _, r := range in.Replicas {
+		if r.State == Running && r.Number > 0 {
+			runs++
+		}
+		if available(in, r) {
+			have++
+		}
+	}
+	require.LessOrEqual(t, p.Status.Ready, runs, "more are ready than run")
+	if in.Spec.Kind != spec.Job {
+		require.LessOrEqual(t, p.Status.Available, have, "more are available than are")
+	}
+	if p.Status.Converged {
+		require.Empty(t, p.Actions, "converged, and something to do")
+		for _, r := range in.Replicas {
+			require.Empty(t, r.InFlight, "converged, and something under way")
+		}
+	}
+}

@@ -1,0 +1,265 @@
+package plan
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+var kinds = []spec.Kind{spec.Deployment, spec.Database, spec.Job}
+
+// Whatever happens to a workload, each plan on the way is safe; and once
+// nothing happens any more, what runs comes to be what is written, and then
+// nothing more is done.
+func TestChaos(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(string(kind), rapid.MakeCheck(func(t *rapid.T) {
+			c := newChaos(t, kind)
+			for range rapid.IntRange(0, 60).Draw(t, "steps") {
+				c.step()
+			}
+			c.calm()
+		}))
+	}
+}
+
+// A rolling update in which nothing dies never has fewer ready replicas than it
+// may, nor more containers, whatever the order in which actions end.
+func TestRollingUpdateKeepsItsBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := &chaos{world: newWorld(), t: t, kind: spec.Deployment}
+		s := anySpec(t, spec.Deployment, "old")
+		s.Paused, s.ContainerName, s.Revision, s.ConfigHash = false, "", "v1", "hash-v1"
+		if s.Strategy.Type == spec.Recreate {
+			s.Strategy = defaults(spec.Deployment).Strategy
+		}
+		for n := 1; n <= s.Replicas; n++ {
+			c.replicas = append(c.replicas, Replica{
+				Workload: "web", Number: n, Name: fmt.Sprint("shop-web-", n), ID: fmt.Sprint("old", n), Revision: "v1", ConfigHash: "hash-v1", State: Running,
+				Created: noon.Add(-time.Hour), StartedAt: noon.Add(-time.Hour), ReadySince: noon.Add(-time.Hour),
+				Addresses: map[string]string{"shop_backend": "10.0.0.1"},
+			})
+		}
+		before := s.Replicas
+		next := *s
+		next.Revision, next.ConfigHash = "v2", "hash-v2"
+		next.Replicas = rapid.IntRange(0, 6).Draw(t, "replicas")
+		c.apply(&next)
+		c.healthCheck = rapid.Bool().Draw(t, "health check")
+
+		atLeast := min(next.Replicas-next.Strategy.MaxUnavailable, before)
+		atMost := max(next.Replicas+next.Strategy.MaxSurge, before)
+		for range 1000 {
+			p := c.planAndBegin()
+			require.LessOrEqual(t, c.count(IsRunning)+c.coming(), atMost, "too many containers")
+			if c.status.Converged {
+				return
+			}
+			c.endSomething(done)
+			require.GreaterOrEqual(t, c.count(IsReady), atLeast, "too few ready replicas")
+			c.heal(rapid.Bool())
+			if len(c.underWay) == 0 && !p.Next.IsZero() && rapid.Bool().Draw(t, "wait") {
+				c.now = p.Next
+			}
+		}
+		require.Fail(t, "the rollout does not end", "%s", Compute(c.input()))
+	})
+}
+
+// Where everything fails, and every process dies at once, nothing is tried more
+// often than the backoff allows.
+func TestNothingIsHammered(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(string(kind), rapid.MakeCheck(func(t *rapid.T) {
+			c := newChaos(t, kind)
+			c.missing, c.dependencies, c.dependents = nil, nil, nil
+			how := rapid.SampledFrom([]outcome{failed, halfway, done}).Draw(t, "how actions end")
+			tried := map[string]int{}
+			// The first hour: 1 s doubling to 300 s comes to 21 tries, of each of
+			// the four kinds of actions on one object.
+			for c.now.Before(noon.Add(time.Hour)) {
+				p := c.planAndBegin()
+				for _, a := range p.Actions {
+					object := fmt.Sprint(a.Kind, a.ID, a.Number)
+					tried[object]++
+					require.LessOrEqual(t, tried[object], 25, "%s is tried too often", a)
+				}
+				for len(c.underWay) > 0 {
+					c.end(0, how, "it fails")
+				}
+				for i := range c.replicas {
+					if kind != spec.Job { // a Job's process may well end
+						c.exit(&c.replicas[i], 1)
+					}
+				}
+				if len(p.Actions) == 0 {
+					if p.Next.IsZero() {
+						return
+					}
+					c.now = p.Next
+				}
+			}
+		}))
+	}
+}
+
+// Any input has a plan, also one that makes no sense.
+func TestComputeIsTotal(t *testing.T) {
+	Compute(Input{})
+	for _, kind := range kinds {
+		Compute(Input{Spec: &spec.Workload{Kind: kind}})
+		Compute(Input{Spec: &spec.Workload{Kind: kind}, Replicas: []Replica{{}, {Number: 1}, {Number: -1}}, Dependencies: []Dependency{{}}})
+	}
+	ComputeProject(ProjectInput{Resources: []Resource{{}, {Known: true}}})
+	StartFailed(Rollout{}, Action{}, "")
+	StartFailed(Rollout{}, Action{Kind: CreateReplica, Number: 1}, "")
+	replica := rapid.MakeCustom[Replica](nonsense)
+	workload := rapid.MakeCustom[spec.Workload](nonsense)
+	rollout := rapid.MakeCustom[Rollout](nonsense)
+	status := rapid.MakeCustom[Status](nonsense)
+	dependency := rapid.MakeCustom[Dependency](nonsense)
+	rapid.Check(t, func(t *rapid.T) {
+		in := Input{
+			Now: noon, Workload: "web", Replicas: rapid.SliceOfN(replica, 0, 6).Draw(t, "replicas"),
+			Rollout: rollout.Draw(t, "rollout"), Status: status.Draw(t, "status"),
+			Dependencies: rapid.SliceOfNDistinct(dependency, 0, 2, func(d Dependency) string { return d.Name }).Draw(t, "dependencies"),
+		}
+		if rapid.Bool().Draw(t, "wanted") {
+			s := workload.Draw(t, "spec")
+			in.Spec = &s
+		}
+		checkPure(t, in)
+	})
+}
+
+// nonsense draws values that are possible for the type and hardly for a world.
+var nonsense = rapid.MakeConfig{Types: map[reflect.Type]*rapid.Generator[any]{
+	reflect.TypeFor[int]():                 rapid.IntRange(0, 6).AsAny(),
+	reflect.TypeFor[string]():              rapid.SampledFrom([]string{"", "a", "b"}).AsAny(),
+	reflect.TypeFor[types.ServiceConfig](): rapid.Just(types.ServiceConfig{}).AsAny(),
+	reflect.TypeFor[time.Duration]():       rapid.SampledFrom([]time.Duration{0, 1, time.Minute, 1<<63 - 1}).AsAny(),
+	reflect.TypeFor[time.Time]():           rapid.SampledFrom([]time.Time{{}, noon.Add(-time.Minute), noon, noon.Add(time.Minute)}).AsAny(),
+	reflect.TypeFor[spec.Kind]():           rapid.SampledFrom(kinds).AsAny(),
+	reflect.TypeFor[spec.StrategyType]():   rapid.SampledFrom([]spec.StrategyType{spec.RollingUpdate, spec.Recreate}).AsAny(),
+	reflect.TypeFor[State]():               rapid.SampledFrom([]State{Created, Running, Paused, Restarting, Removing, Exited, Dead}).AsAny(),
+	reflect.TypeFor[Health]():              rapid.SampledFrom([]Health{NoHealthCheck, Starting, Healthy, Unhealthy}).AsAny(),
+	reflect.TypeFor[ActionKind]():          rapid.SampledFrom([]ActionKind{"", CreateReplica, StartReplica, StopReplica, RemoveReplica, AdoptReplica}).AsAny(),
+}}
+
+// A failure is remembered without touching the record it is added to.
+func TestStartFailedKeepsItsInput(t *testing.T) {
+	r := Rollout{Attempts: map[int]Attempt{1: {Count: 1}}, Tries: map[string]Try{"id1": {State: Running, Count: 1}}}
+	before := cloneRollout(r)
+	create := StartFailed(r, Action{Kind: CreateReplica, Number: 1}, "no space")
+	stop := StartFailed(r, Action{Kind: StopReplica, ID: "id1"}, "busy")
+	assert.Equal(t, before, r)
+	assert.Equal(t, Attempt{Count: 1, Error: "no space"}, create.Attempts[1])
+	assert.Equal(t, Try{State: Running, Count: 1, Error: "busy"}, stop.Tries["id1"])
+}
+
+// No delay is longer than the longest, and none is negative, however long the
+// first one is.
+func TestDelayIsBounded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := spec.Restart{Delay: time.Duration(rapid.Int64Min(0).Draw(t, "delay"))}
+		r.MaxDelay = max(r.Delay, time.Duration(rapid.Int64Min(0).Draw(t, "max")))
+		n := rapid.IntRange(0, 1000).Draw(t, "n")
+		d := delay(r, n)
+		assert.LessOrEqual(t, d, r.MaxDelay)
+		assert.LessOrEqual(t, d, delay(r, n+1))
+		assert.GreaterOrEqual(t, d, time.Duration(0))
+	})
+}
+
+func anySpec(t *rapid.T, kind spec.Kind, label string) *spec.Workload {
+	draw := func(name string, from, to int) int { return rapid.IntRange(from, to).Draw(t, label+" "+name) }
+	s := defaults(kind)
+	s.Revision = fmt.Sprint("v", draw("revision", 1, 3))
+	s.ConfigHash = "hash-" + s.Revision
+	s.Paused = draw("paused", 0, 5) == 5
+	switch kind {
+	case spec.Database:
+	case spec.Job:
+		s.Replicas = draw("replicas", 0, 3)
+		s.BackoffLimit = draw("backoff limit", 0, 3)
+		s.ActiveDeadline = time.Duration(draw("active deadline", 0, 2)) * time.Minute
+	default:
+		s.Replicas = draw("replicas", 0, 6)
+		s.MinReady = time.Duration(draw("min ready", 0, 3)) * time.Second
+		s.Restart.Condition = rapid.SampledFrom([]spec.RestartCondition{spec.RestartAny, spec.RestartAny, spec.RestartOnFailure}).Draw(t, label+" restart")
+		if draw("strategy", 0, 3) == 3 {
+			s.Strategy = spec.Strategy{Type: spec.Recreate}
+			break
+		}
+		s.Strategy.MaxSurge = draw("surge", 0, 3)
+		s.Strategy.MaxUnavailable = draw("unavailable", 0, 3)
+		if s.Strategy.MaxSurge == 0 && s.Strategy.MaxUnavailable == 0 {
+			s.Strategy.MaxUnavailable = 1
+		}
+		if s.Replicas == 1 && draw("container name", 0, 4) == 4 {
+			s.ContainerName, s.Strategy.MaxSurge, s.Strategy.MaxUnavailable = "web", 0, 1
+		}
+	}
+	return s
+}
+
+// checkPure computes a plan, and checks what holds for every plan.
+func checkPure(t *rapid.T, in Input) Plan {
+	before, shuffled := copyInput(in), copyInput(in)
+	p := Compute(in)
+	require.Equal(t, before, in, "the plan changed its input")
+
+	if distinct(in.Replicas) {
+		for i, j := range rapid.Permutation(indices(in.Replicas)).Draw(t, "order") {
+			shuffled.Replicas[i] = in.Replicas[j]
+		}
+	}
+	slices.Reverse(shuffled.Dependencies)
+	require.Equal(t, p, Compute(shuffled), "the plan depends on the order of its input, or on chance")
+
+	require.True(t, p.Next.IsZero() || p.Next.After(in.Now), "next is not in the future: %s", p.Next)
+	require.Equal(t, in.Generation, p.Status.ObservedGeneration)
+	return p
+}
+
+func indices[T any](s []T) []int {
+	all := make([]int, len(s))
+	for i := range s {
+		all[i] = i
+	}
+	return all
+}
+
+// distinct says whether all replicas can be told apart, as real ones can.
+func distinct(replicas []Replica) bool {
+	seen := map[string]bool{}
+	for _, r := range replicas {
+		key := fmt.Sprint(r.Number, r.Name, r.ID)
+		if seen[key] {
+			return false
+		}
+		seen[key] = true
+	}
+	return true
+}
+
+func copyInput(in Input) Input {
+	in.Rollout, in.Status = cloneRollout(in.Rollout), cloneStatus(in.Status)
+	if in.Spec != nil {
+		s := *in.Spec
+		s.Networks = slices.Clone(s.Networks)
+		in.Spec = &s
+	}
+	in.Replicas = slices.Clone(in.Replicas)
+	in.Dependencies, in.Missing, in.Dependents = slices.Clone(in.Dependencies), slices.Clone(in.Missing), slices.Clone(in.Dependents)
+	return in
+}
