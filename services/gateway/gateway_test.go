@@ -492,7 +492,7 @@ func TestHoldsARequestUntilAReplicaIsBack(t *testing.T) {
 		status <- response.StatusCode
 	}()
 	eventually(t, "the request is being proxied", func() bool {
-		return strings.Contains(g.log.String(), "service addresses changed")
+		return strings.Contains(g.log.String(), "endpoints changed")
 	})
 	startUpstream(t, loopback1, port, answer("back"))
 	if got := <-status; got != http.StatusOK {
@@ -521,7 +521,7 @@ func TestAnswersForServicesThatCannot(t *testing.T) {
 	t.Parallel()
 	names := startNameServer(t)
 	names.set("user.test", loopback1)
-	g := startGateway(t, names, "USER_SERVICE=user.test:"+freePort(t), "PRODUCT_SERVICE=product.test:80")
+	g := startGateway(t, names, "HOLD=2s", "USER_SERVICE=user.test:"+freePort(t), "PRODUCT_SERVICE=product.test:80")
 	for path, status := range map[string]int{
 		"/api/users":    http.StatusBadGateway,         // refuses connections
 		"/api/products": http.StatusServiceUnavailable, // has no address
@@ -537,7 +537,7 @@ func TestALookupWithoutAnswerHoldsUpNoOtherService(t *testing.T) {
 	lookup := names.silence("order.test")
 	names.set("payment.test", loopback1)
 	port := startUpstream(t, loopback1, "0", answer("payment"))
-	g := startGateway(t, names, "ORDER_SERVICE=order.test:80", "PAYMENT_SERVICE=payment.test:"+port)
+	g := startGateway(t, names, "HOLD=5s", "ORDER_SERVICE=order.test:80", "PAYMENT_SERVICE=payment.test:"+port)
 
 	started := time.Now()
 	status := make(chan int, 1)

@@ -29,6 +29,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	_ "github.com/caddyserver/caddy/v2/modules/logging"
 	_ "github.com/caddyserver/caddy/v2/modules/metrics"
+	_ "github.com/tendhq/tend/services/gateway/caddytend"
 )
 
 // version is set at build time with -ldflags "-X main.version=1.0.0".

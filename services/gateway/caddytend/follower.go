@@ -1,0 +1,228 @@
+package caddytend
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// queryWait is how long tend may hold a query that has nothing new to tell.
+	queryWait = 30 * time.Second
+	// firstWait is the same for a query that has no index yet: requests wait for
+	// its answer.
+	firstWait = time.Second
+	// queryGrace is what a query may take beyond its wait.
+	queryGrace = 2 * time.Second
+	// drainPoll is how often tend is asked for news while requests to withdrawn
+	// endpoints hold back the acknowledgement.
+	drainPoll = 200 * time.Millisecond
+	// retryMin and retryMax bound the pause after a failed query, which doubles.
+	retryMin, retryMax = 100 * time.Millisecond, 2 * time.Second
+	// patience is how long the last endpoints tend told of are relied on while
+	// tend is away and none of them can be reached.
+	patience = 10 * time.Second
+)
+
+// answer is tend's answer to GET /api/v1/endpoints.
+type answer struct {
+	Index     uint64                       `json:"index"`
+	Workloads map[string][]answeredReplica `json:"workloads"`
+}
+
+type answeredReplica struct {
+	Replica   string            `json:"replica"`
+	Revision  string            `json:"revision"`
+	Addresses map[string]string `json:"addresses"` // IP by Compose network
+	Ports     []int             `json:"ports"`
+}
+
+// follower keeps the pools of its sources as tend tells, by a blocking query.
+//
+// Asking for what follows index N tells tend that N is in force, and tend then
+// stops the replicas that N withdrew. So N is asked for only after no request
+// is in flight to any of them; until then an older index is.
+type follower struct {
+	endpoint   *url.URL
+	subscriber string
+	client     *http.Client
+	logger     *zap.Logger
+	drained    chan struct{} // see pool.drained
+
+	mu        sync.Mutex
+	sources   []*Upstreams
+	index     uint64    // of the last answer; 0: none, or the next one starts anew
+	concluded bool      // a query was answered or failed
+	awaySince time.Time // zero while tend answers
+}
+
+func newFollower(base *url.URL, subscriber string, logger *zap.Logger) *follower {
+	return &follower{
+		endpoint:   base.JoinPath("/api/v1/endpoints"),
+		subscriber: subscriber,
+		// No proxy of the environment: tend is near.
+		client: &http.Client{Transport: &http.Transport{
+			DialContext: (&net.Dialer{Timeout: time.Second}).DialContext,
+		}},
+		logger:  logger,
+		drained: make(chan struct{}, 1),
+	}
+}
+
+// add makes s follow from the next answer on. It must come before run.
+func (f *follower) add(s *Upstreams) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sources = append(f.sources, s)
+}
+
+// pending says that it is not known yet whether tend is there.
+func (f *follower) pending() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.concluded
+}
+
+// lost says that tend is away for so long that its last word may be outdated.
+func (f *follower) lost() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.awaySince.IsZero() && time.Since(f.awaySince) > patience
+}
+
+// run follows tend until ctx ends.
+func (f *follower) run(ctx context.Context) {
+	defer f.client.CloseIdleConnections()
+	pause := retryMin
+	for ctx.Err() == nil {
+		asked := f.inForce()
+		got, err := f.ask(ctx, asked)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			f.fail(err)
+			wait(ctx, pause)
+			pause = min(2*pause, retryMax)
+			continue
+		}
+		pause = retryMin
+		f.apply(asked, got)
+		f.awaitDrained(ctx)
+	}
+}
+
+// ask sends one query.
+func (f *follower) ask(ctx context.Context, index uint64) (answer, error) {
+	hold := queryWait
+	if index == 0 {
+		hold = firstWait
+	}
+	ctx, cancel := context.WithTimeout(ctx, hold+queryGrace)
+	defer cancel()
+	target := *f.endpoint
+	target.RawQuery = url.Values{
+		"index":      {strconv.FormatUint(index, 10)},
+		"wait":       {hold.String()},
+		"subscriber": {f.subscriber},
+	}.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return answer{}, err
+	}
+	response, err := f.client.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return answer{}, fmt.Errorf("tend answered %s", response.Status)
+	}
+	var got answer
+	if err := json.NewDecoder(response.Body).Decode(&got); err != nil {
+		return answer{}, fmt.Errorf("decode tend's answer: %w", err)
+	}
+	if got.Workloads == nil {
+		return answer{}, errors.New("tend's answer has no workloads")
+	}
+	return got, nil
+}
+
+// fail notes that tend is away. The next query starts anew at index 0: tend may
+// come back with another count, and must not take the old one for its own.
+func (f *follower) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.index, f.concluded = 0, true
+	if f.awaySince.IsZero() {
+		f.awaySince = time.Now()
+		f.logger.Warn("tend does not answer; the last known endpoints stay in use", zap.Error(err))
+	}
+}
+
+// apply puts an answer in force for every request that begins from now on.
+func (f *follower) apply(asked uint64, got answer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.sources {
+		if got.Index < asked {
+			s.pool.restartIndex(got.Index)
+		}
+		s.apply(got)
+	}
+	f.index, f.concluded = got.Index, true
+	if !f.awaySince.IsZero() {
+		f.awaySince = time.Time{}
+		f.logger.Info("tend answers again", zap.Uint64("index", got.Index))
+	}
+}
+
+// inForce is the index that may be acknowledged.
+func (f *follower) inForce() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	index := f.index
+	for _, s := range f.sources {
+		index = s.pool.inForce(index)
+	}
+	return index
+}
+
+// awaitDrained waits until the last answer may be acknowledged, or until it is
+// time to ask for news all the same.
+func (f *follower) awaitDrained(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainPoll)
+	defer cancel()
+	for {
+		f.mu.Lock()
+		index := f.index
+		f.mu.Unlock()
+		if f.inForce() == index {
+			return
+		}
+		select {
+		case <-f.drained:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// wait waits for d, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
