@@ -30,7 +30,12 @@ type document struct {
 	progressDeadline     *time.Duration
 	revisionHistoryLimit *int
 	paused               *bool
+	onFailure            *OnFailure
+	drain                *time.Duration
+	probes               Probes
+	preRollout           []Hook
 	engine               *string
+	backup               *Backup
 	backoffLimit         *int
 	activeDeadline       *time.Duration
 	template             *yaml.Node
@@ -73,7 +78,7 @@ func (d *decoder) decode() {
 		},
 		"metadata": func(name string, n *yaml.Node) {
 			d.mapping(name, n, fields{
-				"name": func(name string, n *yaml.Node) { d.name = d.text(name, n) },
+				"name": func(name string, n *yaml.Node) { d.name = d.text(name, n, "write the name of a Compose service") },
 			}, "name")
 		},
 		// spec is read last, because its fields follow from the kind.
@@ -92,7 +97,7 @@ func (d *decoder) decode() {
 }
 
 func (d *decoder) deploymentFields() (fields, []string) {
-	return fields{
+	known := fields{
 		"replicas": func(name string, n *yaml.Node) { d.replicas = d.count(name, n, 0, maxReplicas) },
 		"strategy": func(name string, n *yaml.Node) {
 			d.mapping(name, n, fields{
@@ -114,12 +119,17 @@ func (d *decoder) deploymentFields() (fields, []string) {
 		"progressDeadlineSeconds": func(name string, n *yaml.Node) { d.progressDeadline = d.seconds(name, n, 1) },
 		"revisionHistoryLimit":    func(name string, n *yaml.Node) { d.revisionHistoryLimit = d.count(name, n, 0, maxReplicas) },
 		"paused":                  func(name string, n *yaml.Node) { d.paused = d.boolean(name, n) },
+		"onFailure":               d.readOnFailure,
+		"drainSeconds":            func(name string, n *yaml.Node) { d.drain = d.seconds(name, n, 0) },
+		"preRollout":              d.readHooks,
 		"template":                d.readTemplate,
-	}, nil
+	}
+	maps.Copy(known, d.probeFields())
+	return known, nil
 }
 
 func (d *decoder) databaseFields() (fields, []string) {
-	return fields{
+	known := fields{
 		"engine": func(name string, n *yaml.Node) {
 			e := d.oneOf(name, n, "postgres")
 			d.engine = &e
@@ -131,8 +141,12 @@ func (d *decoder) databaseFields() (fields, []string) {
 			}
 		},
 		"progressDeadlineSeconds": func(name string, n *yaml.Node) { d.progressDeadline = d.seconds(name, n, 1) },
+		"onFailure":               d.readOnFailure,
+		"backup":                  d.readBackup,
 		"template":                d.readTemplate,
-	}, []string{"engine"}
+	}
+	maps.Copy(known, d.probeFields())
+	return known, []string{"engine"}
 }
 
 func (d *decoder) jobFields() (fields, []string) {
@@ -169,7 +183,7 @@ func (d *decoder) readTemplate(name string, n *yaml.Node) {
 	}{
 		{[]string{"scale"}, "set spec.replicas"},
 		{[]string{"deploy", "replicas"}, "set spec.replicas"},
-		{[]string{"deploy", "update_config"}, "set spec.strategy and spec.minReadySeconds"},
+		{[]string{"deploy", "update_config"}, "set spec.strategy, spec.minReadySeconds and spec.onFailure"},
 		{[]string{"profiles"}, "set it in compose.yaml"},
 		{[]string{"extends"}, "set it in compose.yaml"},
 		{[]string{extensionKey}, "set it in compose.yaml"},
@@ -205,99 +219,4 @@ func (d *decoder) mapping(name string, n *yaml.Node, known fields, required ...s
 			d.fail(n, "add it", "%s lacks %q", name, r)
 		}
 	}
-}
-
-func (d *decoder) text(name string, n *yaml.Node) string {
-	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
-		d.wrongType(name, n, "a string")
-		return ""
-	}
-	if n.Value == "" {
-		d.fail(n, "write the name of a Compose service", "%s is empty", name)
-	}
-	return n.Value
-}
-
-// oneOf reads a string out of a set; it returns "" for any other.
-func (d *decoder) oneOf(name string, n *yaml.Node, allowed ...string) string {
-	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
-		d.wrongType(name, n, strings.Join(allowed, " or "))
-		return ""
-	}
-	if !slices.Contains(allowed, n.Value) {
-		d.fail(n, "write "+strings.Join(allowed, " or "), "%s cannot be %q", name, n.Value)
-		return ""
-	}
-	return n.Value
-}
-
-func (d *decoder) boolean(name string, n *yaml.Node) *bool {
-	var b bool
-	if n.ShortTag() != "!!bool" || n.Decode(&b) != nil {
-		d.wrongType(name, n, "true or false")
-		return nil
-	}
-	return &b
-}
-
-func (d *decoder) count(name string, n *yaml.Node, least, most int) *int {
-	if n.ShortTag() != "!!int" {
-		d.wrongType(name, n, "a whole number")
-		return nil
-	}
-	var i int
-	if err := n.Decode(&i); err != nil || i < least || i > most {
-		d.fail(n, fmt.Sprintf("write a number from %d to %d", least, most), "%s cannot be %s", name, n.Value)
-		return nil
-	}
-	return &i
-}
-
-func (d *decoder) seconds(name string, n *yaml.Node, least int) *time.Duration {
-	const most = 1<<31 - 1 // as Kubernetes, whose field is an int32
-	i := d.count(name, n, least, most)
-	if i == nil {
-		return nil
-	}
-	seconds := time.Duration(*i) * time.Second
-	return &seconds
-}
-
-func (d *decoder) amount(name string, n *yaml.Node, mostPercent int) *amount {
-	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
-		a, err := parsePercent(n.Value)
-		if err != nil || a.percent > mostPercent {
-			d.fail(n, fmt.Sprintf("write a count, or a percentage from 0%% to %d%%", mostPercent),
-				"%s cannot be %q", name, n.Value)
-			return nil
-		}
-		return &a
-	}
-	count := d.count(name, n, 0, maxReplicas)
-	if count == nil {
-		return nil
-	}
-	return &amount{count: *count}
-}
-
-func (d *decoder) wrongType(name string, n *yaml.Node, want string) {
-	is := n.Value
-	switch n.ShortTag() {
-	case "!!map":
-		is = "a mapping"
-	case "!!seq":
-		is = "a list"
-	case "!!str":
-		is = fmt.Sprintf("the string %q", n.Value)
-	case "!!null":
-		is = "empty"
-	}
-	d.fail(n, "write "+want, "%s is %s", name, is)
-}
-
-func (d *decoder) fail(n *yaml.Node, hint, format string, args ...any) {
-	d.problems = append(d.problems, &Error{
-		File: d.file, Line: n.Line, Column: n.Column,
-		Message: fmt.Sprintf(format, args...), Hint: hint,
-	})
 }

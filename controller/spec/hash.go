@@ -133,15 +133,21 @@ func containerTemplate(w *Workload) types.ServiceConfig {
 // contentHash is the hash of a secret's or config's content, or "" where the
 // file cannot be read: the engine may still be able to, or says so itself.
 func contentHash(o types.FileObjectConfig) string {
-	content := []byte(o.Content)
-	if o.File != "" {
-		var err error
-		if content, err = os.ReadFile(o.File); err != nil {
-			return ""
-		}
+	content, err := content(o)
+	if err != nil {
+		return ""
 	}
 	hash := sha256.Sum256(content)
 	return hex.EncodeToString(hash[:])
+}
+
+// content is that of a secret or config. compose-go has put the value of an
+// environment variable into Content.
+func content(o types.FileObjectConfig) ([]byte, error) {
+	if o.File != "" {
+		return os.ReadFile(o.File)
+	}
+	return []byte(o.Content), nil
 }
 
 // sum is the hex SHA-256 of a value's JSON, which encoding/json writes with

@@ -56,6 +56,7 @@ func TestRevisionFollowsWhatAContainerIsMadeFrom(t *testing.T) {
 		{"pull policy", project{}, project{lines: "    pull_policy: never"}, false},
 		{"extension", project{}, project{lines: "    x-anything: 1"}, false},
 		{"replicas in the spec", project{}, project{files: map[string]string{"specs/web.yaml": spec + "spec: {replicas: 3}\n"}}, false},
+		{"how it fails", project{}, project{lines: "    deploy: {update_config: {failure_action: pause}}"}, false},
 		{"a dependency", project{lines: "    depends_on: [db]"}, project{lines: "    depends_on: [db]", dependency: "x"}, false},
 
 		{"a dependency to follow",
@@ -133,4 +134,19 @@ func TestContainerLabelsOverrideTheServicesOwn(t *testing.T) {
 	assert.Equal(t, "demo-web-7", ContainerName(p, w, 7))
 	w.ContainerName = "fixed"
 	assert.Equal(t, "fixed", ContainerName(p, w, 1))
+}
+
+func TestPolicyIsInNoHash(t *testing.T) {
+	plain := hashedProject(t, "", "", nil)
+	const document = "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: "
+	for _, policy := range []string{
+		"{replicas: 3, strategy: {type: Recreate}, minReadySeconds: 1, progressDeadlineSeconds: 9, revisionHistoryLimit: 1, paused: true}",
+		"{readinessProbe: {tcpSocket: {port: 80}}, livenessProbe: {httpGet: {port: 81}}, startupProbe: {exec: {command: [x]}}}",
+		"{readinessProbe: {postgres: {}}}",
+		"{drainSeconds: 3, onFailure: pause, preRollout: [{name: a, command: [b]}]}",
+	} {
+		w := hashedProject(t, "", "", map[string]string{"specs/web.yaml": document + policy + "\n"})
+		assert.Equal(t, plain.Revision, w.Revision, policy)
+		assert.Equal(t, plain.ConfigHash, w.ConfigHash, policy)
+	}
 }

@@ -104,7 +104,7 @@ var reference = []keys{
 	{"services.*.deploy.restart_policy", "max_attempts", supported, "", nil},
 	{"services.*.deploy.restart_policy", "window", supported, "a run as long as this begins the delays anew", nil},
 	{"services.*.deploy.update_config", "delay monitor", supported, "the longer of the two is minReadySeconds", nil},
-	{"services.*.deploy.update_config", "failure_action", supported, "pause only: a failed rollout stops where it is", nil},
+	{"services.*.deploy.update_config", "failure_action", supported, "rollback and pause; spec.onFailure wins; continue is refused: a revision that failed on one replica would be brought to all", nil},
 	{"services.*.deploy.update_config", "max_failure_ratio", supported, "0 only: a rollout goes on only when each replica has become available", nil},
 	{"services.*.deploy.update_config", "order", supported, "with parallelism: start-first is maxSurge, stop-first is maxUnavailable", nil},
 	{"services.*.deploy.update_config", "parallelism", supported, "0 means all replicas", nil},

@@ -67,14 +67,9 @@ func (b *builder) updateConfig() *types.UpdateConfig {
 
 // readUpdateConfig reads deploy.update_config with Swarm's meaning.
 func (b *builder) readUpdateConfig(w *Workload, update *types.UpdateConfig) (maxSurge, maxUnavailable amount) {
-	at := []string{"deploy", "update_config"}
-	if action := update.FailureAction; action != "" && action != "pause" {
-		b.fail("write pause, which stops a failed rollout where it is, or remove it",
-			fmt.Sprintf("failure_action: %s is not supported", action), append(at, "failure_action")...)
-	}
 	if update.MaxFailureRatio != 0 {
 		b.fail("remove it", "max_failure_ratio is not supported: a rollout goes on only when each replica has become available",
-			append(at, "max_failure_ratio")...)
+			"deploy", "update_config", "max_failure_ratio")
 	}
 	if b.document.minReady == nil {
 		w.MinReady = time.Duration(max(update.Delay, update.Monitor))
@@ -88,6 +83,41 @@ func (b *builder) readUpdateConfig(w *Workload, update *types.UpdateConfig) (max
 		return batch, amount{}
 	}
 	return amount{}, batch
+}
+
+// onFailure is what the spec says, else deploy.update_config.
+func (b *builder) onFailure() OnFailure {
+	update := b.updateConfig()
+	if b.document.onFailure != nil || update == nil {
+		return valueOr(b.document.onFailure, Rollback)
+	}
+	switch action := update.FailureAction; action {
+	case "", string(Rollback):
+		return Rollback
+	case string(Pause):
+		return Pause
+	default:
+		b.fail("write rollback, which goes back to what worked, or pause, which stops a failed rollout where it is",
+			fmt.Sprintf("failure_action: %s is not supported: a revision that failed on one replica would be brought to all", action),
+			"deploy", "update_config", "failure_action")
+		return Rollback
+	}
+}
+
+// drain sets how long a Deployment's replica goes on serving those who have
+// not heard that it leaves. One that may then take less time to end than that
+// has its grace wrong, which bounds the requests it has accepted.
+func (b *builder) drain(w *Workload) {
+	if w.Kind != Deployment {
+		return
+	}
+	w.Drain = valueOr(b.document.drain, defaultDrain)
+	if b.document.drain != nil && w.Drain > w.StopGrace {
+		b.failSpec(fmt.Sprintf("set stop_grace_period to %v or more, or shorten drainSeconds", w.Drain),
+			fmt.Sprintf("drainSeconds (%v) is longer than the grace in which a replica ends what it was asked until then (stop_grace_period, %v)",
+				w.Drain, w.StopGrace),
+			"drainSeconds")
+	}
 }
 
 // checkExclusive refuses more replicas than can hold what the service claims

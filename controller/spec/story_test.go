@@ -80,6 +80,18 @@ func describe(t *testing.T, p *Project, err error) string {
 		for _, d := range w.DependsOn {
 			fmt.Fprintf(&b, "  depends on %s: %s, required %t, restart %t\n", d.Name, d.Condition, d.Required, d.Restart)
 		}
+		fmt.Fprintf(&b, "  on failure: %s, drain %v\n", w.OnFailure, w.Drain)
+		if w.Kind == Database {
+			fmt.Fprintf(&b, "  backup: before update %t, keep %d\n", w.Backup.BeforeUpdate, w.Backup.Keep)
+		}
+		for field, p := range w.Probes.all {
+			fmt.Fprintf(&b, "  %s: %s after %v every %v within %v, success %d, failure %d\n",
+				field, action(p), p.InitialDelay, p.Period, p.Timeout, p.SuccessThreshold, p.FailureThreshold)
+		}
+		for _, h := range w.PreRollout {
+			fmt.Fprintf(&b, "  hook %s: %q within %v\n", h.Name, h.Command, h.Timeout)
+		}
+		list(&b, "ports", w.Ports)
 		list(&b, "networks", w.Networks)
 		list(&b, "volumes", w.Volumes)
 		list(&b, "host ports", w.FixedHostPorts)
@@ -89,9 +101,23 @@ func describe(t *testing.T, p *Project, err error) string {
 	return b.String()
 }
 
-func list(b *strings.Builder, what string, values []string) {
+func action(p *Probe) string {
+	switch {
+	case p.HTTPGet != nil:
+		return fmt.Sprintf("httpGet %+v", *p.HTTPGet)
+	case p.TCPSocket != nil:
+		return fmt.Sprintf("tcpSocket %+v", *p.TCPSocket)
+	case p.Exec != nil:
+		return fmt.Sprintf("exec %q", p.Exec.Command)
+	case p.Postgres != nil:
+		return fmt.Sprintf("postgres %+v", *p.Postgres)
+	}
+	return "nothing"
+}
+
+func list[T any](b *strings.Builder, what string, values []T) {
 	if len(values) > 0 {
-		fmt.Fprintf(b, "  %s: %s\n", what, strings.Join(values, " "))
+		fmt.Fprintf(b, "  %s: %s\n", what, strings.Trim(fmt.Sprint(values), "[]"))
 	}
 }
 

@@ -112,10 +112,10 @@ type Workload struct {
 	// own health check says whether a replica is ready and live.
 	Probes Probes
 	// Drain is the most time between withdrawing a replica's endpoint and its
-	// stop signal.
+	// stop signal; 0 for other kinds than Deployment.
 	Drain time.Duration
-	// Ports are the container ports at which a replica can be reached, for its
-	// endpoint: from expose, ports and the probes; sorted.
+	// Ports are the container's TCP ports at which a replica can be reached,
+	// for its endpoint: from expose, ports and the probes; sorted.
 	Ports []int
 	// PreRollout are run once per revision, in order, before any replica of
 	// the revision is created.

@@ -18,6 +18,7 @@ const (
 	defaultDatabaseProgressDeadline = 120 * time.Second
 	defaultRevisionHistoryLimit     = 10
 	defaultBackoffLimit             = 6
+	defaultDrain                    = 5 * time.Second
 	defaultStopGrace                = 10 * time.Second // the engine's
 	defaultDatabaseStopGrace        = 120 * time.Second
 )
@@ -71,6 +72,9 @@ func (b *builder) build(p *Project) *Workload {
 		RevisionHistoryLimit: valueOr(d.revisionHistoryLimit, defaultRevisionHistoryLimit),
 		Paused:               valueOr(d.paused, false),
 		Restart:              b.restart(),
+		OnFailure:            b.onFailure(),
+		Probes:               b.probes(p),
+		PreRollout:           d.preRollout,
 		ActiveDeadline:       valueOr(d.activeDeadline, 0),
 		StopGrace:            defaultStopGrace,
 		DependsOn:            b.dependencies(p),
@@ -88,12 +92,15 @@ func (b *builder) build(p *Project) *Workload {
 	if w.Kind == Database {
 		w.StopGrace = defaultDatabaseStopGrace
 		w.ProgressDeadline = valueOr(d.progressDeadline, defaultDatabaseProgressDeadline)
+		w.Backup = valueOr(d.backup, defaultBackup)
 		b.checkDatabase(w)
 	}
 	if s.StopGracePeriod != nil {
 		w.StopGrace = time.Duration(*s.StopGracePeriod)
 	}
+	w.Ports = b.ports(w)
 	b.rollout(w)
+	b.drain(w)
 	b.backoff(w)
 	if w.Kind == Deployment && w.ProgressDeadline <= w.MinReady {
 		b.failSpec("make it longer, or minReadySeconds shorter",
