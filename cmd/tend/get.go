@@ -49,6 +49,13 @@ func (p *printer) get(c *cobra.Command, f *flags, args []string) error {
 	default:
 		return usage(c, fmt.Errorf("no such output: %s; it is json, yaml or wide", p.format))
 	}
+	kinds := map[string]func(context.Context, *client.Client, string) error{
+		"workload": p.workloads, "workloads": p.workloads, "replica": p.replicas, "replicas": p.replicas,
+	}
+	show, ok := kinds[args[0]]
+	if !ok {
+		return usage(c, fmt.Errorf("no such thing: %s; it is workloads or replicas", args[0]))
+	}
 	project, err := f.load(ctx)
 	if err != nil {
 		return err
@@ -61,14 +68,7 @@ func (p *printer) get(c *cobra.Command, f *flags, args []string) error {
 	if len(args) > 1 {
 		name = args[1]
 	}
-	switch args[0] {
-	case "workloads", "workload":
-		return p.workloads(ctx, api, name)
-	case "replicas", "replica":
-		return p.replicas(ctx, api, name)
-	default:
-		return usage(c, fmt.Errorf("no such thing: %s; it is workloads or replicas", args[0]))
-	}
+	return show(ctx, api, name)
 }
 
 func (p *printer) workloads(ctx context.Context, c *client.Client, name string) error {

@@ -70,7 +70,14 @@ func newRoot() *cobra.Command {
 		Short:         "Keep a Docker Compose project at its desired state",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage(c, fmt.Errorf("no such command: %s", args[0]))
+			}
+			return nil
+		},
+		// A command that does nothing takes any argument for a request for help.
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	f.register(root.PersistentFlags())
