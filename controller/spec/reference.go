@@ -2,6 +2,7 @@ package spec
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -284,12 +285,12 @@ func (s source) unknownKeys() (problems Errors) {
 // refusals finds the keys that tend cannot honour in a service, network,
 // volume, secret or config, given as compose-go merged it.
 func (l *loading) refusals(section, name string, merged any) (problems Errors, err error) {
-	content, err := yaml.Marshal(merged)
+	content, err := json.Marshal(merged)
 	if err != nil {
 		return nil, err
 	}
 	var value any
-	if err := yaml.Unmarshal(content, &value); err != nil {
+	if err := json.Unmarshal(content, &value); err != nil {
 		return nil, err
 	}
 	var walk func(v any, k *key, path []string)
