@@ -6,6 +6,8 @@ package controller
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	"github.com/tendhq/tend/controller/execute"
 	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/probe"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -43,6 +46,7 @@ type Options struct {
 
 // Controller keeps one project at its desired state.
 type Controller struct {
+	engine   engine.Engine
 	store    *state.Store
 	observer *observe.Observer
 	executor *execute.Executor
@@ -62,6 +66,7 @@ type Controller struct {
 	reconciler reconciler
 	next       map[string]time.Time
 	slots      map[string]chan struct{}
+	probers    map[string]*probe.Prober
 	linkErr    string // why the engine is away
 	rejected   bool   // what is written is not in force
 	waiters    []waiter
@@ -71,6 +76,8 @@ type Controller struct {
 // New makes a controller; Run starts it.
 func New(o Options) *Controller {
 	c := &Controller{
+		engine:   o.Engine,
+		probers:  map[string]*probe.Prober{},
 		executor: execute.New(o.Engine),
 		log:      o.Log,
 		metrics:  o.Metrics,
@@ -88,9 +95,11 @@ func New(o Options) *Controller {
 	c.observer = observe.New(o.Engine, c.store, o.Project, o.Log, c.onLink)
 	c.metrics.watch(c.store)
 	c.reconciler = reconciler{
-		store:   c.store,
-		flights: map[string]map[string]plan.Action{},
-		mark:    c.mark,
+		store:       c.store,
+		flights:     map[string]map[string]plan.Action{},
+		withdrawn:   map[string]map[string]uint64{},
+		subscribers: &c.subscribers,
+		mark:        c.mark,
 		emit: func(e *state.Event) {
 			c.metrics.event(e)
 			o.OnEvent(e)
@@ -230,6 +239,9 @@ func (c *Controller) markAll() {
 // plan plans one key and has its actions carried out.
 func (c *Controller) plan(ctx context.Context, key string) {
 	began := time.Now()
+	if key != projectKey && c.reconciler.project != nil {
+		c.sync(ctx, key)
+	}
 	actions, next := c.reconciler.plan(key, began)
 	c.metrics.planned(time.Since(began))
 	if next.IsZero() {
@@ -254,7 +266,7 @@ func (c *Controller) carryOut(ctx context.Context, key string, a plan.Action) {
 		c.slots[key] = slot
 	}
 	project := c.reconciler.project
-	w := project.Workloads[key]
+	w := c.reconciler.workload(key, a.Revision)
 	c.busy.Go(func() {
 		select {
 		case slot <- struct{}{}:
@@ -354,6 +366,25 @@ func (c *Controller) RemoveAll() {
 		c.reconciler.remove = true
 		c.markAll()
 	})
+}
+
+// Ready returns why the state does not yet say all that there is to know, or
+// nil once every workload has been planned.
+func (c *Controller) Ready() error {
+	if !c.Linked() {
+		return errors.New("the container engine does not answer")
+	}
+	snap := c.store.Snapshot()
+	workloads := snap.Workloads()
+	if len(workloads) == 0 {
+		return errors.New("no spec is in force")
+	}
+	for _, w := range workloads {
+		if _, ok := snap.Status(w.Name); !ok {
+			return fmt.Errorf("workload %s has not been looked at yet", w.Name)
+		}
+	}
+	return nil
 }
 
 // Linked says whether the engine answered last time.

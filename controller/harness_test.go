@@ -149,6 +149,17 @@ func (w *world) containers() []string {
 	return lines
 }
 
+// running counts the containers that run.
+func (w *world) running() int {
+	n := 0
+	for _, line := range w.containers() {
+		if strings.HasSuffix(line, " running") {
+			n++
+		}
+	}
+	return n
+}
+
 // container finds one by name.
 func (w *world) container(name string) engine.Container {
 	w.t.Helper()

@@ -24,7 +24,10 @@ const projectKey = ""
 type reconciler struct {
 	store *state.Store
 	// project is the last good one; nil before the first.
-	project *spec.Project
+	project     *spec.Project
+	subscribers *subscribers
+	// began is when the controller was made.
+	began time.Time
 	// withdrawn are the endpoints that were withdrawn before a stop: the index
 	// of the withdrawal, by workload and container ID.
 	withdrawn map[string]map[string]uint64
@@ -75,7 +78,7 @@ func (r *reconciler) plan(key string, now time.Time) (actions []plan.Action, nex
 	}
 	for i, a := range actions {
 		if a.Kind == plan.CreateReplica { // the planner knows no project, hence no names
-			a.Object = spec.ContainerName(r.project, r.project.Workloads[key], a.Number)
+			a.Object = spec.ContainerName(r.project, r.workload(key, a.Revision), a.Number)
 			actions[i] = a
 		}
 		if r.flights[key] == nil {
@@ -116,13 +119,22 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 	if row, ok := snap.Workload(key); ok && !known(snap, row.Spec) {
 		return nil, time.Time{} // planned when the look at its resources has ended
 	}
+	if until := r.began.Add(probeTimeout); now.Before(until) && r.unprobed(snap, key) {
+		return nil, until // or as soon as the probes have been answered
+	}
 	in := r.input(snap, key, now)
 	p := plan.Compute(in)
 	if in.Spec == nil && len(in.Replicas) == 0 {
-		r.store.Update(func(tx *state.Tx) { tx.DeleteStatus(key) })
+		r.store.Update(func(tx *state.Tx) {
+			tx.DeleteStatus(key)
+			tx.PutEndpoints(key, nil)
+		})
+		delete(r.withdrawn, key)
 		return nil, time.Time{}
 	}
 	r.store.Update(func(tx *state.Tx) {
+		tx.PutEndpoints(key, p.Endpoints)
+		r.noteWithdrawn(tx, key, p.Rollout.Drains)
 		if !reflect.DeepEqual(p.Rollout, in.Rollout) {
 			tx.PutRollout(p.Rollout)
 		}
@@ -137,6 +149,23 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 		r.event(e, now)
 	}
 	return p.Actions, p.Next
+}
+
+// noteWithdrawn notes at which index the endpoints of draining replicas were
+// withdrawn: whoever asks for what follows it has turned away from them.
+func (r *reconciler) noteWithdrawn(tx *state.Tx, key string, drains map[string]plan.Drain) {
+	before := r.withdrawn[key]
+	delete(r.withdrawn, key)
+	for id := range drains {
+		if r.withdrawn[key] == nil {
+			r.withdrawn[key] = map[string]uint64{}
+		}
+		index, known := before[id]
+		if !known {
+			index = tx.EndpointsIndex()
+		}
+		r.withdrawn[key][id] = index
+	}
 }
 
 // input gathers what the plan of a workload may depend on.
@@ -154,6 +183,11 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	if row, ok := snap.Status(key); ok {
 		in.Status = row.Status
 	}
+	in.Subscribers = r.subscribers.count(now)
+	in.Acknowledged = map[string]bool{}
+	for id, index := range r.withdrawn[key] {
+		in.Acknowledged[id] = r.subscribers.acknowledged(index, now)
+	}
 	if in.Spec == nil {
 		in.Dependents = dependents(snap, key)
 		return in
@@ -161,7 +195,18 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	for _, d := range in.Spec.DependsOn {
 		in.Dependencies = append(in.Dependencies, r.dependency(snap, d))
 	}
-	in.Missing = missing(snap, in.Spec)
+	for _, need := range needs(snap, in.Spec) {
+		if !need.Present {
+			in.Missing = append(in.Missing, need)
+		}
+	}
+	if row, ok := snap.Intent(key); ok {
+		in.Intent = row.Intent
+	}
+	in.History = map[string]*spec.Workload{}
+	for _, row := range snap.Revisions(key) {
+		in.History[row.Revision] = row.Spec
+	}
 	return in
 }
 
@@ -176,7 +221,7 @@ func (r *reconciler) replicas(snap *state.Snapshot, key string) []plan.Replica {
 		}
 	}
 	for _, row := range snap.Replicas(key) {
-		replica := row.Replica
+		replica := r.probed(snap, row.Replica)
 		if a, ok := r.flights[key][replica.ID]; ok {
 			replica.InFlight = a.Kind
 		}
@@ -192,6 +237,46 @@ func (r *reconciler) replicas(snap *state.Snapshot, key string) []plan.Replica {
 	return all
 }
 
+// probed is a replica with what tend's own probes say of it, where there are
+// any: then the container's health check does not count.
+func (r *reconciler) probed(snap *state.Snapshot, replica plan.Replica) plan.Replica {
+	w := r.workload(replica.Workload, replica.Revision)
+	if w == nil || !w.Probes.Any() || replica.State != plan.Running {
+		return replica
+	}
+	replica.Health, replica.ReadySince, replica.HealthOutput, replica.WasReady = plan.Starting, time.Time{}, "", false
+	row, ok := snap.Probe(replica.ID)
+	if !ok || !row.StartedAt.Equal(replica.StartedAt) {
+		return replica // nothing is known of this run yet
+	}
+	replica.WasReady, replica.HealthOutput = row.WasReady, row.Message
+	switch {
+	case !row.Live:
+		replica.Health = plan.Unhealthy
+	case !row.Started || !row.Ready && !row.WasReady:
+		replica.Health = plan.Starting
+	case !row.Ready:
+		replica.Health = plan.Unready
+	default:
+		replica.Health, replica.ReadySince = plan.Healthy, row.Since
+	}
+	return replica
+}
+
+// workload is what a container of a revision was or is to be made from: the
+// workload as it is written, or an earlier revision of it. It is nil where that
+// is not known.
+func (r *reconciler) workload(name, revision string) *spec.Workload {
+	w := r.project.Workloads[name]
+	if w == nil || revision == "" || revision == w.Revision {
+		return w
+	}
+	if row, ok := r.store.Snapshot().Revision(name, revision); ok {
+		return w.WithTemplateOf(row.Spec)
+	}
+	return nil
+}
+
 // dependency is the state of a workload that another one depends on.
 func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.Dependency {
 	out := plan.Dependency{Dependency: d}
@@ -201,7 +286,7 @@ func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.De
 		if plan.IsRunning(row.Replica) {
 			out.Running++
 		}
-		if plan.IsReady(row.Replica) {
+		if plan.IsReady(r.probed(snap, row.Replica)) {
 			out.Ready++
 		}
 		if !managed && row.State == plan.Exited && row.ExitCode == 0 {
@@ -236,17 +321,6 @@ func needs(snap *state.Snapshot, w *spec.Workload) []plan.Resource {
 // known says whether the engine was asked for all that a workload needs.
 func known(snap *state.Snapshot, w *spec.Workload) bool {
 	return !slices.ContainsFunc(needs(snap, w), func(r plan.Resource) bool { return !r.Known })
-}
-
-// missing names what the workload needs and the engine does not have.
-func missing(snap *state.Snapshot, w *spec.Workload) []string {
-	var names []string
-	for _, r := range needs(snap, w) {
-		if !r.Present {
-			names = append(names, r.Problem())
-		}
-	}
-	return names
 }
 
 // dependents names the workloads that have containers which depend on key.
@@ -308,9 +382,11 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 			switch {
 			case !ok:
 				tx.PutWorkload(&state.Workload{Name: name, Generation: 1, Spec: w})
+				remember(tx, w, now)
 			case !reflect.DeepEqual(row.Spec, w):
 				next := &state.Workload{Name: name, Generation: row.Generation + 1, Spec: w}
 				tx.PutWorkload(next)
+				remember(tx, w, now)
 				changes = append(changes, specChanged(row, next))
 			}
 		}
@@ -318,6 +394,29 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 	})
 	for _, e := range changes {
 		r.event(e, now)
+	}
+}
+
+// remember keeps a revision in the workload's history, and forgets the oldest
+// ones beyond the limit, but for those that a rollout may go back to.
+func remember(tx *state.Tx, w *spec.Workload, now time.Time) {
+	history := tx.Revisions(w.Name)
+	number := 1
+	if n := len(history); n > 0 {
+		last := history[n-1]
+		number = last.Number + 1
+		if last.Revision == w.Revision {
+			number, now = last.Number, last.At // only its policy has changed
+		}
+	}
+	tx.PutRevision(&state.Revision{Workload: w.Name, Revision: w.Revision, Number: number, Spec: w, At: now})
+
+	rollout, _ := tx.Rollout(w.Name)
+	history = slices.DeleteFunc(tx.Revisions(w.Name), func(r *state.Revision) bool {
+		return r.Revision == w.Revision || rollout != nil && r.Revision == rollout.Stable
+	})
+	for _, r := range history[:max(len(history)-w.RevisionHistoryLimit, 0)] {
+		tx.DeleteRevision(w.Name, r.Revision)
 	}
 }
 

@@ -25,6 +25,8 @@ type Probe struct {
 	// liveness probe; true where there is none, but for Started and Ready
 	// before the first success.
 	Started, Ready, Live bool
+	// WasReady is true once Ready has been true.
+	WasReady bool
 	// Since is when Ready last changed.
 	Since time.Time
 	// Message says why one of them is false.

@@ -162,6 +162,7 @@ func (o *Observer) Refresh(ctx context.Context, id string) error {
 	o.store.Update(func(tx *state.Tx) {
 		if gone {
 			tx.DeleteReplica(id)
+			tx.DeleteProbe(id)
 		} else {
 			put(tx, c)
 		}
@@ -196,6 +197,7 @@ func (o *Observer) Relist(ctx context.Context) error {
 		for _, r := range tx.Replicas("") {
 			if !listed[r.ID] && o.newer(r.ID, look) {
 				tx.DeleteReplica(r.ID)
+				tx.DeleteProbe(r.ID)
 			}
 		}
 	})

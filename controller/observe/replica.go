@@ -20,6 +20,7 @@ func put(tx *state.Tx, c engine.Container) {
 	}
 	r := &state.Replica{Replica: toReplica(c)}
 	before, known := tx.Replica(c.ID)
+	r.WasReady = !r.ReadySince.IsZero() || known && sameRun(before.Replica, r.Replica) && before.WasReady
 	if known && sameRun(before.Replica, r.Replica) && !before.ReadySince.IsZero() && !r.ReadySince.IsZero() {
 		// The engine remembers few health checks; the earlier sight of a
 		// replica that has been ready since is worth more.

@@ -18,6 +18,8 @@ const (
 	unhealthy class = "unhealthy"
 	// starting: it runs and is not ready yet.
 	starting class = "starting"
+	// unready: it runs and asks for no requests now.
+	unready class = "unready"
 	// ready: it runs and does what it should.
 	ready class = "ready"
 )
@@ -50,6 +52,7 @@ var rules = []struct {
 	{unhealthy, func(r Replica, _ time.Time) bool { return r.Broken != "" }},
 	{unhealthy, func(r Replica, _ time.Time) bool { return r.Health == Unhealthy }},
 	{starting, func(r Replica, _ time.Time) bool { return r.Health == Starting }},
+	{unready, func(r Replica, _ time.Time) bool { return r.Health == Unready }},
 	{ready, func(Replica, time.Time) bool { return true }},
 }
 
@@ -70,21 +73,22 @@ func IsRunning(r Replica) bool {
 	return r.State == Running || r.State == Paused || r.State == Restarting
 }
 
-// isAvailable says whether a replica has been ready for the spec's MinReady,
-// and notes when it will have been.
+// isAvailable says whether a replica has been ready for long enough, and notes
+// when it will have been: for the spec's MinReady and, if it crashed in the
+// course of the rollout, for as long as its next restart would have to wait.
+// So a revision that is ready for a moment and dies does not get any further.
 func (p *planner) isAvailable(r replica) bool {
 	if r.class != ready {
 		return false
 	}
-	if p.Spec == nil || p.Spec.MinReady == 0 {
+	if p.Spec == nil {
 		return true
 	}
-	at := r.ReadySince.Add(p.Spec.MinReady)
-	if at.After(p.Now) {
-		p.plan.at(at)
-		return false
+	wait := p.Spec.MinReady
+	if a := p.plan.Rollout.Attempts[r.Number]; r.current && !p.plan.Rollout.Complete && a.Revision == r.revision {
+		wait = max(wait, delay(p.Spec.Restart, a.Count))
 	}
-	return true
+	return wait == 0 || p.due(r.ReadySince.Add(wait))
 }
 
 // live is a replica that holds its number: it runs, or will run again.
@@ -106,10 +110,8 @@ func (r replica) why() string {
 		return "is paused"
 	case r.Broken != "":
 		return "runs without " + r.Broken
-	case r.class == unhealthy && r.HealthOutput != "":
-		return "is unhealthy: " + r.HealthOutput
-	case r.class == unhealthy:
-		return "is unhealthy"
+	case (r.class == unhealthy || r.class == unready) && r.HealthOutput != "":
+		return "is " + string(r.class) + ": " + r.HealthOutput
 	default:
 		return "is " + string(r.class)
 	}

@@ -29,7 +29,7 @@ func (p *planner) database() {
 	switch {
 	case len(standing) == 0 && len(p.replicas) > 0: // the leftovers go first
 	case len(standing) == 0 && p.Spec.Replicas > 0:
-		p.create(p.free(1), "the database has no container")
+		p.create(p.Spec.Revision, p.free(1), "the database has no container")
 	default:
 		for _, r := range standing {
 			p.keepDatabase(r, len(standing) == 1)
@@ -49,7 +49,7 @@ func (p *planner) running() []string {
 }
 
 func (p *planner) keepDatabase(r replica, alone bool) {
-	wanted := p.Spec.Replicas > 0 && (r.current || p.Spec.Paused)
+	wanted := p.Spec.Replicas > 0 && (r.current || p.paused())
 	cause := "replaced by revision " + short(p.Spec.Revision)
 	if p.Spec.Replicas == 0 {
 		cause = "no replica wanted"
@@ -71,7 +71,7 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 		// health check allows for.
 		p.waiting = fmt.Sprintf("waiting for %s to have started before it is stopped", r.Name)
 	case !wanted:
-		p.add(StopReplica, r.Replica, "%s", cause)
+		p.stop(r, "%s", cause)
 	case r.class == unhealthy:
 		// It may be recovering. A restart would begin the recovery anew.
 		p.fail("Unhealthy", fmt.Sprintf("%s %s; a database is not restarted for that", r.Name, r.why()))

@@ -13,15 +13,15 @@ import (
 // deployment controller (pkg/controller/deployment/rolling.go), with the
 // replicas of one container each in the place of replica sets.
 func (p *planner) deployment() {
-	p.settleNumbers()
 	p.adopt()
 	p.clean()
 
 	updated, old := p.split()
 	desired := p.Spec.Replicas
 	standing := p.count(func(r replica) bool { return !r.current && r.class != leftover })
+	rolling := standing > 0 || len(old) > 0
 	switch {
-	case len(old) > 0 && p.Spec.Paused:
+	case len(old) > 0 && p.paused():
 		all := slices.Concat(updated, old)
 		slices.SortStableFunc(all, func(a, b replica) int {
 			return cmp.Or(cmp.Compare(useful(b), useful(a)), cmp.Compare(a.Number, b.Number))
@@ -29,6 +29,7 @@ func (p *planner) deployment() {
 		kept := all[:min(len(all), desired+p.Spec.Strategy.MaxSurge)]
 		p.retire(all[len(kept):], "%s wanted, %d exist", plural(desired, "replica"), len(all))
 		p.keep(kept)
+		p.supplement(p.room(desired), p.room(desired))
 		return
 	case standing > 0 && p.Spec.Strategy.Type == spec.Recreate:
 		p.retire(old, "stopped before revision %s starts, as the strategy is Recreate", short(p.Spec.Revision))
@@ -45,29 +46,58 @@ func (p *planner) deployment() {
 	p.keep(kept)
 	p.keep(old[len(leave):])
 
+	// Replicas that are missing altogether are made of both revisions, in
+	// proportion to what is there: a rollout that may yet fail is no reason to
+	// serve with fewer.
+	lacking := min(desired-len(updated)-len(old), p.room(desired))
+	given := p.supplement(lacking, proportion(lacking, len(old), len(updated)))
+
 	limit := desired
-	if standing > 0 {
+	if rolling {
 		limit += p.Spec.Strategy.MaxSurge
 	}
-	// What is leaving still holds its memory, its ports and its number. Only what
-	// cannot be removed is not waited for.
-	room := limit - p.count(func(r replica) bool { return r.class != leftover || p.planned(r.ID) })
-	switch n := min(desired-len(updated), room); {
+	switch n := min(desired-len(updated), p.room(limit)) - given; {
 	case n <= 0:
-	case standing > 0:
-		p.create(p.free(n), "the rollout to revision %s", short(p.Spec.Revision))
+	case rolling:
+		p.create(p.Spec.Revision, p.free(n + given)[given:], "the rollout to revision %s", short(p.Spec.Revision))
 	default:
-		p.create(p.free(n), "%s wanted, %d exist", plural(desired, "replica"), len(updated))
+		p.create(p.Spec.Revision, p.free(n), "%s wanted, %d exist", plural(desired, "replica"), len(updated))
 	}
 }
 
+// room is how many containers may be created without exceeding a limit. What
+// is leaving still holds its memory, its ports and its number. Only what cannot
+// be removed is not waited for.
+func (p *planner) room(limit int) int {
+	return limit - p.count(func(r replica) bool { return r.class != leftover || p.planned(r.ID) })
+}
+
+// proportion is the share of n that falls to the old of a whole, rounded.
+func proportion(n, old, updated int) int {
+	if n <= 0 || old == 0 {
+		return 0
+	}
+	return (n*old + (old+updated)/2) / (old + updated)
+}
+
+// supplement creates n replicas of the last revision that worked, of the
+// lacking ones, and returns how many it could.
+func (p *planner) supplement(lacking, n int) int {
+	stable := p.plan.Rollout.Stable
+	if lacking <= 0 || n <= 0 || stable == p.Spec.Revision || !p.known(stable) {
+		return 0
+	}
+	p.create(stable, p.free(n), "%s lacking while revision %s is rolled out", plural(lacking, "replica"), short(p.Spec.Revision))
+	return n
+}
+
 // split returns the live replicas that are made from the spec's template, the
-// most useful first, and those that are not, the least useful first.
+// most useful first, and those that are to be replaced, the least useful first.
 func (p *planner) split() (updated, old []replica) {
 	for _, r := range p.replicas {
 		switch {
 		case !r.live():
-		case r.current:
+		case r.current && !p.wedged(r):
 			updated = append(updated, r)
 		default:
 			old = append(old, r)
@@ -108,11 +138,23 @@ func countAvailable(s []replica) int {
 	return n
 }
 
+// wedged is a replica that was ready and is no longer healthy. Where the
+// strategy allows a surge, another one takes its place before it is stopped;
+// elsewhere it is started again.
+func (p *planner) wedged(r replica) bool {
+	return r.class == unhealthy && r.WasReady && p.Spec.Strategy.MaxSurge > 0
+}
+
 // replace takes away replicas whose place one of the spec's revision takes.
 func (p *planner) replace(s []replica) {
 	for _, r := range s {
 		cause := "replaced by revision " + short(p.Spec.Revision)
-		if r.revision == p.Spec.Revision {
+		switch {
+		case r.current:
+			cause = r.Name + " " + r.why()
+		case r.revision == p.Spec.Revision && r.Created.Before(p.Intent.RestartedAt):
+			cause = "a restart was asked for"
+		case r.revision == p.Spec.Revision:
 			cause = fmt.Sprintf("number %d belongs to another container", r.Number)
 		}
 		p.retire([]replica{r}, "%s", cause)
@@ -127,7 +169,7 @@ func (p *planner) retire(s []replica, cause string, args ...any) {
 		case exited:
 			p.add(RemoveReplica, r.Replica, cause, args...)
 		default:
-			p.add(StopReplica, r.Replica, cause, args...)
+			p.stop(r, cause, args...)
 		}
 	}
 }
@@ -143,7 +185,9 @@ func (p *planner) keep(s []replica) {
 			}
 		case unhealthy:
 			p.fail("Unhealthy", fmt.Sprintf("%s %s", r.Name, r.why()))
-			p.add(StopReplica, r.Replica, "%s %s", r.Name, r.why())
+			if !p.wedged(r) || p.paused() {
+				p.stop(r, "%s %s", r.Name, r.why())
+			}
 		}
 	}
 }

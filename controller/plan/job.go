@@ -7,7 +7,6 @@ import (
 // job runs each of its replicas to completion once per revision, and tries
 // again up to the backoff limit (batch/v1).
 func (p *planner) job() {
-	p.settleNumbers()
 	p.adopt()
 	p.clean()
 	taken := map[int]bool{}
@@ -15,7 +14,7 @@ func (p *planner) job() {
 		taken[r.Number] = true
 		switch {
 		case !r.live() || r.class == coming:
-		case !r.current && p.Spec.Paused:
+		case !r.current && p.paused():
 		case !r.current:
 			p.replace([]replica{r})
 		case r.Number > p.Spec.Replicas:
@@ -42,8 +41,8 @@ func (p *planner) job() {
 	}
 	if p.overdue() {
 		p.giveUp("DeadlineExceeded", fmt.Sprintf("not complete after %s", p.Spec.ActiveDeadline))
-	} else if len(missing) > 0 && !p.Spec.Paused {
-		p.create(missing, "revision %s has to run", short(p.Spec.Revision))
+	} else if len(missing) > 0 && !p.paused() {
+		p.create(p.Spec.Revision, missing, "revision %s has to run", short(p.Spec.Revision))
 	}
 }
 

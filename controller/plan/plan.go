@@ -24,9 +24,17 @@ type Input struct {
 	Status  Status
 	// Dependencies are the states of Spec.DependsOn, in any order.
 	Dependencies []Dependency
-	// Missing names networks, volumes and the image that a container needs
-	// and that are not there yet, as "network shop_backend".
-	Missing []string
+	// Intent is what people asked for.
+	Intent Intent
+	// History are the workload's earlier specs by revision, to go back to.
+	History map[string]*spec.Workload
+	// Missing are the networks, volumes and the image that a container of the
+	// written revision needs and that are not there yet.
+	Missing []Resource
+	// Subscribers counts those who follow the endpoints; Acknowledged are the
+	// containers whose withdrawal all of them have in force.
+	Subscribers  int
+	Acknowledged map[string]bool
 	// Dependents names workloads that still run and depend on this one; it is
 	// not taken away before them.
 	Dependents []string
@@ -46,6 +54,7 @@ type Dependency struct {
 // Compute plans one workload.
 func Compute(in Input) Plan {
 	p := newPlanner(in)
+	p.stopDrained()
 	switch {
 	case in.Spec == nil:
 		p.remove()
@@ -69,8 +78,16 @@ type planner struct {
 	// failure is the condition ReplicaFailure, when there is one to report;
 	// failed is why a Job is given up.
 	failure, failed *Condition
-	// waiting says what creations wait for.
-	waiting string
+	// waiting says what creations wait for; quiet where that is only on its
+	// way, and fault where it is the rollout's own.
+	waiting      string
+	quiet, fault bool
+	// old counts the live replicas that are not current; the other counts are
+	// in plan.Status.
+	old int
+	// written is the spec as written; Spec is what is being kept: the same, or
+	// an earlier revision of it.
+	written *spec.Workload
 }
 
 // replica is a Replica with what the policies want to know of it.
@@ -83,43 +100,77 @@ type replica struct {
 }
 
 func newPlanner(in Input) *planner {
-	p := &planner{Input: in}
-	p.plan.Rollout = in.Rollout
-	p.plan.Rollout.Workload = in.Workload
-	p.plan.Rollout.Attempts = maps.Clone(in.Rollout.Attempts)
-	if p.plan.Rollout.Attempts == nil {
-		p.plan.Rollout.Attempts = map[int]Attempt{}
-	}
-	p.plan.Rollout.Succeeded = maps.Clone(in.Rollout.Succeeded)
-	if p.plan.Rollout.Succeeded == nil {
-		p.plan.Rollout.Succeeded = map[int]bool{}
-	}
-	p.plan.Rollout.Tries = p.openTries()
+	p := &planner{Input: in, written: in.Spec}
+	r := &p.plan.Rollout
+	*r = in.Rollout
+	r.Workload = in.Workload
+	r.Attempts = clone(in.Rollout.Attempts)
+	r.Succeeded = clone(in.Rollout.Succeeded)
+	r.Drains = p.openDrains()
+	r.Tries = p.openTries()
 	p.Dependencies = slices.SortedStableFunc(slices.Values(in.Dependencies), func(a, b Dependency) int { return cmp.Compare(a.Name, b.Name) })
-	for _, r := range slices.SortedStableFunc(slices.Values(in.Replicas), func(a, b Replica) int {
+	p.Replicas = slices.SortedStableFunc(slices.Values(in.Replicas), func(a, b Replica) int {
 		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-	}) {
+	})
+	for _, r := range p.Replicas {
 		if r.Number < 1 {
 			p.fail("CorruptLabels", fmt.Sprintf("container %s carries no valid replica number and is left alone: remove it, or correct its label", r.Name))
-			continue
 		}
-		p.replicas = append(p.replicas, p.look(r))
 	}
-	if in.Spec != nil && p.plan.Rollout.Revision != in.Spec.Revision {
-		p.beginRollout()
+	p.aim(p.target())
+	if p.rollBack() {
+		p.aim(p.target())
 	}
 	return p
+}
+
+func clone[K comparable, V any](m map[K]V) map[K]V {
+	if m == nil {
+		return map[K]V{}
+	}
+	return maps.Clone(m)
+}
+
+// aim looks at the replicas with a spec in mind, and begins a rollout where
+// the spec's revision is not the one under way.
+func (p *planner) aim(target *spec.Workload) {
+	p.Spec = target
+	r := &p.plan.Rollout
+	begin := target != nil && (r.Revision != target.Revision || r.RestartedAt.Before(p.Intent.RestartedAt))
+	if begin {
+		r.Complete = false
+	}
+	p.replicas = nil
+	for _, replica := range p.Replicas {
+		if replica.Number >= 1 {
+			p.replicas = append(p.replicas, p.look(replica))
+		}
+	}
+	if target != nil && target.Kind != spec.Database {
+		p.settleNumbers() // of a Database's containers none is touched while it is not clear whose the volume is
+	}
+	p.tally()
+	if begin {
+		p.beginRollout()
+	}
+	p.progress()
 }
 
 // look finds out what the policies want to know of a replica.
 func (p *planner) look(r Replica) replica {
 	rep := replica{Replica: r}
 	rep.revision, rep.current = revisionOf(r, p.Spec)
+	if r.InFlight != CreateReplica && r.Created.Before(p.Intent.RestartedAt) {
+		rep.current = false
+	}
 	final := r.State == Exited && p.mayEnd(r)
 	if rep.current && rep.Broken == "" && !final {
 		rep.Broken = p.lostNetwork(r)
 	}
 	rep.class = classify(rep.Replica, p.Now)
+	if _, draining := p.plan.Rollout.Drains[r.ID]; draining {
+		rep.class = leaving
+	}
 	switch {
 	case rep.class == coming && r.InFlight == "":
 		p.plan.at(r.Created.Add(leftoverGrace))
@@ -164,13 +215,15 @@ func revisionOf(r Replica, s *spec.Workload) (revision string, current bool) {
 func (p *planner) beginRollout() {
 	r := &p.plan.Rollout
 	first := r.Revision == ""
-	r.Revision = p.Spec.Revision
+	r.Revision, r.RestartedAt = p.Spec.Revision, p.Intent.RestartedAt
 	r.StartedAt, r.ProgressAt = p.Now, p.Now
-	r.Complete, r.Updated, r.Available, r.Old = false, 0, 0, 0
+	r.Updated, r.Available, r.Old = 0, 0, p.old
 	clear(r.Succeeded)
-	switch old := p.count(func(r replica) bool { return !r.current }); {
-	case old > 0:
-		p.event(Normal, "RolloutStarted", "rolling %s to revision %s", plural(old, "replica"), short(r.Revision))
+	switch {
+	case p.old > 0:
+		p.event(Normal, "RolloutStarted", "rolling %s to revision %s", plural(p.old, "replica"), short(r.Revision))
+	case first && p.Spec.Kind != spec.Job && p.atSpec():
+		r.Complete, r.Stable = true, r.Revision // it is all there: we only did not know
 	case !first:
 		p.event(Normal, "RolloutStarted", "revision %s", short(r.Revision))
 	}

@@ -166,6 +166,22 @@ func TestStartFailedKeepsItsInput(t *testing.T) {
 	assert.Equal(t, Try{State: Running, Count: 1, Error: "busy"}, stop.Tries["id1"])
 }
 
+// A condition remembers since when it is as it is, whatever its reason.
+func TestConditionsKeepTheirSince(t *testing.T) {
+	w := newWorld()
+	w.apply(defaults(spec.Deployment))
+	since := func() time.Time {
+		p := Compute(w.input())
+		w.begin(p)
+		return p.Status.Condition(Available).Since
+	}
+	assert.Equal(t, noon, since())
+	w.shift(time.Minute)
+	assert.Equal(t, noon, since(), "still unavailable")
+	w.endAll()
+	assert.Equal(t, noon.Add(time.Minute), since(), "available from now on")
+}
+
 // No delay is longer than the longest, and none is negative, however long the
 // first one is.
 func TestDelayIsBounded(t *testing.T) {

@@ -15,7 +15,7 @@ func (p *planner) remove() {
 		case coming, exited, leftover:
 			p.add(RemoveReplica, r.Replica, "%s is no longer wanted", p.Workload)
 		default:
-			p.add(StopReplica, r.Replica, "%s is no longer wanted", p.Workload)
+			p.stop(r, "%s is no longer wanted", p.Workload)
 		}
 	}
 }

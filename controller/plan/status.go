@@ -6,15 +6,12 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// finish adds to the plan what follows from it: the rollout's progress, the
-// status, and events for what changed.
-func (p *planner) finish() Plan {
+// tally counts the replicas into the status.
+func (p *planner) tally() {
 	s := &p.plan.Status
-	s.Workload, s.ObservedGeneration = p.Workload, p.Generation
-	busy := len(p.plan.Actions) > 0
-	old := 0
+	*s = Status{Workload: p.Workload, ObservedGeneration: p.Generation}
+	p.old = 0
 	for _, r := range p.replicas {
-		busy = busy || r.InFlight != "" || r.class == leaving
 		if !r.live() {
 			continue
 		}
@@ -22,7 +19,7 @@ func (p *planner) finish() Plan {
 		if r.current {
 			s.Updated++
 		} else {
-			old++
+			p.old++
 		}
 		if r.class == ready {
 			s.Ready++
@@ -31,40 +28,59 @@ func (p *planner) finish() Plan {
 			s.Available++
 		}
 	}
+	if p.Spec != nil {
+		s.Desired = p.Spec.Replicas
+		s.Unavailable = max(0, s.Desired-s.Available)
+	}
+}
+
+// progress notes whether the rollout came forward.
+func (p *planner) progress() {
+	r, s := &p.plan.Rollout, p.plan.Status
+	forward := s.Updated > r.Updated || s.Available > r.Available || p.old < r.Old
+	if p.Spec != nil && (forward || r.Blocked || p.paused()) {
+		r.ProgressAt = p.Now
+	}
+	r.Updated, r.Available, r.Old = max(r.Updated, s.Updated), max(r.Available, s.Available), p.old
+}
+
+// finish adds to the plan what follows from it: the rollout's end, the status,
+// the endpoints, and events for what changed.
+func (p *planner) finish() Plan {
+	s := &p.plan.Status
+	busy := len(p.plan.Actions) > 0
+	for _, r := range p.replicas {
+		busy = busy || r.InFlight != "" || r.class == leaving
+	}
 	if p.Spec == nil {
 		s.Converged = !busy && len(p.Replicas) == 0
 		p.removalConditions()
 	} else {
-		s.Desired = p.Spec.Replicas
-		s.Unavailable = max(0, s.Desired-s.Available)
-		p.progress(old)
+		p.complete()
+		p.plan.Rollout.Blocked = p.waiting != "" && !p.fault
 		s.UpdateRevision, s.CurrentRevision = p.Spec.Revision, p.plan.Rollout.Stable
-		p.conditions(old)
-		s.Converged = !busy && p.atSpec(old)
+		p.conditions()
+		s.Converged = !busy && p.atSpec() && (p.Spec.Revision == p.written.Revision || p.undone())
 		p.forget()
 	}
+	p.publish()
 	p.transitions()
 	return p.plan
 }
 
 // atSpec says whether what exists is what the spec asks for.
-func (p *planner) atSpec(old int) bool {
+func (p *planner) atSpec() bool {
 	s := p.plan.Status
 	if p.Spec.Kind == spec.Job {
-		return p.jobDone() && old == 0
+		return p.jobDone() && p.old == 0
 	}
-	return old == 0 && s.Updated == s.Desired && s.Available == s.Desired
+	return p.old == 0 && s.Updated == s.Desired && s.Available == s.Desired
 }
 
-// progress moves the rollout record on.
-func (p *planner) progress(old int) {
-	r, s := &p.plan.Rollout, p.plan.Status
-	forward := s.Updated > r.Updated || s.Available > r.Available || old < r.Old
-	if forward || p.waiting != "" || p.Spec.Paused {
-		r.ProgressAt = p.Now
-	}
-	r.Updated, r.Available, r.Old = max(r.Updated, s.Updated), max(r.Available, s.Available), old
-	if r.Complete || !p.atSpec(old) {
+// complete ends the rollout when all is as the spec asks for.
+func (p *planner) complete() {
+	r := &p.plan.Rollout
+	if r.Complete || !p.atSpec() || !p.settled() {
 		return
 	}
 	r.Complete = true
@@ -72,6 +88,22 @@ func (p *planner) progress(old int) {
 		p.event(Normal, "RolloutComplete", "revision %s: %s", short(r.Revision), p.summary())
 	}
 	r.Stable = r.Revision
+}
+
+// settled says whether the replicas have been up for as long as a crash loop
+// would take to show. Until then the rollout can be taken back, where there is
+// something to go back to.
+func (p *planner) settled() bool {
+	r := p.plan.Rollout
+	if p.Spec.Kind == spec.Job || r.Stable == p.Spec.Revision || !p.known(r.Stable) {
+		return true
+	}
+	for _, replica := range p.replicas {
+		if replica.live() && replica.class == ready && !p.due(replica.ReadySince.Add(p.Spec.Restart.Delay)) {
+			return false
+		}
+	}
+	return true
 }
 
 // summary says in words how many replicas are there.
@@ -84,7 +116,7 @@ func (p *planner) summary() string {
 }
 
 // conditions says how the workload fares.
-func (p *planner) conditions(old int) {
+func (p *planner) conditions() {
 	if p.Spec.Kind == spec.Job {
 		p.jobConditions()
 		return
@@ -95,7 +127,7 @@ func (p *planner) conditions(old int) {
 	} else {
 		p.condition(Available, false, "MinimumReplicasUnavailable", p.summary())
 	}
-	p.progressing(old)
+	p.progressing()
 	p.replicaFailure()
 }
 
@@ -113,14 +145,16 @@ func (p *planner) replicaFailure() {
 	}
 }
 
-func (p *planner) progressing(old int) {
+func (p *planner) progressing() {
 	r, s := p.plan.Rollout, p.plan.Status
 	deadline := r.ProgressAt.Add(p.Spec.ProgressDeadline)
-	state := fmt.Sprintf("revision %s: %d of %s updated, %d old left, %d available", short(r.Revision), s.Updated, plural(s.Desired, "replica"), old, s.Available)
+	state := fmt.Sprintf("revision %s: %d of %s updated, %d old left, %d available", short(r.Revision), s.Updated, plural(s.Desired, "replica"), p.old, s.Available)
 	switch {
+	case r.Failed == p.written.Revision && p.Spec.Revision != r.Failed:
+		p.condition(Progressing, false, "RolledBack", fmt.Sprintf("revision %s was rolled back to %s: %s", short(r.Failed), short(p.Spec.Revision), r.Failure))
 	case r.Complete:
 		p.condition(Progressing, true, "NewReplicaSetAvailable", "revision "+short(r.Revision)+" is complete")
-	case p.Spec.Paused:
+	case p.paused():
 		p.condition(Progressing, false, "Paused", state)
 	case p.waiting != "":
 		p.condition(Progressing, true, "Waiting", p.waiting)
@@ -189,13 +223,16 @@ func (p *planner) transitions() {
 			p.event(Warning, c.Reason, "%s", c.Message)
 		case c.Reason == "ProgressDeadlineExceeded" && (before == nil || before.Reason != c.Reason):
 			p.event(Warning, c.Reason, "%s", c.Message)
+		case c.Reason == "Waiting" && p.quiet:
 		case c.Reason == "Waiting":
 			p.event(Normal, c.Reason, "%s", c.Message)
 		case c.Type == Complete && c.Status:
 			p.event(Normal, "Complete", "%s", c.Message)
-		case c.Type == Available && before != nil && before.Status != c.Status && c.Status:
+		case c.Type != Available || before == nil || before.Status == c.Status || p.Input.Status.Desired != p.plan.Status.Desired:
+			// A wish that has grown is no loss.
+		case c.Status:
 			p.event(Normal, "Available", "%s", c.Message)
-		case c.Type == Available && before != nil && before.Status != c.Status:
+		default:
 			p.event(Warning, "Unavailable", "%s", c.Message)
 		}
 	}

@@ -308,11 +308,16 @@ func (s *story) plan() Plan {
 	return p
 }
 
-// finish ends what is under way.
+// finish: finish [NUMBER...]: ends what is under way, or that on some replicas.
 func (s *story) finish() {
+	var waiting []Action
 	for len(s.underWay) > 0 {
-		message, fails := s.failing[s.underWay[0].Kind]
+		a := s.underWay[0]
+		message, fails := s.failing[a.Kind]
 		switch {
+		case len(s.args) > 0 && !slices.Contains(s.args, strconv.Itoa(a.Number)):
+			waiting = append(waiting, a)
+			s.underWay = s.underWay[1:]
 		case fails && s.half:
 			s.end(0, halfway, message)
 		case fails:
@@ -321,6 +326,7 @@ func (s *story) finish() {
 			s.end(0, done, "")
 		}
 	}
+	s.underWay = waiting
 }
 
 // run acts until there is nothing to do, and prints each step in short.

@@ -140,6 +140,15 @@ type Try struct {
 	Error string
 }
 
+// Drain is what is remembered of a replica between the withdrawal of its
+// endpoint and its stop signal.
+type Drain struct {
+	// Since is when the endpoint was withdrawn.
+	Since time.Time
+	// Cause says why the replica is to be stopped.
+	Cause string
+}
+
 // Rollout is the record of a workload's move from one revision to another. It
 // is committed before the actions that follow from it are carried out.
 type Rollout struct {
@@ -152,6 +161,17 @@ type Rollout struct {
 	StartedAt, ProgressAt time.Time
 	// Complete is true once every replica ran at Revision and was available.
 	Complete bool
+	// Blocked is true while creations wait for something that is not the
+	// rollout's fault; the time does not count against it.
+	Blocked bool
+	// Failed is a revision that was rolled back, and Failure why. It is not
+	// tried again until another one is written.
+	Failed, Failure string
+	// RestartedAt is Intent.RestartedAt as far as it was taken up.
+	RestartedAt time.Time
+	// Drains are the replicas that are to be stopped and whose endpoint was
+	// withdrawn for that, by container ID.
+	Drains map[string]Drain
 	// Updated, Available and Old are the counts that ProgressAt is judged by.
 	Updated, Available, Old int
 	// Attempts by replica number.
@@ -267,6 +287,8 @@ type Plan struct {
 	Rollout Rollout
 	Status  Status
 	Events  []Event
+	// Endpoints are the replicas to publish.
+	Endpoints []Endpoint
 	// Next is the instant at which time alone could change the plan; zero for
 	// never.
 	Next time.Time

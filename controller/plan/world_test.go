@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tendhq/tend/controller/spec"
@@ -59,7 +60,7 @@ func (w *world) input() Input {
 	in := Input{
 		Now: w.now, Workload: "web", Generation: w.generation,
 		Rollout: cloneRollout(w.rollout), Status: cloneStatus(w.status),
-		Dependencies: slices.Clone(w.dependencies), Missing: slices.Clone(w.missing), Dependents: slices.Clone(w.dependents),
+		Dependencies: slices.Clone(w.dependencies), Missing: resources(w.missing), Dependents: slices.Clone(w.dependents),
 	}
 	if w.spec != nil {
 		s := *w.spec
@@ -220,4 +221,14 @@ func defaults(kind spec.Kind) *spec.Workload {
 		s.Restart.Condition, s.BackoffLimit = spec.RestartOnFailure, 6
 	}
 	return s
+}
+
+// resources are missing ones, each named "kind name".
+func resources(names []string) []Resource {
+	var all []Resource
+	for _, n := range names {
+		kind, name, _ := strings.Cut(n, " ")
+		all = append(all, Resource{Kind: ResourceKind(kind), Name: name})
+	}
+	return all
 }

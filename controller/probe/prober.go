@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"reflect"
 	"sync"
 	"time"
 
@@ -15,7 +16,8 @@ type Run struct {
 	StartedAt time.Time
 }
 
-// Result is what the probes of a run say so far.
+// Result is what the probes of a run say so far. The first one comes when the
+// first probe has been answered, or has failed.
 type Result struct {
 	Run
 	// Started is true once the startup probe has passed, or when there is none.
@@ -57,7 +59,7 @@ func (p *Prober) Sync(ctx context.Context, runs map[Run]spec.Probes) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for run, now := range p.probing {
-		if wanted, ok := runs[run]; !ok || wanted != now.probes {
+		if wanted, ok := runs[run]; !ok || !reflect.DeepEqual(wanted, now.probes) {
 			now.stop()
 			delete(p.probing, run)
 		}
@@ -82,9 +84,11 @@ func (p *Prober) Wait() { p.busy.Wait() }
 // probe probes one run until ctx ends.
 func (p *Prober) probe(ctx context.Context, run Run, probes spec.Probes) {
 	s := &session{prober: p, result: Result{Run: run, Started: probes.Startup == nil, Ready: probes.Readiness == nil, Live: true, Since: run.StartedAt}}
-	s.tell(ctx, func(*Result) {})
 	if probes.Startup != nil && !s.startup(ctx, *probes.Startup) {
 		return
+	}
+	if probes.Readiness == nil {
+		s.tell(ctx, func(*Result) {})
 	}
 	var both sync.WaitGroup
 	if probes.Readiness != nil {
@@ -109,6 +113,18 @@ type session struct {
 	prober *Prober
 	mu     sync.Mutex
 	result Result
+	told   bool
+}
+
+// first passes the first result on also when it changes nothing: until then
+// nothing is known of the run.
+func (s *session) first(ctx context.Context) {
+	s.mu.Lock()
+	told := s.told
+	s.mu.Unlock()
+	if !told {
+		s.tell(ctx, func(*Result) {})
+	}
 }
 
 // tell changes the result and passes it on.
@@ -116,6 +132,7 @@ func (s *session) tell(ctx context.Context, change func(*Result)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(&s.result)
+	s.told = true
 	if ctx.Err() == nil {
 		s.prober.changed(s.result)
 	}
@@ -138,6 +155,7 @@ func (s *session) startup(ctx context.Context, p spec.Probe) (ok bool) {
 			done()
 		}
 		failures++
+		s.first(ctx)
 	})
 	return ok
 }
@@ -148,6 +166,7 @@ func (s *session) follow(ctx context.Context, p spec.Probe, v verdict, apply fun
 		if v.add(p, err, time.Now()) {
 			s.tell(ctx, func(r *Result) { apply(r, v) })
 		}
+		s.first(ctx)
 	})
 }
 

@@ -139,6 +139,10 @@ func (p *Project) addResources(composed *types.Project, w *Workload) {
 			Key: key, Name: config.Name, External: bool(config.External), Config: config,
 		}
 		w.Networks = append(w.Networks, config.Name)
+		if w.NetworkKeys == nil {
+			w.NetworkKeys = map[string]string{}
+		}
+		w.NetworkKeys[config.Name] = key
 	}
 	for _, mount := range w.Template.Volumes {
 		if mount.Type != types.VolumeTypeVolume || mount.Source == "" {

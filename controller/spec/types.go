@@ -145,6 +145,8 @@ type Workload struct {
 	// before a container can be created.
 	Networks []string
 	Volumes  []string
+	// NetworkKeys are the names in compose.yaml of Networks.
+	NetworkKeys map[string]string
 	// Revision is the hash of what a container is made from. Two workloads
 	// with equal revisions have interchangeable containers.
 	Revision string

@@ -1,0 +1,90 @@
+package controller
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/probe"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// sync has the running replicas of a workload probed, each with the probes of
+// its own revision.
+func (c *Controller) sync(ctx context.Context, key string) {
+	runs := map[probe.Run]spec.Probes{}
+	snap := c.store.Snapshot()
+	for _, row := range snap.Replicas(key) {
+		w := c.reconciler.workload(key, row.Revision)
+		if w != nil && w.Probes.Any() && row.State == plan.Running {
+			runs[runOf(row.Replica)] = w.Probes
+		}
+	}
+	prober, ok := c.probers[key]
+	if !ok {
+		if len(runs) == 0 {
+			return
+		}
+		prober = probe.New(c.exec, func(r probe.Result) { c.probed(key, r) })
+		c.probers[key] = prober
+		c.busy.Go(func() {
+			<-ctx.Done()
+			prober.Wait()
+		})
+	}
+	prober.Sync(ctx, runs)
+}
+
+func runOf(r plan.Replica) probe.Run {
+	run := probe.Run{Target: probe.Target{ID: r.ID}, StartedAt: r.StartedAt}
+	for _, network := range slices.Sorted(maps.Keys(r.Addresses)) {
+		if run.Address == "" {
+			run.Address = r.Addresses[network]
+		}
+	}
+	return run
+}
+
+// probed writes down what the probes of a replica say.
+func (c *Controller) probed(workload string, r probe.Result) {
+	c.store.Update(func(tx *state.Tx) {
+		before, ok := tx.Probe(r.ID)
+		wasReady := r.Started && r.Ready || ok && before.StartedAt.Equal(r.StartedAt) && before.WasReady
+		if _, exists := tx.Replica(r.ID); !exists {
+			return
+		}
+		tx.PutProbe(&state.Probe{
+			ID: r.ID, Workload: workload, StartedAt: r.StartedAt,
+			Started: r.Started, Ready: r.Ready, Live: r.Live, WasReady: wasReady, Since: r.Since, Message: r.Message,
+		})
+	})
+}
+
+// exec runs a command in a container for a probe.
+func (c *Controller) exec(ctx context.Context, id string, command []string) (code int, output string, err error) {
+	var out bytes.Buffer
+	code, err = c.engine.Exec(ctx, id, engine.ExecSpec{Command: command, Stdout: &out, Stderr: &out})
+	return code, out.String(), err
+}
+
+// unprobed says whether a replica that ran before this controller has not been
+// probed yet. To plan now would mean to withdraw what serves.
+func (r *reconciler) unprobed(snap *state.Snapshot, key string) bool {
+	return slices.ContainsFunc(snap.Replicas(key), func(row *state.Replica) bool {
+		w := r.workload(key, row.Revision)
+		if w == nil || !w.Probes.Any() || row.State != plan.Running || row.StartedAt.After(r.began) {
+			return false
+		}
+		p, ok := snap.Probe(row.ID)
+		return !ok || !p.StartedAt.Equal(row.StartedAt)
+	})
+}
+
+// probeTimeout is the most that unprobed waits for: an engine or a container
+// that does not answer at all is a result, too.
+const probeTimeout = 10 * time.Second

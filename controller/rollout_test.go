@@ -1,0 +1,198 @@
+package controller
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/state"
+)
+
+const served = `
+web:
+  image: healthy:1
+  expose: ["8080"]
+  deploy: {replicas: 2}
+`
+
+func deployment(image string) string {
+	return "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2, drainSeconds: 5, progressDeadlineSeconds: 60, strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}, template: {image: '" + image + "'}}"
+}
+
+// published are the container IDs of the endpoints of web.
+func (w *world) published() map[string]bool {
+	ids := map[string]bool{}
+	for _, e := range w.ctl.State().Snapshot().Endpoints("web") {
+		ids[e.ID] = true
+	}
+	return ids
+}
+
+// images counts the running containers by image.
+func (w *world) images() map[string]int {
+	all, err := w.engine.Containers(context.Background(), "p")
+	require.NoError(w.t, err)
+	images := map[string]int{}
+	for _, c := range all {
+		if c.State == engine.Running {
+			images[c.Image]++
+		}
+	}
+	return images
+}
+
+func TestAStopWaitsForTheAcknowledgementOfTheWithdrawal(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		require.Len(t, w.published(), 2)
+		index := w.ctl.State().Snapshot().EndpointsIndex()
+		w.ctl.Subscribed("gateway", index)
+		w.writes()
+
+		w.write(served, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, drainSeconds: 5}")
+		w.pass(time.Second)
+		require.Len(t, w.published(), 1, "the endpoint is withdrawn at once")
+		require.Empty(t, w.writes(), "and nothing is stopped before the gateway knows")
+		require.True(t, w.heard("web Draining: p-web-2"), w.events)
+
+		w.ctl.Subscribed("gateway", w.ctl.State().Snapshot().EndpointsIndex())
+		w.pass(100 * time.Millisecond)
+		require.Contains(t, w.writes(), "stop container p-web-2")
+		w.converge()
+		require.Equal(t, []string{"p-web-1 running"}, w.containers())
+	})
+}
+
+func TestADrainEndsWithoutAcknowledgement(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		w.ctl.Subscribed("gateway", 0)
+		w.writes()
+		w.write(served, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, drainSeconds: 5}")
+		w.pass(4900 * time.Millisecond)
+		require.Empty(t, w.writes())
+		w.pass(200 * time.Millisecond)
+		require.Contains(t, w.writes(), "stop container p-web-2")
+	})
+}
+
+func TestOnlyReadyReplicasArePublished(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		id := w.container("p-web-1").ID
+		w.engine.SetHealth(id, engine.Unhealthy)
+		w.pass(10 * time.Millisecond)
+		require.NotContains(t, w.published(), id)
+		w.converge()
+		require.Len(t, w.published(), 2)
+	})
+}
+
+func TestAWedgedReplicaIsStoppedOnlyWhenItsReplacementIsReady(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		id := w.container("p-web-1").ID
+		w.engine.SetHealth(id, engine.Unhealthy)
+		w.pass(500 * time.Millisecond) // its replacement takes a second to become healthy
+		c, err := w.engine.Container(context.Background(), id)
+		require.NoError(t, err)
+		require.Equal(t, engine.Running, c.State)
+		w.converge()
+		_, err = w.engine.Container(context.Background(), id)
+		require.Equal(t, engine.NotFound, engine.ClassOf(err))
+		require.Equal(t, 2, w.running())
+	})
+}
+
+func TestARevisionThatIsReadyAndDiesIsRolledBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.engine.AddImage("dies:1", model.Behavior{Exits: true, After: 5 * time.Second, Code: 1})
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		w.write(served, deployment("dies:1"))
+		w.pass(5 * time.Minute)
+		require.True(t, w.heard("web RolledBack"), w.events)
+		require.Equal(t, map[string]int{healthy: 2}, w.images())
+	})
+}
+
+func TestAnImageThatDoesNotExistIsRolledBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		before := w.containers()
+		w.write(served, deployment("nowhere:1"))
+		w.pass(5 * time.Minute)
+		require.True(t, w.heard("web RolledBack: revision"), w.events)
+		require.True(t, w.heard("image nowhere:1: "), w.events)
+		require.Equal(t, before, w.containers())
+	})
+}
+
+func TestUndoAndRestart(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		first := w.ctl.State().Snapshot().Revisions("web")[0].Revision
+		w.write(served, deployment("healthy:2"))
+		w.converge()
+		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *plan.Intent, snap *state.Snapshot) error {
+			row, _ := snap.Workload("web")
+			i.Undo, i.UndoOf = first, row.Spec.Revision
+			return nil
+		}))
+		w.pass(time.Minute)
+		w.converge()
+		require.Equal(t, map[string]int{healthy: 2}, w.images())
+
+		before := map[string]bool{}
+		for id := range w.published() {
+			before[id] = true
+		}
+		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *plan.Intent, _ *state.Snapshot) error {
+			i.RestartedAt = time.Now()
+			return nil
+		}))
+		w.pass(time.Minute)
+		w.converge()
+		require.Len(t, w.published(), 2)
+		for id := range w.published() {
+			require.NotContains(t, before, id, "every replica is another one")
+		}
+		require.Equal(t, map[string]int{healthy: 2}, w.images(), "of the revision that was asked for")
+	})
+}
+
+func TestPauseHoldsTheRolloutAndKeepsTheReplicas(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		paused := true
+		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *plan.Intent, _ *state.Snapshot) error {
+			i.Paused = &paused
+			return nil
+		}))
+		w.write(served, deployment("healthy:2"))
+		w.pass(time.Minute)
+		require.Equal(t, map[string]int{healthy: 2}, w.images())
+		w.engine.RemoveBehind(w.container("p-web-1").ID)
+		w.pass(time.Minute)
+		require.Equal(t, map[string]int{healthy: 2}, w.images(), "a lost replica comes back at the old revision")
+		paused = false
+		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *plan.Intent, _ *state.Snapshot) error {
+			i.Paused = nil
+			return nil
+		}))
+		w.converge()
+		require.Equal(t, map[string]int{"healthy:2": 2}, w.images())
+	})
+}
