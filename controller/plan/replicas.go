@@ -79,13 +79,14 @@ func (p *planner) free(n int) []int {
 	return numbers
 }
 
-// create makes replicas, when all they need is there and their turn has come.
-func (p *planner) create(numbers []int, cause string, args ...any) {
-	if p.waiting = p.unmet(); p.waiting != "" {
+// create makes replicas of a revision, when all they need is there and their
+// turn has come.
+func (p *planner) create(revision string, numbers []int, cause string, args ...any) {
+	if p.waiting = p.unmet(revision); p.waiting != "" {
 		return
 	}
 	for _, n := range numbers {
-		a := p.attempts(n, p.Spec.Revision, nil)
+		a := p.attempts(n, revision, nil)
 		wait := delay(p.Spec.Restart, a.Count)
 		if !p.due(a.At.Add(wait)) {
 			why := "does not stay"
@@ -95,16 +96,22 @@ func (p *planner) create(numbers []int, cause string, args ...any) {
 			p.fail("BackOff", fmt.Sprintf("replica %d %s; back-off %s before try %d", n, why, wait, a.Count+1))
 			continue
 		}
-		if p.add(CreateReplica, Replica{Number: n, Revision: p.Spec.Revision}, cause, args...) {
+		if p.add(CreateReplica, Replica{Number: n, Revision: revision}, cause, args...) {
 			p.record(n, a)
 		}
 	}
 }
 
-// unmet says what a new container still has to wait for, or nothing.
-func (p *planner) unmet() string {
-	if len(p.Missing) > 0 {
-		return "waiting for " + strings.Join(p.Missing, ", ")
+// unmet says what a new container of a revision still has to wait for, or nothing.
+func (p *planner) unmet(revision string) string {
+	if len(p.Missing) > 0 && revision == p.written.Revision {
+		var problems []string
+		p.quiet, p.fault = true, true
+		for _, r := range p.Missing {
+			problems = append(problems, r.Problem())
+			p.quiet = p.quiet && r.Problem() == r.String()
+		}
+		return "waiting for " + strings.Join(problems, ", ")
 	}
 	if p.Spec.ContainerName != "" && len(p.replicas) > 0 {
 		return fmt.Sprintf("waiting for the name %s, which another container carries", p.Spec.ContainerName)
