@@ -41,6 +41,7 @@ func (e *exitError) Unwrap() error { return e.err }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	tellWarnings(func(warning string) { fmt.Fprintf(os.Stderr, "tend: warning: %s\n", warning) })
 	os.Exit(execute(ctx, os.Args[1:]))
 }
 

@@ -33,7 +33,9 @@ func newServiceNarrator() *narrator {
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		return newNarrator()
 	}
-	return &narrator{log: newLog(zap.InfoLevel)}
+	log := newLog(zap.InfoLevel)
+	tellWarnings(func(warning string) { log.Warn("compose", zap.String("message", warning)) })
+	return &narrator{log: log}
 }
 
 func newLog(level zapcore.Level) *zap.Logger {
