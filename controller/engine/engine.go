@@ -58,6 +58,14 @@ type Engine interface {
 	// Logs writes the last lines of a container's output, and with follow
 	// what comes after them until ctx ends or the container exits.
 	Logs(ctx context.Context, id string, o LogOptions, stdout, stderr io.Writer) error
+	// Exec runs a command in a running container, waits for its end and
+	// returns its exit code. A program that does not exist is no error but
+	// code 126 or 127, with the reason in the output. It fails with NotFound
+	// when the container is gone, and with Conflict when it does not run or is
+	// paused; with any other class the command may have been run. Where
+	// ctx ends, or a stream of e fails, the command's streams are closed and
+	// it may go on without them.
+	Exec(ctx context.Context, id string, e ExecSpec) (code int, err error)
 
 	// Image inspects a local image.
 	Image(ctx context.Context, ref string) (Image, error)
@@ -150,6 +158,9 @@ type Container struct {
 	// only. Whoever measures that time keeps the first value of a StartedAt for
 	// as long as Health is Healthy. Zero while it is not.
 	HealthySince time.Time
+	// StopTimeout is the grace that the container was created with; 0 for the
+	// engine's own.
+	StopTimeout time.Duration
 	// RestartPolicy is the engine's own: "no", "always", "unless-stopped", "on-failure".
 	RestartPolicy string
 	// Networks holds the container's address by engine network name. A
@@ -227,6 +238,21 @@ type LogOptions struct {
 	Follow     bool
 	Timestamps bool
 	Tail       int // lines; 0 means all
+}
+
+// ExecSpec is a command to run in a container.
+type ExecSpec struct {
+	// Command is the program and its arguments; no shell reads it.
+	Command []string
+	// User is as in Compose, "name|uid[:group|gid]"; empty for the container's.
+	User string
+	// Env is added to the container's environment, as "NAME=value".
+	Env []string
+	// Stdin is the command's input; nil for none. Exec does not return before
+	// the last read of it has.
+	Stdin io.Reader
+	// Stdout and Stderr receive the output; nil discards it.
+	Stdout, Stderr io.Writer
 }
 
 // Event says that something happened to a container: a hint to look again.

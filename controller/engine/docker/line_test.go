@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/docker/docker/api/types"
 	"github.com/stretchr/testify/require"
 )
 
@@ -88,9 +89,13 @@ func (l *line) forward(from net.Conn) {
 			_ = from.Close()
 		})
 		_, _ = io.Copy(to, from)
+		// The client may have closed its half only.
+		if half, ok := to.(types.CloseWriter); ok {
+			_ = half.CloseWrite()
+		}
 	}
-	_, _ = from.Close(), to.Close()
 	back.Wait()
+	_, _ = from.Close(), to.Close()
 	l.mu.Lock()
 	delete(l.open, from)
 	delete(l.open, to)

@@ -39,6 +39,9 @@ func observed(i container.InspectResponse) engine.Container {
 	if c.RestartPolicy == "" {
 		c.RestartPolicy = string(container.RestartPolicyDisabled)
 	}
+	if i.Config.StopTimeout != nil {
+		c.StopTimeout = time.Duration(*i.Config.StopTimeout) * time.Second
+	}
 	for name, endpoint := range i.NetworkSettings.Networks {
 		c.Networks[name] = cmp.Or(endpoint.IPAddress, endpoint.GlobalIPv6Address)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/enginetest/process"
 	"github.com/tendhq/tend/controller/engine/model"
 )
 
@@ -67,7 +68,7 @@ const (
 
 // Images says what the containers of each image do.
 var Images = map[string]model.Behavior{
-	Runs:     {Output: []string{"one", "two", "three"}},
+	Runs:     {Output: []string{"one", "two", "three"}, Exec: process.Run},
 	Exits:    {Output: ready, Exits: true, After: 100 * time.Millisecond, Code: 3},
 	Stubborn: {Output: ready, IgnoresStop: true},
 	SlowStop: {Output: ready, StopAfter: 300 * time.Millisecond, StopCode: 4},
@@ -82,7 +83,7 @@ var ready = []string{"ready"}
 // Run runs every case on an engine of its own.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
 	for _, group := range [][]testCase{
-		lifecycleCases, createCases, networkCases, healthCases, eventCases, resourceCases, lineCases,
+		lifecycleCases, execCases, createCases, networkCases, healthCases, eventCases, resourceCases, lineCases,
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {

@@ -30,8 +30,28 @@ type Behavior struct {
 	HealthAfter time.Duration
 	Sick        bool
 
+	// Exec is what a command run in the container does: it reads its input,
+	// writes its output, and says with which code it ends and how long after
+	// its start; 127 says that there is no such program, and so it is for all
+	// where Exec is nil. It is called with the engine locked.
+	Exec func(engine.ExecSpec) (code int, after time.Duration)
+
 	// Output is written to the log, line by line, at each start.
 	Output []string
+
+	// Commands are what containers do whose service gives another command, by
+	// its first word.
+	Commands map[string]Behavior
+}
+
+// of is the behavior of a container that runs a command.
+func (b Behavior) of(command []string) Behavior {
+	if len(command) > 0 {
+		if other, ok := b.Commands[command[0]]; ok {
+			return other
+		}
+	}
+	return b
 }
 
 // image is a local image, or one in the registry.

@@ -24,6 +24,7 @@ const (
 	OpRemove         Op = "remove container"
 	OpDisableRestart Op = "disable engine's restarts of container"
 	OpLogs           Op = "read logs of container"
+	OpExec           Op = "run command in container"
 	OpImage          Op = "inspect image"
 	OpPull           Op = "pull image"
 	OpNetworks       Op = "list networks of project"
@@ -35,9 +36,9 @@ const (
 	OpEvents         Op = "subscribe to events of project"
 )
 
-var reads = []Op{OpInfo, OpContainers, OpContainer, OpLogs, OpImage, OpNetworks, OpVolumes, OpEvents}
+var reads = []Op{OpInfo, OpContainers, OpContainer, OpLogs, OpExec, OpImage, OpNetworks, OpVolumes, OpEvents}
 
-// Write reports whether the operation changes anything.
+// Write reports whether the operation changes anything that the engine keeps.
 func (o Op) Write() bool { return !slices.Contains(reads, o) }
 
 // Call is a request that the engine was asked for, whatever became of it.

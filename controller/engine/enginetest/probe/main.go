@@ -7,15 +7,27 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/enginetest/process"
 )
 
 // healthFile exists while "probe health" should pass.
 const healthFile = "/healthy"
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "exec" {
+		code, after := process.Run(engine.ExecSpec{
+			Command: os.Args, User: strconv.Itoa(os.Getuid()), Env: os.Environ(),
+			Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		})
+		time.Sleep(after)
+		os.Exit(code)
+	}
 	if len(os.Args) > 1 && os.Args[1] == "health" {
 		if _, err := os.Stat(healthFile); err != nil {
 			fmt.Println("not healthy")
