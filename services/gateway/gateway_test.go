@@ -569,6 +569,31 @@ func TestALookupWithoutAnswerHoldsUpNoOtherService(t *testing.T) {
 	}
 }
 
+func TestASilentNameServerMakesNoKnownReplicaForgotten(t *testing.T) {
+	t.Parallel()
+	names := startNameServer(t)
+	names.set("user.test", loopback1)
+	port := startUpstream(t, loopback1, "0", answer("alive"))
+	g := startGateway(t, names, "HOLD=1s", "USER_SERVICE=user.test:"+port)
+	request := func() int {
+		response, _ := do(t, http.MethodGet, g.url+"/api/users", nil)
+		return response.StatusCode
+	}
+	if got := request(); got != http.StatusOK {
+		t.Fatalf("status is %d", got)
+	}
+	names.silence("user.test")
+	eventually(t, "a lookup has failed", func() bool {
+		if got := request(); got != http.StatusOK {
+			t.Fatalf("status is %d", got)
+		}
+		return strings.Contains(g.log.String(), "lookup of the fallback failed")
+	})
+	if got := request(); got != http.StatusOK {
+		t.Errorf("status is %d", got)
+	}
+}
+
 func TestRefusesALargeBody(t *testing.T) {
 	t.Parallel()
 	names := startNameServer(t)

@@ -2,6 +2,7 @@ package caddytend
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -31,8 +32,9 @@ type resolver struct {
 	expires time.Time
 }
 
-// lookup returns the addresses as HOST:PORT when the last answer has expired;
-// otherwise fresh is false. A failed lookup finds no address.
+// lookup returns the addresses as HOST:PORT, if fresh: the last answer has
+// expired, and there is one. That the name does not exist is an answer, silence
+// is none: the addresses known before may still be good.
 func (r *resolver) lookup() (addresses []string, fresh bool, err error) {
 	// Held meanwhile, so that concurrent requests wait for one answer.
 	r.mu.Lock()
@@ -44,6 +46,10 @@ func (r *resolver) lookup() (addresses []string, fresh bool, err error) {
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", r.host)
 	r.expires = time.Now().Add(lookupInterval)
+	var unknown *net.DNSError
+	if err != nil && !(errors.As(err, &unknown) && unknown.IsNotFound) {
+		return nil, false, err
+	}
 	slices.SortFunc(found, netip.Addr.Compare)
 	for _, address := range found {
 		addresses = append(addresses, net.JoinHostPort(address.String(), r.port))
