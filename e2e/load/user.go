@@ -1,0 +1,146 @@
+package load
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	weakrand "math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// user sends requests one after the other and remembers what it wrote.
+type user struct {
+	client   *client
+	config   Config
+	token    string
+	products []string
+
+	outcomes  outcomes
+	latencies []time.Duration
+	failures  []Failure
+
+	orders     []*order
+	lostOrders int // sent, and whether they were received is unknown
+	payments   []*payment
+}
+
+// order is an order that the shop has acknowledged.
+type order struct {
+	id        string
+	confirmed bool // and not cancelled, for all that is known
+	cancelled bool // which the shop has acknowledged
+}
+
+// payment is a payment that was sent, apart from those that orders make.
+type payment struct {
+	orderID      string // chosen here, and so unique
+	id           string // once acknowledged
+	acknowledged bool
+}
+
+// act sends one request, which was due at that time.
+func (u *user) act(ctx context.Context, due time.Time) {
+	if weakrand.Float64() >= u.config.Writes {
+		u.read(ctx, due)
+		return
+	}
+	// An order is cancelled by the next write but one, so that the stock lasts.
+	if n := len(u.orders); n > 0 && u.orders[n-1].confirmed {
+		u.cancel(ctx, due, u.orders[n-1])
+		return
+	}
+	if weakrand.IntN(2) == 0 {
+		u.order(ctx, due)
+	} else {
+		u.pay(ctx, due)
+	}
+}
+
+func (u *user) read(ctx context.Context, due time.Time) {
+	r := request{method: http.MethodGet}
+	operation := "GET products"
+	switch weakrand.IntN(4) {
+	case 0:
+		r.path = "/api/products?limit=10"
+	case 1:
+		r.path = "/api/products/" + u.products[weakrand.IntN(len(u.products))]
+	case 2:
+		operation, r.path, r.token = "GET orders", "/api/orders?limit=5", u.token
+	case 3:
+		operation, r.path, r.token = "GET payments", "/api/payments?limit=5", u.token
+	}
+	u.send(ctx, due, operation, r, http.StatusOK)
+}
+
+func (u *user) order(ctx context.Context, due time.Time) {
+	type item struct {
+		ProductID string `json:"productId"`
+		Quantity  int    `json:"quantity"`
+	}
+	got, ok := u.send(ctx, due, "POST orders", request{
+		method: http.MethodPost, path: "/api/orders", token: u.token, key: rand.Text(),
+		body: map[string][]item{"items": {{u.products[weakrand.IntN(len(u.products))], 1}}},
+	}, http.StatusCreated, http.StatusAccepted)
+	var placed struct{ OrderID, Status string }
+	if !ok || json.Unmarshal(got.body, &placed) != nil {
+		u.lostOrders++
+		return
+	}
+	u.orders = append(u.orders, &order{id: placed.OrderID, confirmed: placed.Status == "confirmed"})
+}
+
+// cancel sends a key although the shop needs none: cancelling twice is
+// cancelling once, which a proxy learns from the key.
+func (u *user) cancel(ctx context.Context, due time.Time, o *order) {
+	o.confirmed = false
+	got, ok := u.send(ctx, due, "POST cancel", request{
+		method: http.MethodPost, path: "/api/orders/" + o.id + "/cancel", token: u.token, key: rand.Text(),
+	}, http.StatusOK, http.StatusAccepted)
+	o.cancelled = ok && got.status == http.StatusOK
+}
+
+func (u *user) pay(ctx context.Context, due time.Time) {
+	p := &payment{orderID: newUUID()}
+	u.payments = append(u.payments, p)
+	got, ok := u.send(ctx, due, "POST payments", request{
+		method: http.MethodPost, path: "/api/payments", token: u.token, key: rand.Text(),
+		body: map[string]any{"orderId": p.orderID, "amount": 1.5},
+	}, http.StatusCreated)
+	var paid struct{ PaymentID string }
+	p.acknowledged = ok && json.Unmarshal(got.body, &paid) == nil
+	p.id = paid.PaymentID
+}
+
+// send sends a request and counts what came of it. It is false unless the
+// status is one of those wanted.
+func (u *user) send(ctx context.Context, due time.Time, operation string, r request, wanted ...int) (response, bool) {
+	r.fresh = weakrand.Float64() < u.config.Fresh
+	got, err := u.client.do(ctx, r)
+	took := time.Since(due)
+	u.latencies = append(u.latencies, took)
+	outcome := fmt.Sprint(got.status)
+	if err != nil {
+		outcome = describe(err)
+	}
+	u.outcomes.count(operation, outcome)
+	if err == nil && slices.Contains(wanted, got.status) {
+		return got, true
+	}
+	failure := Failure{Time: time.Now(), Operation: operation, Outcome: outcome, Took: took, RequestID: got.id, Answer: string(got.body)}
+	if err != nil {
+		failure.Answer = err.Error()
+	}
+	u.failures = append(u.failures, failure)
+	return got, false
+}
+
+// newUUID returns a random UUID (RFC 9562, version 4).
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
