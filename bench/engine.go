@@ -21,7 +21,6 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
-	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -93,19 +92,18 @@ func containersOf(ctx context.Context, cli *client.Client, project string) ([]co
 	})
 }
 
-// remove stops containers and removes them.
+// remove stops containers and removes them, one after the other: Engine 20.10
+// was seen to lock up for good when many left one network at the same time.
 func remove(ctx context.Context, cli *client.Client, containers []container.Summary) error {
-	var group errgroup.Group
-	group.SetLimit(parallel)
 	for _, c := range containers {
-		group.Go(func() error {
-			if err := cli.ContainerStop(ctx, c.ID, container.StopOptions{}); err != nil {
-				return err
-			}
-			return cli.ContainerRemove(ctx, c.ID, container.RemoveOptions{})
-		})
+		if err := cli.ContainerStop(ctx, c.ID, container.StopOptions{}); err != nil {
+			return err
+		}
+		if err := cli.ContainerRemove(ctx, c.ID, container.RemoveOptions{}); err != nil {
+			return err
+		}
 	}
-	return group.Wait()
+	return nil
 }
 
 // removeContainers removes all containers that the benchmark makes.
