@@ -1,7 +1,8 @@
-// Package api serves what tend knows over HTTP: workloads, their replicas, and
-// events, read from snapshots of the state. Objects have the shape of
-// Kubernetes', errors are RFC 9457 problem documents, and what changes can be
-// followed as server-sent events. Package client asks it.
+// Package api serves what tend knows over HTTP: workloads, their replicas,
+// endpoints and events, read from snapshots of the state; and takes what people
+// ask of a rollout. Objects have the shape of Kubernetes', errors are RFC 9457
+// problem documents, and what changes can be followed as server-sent events.
+// Package client asks it.
 package api
 
 import (
@@ -10,11 +11,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
 
@@ -23,7 +26,10 @@ var openAPI []byte
 
 // Config is what the API serves from.
 type Config struct {
-	Store *state.Store
+	Store      *state.Store
+	Controller Controller
+	// Spec says where the project is written, to edit its spec files.
+	Spec spec.Options
 	// Ready returns why the controller cannot do its work, or nil.
 	Ready func() error
 	// Metrics serves /metrics.
@@ -42,40 +48,93 @@ type server struct {
 	guard guard
 }
 
-// New makes the handler of the API. It judges by the connection who may ask,
-// so that it is as safe on one listener as on another.
+// New makes the handler of the control API. It judges by the connection who may
+// ask, so that it is as safe on one listener as on another.
 func New(c Config) http.Handler {
-	return c.router()
+	return c.control()
 }
 
-func (c Config) router() *chi.Mux {
-	s := &server{Config: c, guard: guard{token: c.Token}}
-	r := chi.NewRouter()
-	r.Use(headers, crossOrigin, noBody, s.guard.middleware, middleware.GetHead)
-	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		fail(w, problem(http.StatusNotFound, "there is no "+r.URL.Path+"; /openapi.yaml lists what there is"))
-	})
-	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Allow", "GET, HEAD")
-		fail(w, problem(http.StatusMethodNotAllowed, r.Method+" is not possible here: the API only reads"))
-	})
+// NewReadOnly makes the handler for the project's own networks: what gateways
+// and scrapers ask for, and nothing else, of whoever asks.
+func NewReadOnly(c Config) http.Handler {
+	return c.readOnly()
+}
 
-	r.Get("/healthz", s.healthz)
-	r.Get("/readyz", s.readyz)
+func (c Config) control() *chi.Mux {
+	s := &server{Config: c, guard: guard{token: c.Token}}
+	r := newRouter(s.guard.middleware)
+	s.addPublic(r)
 	r.Get("/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(openAPI)
 	})
-	r.Get("/metrics", c.Metrics.ServeHTTP)
 	r.Route("/api/v1", func(r chi.Router) {
-		r.Get("/workloads", s.serve(listWorkloads))
-		r.Get("/workloads/{name}", s.serve(getWorkload))
-		r.Get("/workloads/{name}/replicas", s.serve(listReplicas))
-		r.Get("/workloads/{name}/events", s.events)
+		s.addWorkloads(r)
 		r.Get("/replicas", s.serve(listReplicas))
 		r.Get("/events", s.events)
 	})
 	return r
+}
+
+func (c Config) readOnly() *chi.Mux {
+	s := &server{Config: c, guard: guard{token: c.Token}}
+	r := newRouter()
+	s.addPublic(r)
+	return r
+}
+
+// newRouter makes a router with what all requests pass.
+func newRouter(guards ...func(http.Handler) http.Handler) *chi.Mux {
+	r := chi.NewRouter()
+	r.Use(headers, crossOrigin, noBody)
+	r.Use(guards...)
+	r.Use(middleware.GetHead)
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		fail(w, problem(http.StatusNotFound, "there is no "+r.URL.Path+" here; /openapi.yaml of the control API lists what there is"))
+	})
+	r.MethodNotAllowed(func(w http.ResponseWriter, req *http.Request) {
+		allow := allowed(r, req.URL.Path)
+		w.Header().Set("Allow", allow)
+		fail(w, problem(http.StatusMethodNotAllowed, req.Method+" is not possible here, but "+allow))
+	})
+	return r
+}
+
+// allowed lists the methods that a path takes.
+func allowed(r *chi.Mux, path string) string {
+	var methods []string
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
+		if r.Match(chi.NewRouteContext(), m, path) {
+			methods = append(methods, m)
+			if m == http.MethodGet {
+				methods = append(methods, http.MethodHead)
+			}
+		}
+	}
+	return strings.Join(methods, ", ")
+}
+
+// addPublic adds what gateways and scrapers ask for.
+func (s *server) addPublic(r chi.Router) {
+	r.Get("/healthz", s.healthz)
+	r.Get("/readyz", s.readyz)
+	r.Get("/metrics", s.Metrics.ServeHTTP)
+	r.Get("/api/v1/endpoints", s.endpoints)
+	r.Get("/api/v1/discovery/prometheus", s.serve(s.discoverPrometheus))
+	r.Get("/api/v1/discovery/traefik", s.serve(s.discoverTraefik))
+}
+
+func (s *server) addWorkloads(r chi.Router) {
+	r.Get("/workloads", s.serve(listWorkloads))
+	r.Get("/workloads/{name}", s.serve(getWorkload))
+	r.Get("/workloads/{name}/replicas", s.serve(listReplicas))
+	r.Get("/workloads/{name}/revisions", s.serve(listRevisions))
+	r.Get("/workloads/{name}/events", s.events)
+	r.Put("/workloads/{name}/scale", s.scale)
+	r.Post("/workloads/{name}/rollout/pause", s.pause(true))
+	r.Post("/workloads/{name}/rollout/resume", s.pause(false))
+	r.Post("/workloads/{name}/rollout/restart", s.restart)
+	r.Post("/workloads/{name}/rollout/undo", s.undo)
 }
 
 // read makes an answer to a request out of a snapshot; a failure is a *Problem.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,6 +46,11 @@ func do(t *testing.T, c *http.Client, method, url, body string) answer {
 	response, err := c.Do(r)
 	require.NoError(t, err)
 	defer response.Body.Close()
+	return readAnswer(t, response)
+}
+
+func readAnswer(t *testing.T, response *http.Response) answer {
+	t.Helper()
 	got, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	return answer{status: response.StatusCode, header: response.Header, body: string(got)}
@@ -65,9 +71,14 @@ func TestAnswersAreTheGoldenOnesAndShowNoSecret(t *testing.T) {
 		"no-events":         "/api/v1/workloads/seed/events",
 		"healthz":           "/healthz",
 		"readyz":            "/readyz",
+		"revisions":         "/api/v1/workloads/web/revisions",
+		"endpoints":         "/api/v1/endpoints",
+		"prometheus":        "/api/v1/discovery/prometheus",
+		"prometheus-front":  "/api/v1/discovery/prometheus?network=frontend",
+		"traefik":           "/api/v1/discovery/traefik?network=backend",
 	} {
 		t.Run(name, func(t *testing.T) {
-			answer := ask(t, New(config(shop())), http.MethodGet, path)
+			answer := ask(t, New(config(published())), http.MethodGet, path)
 			assert.Equal(t, http.StatusOK, answer.status)
 			assert.Equal(t, "application/json", answer.header.Get("Content-Type"))
 			assert.NotContains(t, answer.body, secret)
@@ -108,6 +119,17 @@ func TestFailuresAreProblemDocuments(t *testing.T) {
 		{http.MethodGet, "/api/v1/events?since=18446744073709551615", http.StatusBadRequest},
 		{http.MethodGet, "/api/v1/events?limit=0", http.StatusBadRequest},
 		{http.MethodGet, "/api/v1/events?limit=-1", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/workloads/nope/revisions", http.StatusNotFound},
+		{http.MethodGet, "/api/v1/endpoints?index=first", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/endpoints?index=-1", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/endpoints?wait=soon", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/endpoints?wait=-1s", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/endpoints?wait=301s", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/endpoints?subscriber=" + strings.Repeat("x", 129), http.StatusBadRequest},
+		{http.MethodPost, "/api/v1/workloads/nope/rollout/pause", http.StatusNotFound},
+		{http.MethodPost, "/api/v1/workloads/seed/rollout/pause", http.StatusConflict},
+		{http.MethodPut, "/api/v1/workloads/nope/scale", http.StatusNotFound},
+		{http.MethodPut, "/api/v1/workloads/web/scale", http.StatusBadRequest},
 	} {
 		t.Run(c.method+" "+c.path, func(t *testing.T) {
 			answer := ask(t, New(config(shop())), c.method, c.path)
@@ -122,6 +144,14 @@ func TestFailuresAreProblemDocuments(t *testing.T) {
 				assert.Equal(t, "GET, HEAD", answer.header.Get("Allow"))
 			}
 		})
+	}
+}
+
+func TestAMethodThatAPathDoesNotTakeIsAnsweredWithThoseItTakes(t *testing.T) {
+	for path, allow := range map[string]string{"scale": "PUT", "rollout/undo": "POST", "revisions": "GET, HEAD"} {
+		answer := ask(t, New(config(shop())), http.MethodDelete, "/api/v1/workloads/web/"+path)
+		assert.Equal(t, http.StatusMethodNotAllowed, answer.status)
+		assert.Equal(t, allow, answer.header.Get("Allow"), path)
 	}
 }
 
@@ -169,7 +199,7 @@ func document(t *testing.T) (d openAPIDocument) {
 
 func TestOpenAPINamesEveryRouteAndNoOther(t *testing.T) {
 	var routes, documented []string
-	require.NoError(t, chi.Walk(config(shop()).router(), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+	require.NoError(t, chi.Walk(config(shop()).control(), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 		routes = append(routes, method+" "+route)
 		return nil
 	}))
@@ -183,9 +213,21 @@ func TestOpenAPINamesEveryRouteAndNoOther(t *testing.T) {
 	assert.ElementsMatch(t, routes, documented)
 }
 
+func TestTheReadOnlyListenerServesWhatGatewaysAndScrapersNeedAndNoMore(t *testing.T) {
+	var routes []string
+	require.NoError(t, chi.Walk(config(shop()).readOnly(), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		routes = append(routes, method+" "+route)
+		return nil
+	}))
+	assert.ElementsMatch(t, []string{
+		"GET /healthz", "GET /readyz", "GET /metrics",
+		"GET /api/v1/endpoints", "GET /api/v1/discovery/prometheus", "GET /api/v1/discovery/traefik",
+	}, routes)
+}
+
 func TestOpenAPIDescribesTheWireTypes(t *testing.T) {
 	schemas := document(t).Components.Schemas
-	lists := map[string]any{"WorkloadList": List[Workload]{}, "ReplicaList": List[Replica]{}, "EventList": List[Event]{}}
+	lists := map[string]any{"WorkloadList": List[Workload]{}, "ReplicaList": List[Replica]{}, "EventList": List[Event]{}, "RevisionList": List[Revision]{}}
 	described := map[string]bool{}
 	var check func(name string, typ reflect.Type)
 	check = func(name string, typ reflect.Type) {
@@ -204,7 +246,7 @@ func TestOpenAPIDescribesTheWireTypes(t *testing.T) {
 				required = append(required, key)
 			}
 			field := f.Type
-			for field.Kind() == reflect.Slice || field.Kind() == reflect.Pointer {
+			for slices.Contains([]reflect.Kind{reflect.Slice, reflect.Pointer, reflect.Map}, field.Kind()) {
 				field = field.Elem()
 			}
 			if field.Kind() == reflect.Struct && field.PkgPath() == typ.PkgPath() {
@@ -223,6 +265,11 @@ func TestOpenAPIDescribesTheWireTypes(t *testing.T) {
 	}
 	check("Health", reflect.TypeFor[Health]())
 	check("Problem", reflect.TypeFor[Problem]())
+	check("Endpoints", reflect.TypeFor[Endpoints]())
+	check("Undo", reflect.TypeFor[Undo]())
+	check("Scale", reflect.TypeFor[Scale]())
+	check("TargetGroup", reflect.TypeFor[TargetGroup]())
+	check("TraefikConfiguration", reflect.TypeFor[TraefikConfiguration]())
 	for name := range schemas {
 		assert.True(t, described[name], "%s describes nothing", name)
 	}

@@ -40,6 +40,7 @@ func toWorkload(row *state.Workload, status *state.Status) Workload {
 
 func toSpec(w *spec.Workload) WorkloadSpec {
 	s := WorkloadSpec{
+		Revision:             w.Revision,
 		Replicas:             w.Replicas,
 		Strategy:             Strategy{Type: string(w.Strategy.Type)},
 		MinReadySeconds:      w.MinReady.Seconds(),
@@ -138,6 +139,41 @@ func toReplica(snap *state.Snapshot, r plan.Replica) Replica {
 		}
 	}
 	return out
+}
+
+// toEndpoints makes the endpoints of one workload, by replica.
+func toEndpoints(rows []*state.Endpoint) []Endpoint {
+	out := []Endpoint{}
+	for _, row := range rows {
+		e := Endpoint{Replica: row.Replica, Revision: row.Revision, Addresses: row.Addresses, Ports: row.Ports}
+		if e.Addresses == nil {
+			e.Addresses = map[string]string{}
+		}
+		if e.Ports == nil {
+			e.Ports = []int{}
+		}
+		out = append(out, e)
+	}
+	slices.SortFunc(out, func(a, b Endpoint) int { return cmp.Compare(a.Replica, b.Replica) })
+	return out
+}
+
+// revisions lists a workload's revisions, oldest first.
+func revisions(snap *state.Snapshot, workload, inForce string) List[Revision] {
+	running := map[string]int{}
+	for _, row := range snap.Replicas(workload) {
+		running[row.Revision]++
+	}
+	var items []Revision
+	for _, row := range snap.Revisions(workload) {
+		items = append(items, Revision{
+			TypeMeta: typeMeta(RevisionKind),
+			Metadata: Metadata{Name: row.Revision},
+			Spec:     RevisionSpec{Workload: workload, Number: row.Number, Image: row.Spec.Image, CreatedAt: row.At.UTC()},
+			Status:   RevisionStatus{InForce: row.Revision == inForce, Replicas: running[row.Revision]},
+		})
+	}
+	return NewList(items)
 }
 
 func toEvent(e *state.Event) Event {

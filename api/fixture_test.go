@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
@@ -40,7 +42,7 @@ func shop() *state.Store {
 			Restart:   spec.Restart{Condition: spec.RestartAny, Delay: 10 * time.Second, MaxDelay: 5 * time.Minute, Window: 10 * time.Minute},
 			StopGrace: 10 * time.Second,
 			DependsOn: []spec.Dependency{{Name: "seed", Condition: spec.DependencyCompleted, Required: true}},
-			Image:     "shop/web:1.1.0", Revision: "rev2",
+			Image:     "shop/web:1.1.0", Revision: "rev2", Ports: []int{3001, 9090},
 			Template: types.ServiceConfig{
 				Name: "web", Image: "shop/web:1.1.0",
 				Environment: types.MappingWithEquals{"PASSWORD": &value},
@@ -85,9 +87,50 @@ func shop() *state.Store {
 	return s
 }
 
+// published is the shop with every workload looked at, and endpoints of one.
+func published() *state.Store {
+	s := shop()
+	s.Update(func(tx *state.Tx) {
+		tx.PutStatus(plan.Status{Workload: "seed"})
+		tx.PutEndpoints("web", []plan.Endpoint{
+			{Workload: "web", ID: "b2", Replica: "shop-web-2", Revision: "rev1", Addresses: map[string]string{"backend": "172.20.0.6"}, Ports: []int{3001, 9090}},
+			{Workload: "web", ID: "b1", Replica: "shop-web-1", Revision: "rev2", Addresses: map[string]string{"frontend": "fd00::5", "backend": "172.20.0.5"}, Ports: []int{3001}},
+		})
+		web := &spec.Workload{Revision: "rev2", Image: "shop/web:1.1.0"}
+		tx.PutRevision(&state.Revision{Workload: "web", Revision: "rev0", Number: 1, Spec: &spec.Workload{Image: "shop/web:0.9.0"}, At: noon})
+		tx.PutRevision(&state.Revision{Workload: "web", Revision: "rev1", Number: 2, Spec: &spec.Workload{Image: "shop/web:1.0.0"}, At: noon})
+		tx.PutRevision(&state.Revision{Workload: "web", Revision: "rev2", Number: 3, Spec: web, At: noon})
+	})
+	return s
+}
+
+// intents is a controller that keeps what it is asked for.
+type intents struct {
+	store        *state.Store
+	acknowledged map[string]uint64
+}
+
+func (c *intents) Intend(_ context.Context, workload string, change func(*plan.Intent, *state.Snapshot) error) error {
+	snap := c.store.Snapshot()
+	if _, ok := snap.Workload(workload); !ok {
+		return &controller.UnknownWorkloadError{Workload: workload}
+	}
+	intent := plan.Intent{}
+	if row, ok := snap.Intent(workload); ok {
+		intent = row.Intent
+	}
+	if err := change(&intent, snap); err != nil {
+		return err
+	}
+	c.store.Update(func(tx *state.Tx) { tx.PutIntent(&state.Intent{Workload: workload, Intent: intent}) })
+	return nil
+}
+
+func (c *intents) Subscribed(name string, index uint64) { c.acknowledged[name] = index }
+
 func config(s *state.Store) Config {
 	return Config{
-		Store: s, Project: "shop", Version: "test", Token: testToken, Log: zap.NewNop(),
+		Store: s, Controller: &intents{store: s, acknowledged: map[string]uint64{}}, Project: "shop", Version: "test", Token: testToken, Log: zap.NewNop(),
 		Ready: func() error { return nil },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte("tend_engine_up 1\n"))

@@ -14,9 +14,10 @@ type TypeMeta struct {
 
 // The kinds of objects besides those of workloads.
 const (
-	ListKind    = "List"
-	ReplicaKind = "Replica"
-	EventKind   = "Event"
+	ListKind     = "List"
+	ReplicaKind  = "Replica"
+	RevisionKind = "Revision"
+	EventKind    = "Event"
 )
 
 func typeMeta(kind string) TypeMeta { return TypeMeta{APIVersion: spec.APIVersion, Kind: kind} }
@@ -55,6 +56,8 @@ type Workload struct {
 // percentages resolved. Of the template it shows the image alone, as the rest
 // may hold secrets.
 type WorkloadSpec struct {
+	// Revision is the hash of the template as it is written.
+	Revision                string   `json:"revision"`
 	Replicas                int      `json:"replicas"`
 	Strategy                Strategy `json:"strategy"`
 	MinReadySeconds         float64  `json:"minReadySeconds,omitempty"`
@@ -172,6 +175,63 @@ type ReplicaStatus struct {
 	Addresses map[string]string `json:"addresses,omitempty"`
 	// Ports as published on the host: "127.0.0.1:8080->80/tcp".
 	Ports []string `json:"ports,omitempty"`
+}
+
+// Revision is one of the templates that a workload was made from, now or
+// before. Its name is the template's hash.
+type Revision struct {
+	TypeMeta
+	Metadata Metadata       `json:"metadata"`
+	Spec     RevisionSpec   `json:"spec"`
+	Status   RevisionStatus `json:"status"`
+}
+
+// RevisionSpec is what a revision is.
+type RevisionSpec struct {
+	Workload string `json:"workload"`
+	// Number is the place in the history, from 1; one that comes back gets a
+	// new number.
+	Number    int       `json:"number"`
+	Image     string    `json:"image"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+// RevisionStatus is what a revision is used for.
+type RevisionStatus struct {
+	// InForce is true for the one that the workload is to run at.
+	InForce bool `json:"inForce"`
+	// Replicas counts its containers.
+	Replicas int `json:"replicas"`
+}
+
+// Undo asks to go back to a revision.
+type Undo struct {
+	// ToRevision is its number; 0 for the one before the one in force.
+	ToRevision int `json:"toRevision,omitempty"`
+}
+
+// Scale asks for a number of replicas.
+type Scale struct {
+	Replicas *int `json:"replicas"`
+}
+
+// Endpoints are the addresses of the replicas that are ready, by workload.
+// Every workload that is kept is there, also with none.
+type Endpoints struct {
+	// Index grows with each change. It begins anew when the controller does.
+	Index     uint64                `json:"index"`
+	Workloads map[string][]Endpoint `json:"workloads"`
+}
+
+// Endpoint is one ready replica.
+type Endpoint struct {
+	// Replica is the container's name.
+	Replica  string `json:"replica"`
+	Revision string `json:"revision"`
+	// Addresses by Compose network.
+	Addresses map[string]string `json:"addresses"`
+	// Ports are the container's.
+	Ports []int `json:"ports"`
 }
 
 // Event is something that happened, with the field names of core/v1. Its name

@@ -20,21 +20,22 @@ import (
 const defaultListen = "127.0.0.1:7070"
 
 func newRun(f *flags) *cobra.Command {
-	var listen string
+	var listen, endpointsListen string
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the controller in the foreground, telling what it does and why",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return run(c.Context(), f, listen, c.Flags().Changed("listen"))
+			return run(c.Context(), f, listen, c.Flags().Changed("listen"), endpointsListen)
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", defaultListen, "address of the control API, or empty for the Unix socket only; off loopback it asks for the token in the data directory")
+	c.Flags().StringVar(&endpointsListen, "endpoints-listen", "", "address at which gateways and scrapers may read endpoints and metrics without a token, as :7071 (default: none)")
 	return c
 }
 
 // run keeps the project until ctx ends.
-func run(ctx context.Context, f *flags, listen string, explicit bool) error {
+func run(ctx context.Context, f *flags, listen string, explicit bool, endpointsListen string) error {
 	tell := newServiceNarrator()
 	defer func() { _ = tell.log.Sync() }()
 	project, err := f.load(ctx)
@@ -60,7 +61,11 @@ func run(ctx context.Context, f *flags, listen string, explicit bool) error {
 	case err != nil:
 		return fmt.Errorf("listen for the control API: %w", err)
 	}
-	serve, err := newServer(ctl, project, f.data(project), tell.log, listener)
+	public, err := listenTCP(endpointsListen)
+	if err != nil {
+		return fmt.Errorf("listen for those who read endpoints: %w", err)
+	}
+	serve, err := newServer(ctl, f, project, tell.log, listener, public)
 	if err != nil {
 		return err
 	}

@@ -118,7 +118,7 @@ func builtIn(f *flags, p *spec.Project, image string) (map[string]any, error) {
 		return nil, err
 	}
 	data := f.data(p)
-	command := []string{"run", "--listen", "", "--project-directory", p.WorkingDir, "--project-name", p.Name, "--data-dir", data}
+	command := []string{"run", "--listen", "", "--endpoints-listen", ":7071", "--project-directory", p.WorkingDir, "--project-name", p.Name, "--data-dir", data}
 	for _, file := range p.ConfigFiles {
 		command = append(command, "--file", file)
 	}
@@ -136,7 +136,7 @@ func builtIn(f *flags, p *spec.Project, image string) (map[string]any, error) {
 		"image": image, "command": command, "restart": "unless-stopped",
 		"user": fmt.Sprintf("%d:%d", uid, gid), "group_add": []string{strconv.Itoa(group)},
 		"read_only": true, "cap_drop": []string{"ALL"}, "security_opt": []string{"no-new-privileges:true"},
-		"networks": networks,
+		"networks": networks, "expose": []string{"7071"},
 		"volumes": []string{
 			socket + ":" + defaultSocket,
 			// At their own paths, so that paths and hashes are the same inside and outside.

@@ -53,12 +53,22 @@ func (in *inputs) addDiscoverable(o Options, workingDir string, composeFiles []s
 	}
 }
 
-// readSpecs reads the spec files of a folder; without the folder there are none.
-func (l *loading) readSpecs(dir string) (files []string, problems Errors) {
+// readSpecs reads the spec files of a folder, and in place of one of them a
+// draft; without the folder there are none but that.
+func (l *loading) readSpecs(dir string, d *draft) (files []string, problems Errors) {
 	l.inputs.specs = dir
+	decode := func(path string, content []byte) {
+		files = append(files, path)
+		documents, errs := decodeSpecs(path, content)
+		l.documents = append(l.documents, documents...)
+		problems = append(problems, errs...)
+	}
+	if d != nil {
+		decode(d.path, d.content)
+	}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return files, problems
 	}
 	if err != nil {
 		return nil, Errors{{File: dir, Message: err.Error()}}
@@ -69,10 +79,10 @@ func (l *loading) readSpecs(dir string) (files []string, problems Errors) {
 		return nil, Errors{{File: dir, Message: err.Error()}}
 	}
 	for _, e := range entries {
-		if !isSpecFile(e.Name()) {
+		path := filepath.Join(dir, e.Name())
+		if !isSpecFile(e.Name()) || d != nil && d.path == path {
 			continue
 		}
-		path := filepath.Join(dir, e.Name())
 		content, err := readRegular(root, e.Name())
 		if errors.Is(err, os.ErrNotExist) && e.Type()&fs.ModeSymlink == 0 {
 			continue // removed since the folder was listed
@@ -82,10 +92,7 @@ func (l *loading) readSpecs(dir string) (files []string, problems Errors) {
 				Hint: "only regular files inside the folder are read"})
 			continue
 		}
-		files = append(files, path)
-		documents, errs := decodeSpecs(path, content)
-		l.documents = append(l.documents, documents...)
-		problems = append(problems, errs...)
+		decode(path, content)
 	}
 	return files, problems
 }

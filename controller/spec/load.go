@@ -35,6 +35,9 @@ type Options struct {
 	// Overlay is the content of one more Compose file, merged last. It adds
 	// the controller's own service to projects that do not write it.
 	Overlay []byte
+
+	// draft stands in place of the spec file of its path, to try it out.
+	draft *draft
 }
 
 // Load reads a project: its Compose files through compose-go, and specs/*.yaml
@@ -123,7 +126,7 @@ func (l *loading) run(ctx context.Context, o Options) (*Project, error) {
 		problems = l.readReferenced()
 	}
 
-	specFiles, errs := l.readSpecs(filepath.Join(filepath.Dir(configFiles[0]), "specs"))
+	specFiles, errs := l.readSpecs(filepath.Join(filepath.Dir(configFiles[0]), "specs"), o.draft)
 	problems = append(problems, errs...)
 	problems = append(problems, l.checkNames()...)
 	if err := problems.orNil(); err != nil {

@@ -1,0 +1,38 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+)
+
+// maxBody bounds a request's body, in bytes; those that are asked for are tiny.
+const maxBody = 4 << 10
+
+// readBody reads the one JSON object of a request into v, strictly. No body
+// leaves v as it is.
+func readBody(w http.ResponseWriter, r *http.Request, v any) error {
+	body := http.MaxBytesReader(w, r.Body, maxBody)
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		return problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has at most %d bytes", maxBody))
+	}
+	if err != nil {
+		return problem(http.StatusBadRequest, "the body is not what is asked for here: "+err.Error())
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return problem(http.StatusBadRequest, "something follows the body's JSON object")
+	}
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
+		return problem(http.StatusUnsupportedMediaType, "send the body with Content-Type: application/json")
+	}
+	return nil
+}

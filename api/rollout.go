@@ -1,0 +1,202 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// Controller carries out what is asked for.
+type Controller interface {
+	// Intend changes what people asked for a workload; it is a
+	// *controller.UnknownWorkloadError where there is none.
+	Intend(ctx context.Context, workload string, change func(*plan.Intent, *state.Snapshot) error) error
+	// Subscribed notes that a subscriber has the endpoints of an index in force.
+	Subscribed(name string, index uint64)
+}
+
+// intend answers a request for a change of a workload's rollout with the
+// workload. What was asked for stands already when it is asked for again.
+func (s *server) intend(w http.ResponseWriter, r *http.Request, change func(*plan.Intent, *state.Snapshot, *spec.Workload) error) {
+	name := chi.URLParam(r, "name")
+	err := s.Controller.Intend(r.Context(), name, func(i *plan.Intent, snap *state.Snapshot) error {
+		row, ok := snap.Workload(name)
+		if !ok {
+			return noWorkload(name)
+		}
+		if row.Spec.Kind == spec.Job {
+			return problem(http.StatusConflict, "a Job has no rollout")
+		}
+		return change(i, snap, row.Spec)
+	})
+	if unknown := new(controller.UnknownWorkloadError); errors.As(err, &unknown) {
+		err = noWorkload(name)
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	s.serve(getWorkload)(w, r)
+}
+
+// pause has a rollout stay where it is, or go on again. It overrides the spec
+// only where that says otherwise.
+func (s *server) pause(paused bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := readBody(w, r, &struct{}{}); err != nil {
+			fail(w, err)
+			return
+		}
+		s.intend(w, r, func(i *plan.Intent, _ *state.Snapshot, written *spec.Workload) error {
+			i.Paused = nil
+			if written.Paused != paused {
+				i.Paused = &paused
+			}
+			return nil
+		})
+	}
+}
+
+// restart has every replica replaced.
+func (s *server) restart(w http.ResponseWriter, r *http.Request) {
+	if err := readBody(w, r, &struct{}{}); err != nil {
+		fail(w, err)
+		return
+	}
+	s.intend(w, r, func(i *plan.Intent, _ *state.Snapshot, written *spec.Workload) error {
+		if paused(*i, written) {
+			return errPaused
+		}
+		i.RestartedAt = time.Now()
+		return nil
+	})
+}
+
+// undo goes back to a revision of the history.
+func (s *server) undo(w http.ResponseWriter, r *http.Request) {
+	var asked Undo
+	if err := readBody(w, r, &asked); err != nil {
+		fail(w, err)
+		return
+	}
+	if asked.ToRevision < 0 {
+		fail(w, problem(http.StatusBadRequest, "toRevision is the number of a revision, from 1"))
+		return
+	}
+	s.intend(w, r, func(i *plan.Intent, snap *state.Snapshot, written *spec.Workload) error {
+		if paused(*i, written) {
+			return errPaused
+		}
+		to, err := undoTo(snap.Revisions(written.Name), inForce(snap, *i, written), asked.ToRevision)
+		if err != nil {
+			return err
+		}
+		i.Undo, i.UndoOf = to, written.Revision
+		if to == written.Revision {
+			i.Undo, i.UndoOf = "", ""
+		}
+		return nil
+	})
+}
+
+var errPaused = problem(http.StatusConflict, "the rollout is paused: resume it first")
+
+func paused(i plan.Intent, written *spec.Workload) bool {
+	if i.Paused != nil {
+		return *i.Paused
+	}
+	return written.Paused
+}
+
+// inForce is the revision that a workload is to run at: the one that is
+// written, unless it was undone or rolled back.
+func inForce(snap *state.Snapshot, i plan.Intent, written *spec.Workload) string {
+	wanted := written.Revision
+	if i.Undo != "" && i.UndoOf == written.Revision {
+		wanted = i.Undo
+	}
+	if rollout, ok := snap.Rollout(written.Name); ok && rollout.Failed == wanted && rollout.Stable != "" {
+		return rollout.Stable
+	}
+	return wanted
+}
+
+// undoTo is the revision of a number, or with 0 the last one before the one in
+// force. history is oldest first.
+func undoTo(history []*state.Revision, inForce string, number int) (string, error) {
+	previous := ""
+	for _, row := range history {
+		switch {
+		case number != 0 && row.Number == number:
+			return row.Revision, nil
+		case number == 0 && row.Revision == inForce:
+			if previous != "" {
+				return previous, nil
+			}
+			return "", problem(http.StatusConflict, "there is no revision before the one in force")
+		}
+		previous = row.Revision
+	}
+	if number != 0 {
+		return "", problem(http.StatusNotFound, fmt.Sprintf("there is no revision %d; GET …/revisions lists those that are remembered", number))
+	}
+	return "", problem(http.StatusConflict, "the revision in force is not in the history yet: ask again")
+}
+
+// listRevisions lists a workload's revisions, oldest first.
+func listRevisions(snap *state.Snapshot, r *http.Request) (any, error) {
+	name := chi.URLParam(r, "name")
+	row, ok := snap.Workload(name)
+	if !ok {
+		return nil, noWorkload(name)
+	}
+	intent := plan.Intent{}
+	if i, ok := snap.Intent(name); ok {
+		intent = i.Intent
+	}
+	return revisions(snap, name, inForce(snap, intent, row.Spec)), nil
+}
+
+// scale writes the number of replicas into the workload's spec file. What
+// watches the file puts it in force.
+func (s *server) scale(w http.ResponseWriter, r *http.Request) {
+	name := chi.URLParam(r, "name")
+	if _, ok := s.Store.Snapshot().Workload(name); !ok {
+		fail(w, noWorkload(name))
+		return
+	}
+	var asked Scale
+	if err := readBody(w, r, &asked); err != nil {
+		fail(w, err)
+		return
+	}
+	if asked.Replicas == nil {
+		fail(w, problem(http.StatusBadRequest, `send the number of replicas: {"replicas": 4}`))
+		return
+	}
+	if _, err := spec.Scale(r.Context(), s.Spec, name, *asked.Replicas); err != nil {
+		fail(w, scaleProblem(err))
+		return
+	}
+	writeJSON(w, asked)
+}
+
+// scaleProblem says whose fault it is that a spec file cannot be edited.
+func scaleProblem(err error) *Problem {
+	if wrong := (spec.Errors{}); errors.As(err, &wrong) {
+		return problem(http.StatusUnprocessableEntity, err.Error())
+	}
+	if readOnly := new(spec.ReadOnlyError); errors.As(err, &readOnly) {
+		return problem(http.StatusConflict, err.Error())
+	}
+	return problem(http.StatusInternalServerError, err.Error())
+}
