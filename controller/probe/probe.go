@@ -13,12 +13,16 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tendhq/tend/controller/spec"
 )
+
+// agent is how probes name themselves in the logs of those that are asked.
+const agent = "tend-probe"
 
 // Target is the replica to ask.
 type Target struct {
@@ -35,10 +39,29 @@ func Once(ctx context.Context, p spec.Probe, t Target, exec Exec) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.Timeout, fmt.Errorf("no answer within %s", p.Timeout))
 	defer cancel()
 	err := once(ctx, p, t, exec)
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if _, answered := errors.AsType[answer](err); err != nil && !answered && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return context.Cause(ctx)
 	}
 	return err
+}
+
+// answer is what a replica answered that is not what it should. It stands also
+// where the time was over before the whole of it had come.
+type answer struct{ text string }
+
+func (a answer) Error() string { return a.text }
+
+// answered makes an answer out of what is known for sure and what the replica
+// says besides, of which a line is enough.
+func answered(known, besides string) answer {
+	const most = 200 // bytes
+	if len(besides) > most {
+		besides = besides[:most]
+	}
+	if words := strings.Fields(strings.ToValidUTF8(besides, "")); len(words) > 0 {
+		known += ": " + strings.Join(words, " ")
+	}
+	return answer{known}
 }
 
 func once(ctx context.Context, p spec.Probe, t Target, exec Exec) error {
@@ -73,7 +96,7 @@ func httpGet(ctx context.Context, p spec.HTTPGet, t Target) error {
 	if err != nil {
 		return err
 	}
-	request.Header.Set("User-Agent", "tend-probe")
+	request.Header.Set("User-Agent", agent)
 	for name, value := range p.Headers {
 		request.Header.Set(name, value)
 		if strings.EqualFold(name, "Host") {
@@ -88,9 +111,9 @@ func httpGet(ctx context.Context, p spec.HTTPGet, t Target) error {
 	if response.StatusCode >= http.StatusOK && response.StatusCode < http.StatusBadRequest {
 		return nil
 	}
-	const shown = 200
-	body, _ := io.ReadAll(io.LimitReader(response.Body, shown))
-	return fmt.Errorf("GET %s: %s: %s", request.URL.Path, response.Status, strings.TrimSpace(string(body)))
+	const read = 1 << 10                                       // bytes
+	body, _ := io.ReadAll(io.LimitReader(response.Body, read)) // its status says enough
+	return answered(fmt.Sprintf("GET %s: %s", request.URL.Path, response.Status), string(body))
 }
 
 func tcpSocket(ctx context.Context, p spec.TCPSocket, t Target) error {
@@ -101,16 +124,15 @@ func tcpSocket(ctx context.Context, p spec.TCPSocket, t Target) error {
 	return conn.Close()
 }
 
+// postgres asks with TLS only where the server insists on it.
 func postgres(ctx context.Context, p spec.Postgres, t Target) error {
-	config, err := pgx.ParseConfig("sslmode=prefer")
+	config, err := pgconn.ParseConfig(fmt.Sprintf("host=%s port=%d sslmode=allow", t.Address, p.Port))
 	if err != nil {
 		return err
 	}
-	config.Host, config.Port = t.Address, uint16(p.Port) //nolint:gosec // validated to be a port
 	config.User, config.Database, config.Password = p.User, p.Database, p.Password
-	config.Fallbacks = nil
-	config.TLSConfig = nil
-	conn, err := pgx.ConnectConfig(ctx, config)
+	config.RuntimeParams = map[string]string{"application_name": agent}
+	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		return plain(err)
 	}
@@ -119,8 +141,10 @@ func postgres(ctx context.Context, p spec.Postgres, t Target) error {
 		defer cancel()
 		_ = conn.Close(closing)
 	}()
-	var one int
-	return conn.QueryRow(ctx, "SELECT 1").Scan(&one)
+	if _, err = conn.Exec(ctx, "SELECT 1").ReadAll(); err != nil {
+		return plain(err)
+	}
+	return nil
 }
 
 func command(ctx context.Context, p spec.Exec, t Target, exec Exec) error {
@@ -129,7 +153,7 @@ func command(ctx context.Context, p spec.Exec, t Target, exec Exec) error {
 		return err
 	}
 	if code != 0 {
-		return fmt.Errorf("%s exited with code %d: %s", p.Command[0], code, strings.TrimSpace(output))
+		return answered(fmt.Sprintf("%s exited with code %d", p.Command[0], code), output)
 	}
 	return nil
 }
@@ -138,11 +162,18 @@ func address(t Target, port int) string {
 	return net.JoinHostPort(t.Address, strconv.Itoa(port))
 }
 
-// plain leaves out of an error what only repeats the address.
+// plain leaves out of an error what only says how it was asked.
 func plain(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return refusal
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	switch {
+	case !ok:
+		return err
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("nothing listens at %s", op.Addr)
+	default:
 		return fmt.Errorf("%s %s: %w", op.Op, op.Addr, op.Err)
 	}
-	return err
 }

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,16 +49,21 @@ type probing struct {
 	stop   context.CancelFunc
 }
 
-// New makes a prober. changed is called from its goroutines.
+// New makes a prober. changed is called from its goroutines, never by two at a
+// time, and never for a run that Sync has left out. It must not call Sync.
 func New(exec Exec, changed func(Result)) *Prober {
 	return &Prober{exec: exec, changed: changed, probing: map[Run]probing{}}
 }
 
-// Sync has exactly the given runs probed from now on. What is being probed
-// with the same probes goes on undisturbed.
+// Sync has exactly the given runs probed from now on, until ctx ends, which is
+// to be the same in each call. What is being probed with the same probes goes
+// on undisturbed.
 func (p *Prober) Sync(ctx context.Context, runs map[Run]spec.Probes) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if ctx.Err() != nil {
+		return // Wait may have returned
+	}
 	for run, now := range p.probing {
 		if wanted, ok := runs[run]; !ok || !reflect.DeepEqual(wanted, now.probes) {
 			now.stop()
@@ -77,102 +83,111 @@ func (p *Prober) Sync(ctx context.Context, runs map[Run]spec.Probes) {
 	}
 }
 
-// Wait returns when no probe is under way any more, after the contexts given
-// to Sync have ended.
-func (p *Prober) Wait() { p.busy.Wait() }
+// Wait returns when no probe is under way any more, after the context given to
+// Sync has ended.
+func (p *Prober) Wait() {
+	p.mu.Lock() // a Sync that still saw the context has started what it will
+	p.mu.Unlock()
+	p.busy.Wait()
+}
 
 // probe probes one run until ctx ends.
 func (p *Prober) probe(ctx context.Context, run Run, probes spec.Probes) {
-	s := &session{prober: p, result: Result{Run: run, Started: probes.Startup == nil, Ready: probes.Readiness == nil, Live: true, Since: run.StartedAt}}
+	s := &session{prober: p, result: Result{
+		Run: run, Started: probes.Startup == nil, Ready: probes.Readiness == nil, Live: true, Since: run.StartedAt,
+	}}
 	if probes.Startup != nil && !s.startup(ctx, *probes.Startup) {
 		return
 	}
 	if probes.Readiness == nil {
-		s.tell(ctx, func(*Result) {})
+		s.tell(ctx, func() { s.known = true })
 	}
 	var both sync.WaitGroup
 	if probes.Readiness != nil {
 		both.Go(func() {
-			s.follow(ctx, *probes.Readiness, verdict{}, func(r *Result, v verdict) {
-				r.Ready, r.Message, r.Since = v.passed, v.message, v.since
+			s.follow(ctx, *probes.Readiness, verdict{since: run.StartedAt}, func(v verdict) {
+				s.known = true
+				s.result.Ready, s.result.Since, s.unready = v.passed, v.since, v.message
 			})
 		})
 	}
 	if probes.Liveness != nil {
 		both.Go(func() {
-			s.follow(ctx, *probes.Liveness, verdict{passed: true}, func(r *Result, v verdict) {
-				r.Live, r.Message = v.passed, v.message
+			s.follow(ctx, *probes.Liveness, verdict{passed: true}, func(v verdict) {
+				s.known = s.known || !v.passed
+				s.result.Live, s.dead = v.passed, v.message
 			})
 		})
 	}
 	both.Wait()
 }
 
-// session is the probing of one run.
+// session is the probing of one run. The prober's lock guards it.
 type session struct {
 	prober *Prober
-	mu     sync.Mutex
 	result Result
-	told   bool
+	// unstarted, unready and dead are the parts of the message.
+	unstarted, unready, dead string
+	// known is false until something of the run is known that may be passed
+	// on: before the first answer it is neither ready nor not.
+	known bool
+	told  Result // what was passed on last
 }
 
-// first passes the first result on also when it changes nothing: until then
-// nothing is known of the run.
-func (s *session) first(ctx context.Context) {
-	s.mu.Lock()
-	told := s.told
-	s.mu.Unlock()
-	if !told {
-		s.tell(ctx, func(*Result) {})
+// tell changes the result, and passes it on where that is news.
+func (s *session) tell(ctx context.Context, change func()) {
+	s.prober.mu.Lock()
+	defer s.prober.mu.Unlock()
+	change()
+	var why []string
+	for _, part := range []struct{ probe, message string }{{"startup", s.unstarted}, {"readiness", s.unready}, {"liveness", s.dead}} {
+		if part.message != "" {
+			why = append(why, part.probe+": "+part.message)
+		}
 	}
-}
-
-// tell changes the result and passes it on.
-func (s *session) tell(ctx context.Context, change func(*Result)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change(&s.result)
-	s.told = true
-	if ctx.Err() == nil {
+	s.result.Message = strings.Join(why, "; ")
+	if s.known && s.result != s.told && ctx.Err() == nil {
+		s.told = s.result
 		s.prober.changed(s.result)
 	}
 }
 
 // startup probes until the verdict falls, and says whether it is good. Until
 // then the other probes are not made, as with Kubernetes.
-func (s *session) startup(ctx context.Context, p spec.Probe) (ok bool) {
-	ctx, done := context.WithCancel(ctx)
+func (s *session) startup(ctx context.Context, p spec.Probe) (passed bool) {
+	probing, done := context.WithCancel(ctx)
 	defer done()
 	failures := 0
-	s.each(ctx, p, func(err error) {
-		switch {
-		case err == nil:
-			s.tell(ctx, func(r *Result) { r.Started, r.Since = true, time.Now() })
-			ok = true
-			done()
-		case failures+1 >= p.FailureThreshold:
-			s.tell(ctx, func(r *Result) { r.Live, r.Message = false, "startup: "+err.Error() })
+	s.each(probing, p, func(err error) {
+		s.tell(ctx, func() {
+			s.known = true
+			if err == nil {
+				s.result.Started, s.result.Since, s.unstarted = true, time.Now(), ""
+				passed = true
+				return
+			}
+			failures++
+			s.result.Live, s.unstarted = failures < p.FailureThreshold, err.Error()
+		})
+		if passed || failures >= p.FailureThreshold {
 			done()
 		}
-		failures++
-		s.first(ctx)
 	})
-	return ok
+	return passed
 }
 
-// follow probes until ctx ends and applies each change of the verdict.
-func (s *session) follow(ctx context.Context, p spec.Probe, v verdict, apply func(*Result, verdict)) {
+// follow probes until ctx ends and applies what the verdict becomes.
+func (s *session) follow(ctx context.Context, p spec.Probe, v verdict, apply func(verdict)) {
 	s.each(ctx, p, func(err error) {
-		if v.add(p, err, time.Now()) {
-			s.tell(ctx, func(r *Result) { apply(r, v) })
-		}
-		s.first(ctx)
+		v.add(p, err, time.Now())
+		s.tell(ctx, func() { apply(v) })
 	})
 }
 
 // each makes the probe every period until ctx ends.
 func (s *session) each(ctx context.Context, p spec.Probe, result func(error)) {
-	first := max(time.Until(s.result.StartedAt.Add(p.InitialDelay)), 0)
+	run := s.result.Run // it never changes
+	first := max(time.Until(run.StartedAt.Add(p.InitialDelay)), 0)
 	timer := time.NewTimer(first)
 	defer timer.Stop()
 	for {
@@ -182,7 +197,7 @@ func (s *session) each(ctx context.Context, p spec.Probe, result func(error)) {
 		case <-timer.C:
 		}
 		began := time.Now()
-		err := Once(ctx, p, s.result.Target, s.prober.exec)
+		err := Once(ctx, p, run.Target, s.prober.exec)
 		if ctx.Err() != nil {
 			return
 		}

@@ -10,28 +10,26 @@ import (
 // FailureThreshold failures or SuccessThreshold successes in a row to change it.
 type verdict struct {
 	passed  bool
-	streak  int // results in a row against passed
-	message string
-	since   time.Time
+	streak  int       // results in a row against passed
+	message string    // of the last failure, as long as it has not passed
+	since   time.Time // when passed changed
 }
 
-// add takes one result and says whether the opinion changed.
-func (v *verdict) add(p spec.Probe, err error, now time.Time) bool {
-	if (err == nil) == v.passed {
+// add takes one result.
+func (v *verdict) add(p spec.Probe, err error, now time.Time) {
+	if passes := err == nil; passes == v.passed {
 		v.streak = 0
-		return false
+	} else {
+		v.streak++
+		threshold := p.FailureThreshold
+		if passes {
+			threshold = p.SuccessThreshold
+		}
+		if v.streak >= threshold {
+			*v = verdict{passed: passes, since: now}
+		}
 	}
-	v.streak++
-	threshold := p.SuccessThreshold
-	if err != nil {
-		threshold = p.FailureThreshold
-	}
-	if v.streak < threshold {
-		return false
-	}
-	*v = verdict{passed: err == nil, since: now}
-	if err != nil {
+	if err != nil && !v.passed {
 		v.message = err.Error()
 	}
-	return true
 }
