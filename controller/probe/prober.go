@@ -86,8 +86,8 @@ func (p *Prober) Sync(ctx context.Context, runs map[Run]spec.Probes) {
 // Wait returns when no probe is under way any more, after the context given to
 // Sync has ended.
 func (p *Prober) Wait() {
-	p.mu.Lock() // a Sync that still saw the context has started what it will
-	p.mu.Unlock()
+	p.mu.Lock()
+	p.mu.Unlock() //nolint:staticcheck // a Sync that still saw the context has by now started what it will
 	p.busy.Wait()
 }
 

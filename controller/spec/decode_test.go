@@ -124,6 +124,18 @@ func FuzzSpecFile(f *testing.F) {
 			}
 		}
 		for _, d := range documents {
+			for field, p := range d.probes.all {
+				actions := 0
+				for _, set := range []bool{p.HTTPGet != nil, p.TCPSocket != nil, p.Exec != nil, p.Postgres != nil} {
+					if set {
+						actions++
+					}
+				}
+				if len(problems) == 0 && (actions != 1 || p.Exec == nil && (p.port() < 1 || p.port() > maxPort) ||
+					p.InitialDelay < 0 || p.Period <= 0 || p.Timeout <= 0 || p.SuccessThreshold < 1 || p.FailureThreshold < 1) {
+					t.Errorf("accepted as a %s: %#v", field, p)
+				}
+			}
 			if len(problems) == 0 && (d.kind == "" || d.name == "") {
 				t.Errorf("accepted without kind or name: %q", content)
 			}

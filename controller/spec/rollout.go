@@ -88,7 +88,7 @@ func (b *builder) readUpdateConfig(w *Workload, update *types.UpdateConfig) (max
 // onFailure is what the spec says, else deploy.update_config.
 func (b *builder) onFailure() OnFailure {
 	update := b.updateConfig()
-	if b.document.onFailure != nil || update == nil {
+	if b.document.onFailure != nil || update == nil || b.kind() == Job {
 		return valueOr(b.document.onFailure, Rollback)
 	}
 	switch action := update.FailureAction; action {
