@@ -1,0 +1,216 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// Dump is a finished backup.
+type Dump struct {
+	// Path is the file's, Size its bytes.
+	Path string
+	Size int64
+}
+
+// Dir is the folder of a workload's dumps in tend's data directory.
+func Dir(dataDir, workload string) string { return filepath.Join(dataDir, "backups", workload) }
+
+// Names of dumps sort by age. One that is not finished begins with a dot.
+const (
+	dumpTime = "20060102T150405.000Z"
+	dumpExt  = ".dump"
+)
+
+var (
+	dumpName    = regexp.MustCompile(`^\d{8}T\d{6}\.\d{3}Z\.dump$`)
+	partialName = regexp.MustCompile(`^\.\d{8}T\d{6}\.\d{3}Z\.dump\.partial-`)
+)
+
+// Backup dumps the database POSTGRES_DB of a running server to a file in dir,
+// which it makes when it is missing, and removes all dumps there but the newest
+// keep, of which this is one. The file is in pg_dump's custom format, readable by its owner only, and
+// appears under its name once it is on the disk and pg_restore has read it
+// from there to its end.
+//
+// Roles, tablespaces, settings of the server and other databases are not in it.
+func Backup(ctx context.Context, e engine.Engine, containerID, dir string, keep int) (Dump, error) {
+	dump, err := backup(ctx, e, containerID, dir)
+	if err == nil {
+		err = prune(dir, keep)
+	}
+	if err != nil {
+		return Dump{}, fmt.Errorf("back up to %s: %w%s", dir, err, remedy(err, dir))
+	}
+	return dump, nil
+}
+
+func backup(ctx context.Context, e engine.Engine, id, dir string) (_ Dump, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Dump{}, err
+	}
+	if err := removePartial(dir); err != nil {
+		return Dump{}, err
+	}
+	name := time.Now().UTC().Format(dumpTime) + dumpExt
+	file, err := os.CreateTemp(dir, "."+name+".partial-*")
+	if err != nil {
+		return Dump{}, err
+	}
+	defer func() {
+		_ = file.Close()
+		if err != nil {
+			_ = os.Remove(file.Name())
+		}
+	}()
+	// Until the kernel frees the lock, at the end of this process at the
+	// latest, the file is not taken for a leftover.
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		return Dump{}, err
+	}
+	if err := run(ctx, e, id, `exec pg_dump --format=custom --no-password`, nil, file); err != nil {
+		return Dump{}, fmt.Errorf("dump the database: %w", err)
+	}
+	if err := file.Sync(); err != nil {
+		return Dump{}, err
+	}
+	size, err := file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return Dump{}, err
+	}
+	if err := verify(ctx, e, id, file); err != nil {
+		return Dump{}, err
+	}
+	path := filepath.Join(dir, name)
+	if err := os.Rename(file.Name(), path); err != nil {
+		return Dump{}, err
+	}
+	return Dump{Path: path, Size: size}, syncDir(dir)
+}
+
+// verify has the pg_restore in a container read a dump to its end. A mere
+// --list would read the table of contents only, which comes first.
+func verify(ctx context.Context, e engine.Engine, id string, dump io.ReadSeeker) error {
+	if _, err := dump.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if err := run(ctx, e, id, `exec pg_restore --format=custom --file=/dev/null`, dump, nil); err != nil {
+		return fmt.Errorf("the dump cannot be read back: %w", err)
+	}
+	return nil
+}
+
+// removePartial removes what a killed process has left.
+func removePartial(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !partialName.MatchString(entry.Name()) {
+			continue
+		}
+		file, err := os.Open(filepath.Join(dir, entry.Name()))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		// Where another process holds the lock, it is writing.
+		if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+			err = os.Remove(file.Name())
+		}
+		_ = file.Close()
+		if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// prune removes all dumps but the newest.
+func prune(dir string, keep int) error {
+	entries, err := os.ReadDir(dir) // sorted by name, which is by age
+	if err != nil {
+		return err
+	}
+	dumps := slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !dumpName.MatchString(e.Name()) })
+	for _, old := range dumps[:max(0, len(dumps)-max(keep, 1))] {
+		err := os.Remove(filepath.Join(dir, old.Name()))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncDir puts a folder's names on the disk.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// remedy says what to do about an error of the file system.
+func remedy(err error, dir string) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "; free some space there, or keep fewer backups (backup.keep)"
+	case errors.Is(err, syscall.EROFS), errors.Is(err, os.ErrPermission), errors.Is(err, syscall.ENOTDIR):
+		return "; tend must be able to write in " + dir + ": mend that, or name another data directory with --data-dir"
+	default:
+		return ""
+	}
+}
+
+// Checkpoint writes out what a running server holds in memory, so that its
+// shutdown is fast.
+func Checkpoint(ctx context.Context, e engine.Engine, containerID string) error {
+	err := run(ctx, e, containerID, `exec psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --command=CHECKPOINT`, nil, nil)
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	return nil
+}
+
+const restoreScript = `exec pg_restore --format=custom --clean --if-exists --single-transaction --exit-on-error \
+	--no-password --dbname="$PGDATABASE"`
+
+// Restore brings the database POSTGRES_DB of a running server to what a dump
+// holds, in one transaction: all of it or nothing. What the database has
+// besides stays. Sessions that use its tables are waited for.
+func Restore(ctx context.Context, e engine.Engine, containerID, path string) error {
+	failed := func(err error) error { return fmt.Errorf("restore %s: %w; nothing was changed", path, err) }
+	file, err := os.Open(path)
+	if err != nil {
+		return failed(err)
+	}
+	defer file.Close()
+	if err := verify(ctx, e, containerID, file); err != nil {
+		return failed(err)
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return failed(err)
+	}
+	err = run(ctx, e, containerID, restoreScript, file, nil)
+	if lost := new(engine.Error); errors.As(err, &lost) && lost.Class == engine.Unknown {
+		return fmt.Errorf("restore %s: %w; it may have been carried out all the same: look at the data", path, err)
+	}
+	if err != nil {
+		return failed(err)
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Check says whether the server of another image may take over the data of the
+// one that runs. It may not where
+//   - the major version differs: each reads only its own files;
+//   - the distribution, libc or ICU differs: text may sort otherwise, and the
+//     indexes that were made before would miss rows
+//     (https://wiki.postgresql.org/wiki/Locale_data_changes). The distribution's
+//     release is left to these: Alpine counts it up with every patch;
+//   - a database's indexes were made with another version already.
+//
+// The error says what differs and what to do. workload is for its commands.
+func Check(workload string, running, next Server) error {
+	if next.Major != running.Major {
+		return fmt.Errorf("%s runs Postgres %s, and Postgres %s cannot read its data: a major version reads only its own; to change it:\n%s",
+			workload, running.Version, next.Version, moveCommands(workload))
+	}
+	var stale []error
+	for _, c := range running.Collations {
+		if c.Recorded != c.Actual {
+			stale = append(stale, staleError(workload, c))
+		}
+	}
+	if len(stale) > 0 {
+		return errors.Join(stale...)
+	}
+	var differences []string
+	for _, d := range []struct{ what, running, next string }{
+		{"distribution", running.Distribution, next.Distribution},
+		{"libc", running.Libc, next.Libc},
+		{"ICU", running.ICU, next.ICU},
+	} {
+		if d.running != d.next {
+			differences = append(differences, fmt.Sprintf("%s %s in place of %s", d.what, orNone(d.next), orNone(d.running)))
+		}
+	}
+	if len(differences) > 0 {
+		return fmt.Errorf("the new image of %s (%s %s) has %s: text may sort otherwise there, and the indexes of today would miss rows; to change it:\n%s",
+			workload, next.Distribution, next.Release, strings.Join(differences, ", "), moveCommands(workload))
+	}
+	return nil
+}
+
+// moveCommands are how data come to another server without its files: the
+// indexes are made anew.
+func moveCommands(workload string) string {
+	return fmt.Sprintf(`  tend backup %[1]s
+  (write the new image, and a new and empty volume in place of the old one)
+  tend apply
+  tend restore %[1]s FILE
+The old volume stays as it is.`, workload)
+}
+
+func staleError(workload string, c Collation) error {
+	identifier := `"` + strings.ReplaceAll(c.Database, `"`, `""`) + `"`
+	return fmt.Errorf("the indexes of database %s of %s were made with version %s of its collation, and %s is in use: they may miss rows already; in psql, connected to that database, run:\n"+
+		"  REINDEX DATABASE %s;\n  ALTER DATABASE %s REFRESH COLLATION VERSION;", c.Database, workload, orNone(c.Recorded), orNone(c.Actual), identifier, identifier)
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
