@@ -97,8 +97,10 @@ func startGateway(t *testing.T, names *nameServer, env ...string) *gateway {
 		if t.Failed() {
 			t.Logf("gateway log:\n%s", &g.log)
 		}
-		if strings.Contains(g.log.String(), "DATA RACE") {
-			t.Error("the gateway reported a data race")
+		for _, trouble := range []string{"DATA RACE", "error matching request for retry"} {
+			if strings.Contains(g.log.String(), trouble) {
+				t.Errorf("the gateway's log has %q", trouble)
+			}
 		}
 	})
 	eventually(t, "the gateway is ready", func() bool {
@@ -514,6 +516,64 @@ func TestSendsAPostThatWasReceivedOnlyOnce(t *testing.T) {
 	wantProblem(t, response, body, http.StatusBadGateway)
 	if got := received.Load(); got != 1 {
 		t.Errorf("the service received the order %d times", got)
+	}
+}
+
+func TestAsksAgainWhenAServiceSaysSo(t *testing.T) {
+	t.Parallel()
+	names := startNameServer(t)
+	names.set("order.test", loopback1)
+	var received atomic.Int32
+	port := startUpstream(t, loopback1, "0", func(w http.ResponseWriter, r *http.Request) {
+		if n := received.Add(1); n < 4 {
+			if r.URL.Path != "/api/orders/busy" {
+				w.Header().Set("Retry-After", "1")
+			}
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(body)
+	})
+	g := startGateway(t, names, "HOLD=5s", "ORDER_SERVICE=order.test:"+port)
+	for name, test := range map[string]struct {
+		method, path string
+		headers      []string
+		status       int
+	}{
+		"GET":                       {http.MethodGet, "/api/orders", nil, http.StatusOK},
+		"POST with Idempotency-Key": {http.MethodPost, "/api/orders", []string{"Idempotency-Key", "k"}, http.StatusOK},
+		"POST without":              {http.MethodPost, "/api/orders", nil, http.StatusServiceUnavailable},
+		"without Retry-After":       {http.MethodGet, "/api/orders/busy", nil, http.StatusServiceUnavailable},
+	} {
+		received.Store(0)
+		response, body := do(t, test.method, g.url+test.path, strings.NewReader("{}"), test.headers...)
+		want := int32(1)
+		if test.status == http.StatusOK {
+			want = 4
+		}
+		if got := received.Load(); response.StatusCode != test.status || got != want || test.status == http.StatusOK && body != "{}" {
+			t.Errorf("%s: %d %q after %d requests, want %d after %d", name, response.StatusCode, body, got, test.status, want)
+		}
+	}
+}
+
+func TestRepeatsAKeyedPostThatTheServiceBrokeOff(t *testing.T) {
+	t.Parallel()
+	names := startNameServer(t)
+	names.set("order.test", loopback1)
+	var received atomic.Int32
+	port := startUpstream(t, loopback1, "0", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if received.Add(1) == 1 {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = w.Write(body)
+	})
+	g := startGateway(t, names, "ORDER_SERVICE=order.test:"+port)
+	response, body := do(t, http.MethodPost, g.url+"/api/orders", strings.NewReader(`{"a":1}`), "Idempotency-Key", "k")
+	if response.StatusCode != http.StatusOK || body != `{"a":1}` {
+		t.Errorf("%d %q", response.StatusCode, body)
 	}
 }
 

@@ -32,8 +32,8 @@
 // that reached no replica goes to another, whatever its method. [Repeatable]
 // says which requests may be sent again after they were sent.
 //
-// Replicas that failed a moment ago are passed over while others are left
-// ([pool]); Caddy's own passive health checks (fail_duration) should stay off:
+// Replicas that failed a moment ago, or answered 503 with Retry-After, are passed
+// over while others are left; Caddy's own passive health checks (fail_duration) should stay off:
 // they count a client's broken upload as the replica's failure, and answer 503
 // when every replica has failed once.
 package caddytend

@@ -83,6 +83,10 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := t.connectionsTo(target).RoundTrip(request)
 	switch {
 	case err == nil:
+		// It cannot serve now, and says when to come back: others may.
+		if response.StatusCode == http.StatusServiceUnavailable && response.Header.Get("Retry-After") != "" {
+			pool.avoid(target)
+		}
 	case body.failed.Load():
 		caddyhttp.SetVar(request.Context(), clientFailedVar, true)
 	case !errors.Is(err, context.Canceled): // which is the client, too
