@@ -28,6 +28,12 @@ import (
 // The engine serialises much of a create; beyond this it only queues.
 const parallel = 8
 
+// parallelStops bounds the stops among them. Containers that leave one network
+// at the same moment can bring an Engine 20.10 to a lock cycle in libnetwork
+// (endpoint deletion against sandbox deletion) from which only a restart of the
+// engine helps; it was seen with eight at a time.
+const parallelStops = 4
+
 // lookRetry paces the looks at what an action did while the engine is away.
 const lookRetry = time.Second
 
@@ -36,6 +42,8 @@ type Options struct {
 	Engine engine.Engine
 	// Project is the Compose project's name.
 	Project string
+	// DataDir is where backups go.
+	DataDir string
 	Log     *zap.Logger
 	// OnEvent is called with each event, in order, by the controller's
 	// goroutine; it must not block.
@@ -65,7 +73,7 @@ type Controller struct {
 	// The loop's own; nothing else touches them.
 	reconciler reconciler
 	next       map[string]time.Time
-	slots      map[string]chan struct{}
+	slots      map[string]chan struct{} // by lane, a workload's actions or its stops
 	probers    map[string]*probe.Prober
 	linkErr    string // why the engine is away
 	rejected   bool   // what is written is not in force
@@ -78,7 +86,7 @@ func New(o Options) *Controller {
 	c := &Controller{
 		engine:   o.Engine,
 		probers:  map[string]*probe.Prober{},
-		executor: execute.New(o.Engine),
+		executor: execute.New(o.Engine, o.DataDir),
 		log:      o.Log,
 		metrics:  o.Metrics,
 		dirty:    map[string]bool{},
@@ -215,7 +223,7 @@ func (c *Controller) untilNext() time.Duration {
 func (c *Controller) changed(changes []state.Change) {
 	for _, ch := range changes {
 		switch ch.Table {
-		case state.Replicas, state.Workloads, state.Probes, state.Intents:
+		case state.Replicas, state.HookRuns, state.Workloads, state.Probes, state.Intents:
 			c.mark(ch.Key)
 		case state.Resources:
 			c.markAll()
@@ -232,6 +240,9 @@ func (c *Controller) markAll() {
 	}
 	for _, r := range snap.Replicas("") {
 		c.mark(r.Workload)
+	}
+	for _, h := range snap.HookRuns("") {
+		c.mark(h.Workload)
 	}
 	c.mark(projectKey)
 }
@@ -260,10 +271,14 @@ func (c *Controller) plan(ctx context.Context, key string) {
 
 // carryOut starts an action in a goroutine of its own.
 func (c *Controller) carryOut(ctx context.Context, key string, a plan.Action) {
-	slot, ok := c.slots[key]
+	lane, width := key, parallel
+	if a.Kind == plan.StopReplica {
+		lane, width = key+" stops", parallelStops
+	}
+	slot, ok := c.slots[lane]
 	if !ok {
-		slot = make(chan struct{}, parallel)
-		c.slots[key] = slot
+		slot = make(chan struct{}, width)
+		c.slots[lane] = slot
 	}
 	project := c.reconciler.project
 	w := c.reconciler.workload(key, a.Revision)

@@ -278,14 +278,19 @@ func TestJobThatFails(t *testing.T) {
 
 func TestDatabaseNeverHasTwoContainers(t *testing.T) {
 	inWorld(t, func(w *world) {
-		const db = "kind: Database\nmetadata: {name: db}\nspec: {engine: postgres, template: {image: 'healthy:"
-		w.write("db: {image: 'healthy:1', volumes: ['./data:/var/lib/postgresql/data']}", db+"1'}}")
+		const (
+			db     = "db: {image: 'healthy:1', volumes: ['./data:/var/lib/postgresql/data'], environment: {SETTING: %s}}"
+			policy = "kind: Database\nmetadata: {name: db}\nspec: {engine: postgres, backup: {beforeUpdate: false}}"
+		)
+		w.write(fmt.Sprintf(db, "before"), policy)
 		w.converge()
+		before := w.container("p-db-1").ID
 		w.writes()
-		w.write("db: {image: 'healthy:1', volumes: ['./data:/var/lib/postgresql/data']}", db+"2'}}")
+		w.write(fmt.Sprintf(db, "after"), policy)
 		w.converge()
 		require.Equal(t, []string{"stop container p-db-1", "remove container p-db-1", "create container p-db-1", "start container p-db-1"}, w.writes())
-		require.Equal(t, "healthy:2", w.container("p-db-1").Image)
+		require.NotEqual(t, before, w.container("p-db-1").ID)
+		require.True(t, w.heard("db Prepared"), w.events)
 	})
 }
 

@@ -16,6 +16,8 @@ var reasons = map[plan.ActionKind]struct{ doing, done, failed string }{
 	plan.StopReplica:   {"Stopping", "Stopped", "StopFailed"},
 	plan.RemoveReplica: {"", "Removed", "RemoveFailed"},
 	plan.AdoptReplica:  {"", "Adopted", "AdoptFailed"},
+	plan.PrepareUpdate: {"Preparing", "Prepared", "PrepareFailed"},
+	plan.RunHook:       {"HookStarting", "HookStarted", "HookNotStarted"},
 	plan.CreateNetwork: {"", "NetworkCreated", "NetworkFailed"},
 	plan.CreateVolume:  {"", "VolumeCreated", "VolumeFailed"},
 	plan.PullImage:     {"Pulling", "Pulled", "PullFailed"},

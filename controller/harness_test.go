@@ -53,7 +53,10 @@ func inWorld(t *testing.T, f func(w *world)) {
 		e := model.New()
 		e.AddImage(plain, model.Behavior{})
 		e.AddImage("plain:2", model.Behavior{})
-		e.AddImage(healthy, model.Behavior{HealthCheck: true, HealthAfter: time.Second})
+		e.AddImage(healthy, model.Behavior{
+			HealthCheck: true, HealthAfter: time.Second,
+			Exec: func(engine.ExecSpec) (int, time.Duration) { return 0, 0 },
+		})
 		e.AddImage("healthy:2", model.Behavior{HealthCheck: true, HealthAfter: time.Second})
 		e.AddImage(sick, model.Behavior{HealthCheck: true, HealthAfter: time.Second, Sick: true})
 		e.AddImage(crashes, model.Behavior{Exits: true, After: time.Second, Code: 3})

@@ -124,7 +124,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 	}
 	in := r.input(snap, key, now)
 	p := plan.Compute(in)
-	if in.Spec == nil && len(in.Replicas) == 0 {
+	if in.Spec == nil && len(in.Replicas) == 0 && len(in.HookRuns) == 0 {
 		r.store.Update(func(tx *state.Tx) {
 			tx.DeleteStatus(key)
 			tx.PutEndpoints(key, nil)
@@ -142,6 +142,9 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 			tx.PutStatus(p.Status)
 		}
 	})
+	if p.Rollout.Failed != in.Rollout.Failed {
+		r.mark(key) // another revision is aimed at from now on
+	}
 	if p.Status.Converged != in.Status.Converged || p.Status.Completed() != in.Status.Completed() {
 		r.mark(r.neighbours(key)...)
 	}
@@ -170,7 +173,7 @@ func (r *reconciler) noteWithdrawn(tx *state.Tx, key string, drains map[string]p
 
 // input gathers what the plan of a workload may depend on.
 func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan.Input {
-	in := plan.Input{Now: now, Workload: key, Replicas: r.replicas(snap, key)}
+	in := plan.Input{Now: now, Workload: key, Replicas: r.replicas(snap, key), HookRuns: r.hookRuns(snap, key)}
 	if row, ok := snap.Workload(key); ok {
 		in.Spec, in.Generation = row.Spec, row.Generation
 	}
@@ -233,6 +236,33 @@ func (r *reconciler) replicas(snap *state.Snapshot, key string) []plan.Replica {
 	}
 	for n, a := range coming {
 		all = append(all, plan.Replica{Workload: key, Number: n, Revision: a.Revision, State: plan.Created, InFlight: a.Kind})
+	}
+	return all
+}
+
+// hookRuns lists the containers of a workload's hooks with the actions under
+// way on them, and those that are being created.
+func (r *reconciler) hookRuns(snap *state.Snapshot, key string) []plan.HookRun {
+	var all []plan.HookRun
+	coming := map[string]plan.Action{}
+	for _, a := range r.flights[key] {
+		if a.Kind == plan.RunHook {
+			coming[a.Object+" "+a.Revision] = a
+		}
+	}
+	for _, row := range snap.HookRuns(key) {
+		run := row.HookRun
+		if a, ok := r.flights[key][run.ID]; ok {
+			run.InFlight = a.Kind
+		}
+		if a, ok := coming[run.Hook+" "+run.Revision]; ok {
+			run.InFlight = a.Kind
+			delete(coming, run.Hook+" "+run.Revision)
+		}
+		all = append(all, run)
+	}
+	for _, a := range coming {
+		all = append(all, plan.HookRun{Hook: a.Object, Replica: plan.Replica{Workload: key, Revision: a.Revision, State: plan.Created, InFlight: a.Kind}})
 	}
 	return all
 }
@@ -340,6 +370,9 @@ func (r *reconciler) finish(key string, a plan.Action, err error, now time.Time)
 	delete(r.flights[key], object(a))
 	if err == nil {
 		r.event(succeeded(a), now)
+		if row, ok := r.store.Snapshot().Rollout(key); ok && a.Kind == plan.PrepareUpdate {
+			r.store.Update(func(tx *state.Tx) { tx.PutRollout(plan.Prepared(row.Rollout, a)) })
+		}
 		return
 	}
 	r.event(failed(a, err), now)

@@ -196,3 +196,47 @@ func TestPauseHoldsTheRolloutAndKeepsTheReplicas(t *testing.T) {
 		require.Equal(t, map[string]int{"healthy:2": 2}, w.images())
 	})
 }
+
+const migrated = "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2, preRollout: [{name: migrate, command: [migrate]}], template: {image: '"
+
+// hookImage is an image whose hooks end with a code; its replicas run.
+func (w *world) hookImage(ref string, code int) {
+	w.engine.AddImage(ref, model.Behavior{Commands: map[string]model.Behavior{"migrate": {Exits: true, After: time.Second, Code: code, Output: []string{"applied 3"}}}})
+}
+
+func TestHooksRunOncePerRevision(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.hookImage("web:1", 0)
+		w.write(served, migrated+"web:1'}}")
+		w.pass(500 * time.Millisecond)
+		require.Len(t, w.containers(), 1, "no replica is made before the hook has ended")
+		w.converge()
+		w.restart()
+		w.write(served, migrated+"web:1'}}")
+		w.converge()
+		w.engine.RemoveBehind(w.container("p-web-1").ID)
+		w.pass(time.Minute)
+		hooks := 0
+		for _, c := range w.engine.Calls() {
+			if c.Op == model.OpCreate && c.Object != "p-web-1" && c.Object != "p-web-2" {
+				hooks++
+			}
+		}
+		require.Equal(t, 1, hooks)
+	})
+}
+
+func TestAFailingHookHaltsTheRollout(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.hookImage("web:1", 0)
+		w.hookImage("web:2", 7)
+		w.write(served, migrated+"web:1'}}")
+		w.converge()
+		w.pass(time.Minute)
+		w.write(served, migrated+"web:2'}}")
+		w.pass(time.Minute)
+		require.Equal(t, map[string]int{"web:1": 2}, w.images())
+		require.True(t, w.heard("web RolledBack"), w.events)
+		require.True(t, w.heard("hook migrate exited with code 7: applied 3"), w.events)
+	})
+}

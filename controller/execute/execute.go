@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
+
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
@@ -18,15 +20,20 @@ const (
 	callTimeout = 2 * time.Minute
 	// stopMargin is what the engine may take beyond the grace to report an exit.
 	stopMargin = time.Minute
-	// pullTimeout bounds a pull.
-	pullTimeout = time.Hour
+	// longTimeout bounds a pull, and a database's backup.
+	longTimeout = time.Hour
 )
 
 // Executor carries out actions on an engine.
-type Executor struct{ engine engine.Engine }
+type Executor struct {
+	engine  engine.Engine
+	dataDir string
+}
 
-// New makes an executor.
-func New(e engine.Engine) *Executor { return &Executor{engine: e} }
+// New makes an executor. Backups go to the data directory.
+func New(e engine.Engine, dataDir string) *Executor {
+	return &Executor{engine: e, dataDir: dataDir}
+}
 
 // Do carries out one action. p is the project that it was planned for; w the
 // workload's spec, nil where it is no longer in the project. It returns the ID
@@ -37,6 +44,10 @@ func (x *Executor) Do(ctx context.Context, a plan.Action, p *spec.Project, w *sp
 	switch a.Kind {
 	case plan.CreateReplica:
 		return x.create(ctx, a, p, w)
+	case plan.PrepareUpdate:
+		return a.ID, x.prepare(ctx, a, p, w)
+	case plan.RunHook:
+		return x.runHook(ctx, a, p, w)
 	case plan.StartReplica:
 		return a.ID, x.engine.Start(ctx, a.ID)
 	case plan.StopReplica:
@@ -62,22 +73,46 @@ func timeout(a plan.Action) time.Duration {
 	switch a.Kind {
 	case plan.StopReplica:
 		return a.Grace + stopMargin
-	case plan.PullImage:
-		return pullTimeout
+	case plan.PullImage, plan.PrepareUpdate:
+		return longTimeout
 	default:
 		return callTimeout
 	}
 }
 
-// create makes a container and starts it.
+// create makes a replica and starts it.
 func (x *Executor) create(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) (string, error) {
+	return x.run(ctx, p, w, func(c *engine.ContainerSpec, imageID string) {
+		c.Name, c.Labels = spec.ContainerName(p, w, a.Number), spec.ContainerLabels(p, w, a.Number, imageID)
+		if c.Service.StopGracePeriod == nil && w.Kind == spec.Database {
+			// Longer than the engine's, also when someone else stops it.
+			grace := types.Duration(w.StopGrace)
+			c.Service.StopGracePeriod = &grace
+		}
+	})
+}
+
+// runHook makes the one-off container of a hook and starts it.
+func (x *Executor) runHook(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) (string, error) {
+	return x.run(ctx, p, w, func(c *engine.ContainerSpec, imageID string) {
+		c.Name, c.Labels = spec.HookName(p, w, a.Object), spec.HookLabels(p, w, a.Object, imageID)
+		for _, h := range w.PreRollout {
+			if h.Name == a.Object {
+				c.Service.Command = h.Command
+			}
+		}
+		c.Service.Ports, c.Service.HealthCheck = nil, &types.HealthCheckConfig{Disable: true}
+	})
+}
+
+// run makes a container from a workload's template, as changed, and starts it.
+func (x *Executor) run(ctx context.Context, p *spec.Project, w *spec.Workload, change func(c *engine.ContainerSpec, imageID string)) (string, error) {
 	image, err := x.engine.Image(ctx, w.Image)
 	if err != nil {
 		return "", err
 	}
 	c := engine.ContainerSpec{
-		Name: spec.ContainerName(p, w, a.Number), Project: p.Name, WorkingDir: p.WorkingDir,
-		Service: w.Template, Labels: spec.ContainerLabels(p, w, a.Number, image.ID),
+		Project: p.Name, WorkingDir: p.WorkingDir, Service: w.Template,
 		Networks: map[string]string{}, Volumes: map[string]string{},
 		Secrets: p.Secrets, Configs: p.Configs, EngineRestarts: w.EngineRestarts,
 	}
@@ -87,6 +122,7 @@ func (x *Executor) create(ctx context.Context, a plan.Action, p *spec.Project, w
 	for _, v := range p.Volumes {
 		c.Volumes[v.Key] = v.Name
 	}
+	change(&c, image.ID)
 	id, err := x.engine.Create(ctx, c)
 	if err != nil {
 		return id, err

@@ -4,6 +4,7 @@
 package observe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
 
@@ -154,6 +156,9 @@ func (o *Observer) Refresh(ctx context.Context, id string) error {
 	if err != nil && !gone {
 		return err
 	}
+	if !gone {
+		c = o.withOutput(ctx, c)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.newer(id, look) {
@@ -161,8 +166,7 @@ func (o *Observer) Refresh(ctx context.Context, id string) error {
 	}
 	o.store.Update(func(tx *state.Tx) {
 		if gone {
-			tx.DeleteReplica(id)
-			tx.DeleteProbe(id)
+			forget(tx, id)
 		} else {
 			put(tx, c)
 		}
@@ -184,6 +188,9 @@ func (o *Observer) Relist(ctx context.Context) error {
 	if err := o.resources(ctx); err != nil {
 		return err
 	}
+	for i, c := range containers {
+		containers[i] = o.withOutput(ctx, c)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	listed := map[string]bool{}
@@ -194,10 +201,16 @@ func (o *Observer) Relist(ctx context.Context) error {
 				put(tx, c)
 			}
 		}
+		var known []string
 		for _, r := range tx.Replicas("") {
-			if !listed[r.ID] && o.newer(r.ID, look) {
-				tx.DeleteReplica(r.ID)
-				tx.DeleteProbe(r.ID)
+			known = append(known, r.ID)
+		}
+		for _, h := range tx.HookRuns("") {
+			known = append(known, h.ID)
+		}
+		for _, id := range known {
+			if !listed[id] && o.newer(id, look) {
+				forget(tx, id)
 			}
 		}
 	})
@@ -207,4 +220,28 @@ func (o *Observer) Relist(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// forget drops all that is known of a container.
+func forget(tx *state.Tx, id string) {
+	tx.DeleteReplica(id)
+	tx.DeleteProbe(id)
+	tx.DeleteHookRun(id)
+}
+
+// outputLines is how much of a hook's output is kept.
+const outputLines = 10
+
+// withOutput adds to a hook's container that has exited what it printed last,
+// in the place of the health check that it does not have.
+func (o *Observer) withOutput(ctx context.Context, c engine.Container) engine.Container {
+	if c.Labels[spec.LabelHook] == "" || c.State != engine.Exited {
+		return c
+	}
+	var out bytes.Buffer
+	if err := o.engine.Logs(ctx, c.ID, engine.LogOptions{Tail: outputLines}, &out, &out); err != nil {
+		o.log.Warn("could not read the output of a hook", zap.String("container", c.Name), zap.Error(err))
+	}
+	c.HealthOutput = out.String()
+	return c
 }

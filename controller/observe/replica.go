@@ -15,6 +15,10 @@ import (
 // put writes a container down as a replica, if it is one. A row is only
 // written when something changed, as each write has the workload planned anew.
 func put(tx *state.Tx, c engine.Container) {
+	if c.Labels[spec.LabelService] != "" && c.Labels[spec.LabelHook] != "" {
+		putHook(tx, c)
+		return
+	}
 	if c.Labels[spec.LabelService] == "" || c.Labels[spec.LabelOneoff] == "True" {
 		return // not a replica: a one-off container, or not made by Compose or tend
 	}
@@ -30,6 +34,13 @@ func put(tx *state.Tx, c engine.Container) {
 		return
 	}
 	tx.PutReplica(r)
+}
+
+func putHook(tx *state.Tx, c engine.Container) {
+	h := &state.HookRun{HookRun: plan.HookRun{Replica: toReplica(c), Hook: c.Labels[spec.LabelHook], Output: strings.TrimSpace(c.HealthOutput)}}
+	if before, known := tx.HookRun(c.ID); !known || !equal(before.Replica, h.Replica) {
+		tx.PutHookRun(h)
+	}
 }
 
 func sameRun(a, b plan.Replica) bool { return a.StartedAt.Equal(b.StartedAt) }
@@ -48,6 +59,7 @@ func toReplica(c engine.Container) plan.Replica {
 		State: plan.State(c.State), Health: plan.Health(c.Health), HealthOutput: lastLine(c.HealthOutput),
 		ExitCode: c.ExitCode, OOMKilled: c.OOMKilled,
 		Created: c.Created, StartedAt: c.StartedAt, FinishedAt: c.FinishedAt,
+		StopTimeout:    c.StopTimeout,
 		EngineRestarts: c.RestartPolicy != "" && c.RestartPolicy != "no",
 		Addresses:      c.Networks, Ports: c.PublishedPorts, Image: c.Image,
 		DependsOn: dependsOn(c.Labels[spec.LabelDependsOn]),

@@ -290,7 +290,7 @@ func (c *chaos) planAndBegin() Plan {
 
 // available says whether a replica does what it should, in words of its own.
 func available(in Input, r Replica) bool {
-	busy := r.InFlight != "" && r.InFlight != AdoptReplica
+	busy := r.InFlight != "" && r.InFlight != AdoptReplica && r.InFlight != PrepareUpdate
 	switch {
 	case busy || r.Number < 1:
 		return false

@@ -70,10 +70,28 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 		// (docker-library/postgres#1207), and a recovery may outlast what the
 		// health check allows for.
 		p.waiting = fmt.Sprintf("waiting for %s to have started before it is stopped", r.Name)
+	case !wanted && p.unprepared(r):
+		next := r.Replica
+		next.Revision = p.Spec.Revision
+		p.add(PrepareUpdate, next, "before the update to revision %s", short(p.Spec.Revision))
 	case !wanted:
 		p.stop(r, "%s", cause)
 	case r.class == unhealthy:
 		// It may be recovering. A restart would begin the recovery anew.
 		p.fail("Unhealthy", fmt.Sprintf("%s %s; a database is not restarted for that", r.Name, r.why()))
 	}
+}
+
+// unprepared says whether a running database has to be checked against what
+// comes next, and backed up, before it is stopped. One that serves nobody
+// cannot be, and on the way back to what worked there is nothing to check.
+func (p *planner) unprepared(r replica) bool {
+	back := p.Spec.Revision == p.plan.Rollout.Stable
+	return p.Spec.Replicas > 0 && r.class == ready && !back && p.plan.Rollout.Prepared != p.Spec.Revision
+}
+
+// Prepared returns the rollout record after a database was prepared for its update.
+func Prepared(r Rollout, a Action) Rollout {
+	r.Prepared = a.Revision
+	return r
 }

@@ -31,6 +31,11 @@ func (p *planner) deployment() {
 		p.keep(kept)
 		p.supplement(p.room(desired), p.room(desired))
 		return
+	case !p.hooked():
+		p.keep(updated)
+		p.keep(old)
+		p.supplement(p.room(desired), p.room(desired))
+		return
 	case standing > 0 && p.Spec.Strategy.Type == spec.Recreate:
 		p.retire(old, "stopped before revision %s starts, as the strategy is Recreate", short(p.Spec.Revision))
 		return
@@ -38,6 +43,9 @@ func (p *planner) deployment() {
 
 	kept := updated[:min(len(updated), desired)]
 	p.retire(updated[len(kept):], "%s wanted, %d exist", plural(desired, "replica"), len(updated))
+	for _, r := range updated[len(kept):] {
+		delete(p.plan.Rollout.Attempts, r.Number) // it did not go for its own fault
+	}
 	// As many old replicas may go as leaves enough that are available, or
 	// could become so.
 	spare := countAvailable(kept) + len(old) - (desired - p.Spec.Strategy.MaxUnavailable)

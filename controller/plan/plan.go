@@ -24,6 +24,8 @@ type Input struct {
 	Status  Status
 	// Dependencies are the states of Spec.DependsOn, in any order.
 	Dependencies []Dependency
+	// HookRuns are the containers of pre-rollout hooks.
+	HookRuns []HookRun
 	// Intent is what people asked for.
 	Intent Intent
 	// History are the workload's earlier specs by revision, to go back to.
@@ -251,7 +253,7 @@ func (p *planner) add(kind ActionKind, r Replica, cause string, args ...any) boo
 		Cause: fmt.Sprintf(cause, args...),
 	}
 	if kind == StopReplica {
-		a.Grace = p.grace()
+		a.Grace = p.grace(r)
 	}
 	p.plan.Actions = append(p.plan.Actions, a)
 	return true
@@ -262,12 +264,14 @@ func (p *planner) planned(id string) bool {
 	return id != "" && slices.ContainsFunc(p.plan.Actions, func(a Action) bool { return a.ID == id })
 }
 
-// defaultGrace is Compose's, for workloads whose spec is gone.
+// defaultGrace is the engine's and Compose's.
 const defaultGrace = 10 * time.Second
 
-func (p *planner) grace() time.Duration {
+// grace is the time between a replica's stop signal and SIGKILL: what is
+// written, or where nothing is any more, what the container was created with.
+func (p *planner) grace(r Replica) time.Duration {
 	if p.Spec == nil {
-		return defaultGrace
+		return cmp.Or(r.StopTimeout, defaultGrace)
 	}
 	return p.Spec.StopGrace
 }

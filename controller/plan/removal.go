@@ -9,6 +9,13 @@ func (p *planner) remove() {
 		p.waiting = "waiting for " + strings.Join(p.Dependents, ", ") + " to stop"
 		return
 	}
+	for _, run := range p.HookRuns {
+		if IsRunning(run.Replica) {
+			p.add(StopReplica, run.Replica, "%s is no longer wanted", p.Workload)
+		} else {
+			p.add(RemoveReplica, run.Replica, "%s is no longer wanted", p.Workload)
+		}
+	}
 	for _, r := range p.replicas {
 		switch r.class {
 		case leaving:

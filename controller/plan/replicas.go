@@ -106,11 +106,12 @@ func (p *planner) create(revision string, numbers []int, cause string, args ...a
 func (p *planner) unmet(revision string) string {
 	if len(p.Missing) > 0 && revision == p.written.Revision {
 		var problems []string
-		p.quiet, p.fault = true, true
+		p.quiet = true
 		for _, r := range p.Missing {
 			problems = append(problems, r.Problem())
 			p.quiet = p.quiet && r.Problem() == r.String()
 		}
+		p.fault = !p.quiet
 		return "waiting for " + strings.Join(problems, ", ")
 	}
 	if p.Spec.ContainerName != "" && len(p.replicas) > 0 {

@@ -53,7 +53,7 @@ func (p *planner) finish() Plan {
 		busy = busy || r.InFlight != "" || r.class == leaving
 	}
 	if p.Spec == nil {
-		s.Converged = !busy && len(p.Replicas) == 0
+		s.Converged = !busy && len(p.Replicas) == 0 && len(p.HookRuns) == 0
 		p.removalConditions()
 	} else {
 		p.complete()

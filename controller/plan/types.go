@@ -61,6 +61,9 @@ type Replica struct {
 	// Broken says what a running container lacks of what it was created with,
 	// as a host port; empty when nothing.
 	Broken string
+	// StopTimeout is the grace that the container was created with; 0 for the
+	// engine's own.
+	StopTimeout time.Duration
 	// EngineRestarts is true while the engine's own restart policy is in force.
 	EngineRestarts bool
 	// Addresses by engine network name; Ports as published on the host.
@@ -92,6 +95,13 @@ const (
 	RemoveReplica ActionKind = "remove"
 	// AdoptReplica switches the engine's own restart policy off, in place.
 	AdoptReplica ActionKind = "adopt"
+
+	// PrepareUpdate checks a running Database's container against the image that
+	// comes next, backs the database up, and has it write out what it holds in
+	// memory, so that the stop that follows is fast.
+	PrepareUpdate ActionKind = "prepare-update"
+	// RunHook runs a pre-rollout hook in a one-off container.
+	RunHook ActionKind = "run-hook"
 
 	CreateNetwork ActionKind = "create-network"
 	CreateVolume  ActionKind = "create-volume"
@@ -167,6 +177,10 @@ type Rollout struct {
 	// Failed is a revision that was rolled back, and Failure why. It is not
 	// tried again until another one is written.
 	Failed, Failure string
+	// Prepared is the revision for which a Database was prepared.
+	Prepared string
+	// Hooked is the revision whose pre-rollout hooks have run.
+	Hooked string
 	// RestartedAt is Intent.RestartedAt as far as it was taken up.
 	RestartedAt time.Time
 	// Drains are the replicas that are to be stopped and whose endpoint was

@@ -27,6 +27,16 @@ type world struct {
 
 	dependencies        []Dependency
 	missing, dependents []string
+	// hooks are the containers of hooks.
+	hooks  []HookRun
+	intent Intent
+	// history has every spec that was in force since remembers was set.
+	history   map[string]*spec.Workload
+	remembers bool
+	// subscribers follow the endpoints; acknowledged are the containers that
+	// all of them have turned away from.
+	subscribers  int
+	acknowledged map[string]bool
 
 	// underWay are the actions that have begun and not ended, in order.
 	underWay []Action
@@ -46,13 +56,16 @@ const (
 )
 
 func newWorld() *world {
-	return &world{now: noon}
+	return &world{now: noon, history: map[string]*spec.Workload{}, acknowledged: map[string]bool{}}
 }
 
 // apply puts a spec in force.
 func (w *world) apply(s *spec.Workload) {
 	w.spec = s
 	w.generation++
+	if s != nil && w.remembers {
+		w.history[s.Revision] = s
+	}
 }
 
 // input is what the loop would hand to the planner. It shares nothing with w.
@@ -61,6 +74,7 @@ func (w *world) input() Input {
 		Now: w.now, Workload: "web", Generation: w.generation,
 		Rollout: cloneRollout(w.rollout), Status: cloneStatus(w.status),
 		Dependencies: slices.Clone(w.dependencies), Missing: resources(w.missing), Dependents: slices.Clone(w.dependents),
+		Intent: w.intent, History: maps.Clone(w.history), Subscribers: w.subscribers, Acknowledged: maps.Clone(w.acknowledged),
 	}
 	if w.spec != nil {
 		s := *w.spec
@@ -76,18 +90,28 @@ func (w *world) input() Input {
 		}
 		in.Replicas = append(in.Replicas, r)
 	}
+	for _, run := range w.hooks {
+		for _, a := range w.underWay {
+			if a.ID == run.ID {
+				run.InFlight = a.Kind
+			}
+		}
+		in.HookRuns = append(in.HookRuns, run)
+	}
 	for _, a := range w.underWay {
-		if a.Kind == CreateReplica {
-			in.Replicas = append(in.Replicas, Replica{
-				Workload: "web", Number: a.Number, Revision: a.Revision, State: Created, InFlight: CreateReplica,
-			})
+		coming := Replica{Workload: "web", Number: a.Number, Revision: a.Revision, State: Created, InFlight: a.Kind}
+		switch a.Kind {
+		case CreateReplica:
+			in.Replicas = append(in.Replicas, coming)
+		case RunHook:
+			in.HookRuns = append(in.HookRuns, HookRun{Replica: coming, Hook: a.Object})
 		}
 	}
 	return in
 }
 
 func cloneRollout(r Rollout) Rollout {
-	r.Attempts, r.Tries, r.Succeeded = maps.Clone(r.Attempts), maps.Clone(r.Tries), maps.Clone(r.Succeeded)
+	r.Attempts, r.Tries, r.Succeeded, r.Drains = maps.Clone(r.Attempts), maps.Clone(r.Tries), maps.Clone(r.Succeeded), maps.Clone(r.Drains)
 	return r
 }
 
@@ -109,8 +133,11 @@ func (w *world) end(i int, how outcome, message string) {
 	if how != failed {
 		w.effect(a, how == halfway)
 	}
-	if how != done {
+	switch {
+	case how != done:
 		w.rollout = StartFailed(w.rollout, a, message)
+	case a.Kind == PrepareUpdate:
+		w.rollout = Prepared(w.rollout, a)
 	}
 }
 
@@ -142,6 +169,19 @@ func (w *world) effect(a Action, half bool) {
 		w.replicas = append(w.replicas, r)
 		return
 	}
+	if a.Kind == RunHook {
+		w.runHook(a, half)
+		return
+	}
+	if i := slices.IndexFunc(w.hooks, func(run HookRun) bool { return run.ID == a.ID }); i >= 0 {
+		switch r := &w.hooks[i].Replica; {
+		case a.Kind == StopReplica:
+			w.exit(r, 143)
+		case a.Kind == RemoveReplica && !IsRunning(*r):
+			w.hooks = slices.Delete(w.hooks, i, i+1)
+		}
+		return
+	}
 	i := slices.IndexFunc(w.replicas, func(r Replica) bool { return r.ID == a.ID })
 	if i < 0 {
 		return // someone removed it meanwhile
@@ -162,6 +202,33 @@ func (w *world) effect(a Action, half bool) {
 	}
 }
 
+// runHook makes the container of a hook; its name belongs to the hook and the
+// revision, so that of each there is one at most.
+func (w *world) runHook(a Action, half bool) {
+	name := fmt.Sprintf("shop-web-%s-%s", a.Object, a.Revision)
+	if w.hook(name) != nil {
+		return
+	}
+	w.made++
+	run := HookRun{Hook: a.Object, Replica: Replica{
+		Workload: "web", Name: name, ID: fmt.Sprintf("made%d", w.made), Revision: a.Revision, State: Created, Created: w.now,
+	}}
+	if !half {
+		run.State, run.StartedAt = Running, w.now
+	}
+	w.hooks = append(w.hooks, run)
+}
+
+// hook returns the container of a hook by its name, or nil.
+func (w *world) hook(name string) *HookRun {
+	for i, run := range w.hooks {
+		if run.Name == name {
+			return &w.hooks[i]
+		}
+	}
+	return nil
+}
+
 func (w *world) start(r *Replica) {
 	r.State, r.StartedAt, r.FinishedAt, r.ExitCode = Running, w.now, time.Time{}, 0
 	r.Health, r.ReadySince = NoHealthCheck, w.now
@@ -173,7 +240,7 @@ func (w *world) start(r *Replica) {
 func (w *world) exit(r *Replica, code int) {
 	if IsRunning(*r) {
 		r.State, r.FinishedAt, r.ExitCode = Exited, w.now, code
-		r.Health, r.ReadySince, r.Broken = NoHealthCheck, time.Time{}, ""
+		r.Health, r.ReadySince, r.WasReady, r.Broken = NoHealthCheck, time.Time{}, false, ""
 	}
 }
 
@@ -184,7 +251,7 @@ func (w *world) report(r *Replica, h Health) {
 	}
 	r.Health, r.ReadySince = h, time.Time{}
 	if IsReady(*r) {
-		r.ReadySince = w.now
+		r.ReadySince, r.WasReady = w.now, true
 	}
 }
 

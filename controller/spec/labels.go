@@ -36,6 +36,8 @@ const (
 const (
 	// LabelRevision holds Workload.Revision at the time of creation.
 	LabelRevision = "tend.revision"
+	// LabelHook holds the name of the pre-rollout hook that a one-off container runs.
+	LabelHook = "tend.hook"
 	// LabelKind holds Workload.Kind.
 	LabelKind = "tend.kind"
 )
@@ -84,6 +86,20 @@ func ContainerName(p *Project, w *Workload, number int) string {
 		return w.ContainerName
 	}
 	return fmt.Sprintf("%s-%s-%d", p.Name, w.Name, number)
+}
+
+// HookLabels are the labels of a one-off container that runs a hook. docker
+// compose leaves one-off containers alone.
+func HookLabels(p *Project, w *Workload, hook, imageID string) map[string]string {
+	labels := ContainerLabels(p, w, 1, imageID)
+	labels[LabelOneoff] = "True"
+	labels[LabelHook] = hook
+	return labels
+}
+
+// HookName is the name of the container that runs a hook for a revision.
+func HookName(p *Project, w *Workload, hook string) string {
+	return fmt.Sprintf("%s-%s-%s-%s", p.Name, w.Name, hook, w.Revision[:min(8, len(w.Revision))])
 }
 
 // NetworkLabels are the labels of a network that tend creates.

@@ -227,7 +227,7 @@ func (l *loading) checkDatabases(p *Project) (problems Errors) {
 		if w.Kind != Database {
 			continue
 		}
-		for _, mount := range dataMounts(w.Template) {
+		for _, mount := range DataMounts(w.Template) {
 			if owner, taken := owners[mount.Source]; taken {
 				e := l.sources.locate("services", name, "volumes")
 				e.Message = fmt.Sprintf("%s and %s keep their data in one volume, %s, which would destroy it", owner, name, mount.Source)
@@ -240,8 +240,8 @@ func (l *loading) checkDatabases(p *Project) (problems Errors) {
 	return problems
 }
 
-// dataMounts are the volumes and binds that hold the data of a Postgres server.
-func dataMounts(service types.ServiceConfig) (mounts []types.ServiceVolumeConfig) {
+// DataMounts are the volumes and binds that hold the data of a Postgres server.
+func DataMounts(service types.ServiceConfig) (mounts []types.ServiceVolumeConfig) {
 	data := "/var/lib/postgresql/data" // of the official image
 	if v := service.Environment["PGDATA"]; v != nil && *v != "" {
 		data = *v

@@ -242,7 +242,7 @@ func (b *builder) dependencies(p *Project) (all []Dependency) {
 }
 
 func (b *builder) checkDatabase(w *Workload) {
-	mounts := dataMounts(w.Template)
+	mounts := DataMounts(w.Template)
 	if len(mounts) == 1 {
 		return
 	}

@@ -1,0 +1,64 @@
+package execute
+
+import (
+	"context"
+	"slices"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/postgres"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// prepare makes a running database ready to be stopped and replaced: it checks
+// that the next image can take over the data, dumps them where the spec says
+// so, and writes out what is in memory.
+func (x *Executor) prepare(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) error {
+	running, err := x.engine.Container(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	next, err := x.engine.Image(ctx, w.Image)
+	if err != nil {
+		return err
+	}
+	if next.ID != running.ImageID && !moves(p, w, running) {
+		if err := x.check(ctx, a, p, w); err != nil {
+			return err
+		}
+	}
+	if w.Backup.BeforeUpdate {
+		if _, err := postgres.Backup(ctx, x.engine, a.ID, postgres.Dir(x.dataDir, w.Name), w.Backup.Keep); err != nil {
+			return err
+		}
+	}
+	return postgres.Checkpoint(ctx, x.engine, a.ID)
+}
+
+// moves reports whether a database's next container has its data on another
+// volume than the one that runs, whose data are then left alone.
+func moves(p *spec.Project, w *spec.Workload, running engine.Container) bool {
+	for _, mount := range spec.DataMounts(w.Template) {
+		for _, v := range p.Volumes {
+			if mount.Type == types.VolumeTypeVolume && mount.Source == v.Key {
+				return !slices.Contains(running.Volumes, v.Name)
+			}
+		}
+	}
+	return false
+}
+
+// check refuses an image that cannot take over the data of a running server.
+func (x *Executor) check(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) error {
+	running, err := postgres.Describe(ctx, x.engine, a.ID)
+	if err != nil {
+		return err
+	}
+	next, err := postgres.DescribeImage(ctx, x.engine, p.Name, a.Object+"-preflight", w.Image)
+	if err != nil {
+		return err
+	}
+	return postgres.Check(w.Name, running, next)
+}
