@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prepares this machine for the shop: a container engine, the images that
 # compose.yaml names, the secrets and .env. Safe to repeat: what is there stays.
-# With --test also what `make test` needs: Postgres and Redis as programs.
+# With --test also what `make test` needs: Postgres, Redis and nginx as programs.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

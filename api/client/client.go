@@ -2,6 +2,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,7 +77,7 @@ func (c *Client) WatchWorkloads(ctx context.Context) iter.Seq2[api.List[api.Work
 
 // Workload returns one workload.
 func (c *Client) Workload(ctx context.Context, name string) (api.Workload, error) {
-	return get[api.Workload](ctx, c, "/api/v1/workloads/"+url.PathEscape(name))
+	return get[api.Workload](ctx, c, workloadPath(name))
 }
 
 // Replicas lists the replicas of a workload; of all where workload is empty.
@@ -93,7 +94,7 @@ func replicasPath(workload string) string {
 	if workload == "" {
 		return "/api/v1/replicas"
 	}
-	return "/api/v1/workloads/" + url.PathEscape(workload) + "/replicas"
+	return workloadPath(workload) + "/replicas"
 }
 
 // EventOptions say which events to return; the zero value says all.
@@ -130,15 +131,28 @@ func (c *Client) WatchEvents(ctx context.Context, o EventOptions) iter.Seq2[api.
 }
 
 // get asks once.
-func get[T any](ctx context.Context, c *Client, path string) (v T, err error) {
+func get[T any](ctx context.Context, c *Client, path string) (T, error) {
+	return ask[T](ctx, c, timeout, http.MethodGet, path, nil)
+}
+
+// ask sends one request, with a body unless that is nil.
+func ask[T any](ctx context.Context, c *Client, timeout time.Duration, method, path string, body any) (v T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	body, err := c.do(ctx, path, "application/json")
+	var content io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return v, fmt.Errorf("ask the controller: %w", err)
+		}
+		content = bytes.NewReader(text)
+	}
+	answer, err := c.do(ctx, method, path, "application/json", content)
 	if err != nil {
 		return v, err
 	}
-	defer body.Close()
-	if err := json.NewDecoder(body).Decode(&v); err != nil {
+	defer answer.Close()
+	if err := json.NewDecoder(answer).Decode(&v); err != nil {
 		return v, fmt.Errorf("read the controller's answer to %s: %w", path, err)
 	}
 	return v, nil
@@ -148,7 +162,7 @@ func get[T any](ctx context.Context, c *Client, path string) (v T, err error) {
 func follow[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		body, err := c.do(ctx, path, api.StreamType)
+		body, err := c.do(ctx, http.MethodGet, path, api.StreamType, nil)
 		if err != nil {
 			if ctx.Err() == nil {
 				yield(none, err)
@@ -175,10 +189,13 @@ func follow[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, err
 }
 
 // do sends a request and returns the body of a good answer.
-func (c *Client) do(ctx context.Context, path, accept string) (io.ReadCloser, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+func (c *Client) do(ctx context.Context, method, path, accept string, body io.Reader) (io.ReadCloser, error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("ask the controller: %w", err)
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	r.Header.Set("Accept", accept)
 	answer, err := c.http.Do(r)

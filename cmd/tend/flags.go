@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/tendhq/tend/api/client"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
 	"github.com/tendhq/tend/controller/spec"
@@ -47,6 +48,16 @@ func (f *flags) data(p *spec.Project) string {
 		return f.dataDir
 	}
 	return filepath.Join(p.WorkingDir, ".tend")
+}
+
+// dial reads the project and finds the controller that keeps it.
+func (f *flags) dial(ctx context.Context) (*spec.Project, *client.Client, error) {
+	project, err := f.load(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := client.Dial(f.data(project))
+	return project, c, err
 }
 
 // connect makes a client of the engine and asks whether it is there.

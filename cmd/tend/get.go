@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tendhq/tend/api"
@@ -37,17 +40,15 @@ func newGet(f *flags) *cobra.Command {
 			return p.get(c, f, args)
 		},
 	}
-	c.Flags().StringVarP(&p.format, "output", "o", "", "json, yaml, or wide")
+	p.register(c.Flags())
 	c.Flags().BoolVarP(&p.watch, "watch", "w", false, "show each change, until interrupted")
 	return c
 }
 
 func (p *printer) get(c *cobra.Command, f *flags, args []string) error {
 	ctx := c.Context()
-	switch p.format {
-	case "", "wide", "json", "yaml":
-	default:
-		return usage(c, fmt.Errorf("no such output: %s; it is json, yaml or wide", p.format))
+	if err := p.check(c); err != nil {
+		return err
 	}
 	kinds := map[string]func(context.Context, *client.Client, string) error{
 		"workload": p.workloads, "workloads": p.workloads, "replica": p.replicas, "replicas": p.replicas,
@@ -56,11 +57,7 @@ func (p *printer) get(c *cobra.Command, f *flags, args []string) error {
 	if !ok {
 		return usage(c, fmt.Errorf("no such thing: %s; it is workloads or replicas", args[0]))
 	}
-	project, err := f.load(ctx)
-	if err != nil {
-		return err
-	}
-	api, err := client.Dial(f.data(project))
+	_, controller, err := f.dial(ctx)
 	if err != nil {
 		return err
 	}
@@ -68,8 +65,24 @@ func (p *printer) get(c *cobra.Command, f *flags, args []string) error {
 	if len(args) > 1 {
 		name = args[1]
 	}
-	return show(ctx, api, name)
+	return show(ctx, controller, name)
 }
+
+func (p *printer) register(s *pflag.FlagSet) {
+	s.StringVarP(&p.format, "output", "o", "", "json, yaml, or wide")
+}
+
+// check refuses an output that there is not.
+func (p *printer) check(c *cobra.Command) error {
+	switch p.format {
+	case "", "wide", "json", "yaml":
+		return nil
+	}
+	return usage(c, fmt.Errorf("no such output: %s; it is json, yaml or wide", p.format))
+}
+
+// document says whether the output is one for programs.
+func (p *printer) document() bool { return p.format == "json" || p.format == "yaml" }
 
 func (p *printer) workloads(ctx context.Context, c *client.Client, name string) error {
 	header := []string{"NAME", "KIND", "READY", "UP-TO-DATE", "AVAILABLE", "CONVERGED"}
@@ -86,8 +99,8 @@ func (p *printer) workloads(ctx context.Context, c *client.Client, name string) 
 		if err != nil {
 			return err
 		}
-		if p.format == "json" || p.format == "yaml" {
-			return p.document(w)
+		if p.document() {
+			return p.write(w)
 		}
 		return printTable(p, api.NewList([]api.Workload{w}), header, wide, row)
 	}
@@ -114,22 +127,10 @@ func (p *printer) replicas(ctx context.Context, c *client.Client, workload strin
 	header := []string{"NAME", "WORKLOAD", "STATE", "READY", "RESTARTS", "AGE"}
 	wide := []string{"REVISION", "IMAGE", "ADDRESSES", "PORTS"}
 	row := func(r api.Replica) ([]string, []string) {
-		state := r.Status.State
-		if r.Status.Health != "" {
-			state += " (" + r.Status.Health + ")"
-		}
-		age := "-"
-		if !r.Status.StartedAt.IsZero() {
-			age = units.HumanDuration(time.Since(r.Status.StartedAt))
-		}
-		var addresses []string
-		for network, address := range r.Status.Addresses {
-			addresses = append(addresses, network+"="+address)
-		}
 		return []string{
-				r.Metadata.Name, r.Spec.Workload, state, yes(r.Status.Ready), fmt.Sprint(r.Status.Restarts), age,
+				r.Metadata.Name, r.Spec.Workload, replicaState(r), yes(r.Status.Ready), fmt.Sprint(r.Status.Restarts), age(r.Status.StartedAt),
 			}, []string{
-				r.Spec.Revision, r.Spec.Image, strings.Join(addresses, ","), strings.Join(r.Status.Ports, ","),
+				r.Spec.Revision, r.Spec.Image, pairs(r.Status.Addresses), strings.Join(r.Status.Ports, ","),
 			}
 	}
 	lists := c.WatchReplicas(ctx, workload)
@@ -156,8 +157,8 @@ func printLists[T any](ctx context.Context, p *printer, lists iter.Seq2[api.List
 			return err
 		}
 		list = only(list)
-		if p.format == "json" || p.format == "yaml" {
-			err = p.document(list)
+		if p.document() {
+			err = p.write(list)
 		} else {
 			err = printTable(p, list, header, wide, row)
 		}
@@ -183,8 +184,8 @@ func printTable[T any](p *printer, list api.List[T], header, wide []string, row 
 	return out.Flush()
 }
 
-// document writes JSON, or the same as YAML.
-func (p *printer) document(v any) error {
+// write writes JSON, or the same as YAML.
+func (p *printer) write(v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
@@ -218,4 +219,21 @@ func yes(b bool) string {
 		return "yes"
 	}
 	return "no"
+}
+
+// pairs lists a map in the order of its keys.
+func pairs(m map[string]string) string {
+	var all []string
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		all = append(all, key+"="+m[key])
+	}
+	return strings.Join(all, ",")
+}
+
+// age is how long ago something was.
+func age(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return units.HumanDuration(time.Since(t))
 }

@@ -80,23 +80,36 @@ func newRoot() *cobra.Command {
 		// A command that does nothing takes any argument for a request for help.
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	// Flags before a command are the project's: -f is a Compose file there, and
+	// after logs it is to follow, as with docker compose.
+	root.TraverseChildren = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	f.register(root.PersistentFlags())
 	root.AddCommand(
 		newUp(f), newRun(f), newApply(f), newValidate(f), newDiff(f),
-		newGet(f), newDown(f), newVersion(f),
+		newGet(f), newDescribe(f), newExplain(f), newEvents(f), newLogs(f), newEndpoints(f),
+		newScale(f), newRollout(f), newWait(f), newDown(f), newVersion(f),
 	)
 	for _, c := range root.Commands() {
-		if check := c.Args; check != nil {
-			c.Args = func(c *cobra.Command, args []string) error {
-				if err := check(c, args); err != nil {
-					return usage(c, err)
-				}
-				return nil
-			}
-		}
+		checkArgs(c)
 	}
 	return root
+}
+
+// checkArgs makes wrong arguments of a command and those under it a mistake in
+// the command line.
+func checkArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usage(c, err)
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		checkArgs(sub)
+	}
 }
 
 // usage is a mistake in the command line.

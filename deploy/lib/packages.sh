@@ -39,12 +39,16 @@ ensure_test_programs() {
 		packages+=(redis-server)
 		services+=(redis-server)
 	fi
+	if ! have nginx; then
+		packages+=(nginx-light)
+		services+=(nginx)
+	fi
 	if ((${#packages[@]} == 0)); then
-		say "Postgres and Redis are installed, for the tests"
+		say "Postgres, Redis and nginx are installed, for the tests"
 		return
 	fi
 	if ! can_install; then
-		fail "the tests need the programs of Postgres 15 and Redis 7; on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
+		fail "the tests need the programs of Postgres 15, Redis 7 and nginx; on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
 	fi
 	install_packages "${packages[@]}"
 	local service

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+const oneService = "services: {web: {image: \"web:1\"}}\n"
+
+func progressing(status bool, reason, message string) plan.Condition {
+	return plan.Condition{Type: plan.Progressing, Status: status, Reason: reason, Message: message, Since: time.Now()}
+}
+
+func TestWrongArgumentsAreMistakesOfUsage(t *testing.T) {
+	w := newWorld(t, oneService)
+	for _, args := range []string{
+		"rollout", "rollout stop web", "rollout undo", "rollout undo web --to-revision one", "rollout history web -o xml",
+		"scale web", "scale", "wait", "wait web --for=lunch", "describe", "explain a b", "events a b", "logs", "logs web --tail -1",
+		"endpoints -o xml", "endpoints web", "endpoints --template a", "endpoints --on-change a -o b",
+	} {
+		_, err := w.tend(strings.Fields(args)...)
+		var exit *exitError
+		if assert.ErrorAs(t, err, &exit, args) {
+			assert.Equal(t, exitUsage, exit.code, args)
+		}
+	}
+}
+
+func TestAnUnknownWorkloadIsAFailure(t *testing.T) {
+	w := newWorld(t, oneService)
+	for _, args := range []string{
+		"rollout status nope", "rollout history nope", "rollout pause nope", "scale nope --replicas 1", "wait nope",
+		"describe nope", "explain nope", "events nope", "events -w nope",
+	} {
+		_, err := w.tend(strings.Fields(args)...)
+		assert.ErrorContains(t, err, `"nope"`, args)
+	}
+}
+
+func TestRolloutCommandsAskForIt(t *testing.T) {
+	w := newWorld(t, oneService)
+	w.keep("web", func(*spec.Workload, *plan.Status) {})
+	w.store.Update(func(tx *state.Tx) {
+		for n, revision := range []string{"rev0", "rev1", "rev2rev2rev2"} {
+			tx.PutRevision(&state.Revision{Workload: "web", Revision: revision, Number: n + 1, Spec: &spec.Workload{Image: "web:" + revision}, At: time.Now()})
+		}
+	})
+	intent := func() plan.Intent {
+		row, _ := w.store.Snapshot().Intent("web")
+		return row.Intent
+	}
+	for _, c := range []struct {
+		args string
+		want func(plan.Intent) bool
+	}{
+		{"pause", func(i plan.Intent) bool { return *i.Paused }},
+		{"resume", func(i plan.Intent) bool { return i.Paused == nil }},
+		{"undo", func(i plan.Intent) bool { return i.Undo == "rev1" }},
+		{"undo --to-revision 1", func(i plan.Intent) bool { return i.Undo == "rev0" }},
+		{"restart", func(i plan.Intent) bool { return !i.RestartedAt.IsZero() }},
+	} {
+		out, err := w.tend(append([]string{"rollout"}, strings.Fields(c.args+" web")...)...)
+		require.NoError(t, err, c.args)
+		assert.Contains(t, out, "the rollout of web ")
+		assert.True(t, c.want(intent()), c.args)
+	}
+	out, err := w.tend("rollout", "history", "web")
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^1 +rev0 +web:rev0 .* yes$`, out)
+	assert.Regexp(t, `(?m)^3 +rev2rev2 +web:rev2rev2rev2 .* no$`, out)
+}
+
+func TestRolloutStatusTellsHowFarItIsAndWaits(t *testing.T) {
+	w := newWorld(t, oneService)
+	w.keep("web", func(_ *spec.Workload, s *plan.Status) {
+		s.Updated, s.Converged = 1, false
+		s.Conditions = []plan.Condition{progressing(true, "ReplicaSetUpdated", "on its way")}
+	})
+	out, _ := w.start("rollout", "status", "web")
+	told := func(text string) {
+		t.Helper()
+		eventually(t, func() bool { return strings.Contains(out.String(), text) }, "%q is not told", text)
+	}
+	told("1 of 2 new replicas are there")
+	w.keep("web", func(_ *spec.Workload, s *plan.Status) { s.Replicas, s.Converged = 3, false })
+	told("1 old replicas are still to leave")
+	w.keep("web", func(_ *spec.Workload, s *plan.Status) { s.Available, s.Converged = 0, false })
+	told("0 of 2 new replicas are available")
+	w.keep("web", func(_ *spec.Workload, s *plan.Status) {
+		s.Updated, s.Converged = 0, false
+		s.Conditions = []plan.Condition{progressing(false, "Paused", "2 old left")}
+	})
+	told("the rollout is paused: 2 old left")
+	w.keep("web", func(*spec.Workload, *plan.Status) {})
+	told("the rollout of web is complete")
+}
+
+func TestRolloutStatusFailsWithTheReason(t *testing.T) {
+	w := newWorld(t, oneService)
+	for _, reason := range []string{"ProgressDeadlineExceeded", "RolledBack"} {
+		w.keep("web", func(_ *spec.Workload, s *plan.Status) {
+			s.Converged = false
+			s.Conditions = []plan.Condition{progressing(false, reason, "it never got ready")}
+		})
+		_, err := w.tend("rollout", "status", "web")
+		assert.ErrorContains(t, err, "web: it never got ready")
+	}
+	w.keep("web", func(_ *spec.Workload, s *plan.Status) {
+		s.Updated, s.Converged = 0, false
+		s.Conditions = []plan.Condition{progressing(true, "Waiting", "waits for db")}
+	})
+	_, err := w.tend("rollout", "status", "web", "--timeout", "100ms")
+	assert.ErrorContains(t, err, "not done after 100ms")
+	assert.ErrorContains(t, err, "web: waits for db")
+}
+
+func TestWaitReturnsWhenAllHaveWhatIsWaitedFor(t *testing.T) {
+	w := newWorld(t, oneService)
+	w.keep("web", func(*spec.Workload, *plan.Status) {})
+	w.keep("db", func(_ *spec.Workload, s *plan.Status) { s.Converged, s.Conditions = false, nil })
+	_, err := w.tend("wait", "web")
+	require.NoError(t, err)
+	for _, goal := range []string{"converged", "available", "complete"} {
+		_, err = w.tend("wait", "web", "db", "--for", goal, "--timeout", "100ms")
+		assert.ErrorContains(t, err, "db: ", goal)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- w.run(t.Context(), &output{}, "wait", "web", "db", "--for=available") }()
+	w.keep("db", func(_ *spec.Workload, s *plan.Status) { s.Converged = false })
+	require.NoError(t, <-ended, "available, if not converged")
+	w.keep("web", func(_ *spec.Workload, s *plan.Status) {
+		s.Conditions = []plan.Condition{{Type: plan.Failed, Status: true, Message: "exited with code 3"}}
+	})
+	_, err = w.tend("wait", "web", "--for=complete")
+	assert.ErrorContains(t, err, "exited with code 3", "it will never be complete")
+}
+
+func TestScaleEditsTheFileWithoutAController(t *testing.T) {
+	w := &world{t: t, dir: t.TempDir()}
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "compose.yaml"), []byte(oneService), 0o644))
+	out, err := w.tend("scale", "web", "--replicas", "3")
+	require.NoError(t, err)
+	file := filepath.Join(w.dir, "specs", "web.yaml")
+	assert.Equal(t, "web: 3 replicas, in "+file+"\n", out)
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Contains(t, string(content), "replicas: 3")
+	_, err = w.tend("scale", "web", "--replicas", "1001")
+	assert.ErrorContains(t, err, "web.yaml:5:13")
+}
+
+func TestEventsAreShownAndFollowed(t *testing.T) {
+	w := newWorld(t, oneService)
+	w.keep("web", func(*spec.Workload, *plan.Status) {})
+	w.keep("db", func(*spec.Workload, *plan.Status) {})
+	happen := func(workload, text string) {
+		w.store.Update(func(tx *state.Tx) {
+			tx.AddEvent(plan.Event{Type: plan.Warning, Workload: workload, Reason: "BackOff", Message: text}, time.Now())
+		})
+	}
+	happen("web", "web-1 exited")
+	happen("db", "db-1 exited")
+	happen("web", "web-1 exited")
+	out, err := w.tend("events", "web")
+	require.NoError(t, err)
+	assert.Regexp(t, `^\d\d:\d\d:\d\d ! web +BackOff +web-1 exited \(2 times\)\n$`, out)
+	watched, stop := w.start("events", "-w")
+	eventually(t, func() bool { return strings.Contains(watched.String(), "2 times") }, "the past is not told")
+	happen("db", "again")
+	eventually(t, func() bool { return strings.Contains(watched.String(), "again") }, "the new is not told")
+	assert.NoError(t, stop())
+}
+
+func TestDescribeShowsAllThatIsKnown(t *testing.T) {
+	w := newWorld(t, oneService)
+	w.keep("web", func(*spec.Workload, *plan.Status) {})
+	w.store.Update(func(tx *state.Tx) {
+		tx.PutReplica(&state.Replica{Replica: plan.Replica{Workload: "web", Number: 1, Name: "shop-web-1", ID: "a", Revision: "rev2rev2rev2", State: plan.Exited, ExitCode: 3}})
+		tx.AddEvent(plan.Event{Type: plan.Normal, Workload: "web", Reason: "Created", Message: "shop-web-1"}, time.Now())
+	})
+	out, err := w.tend("describe", "web")
+	require.NoError(t, err)
+	for _, text := range []string{"web:1", "rev2rev2 written", "RollingUpdate, 1 more and 0 less at most", "MinimumReplicasAvailable", "exited (code 3)", "Created"} {
+		assert.Contains(t, out, text)
+	}
+}
+
+func TestExplainSaysWhyAndWhatToDo(t *testing.T) {
+	w := newWorld(t, oneService)
+	explained := func(texts ...string) {
+		t.Helper()
+		out, err := w.tend("explain", "web")
+		require.NoError(t, err)
+		for _, text := range texts {
+			assert.Contains(t, out, text)
+		}
+	}
+	w.keep("web", func(*spec.Workload, *plan.Status) {})
+	explained("web has converged: 2 of 2 replicas are available, at revision rev2rev2.")
+
+	w.keep("db", func(_ *spec.Workload, s *plan.Status) {
+		s.Ready = 0
+		s.Conditions = []plan.Condition{progressing(true, "ReplicaSetUpdated", "is starting")}
+	})
+	w.keep("web", func(written *spec.Workload, s *plan.Status) {
+		written.DependsOn = []spec.Dependency{{Name: "db", Condition: spec.DependencyHealthy}}
+		s.Converged = false
+		s.Conditions = []plan.Condition{progressing(true, "Waiting", "waits for db to be ready")}
+	})
+	w.store.Update(func(tx *state.Tx) {
+		tx.PutReplica(&state.Replica{Replica: plan.Replica{Workload: "web", Number: 1, Name: "shop-web-1", ID: "a", Revision: "rev1", State: plan.Running, ReadySince: time.Now()}})
+		tx.PutReplica(&state.Replica{Replica: plan.Replica{Workload: "web", Number: 2, Name: "shop-web-2", ID: "b", Revision: "rev2rev2rev2", State: plan.Exited, ExitCode: 3}})
+	})
+	explained("waits for db to be ready", "it depends on db (service_healthy), of which 0 of 2 replicas are ready: is starting",
+		"shop-web-2 is not ready: exited (code 3)", "shop-web-1 is at revision rev1 still", "tend explain")
+
+	w.keep("web", func(_ *spec.Workload, s *plan.Status) {
+		s.Converged = false
+		s.Conditions = []plan.Condition{progressing(false, "Paused", "paused")}
+	})
+	explained("tend rollout resume web")
+
+	w.keep("web", func(_ *spec.Workload, s *plan.Status) { s.ObservedGeneration, s.Converged = 0, false })
+	explained("not looked at generation 1")
+	w.ready = errors.New("the container engine does not answer")
+	explained("the container engine does not answer. Nothing is done until it does.")
+}
+
+func TestEndpointsAreShown(t *testing.T) {
+	w := newWorld(t, oneService)
+	w.keep("web", func(*spec.Workload, *plan.Status) {})
+	w.store.Update(func(tx *state.Tx) {
+		tx.PutEndpoints("web", []plan.Endpoint{{Workload: "web", ID: "a", Replica: "shop-web-1", Revision: "rev2rev2rev2",
+			Addresses: map[string]string{"backend": "172.20.0.5", "a": "172.21.0.5"}, Ports: []int{80, 81}}})
+	})
+	out, err := w.tend("endpoints")
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^web +shop-web-1 +rev2rev2 +a=172.21.0.5,backend=172.20.0.5 +80 81$`, out)
+	out, err = w.tend("endpoints", "-o", "json")
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"index": 2, "workloads": {"web": [{"replica": "shop-web-1", "revision": "rev2rev2rev2",
+		"addresses": {"a": "172.21.0.5", "backend": "172.20.0.5"}, "ports": [80, 81]}]}}`, out)
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/api/client"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+func newRollout(f *flags) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "rollout",
+		Short: "Follow a rollout, or pause, resume, restart or undo it",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("no such command: %s", args[0])
+			}
+			return errors.New("what about the rollout?")
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	var to int
+	undo := newIntend(f, "undo", "Go back to a revision of the history, until another one is written", "is undone",
+		func(c *client.Client, ctx context.Context, name string) (api.Workload, error) { return c.Undo(ctx, name, to) })
+	undo.Flags().IntVar(&to, "to-revision", 0, "number of the revision, as history shows it (default: the one before the one in force)")
+	c.AddCommand(
+		newRolloutStatus(f), newHistory(f), undo,
+		newIntend(f, "pause", "Hold the rollout where it is; replicas are still kept running", "is paused", (*client.Client).Pause),
+		newIntend(f, "resume", "Let a paused rollout go on", "goes on", (*client.Client).Resume),
+		newIntend(f, "restart", "Replace all replicas, by the workload's strategy", "is restarted", (*client.Client).Restart),
+	)
+	return c
+}
+
+// newIntend is a command that asks something of one workload's rollout.
+func newIntend(f *flags, verb, short, done string, ask func(*client.Client, context.Context, string) (api.Workload, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " WORKLOAD", Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			_, controller, err := f.dial(c.Context())
+			if err != nil {
+				return err
+			}
+			if _, err := ask(controller, c.Context(), args[0]); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "the rollout of %s %s\n", args[0], done)
+			return err
+		},
+	}
+}
+
+func newHistory(f *flags) *cobra.Command {
+	p := &printer{}
+	c := &cobra.Command{
+		Use: "history WORKLOAD", Short: "Show the revisions of a workload, oldest first", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			p.out = c.OutOrStdout()
+			if err := p.check(c); err != nil {
+				return err
+			}
+			_, controller, err := f.dial(c.Context())
+			if err != nil {
+				return err
+			}
+			list, err := controller.Revisions(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if p.document() {
+				return p.write(list)
+			}
+			return printTable(p, list, []string{"NUMBER", "REVISION", "IMAGE", "AGE", "REPLICAS", "IN FORCE"}, nil, func(r api.Revision) ([]string, []string) {
+				return []string{
+					fmt.Sprint(r.Spec.Number), short(r.Metadata.Name), r.Spec.Image, age(r.Spec.CreatedAt), fmt.Sprint(r.Status.Replicas), yes(r.Status.InForce),
+				}, nil
+			})
+		},
+	}
+	p.register(c.Flags())
+	return c
+}
+
+func newRolloutStatus(f *flags) *cobra.Command {
+	c := &cobra.Command{
+		Use: "status WORKLOAD", Short: "Wait until the rollout is complete, telling how far it is; exit code 1 where it fails", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			_, controller, err := f.dial(c.Context())
+			if err != nil {
+				return err
+			}
+			said := ""
+			return f.await(c.Context(), controller, args, func(w api.Workload) (bool, error) {
+				text, done, err := progress(w)
+				if text != said && err == nil {
+					fmt.Fprintln(c.OutOrStdout(), text)
+				}
+				said = text
+				return done, err
+			})
+		},
+	}
+	f.waits(c.Flags())
+	return c
+}
+
+// progress says in words how far a rollout is, as kubectl does, and whether it
+// is done; the error is why it has failed.
+func progress(w api.Workload) (text string, done bool, err error) {
+	name, s := w.Metadata.Name, w.Status
+	for _, c := range s.Conditions {
+		switch t := plan.ConditionType(c.Type); {
+		case s.ObservedGeneration != w.Metadata.Generation:
+		case t == plan.Failed && c.Status == "True", t == plan.Progressing && c.Status == "False" && c.Reason != "Paused":
+			return "", false, fmt.Errorf("%s: %s", name, c.Message)
+		case t == plan.Complete && c.Status == "True":
+			return name + " ran to completion", true, nil
+		case t == plan.Progressing && c.Reason == "Paused":
+			return fmt.Sprintf("waiting for %s: the rollout is paused: %s", name, c.Message), false, nil
+		}
+	}
+	switch {
+	case s.ObservedGeneration != w.Metadata.Generation:
+		text = "the controller has not looked at the spec yet"
+	case w.Kind == string(spec.Job):
+		text = obstacle(s.Conditions)
+	case s.UpdatedReplicas < w.Spec.Replicas:
+		text = fmt.Sprintf("%d of %d new replicas are there", s.UpdatedReplicas, w.Spec.Replicas)
+	case s.Replicas > s.UpdatedReplicas:
+		text = fmt.Sprintf("%d old replicas are still to leave", s.Replicas-s.UpdatedReplicas)
+	case s.AvailableReplicas < w.Spec.Replicas:
+		text = fmt.Sprintf("%d of %d new replicas are available", s.AvailableReplicas, w.Spec.Replicas)
+	case !s.Converged:
+		text = obstacle(s.Conditions)
+	default:
+		return "the rollout of " + name + " is complete", true, nil
+	}
+	return fmt.Sprintf("waiting for %s: %s", name, text), false, nil
+}
+
+// await waits until a condition holds for all of some workloads, or has failed
+// for one of them.
+func (f *flags) await(ctx context.Context, c *client.Client, names []string, condition func(api.Workload) (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
+	defer cancel()
+	obstacles := map[string]string{}
+	for list, err := range c.WatchWorkloads(ctx) {
+		if err != nil {
+			return err
+		}
+		clear(obstacles)
+		for _, name := range names {
+			obstacles[name] = ""
+		}
+		var failures []error
+		for _, w := range list.Items {
+			if _, awaited := obstacles[w.Metadata.Name]; !awaited {
+				continue
+			}
+			delete(obstacles, w.Metadata.Name)
+			done, err := condition(w)
+			if err != nil {
+				failures = append(failures, err)
+			} else if !done {
+				obstacles[w.Metadata.Name] = obstacle(w.Status.Conditions)
+			}
+		}
+		for _, name := range names {
+			if text, missing := obstacles[name]; missing && text == "" {
+				failures = append(failures, fmt.Errorf("there is no workload %q", name))
+			}
+		}
+		if len(failures) > 0 || len(obstacles) == 0 {
+			return errors.Join(failures...)
+		}
+	}
+	failures := []error{context.Cause(ctx)}
+	for _, name := range slices.Sorted(maps.Keys(obstacles)) {
+		failures = append(failures, fmt.Errorf("%s: %s", name, obstacles[name]))
+	}
+	return errors.Join(failures...)
+}
+
+func short(revision string) string { return revision[:min(8, len(revision))] }
