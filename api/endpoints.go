@@ -59,6 +59,12 @@ func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
+	if err := s.Ready(); err != nil {
+		// What is not known yet must not look like a project without replicas:
+		// a subscriber goes on with what it had.
+		fail(w, problem(http.StatusServiceUnavailable, "the endpoints are not known yet, or not any more: go on with the last ones"))
+		return
+	}
 	if q.blocks {
 		if q.subscriber != "" {
 			s.Controller.Subscribed(q.subscriber, s.acknowledged(q.index))

@@ -191,7 +191,7 @@ func TestTheReadOnlyListenerNeedsNoTokenAndKeepsTheReasonToItself(t *testing.T) 
 	c.Ready = func() error { return errNotReady }
 	r := httptest.NewRequest(http.MethodGet, "/readyz", nil)
 	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(172, 20, 0, 2), Port: 7071}))
-	for path, status := range map[string]int{"/api/v1/endpoints": 200, "/metrics": 200, "/readyz": 503, "/api/v1/workloads": 404, "/openapi.yaml": 404} {
+	for path, status := range map[string]int{"/api/v1/endpoints": 503, "/metrics": 200, "/readyz": 503, "/api/v1/workloads": 404, "/openapi.yaml": 404} {
 		r.URL.Path = path
 		answer := httptest.NewRecorder()
 		NewReadOnly(c).ServeHTTP(answer, r)

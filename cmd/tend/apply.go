@@ -46,12 +46,12 @@ func apply(ctx context.Context, f *flags) error {
 	defer e.Close()
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
 	defer cancel()
-	return converge(ctx, e, project, newNarrator(), func(c *controller.Controller) { c.SetProject(ctx, project) })
+	return converge(ctx, f, e, project, newNarrator(), func(c *controller.Controller) { c.SetProject(ctx, project) })
 }
 
 // converge runs a controller, has it begin, and waits until it has converged.
-func converge(ctx context.Context, e engine.Engine, p *spec.Project, tell *narrator, begin func(*controller.Controller)) error {
-	ctl := controller.New(controller.Options{Engine: e, Project: p.Name, Log: tell.log, OnEvent: tell.event})
+func converge(ctx context.Context, f *flags, e engine.Engine, p *spec.Project, tell *narrator, begin func(*controller.Controller)) error {
+	ctl := controller.New(controller.Options{Engine: e, Project: p.Name, DataDir: f.data(p), Log: tell.log, OnEvent: tell.event})
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
 	parts.Go(func() { ctl.Run(running) })

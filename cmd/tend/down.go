@@ -50,7 +50,7 @@ func down(ctx context.Context, f *flags, volumes bool) error {
 		return err
 	}
 	defer lock.release()
-	err = converge(ctx, e, project, tell, func(c *controller.Controller) {
+	err = converge(ctx, f, e, project, tell, func(c *controller.Controller) {
 		c.RemoveAll()
 		c.SetProject(ctx, project)
 	})

@@ -43,9 +43,13 @@ func follow(ctx context.Context, f *flags, p *spec.Project) error {
 		if err != nil {
 			break
 		}
-		if last = unconverged(p, list.Items); len(last) == 0 {
+		var stalled bool
+		if last, stalled = unconverged(p, list.Items); len(last) == 0 {
 			tell.say("project %s has converged: %d workloads", p.Name, len(p.Workloads))
 			return nil
+		}
+		if stalled {
+			return errors.Join(last...)
 		}
 	}
 	if ctx.Err() == nil {
@@ -71,25 +75,38 @@ func reach(ctx context.Context, dataDir string) (*client.Client, error) {
 	}
 }
 
-// unconverged says what is not yet as p has it.
-func unconverged(p *spec.Project, running []api.Workload) (problems []error) {
+// unconverged says what is not yet as p has it, and whether waiting any longer
+// cannot help.
+func unconverged(p *spec.Project, running []api.Workload) (problems []error, stalled bool) {
 	known := map[string]api.Workload{}
+	stalled = true
 	for _, w := range running {
 		known[w.Metadata.Name] = w
 		if p.Workloads[w.Metadata.Name] == nil {
-			problems = append(problems, fmt.Errorf("%s: is to be taken away", w.Metadata.Name))
+			problems, stalled = append(problems, fmt.Errorf("%s: is to be taken away", w.Metadata.Name)), false
 		}
 	}
 	for name, want := range p.Workloads {
 		w, ok := known[name]
 		switch {
-		case !ok || w.Spec.Replicas != want.Replicas || w.Status.UpdateRevision != want.Revision:
-			problems = append(problems, fmt.Errorf("%s: the controller has not read its spec yet", name))
-		case w.Status.ObservedGeneration != w.Metadata.Generation || !w.Status.Converged:
+		case !ok || w.Spec.Replicas != want.Replicas || w.Spec.Revision != want.Revision || w.Status.ObservedGeneration != w.Metadata.Generation:
+			problems, stalled = append(problems, fmt.Errorf("%s: the controller has not read its spec yet", name)), false
+		case !w.Status.Converged:
 			problems = append(problems, fmt.Errorf("%s: %s", name, obstacle(w.Status.Conditions)))
+			stalled = stalled && halted(w.Status.Conditions)
 		}
 	}
-	return problems
+	return problems, stalled
+}
+
+// halted says whether a workload will not converge without a change.
+func halted(conditions []api.Condition) bool {
+	for _, c := range conditions {
+		if t := plan.ConditionType(c.Type); t == plan.Failed && c.Status == "True" || t == plan.Progressing && c.Status == "False" {
+			return true
+		}
+	}
+	return false
 }
 
 // obstacle is the condition that says most about why a workload has not converged.

@@ -53,7 +53,7 @@ func run(ctx context.Context, f *flags, listen string, explicit bool, endpointsL
 	}
 	defer e.Close()
 
-	ctl := controller.New(controller.Options{Engine: e, Project: project.Name, Log: tell.log, OnEvent: tell.event})
+	ctl := controller.New(controller.Options{Engine: e, Project: project.Name, DataDir: f.data(project), Log: tell.log, OnEvent: tell.event})
 	listener, err := listenTCP(listen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE) && !explicit:

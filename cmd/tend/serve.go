@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net"
 
 	"go.uber.org/zap"
@@ -34,12 +33,7 @@ func newServer(ctl *controller.Controller, f *flags, p *spec.Project, log *zap.L
 		Store: ctl.State(), Controller: ctl, Spec: f.spec,
 		Metrics: ctl.Metrics().Handler(), Log: log, Token: token,
 		Project: p.Name, Version: version,
-		Ready: func() error {
-			if !ctl.Linked() {
-				return errors.New("the container engine does not answer")
-			}
-			return nil
-		},
+		Ready: ctl.Ready,
 	}
 	return func(ctx context.Context) error {
 		serving, ctx := errgroup.WithContext(ctx)
