@@ -220,8 +220,19 @@ func TestTakesALowerIndexAsNew(t *testing.T) {
 	tend.publish(a)
 	p := startProxy(t, tend.url())
 	eventually(t, "a is acknowledged", func() bool { return tend.acknowledged() == 11 })
+	slow := p.begin(t, http.MethodPost, "/slow", "", "")
+	eventually(t, "a request is with a", func() bool { return a.stats(t).Received == 1 })
 	tend.restartIndex(2) // without breaking the connection
-	tend.awaitAcknowledged(t, tend.publish(b))
+	index := tend.publish(b)
+	eventually(t, "b is used", func() bool { return p.answering(t, 1)["b"] == 1 })
+	queries := tend.queries()
+	eventually(t, "more queries", func() bool { return tend.queries() > queries+2 })
+	if got := tend.acknowledged(); got >= index {
+		t.Errorf("index %d is acknowledged (%d) while a request to a is in flight", index, got)
+	}
+	a.release(t)
+	want(t, <-slow, "a")
+	tend.awaitAcknowledged(t, index)
 	if names := p.answering(t, 20); names["b"] != 20 {
 		t.Errorf("answered: %v", names)
 	}

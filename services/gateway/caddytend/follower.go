@@ -52,7 +52,7 @@ type answeredReplica struct {
 // stops the replicas that N withdrew. So N is asked for only after no request
 // is in flight to any of them; until then an older index is.
 type follower struct {
-	endpoint   *url.URL
+	address    *url.URL
 	subscriber string
 	client     *http.Client
 	logger     *zap.Logger
@@ -67,7 +67,7 @@ type follower struct {
 
 func newFollower(base *url.URL, subscriber string, logger *zap.Logger) *follower {
 	return &follower{
-		endpoint:   base.JoinPath("/api/v1/endpoints"),
+		address:    base.JoinPath("/api/v1/endpoints"),
 		subscriber: subscriber,
 		// No proxy of the environment: tend is near.
 		client: &http.Client{Transport: &http.Transport{
@@ -104,8 +104,7 @@ func (f *follower) run(ctx context.Context) {
 	defer f.client.CloseIdleConnections()
 	pause := retryMin
 	for ctx.Err() == nil {
-		asked := f.inForce()
-		got, err := f.ask(ctx, asked)
+		got, err := f.ask(ctx, f.inForce())
 		if ctx.Err() != nil {
 			return
 		}
@@ -116,7 +115,7 @@ func (f *follower) run(ctx context.Context) {
 			continue
 		}
 		pause = retryMin
-		f.apply(asked, got)
+		f.apply(got)
 		f.awaitDrained(ctx)
 	}
 }
@@ -129,7 +128,7 @@ func (f *follower) ask(ctx context.Context, index uint64) (answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, hold+queryGrace)
 	defer cancel()
-	target := *f.endpoint
+	target := *f.address
 	target.RawQuery = url.Values{
 		"index":      {strconv.FormatUint(index, 10)},
 		"wait":       {hold.String()},
@@ -170,11 +169,12 @@ func (f *follower) fail(err error) {
 }
 
 // apply puts an answer in force for every request that begins from now on.
-func (f *follower) apply(asked uint64, got answer) {
+func (f *follower) apply(got answer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	anew := f.index == 0 || got.Index < f.index
 	for _, s := range f.sources {
-		if got.Index < asked {
+		if anew {
 			s.pool.restartIndex(got.Index)
 		}
 		s.apply(got)

@@ -176,8 +176,8 @@ func (p *pool) inForce(index uint64) uint64 {
 	return index
 }
 
-// restartIndex makes what is draining count as withdrawn by index: tend began
-// to count anew.
+// restartIndex makes what is draining count as withdrawn by index, from which
+// tend counts anew.
 func (p *pool) restartIndex(index uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
