@@ -94,11 +94,12 @@ type process struct {
 	cmd            *exec.Cmd
 	stdout, stderr *buffer
 	ended          chan struct{} // closed once the process has ended
+	forgotten      int           // how many events were told before forget was called
 }
 
 func (c *process) String() string { return strings.Join(c.cmd.Args, " ") }
 
-// start starts a command of tend. It is ended with the test.
+// start starts a command of tend in the background. It is ended with the test.
 func (p *project) start(args ...string) *process {
 	p.t.Helper()
 	c := &process{p: p, cmd: p.command(tend, args...), stdout: &buffer{}, stderr: &buffer{}, ended: make(chan struct{})}
@@ -115,7 +116,19 @@ func (c *process) launch() {
 		close(c.ended)
 	}()
 	c.p.processes = append(c.p.processes, c)
-	c.p.t.Cleanup(func() { c.end(syscall.SIGKILL) })
+	c.p.t.Cleanup(c.cleanUp)
+}
+
+// cleanUp ends the process and waits for what it has under way: the engine
+// would finish that after the project was removed.
+func (c *process) cleanUp() {
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-c.ended:
+	case <-time.After(patience):
+		c.end(syscall.SIGKILL)
+		c.p.t.Errorf("%s does not end", c)
+	}
 }
 
 // run starts the controller in the foreground.
@@ -170,6 +183,9 @@ func (c *process) events() (all []event) {
 	return all
 }
 
+// forget has awaitEvent look only at what is told from now on.
+func (c *process) forget() { c.forgotten = len(c.events()) }
+
 // awaitEvent waits for an event that holds all the given texts in its message.
 func (c *process) awaitEvent(workload, reason string, texts ...string) (found event) {
 	c.p.t.Helper()
@@ -180,7 +196,7 @@ func (c *process) awaitEvent(workload, reason string, texts ...string) (found ev
 		default:
 		}
 	next:
-		for _, e := range c.events() {
+		for _, e := range c.events()[c.forgotten:] {
 			if e.Workload != workload || e.Reason != reason {
 				continue
 			}

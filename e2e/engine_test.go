@@ -103,6 +103,10 @@ func (e engine) remove(t *testing.T, project string) {
 	labelled := filters.NewArgs(filters.Arg("label", projectLabel+"="+project))
 	containers, err := e.ContainerList(ctx, container.ListOptions{All: true, Filters: labelled})
 	assert.NoError(t, err)
+	// A controller goes first: it would repair what is taken away.
+	if i := slices.IndexFunc(containers, func(c container.Summary) bool { return c.Labels[serviceLabel] == "tend" }); i > 0 {
+		containers[0], containers[i] = containers[i], containers[0]
+	}
 	for _, c := range containers {
 		if err := e.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true}); !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
 			assert.NoError(t, err)
@@ -124,6 +128,7 @@ func (e engine) remove(t *testing.T, project string) {
 // tells it.
 type recorder struct {
 	mu      sync.Mutex
+	checked bool // it has a health check
 	running map[string]bool
 	ready   map[string]bool
 	// MaxRunning, MinRunning and MinReady are the extremes since record was called.
@@ -131,8 +136,8 @@ type recorder struct {
 	story                            []string
 }
 
-// record follows the events of a service until the test ends. Without a
-// health check, a running container is ready.
+// record follows the events of a service, which must run, until the test ends.
+// Without a health check, a running container is ready.
 func (p *project) record(service string) *recorder {
 	t := p.t
 	ctx, cancel := context.WithCancel(context.Background())
@@ -145,6 +150,7 @@ func (p *project) record(service string) *recorder {
 	r := &recorder{running: map[string]bool{}, ready: map[string]bool{}}
 	now := p.replicas(service)
 	for _, c := range now {
+		r.checked = r.checked || c.State.Health != nil
 		if c.State.Running {
 			r.running[c.ID] = true
 		}
@@ -178,6 +184,9 @@ func (r *recorder) note(m events.Message) {
 	switch {
 	case m.Action == events.ActionStart:
 		r.running[id] = true
+		if !r.checked {
+			r.ready[id] = true
+		}
 	case m.Action == events.ActionHealthStatusHealthy:
 		r.ready[id] = true
 	case m.Action == events.ActionDie || m.Action == events.ActionDestroy:

@@ -58,6 +58,15 @@ func newProjectOn(t *testing.T, e engine, content files) *project {
 	return p
 }
 
+// step is a subtest that uses the project.
+func (p *project) step(name string, do func()) {
+	p.t.Run(name, func(t *testing.T) {
+		defer func(before *testing.T) { p.t = before }(p.t)
+		p.t = t
+		do()
+	})
+}
+
 // dump shows what a person would look at.
 func (p *project) dump() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
