@@ -80,6 +80,22 @@ spec: {replicas: 0}
 	require.Contains(t, stderr, "db is as in "+path)
 	require.Equal(t, "ada,grace\n", server.sql("SELECT string_agg(name, ',' ORDER BY name) FROM users"))
 
+	// An update makes a dump of its own.
+	write(t, dir, "specs/db.yaml", `
+apiVersion: tend/v1
+kind: Database
+metadata: {name: db}
+spec: {engine: postgres, backup: {keep: 2}, template: {command: [postgres, -c, work_mem=8MB]}}
+`)
+	_, _, err = tend(t.Context(), "apply")
+	require.NoError(t, err)
+	server = awaitServer(t, name)
+	require.Equal(t, "8MB\n", server.sql("SHOW work_mem"))
+	require.Equal(t, "ada,grace\n", server.sql("SELECT string_agg(name, ',' ORDER BY name) FROM users"))
+	dumps, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	require.Len(t, dumps, 2)
+
 	_, _, err = tend(t.Context(), "restore", "db", path+"x")
 	require.ErrorContains(t, err, "no such file")
 	_, _, err = tend(t.Context(), "backup", "none")
