@@ -142,9 +142,6 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 			tx.PutStatus(p.Status)
 		}
 	})
-	if p.Rollout.Failed != in.Rollout.Failed {
-		r.mark(key) // another revision is aimed at from now on
-	}
 	if p.Status.Converged != in.Status.Converged || p.Status.Completed() != in.Status.Completed() {
 		r.mark(r.neighbours(key)...)
 	}

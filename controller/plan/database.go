@@ -29,7 +29,11 @@ func (p *planner) database() {
 	switch {
 	case len(standing) == 0 && len(p.replicas) > 0: // the leftovers go first
 	case len(standing) == 0 && p.Spec.Replicas > 0:
-		p.create(p.Spec.Revision, p.free(1), "the database has no container")
+		revision := p.Spec.Revision
+		if stable := p.plan.Rollout.Stable; p.paused() && p.known(stable) {
+			revision = stable
+		}
+		p.create(revision, p.free(1), "the database has no container")
 	default:
 		for _, r := range standing {
 			p.keepDatabase(r, len(standing) == 1)
@@ -50,11 +54,15 @@ func (p *planner) running() []string {
 
 func (p *planner) keepDatabase(r replica, alone bool) {
 	wanted := p.Spec.Replicas > 0 && (r.current || p.paused())
-	cause := "replaced by revision " + short(p.Spec.Revision)
+	cause := p.replacement(r)
 	if p.Spec.Replicas == 0 {
 		cause = "no replica wanted"
 	}
 	switch {
+	case r.InFlight == PrepareUpdate && p.plan.Rollout.Tries[r.ID].Count == 1:
+		// A backup takes the time it takes. Only what has to be repeated counts
+		// against the rollout.
+		p.waiting, p.quiet = fmt.Sprintf("waiting for %s to be checked and backed up", r.Name), true
 	case r.class == leaving || r.class == coming:
 	case r.class == exited && !wanted:
 		p.add(RemoveReplica, r.Replica, "%s", cause)

@@ -15,26 +15,16 @@ import (
 func (p *planner) deployment() {
 	p.adopt()
 	p.clean()
+	p.tendHooks()
 
 	updated, old := p.split()
 	desired := p.Spec.Replicas
 	standing := p.count(func(r replica) bool { return !r.current && r.class != leftover })
 	rolling := standing > 0 || len(old) > 0
+	halted := len(old) > 0 || len(updated) == 0 && p.earlier()
 	switch {
-	case len(old) > 0 && p.paused():
-		all := slices.Concat(updated, old)
-		slices.SortStableFunc(all, func(a, b replica) int {
-			return cmp.Or(cmp.Compare(useful(b), useful(a)), cmp.Compare(a.Number, b.Number))
-		})
-		kept := all[:min(len(all), desired+p.Spec.Strategy.MaxSurge)]
-		p.retire(all[len(kept):], "%s wanted, %d exist", plural(desired, "replica"), len(all))
-		p.keep(kept)
-		p.supplement(p.room(desired), p.room(desired))
-		return
-	case !p.hooked():
-		p.keep(updated)
-		p.keep(old)
-		p.supplement(p.room(desired), p.room(desired))
+	case halted && p.paused(), !p.hooked():
+		p.hold(slices.Concat(updated, old))
 		return
 	case standing > 0 && p.Spec.Strategy.Type == spec.Recreate:
 		p.retire(old, "stopped before revision %s starts, as the strategy is Recreate", short(p.Spec.Revision))
@@ -42,10 +32,7 @@ func (p *planner) deployment() {
 	}
 
 	kept := updated[:min(len(updated), desired)]
-	p.retire(updated[len(kept):], "%s wanted, %d exist", plural(desired, "replica"), len(updated))
-	for _, r := range updated[len(kept):] {
-		delete(p.plan.Rollout.Attempts, r.Number) // it did not go for its own fault
-	}
+	p.shed(updated[len(kept):], len(updated))
 	// As many old replicas may go as leaves enough that are available, or
 	// could become so.
 	spare := countAvailable(kept) + len(old) - (desired - p.Spec.Strategy.MaxUnavailable)
@@ -73,6 +60,39 @@ func (p *planner) deployment() {
 	}
 }
 
+// hold keeps as many replicas as there should be, of whatever revision, while
+// the rollout does not move.
+func (p *planner) hold(all []replica) {
+	desired := p.Spec.Replicas
+	slices.SortStableFunc(all, func(a, b replica) int {
+		return cmp.Or(cmp.Compare(useful(b), useful(a)), cmp.Compare(a.Number, b.Number))
+	})
+	kept := all[:min(len(all), desired+p.Spec.Strategy.MaxSurge)]
+	p.shed(all[len(kept):], len(all))
+	p.keep(kept)
+	lacking := p.room(desired)
+	if lacking > 0 && p.plan.Rollout.Stable == p.Spec.Revision {
+		p.create(p.Spec.Revision, p.free(lacking), "%s wanted, %d exist", plural(desired, "replica"), len(all))
+		return
+	}
+	p.supplement(lacking, lacking)
+}
+
+// shed takes away what is too many of those that exist, whatever state it is in:
+// a wish that has grown again finds its number as if it had never been used.
+func (p *planner) shed(s []replica, exist int) {
+	p.retire(s, "%s wanted, %d exist", plural(p.Spec.Replicas, "replica"), exist)
+	for _, r := range s {
+		delete(p.plan.Rollout.Attempts, r.Number)
+	}
+}
+
+// earlier says whether another revision worked before and can be made again.
+func (p *planner) earlier() bool {
+	stable := p.plan.Rollout.Stable
+	return stable != p.Spec.Revision && p.known(stable)
+}
+
 // room is how many containers may be created without exceeding a limit. What
 // is leaving still holds its memory, its ports and its number. Only what cannot
 // be removed is not waited for.
@@ -91,11 +111,10 @@ func proportion(n, old, updated int) int {
 // supplement creates n replicas of the last revision that worked, of the
 // lacking ones, and returns how many it could.
 func (p *planner) supplement(lacking, n int) int {
-	stable := p.plan.Rollout.Stable
-	if lacking <= 0 || n <= 0 || stable == p.Spec.Revision || !p.known(stable) {
+	if lacking <= 0 || n <= 0 || !p.earlier() {
 		return 0
 	}
-	p.create(stable, p.free(n), "%s lacking while revision %s is rolled out", plural(lacking, "replica"), short(p.Spec.Revision))
+	p.create(p.plan.Rollout.Stable, p.free(n), "%s lacking while revision %s is rolled out", plural(lacking, "replica"), short(p.Spec.Revision))
 	return n
 }
 
@@ -122,12 +141,14 @@ func (p *planner) split() (updated, old []replica) {
 func useful(r replica) int {
 	switch {
 	case r.available:
-		return 5
+		return 6
 	case r.class == ready:
-		return 4
+		return 5
 	case r.class == starting:
-		return 3
+		return 4
 	case r.class == coming:
+		return 3
+	case r.class == unready:
 		return 2
 	case r.class == unhealthy:
 		return 1
@@ -148,30 +169,38 @@ func countAvailable(s []replica) int {
 
 // wedged is a replica that was ready and is no longer healthy. Where the
 // strategy allows a surge, another one takes its place before it is stopped;
-// elsewhere it is started again.
+// elsewhere, and where nothing can take its place now, it is started again.
 func (p *planner) wedged(r replica) bool {
-	return r.class == unhealthy && r.WasReady && p.Spec.Strategy.MaxSurge > 0
+	return r.current && r.class == unhealthy && r.WasReady && p.Spec.Strategy.MaxSurge > 0 && !p.paused()
 }
 
 // replace takes away replicas whose place one of the spec's revision takes.
 func (p *planner) replace(s []replica) {
 	for _, r := range s {
-		cause := "replaced by revision " + short(p.Spec.Revision)
-		switch {
-		case r.current:
-			cause = r.Name + " " + r.why()
-		case r.revision == p.Spec.Revision && r.Created.Before(p.Intent.RestartedAt):
-			cause = "a restart was asked for"
-		case r.revision == p.Spec.Revision:
-			cause = fmt.Sprintf("number %d belongs to another container", r.Number)
-		}
-		p.retire([]replica{r}, "%s", cause)
+		p.retire([]replica{r}, "%s", p.replacement(r))
+	}
+}
+
+// replacement says why a replica is replaced.
+func (p *planner) replacement(r replica) string {
+	switch {
+	case r.current:
+		return r.Name + " " + r.why()
+	case r.revision == p.Spec.Revision && r.Created.Before(p.Intent.RestartedAt):
+		return "a restart was asked for"
+	case r.revision == p.Spec.Revision:
+		return fmt.Sprintf("number %d belongs to another container", r.Number)
+	default:
+		return "replaced by revision " + short(p.Spec.Revision)
 	}
 }
 
 // retire takes replicas away: stopped first where they run.
 func (p *planner) retire(s []replica, cause string, args ...any) {
 	for _, r := range s {
+		if r.class == ready {
+			delete(p.plan.Rollout.Attempts, r.Number) // it does not go for its own fault
+		}
 		switch r.class {
 		case coming: // what is under way cannot be taken back; the next plan does
 		case exited:
@@ -193,7 +222,7 @@ func (p *planner) keep(s []replica) {
 			}
 		case unhealthy:
 			p.fail("Unhealthy", fmt.Sprintf("%s %s", r.Name, r.why()))
-			if !p.wedged(r) || p.paused() {
+			if !p.wedged(r) {
 				p.stop(r, "%s %s", r.Name, r.why())
 			}
 		}

@@ -16,7 +16,7 @@ func (p *planner) stop(r replica, cause string, args ...any) {
 	if r.InFlight != "" || p.planned(r.ID) {
 		return
 	}
-	if r.class != ready || p.Subscribers == 0 || p.drain() == 0 {
+	if !p.reachable(r) || p.Subscribers == 0 || p.drain() == 0 {
 		p.add(StopReplica, r.Replica, cause, args...)
 		return
 	}
@@ -26,13 +26,19 @@ func (p *planner) stop(r replica, cause string, args ...any) {
 	p.event(Normal, "Draining", "%s: %s", r.Name, d.Cause)
 }
 
+// reachable says whether requests may be on their way to a replica. One that is
+// not ready any more may still be at work on those that came before.
+func (p *planner) reachable(r replica) bool {
+	return (r.class == ready || r.class == unready) && (p.Spec == nil || len(p.Spec.Ports) > 0)
+}
+
 // stopDrained stops the replicas whose drain is over. A drain is not taken
 // back: the proxies have turned away.
 func (p *planner) stopDrained() {
 	for _, r := range p.replicas {
 		d, draining := p.plan.Rollout.Drains[r.ID]
 		switch {
-		case !draining || r.InFlight != "":
+		case !draining || r.InFlight != "" || r.State == Removing:
 		case !IsRunning(r.Replica):
 			p.add(RemoveReplica, r.Replica, "%s", d.Cause)
 		case p.Acknowledged[r.ID] || p.Subscribers == 0 || p.due(d.Since.Add(p.drain())):

@@ -87,9 +87,10 @@ type planner struct {
 	// old counts the live replicas that are not current; the other counts are
 	// in plan.Status.
 	old int
-	// written is the spec as written; Spec is what is being kept: the same, or
-	// an earlier revision of it.
+	// written is the spec as written, wanted the revision that people want; Spec
+	// is what is being kept, and not at that revision where it has failed.
 	written *spec.Workload
+	wanted  string
 }
 
 // replica is a Replica with what the policies want to know of it.
@@ -217,9 +218,16 @@ func revisionOf(r Replica, s *spec.Workload) (revision string, current bool) {
 func (p *planner) beginRollout() {
 	r := &p.plan.Rollout
 	first := r.Revision == ""
+	switch {
+	case r.RestartedAt.Before(p.Intent.RestartedAt):
+		r.Hooked = "" // a restart repeats them
+	case r.Stable == p.Spec.Revision:
+		r.Hooked = r.Stable // they ran when it was rolled out
+	}
 	r.Revision, r.RestartedAt = p.Spec.Revision, p.Intent.RestartedAt
 	r.StartedAt, r.ProgressAt = p.Now, p.Now
 	r.Updated, r.Available, r.Old = 0, 0, p.old
+	r.Prepared, r.HookTry = "", Try{}
 	clear(r.Succeeded)
 	switch {
 	case p.old > 0:

@@ -82,7 +82,12 @@ func (p *planner) free(n int) []int {
 // create makes replicas of a revision, when all they need is there and their
 // turn has come.
 func (p *planner) create(revision string, numbers []int, cause string, args ...any) {
-	if p.waiting = p.unmet(revision); p.waiting != "" {
+	if reason := p.unmet(revision); reason != "" {
+		p.waiting = reason
+		return
+	}
+	if p.Spec.ContainerName != "" && len(p.replicas) > 0 {
+		p.waiting = fmt.Sprintf("waiting for the name %s, which another container carries", p.Spec.ContainerName)
 		return
 	}
 	for _, n := range numbers {
@@ -113,9 +118,6 @@ func (p *planner) unmet(revision string) string {
 		}
 		p.fault = !p.quiet
 		return "waiting for " + strings.Join(problems, ", ")
-	}
-	if p.Spec.ContainerName != "" && len(p.replicas) > 0 {
-		return fmt.Sprintf("waiting for the name %s, which another container carries", p.Spec.ContainerName)
 	}
 	for _, d := range p.Dependencies {
 		if reason := d.unmet(); reason != "" {

@@ -62,9 +62,12 @@ func isStart(kind ActionKind) bool { return kind == CreateReplica || kind == Sta
 
 // StartFailed returns the rollout record after an action of it failed.
 func StartFailed(r Rollout, a Action, err string) Rollout {
-	if isStart(a.Kind) {
+	switch {
+	case isStart(a.Kind):
 		r.Attempts = with(r.Attempts, a.Number, func(t *Attempt) { t.Error = err })
-	} else {
+	case a.Kind == RunHook:
+		r.HookTry.Error = err
+	default:
 		r.Tries = with(r.Tries, a.ID, func(t *Try) { t.Error = err })
 	}
 	return r
@@ -89,10 +92,16 @@ var tryBackoff = spec.Restart{Delay: time.Second, MaxDelay: 300 * time.Second}
 // openTries returns the tries that have not succeeded: what is under way or failed.
 func (p *planner) openTries() map[string]Try {
 	open := map[string]Try{}
-	for _, r := range p.Replicas {
+	keep := func(r Replica) {
 		if t, ok := p.Rollout.Tries[r.ID]; ok && (r.InFlight != "" || t.Error != "") {
 			open[r.ID] = t
 		}
+	}
+	for _, r := range p.Replicas {
+		keep(r)
+	}
+	for _, run := range p.HookRuns {
+		keep(run.Replica)
 	}
 	return open
 }
@@ -107,12 +116,22 @@ func (p *planner) mayTry(kind ActionKind, r Replica) bool {
 	if t.State != r.State {
 		t = Try{State: r.State}
 	}
-	if wait := delay(tryBackoff, t.Count+1); t.Error != "" && !p.due(t.At.Add(wait)) {
-		p.fail("BackOff", fmt.Sprintf("%s: %s; back-off %s before try %d", r.Name, t.Error, wait, t.Count+1))
+	if !p.tryDue(r.Name, t) {
 		return false
 	}
 	p.plan.Rollout.Tries[r.ID] = Try{State: r.State, Count: t.Count + 1, At: p.Now}
 	return true
+}
+
+// tryDue says whether the time has come for another try on an object, and
+// reports why the last one failed when it has not.
+func (p *planner) tryDue(object string, t Try) bool {
+	wait := delay(tryBackoff, t.Count+1)
+	if t.Error == "" || p.due(t.At.Add(wait)) {
+		return true
+	}
+	p.fail("BackOff", fmt.Sprintf("%s: %s; back-off %s before try %d", object, t.Error, wait, t.Count+1))
+	return false
 }
 
 // due says whether the time has come, and has the plan look again when it has not.

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/tendhq/tend/controller/spec"
@@ -38,10 +39,10 @@ func (p *planner) tally() {
 func (p *planner) progress() {
 	r, s := &p.plan.Rollout, p.plan.Status
 	forward := s.Updated > r.Updated || s.Available > r.Available || p.old < r.Old
-	if p.Spec != nil && (forward || r.Blocked || p.paused()) {
+	if forward || r.Blocked {
 		r.ProgressAt = p.Now
 	}
-	r.Updated, r.Available, r.Old = max(r.Updated, s.Updated), max(r.Available, s.Available), p.old
+	r.Updated, r.Available, r.Old = max(r.Updated, s.Updated), max(r.Available, s.Available), min(r.Old, p.old)
 }
 
 // finish adds to the plan what follows from it: the rollout's end, the status,
@@ -52,15 +53,18 @@ func (p *planner) finish() Plan {
 	for _, r := range p.replicas {
 		busy = busy || r.InFlight != "" || r.class == leaving
 	}
+	for _, run := range p.HookRuns {
+		busy = busy || run.InFlight != "" || IsRunning(run.Replica)
+	}
 	if p.Spec == nil {
 		s.Converged = !busy && len(p.Replicas) == 0 && len(p.HookRuns) == 0
 		p.removalConditions()
 	} else {
 		p.complete()
-		p.plan.Rollout.Blocked = p.waiting != "" && !p.fault
+		p.plan.Rollout.Blocked = p.paused() || p.waiting != "" && !p.fault
 		s.UpdateRevision, s.CurrentRevision = p.Spec.Revision, p.plan.Rollout.Stable
 		p.conditions()
-		s.Converged = !busy && p.atSpec() && (p.Spec.Revision == p.written.Revision || p.undone())
+		s.Converged = !busy && p.atSpec() && p.Spec.Revision == p.wanted
 		p.forget()
 	}
 	p.publish()
@@ -150,16 +154,16 @@ func (p *planner) progressing() {
 	deadline := r.ProgressAt.Add(p.Spec.ProgressDeadline)
 	state := fmt.Sprintf("revision %s: %d of %s updated, %d old left, %d available", short(r.Revision), s.Updated, plural(s.Desired, "replica"), p.old, s.Available)
 	switch {
-	case r.Failed == p.written.Revision && p.Spec.Revision != r.Failed:
+	case p.Spec.Revision != p.wanted:
 		p.condition(Progressing, false, "RolledBack", fmt.Sprintf("revision %s was rolled back to %s: %s", short(r.Failed), short(p.Spec.Revision), r.Failure))
 	case r.Complete:
 		p.condition(Progressing, true, "NewReplicaSetAvailable", "revision "+short(r.Revision)+" is complete")
 	case p.paused():
 		p.condition(Progressing, false, "Paused", state)
-	case p.waiting != "":
+	case p.waiting != "" && !(p.fault && p.due(deadline)):
 		p.condition(Progressing, true, "Waiting", p.waiting)
 	case p.due(deadline):
-		p.condition(Progressing, false, "ProgressDeadlineExceeded", fmt.Sprintf("no progress for %s; %s", p.Spec.ProgressDeadline, state))
+		p.condition(Progressing, false, "ProgressDeadlineExceeded", fmt.Sprintf("no progress for %s; %s", p.Spec.ProgressDeadline, cmp.Or(p.waiting, state)))
 	default:
 		p.condition(Progressing, true, "ReplicaSetUpdated", state)
 	}

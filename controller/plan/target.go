@@ -14,9 +14,10 @@ func (p *planner) target() *spec.Workload {
 	}
 	r := &p.plan.Rollout
 	want := p.written.Revision
-	if p.undone() {
+	if p.Intent.Undo != "" && p.Intent.UndoOf == want && p.known(p.Intent.Undo) {
 		want = p.Intent.Undo
 	}
+	p.wanted = want
 	if r.Failed != want {
 		r.Failed, r.Failure = "", "" // another revision is another chance
 	} else if p.known(r.Stable) {
@@ -26,11 +27,6 @@ func (p *planner) target() *spec.Workload {
 		return p.written
 	}
 	return p.written.WithTemplateOf(p.History[want])
-}
-
-// undone says whether people asked for another revision than what is written.
-func (p *planner) undone() bool {
-	return p.Intent.Undo != "" && p.Intent.UndoOf == p.written.Revision && p.known(p.Intent.Undo)
 }
 
 // known says whether a revision can be gone back to.
@@ -54,23 +50,22 @@ func (p *planner) rollBack() bool {
 	switch {
 	case p.Spec == nil || p.Spec.Kind == spec.Job || p.Spec.OnFailure == spec.Pause:
 		return false
-	case r.Complete || r.Blocked || p.paused() || r.Failed != "":
+	case r.Complete || p.paused() || r.Failed != "":
 		return false
 	case r.Stable == "" || r.Stable == p.Spec.Revision || !p.known(r.Stable):
 		return false
-	case p.Now.Before(r.ProgressAt.Add(p.Spec.ProgressDeadline)):
-		return false
 	}
-	return p.giveBack(fmt.Sprintf("no progress for %s", p.Spec.ProgressDeadline))
-}
-
-// giveBack marks the revision under way as failed.
-func (p *planner) giveBack(why string) bool {
-	r := &p.plan.Rollout
-	if c := p.Input.Status.Condition(ReplicaFailure); c != nil && c.Status {
-		why += "; " + c.Message
-	} else if c := p.Input.Status.Condition(Progressing); c != nil && c.Reason == "Waiting" {
-		why += "; " + c.Message
+	why := p.hooksFailed()
+	if why == "" {
+		if r.Blocked || p.Now.Before(r.ProgressAt.Add(p.Spec.ProgressDeadline)) {
+			return false
+		}
+		why = fmt.Sprintf("no progress for %s", p.Spec.ProgressDeadline)
+		if c := p.Input.Status.Condition(ReplicaFailure); c != nil && c.Status {
+			why += "; " + c.Message
+		} else if c := p.Input.Status.Condition(Progressing); c != nil && c.Reason == "Waiting" {
+			why += "; " + c.Message
+		}
 	}
 	r.Failed, r.Failure = p.Spec.Revision, why
 	p.event(Warning, "RolledBack", "revision %s is rolled back to %s: %s", short(r.Failed), short(r.Stable), why)

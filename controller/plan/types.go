@@ -171,8 +171,8 @@ type Rollout struct {
 	StartedAt, ProgressAt time.Time
 	// Complete is true once every replica ran at Revision and was available.
 	Complete bool
-	// Blocked is true while creations wait for something that is not the
-	// rollout's fault; the time does not count against it.
+	// Blocked is true while the rollout is paused, or waits for something that
+	// is not its fault; the time does not count against it.
 	Blocked bool
 	// Failed is a revision that was rolled back, and Failure why. It is not
 	// tried again until another one is written.
@@ -181,6 +181,8 @@ type Rollout struct {
 	Prepared string
 	// Hooked is the revision whose pre-rollout hooks have run.
 	Hooked string
+	// HookTry is the start of the next hook, until it has succeeded.
+	HookTry Try
 	// RestartedAt is Intent.RestartedAt as far as it was taken up.
 	RestartedAt time.Time
 	// Drains are the replicas that are to be stopped and whose endpoint was
