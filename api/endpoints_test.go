@@ -94,10 +94,10 @@ func TestAQueryIsAnsweredWithTheSameIndexWhenTheWaitIsOver(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ask := query(config(published()), fmt.Sprintf("index=%d%s", at, wait))
 			if lasts > 0 {
-				time.Sleep(lasts - 1)
+				time.Sleep(lasts - time.Nanosecond)
 				answered, _ := ask()
 				require.False(t, answered, wait)
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 			}
 			answered, e := ask()
 			require.True(t, answered, wait)

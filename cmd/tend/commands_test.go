@@ -92,11 +92,11 @@ func TestRolloutStatusTellsHowFarItIsAndWaits(t *testing.T) {
 		t.Helper()
 		eventually(t, func() bool { return strings.Contains(out.String(), text) }, "%q is not told", text)
 	}
-	told("1 of 2 new replicas are there")
+	told("new replicas: 1 of 2 there")
 	w.keep("web", func(_ *spec.Workload, s *plan.Status) { s.Replicas, s.Converged = 3, false })
-	told("1 old replicas are still to leave")
+	told("old replicas to leave: 1")
 	w.keep("web", func(_ *spec.Workload, s *plan.Status) { s.Available, s.Converged = 0, false })
-	told("0 of 2 new replicas are available")
+	told("new replicas: 0 of 2 available")
 	w.keep("web", func(_ *spec.Workload, s *plan.Status) {
 		s.Updated, s.Converged = 0, false
 		s.Conditions = []plan.Condition{progressing(false, "Paused", "2 old left")}

@@ -69,7 +69,7 @@ func (a *account) describe(out io.Writer) error {
 	row("Kind", "%s", a.Kind)
 	row("Generation", "%d, of which the controller has looked at %d", a.Metadata.Generation, s.ObservedGeneration)
 	row("Image", "%s", a.Spec.Template.Image)
-	row("Revision", "%s written, %s asked for, %s complete", revision(a.Spec.Revision), revision(s.UpdateRevision), revision(s.CurrentRevision))
+	row("Revision", "%s written, %s in force, %s the last that was complete", revision(a.Spec.Revision), revision(s.UpdateRevision), revision(s.CurrentRevision))
 	row("Replicas", "%d desired; %d there: %d updated, %d ready, %d available", a.Spec.Replicas, s.Replicas, s.UpdatedReplicas, s.ReadyReplicas, s.AvailableReplicas)
 	strategy := a.Spec.Strategy.Type
 	if r := a.Spec.Strategy.RollingUpdate; r != nil {

@@ -133,11 +133,11 @@ func progress(w api.Workload) (text string, done bool, err error) {
 	case w.Kind == string(spec.Job):
 		text = obstacle(s.Conditions)
 	case s.UpdatedReplicas < w.Spec.Replicas:
-		text = fmt.Sprintf("%d of %d new replicas are there", s.UpdatedReplicas, w.Spec.Replicas)
+		text = fmt.Sprintf("new replicas: %d of %d there", s.UpdatedReplicas, w.Spec.Replicas)
 	case s.Replicas > s.UpdatedReplicas:
-		text = fmt.Sprintf("%d old replicas are still to leave", s.Replicas-s.UpdatedReplicas)
+		text = fmt.Sprintf("old replicas to leave: %d", s.Replicas-s.UpdatedReplicas)
 	case s.AvailableReplicas < w.Spec.Replicas:
-		text = fmt.Sprintf("%d of %d new replicas are available", s.AvailableReplicas, w.Spec.Replicas)
+		text = fmt.Sprintf("new replicas: %d of %d available", s.AvailableReplicas, w.Spec.Replicas)
 	case !s.Converged:
 		text = obstacle(s.Conditions)
 	default:
