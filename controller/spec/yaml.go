@@ -62,7 +62,11 @@ func parseYAML(file string, content []byte) ([]*yaml.Node, Errors) {
 
 var lineInMessage = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// syntaxError places an error of the YAML parser, which gives its line in the
+// unexpected begins the errors of the YAML library's parser. It counts lines
+// from 0 in those, and leaves out the first; its scanner counts from 1.
+const unexpected = "did not find expected"
+
+// syntaxError places an error of the YAML library, which gives its line in the
 // text only and counts a tab from the line before.
 func syntaxError(file string, content []byte, err error) *Error {
 	e := &Error{File: file, Message: "not valid YAML: " + err.Error()}
@@ -72,7 +76,11 @@ func syntaxError(file string, content []byte, err error) *Error {
 	}
 	e.Message = "not valid YAML: " + strings.TrimPrefix(err.Error(), m[0])
 	e.Line, _ = strconv.Atoi(m[1])
-	if lines := strings.Split(string(content), "\n"); e.Line > 0 && e.Line <= len(lines) {
+	lines := strings.Split(string(content), "\n")
+	if strings.HasPrefix(err.Error()[len(m[0]):], unexpected) {
+		e.Line = min(e.Line+1, len(lines))
+	}
+	if e.Line > 0 && e.Line <= len(lines) {
 		line := lines[e.Line-1]
 		e.Column = len(line) - len(strings.TrimLeft(line, " \t")) + 1
 	}
