@@ -18,7 +18,7 @@ import (
 // The error says what differs and what to do. workload is for its commands.
 func Check(workload string, running, next Server) error {
 	if next.Major != running.Major {
-		return fmt.Errorf("%s runs Postgres %s, and Postgres %s cannot read its data: a major version reads only its own; to change it:\n%s",
+		return fmt.Errorf("%s runs Postgres %s, and Postgres %s cannot read its data: a major version reads only its own; to change it, %s",
 			workload, running.Version, next.Version, moveCommands(workload))
 	}
 	var stale []error
@@ -41,7 +41,7 @@ func Check(workload string, running, next Server) error {
 		}
 	}
 	if len(differences) > 0 {
-		return fmt.Errorf("the new image of %s (%s %s) has %s: text may sort otherwise there, and the indexes of today would miss rows; to change it:\n%s",
+		return fmt.Errorf("the new image of %s (%s %s) has %s: text may sort otherwise there, and the indexes of today would miss rows; to change it, %s",
 			workload, next.Distribution, next.Release, strings.Join(differences, ", "), moveCommands(workload))
 	}
 	return nil
@@ -50,17 +50,14 @@ func Check(workload string, running, next Server) error {
 // moveCommands are how data come to another server without its files: the
 // indexes are made anew.
 func moveCommands(workload string) string {
-	return fmt.Sprintf(`  tend backup %[1]s
-  (write the new image, and a new and empty volume in place of the old one)
-  tend apply
-  tend restore %[1]s FILE
-The old volume stays as it is.`, workload)
+	return fmt.Sprintf("run tend backup %[1]s, write the new image and a new and empty volume in place of the old one, "+
+		"and run tend apply and tend restore %[1]s FILE; the old volume stays as it is", workload)
 }
 
 func staleError(workload string, c Collation) error {
 	identifier := `"` + strings.ReplaceAll(c.Database, `"`, `""`) + `"`
-	return fmt.Errorf("the indexes of database %s of %s were made with version %s of its collation, and %s is in use: they may miss rows already; in psql, connected to that database, run:\n"+
-		"  REINDEX DATABASE %s;\n  ALTER DATABASE %s REFRESH COLLATION VERSION;", c.Database, workload, orNone(c.Recorded), orNone(c.Actual), identifier, identifier)
+	return fmt.Errorf("the indexes of database %s of %s were made with version %s of its collation, and %s is in use: they may miss rows already; in psql, connected to that database, run "+
+		"REINDEX DATABASE %s; ALTER DATABASE %s REFRESH COLLATION VERSION;", c.Database, workload, orNone(c.Recorded), orNone(c.Actual), identifier, identifier)
 }
 
 func orNone(s string) string {
