@@ -78,6 +78,7 @@ type Controller struct {
 	linkErr    string // why the engine is away
 	rejected   bool   // what is written is not in force
 	waiters    []waiter
+	planned    []func() // run once when everything dirty has been planned
 	busy       sync.WaitGroup
 }
 

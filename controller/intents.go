@@ -14,7 +14,8 @@ type UnknownWorkloadError struct{ Workload string }
 
 func (e *UnknownWorkloadError) Error() string { return "there is no workload " + e.Workload }
 
-// Intend changes what people asked for a workload. change gets a copy of what
+// Intend changes what people asked for a workload, and returns when the
+// workload has been planned with that. change gets a copy of what
 // was asked before and what there is to refer to; its error is returned, and
 // then nothing changes.
 func (c *Controller) Intend(ctx context.Context, workload string, change func(*plan.Intent, *state.Snapshot) error) error {
@@ -34,7 +35,7 @@ func (c *Controller) Intend(ctx context.Context, workload string, change func(*p
 			return
 		}
 		c.store.Update(func(tx *state.Tx) { tx.PutIntent(&state.Intent{Workload: workload, Intent: intent}) })
-		done <- nil
+		c.planned = append(c.planned, func() { done <- nil })
 	})
 	select {
 	case err := <-done:

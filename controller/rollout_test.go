@@ -240,3 +240,27 @@ func TestAFailingHookHaltsTheRollout(t *testing.T) {
 		require.True(t, w.heard("hook migrate exited with code 7: applied 3"), w.events)
 	})
 }
+
+func TestNothingIsStoppedForWhatCannotBeMade(t *testing.T) {
+	const service = "web: {image: 'healthy:1', ports: ['127.0.0.1:8080:80'], volumes: ['./data:/data']}"
+	for kind, specs := range map[string]string{
+		"RollingUpdate without surge": "kind: Deployment\nmetadata: {name: web}\nspec: {onFailure: pause, template: {image: 'nowhere:1'}}",
+		"Recreate":                    "kind: Deployment\nmetadata: {name: web}\nspec: {onFailure: pause, strategy: {type: Recreate}, template: {image: 'nowhere:1'}}",
+		"Database":                    "kind: Database\nmetadata: {name: web}\nspec: {engine: postgres, onFailure: pause, template: {image: 'nowhere:1'}}",
+	} {
+		t.Run(kind, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.write(service)
+				w.converge()
+				id := w.container("p-web-1").ID
+				w.write(service, specs)
+				w.pass(time.Hour)
+				require.Equal(t, id, w.container("p-web-1").ID)
+				w.engine.Kill(id, 1)
+				w.pass(time.Minute)
+				require.Equal(t, 1, w.running(), "what is kept is kept running")
+				require.Equal(t, id, w.container("p-web-1").ID)
+			})
+		})
+	}
+}

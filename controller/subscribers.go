@@ -9,6 +9,10 @@ import (
 // subscriber. With none, nobody is waited for.
 const subscriberTTL = time.Minute
 
+// maxSubscribers bounds what anybody in the project's networks can make tend
+// remember.
+const maxSubscribers = 256
+
 // subscribers are those who follow the endpoints. Asking for what follows an
 // index says that what that index named is in force.
 type subscribers struct {
@@ -27,6 +31,9 @@ func (s *subscribers) asked(name string, index uint64, now time.Time) {
 	defer s.mu.Unlock()
 	if s.seen == nil {
 		s.seen = map[string]sighting{}
+	}
+	if _, known := s.seen[name]; !known && len(s.seen) >= maxSubscribers {
+		return // whoever is beyond gets the endpoints, and is not waited for
 	}
 	s.seen[name] = sighting{index: index, at: now}
 }

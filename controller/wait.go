@@ -34,6 +34,10 @@ func (c *Controller) Wait(ctx context.Context, workloads ...string) error {
 
 // answer tells those who wait, after each round of plans.
 func (c *Controller) answer() {
+	for _, f := range c.planned {
+		f()
+	}
+	c.planned = nil
 	c.waiters = slices.DeleteFunc(c.waiters, func(w waiter) bool {
 		done, err := c.outcome(w.workloads)
 		if done {

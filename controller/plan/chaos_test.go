@@ -94,7 +94,7 @@ func (c *chaos) foreign() {
 		r.StartedAt, r.FinishedAt, r.ExitCode = r.Created, c.now, c.draw("exit code", 0, 1)
 	}
 	if IsRunning(r) {
-		r.StartedAt, r.ReadySince = r.Created, r.Created
+		r.StartedAt, r.ReadySince, r.WasReady = r.Created, r.Created, true
 	}
 	c.replicas = append(c.replicas, r)
 }

@@ -53,16 +53,12 @@ func (p *planner) running() []string {
 }
 
 func (p *planner) keepDatabase(r replica, alone bool) {
-	wanted := p.Spec.Replicas > 0 && (r.current || p.paused())
+	wanted := p.Spec.Replicas > 0 && (r.current || p.paused() || p.cannotBeMade())
 	cause := p.replacement(r)
 	if p.Spec.Replicas == 0 {
 		cause = "no replica wanted"
 	}
 	switch {
-	case r.InFlight == PrepareUpdate && p.plan.Rollout.Tries[r.ID].Count == 1:
-		// A backup takes the time it takes. Only what has to be repeated counts
-		// against the rollout.
-		p.waiting, p.quiet = fmt.Sprintf("waiting for %s to be checked and backed up", r.Name), true
 	case r.class == leaving || r.class == coming:
 	case r.class == exited && !wanted:
 		p.add(RemoveReplica, r.Replica, "%s", cause)
@@ -81,7 +77,12 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 	case !wanted && p.unprepared(r):
 		next := r.Replica
 		next.Revision = p.Spec.Revision
-		p.add(PrepareUpdate, next, "before the update to revision %s", short(p.Spec.Revision))
+		prepares := p.add(PrepareUpdate, next, "before the update to revision %s", short(p.Spec.Revision)) || r.InFlight == PrepareUpdate
+		if prepares && p.plan.Rollout.Tries[r.ID].Count == 1 {
+			// A backup takes the time it takes. Only what has to be repeated counts
+			// against the rollout.
+			p.waiting, p.quiet = fmt.Sprintf("waiting for %s to be checked and backed up", r.Name), true
+		}
 	case !wanted:
 		p.stop(r, "%s", cause)
 	case r.class == unhealthy:

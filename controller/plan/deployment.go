@@ -23,8 +23,8 @@ func (p *planner) deployment() {
 	rolling := standing > 0 || len(old) > 0
 	halted := len(old) > 0 || len(updated) == 0 && p.earlier()
 	switch {
-	case halted && p.paused(), !p.hooked():
-		p.hold(slices.Concat(updated, old))
+	case halted && p.paused(), len(old) > 0 && p.cannotBeMade(), !p.hooked():
+		p.hold(updated, old)
 		return
 	case standing > 0 && p.Spec.Strategy.Type == spec.Recreate:
 		p.retire(old, "stopped before revision %s starts, as the strategy is Recreate", short(p.Spec.Revision))
@@ -32,7 +32,7 @@ func (p *planner) deployment() {
 	}
 
 	kept := updated[:min(len(updated), desired)]
-	p.shed(updated[len(kept):], len(updated))
+	p.retire(updated[len(kept):], "%s wanted, %d exist", plural(desired, "replica"), len(updated))
 	// As many old replicas may go as leaves enough that are available, or
 	// could become so.
 	spare := countAvailable(kept) + len(old) - (desired - p.Spec.Strategy.MaxUnavailable)
@@ -54,7 +54,11 @@ func (p *planner) deployment() {
 	switch n := min(desired-len(updated), p.room(limit)) - given; {
 	case n <= 0:
 	case rolling:
-		p.create(p.Spec.Revision, p.free(n + given)[given:], "the rollout to revision %s", short(p.Spec.Revision))
+		cause := "the rollout to revision " + short(p.Spec.Revision)
+		if len(old) > 0 && old[0].revision == p.Spec.Revision {
+			cause = p.replacement(old[0])
+		}
+		p.create(p.Spec.Revision, p.free(n + given)[given:], "%s", cause)
 	default:
 		p.create(p.Spec.Revision, p.free(n), "%s wanted, %d exist", plural(desired, "replica"), len(updated))
 	}
@@ -62,13 +66,18 @@ func (p *planner) deployment() {
 
 // hold keeps as many replicas as there should be, of whatever revision, while
 // the rollout does not move.
-func (p *planner) hold(all []replica) {
+func (p *planner) hold(updated, old []replica) {
 	desired := p.Spec.Replicas
+	limit := desired
+	if len(updated) > 0 && len(old) > 0 {
+		limit += p.Spec.Strategy.MaxSurge
+	}
+	all := slices.Concat(updated, old)
 	slices.SortStableFunc(all, func(a, b replica) int {
 		return cmp.Or(cmp.Compare(useful(b), useful(a)), cmp.Compare(a.Number, b.Number))
 	})
-	kept := all[:min(len(all), desired+p.Spec.Strategy.MaxSurge)]
-	p.shed(all[len(kept):], len(all))
+	kept := all[:min(len(all), limit)]
+	p.retire(all[len(kept):], "%s wanted, %d exist", plural(desired, "replica"), len(all))
 	p.keep(kept)
 	lacking := p.room(desired)
 	if lacking > 0 && p.plan.Rollout.Stable == p.Spec.Revision {
@@ -76,15 +85,6 @@ func (p *planner) hold(all []replica) {
 		return
 	}
 	p.supplement(lacking, lacking)
-}
-
-// shed takes away what is too many of those that exist, whatever state it is in:
-// a wish that has grown again finds its number as if it had never been used.
-func (p *planner) shed(s []replica, exist int) {
-	p.retire(s, "%s wanted, %d exist", plural(p.Spec.Replicas, "replica"), exist)
-	for _, r := range s {
-		delete(p.plan.Rollout.Attempts, r.Number)
-	}
 }
 
 // earlier says whether another revision worked before and can be made again.
@@ -195,11 +195,13 @@ func (p *planner) replacement(r replica) string {
 	}
 }
 
-// retire takes replicas away: stopped first where they run.
+// retire takes replicas away: stopped first where they run. The number of one
+// that did not go for its own fault begins anew.
 func (p *planner) retire(s []replica, cause string, args ...any) {
+	shrunk := p.Spec.Replicas < p.Input.Status.Desired
 	for _, r := range s {
-		if r.class == ready {
-			delete(p.plan.Rollout.Attempts, r.Number) // it does not go for its own fault
+		if r.class == ready || shrunk && r.class != exited && r.class != unhealthy {
+			delete(p.plan.Rollout.Attempts, r.Number)
 		}
 		switch r.class {
 		case coming: // what is under way cannot be taken back; the next plan does

@@ -45,7 +45,7 @@ func TestRollingUpdateKeepsItsBounds(t *testing.T) {
 		for n := 1; n <= s.Replicas; n++ {
 			c.replicas = append(c.replicas, Replica{
 				Workload: "web", Number: n, Name: fmt.Sprint("shop-web-", n), ID: fmt.Sprint("old", n), Revision: "v1", ConfigHash: "hash-v1", State: Running,
-				Created: noon.Add(-time.Hour), StartedAt: noon.Add(-time.Hour), ReadySince: noon.Add(-time.Hour),
+				Created: noon.Add(-time.Hour), StartedAt: noon.Add(-time.Hour), ReadySince: noon.Add(-time.Hour), WasReady: true,
 				Addresses: map[string]string{"shop_backend": "10.0.0.1"},
 			})
 		}

@@ -107,6 +107,16 @@ func (p *planner) create(revision string, numbers []int, cause string, args ...a
 	}
 }
 
+// cannotBeMade says whether the image, a network or a volume of the spec's
+// revision is missing. Nothing is stopped for what cannot be made.
+func (p *planner) cannotBeMade() bool {
+	if len(p.Missing) == 0 || p.Spec.Revision != p.written.Revision {
+		return false
+	}
+	p.waiting = p.unmet(p.Spec.Revision)
+	return true
+}
+
 // unmet says what a new container of a revision still has to wait for, or nothing.
 func (p *planner) unmet(revision string) string {
 	if len(p.Missing) > 0 && revision == p.written.Revision {

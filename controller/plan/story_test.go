@@ -106,6 +106,12 @@ var commands = map[string]func(*story){
 	"dependency": (*story).dependency,
 	"missing":    (*story).miss,
 	"dependents": func(s *story) { s.dependents = s.args },
+	"remember":   (*story).remember,
+	"subscribe":  (*story).subscribe,
+	"ack":        func(s *story) { s.acknowledged[s.target().ID] = true },
+	"intent":     (*story).intend,
+	"hook":       (*story).endHook,
+	"forget":     func(s *story) { s.rollout, s.status = Rollout{}, Status{} },
 	"after":      func(s *story) { s.shift(s.duration(s.arg(0))) },
 	"die":        func(s *story) { s.exit(s.target(), s.number("code", 137)) },
 	"rm":         (*story).rm,
@@ -114,6 +120,7 @@ var commands = map[string]func(*story){
 		s.report(s.target(), Unhealthy)
 		s.target().HealthOutput = strings.Join(s.args[1:], " ")
 	},
+	"unready":    func(s *story) { s.report(s.target(), Unready) },
 	"healthy":    func(s *story) { s.report(s.target(), Healthy) },
 	"disconnect": func(s *story) { delete(s.target().Addresses, s.arg(1)) },
 	"fail":       (*story).fail,
@@ -199,6 +206,17 @@ func (s *story) specify() {
 	w.ActiveDeadline = s.duration(s.take("active-deadline", w.ActiveDeadline.String()))
 	w.StopGrace = s.duration(s.take("grace", w.StopGrace.String()))
 	w.ContainerName = s.take("container-name", w.ContainerName)
+	w.OnFailure = spec.OnFailure(s.take("on-failure", string(w.OnFailure)))
+	w.Drain = s.duration(s.take("drain", w.Drain.String()))
+	if port := s.number("port", 0); port > 0 {
+		w.Ports, w.NetworkKeys = []int{port}, map[string]string{"shop_backend": "backend"}
+	}
+	if hooks := s.take("hooks", ""); hooks != "" {
+		w.PreRollout = nil
+		for name := range strings.SplitSeq(hooks, ",") {
+			w.PreRollout = append(w.PreRollout, spec.Hook{Name: name, Command: []string{name}, Timeout: time.Minute})
+		}
+	}
 	w.Revision = s.take("revision", w.Revision)
 	w.ConfigHash = "hash-" + w.Revision
 	s.apply(w)
@@ -234,7 +252,7 @@ func (s *story) replica() {
 		r.Health = Health(s.args[3])
 	}
 	if IsReady(r) {
-		r.ReadySince = s.ago("ready", up)
+		r.ReadySince, r.WasReady = s.ago("ready", up), true
 	}
 	s.replicas = append(s.replicas, r)
 }
@@ -279,12 +297,50 @@ func (s *story) dependency() {
 	s.dependencies = append(s.dependencies, d)
 }
 
-// miss: missing KIND_NAME...: what a container needs and is not there.
+// miss: missing KIND_NAME... error=TEXT: what a container needs and is not
+// there, and why it cannot be had.
 func (s *story) miss() {
-	s.missing = nil
+	s.missing, s.missingError = nil, s.take("error", "")
 	for _, name := range s.args {
 		s.missing = append(s.missing, strings.ReplaceAll(name, "_", " "))
 	}
+}
+
+// remember keeps the specs in the history from now on, that in force included.
+func (s *story) remember() {
+	s.remembers = true
+	s.history[s.spec.Revision] = s.spec
+}
+
+// subscribe: subscribe N: so many follow the endpoints.
+func (s *story) subscribe() {
+	n, err := strconv.Atoi(s.arg(0))
+	require.NoError(s.t, err, s.line)
+	s.subscribers = n
+}
+
+// intend: intent [none] [restart] paused=BOOL undo=REVISION
+func (s *story) intend() {
+	if s.flag("none") {
+		s.intent = Intent{}
+	}
+	if s.flag("restart") {
+		s.intent.RestartedAt = s.now
+	}
+	if paused := s.take("paused", ""); paused != "" {
+		s.intent.Paused = new(paused == "true")
+	}
+	if undo := s.take("undo", ""); undo != "" {
+		s.intent.Undo, s.intent.UndoOf = undo, s.spec.Revision
+	}
+}
+
+// endHook: hook NAME REVISION code=N output=TEXT: the hook's process ends.
+func (s *story) endHook() {
+	run := s.hook(fmt.Sprintf("shop-web-%s-%s", s.arg(0), s.arg(1)))
+	require.NotNilf(s.t, run, "%s: no such hook", s.line)
+	run.Output = s.take("output", "")
+	s.exit(&run.Replica, s.number("code", 0))
 }
 
 func (s *story) rm() {
@@ -350,6 +406,13 @@ func (s *story) print(p Plan) {
 	fmt.Fprintf(&s.out, "at %s\n", s.now.Format("15:04:05"))
 	for line := range strings.Lines(p.String()) {
 		s.out.WriteString(line)
+	}
+	if s.spec != nil && len(s.spec.Ports) > 0 {
+		s.out.WriteString("endpoints")
+		for _, e := range p.Endpoints {
+			fmt.Fprintf(&s.out, " %s %s", e.Replica, e.Addresses["backend"])
+		}
+		s.out.WriteString("\n")
 	}
 }
 

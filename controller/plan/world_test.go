@@ -27,6 +27,7 @@ type world struct {
 
 	dependencies        []Dependency
 	missing, dependents []string
+	missingError        string
 	// hooks are the containers of hooks.
 	hooks  []HookRun
 	intent Intent
@@ -73,7 +74,7 @@ func (w *world) input() Input {
 	in := Input{
 		Now: w.now, Workload: "web", Generation: w.generation,
 		Rollout: cloneRollout(w.rollout), Status: cloneStatus(w.status),
-		Dependencies: slices.Clone(w.dependencies), Missing: resources(w.missing), Dependents: slices.Clone(w.dependents),
+		Dependencies: slices.Clone(w.dependencies), Missing: resources(w.missing, w.missingError), Dependents: slices.Clone(w.dependents),
 		Intent: w.intent, History: maps.Clone(w.history), Subscribers: w.subscribers, Acknowledged: maps.Clone(w.acknowledged),
 	}
 	if w.spec != nil {
@@ -231,9 +232,9 @@ func (w *world) hook(name string) *HookRun {
 
 func (w *world) start(r *Replica) {
 	r.State, r.StartedAt, r.FinishedAt, r.ExitCode = Running, w.now, time.Time{}, 0
-	r.Health, r.ReadySince = NoHealthCheck, w.now
+	r.Health, r.ReadySince, r.WasReady = NoHealthCheck, w.now, true
 	if w.healthCheck {
-		r.Health, r.ReadySince = Starting, time.Time{}
+		r.Health, r.ReadySince, r.WasReady = Starting, time.Time{}, false
 	}
 }
 
@@ -276,7 +277,7 @@ var kubelet = spec.Restart{Condition: spec.RestartAny, Delay: 10 * time.Second, 
 func defaults(kind spec.Kind) *spec.Workload {
 	s := &spec.Workload{
 		Name: "web", Kind: kind, Replicas: 1, Restart: kubelet, Revision: "v1", ConfigHash: "hash-v1",
-		Strategy:         spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 1},
+		Strategy: spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 1}, OnFailure: spec.Rollback,
 		ProgressDeadline: 10 * time.Minute, StopGrace: 10 * time.Second, Networks: []string{"shop_backend"},
 	}
 	switch kind {
@@ -291,11 +292,11 @@ func defaults(kind spec.Kind) *spec.Workload {
 }
 
 // resources are missing ones, each named "kind name".
-func resources(names []string) []Resource {
+func resources(names []string, err string) []Resource {
 	var all []Resource
 	for _, n := range names {
 		kind, name, _ := strings.Cut(n, " ")
-		all = append(all, Resource{Kind: ResourceKind(kind), Name: name})
+		all = append(all, Resource{Kind: ResourceKind(kind), Name: name, Attempt: Attempt{Error: err}})
 	}
 	return all
 }
