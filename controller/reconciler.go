@@ -163,6 +163,7 @@ func (r *reconciler) noteWithdrawn(tx *state.Tx, key string, drains map[string]p
 		index, known := before[id]
 		if !known {
 			index = tx.EndpointsIndex()
+			r.mark(key) // everyone may have it in force already, where it was not ready
 		}
 		r.withdrawn[key][id] = index
 	}

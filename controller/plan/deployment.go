@@ -41,10 +41,10 @@ func (p *planner) deployment() {
 	p.keep(kept)
 	p.keep(old[len(leave):])
 
-	// Replicas that are missing altogether are made of both revisions, in
-	// proportion to what is there: a rollout that may yet fail is no reason to
-	// serve with fewer.
-	lacking := min(desired-len(updated)-len(old), p.room(desired))
+	// Replicas that are missing beyond what the rollout itself may take away are
+	// made of both revisions, in proportion to what is there: a rollout that may
+	// yet fail is no reason to serve with fewer.
+	lacking := min(desired-p.Spec.Strategy.MaxUnavailable-len(updated)-len(old), p.room(desired))
 	given := p.supplement(lacking, proportion(lacking, len(old), len(updated)))
 
 	limit := desired
