@@ -242,7 +242,7 @@ func TestAFailingHookHaltsTheRollout(t *testing.T) {
 }
 
 func TestNothingIsStoppedForWhatCannotBeMade(t *testing.T) {
-	const service = "web: {image: 'healthy:1', ports: ['127.0.0.1:8080:80'], volumes: ['./data:/data']}"
+	const service = "web: {image: 'healthy:1', ports: ['127.0.0.1:8080:80'], volumes: ['./data:/var/lib/postgresql/data']}"
 	for kind, specs := range map[string]string{
 		"RollingUpdate without surge": "kind: Deployment\nmetadata: {name: web}\nspec: {onFailure: pause, template: {image: 'nowhere:1'}}",
 		"Recreate":                    "kind: Deployment\nmetadata: {name: web}\nspec: {onFailure: pause, strategy: {type: Recreate}, template: {image: 'nowhere:1'}}",
@@ -263,4 +263,22 @@ func TestNothingIsStoppedForWhatCannotBeMade(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestARolloutMayTakeAwayMaxUnavailableReplicasAndNoMore(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const policy = "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 3, strategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}, template: {image: '"
+		w.write(served, policy+"healthy:1'}}")
+		w.converge()
+		w.pass(time.Minute)
+		w.write(served, policy+"healthy:2'}}")
+		for range 100 {
+			w.pass(100 * time.Millisecond)
+			require.LessOrEqual(t, w.running(), 3)
+			require.GreaterOrEqual(t, w.running(), 2)
+		}
+		w.converge()
+		require.Equal(t, map[string]int{"healthy:2": 3}, w.images())
+		require.False(t, w.heard("lacking"), w.events)
+	})
 }
