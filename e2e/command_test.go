@@ -150,17 +150,6 @@ func (c *process) stop() {
 	assert.Zero(c.p.t, c.cmd.ProcessState.ExitCode(), "%s", c.stderr)
 }
 
-// awaitEnd waits until the process has ended of its own and returns its exit code.
-func (c *process) awaitEnd() int {
-	c.p.t.Helper()
-	select {
-	case <-c.ended:
-	case <-time.After(patience):
-		require.Fail(c.p.t, "the process goes on", "%s after %s", c, patience)
-	}
-	return c.cmd.ProcessState.ExitCode()
-}
-
 // event is one that tend has told in its log.
 type event struct {
 	Level, Msg, Workload, Reason, Message string

@@ -177,6 +177,7 @@ func TestOnlyWhatDiffersIsReplacedWhenAProjectIsTakenOver(t *testing.T) {
 
 func TestDockerComposeCommandsWorkOnWhatTendMade(t *testing.T) {
 	p := newProject(t, rich)
+	require.Equal(t, "2.40.3", strings.TrimSpace(p.compose("version", "--short")))
 	tend := p.run()
 	p.awaitRich()
 	names := map[string]string{}

@@ -25,7 +25,6 @@ metadata: {name: web}
 spec:
   replicas: 3
   strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
-  progressDeadlineSeconds: 5
 `
 
 func TestAProjectWithoutSpecsIsKeptAtItsDeploySections(t *testing.T) {

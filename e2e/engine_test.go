@@ -26,6 +26,7 @@ const (
 	projectLabel = "com.docker.compose.project"
 	serviceLabel = "com.docker.compose.service"
 	numberLabel  = "com.docker.compose.container-number"
+	oneoffLabel  = "com.docker.compose.oneoff"
 )
 
 // engine is a container engine, seen from outside tend.
@@ -69,11 +70,13 @@ func (r replica) String() string {
 	return s
 }
 
-// replicas lists all containers of a project, or of one service of it.
+// replicas lists all containers of a project; or those of one service of it,
+// without what runs once on its behalf.
 func (e engine) replicas(ctx context.Context, project, service string) ([]replica, error) {
 	labels := filters.NewArgs(filters.Arg("label", projectLabel+"="+project))
 	if service != "" {
 		labels.Add("label", serviceLabel+"="+service)
+		labels.Add("label", oneoffLabel+"=False")
 	}
 	list, err := e.ContainerList(ctx, container.ListOptions{All: true, Filters: labels})
 	if err != nil {
@@ -142,7 +145,8 @@ func (p *project) record(service string) *recorder {
 	t := p.t
 	ctx, cancel := context.WithCancel(context.Background())
 	args := filters.NewArgs(filters.Arg("type", "container"),
-		filters.Arg("label", projectLabel+"="+p.name), filters.Arg("label", serviceLabel+"="+service))
+		filters.Arg("label", projectLabel+"="+p.name), filters.Arg("label", serviceLabel+"="+service),
+		filters.Arg("label", oneoffLabel+"=False"))
 	for _, action := range []string{"start", "die", "kill", "health_status", "pause", "destroy"} {
 		args.Add("event", action)
 	}

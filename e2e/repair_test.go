@@ -28,16 +28,9 @@ func TestWhatIsTakenAwayByHandIsRepaired(t *testing.T) {
 			p.run()
 			before := p.awaitReady("web", 2)
 			require.NoError(t, take(t, before[0].ID))
-			var after []replica
-			p.await(func() error {
-				after = p.awaitReady("web", 2)
-				if after[0].State.StartedAt == before[0].State.StartedAt {
-					return fmt.Errorf("%s runs as before", after[0])
-				}
-				return nil
-			})
-			assert.Equal(t, before[1].ID, after[1].ID, "the other one is left alone")
-			assert.Equal(t, before[1].State.StartedAt, after[1].State.StartedAt)
+			p.awaitOtherThan(before[0], "web", 2)
+			other := p.identities()[before[1].name()]
+			assert.Equal(t, identity{before[1].ID, before[1].State.StartedAt}, other, "the other one is left alone")
 		})
 	}
 }
@@ -48,9 +41,18 @@ func TestAReplicaWhoseHealthCheckFailsIsRestarted(t *testing.T) {
 	before := p.awaitReady("web", 1)[0]
 	p.compose("exec", "-T", "web", "/probe", "sick")
 	tend.awaitEvent("web", "Unhealthy", before.name(), "503")
+	p.awaitOtherThan(before, "web", 1)
+}
+
+// awaitOtherThan is awaitReady for a service of which one replica has to be
+// replaced or restarted.
+func (p *project) awaitOtherThan(before replica, service string, n int) {
+	p.t.Helper()
 	p.await(func() error {
-		if r := p.replica("web"); r.State.StartedAt == before.State.StartedAt {
-			return fmt.Errorf("%s runs as before", r)
+		for _, r := range p.awaitReady(service, n) {
+			if r.State.StartedAt == before.State.StartedAt {
+				return fmt.Errorf("%s runs as before", r)
+			}
 		}
 		return nil
 	})
@@ -75,7 +77,7 @@ services:
 	pause := instant(t, third.State.StartedAt).Sub(instant(t, second.State.FinishedAt))
 	assert.GreaterOrEqual(t, pause, 10*time.Second)
 	assert.Less(t, pause, 20*time.Second)
-	assert.Contains(t, p.mustTend("get", "workloads", "-o", "wide"), "back-off 20s")
+	assert.Contains(t, p.mustTend("get", "workloads", "-o", "wide"), "back-off")
 
 	p.edit("compose.yaml", `EXIT: "3"`, `VERSION: "2"`)
 	p.awaitEnv("web", 1, "VERSION", "2")
@@ -90,13 +92,33 @@ services:
     restart: on-failure
 `})
 	p.run()
-	p.await(func() error {
-		if got := p.tend("get", "workloads", "web"); !strings.Contains(got.out, "yes") {
-			return fmt.Errorf("not converged: %s", got)
-		}
-		return nil
-	})
-	assert.Equal(t, "exited", p.replica("web").State.Status)
+	ended := p.awaitReplicas("web", 1, func(r replica) bool { return r.State.Status == container.StateExited })[0]
+	p.mustTend("apply")
+	assert.Equal(t, ended.State.StartedAt, p.replica("web").State.StartedAt)
+}
+
+func TestAReplicaThatIgnoresItsStopSignalIsKilledAfterItsGrace(t *testing.T) {
+	p := newProject(t, files{"compose.yaml": `
+services:
+  web:
+    image: ${PROBE}
+    environment: {IGNORE_TERM: "1"}
+    stop_grace_period: 2s
+    scale: 2
+`})
+	p.run()
+	p.awaitReady("web", 2)
+	seen := p.record("web")
+	p.edit("compose.yaml", "scale: 2", "scale: 1")
+	p.awaitReady("web", 1)
+	story := seen.seen().story
+	at := func(n int) time.Time {
+		at, err := time.Parse("15:04:05.000", strings.Fields(story[n])[0])
+		require.NoError(t, err)
+		return at
+	}
+	require.Len(t, story, 4, "%q", story) // kill with SIGTERM, kill with SIGKILL, die, destroy
+	assert.GreaterOrEqual(t, at(1).Sub(at(0)), 2*time.Second, "%q", story)
 }
 
 // instant reads a time of the engine.
