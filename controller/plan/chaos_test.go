@@ -16,12 +16,17 @@ type chaos struct {
 	*world
 	t    *rapid.T
 	kind spec.Kind
+	// withdrawn is when the endpoint of a container was withdrawn, zero while it
+	// is published.
+	withdrawn map[string]time.Time
 }
 
 // newChaos draws a world with a spec and containers from an unknown past.
 func newChaos(t *rapid.T, kind spec.Kind) *chaos {
 	c := &chaos{world: newWorld(), t: t, kind: kind}
 	c.healthCheck = c.bool("health check")
+	c.remembers = c.bool("history")
+	c.subscribers = c.draw("subscribers", 0, 1)
 	c.apply(anySpec(t, kind, "spec"))
 	most := 5
 	if kind == spec.Database {
@@ -101,7 +106,7 @@ func (c *chaos) foreign() {
 
 // step has one thing happen.
 func (c *chaos) step() {
-	switch c.draw("what", 0, 19) {
+	switch c.draw("what", 0, 22) {
 	case 0, 1, 2, 3, 4:
 		c.planAndBegin()
 	case 5, 6, 7:
@@ -121,7 +126,7 @@ func (c *chaos) step() {
 		}
 	case 12:
 		if r := c.some(IsRunning); r != nil {
-			c.report(r, rapid.SampledFrom([]Health{Healthy, Starting, Unhealthy}).Draw(c.t, "health"))
+			c.report(r, rapid.SampledFrom([]Health{Healthy, Starting, Unhealthy, Unready}).Draw(c.t, "health"))
 		}
 	case 13:
 		if r := c.some(func(r Replica) bool { return r.State == Running && c.kind == spec.Deployment }); r != nil {
@@ -167,6 +172,37 @@ func (c *chaos) step() {
 			c.end(0, rapid.SampledFrom([]outcome{done, failed, halfway}).Draw(c.t, "ended unseen"), "")
 		}
 		c.rollout, c.status = Rollout{}, Status{}
+	case 20:
+		for _, run := range c.hooks {
+			if IsRunning(run.Replica) {
+				c.exit(&c.hook(run.Name).Replica, c.draw("hook's code", 0, 1))
+			}
+		}
+	case 21:
+		for id := range c.rollout.Drains {
+			c.acknowledged[id] = true
+		}
+		if c.draw("a subscriber comes or goes", 0, 3) == 3 {
+			c.subscribers = 1 - c.subscribers
+		}
+	case 22:
+		c.intend()
+	}
+}
+
+// intend has a person ask for something.
+func (c *chaos) intend() {
+	switch c.draw("intent", 0, 3) {
+	case 0:
+		c.intent = Intent{RestartedAt: c.intent.RestartedAt}
+	case 1:
+		c.intent.Paused = new(c.bool("pause"))
+	case 2:
+		c.intent.RestartedAt = c.now
+	case 3:
+		if c.spec != nil {
+			c.intent.Undo, c.intent.UndoOf = fmt.Sprint("v", c.draw("undo", 1, 3)), c.spec.Revision
+		}
 	}
 }
 
@@ -209,6 +245,12 @@ func (c *chaos) calm() {
 // recovers has what happens by itself happen, and says whether anything did.
 func (c *chaos) recovers() bool {
 	happened := false
+	for i := range c.hooks {
+		if run := &c.hooks[i].Replica; IsRunning(*run) {
+			c.exit(run, 0)
+			happened = true
+		}
+	}
 	for i := range c.replicas {
 		switch r := &c.replicas[i]; {
 		case r.State == Paused && c.kind != spec.Deployment:
@@ -231,19 +273,39 @@ func (c *chaos) recovers() bool {
 func (c *chaos) rest(p Plan) {
 	t := c.t
 	numbered := func(r Replica) bool { return r.Number > 0 }
-	old := func(r Replica) bool { _, current := revisionOf(r, c.spec); return numbered(r) && !current }
+	var target *spec.Workload
+	if c.spec != nil {
+		target = aimedAt(c.input(), p)
+	}
+	old := func(r Replica) bool {
+		_, current := revisionOf(r, target)
+		return numbered(r) && (!current || r.Created.Before(c.intent.RestartedAt))
+	}
 	corrupt := c.count(numbered) < len(c.replicas)
+	reason := func(t ConditionType) string {
+		if condition := p.Status.Condition(t); condition != nil {
+			return condition.Reason
+		}
+		return ""
+	}
 	switch {
 	case c.spec == nil:
-		require.Zero(t, c.count(numbered), "not taken away: %s", p)
-	case c.spec.Paused && (c.count(old) > 0 || shared(c.input())):
+		require.Zero(t, c.count(numbered)+len(c.hooks), "not taken away: %s", p)
+	case paused(c.input()) && (c.count(old) > 0 || shared(c.input())):
+	case p.Status.Updated == 0 && slices.ContainsFunc(c.hooks, func(run HookRun) bool {
+		return run.Revision == target.Revision && (run.ExitCode != 0 || run.FinishedAt.Sub(run.StartedAt) >= hookTimeout)
+	}):
+		// a hook failed, and the rollout stands still
+	case reason(Progressing) == "RolledBack":
+		require.NotEqual(t, target.Revision, p.Rollout.Failed)
+		c.converged(target)
 	case c.kind == spec.Database && (corrupt || len(c.replicas) > 1):
 		require.NotNil(t, p.Status.Condition(ReplicaFailure), "two containers of a database and no word of it: %s", p)
 	case c.kind == spec.Job && p.Status.Condition(Failed) != nil:
-	case c.kind == spec.Job && c.spec.Paused:
+	case c.kind == spec.Job && paused(c.input()):
 	default:
 		require.True(t, p.Status.Converged, "not converged: %s", p)
-		c.converged()
+		c.converged(target)
 	}
 	for _, later := range []time.Duration{time.Second, time.Minute, time.Hour, 24 * time.Hour} {
 		in := c.input()
@@ -260,7 +322,7 @@ func (c *chaos) rest(p Plan) {
 }
 
 // converged checks that what runs is what is written.
-func (c *chaos) converged() {
+func (c *chaos) converged(target *spec.Workload) {
 	if c.kind == spec.Job {
 		return
 	}
@@ -271,9 +333,12 @@ func (c *chaos) converged() {
 		}
 		require.False(c.t, numbers[r.Number], "two containers have number %d", r.Number)
 		numbers[r.Number] = true
-		require.True(c.t, available(c.input(), r), "%s is not available", r.Name)
+		in := c.input()
+		in.Spec = target
+		require.True(c.t, available(in, r), "%s is not available", r.Name)
 		require.False(c.t, r.EngineRestarts, "%s is not adopted", r.Name)
-		require.Equal(c.t, c.spec.ConfigHash, r.ConfigHash, "%s is old", r.Name)
+		require.Equal(c.t, target.ConfigHash, r.ConfigHash, "%s is old", r.Name)
+		require.False(c.t, r.Created.Before(c.intent.RestartedAt), "%s was not restarted", r.Name)
 	}
 	require.Len(c.t, numbers, c.spec.Replicas)
 }
@@ -284,21 +349,80 @@ func (c *chaos) planAndBegin() Plan {
 	p := checkPure(c.t, in)
 	checkActions(c.t, in, p)
 	checkStatus(c.t, in, p)
+	c.checkEndpoints(in, p)
 	c.begin(p)
 	return p
+}
+
+// checkEndpoints checks that only ready replicas are published, and that none
+// that may be at work on a request is stopped before everyone who sends it any
+// has turned away, or the drain is over.
+func (c *chaos) checkEndpoints(in Input, p Plan) {
+	published := map[string]bool{}
+	for _, e := range p.Endpoints {
+		published[e.ID] = true
+	}
+	drain := defaultDrain
+	if in.Spec != nil {
+		drain = in.Spec.Drain
+	}
+	stopped := map[string]bool{}
+	for _, a := range p.Actions {
+		stopped[a.ID] = a.Kind == StopReplica
+	}
+	next := map[string]time.Time{}
+	for _, r := range in.Replicas {
+		if published[r.ID] {
+			require.True(c.t, IsReady(r), "%s is published and not ready", r.Name)
+			require.False(c.t, stopped[r.ID], "%s is published and stopped", r.Name)
+			require.NotContains(c.t, p.Rollout.Drains, r.ID, "%s is published and drains", r.Name)
+			next[r.ID] = time.Time{}
+			continue
+		}
+		at, known := c.withdrawn[r.ID]
+		if !known || !IsRunning(r) {
+			continue
+		}
+		if at.IsZero() {
+			at = in.Now
+		}
+		next[r.ID] = at
+		answers := r.State == Running && (r.Health == NoHealthCheck || r.Health == Healthy || r.Health == Unready) && r.Broken == "" && len(r.Addresses) > 0
+		if stopped[r.ID] && answers && in.Subscribers > 0 && !in.Acknowledged[r.ID] {
+			require.False(c.t, in.Now.Before(at.Add(drain)), "%s is stopped %s after its withdrawal", r.Name, in.Now.Sub(at))
+		}
+	}
+	c.withdrawn = next
+}
+
+// aimedAt is the spec at the revision that a plan leads to.
+func aimedAt(in Input, p Plan) *spec.Workload {
+	if p.Status.UpdateRevision == in.Spec.Revision {
+		return in.Spec
+	}
+	return in.Spec.WithTemplateOf(in.History[p.Status.UpdateRevision])
+}
+
+// paused says whether the rollout may not move.
+func paused(in Input) bool {
+	if in.Intent.Paused != nil {
+		return *in.Intent.Paused
+	}
+	return in.Spec.Paused
 }
 
 // available says whether a replica does what it should, in words of its own.
 func available(in Input, r Replica) bool {
 	busy := r.InFlight != "" && r.InFlight != AdoptReplica && r.InFlight != PrepareUpdate
+	_, draining := in.Rollout.Drains[r.ID]
 	switch {
-	case busy || r.Number < 1:
+	case busy || draining || r.Number < 1:
 		return false
 	case r.State == Exited && in.Spec.Kind == spec.Deployment:
 		return in.Spec.Restart.Condition == spec.RestartOnFailure && r.ExitCode == 0
-	case r.State != Running || r.Broken != "" || r.Health == Starting || r.Health == Unhealthy:
+	case r.State != Running || r.Broken != "" || r.Health == Starting || r.Health == Unhealthy || r.Health == Unready:
 		return false
-	case r.ConfigHash == in.Spec.ConfigHash && len(r.Addresses) == 0:
+	case r.ConfigHash == in.Spec.ConfigHash && len(r.Addresses) == 0 && !r.Created.Before(in.Intent.RestartedAt):
 		return false
 	}
 	return !in.Now.Before(r.ReadySince.Add(in.Spec.MinReady))
@@ -315,17 +439,42 @@ func checkActions(t *rapid.T, in Input, p Plan) {
 			running++
 		}
 	}
+	for _, run := range in.HookRuns {
+		byID[run.ID] = run.Replica
+	}
+	var target *spec.Workload
+	written := in.Spec
+	if in.Spec != nil {
+		target = aimedAt(in, p)
+		in.Spec = target
+	}
 	touched := map[string]bool{}
 	creates, lost := 0, 0
+	for id := range p.Rollout.Drains {
+		if in.Spec != nil && available(in, byID[id]) {
+			lost++ // it drains from now on
+		}
+	}
 	for _, a := range p.Actions {
+		if a.Kind == RunHook {
+			checkHook(t, in, target, a)
+			continue
+		}
 		require.NotEmpty(t, a.Cause)
 		if a.Kind == CreateReplica {
 			creates++
 			require.NotNil(t, in.Spec, "%s", a)
 			require.False(t, numbers[a.Number], "%s: the number is taken", a)
 			numbers[a.Number] = true
-			require.Empty(t, in.Missing, "%s: what it needs is missing", a)
-			require.Equal(t, in.Spec.Revision, a.Revision)
+			if a.Revision == written.Revision {
+				require.Empty(t, in.Missing, "%s: what it needs is missing", a)
+			} else {
+				require.Contains(t, in.History, a.Revision, "%s: nobody knows what that is", a)
+			}
+			if a.Revision != p.Rollout.Stable && p.Status.Updated == 0 && p.Rollout.Hooked != a.Revision {
+				require.Empty(t, in.Spec.PreRollout, "%s: its hooks have not run", a)
+			}
+			require.False(t, paused(in) && len(in.Replicas) > 0 && a.Revision != p.Rollout.Stable && oldLive(in, target), "%s: the rollout is paused", a)
 			for _, d := range in.Dependencies {
 				require.True(t, d.Known, "%s: %s is not there", a, d.Name)
 			}
@@ -336,10 +485,14 @@ func checkActions(t *rapid.T, in Input, p Plan) {
 		require.False(t, touched[a.ID], "%s: a second action on one container", a)
 		touched[a.ID] = true
 		require.Empty(t, r.InFlight, "%s: another action is under way", a)
-		require.Positive(t, r.Number, "%s: its labels are corrupt", a)
-		if in.Spec == nil {
+		if _, draining := in.Rollout.Drains[a.ID]; in.Spec == nil && !draining {
 			require.Empty(t, in.Dependents, "%s: others depend on it", a)
 		}
+		if slices.ContainsFunc(in.HookRuns, func(run HookRun) bool { return run.ID == a.ID }) {
+			require.Equal(t, a.Kind == StopReplica, IsRunning(r), "%s: of a hook", a)
+			continue
+		}
+		require.Positive(t, r.Number, "%s: its labels are corrupt", a)
 		switch a.Kind {
 		case StopReplica:
 			require.True(t, IsRunning(r), "%s: it does not run", a)
@@ -362,16 +515,40 @@ func checkActions(t *rapid.T, in Input, p Plan) {
 	}
 	switch in.Spec.Kind {
 	case spec.Deployment:
-		checkDeployment(t, in, running, creates, lost)
+		checkDeployment(t, in, target, running, creates, lost)
 	case spec.Database:
-		checkDatabase(t, in, p, running, creates)
+		checkDatabase(t, in, p, target, running, creates)
 	}
+}
+
+// checkHook checks that a hook runs alone, and once.
+func checkHook(t *rapid.T, in Input, target *spec.Workload, a Action) {
+	require.False(t, paused(in) && oldLive(in, target), "%s: the rollout is paused", a)
+	require.Equal(t, target.Revision, a.Revision)
+	require.Empty(t, in.Dependencies, "%s: what it needs is not there", a)
+	for _, run := range in.HookRuns {
+		require.False(t, run.Hook == a.Object && run.Revision == a.Revision, "%s: it has run", a)
+		require.True(t, run.InFlight == "" && !IsRunning(run.Replica), "%s: another one runs", a)
+	}
+	for _, r := range in.Replicas {
+		_, current := revisionOf(r, target)
+		restarted := r.InFlight != CreateReplica && r.Created.Before(in.Intent.RestartedAt)
+		require.False(t, current && !restarted && r.Number > 0 && r.InFlight == "" && IsRunning(r) && !shared(in) && len(in.Rollout.Drains) == 0, "%s: there are replicas already", a)
+	}
+}
+
+// oldLive says whether a replica runs that the rollout would replace.
+func oldLive(in Input, target *spec.Workload) bool {
+	return slices.ContainsFunc(in.Replicas, func(r Replica) bool {
+		_, current := revisionOf(r, target)
+		_, draining := in.Rollout.Drains[r.ID]
+		return !current && !draining && r.Number > 0 && r.InFlight == "" && IsRunning(r)
+	})
 }
 
 // checkDeployment checks the bounds of a rolling update. lost are the available
 // replicas that the plan takes away.
-func checkDeployment(t *rapid.T, in Input, running, creates, lost int) {
-	s := in.Spec
+func checkDeployment(t *rapid.T, in Input, s *spec.Workload, running, creates, lost int) {
 	have, live, old := 0, 0, 0
 	for _, r := range in.Replicas {
 		if available(in, r) {
@@ -390,10 +567,9 @@ func checkDeployment(t *rapid.T, in Input, running, creates, lost int) {
 	if creates > 0 {
 		corrupt := len(in.Replicas) - live
 		require.LessOrEqual(t, running-corrupt+creates, s.Replicas+s.Strategy.MaxSurge, "too many replicas")
-		require.False(t, old > 0 && s.Paused, "the rollout is paused")
 		require.False(t, s.ContainerName != "" && live > 0, "the name is taken")
 	}
-	if s.Paused && old > 0 && live <= s.Replicas+s.Strategy.MaxSurge && !shared(in) {
+	if paused(in) && old > 0 && live <= s.Replicas && !shared(in) {
 		require.Zero(t, lost, "the rollout is paused")
 	}
 }
@@ -411,7 +587,7 @@ func shared(in Input) bool {
 }
 
 // checkDatabase checks that one container at most has the volume.
-func checkDatabase(t *rapid.T, in Input, p Plan, running, creates int) {
+func checkDatabase(t *rapid.T, in Input, p Plan, target *spec.Workload, running, creates int) {
 	if creates > 0 {
 		require.Empty(t, in.Replicas, "a second container on one volume")
 		require.Equal(t, 1, creates)
@@ -427,8 +603,17 @@ func checkDatabase(t *rapid.T, in Input, p Plan, running, creates int) {
 			case StopReplica:
 				young := in.Now.Before(r.StartedAt.Add(in.Spec.ProgressDeadline))
 				require.False(t, young && r.Health == Starting, "stopped while it starts")
-				_, current := revisionOf(r, in.Spec)
-				require.False(t, current || in.Spec.Paused, "stopped as it is written")
+				_, current := revisionOf(r, target)
+				if r.Created.Before(in.Intent.RestartedAt) {
+					current = false
+				}
+				if _, draining := in.Rollout.Drains[r.ID]; draining {
+					continue // a drain is not taken back
+				}
+				require.False(t, current || paused(in), "stopped as it is written")
+				if IsReady(r) && len(r.Addresses) > 0 && target.Revision != p.Rollout.Stable {
+					require.Equal(t, target.Revision, in.Rollout.Prepared, "stopped and not prepared")
+				}
 			}
 		}
 		require.LessOrEqual(t, running, 1, "%s: two servers run on the volume", a)
@@ -440,6 +625,7 @@ func checkStatus(t *rapid.T, in Input, p Plan) {
 	if in.Spec == nil {
 		return
 	}
+	in.Spec = aimedAt(in, p)
 	runs, have := 0, 0
 	for _, r := range in.Replicas {
 		if r.State == Running && r.Number > 0 {

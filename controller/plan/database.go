@@ -17,6 +17,7 @@ func (p *planner) database() {
 		p.fail("MultipleContainers", fmt.Sprintf("%s run on the volume of one database: stop all but one at once; tend touches none of them", strings.Join(running, " and ")))
 		return
 	}
+	p.stopDrained()
 	p.adopt()
 	p.clean()
 

@@ -13,6 +13,7 @@ import (
 // deployment controller (pkg/controller/deployment/rolling.go), with the
 // replicas of one container each in the place of replica sets.
 func (p *planner) deployment() {
+	p.stopDrained()
 	p.adopt()
 	p.clean()
 	p.tendHooks()

@@ -70,6 +70,7 @@ func (p *planner) hooked() bool {
 		}
 		if why := failure(h, run); why != "" {
 			p.fail("HookFailed", why)
+			p.waiting, p.fault, p.quiet = why, true, true
 			return false
 		}
 	}

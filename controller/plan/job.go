@@ -7,6 +7,7 @@ import (
 // job runs each of its replicas to completion once per revision, and tries
 // again up to the backoff limit (batch/v1).
 func (p *planner) job() {
+	p.stopDrained()
 	p.adopt()
 	p.clean()
 	taken := map[int]bool{}

@@ -56,7 +56,6 @@ type Dependency struct {
 // Compute plans one workload.
 func Compute(in Input) Plan {
 	p := newPlanner(in)
-	p.stopDrained()
 	switch {
 	case in.Spec == nil:
 		p.remove()

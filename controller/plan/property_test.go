@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"testing"
@@ -38,7 +39,7 @@ func TestRollingUpdateKeepsItsBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := &chaos{world: newWorld(), t: t, kind: spec.Deployment}
 		s := anySpec(t, spec.Deployment, "old")
-		s.Paused, s.ContainerName, s.Revision, s.ConfigHash = false, "", "v1", "hash-v1"
+		s.Paused, s.ContainerName, s.Revision, s.ConfigHash, s.PreRollout = false, "", "v1", "hash-v1", nil
 		if s.Strategy.Type == spec.Recreate {
 			s.Strategy = defaults(spec.Deployment).Strategy
 		}
@@ -196,12 +197,15 @@ func TestDelayIsBounded(t *testing.T) {
 	})
 }
 
+const hookTimeout = 20 * time.Second
+
 func anySpec(t *rapid.T, kind spec.Kind, label string) *spec.Workload {
 	draw := func(name string, from, to int) int { return rapid.IntRange(from, to).Draw(t, label+" "+name) }
 	s := defaults(kind)
 	s.Revision = fmt.Sprint("v", draw("revision", 1, 3))
 	s.ConfigHash = "hash-" + s.Revision
 	s.Paused = draw("paused", 0, 5) == 5
+	s.OnFailure = rapid.SampledFrom([]spec.OnFailure{spec.Rollback, spec.Pause}).Draw(t, label+" on failure")
 	switch kind {
 	case spec.Database:
 	case spec.Job:
@@ -211,6 +215,11 @@ func anySpec(t *rapid.T, kind spec.Kind, label string) *spec.Workload {
 	default:
 		s.Replicas = draw("replicas", 0, 6)
 		s.MinReady = time.Duration(draw("min ready", 0, 3)) * time.Second
+		s.Drain = time.Duration(draw("drain", 0, 1)) * 5 * time.Second
+		s.Ports, s.NetworkKeys = []int{80}, map[string]string{"shop_backend": "backend"}
+		for i := range draw("hooks", 0, 2) {
+			s.PreRollout = append(s.PreRollout, spec.Hook{Name: fmt.Sprint("hook", i), Timeout: hookTimeout})
+		}
 		s.Restart.Condition = rapid.SampledFrom([]spec.RestartCondition{spec.RestartAny, spec.RestartAny, spec.RestartOnFailure}).Draw(t, label+" restart")
 		if draw("strategy", 0, 3) == 3 {
 			s.Strategy = spec.Strategy{Type: spec.Recreate}
@@ -277,5 +286,6 @@ func copyInput(in Input) Input {
 	}
 	in.Replicas = slices.Clone(in.Replicas)
 	in.Dependencies, in.Missing, in.Dependents = slices.Clone(in.Dependencies), slices.Clone(in.Missing), slices.Clone(in.Dependents)
+	in.HookRuns, in.Acknowledged, in.History = slices.Clone(in.HookRuns), maps.Clone(in.Acknowledged), maps.Clone(in.History)
 	return in
 }

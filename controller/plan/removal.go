@@ -5,6 +5,7 @@ import "strings"
 // remove takes a workload away: containers only, never volumes, and not
 // before what depends on it.
 func (p *planner) remove() {
+	p.stopDrained()
 	if len(p.Dependents) > 0 {
 		p.waiting = "waiting for " + strings.Join(p.Dependents, ", ") + " to stop"
 		return
