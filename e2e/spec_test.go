@@ -38,7 +38,7 @@ func TestWhatIsWrittenWronglyChangesNothingThatRuns(t *testing.T) {
 		// told are parts of the event.
 		told []string
 	}{
-		{"half-written YAML", "specs/web.yaml", "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: we", []string{"specs/web.yaml:", "not valid YAML"}},
+		{"half-written YAML", "specs/web.yaml", "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: we", []string{"specs/web.yaml:3:", "not valid YAML"}},
 		{"an unknown field", "specs/web.yaml", specOf("replicsa: 2"), []string{"specs/web.yaml:5:3: ", "replicsa"}},
 		{"a wrong type", "specs/web.yaml", specOf("replicas: two"), []string{"specs/web.yaml:5:13: ", "two"}},
 		{"negative replicas", "specs/web.yaml", specOf("replicas: -1"), []string{"specs/web.yaml:5:13: ", "-1"}},
