@@ -353,3 +353,21 @@ func TestRejectedSpecChangesNothing(t *testing.T) {
 		require.True(t, w.heard("SpecInForce"), w.events)
 	})
 }
+
+func TestSaysWhatItAdoptsAlsoWhereTheEngineDoesNotRestartIt(t *testing.T) {
+	inWorld(t, func(w *world) {
+		p := w.load("web: {image: 'plain:1'}")
+		w.engine.Put(engine.Container{
+			Name: "p-web-1", Image: plain, State: engine.Running, StartedAt: time.Now(), Networks: map[string]string{"p_default": "172.20.0.2"},
+			Labels: map[string]string{
+				"com.docker.compose.project": "p", "com.docker.compose.service": "web",
+				"com.docker.compose.container-number": "1", "com.docker.compose.config-hash": p.Workloads["web"].ConfigHash,
+			},
+		}, model.Behavior{})
+		w.pass(time.Second)
+		w.ctl.SetProject(w.ctx, p)
+		w.converge()
+		require.True(t, w.heard("web Adopted: p-web-1"), w.events)
+		require.Equal(t, []string{"p-web-1 running"}, w.containers())
+	})
+}

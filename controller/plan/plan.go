@@ -228,6 +228,11 @@ func (p *planner) beginRollout() {
 	r.Updated, r.Available, r.Old = 0, 0, p.old
 	r.Prepared, r.HookTry = "", Try{}
 	clear(r.Succeeded)
+	for _, replica := range p.replicas {
+		if first && replica.Revision == "" && replica.InFlight == "" && !replica.EngineRestarts {
+			p.event(Normal, "Adopted", "%s was made by docker compose; from now on tend keeps it", replica.Name)
+		}
+	}
 	switch {
 	case p.old > 0:
 		p.event(Normal, "RolloutStarted", "rolling %s to revision %s", plural(p.old, "replica"), short(r.Revision))
