@@ -346,6 +346,7 @@ func (c *Controller) onLink(err error) {
 			c.reconciler.event(plan.Event{Type: plan.Warning, Reason: "EngineUnavailable", Message: "nothing is changed until the engine answers: " + c.linkErr}, now)
 		}
 		if err == nil {
+			c.reconciler.began = now
 			c.markAll()
 		}
 	})

@@ -59,7 +59,7 @@ func (c *Controller) outcome(workloads []string) (done bool, err error) {
 	}
 	snap := c.store.Snapshot()
 	if c.reconciler.remove {
-		return len(c.managedReplicas(snap)) == 0, nil
+		return len(c.managedReplicas(snap)) == 0 && len(snap.HookRuns("")) == 0, nil
 	}
 	waiting := false
 	for _, row := range snap.Workloads() {
