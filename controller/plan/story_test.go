@@ -116,6 +116,7 @@ var commands = map[string]func(*story){
 	"die":        func(s *story) { s.exit(s.target(), s.number("code", 137)) },
 	"rm":         (*story).rm,
 	"pause":      func(s *story) { s.target().State = Paused },
+	"state":      (*story).become,
 	"unhealthy": func(s *story) {
 		s.report(s.target(), Unhealthy)
 		s.target().HealthOutput = strings.Join(s.args[1:], " ")
@@ -310,6 +311,15 @@ func (s *story) miss() {
 func (s *story) remember() {
 	s.remembers = true
 	s.history[s.spec.Revision] = s.spec
+}
+
+// become: state NAME STATE, of a replica or a hook's container.
+func (s *story) become() {
+	if run := s.hook(s.arg(0)); run != nil {
+		run.State = State(s.arg(1))
+		return
+	}
+	s.target().State = State(s.arg(1))
 }
 
 // subscribe: subscribe N: so many follow the endpoints.

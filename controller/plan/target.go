@@ -50,7 +50,7 @@ func (p *planner) rollBack() bool {
 	switch {
 	case p.Spec == nil || p.Spec.Kind == spec.Job || p.Spec.OnFailure == spec.Pause:
 		return false
-	case r.Complete || p.paused() || r.Failed != "":
+	case p.paused() || r.Failed != "":
 		return false
 	case r.Stable == "" || r.Stable == p.Spec.Revision || !p.known(r.Stable):
 		return false
