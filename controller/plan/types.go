@@ -259,8 +259,8 @@ type Status struct {
 	Replicas, Updated, Ready, Available, Unavailable int
 	CurrentRevision, UpdateRevision                  string
 	Conditions                                       []Condition
-	// Converged is true when what runs is what is written and nothing is
-	// under way.
+	// Converged is true when what runs is what is written, the rollout that led
+	// there can no longer be taken back, and nothing is under way.
 	Converged bool
 }
 
