@@ -328,6 +328,7 @@ func TestAdoptsWhatComposeRuns(t *testing.T) {
 			Name: "p-web-1", Image: healthy, Labels: labels, State: engine.Running, RestartPolicy: "always",
 			StartedAt: time.Now(), Health: engine.Healthy, Networks: map[string]string{"p_default": "172.20.0.2"},
 		}, model.Behavior{HealthCheck: true})
+		w.restart()
 		w.ctl.SetProject(w.ctx, p)
 		w.converge()
 		c := w.container("p-web-1")
@@ -364,7 +365,7 @@ func TestSaysWhatItAdoptsAlsoWhereTheEngineDoesNotRestartIt(t *testing.T) {
 				"com.docker.compose.container-number": "1", "com.docker.compose.config-hash": p.Workloads["web"].ConfigHash,
 			},
 		}, model.Behavior{})
-		w.pass(time.Second)
+		w.restart()
 		w.ctl.SetProject(w.ctx, p)
 		w.converge()
 		require.True(t, w.heard("web Adopted: p-web-1"), w.events)

@@ -5,6 +5,7 @@ package execute
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -28,11 +29,40 @@ const (
 type Executor struct {
 	engine  engine.Engine
 	dataDir string
+
+	mu     sync.Mutex
+	images map[string]seenImage
+}
+
+// seenImage is an image as it was a moment ago: many replicas are often created
+// at once.
+type seenImage struct {
+	engine.Image
+	at time.Time
+}
+
+// imageAge is for how long an image counts as seen.
+const imageAge = time.Second
+
+// image looks an image up, unless that was done a moment ago.
+func (x *Executor) image(ctx context.Context, ref string) (engine.Image, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if seen, ok := x.images[ref]; ok && time.Since(seen.at) < imageAge {
+		return seen.Image, nil
+	}
+	image, err := x.engine.Image(ctx, ref)
+	if err != nil {
+		delete(x.images, ref)
+		return engine.Image{}, err
+	}
+	x.images[ref] = seenImage{Image: image, at: time.Now()}
+	return image, nil
 }
 
 // New makes an executor. Backups go to the data directory.
 func New(e engine.Engine, dataDir string) *Executor {
-	return &Executor{engine: e, dataDir: dataDir}
+	return &Executor{engine: e, dataDir: dataDir, images: map[string]seenImage{}}
 }
 
 // Do carries out one action. p is the project that it was planned for; w the
@@ -107,7 +137,7 @@ func (x *Executor) runHook(ctx context.Context, a plan.Action, p *spec.Project, 
 
 // run makes a container from a workload's template, as changed, and starts it.
 func (x *Executor) run(ctx context.Context, p *spec.Project, w *spec.Workload, change func(c *engine.ContainerSpec, imageID string)) (string, error) {
-	image, err := x.engine.Image(ctx, w.Image)
+	image, err := x.image(ctx, w.Image)
 	if err != nil {
 		return "", err
 	}

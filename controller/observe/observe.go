@@ -96,13 +96,14 @@ func (o *Observer) follow(ctx context.Context) error {
 			if !open {
 				return errors.Join(errors.New("the event stream ended"), streamErr())
 			}
-			ids := map[string]bool{e.ContainerID: true}
+			ids := map[string]bool{}
 			for more := true; more; { // one look serves a burst of events
+				if worthALook(e) {
+					ids[e.ContainerID] = true
+				}
 				select {
-				case e, open := <-events:
-					if more = open; open {
-						ids[e.ContainerID] = true
-					}
+				case e, open = <-events:
+					more = open
 				default:
 					more = false
 				}
@@ -127,6 +128,11 @@ func (o *Observer) follow(ctx context.Context) error {
 		}
 	}
 }
+
+// worthALook says whether an event tells what is not known otherwise. What was
+// created is started in a moment, or was created by an action after whose end
+// it is looked at; with thirty replicas coming, each look counts.
+func worthALook(e engine.Event) bool { return e.Action != "create" }
 
 // begin notes that a look begins.
 func (o *Observer) begin() uint64 {
