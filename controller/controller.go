@@ -330,7 +330,7 @@ func (c *Controller) look(ctx context.Context, key, id string, err error) {
 }
 
 // onLink is called by the observer when the engine went away or came back.
-func (c *Controller) onLink(err error) {
+func (c *Controller) onLink(ctx context.Context, err error) {
 	c.mu.Lock()
 	c.linked = err == nil
 	c.mu.Unlock()
@@ -347,6 +347,7 @@ func (c *Controller) onLink(err error) {
 		}
 		if err == nil {
 			c.reconciler.began = now
+			c.lookAtResources(ctx)
 			c.markAll()
 		}
 	})
@@ -362,9 +363,18 @@ func (c *Controller) SetProject(ctx context.Context, p *spec.Project) {
 		}
 		c.reconciler.setProject(p, now)
 		c.metrics.spec(nil)
-		c.busy.Go(func() { c.look(ctx, projectKey, "", nil) })
+		c.lookAtResources(ctx)
 		c.markAll()
 	})
+}
+
+// lookAtResources has the needed resources looked at of which nothing is known.
+// While the engine is away that is left to the list that ends this.
+func (c *Controller) lookAtResources(ctx context.Context) {
+	unknown := func(r *state.Resource) bool { return !r.Known }
+	if c.Linked() && slices.ContainsFunc(c.store.Snapshot().Resources(), unknown) {
+		c.busy.Go(func() { c.look(ctx, projectKey, "", nil) })
+	}
 }
 
 // RejectProject reports that what is written cannot be put in force. The last

@@ -103,6 +103,8 @@ services:
   web:
     image: ${PROBE}
     environment: {IGNORE_TERM: "1"}
+    # Healthy means that it has taken hold of the signal.
+    healthcheck: {test: [CMD, /probe, health], interval: 1s, timeout: 10s, retries: 3, start_period: 30s}
     stop_grace_period: 2s
     scale: 2
 `})

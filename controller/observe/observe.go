@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
@@ -37,7 +38,7 @@ type Observer struct {
 	store   *state.Store
 	project string
 	log     *zap.Logger
-	onLink  func(error)
+	onLink  func(context.Context, error)
 
 	relist sync.Mutex // one full list at a time
 	mu     sync.Mutex
@@ -48,7 +49,7 @@ type Observer struct {
 // New makes an observer. onLink is called with nil whenever a full list has
 // succeeded after the engine was away (or at the start), and with the error
 // when it cannot be reached.
-func New(e engine.Engine, s *state.Store, project string, log *zap.Logger, onLink func(error)) *Observer {
+func New(e engine.Engine, s *state.Store, project string, log *zap.Logger, onLink func(context.Context, error)) *Observer {
 	return &Observer{engine: e, store: s, project: project, log: log, onLink: onLink, seen: map[string]uint64{}}
 }
 
@@ -61,7 +62,7 @@ func (o *Observer) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		o.onLink(err)
+		o.onLink(ctx, err)
 		if time.Since(began) > reconnectMax {
 			wait = reconnectFirst
 		}
@@ -85,7 +86,7 @@ func (o *Observer) follow(ctx context.Context) error {
 	if err := o.Relist(ctx); err != nil {
 		return err
 	}
-	o.onLink(nil)
+	o.onLink(ctx, nil)
 	ticker := time.NewTicker(relistEvery)
 	defer ticker.Stop()
 	recheck := time.NewTicker(recheckEvery)
@@ -184,18 +185,21 @@ func (o *Observer) Refresh(ctx context.Context, id string) error {
 func (o *Observer) Relist(ctx context.Context) error {
 	o.relist.Lock()
 	defer o.relist.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	within, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	look := o.begin()
-	containers, err := o.engine.Containers(ctx, o.project)
-	if err != nil {
+	var containers []engine.Container
+	looks, ctx := errgroup.WithContext(within)
+	looks.Go(func() (err error) {
+		containers, err = o.engine.Containers(ctx, o.project)
 		return err
-	}
-	if err := o.resources(ctx); err != nil {
+	})
+	looks.Go(func() error { return o.resources(ctx) })
+	if err := looks.Wait(); err != nil {
 		return err
 	}
 	for i, c := range containers {
-		containers[i] = o.withOutput(ctx, c)
+		containers[i] = o.withOutput(within, c)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
