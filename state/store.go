@@ -11,7 +11,8 @@
 //	endpoints   the loop
 //	revisions   the loop
 //	events      the loop
-//	probes      the controller, from package probe
+//	probes      the controller, from package probe; package observe drops
+//	            what is known of a container that is gone
 //	intents     the API, through the controller
 package state
 
