@@ -79,9 +79,11 @@ func (p *planner) hooked() bool {
 }
 
 // needsNoHook says whether the rollout goes on without the hooks. Where there
-// are replicas of the revision, they have run.
+// are replicas of the revision, they have run; where none are wanted, they run
+// before the first that is.
 func (p *planner) needsNoHook() bool {
-	return len(p.Spec.PreRollout) == 0 || p.plan.Rollout.Hooked == p.Spec.Revision || p.plan.Status.Updated > 0
+	return len(p.Spec.PreRollout) == 0 || p.Spec.Replicas == 0 ||
+		p.plan.Rollout.Hooked == p.Spec.Revision || p.plan.Status.Updated > 0
 }
 
 // hooksFailed says why the rollout cannot begin, or nothing.
