@@ -37,6 +37,10 @@ const parallelStops = 4
 // lookRetry paces the looks at what an action did while the engine is away.
 const lookRetry = time.Second
 
+// settle is how long the loop lets come what comes together, as the state of a
+// container and the end of the action on it, so that one plan serves both.
+const settle = time.Millisecond
+
 // Options are what a Controller needs.
 type Options struct {
 	Engine engine.Engine
@@ -73,7 +77,7 @@ type Controller struct {
 	// The loop's own; nothing else touches them.
 	reconciler reconciler
 	next       map[string]time.Time
-	slots      map[string]chan struct{} // by lane, a workload's actions or its stops
+	lanes      map[string]*lane // a workload's actions, and its stops
 	probers    map[string]*probe.Prober
 	linkErr    string // why the engine is away
 	rejected   bool   // what is written is not in force
@@ -95,7 +99,7 @@ func New(o Options) *Controller {
 		calls:    make(chan func(), 64),
 		stopped:  make(chan struct{}),
 		next:     map[string]time.Time{},
-		slots:    map[string]chan struct{}{},
+		lanes:    map[string]*lane{},
 	}
 	if c.metrics == nil {
 		c.metrics = NewMetrics()
@@ -134,14 +138,16 @@ func (c *Controller) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		call := func() {}
 		select {
 		case <-ctx.Done():
 			return
-		case f := <-c.calls:
-			f()
+		case call = <-c.calls:
 		case <-c.wake:
 		case <-timer.C:
 		}
+		time.Sleep(settle)
+		call()
 		c.drain()
 		now := time.Now()
 		for key, at := range c.next {
@@ -222,30 +228,35 @@ func (c *Controller) untilNext() time.Duration {
 // changed marks what a change of the state concerns. What the loop itself
 // writes concerns nothing: it would plan for ever.
 func (c *Controller) changed(changes []state.Change) {
+	var keys []string
 	for _, ch := range changes {
 		switch ch.Table {
 		case state.Replicas, state.HookRuns, state.Workloads, state.Probes, state.Intents:
-			c.mark(ch.Key)
+			keys = append(keys, ch.Key)
 		case state.Resources:
 			c.markAll()
 			return
 		}
+	}
+	if len(keys) > 0 {
+		c.mark(keys...)
 	}
 }
 
 // markAll marks every workload that is written or runs.
 func (c *Controller) markAll() {
 	snap := c.store.Snapshot()
+	keys := []string{projectKey}
 	for _, w := range snap.Workloads() {
-		c.mark(w.Name)
+		keys = append(keys, w.Name)
 	}
 	for _, r := range snap.Replicas("") {
-		c.mark(r.Workload)
+		keys = append(keys, r.Workload)
 	}
 	for _, h := range snap.HookRuns("") {
-		c.mark(h.Workload)
+		keys = append(keys, h.Workload)
 	}
-	c.mark(projectKey)
+	c.mark(keys...)
 }
 
 // plan plans one key and has its actions carried out.
@@ -270,33 +281,31 @@ func (c *Controller) plan(ctx context.Context, key string) {
 	}
 }
 
-// carryOut starts an action in a goroutine of its own.
+// carryOut has an action carried out, in a goroutine of its own, when its turn
+// has come.
 func (c *Controller) carryOut(ctx context.Context, key string, a plan.Action) {
-	lane, width := key, parallel
+	name, width := key, parallel
 	if a.Kind == plan.StopReplica {
-		lane, width = key+" stops", parallelStops
+		name, width = key+" stops", parallelStops
 	}
-	slot, ok := c.slots[lane]
+	turn, ok := c.lanes[name]
 	if !ok {
-		slot = make(chan struct{}, width)
-		c.slots[lane] = slot
+		turn = &lane{free: width}
+		c.lanes[name] = turn
 	}
 	project := c.reconciler.project
 	w := c.reconciler.workload(key, a.Revision)
-	c.busy.Go(func() {
-		select {
-		case slot <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		began := time.Now()
-		id, err := c.executor.Do(ctx, a, project, w)
-		<-slot
-		c.metrics.action(a, time.Since(began), err)
-		c.look(ctx, key, id, err)
-		c.do(func() {
-			c.reconciler.finish(key, a, err, time.Now())
-			c.mark(key)
+	turn.enter(func() {
+		c.busy.Go(func() {
+			began := time.Now()
+			id, err := c.executor.Do(ctx, a, project, w)
+			c.metrics.action(a, time.Since(began), err)
+			c.look(ctx, key, id, err)
+			c.do(func() {
+				turn.leave()
+				c.reconciler.finish(key, a, err, time.Now())
+				c.mark(key)
+			})
 		})
 	})
 }

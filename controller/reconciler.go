@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -232,7 +233,8 @@ func (r *reconciler) replicas(snap *state.Snapshot, key string) []plan.Replica {
 		}
 		all = append(all, replica)
 	}
-	for n, a := range coming {
+	for _, n := range slices.Sorted(maps.Keys(coming)) {
+		a := coming[n]
 		all = append(all, plan.Replica{Workload: key, Number: n, Revision: a.Revision, State: plan.Created, InFlight: a.Kind})
 	}
 	return all
@@ -259,7 +261,8 @@ func (r *reconciler) hookRuns(snap *state.Snapshot, key string) []plan.HookRun {
 		}
 		all = append(all, run)
 	}
-	for _, a := range coming {
+	for _, hook := range slices.Sorted(maps.Keys(coming)) {
+		a := coming[hook]
 		all = append(all, plan.HookRun{Hook: a.Object, Replica: plan.Replica{Workload: key, Revision: a.Revision, State: plan.Created, InFlight: a.Kind}})
 	}
 	return all
@@ -408,7 +411,8 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 				tx.DeleteWorkload(row.Name)
 			}
 		}
-		for name, w := range p.Workloads {
+		for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
+			w := p.Workloads[name]
 			row, ok := tx.Workload(name)
 			switch {
 			case !ok:
@@ -497,13 +501,7 @@ func (r *reconciler) neighbours(key string) []string {
 
 // draining are the workloads of which a replica's endpoint was withdrawn and
 // not yet acknowledged.
-func (r *reconciler) draining() []string {
-	var keys []string
-	for key := range r.withdrawn {
-		keys = append(keys, key)
-	}
-	return keys
-}
+func (r *reconciler) draining() []string { return slices.Sorted(maps.Keys(r.withdrawn)) }
 
 // event writes an event down and passes it on.
 func (r *reconciler) event(e plan.Event, now time.Time) {

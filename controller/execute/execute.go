@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
@@ -30,8 +31,9 @@ type Executor struct {
 	engine  engine.Engine
 	dataDir string
 
-	mu     sync.Mutex
-	images map[string]seenImage
+	looking singleflight.Group
+	mu      sync.Mutex
+	images  map[string]seenImage
 }
 
 // seenImage is an image as it was a moment ago: many replicas are often created
@@ -44,20 +46,24 @@ type seenImage struct {
 // imageAge is for how long an image counts as seen.
 const imageAge = time.Second
 
-// image looks an image up, unless that was done a moment ago.
+// image looks an image up, unless that was done a moment ago or is under way.
 func (x *Executor) image(ctx context.Context, ref string) (engine.Image, error) {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	if seen, ok := x.images[ref]; ok && time.Since(seen.at) < imageAge {
+	seen, ok := x.images[ref]
+	x.mu.Unlock()
+	if ok && time.Since(seen.at) < imageAge {
 		return seen.Image, nil
 	}
-	image, err := x.engine.Image(ctx, ref)
-	if err != nil {
-		delete(x.images, ref)
-		return engine.Image{}, err
-	}
-	x.images[ref] = seenImage{Image: image, at: time.Now()}
-	return image, nil
+	image, err, _ := x.looking.Do(ref, func() (any, error) {
+		image, err := x.engine.Image(ctx, ref)
+		if err == nil {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.images[ref] = seenImage{Image: image, at: time.Now()}
+		}
+		return image, err
+	})
+	return image.(engine.Image), err
 }
 
 // New makes an executor. Backups go to the data directory.

@@ -7,11 +7,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
@@ -40,7 +43,7 @@ type Observer struct {
 	log     *zap.Logger
 	onLink  func(context.Context, error)
 
-	relist sync.Mutex // one full list at a time
+	relist *semaphore.Weighted // one full list at a time
 	mu     sync.Mutex
 	seq    uint64            // counts looks, in the order in which they began
 	seen   map[string]uint64 // the latest look at each container, gone ones included
@@ -50,7 +53,7 @@ type Observer struct {
 // succeeded after the engine was away (or at the start), and with the error
 // when it cannot be reached.
 func New(e engine.Engine, s *state.Store, project string, log *zap.Logger, onLink func(context.Context, error)) *Observer {
-	return &Observer{engine: e, store: s, project: project, log: log, onLink: onLink, seen: map[string]uint64{}}
+	return &Observer{engine: e, store: s, project: project, log: log, onLink: onLink, relist: semaphore.NewWeighted(1), seen: map[string]uint64{}}
 }
 
 // Run observes until ctx ends.
@@ -87,53 +90,77 @@ func (o *Observer) follow(ctx context.Context) error {
 		return err
 	}
 	o.onLink(ctx, nil)
-	ticker := time.NewTicker(relistEvery)
-	defer ticker.Stop()
-	recheck := time.NewTicker(recheckEvery)
-	defer recheck.Stop()
+	began := time.Now()
+	relist, recheck := began.Add(relistEvery), began.Add(recheckEvery)
+	timer := time.NewTimer(recheckEvery)
+	defer timer.Stop()
 	for {
+		hints := map[string]bool{} // containers that something happened to
 		select {
 		case e, open := <-events:
 			if !open {
 				return errors.Join(errors.New("the event stream ended"), streamErr())
 			}
-			ids := map[string]bool{}
-			for more := true; more; { // one look serves a burst of events
-				if worthALook(e) {
-					ids[e.ContainerID] = true
-				}
-				select {
-				case e, open = <-events:
-					more = open
-				default:
-					more = false
-				}
-			}
-			for id := range ids {
-				if err := o.Refresh(ctx, id); err != nil {
-					return err
-				}
-			}
-		case <-ticker.C:
-			if err := o.Relist(ctx); err != nil {
-				return err
-			}
-		case <-recheck.C:
-			if o.missesResource() {
-				if err := o.Resources(ctx); err != nil {
-					return err
-				}
-			}
+			note(hints, e)
+		case <-timer.C:
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+		drain(events, hints)
+		now := time.Now()
+		if now.Before(relist) {
+			err = o.refreshAll(ctx, hints)
+		} else {
+			err = o.Relist(ctx)
+			relist = now.Add(relistEvery)
+		}
+		if err == nil && !now.Before(recheck) {
+			recheck = now.Add(recheckEvery)
+			if o.missesResource() {
+				err = o.Resources(ctx)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		timer.Reset(time.Until(recheck))
+	}
+}
+
+// note notes the container of an event that tells what is not known otherwise.
+// What was created is started in a moment, or was created by an action after
+// whose end it is looked at; with thirty replicas coming, each look counts.
+func note(hints map[string]bool, e engine.Event) {
+	if e.Action != "create" {
+		hints[e.ContainerID] = true
+	}
+}
+
+// drain notes the events that have come, so that one look serves a burst. The
+// end of the stream is seen by whoever reads next.
+func drain(events <-chan engine.Event, hints map[string]bool) {
+	for {
+		select {
+		case e, open := <-events:
+			if !open {
+				return
+			}
+			note(hints, e)
+		default:
+			return
 		}
 	}
 }
 
-// worthALook says whether an event tells what is not known otherwise. What was
-// created is started in a moment, or was created by an action after whose end
-// it is looked at; with thirty replicas coming, each look counts.
-func worthALook(e engine.Event) bool { return e.Action != "create" }
+// refreshAll looks at containers, one after the other.
+func (o *Observer) refreshAll(ctx context.Context, ids map[string]bool) error {
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		if err := o.Refresh(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // begin notes that a look begins.
 func (o *Observer) begin() uint64 {
@@ -183,8 +210,10 @@ func (o *Observer) Refresh(ctx context.Context, id string) error {
 
 // Relist looks at everything: all containers of the project, and the resources.
 func (o *Observer) Relist(ctx context.Context) error {
-	o.relist.Lock()
-	defer o.relist.Unlock()
+	if err := o.relist.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer o.relist.Release(1)
 	within, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	look := o.begin()

@@ -12,8 +12,10 @@ import (
 
 // Resources looks at the networks, volumes and images that are needed.
 func (o *Observer) Resources(ctx context.Context) error {
-	o.relist.Lock()
-	defer o.relist.Unlock()
+	if err := o.relist.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer o.relist.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return o.resources(ctx)
