@@ -291,6 +291,8 @@ func (c *chaos) rest(p Plan) {
 	switch {
 	case c.spec == nil:
 		require.Zero(t, c.count(numbered)+len(c.hooks), "not taken away: %s", p)
+	case c.kind == spec.Database && (corrupt || len(c.replicas) > 1):
+		require.NotNil(t, p.Status.Condition(ReplicaFailure), "two containers of a database and no word of it: %s", p)
 	case paused(c.input()) && (c.count(old) > 0 || shared(c.input())):
 	case p.Status.Updated == 0 && slices.ContainsFunc(c.hooks, func(run HookRun) bool {
 		return run.Revision == target.Revision && (run.ExitCode != 0 || run.FinishedAt.Sub(run.StartedAt) >= hookTimeout)
@@ -299,8 +301,6 @@ func (c *chaos) rest(p Plan) {
 	case reason(Progressing) == "RolledBack":
 		require.NotEqual(t, target.Revision, p.Rollout.Failed)
 		c.converged(target)
-	case c.kind == spec.Database && (corrupt || len(c.replicas) > 1):
-		require.NotNil(t, p.Status.Condition(ReplicaFailure), "two containers of a database and no word of it: %s", p)
 	case c.kind == spec.Job && p.Status.Condition(Failed) != nil:
 	case c.kind == spec.Job && paused(c.input()):
 	default:
@@ -340,7 +340,7 @@ func (c *chaos) converged(target *spec.Workload) {
 		require.Equal(c.t, target.ConfigHash, r.ConfigHash, "%s is old", r.Name)
 		require.False(c.t, r.Created.Before(c.intent.RestartedAt), "%s was not restarted", r.Name)
 	}
-	require.Len(c.t, numbers, c.spec.Replicas)
+	require.Len(c.t, numbers, target.Replicas)
 }
 
 // planAndBegin plans, checks the plan, and begins its actions.

@@ -70,10 +70,7 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 		} else if !alone {
 			p.fail("MultipleContainers", fmt.Sprintf("%s is one of several containers of one database: remove those that are not wanted", r.Name))
 		}
-	case !wanted && r.class != ready && !p.due(r.StartedAt.Add(p.Spec.ProgressDeadline)):
-		// A stop while Postgres starts or recovers can end in SIGKILL
-		// (docker-library/postgres#1207), and a recovery may outlast what the
-		// health check allows for.
+	case !wanted && p.startingUp(r.Replica):
 		p.waiting = fmt.Sprintf("waiting for %s to have started before it is stopped", r.Name)
 	case !wanted && p.unprepared(r):
 		next := r.Replica
@@ -90,6 +87,13 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 		// It may be recovering. A restart would begin the recovery anew.
 		p.fail("Unhealthy", fmt.Sprintf("%s %s; a database is not restarted for that", r.Name, r.why()))
 	}
+}
+
+// startingUp says whether a database may still be starting or recovering. A stop
+// then can end in SIGKILL (docker-library/postgres#1207), and a recovery may
+// outlast what the health check allows for.
+func (p *planner) startingUp(r Replica) bool {
+	return classify(r, p.Now) != ready && !p.due(r.StartedAt.Add(p.Spec.ProgressDeadline))
 }
 
 // unprepared says whether a running database has to be checked against what

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/tendhq/tend/controller/spec"
 )
 
 // defaultDrain is for workloads whose spec is gone.
@@ -41,6 +43,7 @@ func (p *planner) stopDrained() {
 		case !draining || r.InFlight != "" || r.State == Removing:
 		case !IsRunning(r.Replica):
 			p.add(RemoveReplica, r.Replica, "%s", d.Cause)
+		case p.Spec != nil && p.Spec.Kind == spec.Database && p.startingUp(r.Replica): // it was restarted while it drained
 		case p.Acknowledged[r.ID] || p.Subscribers == 0 || p.due(d.Since.Add(p.drain())):
 			p.add(StopReplica, r.Replica, "%s", d.Cause)
 		}

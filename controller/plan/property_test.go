@@ -231,7 +231,7 @@ func anySpec(t *rapid.T, kind spec.Kind, label string) *spec.Workload {
 			s.Strategy.MaxUnavailable = 1
 		}
 		if s.Replicas == 1 && draw("container name", 0, 4) == 4 {
-			s.ContainerName, s.Strategy.MaxSurge, s.Strategy.MaxUnavailable = "web", 0, 1
+			s.ContainerName, s.Room, s.Strategy.MaxSurge, s.Strategy.MaxUnavailable = "web", 1, 0, 1
 		}
 	}
 	return s

@@ -121,6 +121,10 @@ var commands = map[string]func(*story){
 		s.report(s.target(), Unhealthy)
 		s.target().HealthOutput = strings.Join(s.args[1:], " ")
 	},
+	"starting": func(s *story) {
+		s.target().StartedAt = s.now // it was restarted
+		s.report(s.target(), Starting)
+	},
 	"unready":    func(s *story) { s.report(s.target(), Unready) },
 	"healthy":    func(s *story) { s.report(s.target(), Healthy) },
 	"disconnect": func(s *story) { delete(s.target().Addresses, s.arg(1)) },

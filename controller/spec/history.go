@@ -1,7 +1,8 @@
 package spec
 
 // WithTemplateOf returns the workload as it is written now, with the template
-// of an earlier revision of it and what belongs to that.
+// of an earlier revision of it and what belongs to that: where fewer containers
+// of that one can exist side by side, fewer are wanted.
 func (w *Workload) WithTemplateOf(old *Workload) *Workload {
 	now := *w
 	now.Revision, now.ConfigHash, now.Template = old.Revision, old.ConfigHash, old.Template
@@ -9,5 +10,11 @@ func (w *Workload) WithTemplateOf(old *Workload) *Workload {
 	now.ContainerName, now.FixedHostPorts = old.ContainerName, old.FixedHostPorts
 	now.Networks, now.NetworkKeys, now.Volumes, now.Ports = old.Networks, old.NetworkKeys, old.Volumes, old.Ports
 	now.StopGrace, now.Probes, now.PreRollout = old.StopGrace, old.Probes, old.PreRollout
+	if now.Room = old.Room; now.Room > 0 {
+		now.Replicas = min(now.Replicas, now.Room)
+		if now.Strategy.Type == RollingUpdate {
+			now.Strategy = now.Strategy.withSurge(min(now.Strategy.MaxSurge, now.Room-now.Replicas))
+		}
+	}
 	return &now
 }

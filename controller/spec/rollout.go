@@ -14,6 +14,7 @@ import (
 // deploy.update_config, else as Kubernetes.
 func (b *builder) rollout(w *Workload) {
 	w.FixedHostPorts = fixedHostPorts(w.Template.Ports)
+	w.Room = room(w.Template)
 	if w.Kind != Deployment {
 		w.Strategy = Strategy{Type: Recreate}
 		if w.Kind == Job {
@@ -39,23 +40,20 @@ func (b *builder) rollout(w *Workload) {
 	if !b.checkExclusive(w, w.Replicas) {
 		return
 	}
-	room := b.room(w) - w.Replicas
+	surge := w.Strategy.MaxSurge
 	if w.Template.NetworkMode == "host" && !explicit {
-		room = 0 // a second process would find the ports of the first one taken
+		surge = 0 // a second process would find the ports of the first one taken
 	}
-	if w.Strategy.MaxSurge <= room {
-		return
+	if w.Room > 0 {
+		surge = min(surge, w.Room-w.Replicas)
 	}
-	if explicit {
+	if explicit && surge < w.Strategy.MaxSurge {
 		b.failSpec("set maxSurge: 0 and maxUnavailable: 1",
 			fmt.Sprintf("maxSurge asks for a second container beside the first, but only one can hold %s", b.exclusive(w)),
 			"strategy", "rollingUpdate", "maxSurge")
 		return
 	}
-	w.Strategy.MaxSurge = max(room, 0)
-	if w.Strategy.MaxSurge == 0 && w.Strategy.MaxUnavailable == 0 {
-		w.Strategy.MaxUnavailable = 1
-	}
+	w.Strategy = w.Strategy.withSurge(surge)
 }
 
 func (b *builder) updateConfig() *types.UpdateConfig {
@@ -123,7 +121,7 @@ func (b *builder) drain(w *Workload) {
 // checkExclusive refuses more replicas than can hold what the service claims
 // for itself, and returns whether there was nothing to refuse.
 func (b *builder) checkExclusive(w *Workload, replicas int) bool {
-	if replicas <= 1 || replicas <= b.room(w) {
+	if replicas <= 1 || w.Room == 0 || replicas <= w.Room {
 		return true
 	}
 	claim := b.exclusive(w)
@@ -140,15 +138,16 @@ func (b *builder) checkExclusive(w *Workload, replicas int) bool {
 	return false
 }
 
-// room is how many containers of the service can exist side by side.
-func (b *builder) room(w *Workload) int {
-	room := 1 << 30
-	if w.ContainerName != "" || len(w.FixedHostPorts) > 0 || fixedAddress(w.Template) != "" {
-		room = 1
+// room is how many containers of a template can exist side by side, 0 where
+// nothing bounds that.
+func room(template types.ServiceConfig) int {
+	if template.ContainerName != "" || len(fixedHostPorts(template.Ports)) > 0 || fixedAddress(template) != "" {
+		return 1
 	}
-	for _, p := range w.Template.Ports {
-		if first, last, ok := hostPorts(p); ok && last > first {
-			room = min(room, last-first+1)
+	room := 0
+	for _, p := range template.Ports {
+		if first, last, ok := hostPorts(p); ok && last > first && (room == 0 || last-first+1 < room) {
+			room = last - first + 1
 		}
 	}
 	return room
@@ -165,7 +164,7 @@ func (b *builder) exclusive(w *Workload) string {
 		return "address " + address
 	}
 	for _, p := range w.Template.Ports {
-		if first, last, ok := hostPorts(p); ok && last-first+1 == b.room(w) {
+		if first, last, ok := hostPorts(p); ok && last-first+1 == w.Room {
 			return fmt.Sprintf("the %d host ports %s", last-first+1, p.Published)
 		}
 	}

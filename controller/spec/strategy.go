@@ -28,12 +28,15 @@ func (a amount) roundedDown(replicas int) int { return a.count + a.percent*repli
 
 // rolling resolves a rolling update as Kubernetes does.
 func rolling(maxSurge, maxUnavailable amount, replicas int) Strategy {
-	s := Strategy{
-		Type:           RollingUpdate,
-		MaxSurge:       maxSurge.roundedUp(replicas),
-		MaxUnavailable: min(maxUnavailable.roundedDown(replicas), replicas),
-	}
-	if s.MaxSurge == 0 && s.MaxUnavailable == 0 {
+	s := Strategy{Type: RollingUpdate, MaxUnavailable: min(maxUnavailable.roundedDown(replicas), replicas)}
+	return s.withSurge(maxSurge.roundedUp(replicas))
+}
+
+// withSurge sets how many more containers there may be. Without any, one has to
+// go before the next can come.
+func (s Strategy) withSurge(surge int) Strategy {
+	s.MaxSurge = surge
+	if surge == 0 && s.MaxUnavailable == 0 {
 		s.MaxUnavailable = 1
 	}
 	return s

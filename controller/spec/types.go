@@ -138,6 +138,9 @@ type Workload struct {
 	PullPolicy string
 	// ContainerName is the fixed container_name, or empty.
 	ContainerName string
+	// Room is how many containers of the template can exist side by side; 0 where
+	// nothing bounds it. A name, a host port or an address has but one holder.
+	Room int
 	// FixedHostPorts are the host ports that only one container can hold at a
 	// time, as "127.0.0.1:8080/tcp"; with any, a rollout cannot surge.
 	FixedHostPorts []string
