@@ -412,6 +412,7 @@ func TestMetricsNameRoutesQueriesAndCalls(t *testing.T) {
 		`database_queries_total{operation="insert",service="order-service",status="success"}`,
 		`service_calls_total{method="POST",service="order-service",status_code="201",target_service="payment-service"} 1`,
 		`service_calls_total{method="PUT",service="order-service",status_code="200",target_service="product-service"} 1`,
+		`circuit_breaker_state{service="order-service",target="payment-service"} 0`,
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("metrics lack %s", want)

@@ -4,24 +4,34 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/services/internal/auth"
+	"github.com/tendhq/tend/services/internal/breaker"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/logging"
 	"github.com/tendhq/tend/services/internal/metrics"
 )
 
 const (
-	attempts       = 3
+	attempts       = 8
+	dialTimeout    = time.Second
 	attemptTimeout = 4 * time.Second
-	maxResponse    = 1 << 20
+	// patience is how long after its begin a call may begin another attempt: with
+	// the last one it ends within the time that a service gives a request.
+	patience    = 9 * time.Second
+	maxResponse = 1 << 20
 )
 
 // StatusError is a response that refuses the call.
@@ -52,28 +62,46 @@ func (e *UnavailableError) Temporary() bool { return true }
 
 // Client calls one service, with a token of the calling service's own.
 type Client struct {
-	caller, target, baseURL string
-	tokens                  *auth.Tokens
-	metrics                 *metrics.Metrics
-	http                    *http.Client
+	caller, target string
+	base           *url.URL
+	tokens         *auth.Tokens
+	metrics        *metrics.Metrics
+	http           *http.Client
+	replicas       replicas
+	breaker        *breaker.Breaker
 }
 
-// New returns a client of the service target at baseURL.
-func New(caller, target, baseURL string, tokens *auth.Tokens, m *metrics.Metrics) *Client {
+// New returns a client of the service target at base, an absolute URL.
+func New(caller, target string, base *url.URL, tokens *auth.Tokens, m *metrics.Metrics, log *zap.Logger) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil
 	transport.MaxIdleConnsPerHost = 32
 	// Longer than a database's switch, shorter than the servers' idle timeout,
 	// so that a request never meets a connection the server is closing.
 	transport.IdleConnTimeout = 30 * time.Second
+	transport.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	// Requests go to addresses, certificates are for names.
+	transport.TLSClientConfig = &tls.Config{ServerName: base.Hostname()}
+	port := base.Port()
+	if port == "" {
+		port = base.Scheme
+	}
 	return &Client{
-		caller: caller, target: target, baseURL: baseURL, tokens: tokens, metrics: m,
+		caller: caller, target: target, base: base, tokens: tokens, metrics: m,
 		http: &http.Client{
 			Transport:     transport,
 			Timeout:       attemptTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
+		replicas: replicas{host: base.Hostname(), port: port, lookup: net.DefaultResolver.LookupHost},
+		breaker:  breaker.New(target, breaker.Service, unanswered, m.Registerer, log),
 	}
+}
+
+// unanswered reports whether a call failed for want of an answer.
+func unanswered(err error) bool {
+	var unavailable *UnavailableError
+	return errors.As(err, &unavailable)
 }
 
 // Close closes idle connections.
@@ -87,9 +115,13 @@ type Call struct {
 	Body           any
 }
 
-// Do makes the call and decodes the answer into result, unless that is nil. It
-// tries up to three times, with jitter. A refusal is a *StatusError; no answer
-// in time, or only 429 and 5xx, is an *UnavailableError.
+// Do makes the call and decodes the answer into result, unless that is nil. A
+// refusal is a *StatusError. No answer in time, or only 429 and 5xx, is an
+// *UnavailableError, and so is an open circuit breaker.
+//
+// It tries several times, with growing and random pauses, each time at another
+// replica. The breaker stands around that: it counts calls that all attempts
+// could not save.
 func (c *Client) Do(ctx context.Context, call Call, result any) error {
 	var body []byte
 	if call.Body != nil {
@@ -98,11 +130,11 @@ func (c *Client) Do(ctx context.Context, call Call, result any) error {
 			return fmt.Errorf("call %s: %w", c.target, err)
 		}
 	}
-	policy := backoff.NewExponentialBackOff()
-	policy.InitialInterval = 100 * time.Millisecond
-	policy.MaxInterval = time.Second
-	response, err := backoff.Retry(ctx, func() ([]byte, error) { return c.attempt(ctx, call, body) },
-		backoff.WithBackOff(policy), backoff.WithMaxTries(attempts), backoff.WithMaxElapsedTime(0))
+	response, err := c.breaker.Do(func() ([]byte, error) { return c.try(ctx, call, body) })
+	var open *breaker.OpenError
+	if errors.As(err, &open) {
+		return &UnavailableError{Service: c.target, Err: err}
+	}
 	if err != nil {
 		return err
 	}
@@ -115,14 +147,43 @@ func (c *Client) Do(ctx context.Context, call Call, result any) error {
 	return nil
 }
 
+// try makes attempts until one is answered. That the caller has left, or gave no
+// attempt the time it takes to fail, is a *breaker.CallerError.
+func (c *Client) try(ctx context.Context, call Call, body []byte) ([]byte, error) {
+	policy := backoff.NewExponentialBackOff()
+	policy.InitialInterval = 100 * time.Millisecond
+	policy.MaxInterval = time.Second
+	var failure *UnavailableError // of the last attempt that failed on its own
+	response, err := backoff.Retry(ctx, func() ([]byte, error) {
+		response, err := c.attempt(ctx, call, body)
+		if ctx.Err() == nil {
+			errors.As(err, &failure)
+		}
+		return response, err
+	}, backoff.WithBackOff(policy), backoff.WithMaxTries(attempts), backoff.WithMaxElapsedTime(patience))
+	switch {
+	case err == nil || ctx.Err() == nil:
+		return response, err
+	case failure != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, failure
+	}
+	return nil, &breaker.CallerError{Err: fmt.Errorf("call %s: %w", c.target, err)}
+}
+
 func (c *Client) attempt(ctx context.Context, call Call, body []byte) ([]byte, error) {
 	request, err := c.request(ctx, call, body)
 	if err != nil {
 		return nil, backoff.Permanent(err)
 	}
+	chosen, err := c.replicas.acquire(ctx)
+	if err != nil {
+		return nil, &UnavailableError{Service: c.target, Err: err}
+	}
+	request.URL.Host = chosen.address
 	start := time.Now()
 	status, content, err := c.roundTrip(request)
 	c.metrics.ObserveCall(c.target, call.Method, status, time.Since(start))
+	c.replicas.release(chosen, ctx.Err() == nil && (err != nil || status >= 500))
 	switch {
 	case err != nil:
 		return nil, &UnavailableError{Service: c.target, Err: err}
@@ -140,7 +201,7 @@ func (c *Client) attempt(ctx context.Context, call Call, body []byte) ([]byte, e
 }
 
 func (c *Client) request(ctx context.Context, call Call, body []byte) (*http.Request, error) {
-	request, err := http.NewRequestWithContext(ctx, call.Method, c.baseURL+call.Path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, call.Method, c.base.String()+call.Path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("call %s: %w", c.target, err)
 	}

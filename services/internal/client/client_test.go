@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"sync/atomic"
 	"testing"
 
@@ -33,7 +34,11 @@ func serve(t *testing.T, check func(*http.Request), statuses ...int) (*client.Cl
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := client.New("order-service", "payment-service", server.URL, tokens, metrics.New("test"))
+	base, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client.New("order-service", "payment-service", base, tokens, metrics.New("test"), zap.NewNop())
 	t.Cleanup(c.Close)
 	return c, &calls
 }
@@ -62,8 +67,8 @@ func TestTheNumberOfAttemptsIsBounded(t *testing.T) {
 	if err := c.Do(t.Context(), pay, nil); !errors.As(err, &unavailable) {
 		t.Errorf("err = %v, want an UnavailableError", err)
 	}
-	if calls.Load() != 3 {
-		t.Errorf("%d calls, want 3", calls.Load())
+	if calls.Load() != 8 {
+		t.Errorf("%d calls, want 8", calls.Load())
 	}
 }
 

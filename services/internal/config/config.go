@@ -58,16 +58,17 @@ func (e *Env) Port(name string, fallback int) int {
 }
 
 // URL returns a required absolute http or https URL without a trailing slash.
-func (e *Env) URL(name string) string {
+func (e *Env) URL(name string) *url.URL {
 	value := e.Required(name)
 	if value == "" {
-		return ""
+		return new(url.URL)
 	}
-	u, err := url.Parse(value)
+	u, err := url.Parse(strings.TrimRight(value, "/"))
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		e.Fail("%s is %q, want a URL such as http://user-service:3001", name, value)
+		return new(url.URL)
 	}
-	return strings.TrimRight(value, "/")
+	return u
 }
 
 // Secret returns the content of the file that the variable names, without the

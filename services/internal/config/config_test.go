@@ -42,7 +42,7 @@ func TestValuesAndFallbacks(t *testing.T) {
 	if got := env.Port("EMPTY", 5432); got != 5432 {
 		t.Errorf("fallback port = %d", got)
 	}
-	if got := env.URL("URL"); got != "http://user-service:3001" {
+	if got := env.URL("URL").String(); got != "http://user-service:3001" {
 		t.Errorf("URL = %q", got)
 	}
 	if got := env.Secret("SECRET"); got != "hush " {

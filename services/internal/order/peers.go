@@ -21,7 +21,7 @@ type peers struct {
 // newPeers reads USER_SERVICE_URL, PRODUCT_SERVICE_URL and PAYMENT_SERVICE_URL.
 func newPeers(rt *server.Runtime) *peers {
 	connect := func(target, variable string) *client.Client {
-		return client.New("order-service", target, rt.Env.URL(variable), rt.Tokens, rt.Metrics)
+		return client.New("order-service", target, rt.Env.URL(variable), rt.Tokens, rt.Metrics, rt.Log)
 	}
 	return &peers{
 		user:      connect("user-service", "USER_SERVICE_URL"),

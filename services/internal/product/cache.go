@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/services/internal/breaker"
 	"github.com/tendhq/tend/services/internal/config"
 	"github.com/tendhq/tend/services/internal/logging"
 )
@@ -23,9 +23,6 @@ import (
 const (
 	cacheTTL     = time.Minute
 	redisTimeout = 100 * time.Millisecond
-	// pause is how long Redis is left alone after it failed, so that each
-	// request does not wait for it anew.
-	pause = time.Second
 )
 
 // cache keeps the catalogue part of products in Redis, never their inventory.
@@ -38,9 +35,9 @@ const (
 // what Redis saves is the search, the count and the sort. Redis away costs time,
 // never correctness.
 type cache struct {
-	redis      *redis.Client
-	results    *prometheus.CounterVec
-	pauseUntil atomic.Int64 // Unix nanoseconds
+	redis   *redis.Client
+	breaker *breaker.Breaker // while it is open, everything is a miss
+	results *prometheus.CounterVec
 }
 
 // newCache reads REDIS_HOST, REDIS_PORT and REDIS_PASSWORD_FILE.
@@ -61,7 +58,8 @@ func newCache(env *config.Env, log *zap.Logger, registerer prometheus.Registerer
 	}
 	redis.SetLogger(redisLogger{log.Named("redis")})
 	c := &cache{
-		redis: redis.NewClient(options),
+		redis:   redis.NewClient(options),
+		breaker: breaker.New("redis", breaker.Redis, func(err error) bool { return !errors.Is(err, redis.Nil) }, registerer, log),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cache_requests_total", Help: "Reads of the cache: hit, miss or error.",
 		}, []string{"result"}),
@@ -99,11 +97,8 @@ func cached(ctx context.Context, c *cache, key string, load func() (catalogue, e
 }
 
 func (c *cache) get(ctx context.Context, key string) (catalogue, bool) {
-	if c.paused() {
-		return catalogue{}, false
-	}
 	var found catalogue
-	value, err := c.redis.Get(ctx, key).Bytes()
+	value, err := c.ask(ctx, func() ([]byte, error) { return c.redis.Get(ctx, key).Bytes() })
 	if err == nil {
 		err = json.Unmarshal(value, &found)
 	}
@@ -120,26 +115,32 @@ func (c *cache) get(ctx context.Context, key string) (catalogue, bool) {
 }
 
 func (c *cache) set(ctx context.Context, key string, value catalogue) {
-	if c.paused() {
-		return
-	}
 	encoded, err := json.Marshal(value)
 	if err == nil {
-		err = c.redis.Set(ctx, key, encoded, cacheTTL).Err()
+		_, err = c.ask(ctx, func() ([]byte, error) { return nil, c.redis.Set(ctx, key, encoded, cacheTTL).Err() })
 	}
 	if err != nil {
 		c.failed(ctx, err)
 	}
 }
 
-func (c *cache) paused() bool { return time.Now().UnixNano() < c.pauseUntil.Load() }
+// ask gives command to Redis unless the breaker is open.
+func (c *cache) ask(ctx context.Context, command func() ([]byte, error)) ([]byte, error) {
+	return c.breaker.Do(func() ([]byte, error) {
+		value, err := command()
+		if err != nil && ctx.Err() != nil {
+			err = &breaker.CallerError{Err: err}
+		}
+		return value, err
+	})
+}
 
 func (c *cache) failed(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return // the request ended, which says nothing of Redis
+	var open *breaker.OpenError
+	if errors.As(err, &open) || ctx.Err() != nil {
+		return // neither is news of Redis
 	}
 	c.results.WithLabelValues("error").Inc()
-	c.pauseUntil.Store(time.Now().Add(pause).UnixNano())
 	logging.From(ctx).Warn("cache unavailable", zap.Error(err))
 }
 

@@ -1,9 +1,11 @@
 package product_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -185,7 +187,14 @@ func TestTheCacheIsUsedAndNeverTellsAnOldInventory(t *testing.T) {
 	service.Do(t, put(admin, "desk-lamp", "", "set", 2)).Expect(t, http.StatusOK, nil)
 	expect(2)
 	redis.Kill(t)
-	expect(2)
+	testenv.Await(t, "the circuit breaker opens", func() error {
+		expect(2)
+		page := string(service.Do(t, testenv.Request{Path: "/metrics"}).Body)
+		if !strings.Contains(page, `circuit_breaker_state{service="product-service",target="redis"} 2`) {
+			return errors.New("the metric does not show it")
+		}
+		return nil
+	})
 	service.Do(t, testenv.Request{Path: "/health/ready"}).Expect(t, http.StatusOK, nil)
 	service.Do(t, put(admin, "desk-lamp", "", "set", 3)).Expect(t, http.StatusOK, nil)
 	redis.Start(t)

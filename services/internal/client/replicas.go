@@ -1,0 +1,119 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	// lookupInterval is how long an answer of the name server is used.
+	lookupInterval = time.Second
+	lookupTimeout  = 2 * time.Second
+	// avoidance is how long a replica that failed comes after the others.
+	avoidance = 5 * time.Second
+)
+
+// replicas are the addresses behind a service's name. The name server lists a
+// replica as long as it has a container: also one that does not serve yet, or
+// hangs. So the one that failed last is chosen last: the next attempt of a call
+// goes to another, and the calls after it pay nothing.
+type replicas struct {
+	host, port string
+	lookup     func(ctx context.Context, host string) ([]string, error)
+
+	mu      sync.Mutex
+	expires time.Time
+	known   []*replica
+}
+
+type replica struct {
+	address  string // HOST:PORT
+	requests int    // in flight
+	failedAt time.Time
+}
+
+// failed is when the replica failed last, zero where that is long ago.
+func (r *replica) failed() time.Time {
+	if time.Since(r.failedAt) < avoidance {
+		return r.failedAt
+	}
+	return time.Time{}
+}
+
+// acquire chooses where the next attempt goes. Its release must follow.
+func (r *replicas) acquire(ctx context.Context) (*replica, error) {
+	// Held also during the lookup, so that concurrent calls wait for one answer.
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.refresh(ctx); err != nil && len(r.known) == 0 {
+		return nil, err
+	}
+	worse := func(a, b *replica) bool {
+		if order := a.failed().Compare(b.failed()); order != 0 {
+			return order > 0
+		}
+		// One that hangs gathers requests, and so is given no more.
+		return a.requests > b.requests
+	}
+	// From a random one on, so that equals take turns.
+	first := rand.IntN(len(r.known))
+	chosen := r.known[first]
+	for i := range r.known {
+		if other := r.known[(first+i)%len(r.known)]; worse(chosen, other) {
+			chosen = other
+		}
+	}
+	chosen.requests++
+	return chosen, nil
+}
+
+// release ends the attempt at chosen.
+func (r *replicas) release(chosen *replica, failed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	chosen.requests--
+	chosen.failedAt = time.Time{}
+	if failed {
+		chosen.failedAt = time.Now()
+	}
+}
+
+// refresh looks the name up again when the last answer has expired. That the
+// name is unknown is an answer; when none comes, what was known stays.
+func (r *replicas) refresh(ctx context.Context) error {
+	if time.Now().Before(r.expires) && len(r.known) > 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	hosts, err := r.lookup(ctx, r.host)
+	r.expires = time.Now().Add(lookupInterval)
+	var unknown *net.DNSError
+	if err != nil && !(errors.As(err, &unknown) && unknown.IsNotFound) {
+		return fmt.Errorf("look up the replicas: %w", err)
+	}
+	known := make([]*replica, 0, len(hosts))
+	for _, host := range hosts {
+		known = append(known, r.at(net.JoinHostPort(host, r.port)))
+	}
+	r.known = known
+	if len(known) == 0 {
+		return fmt.Errorf("no replica has the name %s", r.host)
+	}
+	return nil
+}
+
+// at returns the replica known at address, or a new one.
+func (r *replicas) at(address string) *replica {
+	for _, known := range r.known {
+		if known.address == address {
+			return known
+		}
+	}
+	return &replica{address: address}
+}
