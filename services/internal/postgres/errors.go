@@ -38,6 +38,7 @@ func unavailable(err error) bool {
 	if errors.As(err, &pgErr) {
 		switch pgErr.Code {
 		case "57P01", "57P02", "57P03", // shutting down, crashed, cannot connect now
+			"25P03", // this process stood still in the middle of the transaction
 			"53300": // too many connections
 			return true
 		}

@@ -15,8 +15,9 @@ import (
 )
 
 // Migrate brings the schema up to the newest of the goose migrations in the
-// folder migrations of files. A session-level
-// advisory lock makes replicas that start together take turns.
+// folder migrations of files. A session-level advisory lock makes replicas that
+// start together take turns. A migration may take as long as it needs, so the
+// connections are not those of the pool.
 func (db *DB) Migrate(ctx context.Context, files fs.FS, log *zap.Logger) (err error) {
 	migrations, err := fs.Sub(files, "migrations")
 	if err != nil {
@@ -26,12 +27,15 @@ func (db *DB) Migrate(ctx context.Context, files fs.FS, log *zap.Logger) (err er
 	if err != nil {
 		return fmt.Errorf("migration lock: %w", err)
 	}
-	sqlDB := stdlib.OpenDBFromPool(db.pool)
+	config := db.pool.Config().ConnConfig
+	delete(config.RuntimeParams, "statement_timeout")
+	delete(config.RuntimeParams, "idle_in_transaction_session_timeout")
+	sqlDB := stdlib.OpenDB(*config)
 	provider, err := goose.NewProvider(goose.DialectPostgres, sqlDB, migrations, goose.WithSessionLocker(locker))
 	if err != nil {
 		return errors.Join(fmt.Errorf("read migrations: %w", err), sqlDB.Close())
 	}
-	// Closing the provider closes sqlDB, which leaves the pool open.
+	// Closing the provider closes sqlDB.
 	defer func() { err = errors.Join(err, provider.Close()) }()
 	results, err := provider.Up(ctx)
 	if err != nil {

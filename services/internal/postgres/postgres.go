@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,12 @@ const (
 	// patience is how long an operation waits for a database that is away. A
 	// restart for a minor update takes less, so that no request fails of it.
 	patience = 8 * time.Second
+	// statementTimeout ends, in the server, what a replica that hangs or has been
+	// cut off no longer waits for.
+	statementTimeout = 10 * time.Second
+	// idleInTransaction takes back the locks of a replica that hangs in the middle
+	// of a transaction, well within the patience of those who wait for them.
+	idleInTransaction = 3 * time.Second
 )
 
 // Config says where the database is. A Host that begins with a slash is the
@@ -72,6 +79,8 @@ func Open(cfg Config, m *metrics.Metrics) (*DB, error) {
 	poolConfig.MaxConnIdleTime = idleTime
 	poolConfig.PingTimeout = pingTimeout
 	poolConfig.ConnConfig.ConnectTimeout = connectTimeout
+	poolConfig.ConnConfig.RuntimeParams["statement_timeout"] = milliseconds(statementTimeout)
+	poolConfig.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(idleInTransaction)
 	poolConfig.ConnConfig.Tracer = tracer{metrics: m}
 	// A background context: connecting happens later, on demand.
 	pool, err := pgxpool.NewWithConfig(context.Background(), poolConfig)
@@ -81,6 +90,8 @@ func Open(cfg Config, m *metrics.Metrics) (*DB, error) {
 	m.Registerer.MustRegister(poolCollector{pool})
 	return &DB{pool: pool}, nil
 }
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // Close waits for connections in use and closes all.
 func (db *DB) Close() {

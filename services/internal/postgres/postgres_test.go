@@ -129,6 +129,49 @@ func TestATransactionThatMeetsAStopIsRunAnewAsAWhole(t *testing.T) {
 	}
 }
 
+func TestATransactionThatHangsGivesItsLocksBack(t *testing.T) {
+	name := testenv.SharedPostgres(t).NewDatabase(t)
+	hanging, other := open(t, name), open(t, name)
+	if err := other.Migrate(t.Context(), migrations, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	runs := 0
+	err := hanging.Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+		runs++
+		if err := increment(ctx, tx); err != nil {
+			return err
+		}
+		if runs == 1 { // it stands still until the other is through
+			if err := other.Write(t.Context(), increment); err != nil {
+				t.Errorf("the other transaction: %v", err)
+			}
+		}
+		return increment(ctx, tx)
+	})
+	if err != nil || runs != 2 {
+		t.Errorf("err = %v after %d runs, want 2 runs", err, runs)
+	}
+	if got, err := count(t.Context(), other); err != nil || got != 4 {
+		t.Errorf("count = %d, %v, want 4", got, err)
+	}
+}
+
+func TestStatementsHaveATimeoutAndMigrationsNone(t *testing.T) {
+	db := open(t, testenv.SharedPostgres(t).NewDatabase(t))
+	files := fstest.MapFS{"migrations/00001_settings.sql": {Data: []byte(`-- +goose Up
+CREATE TABLE settings AS SELECT current_setting('statement_timeout') || current_setting('idle_in_transaction_session_timeout') AS value;`)}}
+	if err := db.Migrate(t.Context(), files, zap.NewNop()); err != nil {
+		t.Fatal(err)
+	}
+	var migration, statement string
+	err := db.Read(t.Context(), func(ctx context.Context, q postgres.Querier) error {
+		return q.QueryRow(ctx, `SELECT value, current_setting('statement_timeout') FROM settings`).Scan(&migration, &statement)
+	})
+	if err != nil || migration != "00" || statement != "10s" {
+		t.Errorf("time-outs: %q in a migration, %q in a statement, %v; want none and 10s", migration, statement, err)
+	}
+}
+
 func TestErrorsOfStatementsAreNotRepeated(t *testing.T) {
 	db := open(t, testenv.SharedPostgres(t).NewDatabase(t))
 	if err := db.Migrate(t.Context(), migrations, zap.NewNop()); err != nil {
