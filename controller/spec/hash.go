@@ -73,6 +73,10 @@ type ingredients struct {
 	// Dependencies are the revisions of those workloads whose replacement it
 	// must follow.
 	Dependencies map[string]string `json:",omitempty"`
+	// Probes are a Deployment's: with others its replicas may fail, so they are
+	// brought to one after the other, and taken back. A Database is not replaced
+	// for them.
+	Probes *Probes `json:",omitempty"`
 }
 
 // revise sets the revision of a workload, and before it those of the workloads
@@ -82,6 +86,9 @@ func (p *Project) revise(w *Workload) error {
 		return nil
 	}
 	in := ingredients{Service: containerTemplate(w), Files: map[string]string{}, Dependencies: map[string]string{}}
+	if w.Kind == Deployment && w.Probes.Any() {
+		in.Probes = &w.Probes
+	}
 	for _, s := range w.Template.Secrets {
 		in.Files["secret "+s.Source] = contentHash(types.FileObjectConfig(p.Secrets[s.Source]))
 	}

@@ -67,6 +67,10 @@ func TestRevisionFollowsWhatAContainerIsMadeFrom(t *testing.T) {
 		{"env file", project{lines: "    env_file: [e]", files: map[string]string{"e": "A=1"}}, project{lines: "    env_file: [e]", files: map[string]string{"e": "A=2"}}, true},
 		{"labels", project{}, project{lines: "    labels: {A: b}"}, true},
 		{"limits", project{}, project{lines: "    deploy: {resources: {limits: {memory: 1G}}}"}, true},
+		{"a probe", project{}, project{files: map[string]string{"specs/web.yaml": spec + "spec: {readinessProbe: {tcpSocket: {port: 80}}}\n"}}, true},
+		{"how often a probe is made",
+			project{files: map[string]string{"specs/web.yaml": spec + "spec: {livenessProbe: {tcpSocket: {port: 80}, periodSeconds: 1}}\n"}},
+			project{files: map[string]string{"specs/web.yaml": spec + "spec: {livenessProbe: {tcpSocket: {port: 80}, periodSeconds: 2}}\n"}}, true},
 		{"stop grace", project{}, project{lines: "    stop_grace_period: 3s"}, true},
 		{"secret content", project{lines: "    secrets: [s]"}, project{lines: "    secrets: [s]", files: map[string]string{"s.txt": "new"}}, true},
 		{"config content",
@@ -99,12 +103,30 @@ services:
     healthcheck: {test: [CMD, "true"], interval: 5s}
     stop_grace_period: 3s
     deploy: {replicas: 2, resources: {limits: {memory: 64M}}}
+  probed: {image: web:1, environment: {POSTGRES_PASSWORD: x}}
+  db: {image: db:1, volumes: ["data:/var/lib/postgresql/data"]}
 networks: {front: {internal: true}}
 volumes: {data: {labels: {a: b}}}
+`)
+	write(t, filepath.Join(dir, "specs", "all.yaml"), `
+apiVersion: tend/v1
+kind: Deployment
+metadata: {name: probed}
+spec:
+  startupProbe: {exec: {command: [a, b]}, failureThreshold: 30}
+  readinessProbe: {httpGet: {path: /ready, port: 80, httpHeaders: [{name: A, value: b}]}, timeoutSeconds: 0.5}
+  livenessProbe: {postgres: {}}
+---
+apiVersion: tend/v1
+kind: Database
+metadata: {name: db}
+spec: {engine: postgres, readinessProbe: {postgres: {}}}
 `)
 	p, err := Load(t.Context(), Options{ProjectDirectory: dir})
 	require.NoError(t, err)
 	assert.Equal(t, "ad2f8b4e4fb829b5", p.Workloads["web"].Revision)
+	assert.Equal(t, "e598fe95679622f7", p.Workloads["probed"].Revision)
+	assert.Equal(t, "e535fb8e4473e9f3", p.Workloads["db"].Revision)
 	assert.Equal(t, "e65fb16b725e1c66d30e24b3f7d21227c2879dd08598bd3b6b730bcfd7655aae", p.Workloads["web"].ConfigHash)
 	assert.Equal(t, "d21984f079abe6ddb2bd2016d64f07632a561120793e000b7806235af1652b74", p.Networks["demo_front"].ConfigHash)
 	assert.Equal(t, "37366ed301c909f521ad130fabc72824834aec4d693943198fa50044656c65d9", p.Volumes["demo_data"].ConfigHash)
@@ -141,8 +163,6 @@ func TestPolicyIsInNoHash(t *testing.T) {
 	const document = "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: "
 	for _, policy := range []string{
 		"{replicas: 3, strategy: {type: Recreate}, minReadySeconds: 1, progressDeadlineSeconds: 9, revisionHistoryLimit: 1, paused: true}",
-		"{readinessProbe: {tcpSocket: {port: 80}}, livenessProbe: {httpGet: {port: 81}}, startupProbe: {exec: {command: [x]}}}",
-		"{readinessProbe: {postgres: {}}}",
 		"{drainSeconds: 3, onFailure: pause, preRollout: [{name: a, command: [b]}]}",
 	} {
 		w := hashedProject(t, "", "", map[string]string{"specs/web.yaml": document + policy + "\n"})
