@@ -121,6 +121,7 @@ func (u *user) send(ctx context.Context, due time.Time, operation string, r requ
 	got, err := u.client.do(ctx, r)
 	took := time.Since(due)
 	u.latencies = append(u.latencies, took)
+	u.config.Answered.Add(1)
 	outcome := fmt.Sprint(got.status)
 	if err != nil {
 		outcome = describe(err)

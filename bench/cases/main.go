@@ -1,0 +1,139 @@
+// Cases disturbs a copy of the shop in every way that must not lose a request,
+// each under load until enough requests have been answered, and reports what
+// came of it. It exits 1 when a request failed, when a write is not there exactly
+// once, or when the shop did not deal with a disturbance as it should.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/docker/docker/client"
+
+	"github.com/tendhq/tend/e2e/cases"
+	"github.com/tendhq/tend/e2e/load"
+)
+
+// project is the name of the copy.
+const project = "tend-cases"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "cases: %v\n", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	repository, output string
+	requests           int
+	load               load.Config
+}
+
+func run(ctx context.Context) error {
+	var o options
+	flag.IntVar(&o.requests, "n", 100_000, "put at least this many `requests` to each case")
+	flag.IntVar(&o.load.Concurrency, "c", 16, "requests in flight at most")
+	flag.Float64Var(&o.load.Writes, "writes", 0.05, "the `share` of requests that write")
+	flag.Float64Var(&o.load.Fresh, "fresh", 0.1, "the `share` of requests on a new connection")
+	flag.StringVar(&o.repository, "repository", "..", "the shop's repository, whose images have been built")
+	flag.StringVar(&o.output, "output", "", "the `document` whose section on load is to be replaced")
+	list := flag.Bool("list", false, "list the cases and exit")
+	flag.Parse()
+	chosen, err := choose(flag.Args())
+	if err != nil {
+		return err
+	}
+	if *list {
+		for _, c := range chosen {
+			fmt.Printf("%-24s %s\n", c.Name, c.Title)
+		}
+		return nil
+	}
+	if o.repository, err = filepath.Abs(o.repository); err != nil {
+		return err
+	}
+	engine, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	report, err := runAll(ctx, engine, o, chosen)
+	if len(report.Results) > 0 {
+		text, renderErr := report.render()
+		fmt.Println(text)
+		err = errors.Join(err, renderErr)
+		if o.output != "" && renderErr == nil {
+			err = errors.Join(err, replaceSection(o.output, text))
+		}
+	}
+	return err
+}
+
+// choose returns the cases of the given names, or all.
+func choose(names []string) ([]cases.Case, error) {
+	all := cases.All()
+	if len(names) == 0 {
+		return all, nil
+	}
+	var chosen []cases.Case
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(c cases.Case) bool { return c.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no case %q; -list lists them", name)
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+// runAll brings up the copy, runs the cases and removes the copy. The report
+// holds what was done, also with an error.
+func runAll(ctx context.Context, engine *client.Client, o options, chosen []cases.Case) (r report, err error) {
+	if r, err = newReport(ctx, engine, o); err != nil {
+		return r, err
+	}
+	progress("bringing up a copy of the shop, as project %s", project)
+	shop, err := cases.Start(ctx, engine, o.repository, filepath.Join(o.repository, "build", "bin", "tend"), project)
+	defer func() {
+		progress("removing the copy")
+		err = errors.Join(err, shop.Remove(ctx))
+	}()
+	if err != nil {
+		return r, err
+	}
+	var failed []string
+	for i, c := range chosen {
+		progress("case %d of %d: %s", i+1, len(chosen), c.Title)
+		result := shop.Run(ctx, c, o.load, o.requests, func(line string) { progress("%s", line) })
+		r.Results = append(r.Results, result)
+		fmt.Printf("%s", result.Report)
+		if result.Err != nil {
+			progress("%s FAILED: %v", c.Name, result.Err)
+			failed = append(failed, c.Name)
+		}
+		if ctx.Err() != nil {
+			return r, context.Cause(ctx)
+		}
+	}
+	if len(failed) > 0 {
+		return r, fmt.Errorf("%d of %d cases failed: %s", len(failed), len(chosen), strings.Join(failed, ", "))
+	}
+	return r, nil
+}
+
+func progress(format string, arguments ...any) {
+	fmt.Printf("%s %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, arguments...))
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/docker/docker/client"
+
+	"github.com/tendhq/tend/e2e/cases"
+)
+
+//go:embed report.md.tmpl
+var reportText string
+
+// report is what all cases came to, and what the figures depend on.
+type report struct {
+	Date, Machine, Engine string
+	Requests, Concurrency int
+	Writes, Fresh         float64
+	Results               []cases.Result
+}
+
+func newReport(ctx context.Context, engine *client.Client, o options) (report, error) {
+	info, err := engine.Info(ctx)
+	if err != nil {
+		return report{}, fmt.Errorf("no container engine answers: %w", err)
+	}
+	return report{
+		Date:     time.Now().Format(time.DateOnly),
+		Machine:  fmt.Sprintf("%d cores, %.0f GiB of memory, %s, kernel %s", info.NCPU, float64(info.MemTotal)/(1<<30), info.OperatingSystem, info.KernelVersion),
+		Engine:   "Docker Engine " + info.ServerVersion,
+		Requests: o.requests, Concurrency: o.load.Concurrency, Writes: o.load.Writes, Fresh: o.load.Fresh,
+	}, nil
+}
+
+// Total is the number of requests, of failed ones, of writes looked up and of
+// wrong ones, over all cases.
+func (r report) Total() (t struct{ Requests, Failed, Writes, Wrong int }) {
+	for _, result := range r.Results {
+		t.Requests += result.Report.Requests
+		t.Failed += len(result.Report.Failures)
+		t.Writes += result.Report.Ledger.Acknowledged
+		t.Wrong += len(result.Report.Ledger.Wrong)
+	}
+	return t
+}
+
+func (r report) render() (string, error) {
+	functions := template.FuncMap{"percent": percent, "thousands": thousands, "duration": duration}
+	text, err := template.New("report").Funcs(functions).Parse(reportText)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	err = text.Execute(&b, r)
+	return b.String(), err
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.0f %%", share*100) }
+
+// thousands writes a number with its digits in groups.
+func thousands(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+}
+
+// duration writes a latency as people compare it.
+func duration(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+// replaceSection puts text in the place of the document's section that has the
+// same heading, or at its end.
+func replaceSection(file, text string) error {
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		content, err = []byte("# Reliability\n\n"), nil
+	}
+	if err != nil {
+		return err
+	}
+	heading, _, _ := strings.Cut(text, "\n")
+	before, rest, found := strings.Cut(string(content), heading+"\n")
+	after := ""
+	if !found {
+		before = strings.TrimRight(before, "\n") + "\n\n"
+	} else if _, next, more := strings.Cut(rest, "\n## "); more {
+		after = "\n## " + next
+	}
+	return os.WriteFile(file, []byte(before+strings.TrimRight(text, "\n")+"\n"+after), 0o644)
+}

@@ -1,0 +1,285 @@
+package cases
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Case is one kind of disturbance, which is repeated while the load lasts.
+type Case struct {
+	// Name is how the case is asked for; Title says what happens.
+	Name, Title string
+	// disturb makes one round of it and ends when the shop has dealt with it.
+	disturb func(ctx context.Context, s *Shop, round int) error
+}
+
+// All returns every case.
+func All() (all []Case) {
+	for _, service := range services {
+		all = append(all, Case{"update-" + service, "rolling update of " + service, rollingUpdate(service)})
+	}
+	all = append(all,
+		Case{"scale", "scaling 5 → 2 and 2 → 5", scale},
+		Case{"kill", "SIGKILL of a replica", killReplica},
+		Case{"hang", "a replica that hangs (`docker pause`)", hangReplica},
+		Case{"readiness", "a replica whose readiness fails and returns", loseReadiness},
+		Case{"bad-never-ready", "update to an image that never becomes ready", badUpdate("never")},
+		Case{"bad-crash", "update to an image that crashes", badUpdate("crash")},
+		Case{"bad-dies", "update to an image that is ready and dies after 5 s", badUpdate("dies")},
+		Case{"bad-missing", "update to an image that does not exist", badUpdate("missing")},
+		Case{"mind-third", "a third revision in the middle of a rollout", thirdRevision},
+		Case{"mind-rescale", "a rescale in the middle of a rollout", rescale},
+		Case{"mind-pause", "a pause in the middle of a rollout", pauseRollout},
+		Case{"mind-undo", "an undo in the middle of a rollout", undoRollout},
+	)
+	for _, database := range databases {
+		all = append(all, Case{"update-" + database, "update of " + database + ": a setting, a new image", databaseUpdate(database)})
+	}
+	return all
+}
+
+// turn is what a case that concerns every service disturbs in a round. Rounds
+// with and without the death of tend alternate: each service sees both.
+func turn(round int) string { return services[round/2%len(services)] }
+
+// update writes a revision and waits until the controller has read it.
+func (s *Shop) update(ctx context.Context, service string, replicas int, template string) (revision string, err error) {
+	before, err := s.revisionOf(ctx, service)
+	if err != nil {
+		return "", err
+	}
+	if err := s.write(service, replicas, template); err != nil {
+		return "", err
+	}
+	return revision, s.await(ctx, service, "the new revision is read", func(w workload) bool {
+		revision = w.Spec.Revision
+		return revision != before
+	})
+}
+
+// beginUpdate writes a revision and waits until its first replica is made.
+func (s *Shop) beginUpdate(ctx context.Context, service, template string) (revision string, err error) {
+	before, err := s.replicas(ctx, service)
+	if err != nil {
+		return "", err
+	}
+	if revision, err = s.update(ctx, service, s.replicasOf(service), template); err != nil {
+		return "", err
+	}
+	return revision, s.awaitCreated(ctx, service, before)
+}
+
+func rollingUpdate(service string) func(context.Context, *Shop, int) error {
+	return func(ctx context.Context, s *Shop, _ int) error {
+		revision, err := s.update(ctx, service, s.replicasOf(service), s.nextRevision())
+		if err != nil {
+			return err
+		}
+		return s.awaitRevision(ctx, service, revision)
+	}
+}
+
+// scale goes up and down again.
+func scale(ctx context.Context, s *Shop, round int) error {
+	service := turn(round)
+	for _, replicas := range []int{5, 2} {
+		if err := s.save(service, replicasLine.ReplaceAllString(s.specs[service], fmt.Sprintf("  replicas: %d", replicas))); err != nil {
+			return err
+		}
+		err := s.await(ctx, service, fmt.Sprintf("it has %d replicas", replicas), func(w workload) bool {
+			return w.atRest() && w.Status.Replicas == replicas
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return s.save(service, s.specs[service])
+}
+
+func killReplica(ctx context.Context, s *Shop, round int) error {
+	replica, err := s.pick(ctx, turn(round), round)
+	if err != nil {
+		return err
+	}
+	if err := s.engine.ContainerKill(ctx, replica.ID, "KILL"); err != nil {
+		return err
+	}
+	return s.awaitAnother(ctx, replica)
+}
+
+// hangReplica lets every other victim go on after a moment too short to notice;
+// the others hang until tend has replaced them.
+func hangReplica(ctx context.Context, s *Shop, round int) error {
+	replica, err := s.pick(ctx, turn(round), round)
+	if err != nil {
+		return err
+	}
+	if err := s.engine.ContainerPause(ctx, replica.ID); err != nil {
+		return err
+	}
+	if round%4 >= 2 {
+		return s.awaitAnother(ctx, replica)
+	}
+	return errors.Join(pause(ctx, 2*time.Second), s.engine.ContainerUnpause(context.WithoutCancel(ctx), replica.ID))
+}
+
+// loseReadiness cuts a replica off from its database until it is no endpoint any
+// more, and then lets it return.
+func loseReadiness(ctx context.Context, s *Shop, round int) error {
+	service := turn(round)
+	replica, err := s.pick(ctx, service, round)
+	if err != nil {
+		return err
+	}
+	database, err := s.pick(ctx, strings.TrimSuffix(service, "-service")+"-db", 0)
+	if err != nil {
+		return err
+	}
+	name := strings.TrimPrefix(replica.Name, "/")
+	heal, err := partition(ctx, replica, database.NetworkSettings.Networks[s.project+"_database"].IPAddress)
+	if err != nil {
+		return err
+	}
+	err = s.awaitEndpoint(ctx, service, name, false)
+	if err := errors.Join(err, heal(context.WithoutCancel(ctx))); err != nil {
+		return err
+	}
+	return s.awaitEndpoint(ctx, service, name, true)
+}
+
+// badUpdate updates to a revision that cannot work. It must be rolled back, with
+// the reason told, and the old revision must be there all the time.
+func badUpdate(fault string) func(context.Context, *Shop, int) error {
+	return func(ctx context.Context, s *Shop, round int) error {
+		service := turn(round)
+		old, err := s.replicas(ctx, service)
+		if err != nil {
+			return err
+		}
+		good, err := s.revisionOf(ctx, service)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		image := fmt.Sprintf("image: %s, entrypoint: [/faulty, %s, /app], ", s.image(service, "faulty"), fault)
+		if fault == "missing" {
+			image = "image: localhost:1/nowhere:1, "
+		}
+		// A person who waits for the deadline waits a minute; the load need not.
+		content := deadlineLine.ReplaceAllString(s.specs[service], "  progressDeadlineSeconds: 8")
+		if err := s.save(service, content+"  template: {"+image+s.nextRevision()+"}\n"); err != nil {
+			return err
+		}
+		err = s.await(ctx, service, "it is rolled back", func(w workload) bool {
+			return w.Spec.Revision != good && w.rolledBack() &&
+				w.Status.Replicas == w.Status.AvailableReplicas && w.Status.Replicas == s.replicasOf(service)
+		})
+		if err != nil {
+			return err
+		}
+		reasons, err := s.told(ctx, service, "RolledBack", began)
+		if err != nil {
+			return err
+		}
+		if len(reasons) == 0 || !strings.Contains(reasons[0], ": ") {
+			return fmt.Errorf("%s: no event says why it was rolled back: %q", service, reasons)
+		}
+		now, err := s.replicas(ctx, service)
+		if err != nil {
+			return err
+		}
+		for _, r := range now {
+			if r.Config.Image != old[0].Config.Image {
+				return fmt.Errorf("%s: %s runs %s after the rollback", service, r.Name, r.Config.Image)
+			}
+		}
+		return s.Restore(ctx)
+	}
+}
+
+func thirdRevision(ctx context.Context, s *Shop, round int) error {
+	service := turn(round)
+	if _, err := s.beginUpdate(ctx, service, s.nextRevision()); err != nil {
+		return err
+	}
+	revision, err := s.update(ctx, service, s.replicasOf(service), s.nextRevision())
+	if err != nil {
+		return err
+	}
+	return s.awaitRevision(ctx, service, revision)
+}
+
+func rescale(ctx context.Context, s *Shop, round int) error {
+	service := turn(round)
+	template, replicas := s.nextRevision(), s.replicasOf(service)+2
+	revision, err := s.beginUpdate(ctx, service, template)
+	if err != nil {
+		return err
+	}
+	if err := s.write(service, replicas, template); err != nil {
+		return err
+	}
+	err = s.await(ctx, service, fmt.Sprintf("it has %d replicas at %s", replicas, revision), func(w workload) bool {
+		return w.atRest() && w.Status.Replicas == replicas && w.Status.CurrentRevision == revision
+	})
+	if err != nil {
+		return err
+	}
+	return s.write(service, s.replicasOf(service), template)
+}
+
+func pauseRollout(ctx context.Context, s *Shop, round int) error {
+	service := turn(round)
+	revision, err := s.beginUpdate(ctx, service, s.nextRevision())
+	if err != nil {
+		return err
+	}
+	if err := s.rollout(ctx, service, "pause"); err != nil {
+		return err
+	}
+	if err := pause(ctx, 3*time.Second); err != nil {
+		return err
+	}
+	if err := s.rollout(ctx, service, "resume"); err != nil {
+		return err
+	}
+	return s.awaitRevision(ctx, service, revision)
+}
+
+func undoRollout(ctx context.Context, s *Shop, round int) error {
+	service := turn(round)
+	before, err := s.revisionOf(ctx, service)
+	if err != nil {
+		return err
+	}
+	if _, err := s.beginUpdate(ctx, service, s.nextRevision()); err != nil {
+		return err
+	}
+	if err := s.rollout(ctx, service, "undo"); err != nil {
+		return err
+	}
+	if err := s.awaitRevision(ctx, service, before); err != nil {
+		return err
+	}
+	return s.Restore(ctx)
+}
+
+// databaseUpdate changes a setting and the image in turns.
+func databaseUpdate(database string) func(context.Context, *Shop, int) error {
+	return func(ctx context.Context, s *Shop, round int) error {
+		image := postgresImage
+		if round%4 < 2 {
+			image = s.image("postgres", "next")
+		}
+		s.revision++
+		template := fmt.Sprintf("image: %s, command: [postgres, -c, work_mem=%dkB]", image, 4096+s.revision)
+		revision, err := s.update(ctx, database, 1, template)
+		if err != nil {
+			return err
+		}
+		return s.awaitRevision(ctx, database, revision)
+	}
+}

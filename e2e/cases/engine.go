@@ -1,0 +1,214 @@
+package cases
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/pkg/stdcopy"
+)
+
+const (
+	projectLabel = "com.docker.compose.project"
+	serviceLabel = "com.docker.compose.service"
+	oneoffLabel  = "com.docker.compose.oneoff"
+)
+
+// copyOwner gives a file the owner and the mode of another one.
+func copyOwner(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	return errors.Join(os.Chown(to, int(owner.Uid), int(owner.Gid)), os.Chmod(to, info.Mode().Perm()))
+}
+
+// replicas lists a service's containers, without hooks.
+func (s *Shop) replicas(ctx context.Context, service string) ([]container.InspectResponse, error) {
+	list, err := s.engine.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(
+		filters.Arg("label", projectLabel+"="+s.project),
+		filters.Arg("label", serviceLabel+"="+service),
+		filters.Arg("label", oneoffLabel+"=False"),
+	)})
+	if err != nil {
+		return nil, err
+	}
+	var all []container.InspectResponse
+	for _, c := range list {
+		inspected, err := s.engine.ContainerInspect(ctx, c.ID)
+		if errdefs.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, inspected)
+	}
+	slices.SortFunc(all, func(a, b container.InspectResponse) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// pick returns one of a service's running replicas, another one each round.
+func (s *Shop) pick(ctx context.Context, service string, round int) (container.InspectResponse, error) {
+	all, err := s.replicas(ctx, service)
+	if err != nil {
+		return container.InspectResponse{}, err
+	}
+	all = slices.DeleteFunc(all, func(r container.InspectResponse) bool { return !r.State.Running || r.State.Paused })
+	if len(all) == 0 {
+		return container.InspectResponse{}, fmt.Errorf("%s has no running replica", service)
+	}
+	return all[round%len(all)], nil
+}
+
+// awaitAnother waits until a replica runs again that is not the same as before:
+// it was started anew, or another container has its name.
+func (s *Shop) awaitAnother(ctx context.Context, was container.InspectResponse) error {
+	for {
+		now, err := s.engine.ContainerInspect(ctx, strings.TrimPrefix(was.Name, "/"))
+		if err != nil && !errdefs.IsNotFound(err) {
+			return err
+		}
+		if err == nil && now.State.Running && !now.State.Paused && now.State.StartedAt != was.State.StartedAt {
+			return nil
+		}
+		if err := pause(ctx, glance); err != nil {
+			return fmt.Errorf("wait until %s runs again: %w", was.Name, err)
+		}
+	}
+}
+
+// awaitCreated waits until a service has a container that it had not before.
+func (s *Shop) awaitCreated(ctx context.Context, service string, before []container.InspectResponse) error {
+	for {
+		now, err := s.replicas(ctx, service)
+		if err != nil {
+			return err
+		}
+		for _, r := range now {
+			if !slices.ContainsFunc(before, func(b container.InspectResponse) bool { return b.ID == r.ID }) {
+				return nil
+			}
+		}
+		if err := pause(ctx, glance); err != nil {
+			return fmt.Errorf("wait for a new replica of %s: %w", service, err)
+		}
+	}
+}
+
+// published is the host's URL of a port of a service's one container.
+func (s *Shop) published(ctx context.Context, service, port string) (string, error) {
+	all, err := s.replicas(ctx, service)
+	if err != nil {
+		return "", err
+	}
+	for _, r := range all {
+		for name, bindings := range r.NetworkSettings.Ports {
+			if string(name) == port && len(bindings) > 0 {
+				return "http://" + bindings[0].HostIP + ":" + bindings[0].HostPort, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("port %s of %s is not published", port, service)
+}
+
+// partition cuts a replica off from an address, as a broken network would, until
+// heal is called. Neither the replica nor the engine is told.
+func partition(ctx context.Context, r container.InspectResponse, address string) (heal func(context.Context) error, err error) {
+	route := func(ctx context.Context, verb string) error {
+		cmd := exec.CommandContext(ctx, "nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", r.State.Pid),
+			"ip", "route", verb, "blackhole", address+"/32")
+		if output, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", cmd, err, output)
+		}
+		return nil
+	}
+	return func(ctx context.Context) error { return route(ctx, "del") }, route(ctx, "add")
+}
+
+// killController kills tend's process from outside, so that the engine starts
+// it again by its restart policy, and waits until it runs.
+func (s *Shop) killController(ctx context.Context) error {
+	all, err := s.replicas(ctx, "tend")
+	if err != nil {
+		return err
+	}
+	if len(all) != 1 || !all[0].State.Running {
+		return errors.New("tend does not run")
+	}
+	if err := syscall.Kill(all[0].State.Pid, syscall.SIGKILL); err != nil {
+		return fmt.Errorf("kill tend: %w", err)
+	}
+	return s.awaitAnother(ctx, all[0])
+}
+
+// awaitChanges waits until the engine has told of n changes of the shop's
+// containers since an instant, tend's own not counted, or until killPatience is over.
+func (s *Shop) awaitChanges(ctx context.Context, since time.Time, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, killPatience)
+	defer cancel()
+	args := filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("label", projectLabel+"="+s.project))
+	for _, action := range []events.Action{events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionDestroy, events.ActionPause} {
+		args.Add("event", string(action))
+	}
+	messages, broken := s.engine.Events(ctx, events.ListOptions{Since: since.Format(time.RFC3339Nano), Filters: args})
+	for n > 0 {
+		select {
+		case m := <-messages:
+			if m.Actor.Attributes[serviceLabel] != "tend" {
+				n--
+			}
+		case err := <-broken:
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("follow the engine's events: %w", err)
+		}
+	}
+	return nil
+}
+
+// told returns the messages of a service's events with a reason, since an instant.
+// They come from the log, which outlives the controller's process.
+func (s *Shop) told(ctx context.Context, service, reason string, since time.Time) (messages []string, err error) {
+	all, err := s.replicas(ctx, "tend")
+	if err != nil || len(all) != 1 {
+		return nil, errors.Join(err, fmt.Errorf("tend has %d containers", len(all)))
+	}
+	logs, err := s.engine.ContainerLogs(ctx, all[0].ID, container.LogsOptions{
+		ShowStdout: true, ShowStderr: true, Since: since.Format(time.RFC3339Nano),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer logs.Close()
+	read, write := io.Pipe()
+	go func() {
+		_, err := stdcopy.StdCopy(write, write, logs)
+		_ = write.CloseWithError(err)
+	}()
+	defer read.Close()
+	lines := bufio.NewScanner(read)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var e struct{ Msg, Workload, Reason, Message string }
+		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Msg == "event" && e.Workload == service && e.Reason == reason {
+			messages = append(messages, e.Message)
+		}
+	}
+	return messages, lines.Err()
+}

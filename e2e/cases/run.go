@@ -1,0 +1,101 @@
+package cases
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/tendhq/tend/e2e/load"
+)
+
+const (
+	// roundTimeout bounds one round of a disturbance.
+	roundTimeout = 5 * time.Minute
+	// killPatience is after which time tend is killed where nothing has changed
+	// that the engine would tell of.
+	killPatience = 3 * time.Second
+	// maxChanges is after how many changes of containers tend is killed at most:
+	// another number each time, so that it dies in different steps.
+	maxChanges = 6
+)
+
+// Result is what came of a case.
+type Result struct {
+	Case   Case
+	Report load.Report
+	// Plain and Killed count the rounds without and with the death of tend.
+	Plain, Killed int
+	// Err says that the shop did not deal with a disturbance as it should, or
+	// that a request failed, or that a write was lost.
+	Err error
+}
+
+// Run puts the shop under load and disturbs it until at least that many requests
+// have been answered, and until it was disturbed with tend killed and without;
+// then it waits until the shop is at rest again. progress is told after each round.
+func (s *Shop) Run(parent context.Context, c Case, config load.Config, requests int, progress func(string)) Result {
+	result := Result{Case: c}
+	var answered atomic.Int64
+	config.URL, config.Answered = s.URL, &answered
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	loadCtx, endLoad := context.WithCancel(ctx)
+	defer endLoad()
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		result.Report, err = load.Run(loadCtx, config)
+		if err != nil {
+			cancel(err) // there is nothing to measure any more
+		}
+		ended <- err
+	}()
+	var err error
+	for round := 0; err == nil && (answered.Load() < int64(requests) || result.Killed == 0); round++ {
+		began := time.Now()
+		kill := round%2 == 1
+		if err = s.round(ctx, c, round, kill); err != nil {
+			err = fmt.Errorf("round %d: %w", round+1, err)
+			break
+		}
+		how := "tend alive"
+		if kill {
+			result.Killed++
+			how = "tend killed"
+		} else {
+			result.Plain++
+		}
+		progress(fmt.Sprintf("%s: round %d (%s) took %.1f s; %d requests so far", c.Name, round+1, how, time.Since(began).Seconds(), answered.Load()))
+	}
+	endLoad()
+	result.Err = errors.Join(err, <-ended)
+	restoreCtx, cancelRestore := context.WithTimeout(parent, roundTimeout)
+	defer cancelRestore()
+	result.Err = errors.Join(result.Err, result.Report.Err(), s.Restore(restoreCtx))
+	return result
+}
+
+// round disturbs the shop once, and kills tend meanwhile if asked to.
+func (s *Shop) round(ctx context.Context, c Case, round int, kill bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, roundTimeout, fmt.Errorf("not done after %s", roundTimeout))
+	defer cancel()
+	began, killed := time.Now(), make(chan error, 1)
+	if kill {
+		go func() {
+			err := s.awaitChanges(ctx, began, 1+round/2%maxChanges)
+			if err == nil {
+				err = s.killController(ctx)
+			}
+			killed <- err
+		}()
+	} else {
+		killed <- nil
+	}
+	err := c.disturb(ctx, s, round)
+	if err != nil {
+		cancel()
+	}
+	return errors.Join(err, <-killed, s.awaitConverged(ctx))
+}
