@@ -22,6 +22,7 @@ import (
 	"github.com/tendhq/tend/controller/probe"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
+	"github.com/tendhq/tend/state/durable"
 )
 
 // parallel bounds how many actions of one workload are carried out at a time.
@@ -54,6 +55,8 @@ type Options struct {
 	OnEvent func(*state.Event)
 	// Metrics may be nil.
 	Metrics *Metrics
+	// Durable takes what is to survive a restart; with nil nothing does.
+	Durable durable.Store
 }
 
 // Controller keeps one project at its desired state.
@@ -76,6 +79,7 @@ type Controller struct {
 
 	// The loop's own; nothing else touches them.
 	reconciler reconciler
+	keeper     keeper
 	next       map[string]time.Time
 	lanes      map[string]*lane // a workload's actions, and its stops
 	probers    map[string]*probe.Prober
@@ -107,6 +111,10 @@ func New(o Options) *Controller {
 	c.store = state.New(c.changed)
 	c.observer = observe.New(o.Engine, c.store, o.Project, o.Log, c.onLink)
 	c.metrics.watch(c.store)
+	c.keeper = keeper{
+		store: c.store, durable: o.Durable, metrics: c.metrics,
+		event: func(e plan.Event) { c.reconciler.event(e, time.Now()) },
+	}
 	c.reconciler = reconciler{
 		store:       c.store,
 		flights:     map[string]map[string]plan.Action{},
@@ -130,6 +138,8 @@ func (c *Controller) Metrics() *Metrics { return c.metrics }
 // Run works until ctx ends, and returns when every action under way has ended
 // or was given up.
 func (c *Controller) Run(ctx context.Context) {
+	c.reconciler.restored = c.keeper.restore(ctx)
+	defer c.keeper.close(ctx)
 	var observing sync.WaitGroup
 	observing.Go(func() { c.observer.Run(ctx) })
 	defer observing.Wait()
@@ -156,10 +166,15 @@ func (c *Controller) Run(ctx context.Context) {
 				c.mark(key)
 			}
 		}
+		var actions []plan.Action
 		for keys := c.take(); len(keys) > 0; keys = c.take() {
 			for _, key := range keys {
-				c.plan(ctx, key)
+				actions = append(actions, c.plan(ctx, key)...)
 			}
+		}
+		c.keeper.commit(ctx, len(actions) > 0 || len(c.planned) > 0)
+		for _, a := range actions {
+			c.carryOut(ctx, a.Workload, a)
 		}
 		c.answer()
 		timer.Reset(c.untilNext())
@@ -219,6 +234,9 @@ func (c *Controller) take() []string {
 
 func (c *Controller) untilNext() time.Duration {
 	wait := time.Hour
+	if due := c.keeper.due; !due.IsZero() {
+		wait = time.Until(due)
+	}
 	for _, at := range c.next {
 		wait = min(wait, time.Until(at))
 	}
@@ -259,8 +277,9 @@ func (c *Controller) markAll() {
 	c.mark(keys...)
 }
 
-// plan plans one key and has its actions carried out.
-func (c *Controller) plan(ctx context.Context, key string) {
+// plan plans one key and returns its actions, which are to be carried out once
+// what was decided with them is durable.
+func (c *Controller) plan(ctx context.Context, key string) []plan.Action {
 	began := time.Now()
 	if key != projectKey && c.reconciler.project != nil {
 		c.sync(ctx, key)
@@ -277,8 +296,8 @@ func (c *Controller) plan(ctx context.Context, key string) {
 			c.reconciler.event(e, began)
 		}
 		c.log.Debug("action", zap.String("workload", key), zap.Stringer("action", a))
-		c.carryOut(ctx, key, a)
 	}
+	return actions
 }
 
 // carryOut has an action carried out, in a goroutine of its own, when its turn

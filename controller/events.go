@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
 
@@ -40,15 +41,15 @@ func failed(a plan.Action, err error) plan.Event {
 }
 
 // specChanged is the event of a spec that was edited.
-func specChanged(before, after *state.Workload) plan.Event {
+func specChanged(before *spec.Workload, after *state.Workload) plan.Event {
 	var changes []string
-	if a, b := before.Spec.Replicas, after.Spec.Replicas; a != b {
+	if a, b := before.Replicas, after.Spec.Replicas; a != b {
 		changes = append(changes, fmt.Sprintf("replicas %d → %d", a, b))
 	}
-	if a, b := before.Spec.Revision, after.Spec.Revision; a != b {
+	if a, b := before.Revision, after.Spec.Revision; a != b {
 		changes = append(changes, fmt.Sprintf("revision %s → %s", short(a), short(b)))
 	}
-	if a, b := before.Spec.Image, after.Spec.Image; a != b {
+	if a, b := before.Image, after.Spec.Image; a != b {
 		changes = append(changes, fmt.Sprintf("image %s → %s", a, b))
 	}
 	return plan.Event{

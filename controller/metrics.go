@@ -20,6 +20,8 @@ type Metrics struct {
 	plans     prometheus.Histogram
 	engineUp  prometheus.Gauge
 	specValid prometheus.Gauge
+	durable   prometheus.Gauge
+	commits   prometheus.Histogram
 }
 
 // NewMetrics makes the metrics, on a registry of their own.
@@ -39,8 +41,13 @@ func NewMetrics() *Metrics {
 		}),
 		engineUp:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "tend_engine_up", Help: "1 while the container engine answers."}),
 		specValid: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tend_spec_valid", Help: "1 while what is written is in force; 0 while the last good spec stands in for it."}),
+		durable:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "tend_state_durable", Help: "1 while what tend decides survives a restart; 0 while it cannot be written."}),
+		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "tend_state_commit_duration_seconds", Help: "Duration of making what was decided durable.",
+			Buckets: prometheus.ExponentialBuckets(1e-4, 4, 8),
+		}),
 	}
-	m.registry.MustRegister(m.actions, m.events, m.plans, m.engineUp, m.specValid,
+	m.registry.MustRegister(m.actions, m.events, m.plans, m.engineUp, m.specValid, m.durable, m.commits,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -68,6 +75,8 @@ func (m *Metrics) event(e *state.Event)       { m.events.WithLabelValues(string(
 func (m *Metrics) planned(took time.Duration) { m.plans.Observe(took.Seconds()) }
 func (m *Metrics) link(err error)             { m.engineUp.Set(gauge(err == nil)) }
 func (m *Metrics) spec(err error)             { m.specValid.Set(gauge(err == nil)) }
+func (m *Metrics) kept(err error)             { m.durable.Set(gauge(err == nil)) }
+func (m *Metrics) commit(took time.Duration)  { m.commits.Observe(took.Seconds()) }
 
 func gauge(b bool) float64 {
 	if b {

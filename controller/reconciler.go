@@ -36,6 +36,9 @@ type reconciler struct {
 	dependents map[string][]string
 	// remove asks that every workload be taken away.
 	remove bool
+	// restored are the workloads of which something was remembered from before
+	// a restart, and not yet compared with what exists.
+	restored map[string]bool
 	// flights are the actions under way, by key and object.
 	flights map[string]map[string]plan.Action
 	// mark has keys planned soon.
@@ -123,11 +126,15 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 	if until := r.began.Add(probeTimeout); now.Before(until) && r.unprobed(snap, key) {
 		return nil, until // or as soon as the probes have been answered
 	}
+	if r.restored[key] {
+		delete(r.restored, key)
+		snap = r.compare(snap, key, now)
+	}
 	in := r.input(snap, key, now)
 	p := plan.Compute(in)
 	if in.Spec == nil && len(in.Replicas) == 0 && len(in.HookRuns) == 0 {
 		r.store.Update(func(tx *state.Tx) {
-			tx.DeleteStatus(key)
+			tx.Forget(key)
 			tx.PutEndpoints(key, nil)
 		})
 		delete(r.withdrawn, key)
@@ -150,6 +157,18 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 		r.event(e, now)
 	}
 	return p.Actions, p.Next
+}
+
+// compare brings what is remembered of a workload from before a restart to what
+// exists now.
+func (r *reconciler) compare(snap *state.Snapshot, key string, now time.Time) *state.Snapshot {
+	row, ok := snap.Rollout(key)
+	if !ok {
+		return snap
+	}
+	rollout := plan.Restored(row.Rollout, r.replicas(snap, key), now)
+	r.store.Update(func(tx *state.Tx) { tx.PutRollout(rollout) })
+	return r.store.Snapshot()
 }
 
 // noteWithdrawn notes at which index the endpoints of draining replicas were
@@ -413,16 +432,19 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
 			w := p.Workloads[name]
-			row, ok := tx.Workload(name)
-			switch {
-			case !ok:
-				tx.PutWorkload(&state.Workload{Name: name, Generation: 1, Spec: w})
-				remember(tx, w, now)
-			case !reflect.DeepEqual(row.Spec, w):
-				next := &state.Workload{Name: name, Generation: row.Generation + 1, Spec: w}
-				tx.PutWorkload(next)
-				remember(tx, w, now)
-				changes = append(changes, specChanged(row, next))
+			before, generation := lastWritten(tx, name)
+			changed := before == nil || !state.SameSpec(before, w)
+			if _, ok := tx.Workload(name); ok && !changed {
+				continue
+			}
+			if changed {
+				generation++
+			}
+			next := &state.Workload{Name: name, Generation: generation, Spec: w}
+			tx.PutWorkload(next)
+			remember(tx, next, now)
+			if changed && before != nil {
+				changes = append(changes, specChanged(before, next))
 			}
 		}
 		r.setResources(tx, p)
@@ -430,11 +452,26 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 	for _, e := range changes {
 		r.event(e, now)
 	}
+	r.mark(slices.Collect(maps.Keys(r.restored))...)
+}
+
+// lastWritten is what was written of a workload before, also before a restart;
+// nil where nothing was.
+func lastWritten(tx *state.Tx, name string) (w *spec.Workload, generation int64) {
+	if row, ok := tx.Workload(name); ok {
+		return row.Spec, row.Generation
+	}
+	if history := tx.Revisions(name); len(history) > 0 {
+		last := history[len(history)-1]
+		return last.Spec, last.Generation
+	}
+	return nil, 0
 }
 
 // remember keeps a revision in the workload's history, and forgets the oldest
 // ones beyond the limit, but for those that a rollout may go back to.
-func remember(tx *state.Tx, w *spec.Workload, now time.Time) {
+func remember(tx *state.Tx, row *state.Workload, now time.Time) {
+	w := row.Spec
 	history := tx.Revisions(w.Name)
 	number := 1
 	if n := len(history); n > 0 {
@@ -444,7 +481,7 @@ func remember(tx *state.Tx, w *spec.Workload, now time.Time) {
 			number, now = last.Number, last.At // only its policy has changed
 		}
 	}
-	tx.PutRevision(&state.Revision{Workload: w.Name, Revision: w.Revision, Number: number, Spec: w, At: now})
+	tx.PutRevision(&state.Revision{Workload: w.Name, Revision: w.Revision, Number: number, Generation: row.Generation, Spec: w, At: now})
 
 	rollout, _ := tx.Rollout(w.Name)
 	history = slices.DeleteFunc(tx.Revisions(w.Name), func(r *state.Revision) bool {

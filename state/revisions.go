@@ -29,9 +29,11 @@ type Revision struct {
 	// Number is the revision's place in the history, from 1; one that comes
 	// back gets a new number, as in Kubernetes.
 	Number int
-	// Spec is the workload as it was written with this revision.
-	Spec *spec.Workload
-	At   time.Time
+	// Generation is the workload's as it was last written with this revision,
+	// Spec what was written then.
+	Generation int64
+	Spec       *spec.Workload
+	At         time.Time
 }
 
 func (r *Revision) changeKey() string { return r.Workload }

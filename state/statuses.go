@@ -29,9 +29,3 @@ func (s *Snapshot) Status(workload string) (*Status, bool) {
 
 // PutStatus writes a workload's status.
 func (t *Tx) PutStatus(p plan.Status) { must(t.txn.Insert(Statuses, &Status{p})) }
-
-// DeleteStatus forgets a workload's status.
-func (t *Tx) DeleteStatus(workload string) {
-	_, err := t.txn.DeleteAll(Statuses, "id", workload)
-	must(err)
-}

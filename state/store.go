@@ -14,10 +14,15 @@
 //	probes      the controller, from package probe; package observe drops
 //	            what is known of a container that is gone
 //	intents     the API, through the controller
+//
+// Revisions, rollouts, intents and events survive a restart: what changes in
+// them is pending until the controller has taken it and made it durable. What
+// the other tables hold is observed again, or follows.
 package state
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/hashicorp/go-memdb"
 )
@@ -33,6 +38,9 @@ type Change struct {
 type Store struct {
 	db       *memdb.MemDB
 	onChange func([]Change)
+
+	mu      sync.Mutex
+	pending map[durableID]durableRow // nil while nothing is durable; a nil row was deleted
 }
 
 // row is what a table holds.
@@ -68,6 +76,7 @@ func (s *Store) Update(f func(*Tx)) {
 			r = c.Before
 		}
 		changes = append(changes, Change{Table: c.Table, Key: r.(row).changeKey()})
+		s.pend(c.Table, c.Before, c.After)
 	}
 	txn.Commit()
 	if len(changes) > 0 {

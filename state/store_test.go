@@ -57,7 +57,7 @@ func TestATransactionReportsTheRowsItChanged(t *testing.T) {
 		tx.DeleteWorkload("web")
 		tx.DeleteReplica("b")
 		tx.DeleteResource(plan.NetworkResource, "frontend")
-		tx.DeleteStatus("web")
+		tx.Forget("web")
 	})
 	assert.ElementsMatch(t, []Change{
 		{Workloads, "web"}, {Rollouts, "web"}, {Replicas, "db"}, {Resources, "frontend"}, {Statuses, "web"},
@@ -70,7 +70,7 @@ func TestATransactionThatChangesNothingReportsNothing(t *testing.T) {
 		tx.DeleteWorkload("web")
 		tx.DeleteReplica("a")
 		tx.DeleteResource(plan.VolumeResource, "data")
-		tx.DeleteStatus("web")
+		tx.Forget("web")
 	})
 	s.Update(func(tx *Tx) {
 		tx.PutReplica(replica("web", "a"))
@@ -112,7 +112,7 @@ func TestASnapshotNeverChanges(t *testing.T) {
 		tx.PutWorkload(&Workload{Name: "web", Generation: 2, Spec: &spec.Workload{}})
 		tx.PutReplica(replica("web", "b"))
 		tx.DeleteReplica("a")
-		tx.DeleteStatus("web")
+		tx.Forget("web")
 		tx.AddEvent(plan.Event{Workload: "web", Reason: "Created"}, now)
 	})
 

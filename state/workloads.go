@@ -17,7 +17,7 @@ var workloadsSchema = &memdb.TableSchema{
 // Workload is a row of Workloads.
 type Workload struct {
 	Name string
-	// Generation counts the changes of the spec that this controller has seen.
+	// Generation counts the changes of the spec.
 	Generation int64
 	Spec       *spec.Workload
 }
@@ -37,8 +37,41 @@ func (t *Tx) PutWorkload(w *Workload) { must(t.txn.Insert(Workloads, w)) }
 
 // DeleteWorkload forgets a workload and its rollout.
 func (t *Tx) DeleteWorkload(name string) {
-	for _, table := range []string{Workloads, Rollouts} {
+	t.deleteAll(name, Workloads, Rollouts)
+}
+
+// Forget drops what is remembered of a workload of which nothing runs: its
+// rollout, and where it is not written any more its history and what was asked.
+func (t *Tx) Forget(name string) {
+	t.deleteAll(name, Rollouts, Statuses)
+	if _, written := t.Workload(name); written {
+		return
+	}
+	t.deleteAll(name, Intents)
+	_, err := t.txn.DeleteAll(Revisions, "workload", name)
+	must(err)
+}
+
+// deleteAll deletes a workload's row from tables that have one for each.
+func (t *Tx) deleteAll(name string, tables ...string) {
+	for _, table := range tables {
 		_, err := t.txn.DeleteAll(table, "id", name)
 		must(err)
 	}
+}
+
+// Remembered are the workloads of which there is a rollout, a history or an
+// intent.
+func (s *Snapshot) Remembered() map[string]bool {
+	names := map[string]bool{}
+	for _, row := range list[*Rollout](s, Rollouts, "id") {
+		names[row.Workload] = true
+	}
+	for _, row := range list[*Revision](s, Revisions, "id") {
+		names[row.Workload] = true
+	}
+	for _, row := range list[*Intent](s, Intents, "id") {
+		names[row.Workload] = true
+	}
+	return names
 }

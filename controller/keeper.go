@@ -1,0 +1,136 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/state"
+	"github.com/tendhq/tend/state/durable"
+)
+
+const (
+	// commitDelay bounds how long that is not durable on which nothing hangs.
+	commitDelay = time.Second
+	// commitTimeout bounds how long the loop waits for the store.
+	commitTimeout = 5 * time.Second
+	// recommitFirst and recommitMax pace the tries after a commit failed.
+	recommitFirst = time.Second
+	recommitMax   = time.Minute
+)
+
+// keeper makes durable what is to survive a restart. That helps and is never
+// needed: where it cannot be read or written it says so, and the controller
+// goes on with what the containers tell.
+type keeper struct {
+	store   *state.Store
+	durable durable.Store // nil where nothing survives
+	metrics *Metrics
+	event   func(plan.Event)
+
+	// due is when the next commit is to be made; zero for never.
+	due time.Time
+	// pause is the wait after the failure before; zero while commits succeed.
+	pause time.Duration
+}
+
+// restore fills the state with what was kept, and returns the workloads of
+// which something was.
+func (k *keeper) restore(ctx context.Context) map[string]bool {
+	if k.durable == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	rows, err := k.durable.Load(ctx)
+	if err == nil {
+		err = k.store.Restore(rows)
+	}
+	if damaged := new(durable.DamagedError); errors.As(err, &damaged) {
+		err = k.setAside(ctx, damaged)
+	}
+	k.metrics.kept(err)
+	if err != nil {
+		k.warn("StateUnreadable", "what tend remembers cannot be read, and nothing is written over it: %v; what happens from now on is forgotten at the next restart. The containers are kept as written", err)
+		_ = k.durable.Close()
+		k.durable = nil
+		return nil
+	}
+	return k.store.Snapshot().Remembered()
+}
+
+// setAside moves away what cannot be used, and has the store begin anew.
+func (k *keeper) setAside(ctx context.Context, damaged *durable.DamagedError) error {
+	where, err := k.durable.SetAside(ctx, damaged.Damage)
+	if err != nil {
+		return errors.Join(damaged, err)
+	}
+	err = k.store.Restore(nil)
+	k.warn("StateSetAside", "what tend remembered is %v; it was moved to %s. The revision history, the events and what was asked with tend rollout are lost; the containers are kept as written", damaged, where)
+	return err
+}
+
+// commit makes durable what has changed: at once where something is about to be
+// done or answered that hangs on it, else within commitDelay.
+func (k *keeper) commit(ctx context.Context, now bool) {
+	began := time.Now()
+	if k.durable == nil || k.pause == 0 && !k.store.IsPending() {
+		return
+	}
+	if k.due.IsZero() {
+		k.due = began.Add(commitDelay)
+	}
+	if began.Before(k.due) && (!now || k.pause > 0) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	err := k.write(ctx)
+	k.metrics.commit(time.Since(began))
+	k.metrics.kept(err)
+	if err == nil {
+		failed := k.pause > 0
+		k.pause, k.due = 0, time.Time{}
+		if failed {
+			k.due = time.Now().Add(commitDelay)
+			k.event(plan.Event{Type: plan.Normal, Reason: "StateKept", Message: "what tend remembers is written again"})
+		}
+		return
+	}
+	k.store.DropPending() // all of it is written anew
+	k.pause = min(max(2*k.pause, recommitFirst), recommitMax)
+	k.due = time.Now().Add(k.pause)
+	k.warn("StateNotKept", "what tend remembers cannot be written: %v; tend goes on without, and what happens meanwhile is forgotten if it is restarted", err)
+}
+
+// write writes what has changed, or after a failure everything.
+func (k *keeper) write(ctx context.Context) error {
+	if k.pause > 0 {
+		return k.durable.Replace(ctx, k.store.TakeAll())
+	}
+	err := k.durable.Commit(ctx, k.store.TakePending())
+	if damaged := new(durable.DamagedError); errors.As(err, &damaged) {
+		if err := k.setAside(ctx, damaged); err != nil {
+			return err
+		}
+		return k.durable.Replace(ctx, k.store.TakeAll())
+	}
+	return err
+}
+
+// close writes what is left, although ctx has ended.
+func (k *keeper) close(ctx context.Context) {
+	if k.durable == nil {
+		return
+	}
+	k.commit(context.WithoutCancel(ctx), true)
+	if err := k.durable.Close(); err != nil {
+		k.warn("StateNotKept", "what tend remembers could not be closed: %v", err)
+	}
+}
+
+func (k *keeper) warn(reason, format string, args ...any) {
+	k.event(plan.Event{Type: plan.Warning, Reason: reason, Message: fmt.Sprintf(format, args...)})
+}

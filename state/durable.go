@@ -1,0 +1,156 @@
+package state
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state/durable"
+)
+
+// persistent are the tables that survive a restart, with the type of their
+// rows. What the others hold is observed, or follows.
+var persistent = map[string]reflect.Type{
+	Revisions: reflect.TypeFor[Revision](),
+	Rollouts:  reflect.TypeFor[Rollout](),
+	Intents:   reflect.TypeFor[Intent](),
+	Events:    reflect.TypeFor[Event](),
+}
+
+// durableRow is a row of a table that survives a restart.
+type durableRow interface {
+	row
+	// durableKey is unique in the table and never changes.
+	durableKey() string
+}
+
+func (r *Revision) durableKey() string { return r.Workload + "/" + r.Revision }
+func (r *Rollout) durableKey() string  { return r.Workload }
+func (i *Intent) durableKey() string   { return i.Workload }
+func (e *Event) durableKey() string    { return fmt.Sprintf("%020d", e.ID) }
+
+type durableID struct{ table, key string }
+
+// pend notes a change that is not durable yet. Its caller holds the writer's lock.
+func (s *Store) pend(table string, before, after any) {
+	if persistent[table] == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending == nil {
+		return
+	}
+	if after == nil {
+		s.pending[durableID{table, before.(durableRow).durableKey()}] = nil
+		return
+	}
+	row := after.(durableRow)
+	s.pending[durableID{table, row.durableKey()}] = row
+}
+
+// IsPending says whether something has changed that is not durable yet.
+func (s *Store) IsPending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.pending) > 0
+}
+
+// TakePending returns what has changed since everything was durable, or since it
+// was called before, to be made durable.
+func (s *Store) TakePending() []durable.Row {
+	s.mu.Lock()
+	pending := s.pending
+	s.pending = map[durableID]durableRow{}
+	s.mu.Unlock()
+	rows := make([]durable.Row, 0, len(pending))
+	for id, row := range pending {
+		r := durable.Row{Table: id.table, Key: id.key}
+		if row != nil {
+			r.Value = encode(row)
+		}
+		rows = append(rows, r)
+	}
+	slices.SortFunc(rows, func(a, b durable.Row) int { return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Key, b.Key)) })
+	return rows
+}
+
+// DropPending forgets what is not durable yet, and does not note more until
+// everything is taken: so a disk that is full costs no memory.
+func (s *Store) DropPending() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = nil
+}
+
+// TakeAll returns everything that is to be durable. From then on what changes
+// is pending.
+func (s *Store) TakeAll() []durable.Row {
+	var rows []durable.Row
+	s.Update(func(tx *Tx) { // so that nothing changes between the two
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.pending = map[durableID]durableRow{}
+		for _, table := range slices.Sorted(maps.Keys(persistent)) {
+			for _, row := range list[durableRow](&tx.Snapshot, table, "id") {
+				rows = append(rows, durable.Row{Table: table, Key: row.durableKey(), Value: encode(row)})
+			}
+		}
+	})
+	return rows
+}
+
+// Restore fills an empty store with what was durable. From then on what changes
+// is pending. Where a row cannot be read it changes nothing.
+func (s *Store) Restore(rows []durable.Row) error {
+	restored := make([]any, len(rows))
+	for i, r := range rows {
+		t, ok := persistent[r.Table]
+		if !ok {
+			return &durable.DamagedError{Damage: durable.Corrupt, Detail: fmt.Sprintf("there is no table %q", r.Table)}
+		}
+		row := reflect.New(t).Interface()
+		if err := decoding.Unmarshal(r.Value, row); err != nil || row.(durableRow).durableKey() != r.Key {
+			return &durable.DamagedError{Damage: durable.Corrupt, Detail: fmt.Sprintf("the row %s of %s cannot be read: %v", r.Key, r.Table, err)}
+		}
+		restored[i] = row
+	}
+	s.Update(func(tx *Tx) {
+		for i, row := range restored {
+			must(tx.txn.Insert(rows[i].Table, row))
+		}
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = map[durableID]durableRow{}
+	return nil
+}
+
+// SameSpec says whether two specs are written alike. One that was restored may
+// differ from the same one in how an empty list is kept.
+func SameSpec(a, b *spec.Workload) bool {
+	return reflect.DeepEqual(a, b) || slices.Equal(encode(a), encode(b))
+}
+
+// CBOR keeps what JSON does not: Compose's types write themselves as JSON that
+// they cannot read.
+var (
+	encoding = option(cbor.EncOptions{Sort: cbor.SortBytewiseLexical, Time: cbor.TimeRFC3339Nano}.EncMode())
+	decoding = option(cbor.DecOptions{}.DecMode())
+)
+
+func option[T any](mode T, err error) T {
+	must(err)
+	return mode
+}
+
+func encode(v any) []byte {
+	content, err := encoding.Marshal(v)
+	must(err)
+	return content
+}

@@ -1,0 +1,69 @@
+// Package durable keeps what a restarted tend cannot learn from the engine: in
+// a file of the data directory, or in Postgres. It knows rows of bytes and not
+// what they mean; package state does.
+package durable
+
+import (
+	"context"
+	"fmt"
+)
+
+// Row is one row of one table.
+type Row struct {
+	Table, Key string
+	// Value is what to keep; nil deletes the row.
+	Value []byte
+}
+
+// Store keeps rows. Its methods are called by one goroutine at a time.
+type Store interface {
+	// Load returns all rows, by table and key. The error is a *DamagedError
+	// where what is kept cannot be used.
+	Load(ctx context.Context) ([]Row, error)
+	// Commit writes all rows or none. They have reached the disk when it
+	// returns nil; after an error nobody knows, and Replace is what helps.
+	Commit(ctx context.Context, rows []Row) error
+	// Replace has the store hold exactly these rows, all or none as Commit.
+	Replace(ctx context.Context, rows []Row) error
+	// SetAside puts what is kept out of the way without deleting it, so that
+	// the store is empty, and says where it is now.
+	SetAside(ctx context.Context, reason Damage) (where string, err error)
+	Close() error
+}
+
+// Damage is a reason why what is kept cannot be used, as one word.
+type Damage string
+
+// The damages.
+const (
+	Corrupt Damage = "corrupt"
+	// Older and Newer: written in a format of another version of tend.
+	Older Damage = "older"
+	Newer Damage = "newer"
+	// Foreign: it is another project's.
+	Foreign Damage = "foreign"
+)
+
+// DamagedError says that what is kept cannot be used.
+type DamagedError struct {
+	Damage Damage
+	// Detail says what was found.
+	Detail string
+}
+
+func (e *DamagedError) Error() string { return fmt.Sprintf("%s: %s", e.Damage, e.Detail) }
+
+// format is the version of what is written. Another one is not read: what is
+// kept helps, and is never needed.
+const format = 1
+
+// checkFormat says whether a format that was found can be read.
+func checkFormat(found int) error {
+	switch {
+	case found < format:
+		return &DamagedError{Damage: Older, Detail: fmt.Sprintf("written in format %d, this tend reads %d", found, format)}
+	case found > format:
+		return &DamagedError{Damage: Newer, Detail: fmt.Sprintf("written in format %d, this tend reads %d", found, format)}
+	}
+	return nil
+}

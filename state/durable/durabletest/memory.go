@@ -1,0 +1,97 @@
+// Package durabletest has what tests of durable stores share: the behaviour
+// that all of them have in common, and one in memory.
+package durabletest
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/tendhq/tend/state/durable"
+)
+
+// Memory is a durable.Store in memory, which survives the controller and not
+// the test.
+type Memory struct {
+	// Before is asked before each method; its error is the method's, which then
+	// does nothing. After likewise, when the method has done its work: then its
+	// answer is lost. Either may be nil.
+	Before, After func(method string) error
+
+	mu    sync.Mutex
+	rows  map[key]durable.Row
+	aside []durable.Damage
+}
+
+type key struct{ table, key string }
+
+// Load implements durable.Store.
+func (m *Memory) Load(context.Context) (rows []durable.Row, err error) {
+	err = m.do("Load", func() {
+		rows = slices.SortedFunc(maps.Values(m.rows), func(a, b durable.Row) int {
+			return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Key, b.Key))
+		})
+	})
+	return rows, err
+}
+
+// Commit implements durable.Store.
+func (m *Memory) Commit(_ context.Context, rows []durable.Row) error {
+	return m.do("Commit", func() { m.put(rows) })
+}
+
+// Replace implements durable.Store.
+func (m *Memory) Replace(_ context.Context, rows []durable.Row) error {
+	return m.do("Replace", func() {
+		m.rows = nil
+		m.put(rows)
+	})
+}
+
+// SetAside implements durable.Store.
+func (m *Memory) SetAside(_ context.Context, reason durable.Damage) (string, error) {
+	return "nowhere", m.do("SetAside", func() {
+		m.rows = nil
+		m.aside = append(m.aside, reason)
+	})
+}
+
+// Close implements durable.Store.
+func (m *Memory) Close() error { return nil }
+
+// Aside are the reasons for which something was set aside.
+func (m *Memory) Aside() []durable.Damage {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.aside)
+}
+
+func (m *Memory) do(method string, f func()) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.Before != nil {
+		if err := m.Before(method); err != nil {
+			return err
+		}
+	}
+	f()
+	if m.After != nil {
+		return m.After(method)
+	}
+	return nil
+}
+
+func (m *Memory) put(rows []durable.Row) {
+	if m.rows == nil {
+		m.rows = map[key]durable.Row{}
+	}
+	for _, r := range rows {
+		if r.Value == nil {
+			delete(m.rows, key{r.Table, r.Key})
+		} else {
+			m.rows[key{r.Table, r.Key}] = r
+		}
+	}
+}
