@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/postgres"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -408,7 +410,11 @@ func (r *reconciler) finish(key string, a plan.Action, err error, now time.Time)
 			}
 		default:
 			if row, ok := tx.Rollout(key); ok {
-				tx.PutRollout(plan.StartFailed(row.Rollout, a, err.Error()))
+				rollout := plan.StartFailed(row.Rollout, a, err.Error())
+				if refusal, ok := errors.AsType[*postgres.Refusal](err); ok {
+					rollout = plan.Refused(rollout, a, refusal.Reason)
+				}
+				tx.PutRollout(rollout)
 			}
 		}
 	})

@@ -14,7 +14,9 @@ import (
 
 // prepare makes a running database ready to be stopped and replaced: it checks
 // that the next image can take over the data, dumps them where the spec says
-// so, and writes out what is in memory.
+// so, and writes out what is in memory. It writes that out before the dump too: a
+// server that cannot is found out before each try makes a dump, for which an
+// older one would go.
 func (x *Executor) prepare(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) error {
 	running, err := x.engine.Container(ctx, a.ID)
 	if err != nil {
@@ -30,6 +32,9 @@ func (x *Executor) prepare(ctx context.Context, a plan.Action, p *spec.Project, 
 		}
 	}
 	if w.Backup.BeforeUpdate {
+		if err := postgres.Checkpoint(ctx, x.engine, a.ID); err != nil {
+			return err
+		}
 		if _, err := postgres.Backup(ctx, x.engine, a.ID, postgres.Dir(x.dataDir, w.Name), w.Backup.Keep); err != nil {
 			return err
 		}

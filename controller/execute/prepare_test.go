@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"github.com/tendhq/tend/controller/engine/docker"
 	"github.com/tendhq/tend/controller/execute"
 	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/postgres"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -79,6 +81,8 @@ func TestAnUpdateIsPreparedOnTheRunningServer(t *testing.T) {
 				require.NoError(t, err)
 			} else {
 				require.ErrorContains(t, err, c.refused)
+				_, forGood := errors.AsType[*postgres.Refusal](err)
+				require.Equal(t, name == "a newer major", forGood, "only a refusal is not tried again")
 			}
 			dumps, err := filepath.Glob(filepath.Join(dataDir, "backups", "db", "*.dump"))
 			require.NoError(t, err)
@@ -89,6 +93,27 @@ func TestAnUpdateIsPreparedOnTheRunningServer(t *testing.T) {
 			require.Equal(t, engine.Running, containers[0].State)
 		})
 	}
+}
+
+// A server that cannot write out what it holds is not dumped at each try.
+func TestAServerThatCannotBeStoppedWellIsNotDumped(t *testing.T) {
+	e, err := docker.New("")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	project := &spec.Project{Name: fmt.Sprintf("tendprep-checkpoint-%d", os.Getpid()), WorkingDir: t.TempDir()}
+	server := startServer(t, e, project.Name, project.Name+"_data")
+	var out bytes.Buffer
+	code, err := e.Exec(t.Context(), server.ID, engine.ExecSpec{
+		Command: []string{"psql", "--username=postgres", "--command=ALTER ROLE postgres NOSUPERUSER"}, Stdout: &out, Stderr: &out,
+	})
+	require.NoError(t, err)
+	require.Zero(t, code, out.String())
+
+	dataDir := t.TempDir()
+	w := &spec.Workload{Name: "db", Kind: spec.Database, Image: serverImage, Backup: spec.Backup{BeforeUpdate: true, Keep: 5}}
+	_, err = execute.New(e, dataDir).Do(t.Context(), plan.Action{Kind: plan.PrepareUpdate, Workload: "db", ID: server.ID}, project, w)
+	require.ErrorContains(t, err, "checkpoint: ")
+	require.NoDirExists(t, filepath.Join(dataDir, "backups"))
 }
 
 // startServer starts a server on a new volume and waits until it is there. It

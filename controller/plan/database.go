@@ -72,6 +72,10 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 		}
 	case !wanted && p.startingUp(r.Replica):
 		p.waiting = fmt.Sprintf("waiting for %s to have started before it is stopped", r.Name)
+	case !wanted && p.unprepared(r) && p.plan.Rollout.Refused != "":
+		why := p.plan.Rollout.Refused
+		p.fail("UpdateRefused", why)
+		p.waiting, p.fault, p.quiet = why, true, true
 	case !wanted && p.unprepared(r):
 		next := r.Replica
 		next.Revision = p.Spec.Revision
@@ -107,5 +111,14 @@ func (p *planner) unprepared(r replica) bool {
 // Prepared returns the rollout record after a database was prepared for its update.
 func Prepared(r Rollout, a Action) Rollout {
 	r.Prepared = a.Revision
+	return r
+}
+
+// Refused returns the rollout record after it was found that a database cannot be
+// brought to a revision, and that trying again would not change that.
+func Refused(r Rollout, a Action, why string) Rollout {
+	if r.Revision == a.Revision {
+		r.Refused = why
+	}
 	return r
 }

@@ -226,7 +226,7 @@ func (p *planner) beginRollout() {
 	r.Revision, r.RestartedAt = p.Spec.Revision, p.Intent.RestartedAt
 	r.StartedAt, r.ProgressAt = p.Now, p.Now
 	r.Updated, r.Available, r.Old = 0, 0, p.old
-	r.Prepared, r.HookTry = "", Try{}
+	r.Prepared, r.Refused, r.HookTry = "", "", Try{}
 	clear(r.Succeeded)
 	for _, replica := range p.replicas {
 		if first && replica.Revision == "" && replica.InFlight == "" && !replica.EngineRestarts {

@@ -152,7 +152,7 @@ func (p *planner) replicaFailure() {
 func (p *planner) progressing() {
 	r, s := p.plan.Rollout, p.plan.Status
 	deadline := r.ProgressAt.Add(p.Spec.ProgressDeadline)
-	state := fmt.Sprintf("revision %s: %d of %s updated, %d old left, %d available", short(r.Revision), s.Updated, plural(s.Desired, "replica"), p.old, s.Available)
+	state := fmt.Sprintf("revision %s: %d of %s updated, %d old left, %d available", short(r.Revision), s.Updated, plural(s.Desired, "replica"), p.old, s.Available) + p.unanswered()
 	switch {
 	case p.Spec.Revision != p.wanted:
 		p.condition(Progressing, false, "RolledBack", fmt.Sprintf("revision %s was rolled back to %s: %s", short(r.Failed), short(p.Spec.Revision), r.Failure))
@@ -167,6 +167,17 @@ func (p *planner) progressing() {
 	default:
 		p.condition(Progressing, true, "ReplicaSetUpdated", state)
 	}
+}
+
+// unanswered says what the probes say of the first replica of the revision that
+// is not ready, or nothing.
+func (p *planner) unanswered() string {
+	for _, r := range p.replicas {
+		if r.current && (r.class == starting || r.class == unready) && r.HealthOutput != "" {
+			return fmt.Sprintf("; %s is not ready: %s", r.Name, r.HealthOutput)
+		}
+	}
+	return ""
 }
 
 func (p *planner) jobConditions() {

@@ -85,7 +85,7 @@ type story struct {
 	t         *testing.T
 	out       strings.Builder
 	failing   map[ActionKind]string
-	half      bool
+	how       outcome // of what fails
 	resources []Resource
 
 	line   string
@@ -124,8 +124,12 @@ var commands = map[string]func(*story){
 	"starting": func(s *story) {
 		s.target().StartedAt = s.now // it was restarted
 		s.report(s.target(), Starting)
+		s.target().HealthOutput = strings.Join(s.args[1:], " ")
 	},
-	"unready":    func(s *story) { s.report(s.target(), Unready) },
+	"unready": func(s *story) {
+		s.report(s.target(), Unready)
+		s.target().HealthOutput = strings.Join(s.args[1:], " ")
+	},
 	"healthy":    func(s *story) { s.report(s.target(), Healthy) },
 	"disconnect": func(s *story) { delete(s.target().Addresses, s.arg(1)) },
 	"fail":       (*story).fail,
@@ -362,9 +366,15 @@ func (s *story) rm() {
 	s.replicas = slices.DeleteFunc(s.replicas, func(o Replica) bool { return o.ID == r.ID })
 }
 
-// fail: fail KIND [halfway] message | fail none: how actions of a kind end.
+// fail: fail KIND [halfway|refused] message | fail none: how actions of a kind end.
 func (s *story) fail() {
-	s.half = s.flag("halfway")
+	s.how = failed
+	if s.flag("halfway") {
+		s.how = halfway
+	}
+	if s.flag("refused") {
+		s.how = refused
+	}
 	clear(s.failing)
 	if s.arg(0) != "none" {
 		s.failing[ActionKind(s.args[0])] = strings.Join(s.args[1:], " ")
@@ -388,10 +398,8 @@ func (s *story) finish() {
 		case len(s.args) > 0 && !slices.Contains(s.args, strconv.Itoa(a.Number)):
 			waiting = append(waiting, a)
 			s.underWay = s.underWay[1:]
-		case fails && s.half:
-			s.end(0, halfway, message)
 		case fails:
-			s.end(0, failed, message)
+			s.end(0, s.how, message)
 		default:
 			s.end(0, done, "")
 		}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/tendhq/tend/controller/spec"
@@ -55,7 +56,7 @@ func (p *planner) rollBack() bool {
 	case r.Stable == "" || r.Stable == p.Spec.Revision || !p.known(r.Stable):
 		return false
 	}
-	why := p.hooksFailed()
+	why := cmp.Or(p.hooksFailed(), r.Refused)
 	if why == "" {
 		if r.Blocked || p.Now.Before(r.ProgressAt.Add(p.Spec.ProgressDeadline)) {
 			return false
@@ -65,6 +66,8 @@ func (p *planner) rollBack() bool {
 			why += "; " + c.Message
 		} else if c := p.Input.Status.Condition(Progressing); c != nil && c.Reason == "Waiting" {
 			why += "; " + c.Message
+		} else {
+			why += p.unanswered()
 		}
 	}
 	r.Failed, r.Failure = p.Spec.Revision, why

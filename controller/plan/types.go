@@ -177,8 +177,9 @@ type Rollout struct {
 	// Failed is a revision that was rolled back, and Failure why. It is not
 	// tried again until another one is written.
 	Failed, Failure string
-	// Prepared is the revision for which a Database was prepared.
-	Prepared string
+	// Prepared is the revision for which a Database was prepared; Refused says why
+	// it cannot be brought to Revision, however often that is tried.
+	Prepared, Refused string
 	// Hooked is the revision whose pre-rollout hooks have run.
 	Hooked string
 	// HookTry is the start of the next hook, until it has succeeded.

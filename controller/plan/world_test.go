@@ -54,6 +54,7 @@ const (
 	failed            // nothing happened, and that is known
 	replyless         // it was done and reported as failed
 	halfway           // a container was created and did not start
+	refused           // nothing happened, and trying again is of no use
 )
 
 func newWorld() *world {
@@ -131,10 +132,12 @@ func (w *world) begin(p Plan) {
 func (w *world) end(i int, how outcome, message string) {
 	a := w.underWay[i]
 	w.underWay = slices.Delete(w.underWay, i, i+1)
-	if how != failed {
+	if how != failed && how != refused {
 		w.effect(a, how == halfway)
 	}
 	switch {
+	case how == refused:
+		w.rollout = Refused(StartFailed(w.rollout, a, message), a, message)
 	case how != done:
 		w.rollout = StartFailed(w.rollout, a, message)
 	case a.Kind == PrepareUpdate:

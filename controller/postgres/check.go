@@ -1,10 +1,15 @@
 package postgres
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 )
+
+// Refusal says that a server must not take over the data of another one. Trying
+// again does not change that.
+type Refusal struct{ Reason string }
+
+func (r *Refusal) Error() string { return r.Reason }
 
 // Check says whether the server of another image may take over the data of the
 // one that runs. It may not where
@@ -15,20 +20,28 @@ import (
 //     release is left to these: Alpine counts it up with every patch;
 //   - a database's indexes were made with another version already.
 //
-// The error says what differs and what to do. workload is for its commands.
+// The error is a *Refusal that says what differs and what to do. workload is for
+// its commands.
 func Check(workload string, running, next Server) error {
+	if why := check(workload, running, next); why != "" {
+		return &Refusal{Reason: why}
+	}
+	return nil
+}
+
+func check(workload string, running, next Server) string {
 	if next.Major != running.Major {
-		return fmt.Errorf("%s runs Postgres %s, and Postgres %s cannot read its data: a major version reads only its own; to change it, %s",
+		return fmt.Sprintf("%s runs Postgres %s, and Postgres %s cannot read its data: a major version reads only its own; to change it, %s",
 			workload, running.Version, next.Version, moveCommands(workload))
 	}
-	var stale []error
+	var stale []string
 	for _, c := range running.Collations {
 		if c.Recorded != c.Actual {
-			stale = append(stale, staleError(workload, c))
+			stale = append(stale, staleIndexes(workload, c))
 		}
 	}
 	if len(stale) > 0 {
-		return errors.Join(stale...)
+		return strings.Join(stale, "\n")
 	}
 	var differences []string
 	for _, d := range []struct{ what, running, next string }{
@@ -41,10 +54,10 @@ func Check(workload string, running, next Server) error {
 		}
 	}
 	if len(differences) > 0 {
-		return fmt.Errorf("the new image of %s (%s %s) has %s: text may sort otherwise there, and the indexes of today would miss rows; to change it, %s",
+		return fmt.Sprintf("the new image of %s (%s %s) has %s: text may sort otherwise there, and the indexes of today would miss rows; to change it, %s",
 			workload, next.Distribution, next.Release, strings.Join(differences, ", "), moveCommands(workload))
 	}
-	return nil
+	return ""
 }
 
 // moveCommands are how data come to another server without its files: the
@@ -54,9 +67,9 @@ func moveCommands(workload string) string {
 		"and run tend apply and tend restore %[1]s FILE; the old volume stays as it is", workload)
 }
 
-func staleError(workload string, c Collation) error {
+func staleIndexes(workload string, c Collation) string {
 	identifier := `"` + strings.ReplaceAll(c.Database, `"`, `""`) + `"`
-	return fmt.Errorf("the indexes of database %s of %s were made with version %s of its collation, and %s is in use: they may miss rows already; in psql, connected to that database, run "+
+	return fmt.Sprintf("the indexes of database %s of %s were made with version %s of its collation, and %s is in use: they may miss rows already; in psql, connected to that database, run "+
 		"REINDEX DATABASE %s; ALTER DATABASE %s REFRESH COLLATION VERSION;", c.Database, workload, orNone(c.Recorded), orNone(c.Actual), identifier, identifier)
 }
 
