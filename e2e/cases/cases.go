@@ -173,11 +173,10 @@ func badUpdate(fault string) func(context.Context, *Shop, int) error {
 		if err := s.save(service, content+"  template: {"+image+s.nextRevision()+"}\n"); err != nil {
 			return err
 		}
-		err = s.await(ctx, service, "it is rolled back", func(w workload) bool {
-			return w.Spec.Revision != good && w.rolledBack() &&
-				w.Status.Replicas == w.Status.AvailableReplicas && w.Status.Replicas == s.replicasOf(service)
-		})
-		if err != nil {
+		if err := s.await(ctx, service, "it is rolled back", workload.rolledBack); err != nil {
+			return err
+		}
+		if err := s.awaitOnly(ctx, service, old); err != nil {
 			return err
 		}
 		reasons, err := s.told(ctx, service, "RolledBack", began)
@@ -187,16 +186,10 @@ func badUpdate(fault string) func(context.Context, *Shop, int) error {
 		if len(reasons) == 0 || !strings.Contains(reasons[0], ": ") {
 			return fmt.Errorf("%s: no event says why it was rolled back: %q", service, reasons)
 		}
-		now, err := s.replicas(ctx, service)
-		if err != nil {
+		if err := s.save(service, s.specs[service]); err != nil {
 			return err
 		}
-		for _, r := range now {
-			if r.Config.Image != old[0].Config.Image {
-				return fmt.Errorf("%s: %s runs %s after the rollback", service, r.Name, r.Config.Image)
-			}
-		}
-		return s.Restore(ctx)
+		return s.awaitRevision(ctx, service, good)
 	}
 }
 
@@ -264,7 +257,7 @@ func undoRollout(ctx context.Context, s *Shop, round int) error {
 	if err := s.awaitRevision(ctx, service, before); err != nil {
 		return err
 	}
-	return s.Restore(ctx)
+	return s.save(service, s.specs[service])
 }
 
 // databaseUpdate changes a setting and the image in turns.

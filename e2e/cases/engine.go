@@ -110,6 +110,24 @@ func (s *Shop) awaitCreated(ctx context.Context, service string, before []contai
 	}
 }
 
+// awaitOnly waits until a service has as many replicas as before, all running
+// and all of the image of those before.
+func (s *Shop) awaitOnly(ctx context.Context, service string, before []container.InspectResponse) error {
+	for {
+		now, err := s.replicas(ctx, service)
+		if err != nil {
+			return err
+		}
+		other := func(r container.InspectResponse) bool { return !r.State.Running || r.Image != before[0].Image }
+		if len(now) == len(before) && !slices.ContainsFunc(now, other) {
+			return nil
+		}
+		if err := pause(ctx, glance); err != nil {
+			return fmt.Errorf("wait until %s has its old replicas only: %w", service, err)
+		}
+	}
+}
+
 // published is the host's URL of a port of a service's one container.
 func (s *Shop) published(ctx context.Context, service, port string) (string, error) {
 	all, err := s.replicas(ctx, service)

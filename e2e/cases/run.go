@@ -19,6 +19,8 @@ const (
 	// maxChanges is after how many changes of containers tend is killed at most:
 	// another number each time, so that it dies in different steps.
 	maxChanges = 6
+	// settledLoad is how many requests are answered before the first disturbance.
+	settledLoad = 500
 )
 
 // Result is what came of a case.
@@ -52,7 +54,7 @@ func (s *Shop) Run(parent context.Context, c Case, config load.Config, requests 
 		}
 		ended <- err
 	}()
-	var err error
+	err := s.awaitLoad(ctx, &answered)
 	for round := 0; err == nil && (answered.Load() < int64(requests) || result.Killed == 0); round++ {
 		began := time.Now()
 		kill := round%2 == 1
@@ -77,6 +79,16 @@ func (s *Shop) Run(parent context.Context, c Case, config load.Config, requests 
 	return result
 }
 
+// awaitLoad waits until all users send requests.
+func (s *Shop) awaitLoad(ctx context.Context, answered *atomic.Int64) error {
+	for answered.Load() < settledLoad {
+		if err := pause(ctx, glance); err != nil {
+			return fmt.Errorf("wait for the load to begin: %w", err)
+		}
+	}
+	return nil
+}
+
 // round disturbs the shop once, and kills tend meanwhile if asked to.
 func (s *Shop) round(ctx context.Context, c Case, round int, kill bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, roundTimeout, fmt.Errorf("not done after %s", roundTimeout))
@@ -93,9 +105,13 @@ func (s *Shop) round(ctx context.Context, c Case, round int, kill bool) error {
 	} else {
 		killed <- nil
 	}
-	err := c.disturb(ctx, s, round)
-	if err != nil {
+	if err := c.disturb(ctx, s, round); err != nil {
 		cancel()
+		<-killed
+		return err
 	}
-	return errors.Join(err, <-killed, s.awaitConverged(ctx))
+	if err := <-killed; err != nil {
+		return err
+	}
+	return s.awaitConverged(ctx)
 }
