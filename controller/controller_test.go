@@ -160,6 +160,19 @@ func TestEngineAway(t *testing.T) {
 	})
 }
 
+func TestEngineThatTakesCallsAndDoesNotAnswer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.engine.SetLatency(model.OpEvents, 24*time.Hour)
+		w.restart()
+		w.write(twoWebs)
+		w.pass(31 * time.Second)
+		require.True(t, w.heard("EngineUnavailable: nothing is changed until the engine answers: the engine has not answered for 30s"), w.events)
+		w.engine.SetLatency(model.OpEvents, 0)
+		w.converge()
+		require.True(t, w.heard("EngineReachable"), w.events)
+	})
+}
+
 func TestLostReplyMakesNoSecondContainer(t *testing.T) {
 	for _, effect := range []model.Effect{model.NoEffect, model.FullEffect} {
 		inWorld(t, func(w *world) {

@@ -5,8 +5,10 @@ package observe
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -77,14 +79,20 @@ func (o *Observer) Run(ctx context.Context) {
 	}
 }
 
+// errNoAnswer is why a subscription is given up.
+var errNoAnswer = fmt.Errorf("the engine has not answered for %s", callTimeout)
+
 // follow subscribes, lists, and then follows the events until the stream ends.
 // It subscribes first, so that whatever the list misses comes as an event.
 func (o *Observer) follow(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// Only the answer has a time limit; the stream goes on in the same context.
+	limit := time.AfterFunc(callTimeout, func() { cancel(errNoAnswer) })
 	events, streamErr, err := o.engine.Events(ctx, o.project)
+	limit.Stop()
 	if err != nil {
-		return err
+		return cmp.Or(context.Cause(ctx), err)
 	}
 	if err := o.Relist(ctx); err != nil {
 		return err
