@@ -70,7 +70,7 @@ func (f *File) Load(context.Context) (rows []Row, err error) {
 
 // Commit implements Store.
 func (f *File) Commit(_ context.Context, rows []Row) error {
-	return f.update(func(tx *bolt.Tx) error { return write(tx.Bucket(rowsBucket), rows) })
+	return f.update(func(tx *bolt.Tx) error { return put(tx.Bucket(rowsBucket), rows) })
 }
 
 // Replace implements Store.
@@ -83,7 +83,7 @@ func (f *File) Replace(_ context.Context, rows []Row) error {
 		if err != nil {
 			return err
 		}
-		return write(b, rows)
+		return put(b, rows)
 	})
 }
 
@@ -92,7 +92,7 @@ func (f *File) SetAside(_ context.Context, reason Damage) (string, error) {
 	if err := f.Close(); err != nil {
 		return "", err
 	}
-	aside := fmt.Sprintf("%s.%s-%s", f.path, reason, time.Now().UTC().Format("20060102T150405.000Z"))
+	aside := fmt.Sprintf("%s.%s-%s", f.path, reason, time.Now().UTC().Format(asideTime))
 	if err := os.Rename(f.path, aside); err != nil {
 		return "", fmt.Errorf("move the state aside: %w", err)
 	}
@@ -168,8 +168,18 @@ func (f *File) open() error {
 		return &DamagedError{Damage: Corrupt, Detail: err.Error()}
 	}
 	f.db = db
-	if err := db.Update(f.prepare); err != nil {
+	empty := false
+	if err := db.View(func(tx *bolt.Tx) error {
+		first, _ := tx.Cursor().First()
+		empty = first == nil
+		return nil
+	}); err != nil {
 		return err
+	}
+	if empty { // also where the process that made it died at once
+		if err := db.Update(f.prepare); err != nil {
+			return err
+		}
 	}
 	if made {
 		return syncDir(filepath.Dir(f.path))
@@ -179,9 +189,6 @@ func (f *File) open() error {
 
 // prepare fills a new file.
 func (f *File) prepare(tx *bolt.Tx) error {
-	if first, _ := tx.Cursor().First(); first != nil {
-		return nil
-	}
 	if _, err := tx.CreateBucket(rowsBucket); err != nil {
 		return err
 	}
@@ -211,8 +218,8 @@ func (f *File) check(tx *bolt.Tx) error {
 	return nil
 }
 
-// write puts rows into a bucket, in the order in which that is fast.
-func write(b *bolt.Bucket, rows []Row) error {
+// put writes rows to a bucket, in the order in which that is fast.
+func put(b *bolt.Bucket, rows []Row) error {
 	rows = slices.SortedFunc(slices.Values(rows), func(a, b Row) int {
 		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Key, b.Key))
 	})

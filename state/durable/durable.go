@@ -53,6 +53,9 @@ type DamagedError struct {
 
 func (e *DamagedError) Error() string { return fmt.Sprintf("%s: %s", e.Damage, e.Detail) }
 
+// asideTime is the layout of the instant in the name of what was set aside.
+const asideTime = "20060102T150405.000Z"
+
 // format is the version of what is written. Another one is not read: what is
 // kept helps, and is never needed.
 const format = 1

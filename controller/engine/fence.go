@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+// Fence returns an engine that asks check immediately before each call that
+// changes something, or may, and does not make the call where check returns an
+// error.
+func Fence(e Engine, check func() error) Engine { return &fenced{Engine: e, check: check} }
+
+type fenced struct {
+	Engine
+	check func() error
+}
+
+func (f *fenced) allow(op, object string) error {
+	if err := f.check(); err != nil {
+		return &Error{Op: op, Object: object, Class: Unavailable, Err: err}
+	}
+	return nil
+}
+
+func (f *fenced) Create(ctx context.Context, c ContainerSpec) (string, error) {
+	if err := f.allow("create container", c.Name); err != nil {
+		return "", err
+	}
+	return f.Engine.Create(ctx, c)
+}
+
+func (f *fenced) Start(ctx context.Context, id string) error {
+	if err := f.allow("start container", id); err != nil {
+		return err
+	}
+	return f.Engine.Start(ctx, id)
+}
+
+func (f *fenced) Stop(ctx context.Context, id string, grace time.Duration) error {
+	if err := f.allow("stop container", id); err != nil {
+		return err
+	}
+	return f.Engine.Stop(ctx, id, grace)
+}
+
+func (f *fenced) Remove(ctx context.Context, id string) error {
+	if err := f.allow("remove container", id); err != nil {
+		return err
+	}
+	return f.Engine.Remove(ctx, id)
+}
+
+func (f *fenced) DisableRestart(ctx context.Context, id string) error {
+	if err := f.allow("update container", id); err != nil {
+		return err
+	}
+	return f.Engine.DisableRestart(ctx, id)
+}
+
+func (f *fenced) Exec(ctx context.Context, id string, e ExecSpec) (int, error) {
+	if err := f.allow("run a command in container", id); err != nil {
+		return 0, err
+	}
+	return f.Engine.Exec(ctx, id, e)
+}
+
+func (f *fenced) Pull(ctx context.Context, ref string, progress func(string)) error {
+	if err := f.allow("pull image", ref); err != nil {
+		return err
+	}
+	return f.Engine.Pull(ctx, ref, progress)
+}
+
+func (f *fenced) CreateNetwork(ctx context.Context, n NetworkSpec) error {
+	if err := f.allow("create network", n.Name); err != nil {
+		return err
+	}
+	return f.Engine.CreateNetwork(ctx, n)
+}
+
+func (f *fenced) RemoveNetwork(ctx context.Context, id string) error {
+	if err := f.allow("remove network", id); err != nil {
+		return err
+	}
+	return f.Engine.RemoveNetwork(ctx, id)
+}
+
+func (f *fenced) CreateVolume(ctx context.Context, v VolumeSpec) error {
+	if err := f.allow("create volume", v.Name); err != nil {
+		return err
+	}
+	return f.Engine.CreateVolume(ctx, v)
+}
+
+func (f *fenced) RemoveVolume(ctx context.Context, name string) error {
+	if err := f.allow("remove volume", name); err != nil {
+		return err
+	}
+	return f.Engine.RemoveVolume(ctx, name)
+}
