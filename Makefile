@@ -63,9 +63,18 @@ setup-test:
 check: setup-test images $(BIN)/docker-compose $(BIN)/golangci-lint $(BIN)/govulncheck ## format, vet, lint, race tests, known vulnerabilities
 	@tools/check.sh $(MODULES)
 
+.PHONY: mutate
+mutate: ## change the planner in one place at a time, and see its tests fail
+	@go -C tools build -o $(CURDIR)/$(BIN)/mutate ./mutate
+	@$(BIN)/mutate -threshold 85 controller/plan -rapid.nofailfile
+
 .PHONY: bench
 bench: setup images $(BIN)/docker-compose ## compare tend with its peers, and write docs/benchmarks.md
 	go -C bench run .
+
+.PHONY: cases
+cases: setup images ## update and break a copy of the shop under load, and write docs/reliability.md
+	go -C bench run ./cases -output ../docs/reliability.md
 
 # The versions stand in this file.
 $(PROGRAMS:%=$(BIN)/%) $(BIN)/docker-compose: Makefile
