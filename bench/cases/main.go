@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -46,13 +45,13 @@ func run(ctx context.Context) error {
 	var o options
 	flag.IntVar(&o.requests, "n", 100_000, "put at least this many `requests` to each case")
 	flag.IntVar(&o.load.Concurrency, "c", 16, "requests in flight at most")
-	flag.Float64Var(&o.load.Writes, "writes", 0.05, "the `share` of requests that write")
+	flag.Float64Var(&o.load.Writes, "writes", 0.03, "the `share` of requests that write")
 	flag.Float64Var(&o.load.Fresh, "fresh", 0.1, "the `share` of requests on a new connection")
 	flag.StringVar(&o.repository, "repository", "..", "the shop's repository, whose images have been built")
 	flag.StringVar(&o.output, "output", "", "the `document` whose section on load is to be replaced")
 	list := flag.Bool("list", false, "list the cases and exit")
 	flag.Parse()
-	chosen, err := choose(flag.Args())
+	chosen, err := cases.Named(flag.Args()...)
 	if err != nil {
 		return err
 	}
@@ -80,23 +79,6 @@ func run(ctx context.Context) error {
 		}
 	}
 	return err
-}
-
-// choose returns the cases of the given names, or all.
-func choose(names []string) ([]cases.Case, error) {
-	all := cases.All()
-	if len(names) == 0 {
-		return all, nil
-	}
-	var chosen []cases.Case
-	for _, name := range names {
-		i := slices.IndexFunc(all, func(c cases.Case) bool { return c.Name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("there is no case %q; -list lists them", name)
-		}
-		chosen = append(chosen, all[i])
-	}
-	return chosen, nil
 }
 
 // runAll brings up the copy, runs the cases and removes the copy. The report

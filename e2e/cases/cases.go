@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -39,6 +41,39 @@ func All() (all []Case) {
 		all = append(all, Case{"update-" + database, "update of " + database + ": a setting, a new image", databaseUpdate(database)})
 	}
 	return all
+}
+
+// Named returns the cases of the given names, or all.
+func Named(names ...string) ([]Case, error) {
+	all := All()
+	if len(names) == 0 {
+		return all, nil
+	}
+	var chosen []Case
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(c Case) bool { return c.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no case %q", name)
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+// Together is a case that makes the disturbances of several at the same time.
+// Each must concern another workload.
+func Together(several ...Case) Case {
+	together := Case{Name: "together", Title: "several at the same time"}
+	together.disturb = func(ctx context.Context, s *Shop, round int) error {
+		errs := make([]error, len(several))
+		var group sync.WaitGroup
+		for i, c := range several {
+			group.Go(func() { errs[i] = c.disturb(ctx, s, round) })
+		}
+		group.Wait()
+		return errors.Join(errs...)
+	}
+	return together
 }
 
 // turn is what a case that concerns every service disturbs in a round. Rounds
@@ -267,8 +302,7 @@ func databaseUpdate(database string) func(context.Context, *Shop, int) error {
 		if round%4 < 2 {
 			image = s.image("postgres", "next")
 		}
-		s.revision++
-		template := fmt.Sprintf("image: %s, command: [postgres, -c, work_mem=%dkB]", image, 4096+s.revision)
+		template := fmt.Sprintf("image: %s, command: [postgres, -c, work_mem=%dkB]", image, 4096+s.revision.Add(1))
 		revision, err := s.update(ctx, database, 1, template)
 		if err != nil {
 			return err

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/docker/docker/client"
@@ -45,7 +46,7 @@ type Shop struct {
 	// repository.
 	specs map[string]string
 	// revision numbers the revisions that the cases write.
-	revision int
+	revision atomic.Int64
 }
 
 // override takes from the copy what would collide with the shop of make up.
@@ -206,8 +207,7 @@ func (s *Shop) write(service string, replicas int, template string) error {
 
 // nextRevision is a template that makes a revision nobody has seen before.
 func (s *Shop) nextRevision() string {
-	s.revision++
-	return fmt.Sprintf("environment: {CASES_REVISION: %q}", fmt.Sprint(s.revision))
+	return fmt.Sprintf("environment: {CASES_REVISION: %q}", fmt.Sprint(s.revision.Add(1)))
 }
 
 // pause waits for d, or fails with the cause of ctx's end.
