@@ -173,6 +173,21 @@ func TestEngineThatTakesCallsAndDoesNotAnswer(t *testing.T) {
 	})
 }
 
+// What a new revision needs is looked at before it is rolled out, and that may
+// take long. What runs is kept meanwhile.
+func TestReplicaIsKeptWhileTheNextImageIsLookedAt(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(twoWebs)
+		w.converge()
+		w.engine.SetLatency(model.OpImage, 20*time.Second)
+		w.write("web: {image: 'healthy:2', deploy: {replicas: 2}}")
+		w.engine.Kill(w.container("p-web-1").ID, 137)
+		w.pass(10 * time.Second)
+		require.Equal(t, []string{"p-web-1 running", "p-web-2 running"}, w.containers())
+		w.converge()
+	})
+}
+
 func TestLostReplyMakesNoSecondContainer(t *testing.T) {
 	for _, effect := range []model.Effect{model.NoEffect, model.FullEffect} {
 		inWorld(t, func(w *world) {

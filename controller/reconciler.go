@@ -122,9 +122,6 @@ func (r *reconciler) planProject(now time.Time) ([]plan.Action, time.Time) {
 
 func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, time.Time) {
 	snap := r.store.Snapshot()
-	if row, ok := snap.Workload(key); ok && !known(snap, row.Spec) {
-		return nil, time.Time{} // planned when the look at its resources has ended
-	}
 	if until := r.began.Add(probeTimeout); now.Before(until) && r.unprobed(snap, key) {
 		return nil, until // or as soon as the probes have been answered
 	}
@@ -368,11 +365,6 @@ func needs(snap *state.Snapshot, w *spec.Workload) []plan.Resource {
 	}
 	need(plan.ImageResource, w.Image)
 	return rows
-}
-
-// known says whether the engine was asked for all that a workload needs.
-func known(snap *state.Snapshot, w *spec.Workload) bool {
-	return !slices.ContainsFunc(needs(snap, w), func(r plan.Resource) bool { return !r.Known })
 }
 
 // dependents names the workloads that have containers which depend on key.
