@@ -137,24 +137,30 @@ func importProbe(binary, ref, label string) error {
 
 // buildTendImage builds the image of the program under test as make does.
 func buildTendImage() error {
-	source, err := archive(map[string]string{"Dockerfile": filepath.Join(repository, "Dockerfile"), "build/bin/tend": tend})
+	binary := "tend"
+	return buildImage(tendImage, map[string]string{"Dockerfile": filepath.Join(repository, "Dockerfile"), "build/bin/tend": tend},
+		map[string]*string{"BINARY": &binary})
+}
+
+// buildImage builds an image from files, by their names in its context.
+func buildImage(ref string, files map[string]string, args map[string]*string) error {
+	source, err := archive(files)
 	if err != nil {
 		return err
 	}
-	binary := "tend"
 	built, err := docker.ImageBuild(context.Background(), source, build.ImageBuildOptions{
-		Tags: []string{tendImage}, BuildArgs: map[string]*string{"BINARY": &binary}, Remove: true, ForceRemove: true,
+		Tags: []string{ref}, BuildArgs: args, NetworkMode: "none", Remove: true, ForceRemove: true,
 	})
 	if err != nil {
-		return fmt.Errorf("build %s: %w", tendImage, err)
+		return fmt.Errorf("build %s: %w", ref, err)
 	}
 	defer built.Body.Close()
 	out, err := io.ReadAll(built.Body)
 	if err != nil {
 		return err
 	}
-	if _, err := docker.ImageInspect(context.Background(), tendImage); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", tendImage, err, out)
+	if _, err := docker.ImageInspect(context.Background(), ref); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", ref, err, out)
 	}
 	return nil
 }

@@ -279,15 +279,26 @@ func forget(tx *state.Tx, id string) {
 // outputLines is how much of a hook's output is kept.
 const outputLines = 10
 
-// withOutput adds to a hook's container that has exited what it printed last,
-// in the place of the health check that it does not have.
+// signalled is the lowest exit code of a process that a signal has ended.
+const signalled = 128
+
+// withOutput adds to a container that has ended what it printed last, in the
+// place of the health check that it has no more: all of a hook's, and the last
+// line of one that gave up by itself, which mostly says why.
 func (o *Observer) withOutput(ctx context.Context, c engine.Container) engine.Container {
-	if c.Labels[spec.LabelHook] == "" || c.State != engine.Exited {
+	lines := 1
+	switch {
+	case c.State != engine.Exited:
+		return c
+	case c.Labels[spec.LabelHook] != "":
+		lines = outputLines
+	case c.ExitCode == 0 || c.ExitCode >= signalled || c.OOMKilled:
+		c.HealthOutput = ""
 		return c
 	}
 	var out bytes.Buffer
-	if err := o.engine.Logs(ctx, c.ID, engine.LogOptions{Tail: outputLines}, &out, &out); err != nil {
-		o.log.Warn("could not read the output of a hook", zap.String("container", c.Name), zap.Error(err))
+	if err := o.engine.Logs(ctx, c.ID, engine.LogOptions{Tail: lines}, &out, &out); err != nil {
+		o.log.Info("could not read the output of a container", zap.String("container", c.Name), zap.Error(err))
 	}
 	c.HealthOutput = out.String()
 	return c

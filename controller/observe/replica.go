@@ -100,7 +100,14 @@ func dependsOn(label string) []string {
 	return names
 }
 
+// lineLimit is how many bytes of a line are kept.
+const lineLimit = 256
+
 func lastLine(s string) string {
 	s = strings.TrimSpace(s)
-	return s[strings.LastIndex(s, "\n")+1:]
+	s = s[strings.LastIndex(s, "\n")+1:]
+	if len(s) > lineLimit {
+		s = strings.ToValidUTF8(s[:lineLimit], "") + "…"
+	}
+	return s
 }

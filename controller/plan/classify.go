@@ -1,6 +1,9 @@
 package plan
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // class is what a replica is to the policies.
 type class string
@@ -104,6 +107,8 @@ func (r replica) runs() bool {
 // why says what is the matter with a replica that is not ready.
 func (r replica) why() string {
 	switch {
+	case r.class == exited && r.HealthOutput != "":
+		return fmt.Sprintf("exited with code %s: %s", exitCode(r.Replica), r.HealthOutput)
 	case r.class == exited:
 		return "exited with code " + exitCode(r.Replica)
 	case r.State == Paused:

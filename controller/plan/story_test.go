@@ -113,10 +113,13 @@ var commands = map[string]func(*story){
 	"hook":       (*story).endHook,
 	"forget":     func(s *story) { s.rollout, s.status = Rollout{}, Status{} },
 	"after":      func(s *story) { s.shift(s.duration(s.arg(0))) },
-	"die":        func(s *story) { s.exit(s.target(), s.number("code", 137)) },
-	"rm":         (*story).rm,
-	"pause":      func(s *story) { s.target().State = Paused },
-	"state":      (*story).become,
+	"die": func(s *story) {
+		s.exit(s.target(), s.number("code", 137))
+		s.target().HealthOutput = s.take("output", "")
+	},
+	"rm":    (*story).rm,
+	"pause": func(s *story) { s.target().State = Paused },
+	"state": (*story).become,
 	"unhealthy": func(s *story) {
 		s.report(s.target(), Unhealthy)
 		s.target().HealthOutput = strings.Join(s.args[1:], " ")

@@ -47,7 +47,8 @@ type Replica struct {
 	Revision, ConfigHash string
 	State                State
 	Health               Health
-	// HealthOutput is the last line of the last health check, for messages.
+	// HealthOutput is the last line of the last health check, or of what a process
+	// that gave up by itself has printed, for messages.
 	HealthOutput string
 	ExitCode     int
 	OOMKilled    bool

@@ -235,7 +235,7 @@ func (w *world) hook(name string) *HookRun {
 
 func (w *world) start(r *Replica) {
 	r.State, r.StartedAt, r.FinishedAt, r.ExitCode = Running, w.now, time.Time{}, 0
-	r.Health, r.ReadySince, r.WasReady = NoHealthCheck, w.now, true
+	r.Health, r.ReadySince, r.WasReady, r.HealthOutput = NoHealthCheck, w.now, true, ""
 	if w.healthCheck {
 		r.Health, r.ReadySince, r.WasReady = Starting, time.Time{}, false
 	}
@@ -245,6 +245,7 @@ func (w *world) exit(r *Replica, code int) {
 	if IsRunning(*r) {
 		r.State, r.FinishedAt, r.ExitCode = Exited, w.now, code
 		r.Health, r.ReadySince, r.WasReady, r.Broken = NoHealthCheck, time.Time{}, false, ""
+		r.HealthOutput = ""
 	}
 }
 

@@ -182,7 +182,7 @@ func TestAFrozenPostgresFailsInTime(t *testing.T) {
 	port := startPostgres(t)
 	require.NoError(t, server.cmd.Process.Signal(syscall.SIGSTOP))
 	defer func() { require.NoError(t, server.cmd.Process.Signal(syscall.SIGCONT)) }()
-	passes(t, "no answer within 200ms", spec.Probe{
+	passes(t, fmt.Sprintf("no answer from 127.0.0.1:%d within 200ms", port), spec.Probe{
 		Postgres: &spec.Postgres{Port: port, User: "postgres", Database: "postgres", Password: password}, Timeout: 200 * time.Millisecond,
 	})
 }

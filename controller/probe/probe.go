@@ -36,13 +36,29 @@ type Exec func(ctx context.Context, id string, command []string) (code int, outp
 
 // Once makes one probe. The error says in words for a person what was wrong.
 func Once(ctx context.Context, p spec.Probe, t Target, exec Exec) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.Timeout, fmt.Errorf("no answer within %s", p.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, p.Timeout, silence(p, t))
 	defer cancel()
 	err := once(ctx, p, t, exec)
 	if _, answered := errors.AsType[answer](err); err != nil && !answered && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return context.Cause(ctx)
 	}
 	return err
+}
+
+// silence is the error of a probe that is not answered in time.
+func silence(p spec.Probe, t Target) error {
+	var port int
+	switch {
+	case p.HTTPGet != nil:
+		port = p.HTTPGet.Port
+	case p.TCPSocket != nil:
+		port = p.TCPSocket.Port
+	case p.Postgres != nil:
+		port = p.Postgres.Port
+	default:
+		return fmt.Errorf("no answer within %s", p.Timeout)
+	}
+	return fmt.Errorf("no answer from %s within %s", address(t, port), p.Timeout)
 }
 
 // answer is what a replica answered that is not what it should. It stands also
@@ -113,7 +129,7 @@ func httpGet(ctx context.Context, p spec.HTTPGet, t Target) error {
 	}
 	const read = 1 << 10                                       // bytes
 	body, _ := io.ReadAll(io.LimitReader(response.Body, read)) // its status says enough
-	return answered(fmt.Sprintf("GET %s: %s", request.URL.Path, response.Status), string(body))
+	return answered(fmt.Sprintf("GET %s%s: %s", request.URL.Host, request.URL.Path, response.Status), string(body))
 }
 
 func tcpSocket(ctx context.Context, p spec.TCPSocket, t Target) error {

@@ -110,13 +110,13 @@ func TestHTTPFailureIsSaidInALine(t *testing.T) {
 		_, _ = w.Write([]byte("the database\n  is away\xff\n" + strings.Repeat("x", 1<<20)))
 	})
 	err := Once(t.Context(), spec.Probe{HTTPGet: &asked, Timeout: 5 * time.Second}, Target{Address: "127.0.0.1"}, nil)
-	require.ErrorContains(t, err, "GET /health: 503 Service Unavailable: the database is away xxx")
+	require.ErrorContains(t, err, fmt.Sprintf("GET 127.0.0.1:%d/health: 503 Service Unavailable: the database is away xxx", asked.Port))
 	assert.Less(t, len(err.Error()), 300)
 }
 
 func TestHTTPHangingFailsInTime(t *testing.T) {
 	asked := serve(t, httptest.NewServer, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	passes(t, "no answer within 100ms", spec.Probe{HTTPGet: &asked, Timeout: 100 * time.Millisecond})
+	passes(t, fmt.Sprintf("no answer from 127.0.0.1:%d within 100ms", asked.Port), spec.Probe{HTTPGet: &asked, Timeout: 100 * time.Millisecond})
 }
 
 func TestHTTPStatusCountsThoughTheBodyNeverComes(t *testing.T) {
@@ -128,7 +128,7 @@ func TestHTTPStatusCountsThoughTheBodyNeverComes(t *testing.T) {
 	})
 	passes(t, "", spec.Probe{HTTPGet: &asked, Timeout: 100 * time.Millisecond})
 	status = http.StatusInternalServerError
-	passes(t, "GET /health: 500 Internal Server Error", spec.Probe{HTTPGet: &asked, Timeout: 100 * time.Millisecond})
+	passes(t, fmt.Sprintf("GET 127.0.0.1:%d/health: 500 Internal Server Error", asked.Port), spec.Probe{HTTPGet: &asked, Timeout: 100 * time.Millisecond})
 }
 
 func TestAPortThatNobodyServesIsNamed(t *testing.T) {
@@ -151,7 +151,7 @@ func TestTCPWithoutAnAnswerFailsInTime(t *testing.T) {
 	require.NoError(t, err)
 	defer listener.Close()
 	asked := spec.Probe{Postgres: &spec.Postgres{Port: portOf(t, listener.Addr().String())}, Timeout: 100 * time.Millisecond}
-	passes(t, "no answer within 100ms", asked) // it opens, and says nothing
+	passes(t, fmt.Sprintf("no answer from 127.0.0.1:%d within 100ms", asked.Postgres.Port), asked) // it opens, and says nothing
 }
 
 func TestAnEndingContextIsNoTimeout(t *testing.T) {

@@ -7,6 +7,7 @@
 //	IGNORE_TERM=1    do not end at SIGTERM
 //
 // "probe health" is its health check. "probe sick" makes a running one fail it.
+// "probe stuck" says so and never ends by itself.
 package main
 
 import (
@@ -39,6 +40,9 @@ func main() {
 			fmt.Println(err)
 			os.Exit(1)
 		}
+	case "stuck":
+		fmt.Println("waiting for a lock")
+		time.Sleep(24 * time.Hour)
 	default:
 		fmt.Println("no such command:", command)
 		os.Exit(2)
