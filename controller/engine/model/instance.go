@@ -80,6 +80,9 @@ func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
 		ports:    s.Ports,
 		files:    copiedFiles(spec),
 	}
+	if s.StopGracePeriod != nil {
+		c.StopTimeout = time.Duration(*s.StopGracePeriod)
+	}
 	if s.HealthCheck != nil {
 		if s.HealthCheck.Interval != nil && *s.HealthCheck.Interval > 0 {
 			c.interval = time.Duration(*s.HealthCheck.Interval)

@@ -149,6 +149,20 @@ func (e *Engine) HalfStarts(on bool) {
 	e.halfStarts = on
 }
 
+// Truth are all containers of the engine as they are, oldest first, whether it
+// can be reached or not. To look so is no request. What they hold is not to be
+// changed, and is theirs.
+func (e *Engine) Truth() []engine.Container {
+	e.lock()
+	defer e.unlock()
+	all := make([]engine.Container, 0, len(e.containers))
+	for _, c := range e.containers {
+		all = append(all, c.Container)
+	}
+	slices.SortFunc(all, func(a, b engine.Container) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
 // File is a file that was copied into a container.
 func (e *Engine) File(id, path string) (content string, ok bool) {
 	e.withContainer(id, func(c *instance) { content, ok = c.files[path] })

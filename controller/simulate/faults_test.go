@@ -1,0 +1,439 @@
+package simulate
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// fault is one way in which a call goes wrong. do says whether it could.
+type fault struct {
+	name string
+	// ops are the calls that it can happen to; none stands for all.
+	ops []model.Op
+	// writes restricts it to calls with an effect.
+	writes bool
+	// when says in which moods it happens; nil stands for all.
+	when func(moods) bool
+	do   func(w *world, c *call) bool
+}
+
+func lies(m moods) bool { return m.lies }
+
+func crashes(m moods) bool { return m.crash > 0 }
+
+var (
+	listing    = []model.Op{model.OpContainers}
+	inspecting = []model.Op{model.OpContainer}
+	creating   = []model.Op{model.OpCreate}
+	starting   = []model.Op{model.OpStart}
+	removing   = []model.Op{model.OpRemove}
+	probing    = []model.Op{model.OpExec}
+)
+
+// faults is the fault matrix, as far as it befalls a call.
+var faults = []fault{
+	{name: "error 500", do: func(w *world, c *call) bool { return w.refuse(c, engine.Unknown, "error 500") }},
+	{name: "unavailable", do: func(w *world, c *call) bool { return w.refuse(c, engine.Unavailable, "connection refused") }},
+	{name: "reply lost", do: func(w *world, c *call) bool {
+		w.effect(c)
+		w.gate.release(c, answer{err: c.fail(engine.Unknown, errInjected)})
+		return true
+	}},
+	{name: "reply lost, effect late", writes: true, do: func(w *world, c *call) bool {
+		w.late = append(w.late, c)
+		w.gate.release(c, answer{err: c.fail(engine.Unknown, errInjected)})
+		return true
+	}},
+	{name: "hang", do: func(w *world, c *call) bool {
+		c.held = true
+		return true
+	}},
+	{name: "crash before", when: crashes, do: func(w *world, _ *call) bool {
+		w.restart()
+		return true
+	}},
+	{name: "crash after", when: crashes, do: func(w *world, c *call) bool {
+		w.effect(c)
+		w.restart()
+		return true
+	}},
+	{name: "daemon restart", when: func(m moods) bool { return m.away }, do: func(w *world, c *call) bool {
+		w.effect(c)
+		w.gate.release(c, answer{err: c.fail(engine.Unknown, errInjected)})
+		w.outage()
+		return true
+	}},
+
+	{name: "stale", ops: listing, when: lies, do: func(w *world, c *call) bool {
+		old := w.lists
+		return w.pretend(c, func(l []engine.Container) []engine.Container { return slices.Clone(old) })
+	}},
+	{name: "empty", ops: listing, when: lies, do: func(w *world, c *call) bool {
+		return w.pretend(c, func([]engine.Container) []engine.Container { return nil })
+	}},
+	{name: "partial", ops: listing, when: lies, do: func(w *world, c *call) bool {
+		n, of := w.draw(4), 2+w.draw(3)
+		return w.pretend(c, func(l []engine.Container) []engine.Container {
+			var some []engine.Container
+			for i, one := range l {
+				if i%of != n%of {
+					some = append(some, one)
+				}
+			}
+			return some
+		})
+	}},
+	{name: "404", ops: inspecting, when: lies, do: func(w *world, c *call) bool { return w.refuse(c, engine.NotFound, "no such container") }},
+	{name: "404 race", ops: inspecting, do: func(w *world, c *call) bool {
+		w.engine.RemoveBehind(c.object)
+		w.checks.meddled(c.object)
+		w.pend(c)
+		return true
+	}},
+
+	{name: "429", ops: []model.Op{model.OpPull}, do: func(w *world, c *call) bool { return w.refuse(c, engine.Exhausted, "too many requests") }},
+	{name: "missing", ops: []model.Op{model.OpPull, model.OpImage}, do: func(w *world, c *call) bool { return w.refuse(c, engine.NotFound, "no such image") }},
+	{name: "disk full", ops: []model.Op{model.OpPull, model.OpCreate, model.OpCreateVolume}, do: func(w *world, c *call) bool {
+		return w.refuse(c, engine.Exhausted, "no space left on device")
+	}},
+	{name: "tag moved", ops: []model.Op{model.OpPull, model.OpCreate}, do: func(w *world, c *call) bool {
+		image := c.object
+		if c.create != nil {
+			image = c.create.Service.Image
+		}
+		if b, ok := images[image]; ok && image != "remote" {
+			w.addImage(image, b)
+		}
+		w.pend(c)
+		return true
+	}},
+
+	{name: "409 ghost name", ops: creating, do: func(w *world, c *call) bool {
+		w.engine.ReserveName(c.object)
+		w.reserve = append(w.reserve, c.object)
+		w.pend(c)
+		return true
+	}},
+	{name: "no image or network", ops: creating, do: func(w *world, c *call) bool { return w.refuse(c, engine.NotFound, "no such network") }},
+	{name: "made, but not joined", ops: creating, do: func(w *world, c *call) bool {
+		w.checks.before(c)
+		w.gate.release(c, answer{then: func(err error) error {
+			w.checks.told(c, err)
+			return c.fail(engine.Unknown, errInjected)
+		}})
+		return true
+	}},
+
+	{name: "port conflict", ops: starting, do: func(w *world, c *call) bool {
+		if len(w.release) == 0 {
+			w.release = append(w.release, w.engine.HoldPort("127.0.0.1", 8080, "tcp"))
+		}
+		w.pend(c)
+		return true
+	}},
+	{name: "running without network", ops: starting, do: func(w *world, c *call) bool {
+		w.checks.before(c)
+		w.gate.release(c, answer{then: func(err error) error {
+			w.engine.LosePorts(c.object)
+			w.checks.told(c, err)
+			return err
+		}})
+		return true
+	}},
+	{name: "instant exit", ops: starting, do: func(w *world, c *call) bool {
+		w.checks.before(c)
+		w.gate.release(c, answer{then: func(err error) error {
+			w.engine.Kill(c.object, 1)
+			w.checks.told(c, err)
+			return err
+		}})
+		return true
+	}},
+
+	{name: "304", ops: []model.Op{model.OpStop}, do: func(w *world, c *call) bool { return w.exits(c, 0) }},
+	{name: "exit 143", ops: []model.Op{model.OpStop}, do: func(w *world, c *call) bool { return w.exits(c, 143) }},
+	{name: "exit 137", ops: []model.Op{model.OpStop}, do: func(w *world, c *call) bool { return w.exits(c, 137) }},
+	{name: "exit 255", ops: []model.Op{model.OpStop}, do: func(w *world, c *call) bool { return w.exits(c, 255) }},
+
+	{name: "409 in progress", ops: removing, do: func(w *world, c *call) bool {
+		return w.refuse(c, engine.Conflict, "removal is already in progress")
+	}},
+	{name: "dead", ops: removing, do: func(w *world, c *call) bool {
+		w.engine.SetState(c.object, engine.Dead)
+		return w.refuse(c, engine.Unknown, "the layers are in use")
+	}},
+	{name: "404", ops: removing, do: func(w *world, c *call) bool {
+		w.engine.RemoveBehind(c.object)
+		w.checks.meddled(c.object)
+		w.pend(c)
+		return true
+	}},
+
+	{name: "fails", ops: probing, do: func(w *world, c *call) bool {
+		w.checks.before(c)
+		w.gate.release(c, answer{then: func(err error) error {
+			if code, ok := c.value.(*int); ok {
+				*code = 1
+			}
+			w.checks.told(c, err)
+			return err
+		}})
+		return true
+	}},
+	{name: "in use", ops: []model.Op{model.OpCreateVolume}, do: func(w *world, c *call) bool { return w.refuse(c, engine.Conflict, "volume is in use") }},
+}
+
+// of says whether a fault can happen to a call.
+func (f fault) of(c *call, m moods) bool {
+	return (len(f.ops) == 0 || slices.Contains(f.ops, c.op)) && (!f.writes || c.op.Write()) && (f.when == nil || f.when(m))
+}
+
+// fault has a call go wrong, and says whether it does.
+func (w *world) fault(c *call) bool {
+	var possible []fault
+	for _, f := range faults {
+		if f.of(c, w.moods) {
+			possible = append(possible, f)
+		}
+	}
+	f := possible[w.draw(len(possible))]
+	w.tell("%s: %s", w.name(c), f.name)
+	w.cover.count(string(c.op), f.name)
+	return f.do(w, c)
+}
+
+// refuse fails a call that has no effect.
+func (w *world) refuse(c *call, class engine.Class, why string) bool {
+	if c.op == model.OpContainer && class == engine.NotFound {
+		w.checks.told(c, c.fail(class, errors.New(why)))
+	}
+	w.gate.release(c, answer{err: c.fail(class, errors.New(why))})
+	return true
+}
+
+// effect has a call's effect, to which nobody listens any more.
+func (w *world) effect(c *call) {
+	w.late = slices.DeleteFunc(w.late, func(other *call) bool { return other == c })
+	if !c.op.Write() || c.op == model.OpEvents {
+		return
+	}
+	w.tell("%s takes effect", w.name(c))
+	w.checks.before(c)
+	if c.op == model.OpStop {
+		go func() { _ = c.do(w.life) }() // it takes its time
+		return
+	}
+	w.checks.told(c, c.do(w.life))
+}
+
+// pretend answers a list with another one.
+func (w *world) pretend(c *call, change func([]engine.Container) []engine.Container) bool {
+	w.gate.release(c, answer{then: func(err error) error {
+		if list := c.value.(*[]engine.Container); err == nil {
+			*list = change(*list)
+		}
+		w.checks.lied(c, err)
+		return err
+	}})
+	return true
+}
+
+// exits has a container exit by itself just before it is stopped.
+func (w *world) exits(c *call, code int) bool {
+	w.checks.before(c)
+	w.engine.Kill(c.object, code)
+	w.gate.release(c, answer{then: func(err error) error {
+		w.checks.told(c, err)
+		return err
+	}})
+	return true
+}
+
+// outage has the engine go away or come back.
+func (w *world) outage() {
+	if w.away {
+		w.away = false
+		w.tell("the engine is back")
+		w.engine.Reconnect()
+		return
+	}
+	w.away = true
+	w.engine.Disconnect()
+	switch w.draw(4) {
+	case 0:
+		w.tell("the engine is away")
+	case 1:
+		w.tell("the engine is killed; what ran has exited")
+		for _, c := range w.checks.truth() {
+			w.checks.meddled(c.ID)
+			w.engine.Kill(c.ID, 255)
+		}
+	case 2:
+		w.tell("the engine is restarted, and has lost the host ports")
+		for _, c := range w.checks.truth() {
+			w.engine.LosePorts(c.ID)
+			if len(c.PublishedPorts) > 0 {
+				w.checks.meddled(c.ID)
+			}
+		}
+	default:
+		w.tell("the engine is away, and back at once")
+		w.away = false
+		w.engine.Reconnect()
+	}
+}
+
+// spoil damages the event stream.
+func (w *world) spoil() bool {
+	s := w.gate.stream
+	if s == nil || s.closed {
+		return false
+	}
+	n := len(s.pending)
+	kinds := []string{"cut"}
+	if n > 0 {
+		kinds = append(kinds, "drop", "duplicate", "overflow")
+	}
+	if n > 1 {
+		kinds = append(kinds, "reorder")
+	}
+	kind := kinds[w.draw(len(kinds))]
+	w.tell("events: %s", kind)
+	w.cover.count("events", kind)
+	switch kind {
+	case "cut":
+		s.end(errInjected)
+	case "drop":
+		s.pending = slices.Delete(s.pending, 0, 1)
+	case "duplicate":
+		s.pending = slices.Insert(s.pending, 0, s.pending[0])
+	case "overflow":
+		s.pending = nil
+	case "reorder":
+		i := 1 + w.draw(n-1)
+		s.pending[0], s.pending[i] = s.pending[i], s.pending[0]
+	}
+	return true
+}
+
+// meddle has a person, or the machine, do something to a container.
+func (w *world) meddle() {
+	all := w.checks.truth()
+	if w.draw(8) == 7 {
+		w.disturb()
+		return
+	}
+	if len(all) == 0 {
+		return
+	}
+	c := all[w.draw(len(all))]
+	kinds := []string{"kill", "rm -f", "stop", "pause", "unpause", "unhealthy", "healthy", "die", "lose ports", "dead", "start"}
+	kind := kinds[w.draw(len(kinds))]
+	w.tell("a person: %s %s", kind, c.Name)
+	w.cover.count("outsider", kind)
+	w.checks.meddled(c.ID)
+	switch kind {
+	case "kill":
+		w.engine.Kill(c.ID, 137)
+	case "die":
+		w.engine.Kill(c.ID, one(w.tape, 1, 0, 3))
+	case "rm -f":
+		w.engine.RemoveBehind(c.ID)
+	case "stop":
+		w.engine.StopBehind(c.ID, 10*time.Second)
+	case "pause":
+		w.engine.Pause(c.ID)
+	case "unpause":
+		w.engine.Unpause(c.ID)
+	case "unhealthy":
+		w.engine.SetHealth(c.ID, engine.Unhealthy)
+	case "healthy":
+		if c.Health != engine.NoHealthCheck {
+			w.engine.SetHealth(c.ID, engine.Healthy)
+		}
+	case "lose ports":
+		w.engine.LosePorts(c.ID)
+	case "dead":
+		w.engine.SetState(c.ID, one(w.tape, engine.Dead, engine.Removing))
+	case "start":
+		if c.State == engine.Exited && len(c.Volumes) == 0 && !w.away {
+			_ = w.engine.Start(w.life, c.ID)
+		}
+	}
+}
+
+// disturb has somebody do something that concerns no container of tend's.
+func (w *world) disturb() {
+	switch w.draw(4) {
+	case 0:
+		w.gateway.active = !w.gateway.active
+		w.tell("a gateway comes or goes: %t", w.gateway.active)
+		w.ask()
+	case 1:
+		w.foreign()
+	case 2:
+		if len(w.release) == 0 {
+			w.tell("another program takes port 8080")
+			w.release = append(w.release, w.engine.HoldPort("127.0.0.1", 8080, "tcp"))
+		} else {
+			w.free()
+		}
+	case 3:
+		w.free()
+	}
+}
+
+// free gives back what others hold.
+func (w *world) free() {
+	w.tell("ports and names are free again")
+	for _, f := range w.release {
+		f()
+	}
+	for _, name := range w.reserve {
+		w.engine.ReleaseName(name)
+	}
+	w.release, w.reserve = nil, nil
+}
+
+// foreign makes a container that tend did not make.
+func (w *world) foreign() {
+	w.checks.strangers++
+	c := engine.Container{Name: "stranger-" + string(rune('a'+w.checks.strangers%26)), State: engine.Exited, Created: time.Now()}
+	if slices.ContainsFunc(w.checks.truth(), func(other engine.Container) bool { return other.Name == c.Name }) {
+		return
+	}
+	web, ok := w.written["web"]
+	switch w.draw(4) {
+	case 0: // of another project
+		c.Labels = map[string]string{spec.LabelProject: "other", spec.LabelService: "web", spec.LabelContainerNumber: "1"}
+	case 1: // a one-off container of Compose's
+		c.Labels = map[string]string{spec.LabelProject: project, spec.LabelService: "web", spec.LabelOneoff: "True"}
+	case 2: // whose labels are corrupt
+		c.Labels = map[string]string{spec.LabelProject: project, spec.LabelService: "web", spec.LabelContainerNumber: "x"}
+	default: // scaled by a person with docker compose
+		if !ok {
+			return
+		}
+		c.Labels = spec.ContainerLabels(w.pool.base, web.Workload, 7, "")
+		c.Labels[spec.LabelRevision] = ""
+		c.Name = "p-web-7"
+	}
+	w.tell("a person makes %s", c.Name)
+	w.cover.count("outsider", "create")
+	w.checks.foreign[w.engine.Put(c, model.Behavior{})] = true
+}
+
+func (w *world) addImage(name string, b model.Behavior) {
+	b.Commands = hooks
+	if major, ok := majors[name]; ok {
+		b.Exec = server(major)
+	} else {
+		b.Exec = func(engine.ExecSpec) (int, time.Duration) { return 0, 0 }
+	}
+	w.engine.AddImage(name, b)
+}

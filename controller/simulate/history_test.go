@@ -1,0 +1,273 @@
+package simulate
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// outcome is what came of a history.
+type outcome struct {
+	steps int
+	// drawn is how many parts of the tape were used.
+	drawn  int
+	failed string
+	story  string
+	tape   [][]uint16
+	cover  coverage
+}
+
+// run runs one history of a number of steps, and then to its end.
+func run(t *testing.T, tp *tape, steps int, told bool) (o outcome) {
+	pool := loadPool()
+	synctest.Test(t, func(*testing.T) {
+		life, end := context.WithCancel(context.Background())
+		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), cover: coverage{}, life: life, written: map[string]variant{}}
+		w.checks = newInvariants(w)
+		if told {
+			w.story = &strings.Builder{}
+		}
+		defer func() {
+			if f, ok := recover().(failure); ok {
+				o.failed = string(f)
+				w.tell("IT FAILS: %s", f)
+			} else if f := recover(); f != nil {
+				panic(f)
+			}
+			if w.gate != nil {
+				w.kill()
+			}
+			end()
+			must(w.engine.Close())
+			synctest.Wait()
+			o.steps, o.tape, o.cover = tp.at, tp.steps, w.cover
+			if told {
+				o.story = w.story.String()
+			}
+		}()
+		tp.next(steps)
+		w.begin()
+		for tp.next(steps) {
+			o.drawn = tp.at + 1
+			w.step()
+		}
+		w.calm()
+	})
+	return o
+}
+
+// begin draws the moods, and what there is at first.
+func (w *world) begin() {
+	w.moods = moods{
+		fault: one(w.tape, 0, 5, 10, 30), crash: one(w.tape, 0, 50, 100), meddle: one(w.tape, 0, 50, 100), edit: one(w.tape, 0, 50, 100),
+		lies: w.draw(4) == 3, away: w.draw(3) == 2, rich: w.draw(3) > 0,
+	}
+	w.gateway.active = w.draw(2) == 1
+	for _, name := range names {
+		v := w.pool.variants[name][w.draw(len(w.pool.variants[name]))]
+		if w.draw(3) > 0 || name == "web" {
+			w.written[name] = v
+			w.tell("%s is written: %s", name, v)
+		}
+	}
+	if w.moods.rich {
+		w.furnish()
+	}
+	w.start()
+}
+
+// furnish makes what another run of tend, or docker compose, has left there.
+func (w *world) furnish() {
+	for _, n := range w.pool.base.Networks {
+		must(w.engine.CreateNetwork(w.life, engine.NetworkSpec{Name: n.Name, Labels: spec.NetworkLabels(w.pool.base, n)}))
+	}
+	for _, n := range w.pool.base.Volumes {
+		must(w.engine.CreateVolume(w.life, engine.VolumeSpec{Name: n.Name, Labels: spec.VolumeLabels(w.pool.base, n)}))
+	}
+	compose := w.draw(3) == 2
+	for _, name := range names {
+		v, ok := w.written[name]
+		if !ok || w.draw(3) == 2 {
+			continue
+		}
+		if w.draw(3) == 2 {
+			v = w.pool.variants[name][w.draw(len(w.pool.variants[name]))] // of an earlier revision
+		}
+		if !v.good {
+			continue
+		}
+		for n := range v.Replicas {
+			w.old(v.Workload, n+1, compose && v.Kind != spec.Database)
+		}
+	}
+}
+
+// old makes a container as tend or docker compose would have, and starts it.
+func (w *world) old(v *spec.Workload, number int, compose bool) {
+	p := w.pool.base
+	c := engine.ContainerSpec{
+		Name: spec.ContainerName(p, v, number), Project: project, Service: v.Template, Labels: spec.ContainerLabels(p, v, number, ""),
+		Networks: map[string]string{}, Volumes: map[string]string{},
+	}
+	for _, n := range p.Networks {
+		c.Networks[n.Key] = n.Name
+	}
+	for _, n := range p.Volumes {
+		c.Volumes[n.Key] = n.Name
+	}
+	if compose {
+		delete(c.Labels, spec.LabelRevision)
+		c.EngineRestarts = true
+	}
+	id, err := w.engine.Create(w.life, c)
+	if err == nil {
+		_ = w.engine.Start(w.life, id)
+	}
+}
+
+const (
+	// quiet is for how long nothing may be asked of the engine at the end.
+	quiet = 6 * time.Minute
+	// patience is the most time until then; steps are the most steps.
+	patience = 3 * time.Hour
+	lastStep = 20000
+)
+
+// calm has nothing go wrong any more, and checks that all comes to what is
+// written, and to rest.
+func (w *world) calm() {
+	w.heal()
+	next := map[string]variant{}
+	for name := range w.written {
+		next[name] = w.pool.last[name]
+		for _, d := range next[name].DependsOn {
+			next[d.Name] = w.pool.last[d.Name]
+		}
+	}
+	if _, ok := next["db"]; ok && w.checks.major() == 16 {
+		next["db"] = variant{Workload: withImage(next["db"].Workload, "pglast16", ""), good: true}
+	}
+	w.tell("everything is written anew")
+	w.put(next)
+	w.unintend()
+	w.pass(settled)
+	began, wrote := time.Now(), time.Now()
+	idle := 100 * time.Millisecond
+	for i := 0; ; i++ {
+		acted := w.serve(&wrote)
+		if acted {
+			idle = 100 * time.Millisecond
+		} else {
+			w.ask()
+			time.Sleep(idle)
+			idle = min(2*idle, 20*time.Second)
+		}
+		w.at++
+		w.gate.next(w.at)
+		w.pass(settled)
+		problem := ""
+		if time.Since(wrote) >= quiet {
+			if problem = w.asWritten(); problem == "" {
+				return
+			}
+		}
+		if time.Since(began) > patience || i > lastStep {
+			w.fail("no rest after %s and %d steps: %s", time.Since(began).Round(time.Second), i, problem)
+		}
+	}
+}
+
+// serve answers one call or passes on one event, and says whether there was one.
+func (w *world) serve(wrote *time.Time) bool {
+	for _, c := range w.gate.waiting() {
+		if c.op.Write() {
+			*wrote = time.Now()
+		}
+		if c.ctx.Err() != nil {
+			w.gate.release(c, answer{err: c.fail(engine.Unknown, c.ctx.Err())})
+			return true
+		}
+		if !c.held {
+			w.tell("%s", w.name(c))
+			w.pend(c)
+			return true
+		}
+	}
+	return w.deliver()
+}
+
+// heal undoes what tend cannot.
+func (w *world) heal() {
+	w.tell("nothing goes wrong any more")
+	if w.away {
+		w.away = false
+		w.engine.Reconnect()
+	}
+	for len(w.late) > 0 {
+		w.effect(w.late[0])
+	}
+	w.free()
+	for _, c := range w.checks.truth() {
+		switch {
+		case c.State == engine.Removing:
+			w.engine.RemoveBehind(c.ID)
+		case c.State == engine.Paused && len(c.Volumes) > 0:
+			w.engine.Unpause(c.ID)
+		case c.Health == engine.Unhealthy && len(c.Volumes) > 0:
+			w.engine.SetHealth(c.ID, engine.Healthy)
+		}
+	}
+}
+
+// unintend takes back what people have asked for.
+func (w *world) unintend() {
+	for _, name := range names {
+		if row, ok := w.ctl.State().Snapshot().Intent(name); ok && row.Paused != nil {
+			w.intention(name, "resumed", 0)
+		}
+	}
+}
+
+// asWritten says how what the engine has differs from what is written.
+func (w *world) asWritten() string {
+	count := map[string]int{}
+	for _, c := range w.checks.truth() {
+		name := replicaOf(c)
+		written, ok := w.written[name]
+		switch {
+		case name == "":
+			if c.Labels[spec.LabelHook] != "" && alive(c) {
+				return c.Name + " still runs"
+			}
+		case !ok:
+			return c.Name + " still exists"
+		case revision(c) != written.Revision:
+			return fmt.Sprintf("%s is of revision %s", c.Name, revision(c))
+		case written.Kind == spec.Job:
+		case !ready(c):
+			return fmt.Sprintf("%s is %s, %s", c.Name, c.State, c.Health)
+		default:
+			count[name]++
+		}
+	}
+	snap := w.ctl.State().Snapshot()
+	for _, name := range names {
+		written, ok := w.written[name]
+		if !ok {
+			continue
+		}
+		if n := count[name]; written.Kind != spec.Job && n != written.Replicas {
+			return fmt.Sprintf("%s has %d replicas, and %d are written", name, n, written.Replicas)
+		}
+		if s, ok := snap.Status(name); !ok || !s.Converged {
+			return fmt.Sprintf("the status of %s does not say converged", name)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,501 @@
+package simulate
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// invariants hold what is true always against what the engine has and is asked
+// for, and against what the controller was told of it: never against what the
+// controller thinks is right.
+type invariants struct {
+	w *world
+	// foreign are containers that people made.
+	foreign   map[string]bool
+	strangers int
+	// volumes were there once, and hold data of a Postgres of that major version.
+	volumes map[string]int
+	// views are what the controller was told of a container last. A list that
+	// was given up half-way was told for nothing, so that the view before it
+	// counts too.
+	views map[string][]engine.Container
+	// hidden are the containers that the last list kept back; lying is true
+	// until a list is whole again.
+	hidden map[string]bool
+	lying  bool
+	// doomed are the replicas that are to be stopped, or are being stopped.
+	doomed   map[string]bool
+	stopping map[string]bool
+	// refused are the containers whose start failed.
+	refused map[string]bool
+	// withdrawn is when an endpoint was withdrawn, and with which index.
+	withdrawn map[string]withdrawal
+	published map[string]bool
+	index     uint64
+	// writes are the times of the latest requests, by what they were for.
+	writes map[string][]time.Time
+	leak   string
+}
+
+type withdrawal struct {
+	at    time.Time
+	index uint64
+	drain time.Duration
+}
+
+func newInvariants(w *world) *invariants {
+	return &invariants{
+		w: w, foreign: map[string]bool{}, volumes: map[string]int{}, views: map[string][]engine.Container{},
+		doomed: map[string]bool{}, stopping: map[string]bool{}, refused: map[string]bool{},
+		withdrawn: map[string]withdrawal{}, published: map[string]bool{}, writes: map[string][]time.Time{},
+	}
+}
+
+func (v *invariants) truth() []engine.Container { return v.w.engine.Truth() }
+
+// restarted forgets what only this run of the controller was told.
+func (v *invariants) restarted() {
+	clear(v.views)
+	clear(v.doomed)
+	clear(v.withdrawn)
+	clear(v.published)
+	clear(v.writes)
+	v.hidden, v.lying, v.index = nil, false, 0
+}
+
+// written notes that people want something else.
+func (v *invariants) written() { clear(v.writes) }
+
+// meddled notes that something befell a container from outside.
+func (v *invariants) meddled(string) { clear(v.writes) }
+
+// before notes a request that takes effect now.
+func (v *invariants) before(c *call) {
+	switch c.op {
+	case model.OpStop:
+		v.stopping[c.object] = true
+	case model.OpCreateVolume:
+		if _, ok := v.volumes[c.object]; ok && !v.has(c.object) {
+			v.w.fail("volume %s held data and is gone, and an empty one takes its place", c.object)
+		}
+	}
+}
+
+// major is the version of the data on the database's volume, 0 where it is new.
+func (v *invariants) major() int {
+	for _, major := range v.volumes {
+		return major
+	}
+	return 0
+}
+
+// has says whether a volume exists.
+func (v *invariants) has(volume string) bool {
+	found, err := v.w.engine.Volumes(v.w.life, "", volume)
+	return err != nil || len(found) > 0
+}
+
+// told notes what the controller was told.
+func (v *invariants) told(c *call, err error) {
+	switch value := c.value.(type) {
+	case *engine.Container:
+		switch {
+		case err == nil:
+			v.views[c.object] = []engine.Container{*value}
+		case engine.ClassOf(err) == engine.NotFound:
+			delete(v.views, c.object)
+		}
+		delete(v.hidden, c.object)
+	case *[]engine.Container:
+		if err == nil {
+			v.listed(*value)
+			v.w.lists, v.hidden, v.lying = slices.Clone(*value), nil, false
+		}
+	}
+	if c.op == model.OpStart && err != nil {
+		v.refused[c.object] = true
+	}
+}
+
+func (v *invariants) listed(list []engine.Container) {
+	for _, c := range list {
+		views := append(v.views[c.ID], c)
+		v.views[c.ID] = views[max(len(views)-3, 0):]
+	}
+}
+
+// lied notes a list that was not the truth.
+func (v *invariants) lied(c *call, err error) {
+	if err != nil {
+		return
+	}
+	list := *c.value.(*[]engine.Container)
+	v.listed(list)
+	v.lying, v.hidden = true, map[string]bool{}
+	for _, t := range v.truth() {
+		if !slices.ContainsFunc(list, func(l engine.Container) bool { return l.ID == t.ID }) {
+			v.hidden[t.ID] = true
+		}
+	}
+}
+
+// ready says whether a container does what it should. Of those that tend may
+// probe itself the health check does not count.
+func ready(c engine.Container) bool {
+	healthy := c.Health == engine.NoHealthCheck || c.Health == engine.Healthy || c.Labels[spec.LabelService] == "api"
+	if c.State != engine.Running || c.PortsMissing || !healthy {
+		return false
+	}
+	for _, address := range c.Networks {
+		if address == "" {
+			return false
+		}
+	}
+	return true
+}
+
+func alive(c engine.Container) bool {
+	return c.State == engine.Running || c.State == engine.Paused || c.State == engine.Restarting
+}
+
+// ours says whether a container is one that tend may act on.
+func ours(c engine.Container) bool {
+	workload, number, _ := labelled(c.Labels)
+	if c.Labels[spec.LabelProject] != project || workload == "" {
+		return c.Labels[spec.LabelProject] == project && c.Labels[spec.LabelOneoff] == "True" && workload == ""
+	}
+	if c.Labels[spec.LabelHook] != "" {
+		return true
+	}
+	n, err := strconv.Atoi(number)
+	return err == nil && n > 0 && c.Labels[spec.LabelOneoff] != "True"
+}
+
+// revision is what a container was made from, also where docker compose made it.
+func revision(c engine.Container) string {
+	if r := c.Labels[spec.LabelRevision]; r != "" {
+		return r
+	}
+	return strings.Replace(c.Labels[spec.LabelConfigHash], "hash-", "rev-", 1)
+}
+
+// replicaOf is the workload that a container is a replica of, or empty.
+func replicaOf(c engine.Container) string {
+	if c.Labels[spec.LabelHook] != "" || c.Labels[spec.LabelOneoff] == "True" || !ours(c) {
+		return ""
+	}
+	return c.Labels[spec.LabelService]
+}
+
+// look checks everything. planned is true when the loop has taken in all that
+// has come.
+func (v *invariants) look(planned bool) {
+	truth := v.truth()
+	if v.leak != "" {
+		v.w.fail("a secret is in an event: %s", v.leak)
+	}
+	v.volumesHold(truth)
+	v.numbersHold(truth)
+	for id := range v.stopping {
+		if i := slices.IndexFunc(truth, func(c engine.Container) bool { return c.ID == id }); i < 0 || !alive(truth[i]) {
+			delete(v.stopping, id)
+		}
+	}
+	snap := v.w.ctl.State().Snapshot()
+	v.follow(snap)
+	for _, c := range v.w.gate.waiting() {
+		if !c.seen {
+			c.seen = true
+			v.asked(c, snap, truth)
+		}
+	}
+	v.floors(snap, truth)
+	if planned && v.w.ctl.Linked() && !v.w.away {
+		v.claims(snap)
+	}
+}
+
+// volumesHold checks what must hold of database volumes.
+func (v *invariants) volumesHold(truth []engine.Container) {
+	holders := map[string]string{}
+	for _, c := range truth {
+		for _, volume := range c.Volumes {
+			if !alive(c) {
+				continue
+			}
+			if other, ok := holders[volume]; ok {
+				v.w.fail("%s and %s run on volume %s", other, c.Name, volume)
+			}
+			holders[volume] = c.Name
+			major := majors[c.Image]
+			if before := v.volumes[volume]; before != 0 && before != major {
+				v.w.fail("%s runs Postgres %d on volume %s, which holds data of Postgres %d", c.Name, major, volume, before)
+			}
+			v.volumes[volume] = major
+		}
+	}
+}
+
+// numbersHold checks that no two replicas carry a number.
+func (v *invariants) numbersHold(truth []engine.Container) {
+	type number struct{ workload, number string }
+	holders := map[number]string{}
+	for _, c := range truth {
+		if replicaOf(c) == "" || !alive(c) || v.foreign[c.ID] {
+			continue
+		}
+		n := number{c.Labels[spec.LabelService], c.Labels[spec.LabelContainerNumber]}
+		if other, ok := holders[n]; ok {
+			v.w.fail("%s and %s are both number %s of %s", other, c.Name, n.number, n.workload)
+		}
+		holders[n] = c.Name
+	}
+}
+
+// follow notes which endpoints were withdrawn.
+func (v *invariants) follow(snap *state.Snapshot) {
+	index := snap.EndpointsIndex()
+	if index == v.index {
+		return
+	}
+	v.index = index
+	now := map[string]bool{}
+	for _, e := range snap.Endpoints("") {
+		now[e.ID] = true
+		delete(v.withdrawn, e.ID)
+	}
+	for id := range v.published {
+		if !now[id] {
+			drain := 5 * time.Second
+			if row, ok := snap.Replica(id); ok {
+				if w, ok := v.w.written[row.Workload]; ok {
+					drain = w.Drain
+				}
+			}
+			v.withdrawn[id] = withdrawal{at: time.Now(), index: index, drain: drain}
+		}
+	}
+	v.published = now
+}
+
+// asked checks a request that has come to the engine.
+func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Container) {
+	if !c.op.Write() {
+		return
+	}
+	v.pace(c)
+	if c.create != nil {
+		v.askedToCreate(c, snap, truth)
+		return
+	}
+	i := slices.IndexFunc(truth, func(t engine.Container) bool { return t.ID == c.object })
+	if i < 0 {
+		return
+	}
+	t := truth[i]
+	if !ours(t) {
+		v.w.fail("%s: it is not tend's", v.w.name(c))
+	}
+	switch c.op {
+	case model.OpStart:
+		if t.State == engine.Created && v.refused[t.ID] {
+			v.w.fail("%s: its start has failed before, and it may come up without networks and ports", v.w.name(c))
+		}
+	case model.OpRemove, model.OpStop:
+		if v.hidden[t.ID] {
+			v.w.fail("%s: the last list did not have it", v.w.name(c))
+		}
+		if c.op == model.OpStop {
+			v.askedToStop(c, t, snap)
+		}
+	}
+}
+
+// pace checks that nothing is tried without a pause.
+func (v *invariants) pace(c *call) {
+	const most = 15 // a minute
+	key := v.w.gateName(c)
+	now := time.Now()
+	times := slices.DeleteFunc(append(v.writes[key], now), func(t time.Time) bool { return now.Sub(t) > time.Minute })
+	v.writes[key] = times
+	if len(times) > most {
+		v.w.fail("%s: %d times in a minute", v.w.name(c), len(times))
+	}
+}
+
+// gateName is what a call is for, in the same words for each container of a name.
+func (w *world) gateName(c *call) string { return string(c.op) + " " + c.object }
+
+// askedToCreate checks a new container.
+func (v *invariants) askedToCreate(c *call, snap *state.Snapshot, truth []engine.Container) {
+	workload, _, wanted := labelled(c.create.Labels)
+	if c.create.Labels[spec.LabelProject] != project {
+		v.w.fail("%s: without the project's label", v.w.name(c))
+	}
+	if workload == "" || c.create.Labels[spec.LabelHook] != "" {
+		return
+	}
+	written, ok := v.w.written[workload]
+	if !ok || v.lying {
+		return
+	}
+	known := func(id string) bool { _, ok := snap.Replica(id); return ok }
+	total, others := 0, false
+	for _, t := range truth {
+		if replicaOf(t) != workload || !known(t.ID) {
+			continue
+		}
+		if written.Kind == spec.Database {
+			v.w.fail("%s: %s still exists", v.w.name(c), t.Name)
+		}
+		if t.State == engine.Running || t.State == engine.Exited && written.Kind != spec.Job {
+			total++
+		}
+		others = others || alive(t) && revision(t) != wanted && !v.doomed[t.ID]
+	}
+	for _, other := range v.w.gate.waiting() {
+		if other.create != nil && other.create.Labels[spec.LabelService] == workload && other.create.Labels[spec.LabelHook] == "" {
+			total++
+		}
+	}
+	limit := written.Replicas + written.Strategy.MaxSurge
+	if total > limit {
+		v.w.fail("%s: %d replicas of %s, and at most %d are to exist", v.w.name(c), total, workload, limit)
+	}
+	rollout, _ := snap.Rollout(workload)
+	if others && v.paused(snap, workload) && (rollout == nil || rollout.Stable != wanted) {
+		v.w.fail("%s: the rollout of %s is paused", v.w.name(c), workload)
+	}
+}
+
+func (v *invariants) paused(snap *state.Snapshot, workload string) bool {
+	if row, ok := snap.Intent(workload); ok && row.Paused != nil {
+		return *row.Paused
+	}
+	return v.w.written[workload].Workload != nil && v.w.written[workload].Paused
+}
+
+// askedToStop checks that a replica is stopped only when nobody sends it
+// requests any more, and a database only with care.
+func (v *invariants) askedToStop(c *call, t engine.Container, snap *state.Snapshot) {
+	workload := replicaOf(t)
+	written, ok := v.w.written[workload]
+	if t.Labels[spec.LabelKind] == string(spec.Database) {
+		if c.grace < 2*time.Minute {
+			v.w.fail("%s: SIGKILL after %s", v.w.name(c), c.grace)
+		}
+		row, known := snap.Replica(t.ID)
+		if known && ok && row.Health == plan.Starting && row.State == plan.Running && time.Since(row.StartedAt) < written.ProgressDeadline {
+			v.w.fail("%s: it has not started yet", v.w.name(c))
+		}
+	}
+	if v.published[t.ID] {
+		v.w.fail("%s: its endpoint is published", v.w.name(c))
+	}
+	g := v.w.gateway
+	at, ok := v.withdrawn[t.ID]
+	if !ok || g.asked.IsZero() || time.Since(g.asked) > time.Minute || !ready(t) {
+		return
+	}
+	if g.acked < at.index && time.Since(at.at) < at.drain {
+		v.w.fail("%s: the gateway has not turned away from it, %s after its withdrawal", v.w.name(c), time.Since(at.at))
+	}
+}
+
+// floors checks that a rolling update leaves enough replicas ready: as many as
+// are to be, less those that were lost and of which nobody knows yet.
+func (v *invariants) floors(snap *state.Snapshot, truth []engine.Container) {
+	doomed := map[string]bool{}
+	for _, c := range v.w.gate.waiting() {
+		if c.op == model.OpStop {
+			doomed[c.object] = true
+		}
+	}
+	maps.Copy(doomed, v.stopping)
+	for _, name := range names {
+		if row, ok := snap.Rollout(name); ok {
+			for id := range row.Drains {
+				doomed[id] = true
+			}
+		}
+	}
+	fresh := map[string]bool{}
+	for _, c := range truth {
+		if doomed[c.ID] && !v.doomed[c.ID] && ready(c) {
+			fresh[replicaOf(c)] = true
+		}
+	}
+	v.doomed = doomed
+	for _, name := range names {
+		written, ok := v.w.written[name]
+		if !fresh[name] || !ok || v.lying || written.Kind != spec.Deployment || written.Strategy.Type != spec.RollingUpdate {
+			continue
+		}
+		left, unseen := 0, 0
+		for _, c := range truth {
+			switch {
+			case replicaOf(c) != name || doomed[c.ID]:
+			case ready(c):
+				left++
+			default:
+				if row, ok := snap.Replica(c.ID); ok && plan.IsReady(row.Replica) {
+					unseen++
+				}
+			}
+		}
+		for _, row := range snap.Replicas(name) {
+			gone := !slices.ContainsFunc(truth, func(c engine.Container) bool { return c.ID == row.ID })
+			if gone && plan.IsReady(row.Replica) && !doomed[row.ID] {
+				unseen++
+			}
+		}
+		if floor := written.Replicas - written.Strategy.MaxUnavailable; left+unseen < floor {
+			v.w.fail("of %s a ready replica is taken away, and %d are left of the %d that are to be", name, left, floor)
+		}
+	}
+}
+
+// claims checks that the controller says nothing that it was not told.
+func (v *invariants) claims(snap *state.Snapshot) {
+	looking := map[string]bool{} // what was said of them is not known yet
+	for _, c := range v.w.gate.waiting() {
+		looking[c.object] = looking[c.object] || c.op == model.OpLogs
+	}
+	for _, e := range snap.Endpoints("") {
+		if !looking[e.ID] && !slices.ContainsFunc(v.views[e.ID], ready) {
+			v.w.fail("the endpoint of %s is published, and nobody said that it is ready", e.Replica)
+		}
+	}
+	for name, written := range v.w.written {
+		row, ok := snap.Status(name)
+		if !ok || !row.Converged || written.Kind == spec.Job {
+			continue
+		}
+		if w, ok := snap.Workload(name); !ok || row.ObservedGeneration != w.Generation {
+			continue
+		}
+		if _, asked := snap.Intent(name); asked {
+			continue
+		}
+		n := 0
+		for _, views := range v.views {
+			if slices.ContainsFunc(views, func(c engine.Container) bool {
+				return replicaOf(c) == name && revision(c) == written.Revision && (ready(c) || c.State == engine.Exited)
+			}) {
+				n++
+			}
+		}
+		if n < written.Replicas {
+			v.w.fail("%s is said to be converged, and %d of its %d replicas were seen", name, n, written.Replicas)
+		}
+	}
+}

@@ -1,0 +1,264 @@
+package simulate
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+const (
+	project = "p"
+	// canary is a secret's content: nobody but a container may ever see it.
+	canary = "c4n4ry"
+)
+
+// names are the services of the project.
+var names = []string{"web", "api", "db", "job", "gw"}
+
+// variant is one way in which a service may be written.
+type variant struct {
+	*spec.Workload
+	// good is false where the image does not do what it should.
+	good bool
+}
+
+// pool holds every way in which a service may be written, read by package spec
+// once and shared by all histories: nothing of it is ever changed.
+type pool struct {
+	base     *spec.Project
+	variants map[string][]variant
+	// last are the variants of a history's end: good ones, of images that
+	// nothing else uses.
+	last map[string]variant
+}
+
+// images are what containers of an image do. "absent" is nowhere, and "remote"
+// has to be pulled.
+var images = map[string]model.Behavior{
+	"good":     {HealthCheck: true, HealthAfter: time.Second},
+	"good2":    {HealthCheck: true, HealthAfter: time.Second, StopAfter: 2 * time.Second, StopCode: 143},
+	"plain":    {},
+	"slow":     {HealthCheck: true, HealthAfter: 20 * time.Second},
+	"stuck":    {HealthCheck: true, HealthAfter: time.Second, IgnoresStop: true},
+	"remote":   {HealthCheck: true, HealthAfter: time.Second},
+	"last":     {HealthCheck: true, HealthAfter: time.Second},
+	"sick":     {HealthCheck: true, HealthAfter: time.Second, Sick: true},
+	"crash":    {Exits: true, After: time.Second, Code: 3},
+	"ends":     {Exits: true, After: 3 * time.Second},
+	"broken":   {CannotStart: true},
+	"task":     {Exits: true, After: 2 * time.Second},
+	"task2":    {Exits: true, After: 5 * time.Second},
+	"fails":    {Exits: true, After: time.Second, Code: 1},
+	"tasklast": {Exits: true, After: time.Second},
+	"pg15":     {HealthCheck: true, HealthAfter: 3 * time.Second, StopAfter: time.Second},
+	"pg15b":    {HealthCheck: true, HealthAfter: 5 * time.Second, StopAfter: 5 * time.Second},
+	"pg16":     {HealthCheck: true, HealthAfter: 3 * time.Second, StopAfter: time.Second},
+	"pglast16": {HealthCheck: true, HealthAfter: time.Second},
+	"pglast":   {HealthCheck: true, HealthAfter: time.Second},
+}
+
+// majors are the versions of Postgres in the images.
+var majors = map[string]int{"pg15": 15, "pg15b": 15, "pg16": 16, "pglast": 15, "pglast16": 16}
+
+// hooks are what a container does that runs a hook's command.
+var hooks = map[string]model.Behavior{
+	"migrate": {Exits: true, After: 2 * time.Second},
+	"refuse":  {Exits: true, After: time.Second, Code: 1},
+	"dawdle":  {},
+}
+
+const compose = `name: p
+services:
+  web: {image: good, expose: ["80"], networks: [front, back], secrets: [password]}
+  api:
+    image: good
+    expose: ["81"]
+    networks: [back]
+    depends_on: {db: {condition: service_healthy}, job: {condition: service_started}}
+  db: {image: pg15, networks: [back], volumes: ["data:/var/lib/postgresql/data"]}
+  job: {image: task, networks: [back]}
+  gw: {image: good, ports: ["127.0.0.1:8080:80"], networks: [front], depends_on: [web]}
+networks: {front: {}, back: {}}
+volumes: {data: {}}
+secrets: {password: {environment: PASSWORD}}
+`
+
+const specs = `apiVersion: tend/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  readinessProbe: {exec: {command: [ready]}, periodSeconds: 30, timeoutSeconds: 25, failureThreshold: 1}
+  livenessProbe: {exec: {command: [alive]}, periodSeconds: 40, timeoutSeconds: 30, failureThreshold: 2}
+  startupProbe: {exec: {command: [started]}, periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 10}
+  preRollout: [{name: migrate, command: [migrate], timeoutSeconds: 30}]
+---
+apiVersion: tend/v1
+kind: Database
+metadata: {name: db}
+spec: {engine: postgres, backup: {beforeUpdate: false}}
+---
+apiVersion: tend/v1
+kind: Job
+metadata: {name: job}
+spec: {backoffLimit: 6}
+`
+
+// loadPool reads the project once. The variants are made from what was read: to
+// read each of them would take longer than all histories.
+var loadPool = sync.OnceValue(func() *pool {
+	dir, err := os.MkdirTemp("", "simulate")
+	must(err)
+	defer func() { must(os.RemoveAll(dir)) }()
+	must(os.Mkdir(filepath.Join(dir, "specs"), 0o700))
+	for name, text := range map[string]string{"compose.yaml": compose, ".env": "PASSWORD=" + canary, "specs/all.yaml": specs} {
+		must(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	p := &pool{variants: map[string][]variant{}, last: map[string]variant{}}
+	p.base, err = spec.Load(context.Background(), spec.Options{ProjectDirectory: dir})
+	must(err)
+	rng := rand.New(rand.NewPCG(1, 1))
+	const many = 48
+	for _, name := range names {
+		for range many {
+			p.variants[name] = append(p.variants[name], vary(p.base.Workloads[name], rng))
+		}
+		p.last[name] = ending(p.base.Workloads[name])
+	}
+	return p
+})
+
+// withImage is a workload of another image, and with that of another revision.
+func withImage(w *spec.Workload, image, command string) *spec.Workload {
+	next := *w
+	next.Image, next.Template.Image = image, image
+	next.Revision, next.ConfigHash = "rev-"+image+command, "hash-"+image+command
+	if len(w.PreRollout) > 0 {
+		next.PreRollout = slices.Clone(w.PreRollout)
+		next.PreRollout[0].Command = []string{command}
+	}
+	return &next
+}
+
+// ending is how a workload is written at the end of a history.
+func ending(w *spec.Workload) variant {
+	image := map[spec.Kind]string{spec.Deployment: "last", spec.Database: "pglast", spec.Job: "tasklast"}[w.Kind]
+	next := withImage(w, image, "migrate")
+	if w.Kind == spec.Deployment && len(w.FixedHostPorts) == 0 {
+		next.Replicas, next.Strategy = 3, rolling(1, 0)
+	}
+	return variant{Workload: next, good: true}
+}
+
+func rolling(surge, unavailable int) spec.Strategy {
+	return spec.Strategy{Type: spec.RollingUpdate, MaxSurge: surge, MaxUnavailable: unavailable}
+}
+
+// vary writes a workload in another way.
+func vary(w *spec.Workload, rng *rand.Rand) variant {
+	pick := func(of ...string) string { return of[rng.IntN(len(of))] }
+	maybe := func(percent int) bool { return rng.IntN(100) < percent }
+	seconds := func(of ...int) time.Duration { return time.Duration(of[rng.IntN(len(of))]) * time.Second }
+	good := []string{"good", "good2", "good", "good2", "plain", "slow", "stuck", "remote", "task", "task2", "pg15", "pg15b"}
+	image := map[string]string{
+		"web": pick("good", "good2", "good", "good2", "plain", "slow", "stuck", "remote", "sick", "crash", "broken", "absent", "ends"),
+		"api": pick("good", "good2", "good", "good2", "plain", "remote", "crash", "broken"),
+		"db":  pick("pg15", "pg15", "pg15b", "pg16"),
+		"job": pick("task", "task2", "task", "fails"),
+		"gw":  pick("good", "good2", "plain", "stuck"),
+	}[w.Name]
+	hook := pick("migrate", "migrate", "migrate", "refuse", "dawdle")
+	if len(w.PreRollout) == 0 {
+		hook = ""
+	}
+	next := withImage(w, image, hook)
+	next.ProgressDeadline = seconds(60, 120, 600)
+	if maybe(20) {
+		next.OnFailure = spec.Pause
+	}
+	next.Paused = maybe(10)
+	switch w.Kind {
+	case spec.Job:
+		next.Replicas, next.BackoffLimit = 1+rng.IntN(2), rng.IntN(4)
+		next.ActiveDeadline = seconds(0, 0, 0, 120)
+	case spec.Database:
+	default:
+		next.MinReady = seconds(0, 0, 5)
+		next.RevisionHistoryLimit = []int{10, 10, 1}[rng.IntN(3)]
+		if len(w.FixedHostPorts) > 0 {
+			break
+		}
+		next.Replicas = rng.IntN(5)
+		next.Drain = seconds(5, 5, 0)
+		next.Strategy = []spec.Strategy{rolling(1, 0), rolling(1, 0), rolling(0, 1), rolling(2, 1), {Type: spec.Recreate}}[rng.IntN(5)]
+		if maybe(50) {
+			next.Probes.Readiness = nil
+		}
+		if maybe(60) {
+			next.Probes.Liveness = nil
+		}
+		if maybe(80) {
+			next.Probes.Startup = nil
+		}
+		if maybe(40) {
+			next.PreRollout = nil
+		}
+	}
+	return variant{Workload: next, good: slices.Contains(good, image) && hook != "refuse" && hook != "dawdle"}
+}
+
+// write puts together a project from one variant of each service that it has.
+func (p *pool) write(of map[string]variant) *spec.Project {
+	next := *p.base
+	next.Workloads = map[string]*spec.Workload{}
+	for name, v := range of {
+		next.Workloads[name] = v.Workload
+	}
+	return &next
+}
+
+// newEngine makes an engine that has the images.
+func newEngine() *model.Engine {
+	e := model.New()
+	for _, name := range slices.Sorted(maps.Keys(images)) {
+		b := images[name]
+		b.Commands = maps.Clone(hooks)
+		if major, ok := majors[name]; ok {
+			b.Exec = server(major)
+		} else {
+			b.Exec = func(engine.ExecSpec) (int, time.Duration) { return 0, 0 }
+		}
+		if name == "remote" {
+			e.PublishImage(name, b)
+		} else {
+			e.AddImage(name, b)
+		}
+	}
+	return e
+}
+
+// server answers what package postgres asks a server.
+func server(major int) func(engine.ExecSpec) (int, time.Duration) {
+	return func(e engine.ExecSpec) (int, time.Duration) {
+		if e.Stdout != nil && strings.Contains(strings.Join(e.Command, " "), "version=%s") {
+			fmt.Fprintf(e.Stdout, "version=postgres (PostgreSQL) %d.4\ndistribution=debian\nrelease=12\nlibc=glibc 2.36\nicu=72\n", major)
+		}
+		return 0, 0
+	}
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

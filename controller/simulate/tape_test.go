@@ -1,0 +1,51 @@
+package simulate
+
+import "math/rand/v2"
+
+// tape is what was drawn in a history, step by step. A step draws from its own
+// part only, so that leaving one out does not change what the others mean.
+type tape struct {
+	steps [][]uint16
+	rng   *rand.Rand // nil when the tape is played back
+	at    int        // the step that draws
+	drawn int        // how much of a step was played back
+}
+
+// record draws from a seed.
+func record(seed uint64) *tape {
+	return &tape{rng: rand.New(rand.NewPCG(seed, 0)), at: -1}
+}
+
+// play draws what was drawn before. Where the tape has nothing, it is 0.
+func play(steps [][]uint16) *tape { return &tape{steps: steps, at: -1} }
+
+// next begins a step, and says whether there is one.
+func (t *tape) next(limit int) bool {
+	t.at++
+	t.drawn = 0
+	if t.rng == nil {
+		return t.at < len(t.steps)
+	}
+	t.steps = append(t.steps, nil)
+	return t.at < limit
+}
+
+// draw returns a number below n. By convention 0 is what a calm world does.
+func (t *tape) draw(n int) int {
+	if t.rng != nil {
+		v := t.rng.IntN(n)
+		t.steps[t.at] = append(t.steps[t.at], uint16(v))
+		return v
+	}
+	if t.at >= len(t.steps) || t.drawn >= len(t.steps[t.at]) {
+		return 0
+	}
+	t.drawn++
+	return int(t.steps[t.at][t.drawn-1]) % n
+}
+
+// chance is true in p of 100 draws, and in none of a calm world.
+func (t *tape) chance(p int) bool { return 100-t.draw(100) <= p }
+
+// one draws one of several; the first is the calm world's.
+func one[T any](t *tape, of ...T) T { return of[t.draw(len(of))] }

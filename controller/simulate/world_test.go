@@ -1,0 +1,379 @@
+package simulate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// settled is how long the loop takes to have planned what has come.
+const settled = 2 * time.Millisecond
+
+// world is one history: an engine, a controller that is killed and started
+// again, people, and all that goes wrong between them. It lives in a
+// testing/synctest bubble, and all of it is the scheduler's but what the
+// controller's goroutines do while the scheduler waits.
+type world struct {
+	*tape
+	pool   *pool
+	engine *model.Engine
+	began  time.Time
+	cover  coverage
+	// moods are how this history goes wrong; a history in which everything does
+	// would never get far.
+	moods moods
+
+	gate *gate
+	ctl  *controller.Controller
+	// run is this run of the controller, quit ends it, and ended is closed when
+	// it has.
+	run   context.Context
+	quit  context.CancelFunc
+	ended chan struct{}
+	// life ends with the history.
+	life context.Context
+
+	// written is what is in force, with what was in force before.
+	written map[string]variant
+	away    bool
+	late    []*call // whose effect comes after its reply
+	lists   []engine.Container
+	release []func() // gives back what others hold
+	reserve []string // names that the engine holds for nobody
+	gateway gateway
+
+	checks *invariants
+	story  *strings.Builder // nil unless it is told
+	failed string
+}
+
+// moods are percentages.
+type moods struct {
+	fault  int // of a call
+	crash  int // of a call's faults
+	meddle int
+	edit   int
+	lies   bool // lists and inspects may be wrong
+	away   bool
+	rich   bool // begins with containers
+}
+
+// gateway follows the endpoints.
+type gateway struct {
+	active bool
+	asked  time.Time
+	acked  uint64 // what it said it has in force
+	index  uint64 // what it was given last
+}
+
+// failure ends a history.
+type failure string
+
+func (w *world) fail(format string, args ...any) { panic(failure(fmt.Sprintf(format, args...))) }
+
+// tell adds a line to the story.
+func (w *world) tell(format string, args ...any) {
+	if w.story != nil {
+		fmt.Fprintf(w.story, "%4d %10s  %s\n", w.at, time.Since(w.began).Round(time.Millisecond), fmt.Sprintf(format, args...))
+	}
+}
+
+// start starts a controller that knows nothing.
+func (w *world) start() {
+	ctx, quit := context.WithCancel(w.life)
+	g := &gate{engine: w.engine, step: w.at}
+	w.gate, w.run, w.quit, w.ended = g, ctx, quit, make(chan struct{})
+	w.ctl = controller.New(controller.Options{
+		Engine: g, Project: project, Log: zap.NewNop(),
+		OnEvent: func(e *state.Event) {
+			if g.cut() {
+				return
+			}
+			if strings.Contains(e.Message, canary) {
+				w.checks.leak = e.Message
+			}
+			w.tell("    %s %s: %s", e.Workload, e.Reason, e.Message)
+		},
+	})
+	ended := w.ended
+	ctl := w.ctl
+	go func() {
+		defer close(ended)
+		ctl.Run(ctx)
+	}()
+	synctest.Wait()
+	w.ctl.SetProject(ctx, w.pool.write(w.written))
+	w.checks.restarted()
+}
+
+// kill ends the controller as SIGKILL does: nothing it would still have done is.
+func (w *world) kill() {
+	w.gate.kill()
+	w.quit()
+	<-w.ended
+	synctest.Wait()
+}
+
+func (w *world) restart() {
+	w.kill()
+	w.engine.ForgetCalls()
+	w.late = slices.DeleteFunc(w.late, func(c *call) bool { return c.op == model.OpEvents })
+	w.gateway.acked, w.gateway.index = 0, 0
+	w.start()
+}
+
+// step has one thing happen, and looks at what came of it.
+func (w *world) step() {
+	w.gate.next(w.at)
+	long := settled
+	if w.draw(4) == 3 {
+		long = 0 // and the next thing comes before anything was planned
+	}
+	w.happen()
+	w.pass(long)
+}
+
+// pass lets time pass. That each step takes a nanosecond more has no two things
+// that follow from different steps happen at the same instant.
+func (w *world) pass(d time.Duration) {
+	time.Sleep(d + time.Nanosecond)
+	synctest.Wait()
+	if s := w.gate.stream; s != nil {
+		s.pump()
+	}
+	w.checks.look(d >= settled)
+}
+
+// happen draws what happens.
+func (w *world) happen() {
+	for _, c := range w.gate.waiting() {
+		if c.ctx.Err() != nil {
+			w.tell("%s ends: %v", w.name(c), c.ctx.Err())
+			w.gate.release(c, answer{err: c.fail(engine.Unknown, c.ctx.Err())})
+			return
+		}
+	}
+	switch k := w.draw(100); {
+	case k < 50:
+	case k < 68:
+		if w.deliver() {
+			return
+		}
+	case k < 76:
+		w.wait()
+		return
+	case k < 80:
+		w.ask()
+		return
+	case k < 88:
+		if w.chance(w.moods.meddle) {
+			w.meddle()
+			return
+		}
+	case k < 92:
+		if w.chance(w.moods.edit) {
+			w.edit()
+			return
+		}
+	case k < 93:
+		if w.chance(w.moods.edit) {
+			w.tell("what is written cannot be read")
+			w.cover.count("spec file", "invalid")
+			w.ctl.RejectProject(fmt.Errorf("compose.yaml:1:1: half-written"))
+			return
+		}
+	case k < 95:
+		if w.chance(w.moods.edit) {
+			w.intend()
+			return
+		}
+	case k < 96:
+		if w.chance(w.moods.crash) {
+			w.tell("tend is killed, and started again")
+			w.restart()
+			return
+		}
+	case k < 97:
+		if w.moods.away {
+			w.outage()
+			return
+		}
+	case k < 98:
+		if w.chance(w.moods.fault) && w.spoil() {
+			return
+		}
+	default:
+		if len(w.late) > 0 {
+			w.effect(w.late[w.draw(len(w.late))])
+			return
+		}
+	}
+	w.answer()
+}
+
+// answer answers a call, the eldest more often than another.
+func (w *world) answer() {
+	var free []*call
+	for _, c := range w.gate.waiting() {
+		if !c.held {
+			free = append(free, c)
+		}
+	}
+	if len(free) == 0 {
+		if !w.deliver() {
+			w.wait()
+		}
+		return
+	}
+	c := free[0]
+	if w.draw(2) == 1 {
+		c = free[w.draw(len(free))]
+	}
+	if w.chance(w.moods.fault) && w.fault(c) {
+		return
+	}
+	w.tell("%s", w.name(c))
+	w.pend(c)
+}
+
+// pend answers a call as it should be.
+func (w *world) pend(c *call) {
+	w.checks.before(c)
+	w.gate.release(c, answer{then: func(err error) error {
+		w.checks.told(c, err)
+		return err
+	}})
+}
+
+// deliver passes an event on.
+func (w *world) deliver() bool {
+	s := w.gate.stream
+	if s == nil {
+		return false
+	}
+	if len(s.pending) > 0 && w.story != nil {
+		w.tell("event %s %s", s.pending[0].Action, w.container(s.pending[0].ContainerID))
+	}
+	return s.deliver()
+}
+
+// wait lets time pass: little where calls wait, as they have time-outs.
+func (w *world) wait() {
+	long := []time.Duration{0, 100 * time.Millisecond, time.Second, 3 * time.Second, 10 * time.Second, 20 * time.Second, time.Minute, 5 * time.Minute, 12 * time.Minute}
+	n := len(long)
+	if len(w.gate.waiting()) > 0 && !w.chance(w.moods.fault) {
+		n = 4
+	}
+	d := long[w.draw(n)]
+	w.tell("%s pass", d)
+	time.Sleep(d)
+}
+
+// ask has the gateway ask for the endpoints.
+func (w *world) ask() {
+	g := &w.gateway
+	if !g.active {
+		return
+	}
+	w.ctl.Subscribed("gateway", g.index)
+	g.acked, g.asked = g.index, time.Now()
+	g.index = w.ctl.State().Snapshot().EndpointsIndex()
+	w.tell("the gateway has endpoints %d in force, and is given %d", g.acked, g.index)
+}
+
+// edit writes a workload in another way, takes one away or brings one back.
+func (w *world) edit() {
+	name := names[w.draw(len(names))]
+	next := map[string]variant{}
+	for n, v := range w.written {
+		next[n] = v
+	}
+	v := w.pool.variants[name][w.draw(len(w.pool.variants[name]))]
+	if _, there := next[name]; there && w.draw(12) == 11 {
+		delete(next, name)
+		w.tell("%s is taken out of the project", name)
+	} else {
+		next[name] = v
+		w.tell("%s is written: %s", name, v)
+	}
+	w.put(next)
+}
+
+// put puts a project in force.
+func (w *world) put(next map[string]variant) {
+	w.written = next
+	w.checks.written()
+	w.ctl.SetProject(w.run, w.pool.write(next))
+}
+
+func (v variant) String() string {
+	return fmt.Sprintf("%d of %s, surge %d, unavailable %d, %s, paused %t", v.Replicas, v.Image, v.Strategy.MaxSurge, v.Strategy.MaxUnavailable, v.Strategy.Type, v.Paused)
+}
+
+// intend has a person ask for something.
+func (w *world) intend() {
+	name := names[w.draw(len(names))]
+	if _, ok := w.written[name]; ok {
+		w.intention(name, one(w.tape, "resumed", "paused", "restarted", "undone"), w.draw(4))
+	}
+}
+
+// intention has a person ask for something; n picks a revision.
+func (w *world) intention(name, what string, n int) {
+	written := w.written[name].Revision
+	w.tell("a person has %s %s", name, what)
+	w.checks.written()
+	ctl := w.ctl
+	go func() {
+		_ = ctl.Intend(w.life, name, func(i *plan.Intent, s *state.Snapshot) error {
+			switch rows := s.Revisions(name); {
+			case what == "restarted":
+				i.RestartedAt = time.Now()
+			case what != "undone":
+				i.Paused = new(what == "paused")
+			case len(rows) > 0:
+				i.Undo, i.UndoOf = rows[n%len(rows)].Revision, written
+			}
+			return nil
+		})
+	}()
+}
+
+// name is a call in words.
+func (w *world) name(c *call) string {
+	text := string(c.op)
+	if c.object != "" {
+		text += " " + w.container(c.object)
+	}
+	return strings.TrimSpace(text + " " + c.detail)
+}
+
+// container is the name of a container, or what is given.
+func (w *world) container(id string) string {
+	if w.story == nil {
+		return id
+	}
+	for _, c := range w.engine.Truth() {
+		if c.ID == id {
+			return c.Name
+		}
+	}
+	return id
+}
+
+// labelled is what a container says of itself.
+func labelled(labels map[string]string) (workload, number, revision string) {
+	return labels[spec.LabelService], labels[spec.LabelContainerNumber], labels[spec.LabelRevision]
+}
