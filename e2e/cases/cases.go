@@ -43,37 +43,46 @@ func All() (all []Case) {
 	return all
 }
 
-// Named returns the cases of the given names, or all.
-func Named(names ...string) ([]Case, error) {
-	all := All()
+// Named returns the cases of the given names, or all. Names joined by a plus sign
+// are one case, in which all of them happen at the same time.
+func Named(names ...string) (chosen []Case, err error) {
 	if len(names) == 0 {
-		return all, nil
+		return All(), nil
 	}
-	var chosen []Case
 	for _, name := range names {
-		i := slices.IndexFunc(all, func(c Case) bool { return c.Name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("there is no case %q", name)
+		var joined []Case
+		for part := range strings.SplitSeq(name, "+") {
+			i := slices.IndexFunc(All(), func(c Case) bool { return c.Name == part })
+			if i < 0 {
+				return nil, fmt.Errorf("there is no case %q", part)
+			}
+			joined = append(joined, All()[i])
 		}
-		chosen = append(chosen, all[i])
+		chosen = append(chosen, together(joined))
 	}
 	return chosen, nil
 }
 
-// Together is a case that makes the disturbances of several at the same time.
-// Each must concern another workload.
-func Together(several ...Case) Case {
-	together := Case{Name: "together", Title: "several at the same time"}
-	together.disturb = func(ctx context.Context, s *Shop, round int) error {
+// together is a case that makes several disturbances at the same time. Those
+// that take the services in turns are at another one each.
+func together(several []Case) Case {
+	if len(several) == 1 {
+		return several[0]
+	}
+	var names, titles []string
+	for _, c := range several {
+		names, titles = append(names, c.Name), append(titles, c.Title)
+	}
+	disturb := func(ctx context.Context, s *Shop, round int) error {
 		errs := make([]error, len(several))
 		var group sync.WaitGroup
 		for i, c := range several {
-			group.Go(func() { errs[i] = c.disturb(ctx, s, round) })
+			group.Go(func() { errs[i] = c.disturb(ctx, s, round+2*i) })
 		}
 		group.Wait()
 		return errors.Join(errs...)
 	}
-	return together
+	return Case{strings.Join(names, "+"), strings.Join(titles, "; "), disturb}
 }
 
 // turn is what a case that concerns every service disturbs in a round. Rounds
@@ -142,7 +151,7 @@ func killReplica(ctx context.Context, s *Shop, round int) error {
 	if err := s.engine.ContainerKill(ctx, replica.ID, "KILL"); err != nil {
 		return err
 	}
-	return s.awaitAnother(ctx, replica)
+	return s.awaitRepaired(ctx, replica)
 }
 
 // hangReplica lets every other victim go on after a moment too short to notice;
@@ -156,7 +165,7 @@ func hangReplica(ctx context.Context, s *Shop, round int) error {
 		return err
 	}
 	if round%4 >= 2 {
-		return s.awaitAnother(ctx, replica)
+		return s.awaitRepaired(ctx, replica)
 	}
 	return errors.Join(pause(ctx, 2*time.Second), s.engine.ContainerUnpause(context.WithoutCancel(ctx), replica.ID))
 }

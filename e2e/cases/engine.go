@@ -75,15 +75,18 @@ func (s *Shop) pick(ctx context.Context, service string, round int) (container.I
 	return all[round%len(all)], nil
 }
 
-// awaitAnother waits until a replica runs again that is not the same as before:
-// it was started anew, or another container has its name.
-func (s *Shop) awaitAnother(ctx context.Context, was container.InspectResponse) error {
+// awaitRepaired waits until a container was started anew, or is gone, as it was
+// replaced by another one.
+func (s *Shop) awaitRepaired(ctx context.Context, was container.InspectResponse) error {
 	for {
-		now, err := s.engine.ContainerInspect(ctx, strings.TrimPrefix(was.Name, "/"))
-		if err != nil && !errdefs.IsNotFound(err) {
+		now, err := s.engine.ContainerInspect(ctx, was.ID)
+		if errdefs.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-		if err == nil && now.State.Running && !now.State.Paused && now.State.StartedAt != was.State.StartedAt {
+		if now.State.Running && !now.State.Paused && now.State.StartedAt != was.State.StartedAt {
 			return nil
 		}
 		if err := pause(ctx, glance); err != nil {
@@ -171,7 +174,7 @@ func (s *Shop) killController(ctx context.Context) error {
 	if err := syscall.Kill(all[0].State.Pid, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill tend: %w", err)
 	}
-	return s.awaitAnother(ctx, all[0])
+	return s.awaitRepaired(ctx, all[0])
 }
 
 // awaitChanges waits until the engine has told of n changes of the shop's

@@ -110,12 +110,14 @@ func (c *client) get(ctx context.Context, r request, want int, target any) error
 	return nil
 }
 
-func (c *client) register(ctx context.Context, email string) (token string, err error) {
-	var registered struct{ Token string }
+// registered is what the shop says of a user who was registered.
+type registered struct{ UserID, Token string }
+
+func (c *client) register(ctx context.Context, email string) (u registered, err error) {
 	err = c.get(ctx, request{method: http.MethodPost, path: "/api/users/register", body: map[string]string{
 		"email": email, "password": "correct horse", "firstName": "Load", "lastName": "Generator",
-	}}, http.StatusCreated, &registered)
-	return registered.Token, err
+	}}, http.StatusCreated, &u)
+	return u, err
 }
 
 // products lists the ids of what can be bought again and again: an order takes

@@ -19,11 +19,11 @@ func (l *Ledger) wrong(format string, arguments ...any) {
 
 // verify holds what the shop lists for u against what u wrote.
 func (u *user) verify(ctx context.Context, ledger *Ledger) error {
-	orders, err := all[listedOrder](ctx, u.client, u.token, "/api/orders", "orders")
+	orders, err := all[listedOrder](ctx, u.client, u.Token, "/api/orders", "orders")
 	if err != nil {
 		return err
 	}
-	payments, err := all[listedPayment](ctx, u.client, u.token, "/api/payments", "payments")
+	payments, err := all[listedPayment](ctx, u.client, u.Token, "/api/payments", "payments")
 	if err != nil {
 		return err
 	}

@@ -138,11 +138,11 @@ func register(ctx context.Context, client *client, config Config) ([]*user, erro
 	users := make([]*user, config.Concurrency)
 	for i := range users {
 		email := fmt.Sprintf("load-%x-%d@example.com", run, i)
-		token, err := client.register(ctx, email)
+		account, err := client.register(ctx, email)
 		if err != nil {
 			return nil, fmt.Errorf("register %s: %w", email, err)
 		}
-		users[i] = &user{client: client, config: config, token: token, products: products, outcomes: outcomes{}}
+		users[i] = &user{client: client, config: config, registered: account, products: products, outcomes: outcomes{}}
 	}
 	return users, nil
 }

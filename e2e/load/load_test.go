@@ -32,7 +32,14 @@ func newShop() *shop {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/users/register", func(w http.ResponseWriter, _ *http.Request) {
 		s.users++
-		answer(w, http.StatusCreated, map[string]any{"token": fmt.Sprint("t", s.users)})
+		answer(w, http.StatusCreated, map[string]any{"userId": fmt.Sprint("u", s.users), "token": fmt.Sprint("t", s.users)})
+	})
+	mux.HandleFunc("GET /api/users/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if "u"+strings.TrimPrefix(token(r), "t") != r.PathValue("id") {
+			answer(w, http.StatusNotFound, nil)
+			return
+		}
+		answer(w, http.StatusOK, nil)
 	})
 	mux.HandleFunc("GET /api/products", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"products": []map[string]any{{"productId": "cup", "inventory": 500}, {"productId": "rope", "inventory": 1}}})

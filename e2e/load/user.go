@@ -13,9 +13,10 @@ import (
 
 // user sends requests one after the other and remembers what it wrote.
 type user struct {
+	registered
+
 	client   *client
 	config   Config
-	token    string
 	products []string
 
 	outcomes  outcomes
@@ -62,15 +63,17 @@ func (u *user) act(ctx context.Context, due time.Time) {
 func (u *user) read(ctx context.Context, due time.Time) {
 	r := request{method: http.MethodGet}
 	operation := "GET products"
-	switch weakrand.IntN(4) {
+	switch weakrand.IntN(5) {
 	case 0:
 		r.path = "/api/products?limit=10"
 	case 1:
 		r.path = "/api/products/" + u.products[weakrand.IntN(len(u.products))]
 	case 2:
-		operation, r.path, r.token = "GET orders", "/api/orders?limit=5", u.token
+		operation, r.path, r.token = "GET orders", "/api/orders?limit=5", u.Token
 	case 3:
-		operation, r.path, r.token = "GET payments", "/api/payments?limit=5", u.token
+		operation, r.path, r.token = "GET payments", "/api/payments?limit=5", u.Token
+	case 4:
+		operation, r.path, r.token = "GET user", "/api/users/"+u.UserID, u.Token
 	}
 	u.send(ctx, due, operation, r, http.StatusOK)
 }
@@ -81,7 +84,7 @@ func (u *user) order(ctx context.Context, due time.Time) {
 		Quantity  int    `json:"quantity"`
 	}
 	got, ok := u.send(ctx, due, "POST orders", request{
-		method: http.MethodPost, path: "/api/orders", token: u.token, key: rand.Text(),
+		method: http.MethodPost, path: "/api/orders", token: u.Token, key: rand.Text(),
 		body: map[string][]item{"items": {{u.products[weakrand.IntN(len(u.products))], 1}}},
 	}, http.StatusCreated, http.StatusAccepted)
 	var placed struct{ OrderID, Status string }
@@ -97,7 +100,7 @@ func (u *user) order(ctx context.Context, due time.Time) {
 func (u *user) cancel(ctx context.Context, due time.Time, o *order) {
 	o.confirmed = false
 	got, ok := u.send(ctx, due, "POST cancel", request{
-		method: http.MethodPost, path: "/api/orders/" + o.id + "/cancel", token: u.token, key: rand.Text(),
+		method: http.MethodPost, path: "/api/orders/" + o.id + "/cancel", token: u.Token, key: rand.Text(),
 	}, http.StatusOK, http.StatusAccepted)
 	o.cancelled = ok && got.status == http.StatusOK
 }
@@ -106,7 +109,7 @@ func (u *user) pay(ctx context.Context, due time.Time) {
 	p := &payment{orderID: newUUID()}
 	u.payments = append(u.payments, p)
 	got, ok := u.send(ctx, due, "POST payments", request{
-		method: http.MethodPost, path: "/api/payments", token: u.token, key: rand.Text(),
+		method: http.MethodPost, path: "/api/payments", token: u.Token, key: rand.Text(),
 		body: map[string]any{"orderId": p.orderID, "amount": 1.5},
 	}, http.StatusCreated)
 	var paid struct{ PaymentID string }

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tendhq/tend/e2e/cases"
+	"github.com/tendhq/tend/e2e/load"
+)
+
+func TestTheReportCountsAndShowsEveryCase(t *testing.T) {
+	all := cases.All()
+	r := report{Requests: 100_000, Concurrency: 16, Writes: 0.03, Fresh: 0.1, Results: []cases.Result{
+		{Case: all[0], Plain: 4, Killed: 3, Report: load.Report{
+			Requests: 100_020, Failures: make([]load.Failure, 2), Ledger: load.Ledger{Acknowledged: 2_000},
+			Latency: load.Latency{P50: 7 * time.Millisecond, P99: 80 * time.Millisecond, P999: 999 * time.Millisecond, Max: 1_900 * time.Millisecond},
+		}},
+		{Case: all[1], Report: load.Report{Requests: 100_005, Ledger: load.Ledger{Acknowledged: 1_000, Wrong: []string{"lost"}}}},
+	}}
+	text, err := r.render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"200,025 requests, 2 failed. 3,000 acknowledged writes were looked up afterwards, 1 were wrong.",
+		"| " + all[0].Title + " | 100,020 | 2 | 7 ms | 80 ms | 999 ms | 1.9 s | 4 | 3 | 2,000 | 0 |\n",
+		"3 % of them writes",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}
+
+func TestOnlyTheSectionOfTheDocumentIsReplaced(t *testing.T) {
+	for _, test := range []struct{ name, before, after string }{
+		{"no document", "", "# Reliability\n\n## B\n\nnew\n"},
+		{"no such section", "# R\n\n## A\n\na\n", "# R\n\n## A\n\na\n\n## B\n\nnew\n"},
+		{"the last", "# R\n\n## B\n\nold\nolder\n", "# R\n\n## B\n\nnew\n"},
+		{"in the middle", "# R\n\n## B\n\nold\n\n## C\n\nc\n", "# R\n\n## B\n\nnew\n\n## C\n\nc\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "reliability.md")
+			if test.before != "" {
+				if err := os.WriteFile(file, []byte(test.before), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := replaceSection(file, "## B\n\nnew\n"); err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(got) != test.after {
+				t.Errorf("got\n%s\nwant\n%s", got, test.after)
+			}
+		})
+	}
+}
