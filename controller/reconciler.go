@@ -431,6 +431,11 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 		for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
 			w := p.Workloads[name]
 			before, generation := lastWritten(tx, name)
+			for _, row := range tx.Revisions(name) {
+				if !p.Policy.Allows(row.Spec) { // from a time of another policy: nothing goes back to it
+					tx.DeleteRevision(name, row.Revision)
+				}
+			}
 			changed := before == nil || !state.SameSpec(before, w)
 			if _, ok := tx.Workload(name); ok && !changed {
 				continue

@@ -10,6 +10,7 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
 
@@ -51,6 +52,7 @@ func TestAStopWaitsForTheAcknowledgementOfTheWithdrawal(t *testing.T) {
 		w.write(served, deployment("healthy:1"))
 		w.converge()
 		require.Len(t, w.published(), 2)
+		w.pass(returnTime)
 		index := w.ctl.State().Snapshot().EndpointsIndex()
 		w.ctl.Subscribed("gateway", index)
 		w.writes()
@@ -80,6 +82,30 @@ func TestADrainEndsWithoutAcknowledgement(t *testing.T) {
 		require.Empty(t, w.writes())
 		w.pass(200 * time.Millisecond)
 		require.Contains(t, w.writes(), "stop container p-web-2")
+	})
+}
+
+// Who followed the endpoints when tend was killed sends requests to them still,
+// and has not asked again yet.
+func TestAfterARestartAStopWaitsForSubscribersNotKnownYet(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		w.writes()
+		w.restart()
+		w.write(served, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, drainSeconds: 5}")
+		w.pass(4900 * time.Millisecond)
+		require.Empty(t, w.writes())
+		w.pass(200 * time.Millisecond)
+		require.Contains(t, w.writes(), "stop container p-web-2")
+
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		w.pass(returnTime)
+		w.writes()
+		w.write(served, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, drainSeconds: 5}")
+		w.pass(100 * time.Millisecond)
+		require.Contains(t, w.writes(), "stop container p-web-2", "nobody has asked")
 	})
 }
 
@@ -169,6 +195,25 @@ func TestUndoAndRestart(t *testing.T) {
 			require.NotContains(t, before, id, "every replica is another one")
 		}
 		require.Equal(t, map[string]int{healthy: 2}, w.images(), "of the revision that was asked for")
+	})
+}
+
+// Nothing goes back to a revision that the policy in force does not allow.
+func TestARevisionThatThePolicyForbidsIsForgotten(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write("web:\n  image: healthy:1\n  privileged: true\n")
+		w.converge()
+		w.write("web:\n  image: healthy:2\n")
+		w.converge()
+		require.Len(t, w.ctl.State().Snapshot().Revisions("web"), 2)
+
+		p := w.load("web:\n  image: healthy:2\n")
+		p.Policy = spec.Baseline
+		w.ctl.SetProject(w.ctx, p)
+		w.converge()
+		history := w.ctl.State().Snapshot().Revisions("web")
+		require.Len(t, history, 1)
+		require.Equal(t, "healthy:2", history[0].Spec.Image)
 	})
 }
 

@@ -35,6 +35,8 @@ type Options struct {
 	// Overlay is the content of one more Compose file, merged last. It adds
 	// the controller's own service to projects that do not write it.
 	Overlay []byte
+	// Policy bounds what the project may ask for.
+	Policy Policy
 
 	// draft stands in place of the spec file of its path, to try it out.
 	draft *draft
@@ -163,7 +165,7 @@ func (l *loading) run(ctx context.Context, o Options) (*Project, error) {
 		return nil, l.explain(err)
 	}
 	composed.ComposeFiles = configFiles
-	return l.project(composed, o.EnvFiles, specFiles)
+	return l.project(composed, o, specFiles)
 }
 
 // compose lets compose-go interpolate, merge, validate and resolve the files.

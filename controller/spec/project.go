@@ -14,12 +14,12 @@ import (
 const extensionKey = "x-tend"
 
 // project turns what compose-go has merged into a Project.
-func (l *loading) project(composed *types.Project, envFiles, specFiles []string) (*Project, error) {
+func (l *loading) project(composed *types.Project, o Options, specFiles []string) (*Project, error) {
 	p := &Project{
 		Name:        composed.Name,
 		WorkingDir:  composed.WorkingDir,
 		ConfigFiles: composed.ComposeFiles,
-		EnvFiles:    envFiles,
+		EnvFiles:    o.EnvFiles,
 		SpecFiles:   specFiles,
 		Workloads:   map[string]*Workload{},
 		Disabled:    composed.DisabledServiceNames(),
@@ -27,6 +27,7 @@ func (l *loading) project(composed *types.Project, envFiles, specFiles []string)
 		Volumes:     map[string]Volume{},
 		Secrets:     composed.Secrets,
 		Configs:     composed.Configs,
+		Policy:      o.Policy,
 	}
 	for _, s := range composed.Secrets {
 		l.inputs.add(s.File)
@@ -69,6 +70,7 @@ func (l *loading) project(composed *types.Project, envFiles, specFiles []string)
 			b.document = &document{}
 		}
 		workload := b.build(p)
+		b.enforce(o.Policy)
 		problems = append(problems, b.problems...)
 		p.Workloads[name] = workload
 		p.addResources(composed, workload)
@@ -80,6 +82,7 @@ func (l *loading) project(composed *types.Project, envFiles, specFiles []string)
 	problems = append(problems, unsupported...)
 	problems = append(problems, l.checkDependencies(p)...)
 	problems = append(problems, l.checkDatabases(p)...)
+	problems = append(problems, l.enforceVolumes(o.Policy, composed.Volumes)...)
 	if err := problems.orNil(); err != nil {
 		return nil, err
 	}

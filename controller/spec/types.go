@@ -60,6 +60,8 @@ type Project struct {
 	// refer to them.
 	Secrets types.Secrets
 	Configs types.Configs
+	// Policy is what was in force when the project was read.
+	Policy Policy
 
 	// specs names the services that have a spec.
 	specs []string

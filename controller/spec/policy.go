@@ -1,0 +1,203 @@
+package spec
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// Policy bounds what containers may be created with, after the Pod Security
+// Standards of Kubernetes, translated to the keys of Compose:
+// https://kubernetes.io/docs/concepts/security/pod-security-standards/
+// A published port is Compose's way to offer a service, not a way around a
+// network policy, and is allowed.
+type Policy string
+
+// The policies. The zero value is Privileged.
+const (
+	// Privileged allows what Compose allows.
+	Privileged Policy = "privileged"
+	// Baseline refuses the known ways from a container to its host.
+	Baseline Policy = "baseline"
+	// Restricted wants what is known to make a breakout harder, besides.
+	Restricted Policy = "restricted"
+)
+
+// String, Set and Type make a policy a flag's value.
+func (p *Policy) String() string { return string(*p) }
+
+// Set reads a policy's name.
+func (p *Policy) Set(name string) error {
+	switch policy := Policy(name); policy {
+	case Privileged, Baseline, Restricted:
+		*p = policy
+		return nil
+	}
+	return fmt.Errorf("there is no such policy; known are %s, %s and %s", Privileged, Baseline, Restricted)
+}
+
+// Type is what the flag's help calls its value.
+func (p *Policy) Type() string { return "policy" }
+
+// Allows says whether containers may be made from a workload's template.
+func (p Policy) Allows(w *Workload) bool { return len(p.violations(w.Template)) == 0 }
+
+// violation is a key that a policy refuses, and what to do about it.
+type violation struct {
+	key, message, hint string
+}
+
+// enforce refuses what the policy does not allow. The controller's own service
+// holds the engine's socket in any case: whoever writes it decides this too.
+func (b *builder) enforce(p Policy) {
+	if b.service.Name == ControllerService {
+		return
+	}
+	for _, v := range p.violations(b.service) {
+		b.fail(v.hint, fmt.Sprintf("%s: the policy %s refuses that", v.message, p), v.key)
+	}
+}
+
+// Capabilities and sysctls that Baseline allows.
+var (
+	baselineCapabilities = []string{
+		"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE",
+		"SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+	}
+	baselineSysctls = []string{
+		"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports",
+		"net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range", "net.ipv4.tcp_fin_timeout",
+		"net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_keepalive_time",
+		"net.ipv4.tcp_syncookies",
+	}
+	baselineSELinuxTypes = []string{"container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
+)
+
+func (p Policy) violations(s types.ServiceConfig) []violation {
+	var found []violation
+	refuse := func(key, hint, message string, args ...any) {
+		found = append(found, violation{key: key, message: fmt.Sprintf(message, args...), hint: hint})
+	}
+	switch p {
+	case Baseline:
+		baseline(s, refuse)
+	case Restricted:
+		baseline(s, refuse)
+		restricted(s, refuse)
+	}
+	return found
+}
+
+func baseline(s types.ServiceConfig, refuse func(key, hint, message string, args ...any)) {
+	if s.Privileged {
+		refuse("privileged", "remove it, and add the devices and capabilities that are needed", "privileged gives the container all of its host")
+	}
+	for _, n := range []struct{ key, mode string }{
+		{"network_mode", s.NetworkMode}, {"pid", s.Pid}, {"ipc", s.Ipc}, {"uts", s.Uts}, {"userns_mode", s.UserNSMode}, {"cgroup", s.Cgroup},
+	} {
+		if n.mode == "host" || strings.HasPrefix(n.mode, types.ContainerPrefix) {
+			refuse(n.key, "remove it", "%s: %s shares a namespace with what is outside of the project", n.key, n.mode)
+		}
+	}
+	for _, c := range s.CapAdd {
+		if !slices.Contains(baselineCapabilities, capability(c)) {
+			refuse("cap_add", "remove it", "capability %s can lead out of the container", c)
+		}
+	}
+	for _, v := range s.Volumes {
+		if v.Type == types.VolumeTypeBind {
+			refuse("volumes", "use a named volume, a config or a secret", "%s is a folder or file of the host", v.Source)
+		}
+	}
+	if s.UseAPISocket {
+		refuse("use_api_socket", "remove it", "the engine's socket is as good as root on the host")
+	}
+	if len(s.Devices) > 0 || len(s.DeviceCgroupRules) > 0 {
+		refuse("devices", "remove them", "devices of the host")
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Sysctls)) {
+		if !slices.Contains(baselineSysctls, name) {
+			refuse("sysctls", "remove it", "sysctl %s can reach beyond the container", name)
+		}
+	}
+	for _, option := range s.SecurityOpt {
+		if unconfined(option) {
+			refuse("security_opt", "remove it", "%s takes a protection away", option)
+		}
+	}
+	for _, from := range s.VolumesFrom {
+		if strings.HasPrefix(from, types.ContainerPrefix) {
+			refuse("volumes_from", "use a named volume", "%s brings volumes that the project does not have", from)
+		}
+	}
+}
+
+func restricted(s types.ServiceConfig, refuse func(key, hint, message string, args ...any)) {
+	user, _, _ := strings.Cut(s.User, ":")
+	if id, err := strconv.Atoi(user); err != nil || id == 0 {
+		refuse("user", `write a number other than 0, as user: "65532"`, "user %q may be root", s.User)
+	}
+	if !slices.ContainsFunc(s.SecurityOpt, noNewPrivileges) {
+		refuse("security_opt", `add "no-new-privileges:true"`, "processes may gain privileges that their parent lacks")
+	}
+	if !slices.ContainsFunc(s.CapDrop, func(c string) bool { return capability(c) == "ALL" }) {
+		refuse("cap_drop", "write cap_drop: [ALL]", "capabilities are kept that nobody asked for")
+	}
+	for _, c := range s.CapAdd {
+		if name := capability(c); name != "NET_BIND_SERVICE" && slices.Contains(baselineCapabilities, name) {
+			refuse("cap_add", "remove it; NET_BIND_SERVICE alone may be added", "capability %s", c)
+		}
+	}
+}
+
+// capability is a capability's name without the prefix that may be left out.
+func capability(name string) string { return strings.TrimPrefix(strings.ToUpper(name), "CAP_") }
+
+// securityOption divides an entry of security_opt, which knows two separators.
+func securityOption(option string) (key, value string) {
+	if i := strings.IndexAny(option, ":="); i >= 0 {
+		return option[:i], option[i+1:]
+	}
+	return option, ""
+}
+
+func noNewPrivileges(option string) bool {
+	key, value := securityOption(option)
+	return key == "no-new-privileges" && (value == "" || value == "true")
+}
+
+// unconfined says whether an entry of security_opt weakens the engine's default.
+func unconfined(option string) bool {
+	switch key, value := securityOption(option); key {
+	case "seccomp", "apparmor", "systempaths":
+		return value == "unconfined"
+	case "label":
+		kind, name := securityOption(value)
+		return kind == "disable" || kind == "user" || kind == "role" || kind == "type" && !slices.Contains(baselineSELinuxTypes, name)
+	default:
+		return false
+	}
+}
+
+// enforceVolumes refuses volumes that are folders of the host by another name.
+func (l *loading) enforceVolumes(p Policy, volumes types.Volumes) Errors {
+	if p != Baseline && p != Restricted {
+		return nil
+	}
+	var problems Errors
+	for _, name := range slices.Sorted(maps.Keys(volumes)) {
+		v := volumes[name]
+		if v.DriverOpts["device"] == "" || v.DriverOpts["type"] == "tmpfs" || strings.HasPrefix(v.DriverOpts["type"], "nfs") {
+			continue
+		}
+		e := l.sources.locate("volumes", name, "driver_opts", "device")
+		e.Message = fmt.Sprintf("volume %s is %s of the host: the policy %s refuses that", name, v.DriverOpts["device"], p)
+		e.Hint = "remove driver_opts, so that the engine keeps the volume"
+		problems = append(problems, e)
+	}
+	return problems
+}
