@@ -145,6 +145,7 @@ func (c *Controller) Run(ctx context.Context) {
 	defer observing.Wait()
 	defer c.busy.Wait()
 	defer close(c.stopped)
+	c.subscribers.await(time.Now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
