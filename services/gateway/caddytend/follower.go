@@ -164,7 +164,7 @@ func (f *follower) fail(err error) {
 	f.index, f.concluded = 0, true
 	if f.awaySince.IsZero() {
 		f.awaySince = time.Now()
-		f.logger.Warn("tend does not answer; the last known endpoints stay in use", zap.Error(err))
+		f.logger.Warn("tend does not answer; the last known endpoints stay in use", zap.Stringer("url", f.address), zap.Error(err))
 	}
 }
 

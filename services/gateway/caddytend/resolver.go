@@ -30,11 +30,13 @@ type resolver struct {
 
 	mu      sync.Mutex
 	expires time.Time
+	trouble string // what the last lookup met
 }
 
 // lookup returns the addresses as HOST:PORT, if fresh: the last answer has
 // expired, and there is one. That the name does not exist is an answer, silence
-// is none: the addresses known before may still be good.
+// is none: the addresses known before may still be good. An error is returned
+// once, until there is another one or none: requests look up all the time.
 func (r *resolver) lookup() (addresses []string, fresh bool, err error) {
 	// Held meanwhile, so that concurrent requests wait for one answer.
 	r.mu.Lock()
@@ -47,7 +49,15 @@ func (r *resolver) lookup() (addresses []string, fresh bool, err error) {
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", r.host)
 	r.expires = time.Now().Add(lookupInterval)
 	var unknown *net.DNSError
-	if err != nil && !(errors.As(err, &unknown) && unknown.IsNotFound) {
+	fresh = err == nil || errors.As(err, &unknown) && unknown.IsNotFound
+	before := r.trouble
+	if r.trouble = ""; err != nil {
+		r.trouble = err.Error()
+	}
+	if r.trouble == before {
+		err = nil
+	}
+	if !fresh {
 		return nil, false, err
 	}
 	slices.SortFunc(found, netip.Addr.Compare)
