@@ -46,7 +46,10 @@ func (b *bare) scale(ctx context.Context, from, to int) error {
 	for range to - from {
 		b.made++
 		number := b.made
-		group.Go(func() error { return b.run(ctx, number) })
+		group.Go(func() error {
+			_, err := b.run(ctx, number)
+			return err
+		})
 	}
 	return group.Wait()
 }
@@ -62,7 +65,7 @@ func removeTo(ctx context.Context, cli *client.Client, project string, left int)
 
 // run creates a container and starts it, with what Compose and tend set that
 // costs the engine work: labels, a network, its aliases.
-func (b *bare) run(ctx context.Context, number int) error {
+func (b *bare) run(ctx context.Context, number int) (id string, err error) {
 	name := fmt.Sprintf("%s-%s-%d", bareProject, serviceName, number)
 	created, err := b.cli.ContainerCreate(ctx,
 		&container.Config{
@@ -81,18 +84,18 @@ func (b *bare) run(ctx context.Context, number int) error {
 			bareProject + "_default": {Aliases: []string{name, serviceName}},
 		}}, nil, name)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return b.cli.ContainerStart(ctx, created.ID, container.StartOptions{})
+	return created.ID, b.start(ctx, created.ID)
 }
 
-// start starts a container again.
+// start starts a container that there is.
 func (b *bare) start(ctx context.Context, id string) error {
 	return b.cli.ContainerStart(ctx, id, container.StartOptions{})
 }
 
 // runOne creates and starts one more container.
-func (b *bare) runOne(ctx context.Context) error {
+func (b *bare) runOne(ctx context.Context) (id string, err error) {
 	b.made++
 	return b.run(ctx, b.made)
 }

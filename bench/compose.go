@@ -17,10 +17,16 @@ const composeProject = prefix + "compose"
 // compose does the work with docker compose, which a person runs after each
 // change of compose.yaml.
 type compose struct {
-	cli     *client.Client
-	program string
-	dir     string
-	host    string // the engine, or empty for the default
+	cli      *client.Client
+	program  string
+	dir      string
+	host     string // the engine, or empty for the default
+	revision int
+}
+
+func (b *bench) newCompose(folder string) (*compose, error) {
+	dir, err := b.folder(folder)
+	return &compose{cli: b.cli, program: filepath.Join(b.bin, "docker-compose"), dir: dir}, err
 }
 
 func (c *compose) project() string { return composeProject }
@@ -30,7 +36,7 @@ func (c *compose) begin(ctx context.Context) error { return c.scale(ctx, 0, few)
 // scale writes the number of replicas into compose.yaml and has Compose put it
 // in force.
 func (c *compose) scale(ctx context.Context, from, to int) error {
-	if err := writeCompose(c.dir, composeProject, to); err != nil {
+	if err := writeCompose(c.dir, composeProject, to, c.revision); err != nil {
 		return err
 	}
 	if to < from {
@@ -39,14 +45,29 @@ func (c *compose) scale(ctx context.Context, from, to int) error {
 	return c.up(ctx)
 }
 
+// roll changes what the replicas are made from.
+func (c *compose) roll(ctx context.Context) error {
+	c.revision++
+	return c.scale(ctx, many, many)
+}
+
+func (c *compose) settled(context.Context) error { return nil }
+
 func (c *compose) up(ctx context.Context) error {
 	return command(ctx, c.dir, c.host, c.program, "up", "--detach")
 }
 
-// writeCompose writes compose.yaml. None of the contenders checks health.
-func writeCompose(dir, project string, replicas int) error {
-	content := fmt.Sprintf("name: %s\nservices:\n  %s:\n    image: %s\n    pull_policy: never\n    deploy: {replicas: %d}\n",
-		project, serviceName, imageName, replicas)
+// writeCompose writes compose.yaml. None of the contenders has the engine check
+// health.
+func writeCompose(dir, project string, replicas, revision int) error {
+	content := fmt.Sprintf(`name: %s
+services:
+  %s:
+    image: %s
+    pull_policy: never
+    environment: {%s: "%d"}
+    deploy: {replicas: %d}
+`, project, serviceName, imageName, revisionVariable, revision, replicas)
 	return os.WriteFile(filepath.Join(dir, "compose.yaml"), []byte(content), 0o600)
 }
 

@@ -1,7 +1,6 @@
-// Command bench measures the same work done by bare engine calls, by tend and
-// by Docker Compose, in turns on one engine, and writes docs/benchmarks.md. It
-// judges nothing but its own correctness: a target that is missed is reported,
-// and the exit code stays 0.
+// Command bench measures the same work done by tend and by its peers, in turns
+// on one engine, and writes docs/benchmarks.md. It judges nothing but its own
+// correctness: a target that is missed is reported, and the exit code stays 0.
 package main
 
 import (
@@ -12,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,9 +25,25 @@ const (
 	// maxRounds keeps the kills, of which there are four in a round of one
 	// project, from hitting a replica a second time: tend would back off.
 	maxRounds = many / 4
+	// settle is the pause before each timed step, in which the engine ends what
+	// the step before has left it to do.
+	settle = 500 * time.Millisecond
+	// stepTimeout bounds one step.
+	stepTimeout = 4 * time.Minute
 	// cleanUpTimeout bounds the removal of what the benchmark made.
-	cleanUpTimeout = 2 * time.Minute
+	cleanUpTimeout = 3 * time.Minute
 )
+
+// suites are the parts of the benchmark, each of which makes what it needs.
+var suites = []struct {
+	name    string
+	measure func(*bench, context.Context) error
+}{
+	{"converge", (*bench).converge},
+	{"rollout", (*bench).rollout},
+	{"repair", (*bench).repair},
+	{"load", (*bench).load},
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -39,13 +56,21 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	rounds := flag.Int("rounds", 5, "how often to scale by each contender; the rest is done twice as often")
-	timeout := flag.Duration("timeout", 12*time.Minute, "when to give up")
+	var names []string
+	for _, s := range suites {
+		names = append(names, s.name)
+	}
+	rounds := flag.Int("rounds", 5, "how often to scale by each contender; what else is repeated follows from it")
+	only := flag.String("only", "", "measure one `suite` alone and write no report: "+strings.Join(names, ", "))
+	timeout := flag.Duration("timeout", 50*time.Minute, "when to give up")
 	output := flag.String("output", "../docs/benchmarks.md", "file to write the report to")
-	programs := flag.String("programs", "../build/bin", "folder of the programs tend and docker-compose")
+	programs := flag.String("programs", "../build/bin", "folder of the programs tend, gateway and docker-compose")
 	flag.Parse()
 	if *rounds < 1 || *rounds > maxRounds {
 		return fmt.Errorf("-rounds must be between 1 and %d", maxRounds)
+	}
+	if *only != "" && !slices.Contains(names, *only) {
+		return fmt.Errorf("-only must be one of %s", strings.Join(names, ", "))
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, *timeout, fmt.Errorf("not done after %s", *timeout))
 	defer cancel()
@@ -63,61 +88,107 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	report, err := measureAll(ctx, cli, bin, *rounds)
-	if report == nil {
+	b := &bench{cli: cli, bin: bin, rounds: *rounds, report: &report{Rounds: *rounds, Facts: facts}}
+	measured, err := b.run(ctx, *only)
+	if !measured {
 		return err
 	}
-	report.Facts = facts
-	report.print(os.Stdout)
+	b.report.print(os.Stdout)
+	if *only != "" {
+		return err
+	}
 	progress("writing %s", *output)
-	return errors.Join(err, report.write(*output))
+	return errors.Join(err, b.report.write(*output))
 }
 
-// measureAll sets up the contenders, measures, and takes everything away again.
-// There is a report also where only the last of these failed.
-func measureAll(ctx context.Context, cli *client.Client, bin string, rounds int) (r *report, err error) {
-	dir, err := os.MkdirTemp("", prefix)
-	if err != nil {
-		return nil, err
+// bench is what the suites share.
+type bench struct {
+	cli    *client.Client
+	bin    string // folder of the programs
+	dir    string // folder for whatever is written
+	rounds int
+	watch  *watch
+	report *report
+}
+
+// run measures, and takes everything away again. It may have measured all also
+// where there is an error: of taking away.
+func (b *bench) run(ctx context.Context, only string) (measured bool, err error) {
+	if b.dir, err = os.MkdirTemp("", prefix); err != nil {
+		return false, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	for _, d := range []string{"tend", "compose"} {
-		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
-			return nil, err
-		}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	// Programs in containers, which are other users, read what stands here.
+	if err := os.Chmod(b.dir, 0o755); err != nil {
+		return false, err
 	}
 	// Of a run that was killed. Old engines may never again remove a network
 	// that they lost count on; it is used as it is.
-	if err := removeContainers(ctx, cli); err != nil {
-		return nil, err
+	if err := removeContainers(ctx, b.cli); err != nil {
+		return false, err
 	}
-	if err := removeRest(ctx, cli); err != nil {
+	if err := removeRest(ctx, b.cli); err != nil {
 		progress("left by a run before, and kept: %v", err)
 	}
-	w := startWatch(ctx, cli)
-	defer w.close()
-	b := &bench{
-		cli: cli, dir: dir, rounds: rounds, watch: w,
-		bare:    &bare{cli: cli},
-		tend:    &tend{watch: w, program: filepath.Join(bin, "tend"), dir: filepath.Join(dir, "tend")},
-		compose: &compose{cli: cli, program: filepath.Join(bin, "docker-compose"), dir: filepath.Join(dir, "compose")},
-		report:  &report{Rounds: rounds},
-	}
-	defer func() {
-		progress("cleaning up")
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
-		defer cancel()
-		// The controller goes first: it would repair what is taken away.
-		err = errors.Join(err, b.tend.stop(), removeContainers(ctx, cli), removeRest(ctx, cli))
-	}()
+	b.watch = startWatch(ctx, b.cli)
+	defer b.watch.close()
+	defer func() { err = errors.Join(err, b.cleanUp(ctx, removeImages)) }()
 	progress("building the image of the replicas")
-	if err := buildImage(ctx, cli, dir); err != nil {
-		return nil, err
+	if err := buildService(ctx, b.cli, b.dir); err != nil {
+		return false, err
 	}
-	if err := b.measure(ctx); err != nil {
-		return nil, err
+	for _, s := range suites {
+		if only != "" && only != s.name {
+			continue
+		}
+		err := s.measure(b, ctx)
+		progress("cleaning up")
+		if err := errors.Join(err, b.cleanUp(ctx, removeContainers, removeRest)); err != nil {
+			return false, fmt.Errorf("%s: %w", s.name, err)
+		}
 	}
-	return b.report, nil
+	return true, nil
+}
+
+// cleanUp removes something, also when the benchmark was interrupted.
+func (b *bench) cleanUp(ctx context.Context, steps ...func(context.Context, *client.Client) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
+	defer cancel()
+	var errs []error
+	for _, step := range steps {
+		errs = append(errs, step(ctx, b.cli))
+	}
+	return errors.Join(errs...)
+}
+
+// folder makes a folder for a contender.
+func (b *bench) folder(name string) (string, error) {
+	dir := filepath.Join(b.dir, name)
+	return dir, os.Mkdir(dir, 0o755)
+}
+
+// within gives a step its time.
+func within(ctx context.Context, step func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, stepTimeout, fmt.Errorf("not done after %s", stepTimeout))
+	defer cancel()
+	return step(ctx)
+}
+
+// pause waits; it ends early only with ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// turn begins each round with another one, so that nobody always comes after
+// the same.
+func turn[T any](s []T, round int) []T {
+	n := round % len(s)
+	return slices.Concat(s[n:], s[:n])
 }
 
 func progress(format string, args ...any) {

@@ -17,6 +17,7 @@ const (
 	bareName    = "bare engine calls"
 	tendName    = "tend"
 	composeName = "docker compose"
+	swarmName   = "docker swarm, start-first"
 )
 
 //go:embed report.md.tmpl
@@ -30,6 +31,8 @@ type report struct {
 	Requests []requestCount
 	Idle     idle
 	Targets  []target
+	Floors   []floor
+	Loads    []loaded
 	// InPlace is how many of the killed replicas tend started again in place.
 	InPlace, Kills int
 }
@@ -55,6 +58,11 @@ func (s series) Range() string {
 	return duration(r.min) + " – " + duration(r.max)
 }
 
+// LoadRate, LoadUsers and Patience are those of the suite load.
+func (*report) LoadRate() int  { return loadRate }
+func (*report) LoadUsers() int { return loadUsers }
+func (*report) Patience() int  { return patience }
+
 // column is one of the columns in the table of requests.
 type column int
 
@@ -78,6 +86,12 @@ type idle struct {
 	Requests       int
 	CPU            float64 // per cent of one core
 	Resident, Peak int64   // bytes
+}
+
+// floor is the fewest replicas that ran during the rollouts of one contender.
+type floor struct {
+	Name    string
+	Running int
 }
 
 // target is a figure that was promised, and the one that was measured.
@@ -106,6 +120,13 @@ func (r *report) ratio(name string, of, by []time.Duration, limit float64) {
 func (r *report) below(name string, measured, limit time.Duration) {
 	r.Targets = append(r.Targets, target{
 		Name: name, Promised: "< " + duration(limit), Measured: duration(measured), Met: measured < limit,
+	})
+}
+
+// exactly adds a target that is a number.
+func (r *report) exactly(name string, measured, promised int) {
+	r.Targets = append(r.Targets, target{
+		Name: name, Promised: fmt.Sprint(promised), Measured: fmt.Sprint(measured), Met: measured == promised,
 	})
 }
 
@@ -147,6 +168,16 @@ func (r *report) print(out io.Writer) {
 		fmt.Fprintf(t, "%s\tmedian\tleast – most\ttimes\n", m.Name)
 		for _, s := range m.Series {
 			fmt.Fprintf(t, "  %s\t%s\t%s\t%d\n", s.Name, s.Median(), s.Range(), len(s.Times))
+		}
+	}
+	for _, f := range r.Floors {
+		fmt.Fprintf(t, "fewest running meanwhile, %s\t%d\n", f.Name, f.Running)
+	}
+	for _, l := range r.Loads {
+		fmt.Fprintf(t, "%s\trequests\tfailed\tp50\tp99.9\tmost\twrites wrong\n", l.Name)
+		for _, row := range l.Rows {
+			fmt.Fprintf(t, "  %s\t%d\t%d (%s)\t%s\t%s\t%s\t%d of %d\n", row.Name, row.Requests, len(row.Failures), row.FailedShare(),
+				row.P50(), row.P999(), row.Max(), len(row.Ledger.Wrong), row.Ledger.Acknowledged)
 		}
 	}
 	fmt.Fprintf(t, "engine requests\ttend, %d → %d\tcompose, %d → %d\ttend, nothing to do\tcompose, nothing to do\n", few, many, few, many)

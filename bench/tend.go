@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
+	"slices"
 	"time"
 
 	"github.com/docker/docker/api/types/events"
@@ -15,8 +14,9 @@ import (
 
 const tendProject = prefix + "tend"
 
-// stopTimeout is how long a controller may take to end.
-const stopTimeout = 30 * time.Second
+// revisionVariable is in the environment of each replica. Another value makes
+// another revision.
+const revisionVariable = "REVISION"
 
 // tend does the work with a running controller, which follows the saved specs.
 type tend struct {
@@ -24,28 +24,41 @@ type tend struct {
 	program string
 	dir     string
 	host    string // the engine, or empty for the default
-	run     *exec.Cmd
-	ended   chan error
-	log     *os.File
+	// policy is what the spec says besides the number of replicas, as YAML.
+	policy string
+	// before is what the controller is started with: a command and its arguments.
+	before []string
+	// listen is where the controller serves endpoints, or empty.
+	listen             string
+	replicas, revision int
+	run                *program
+}
+
+func (b *bench) newTend(folder string) (*tend, error) {
+	dir, err := b.folder(folder)
+	return &tend{watch: b.watch, program: filepath.Join(b.bin, "tend"), dir: dir}, err
 }
 
 func (t *tend) project() string { return tendProject }
 
-func (t *tend) begin(ctx context.Context) error {
-	if err := writeCompose(t.dir, tendProject, 1); err != nil {
+func (t *tend) begin(ctx context.Context) error { return t.beginWith(ctx, few) }
+
+// beginWith sets the project up and starts the controller.
+func (t *tend) beginWith(ctx context.Context, replicas int) error {
+	if err := writeCompose(t.dir, tendProject, 1, 0); err != nil {
 		return err
 	}
 	if err := os.Mkdir(filepath.Join(t.dir, "specs"), 0o700); err != nil {
 		return err
 	}
 	mark := t.watch.mark()
-	if _, err := t.save(few); err != nil {
+	if _, err := t.save(replicas); err != nil {
 		return err
 	}
 	if err := t.start(); err != nil {
 		return err
 	}
-	return t.wait(ctx, mark, events.ActionStart, few)
+	return t.wait(ctx, mark, events.ActionStart, replicas)
 }
 
 // scale saves the spec and waits until the events say that it is in force.
@@ -60,12 +73,21 @@ func (t *tend) scale(ctx context.Context, from, to int) error {
 	return t.wait(ctx, mark, events.ActionStart, to-from)
 }
 
+// roll changes what the replicas are made from.
+func (t *tend) roll(context.Context) error {
+	t.revision++
+	_, err := t.save(t.replicas)
+	return err
+}
+
+func (t *tend) settled(context.Context) error { return nil }
+
 // wait waits for events, and tells what the controller said where they do not
 // come in time.
 func (t *tend) wait(ctx context.Context, mark int, action events.Action, n int) error {
 	_, err := t.watch.await(ctx, mark, tendProject, action, n)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return errors.Join(err, t.said())
+		return errors.Join(err, t.run.said())
 	}
 	return err
 }
@@ -73,7 +95,14 @@ func (t *tend) wait(ctx context.Context, mark int, action events.Action, n int) 
 // save puts the spec in the place of the one before, as editors do, and
 // returns the instant before.
 func (t *tend) save(replicas int) (time.Time, error) {
-	content := fmt.Sprintf("apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: %s}\nspec: {replicas: %d}\n", serviceName, replicas)
+	t.replicas = replicas
+	content := fmt.Sprintf(`apiVersion: tend/v1
+kind: Deployment
+metadata: {name: %s}
+spec:
+  replicas: %d
+  template: {environment: {%s: "%d"}}
+%s`, serviceName, replicas, revisionVariable, t.revision, t.policy)
 	file := filepath.Join(t.dir, "specs", serviceName+".yaml")
 	if err := os.WriteFile(file+".new", []byte(content), 0o600); err != nil {
 		return time.Time{}, err
@@ -84,17 +113,9 @@ func (t *tend) save(replicas int) (time.Time, error) {
 
 // start starts the controller.
 func (t *tend) start() (err error) {
-	if t.log, err = os.OpenFile(filepath.Join(t.dir, "run.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
-		return err
-	}
-	t.run = exec.Command(t.program, "run", "--listen", "")
-	t.run.Dir, t.run.Env, t.run.Stdout, t.run.Stderr = t.dir, environment(t.host), t.log, t.log
-	if err := t.run.Start(); err != nil {
-		return errors.Join(err, t.log.Close())
-	}
-	t.ended = make(chan error, 1)
-	go func() { t.ended <- t.run.Wait() }()
-	return nil
+	command := slices.Concat(t.before, []string{t.program, "run", "--listen", "", "--endpoints-listen", t.listen})
+	t.run, err = startProgram(t.dir, "run.log", environment(t.host), command...)
+	return err
 }
 
 // stop ends the controller, if it runs. What it keeps goes on running.
@@ -102,23 +123,18 @@ func (t *tend) stop() error {
 	if t.run == nil {
 		return nil
 	}
-	defer t.log.Close()
-	_ = t.run.Process.Signal(syscall.SIGTERM) // fails where it has ended already
-	select {
-	case err := <-t.ended:
-		t.run = nil
-		return err
-	case <-time.After(stopTimeout):
-		err := errors.Join(errors.New("tend run did not end, and was killed"), t.run.Process.Kill(), <-t.ended)
-		t.run = nil
-		return err
+	run := t.run
+	t.run = nil
+	if err := run.stop(); err != nil {
+		return errors.Join(err, run.said())
 	}
+	return nil
 }
 
 // restart starts the controller anew, with the engine at host.
 func (t *tend) restart(host string) error {
 	if err := t.stop(); err != nil {
-		return errors.Join(err, t.said())
+		return err
 	}
 	t.host = host
 	return t.start()
@@ -126,16 +142,4 @@ func (t *tend) restart(host string) error {
 
 func (t *tend) apply(ctx context.Context) error {
 	return command(ctx, t.dir, t.host, t.program, "apply")
-}
-
-// saidLimit is how many bytes of the controller's log an error shows.
-const saidLimit = 4000
-
-// said is the end of what the controller said.
-func (t *tend) said() error {
-	log, err := os.ReadFile(filepath.Join(t.dir, "run.log"))
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("tend run said:\n%s", log[max(0, len(log)-saidLimit):])
 }

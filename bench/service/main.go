@@ -9,17 +9,24 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 )
 
 func main() {
+	if len(os.Args) > 1 {
+		return // whatever it is to do besides serving, such as to migrate, is done
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	started := strconv.FormatInt(time.Now().UnixNano(), 10)
 	server := &http.Server{
 		Addr:              ":8080",
 		ReadHeaderTimeout: time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			// It tells a replica that was started again from the one before.
+			w.Header().Set("Started", started)
 			w.WriteHeader(http.StatusNoContent)
 		}),
 	}

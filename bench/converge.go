@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -10,19 +11,13 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
-	"github.com/docker/docker/client"
 )
 
 const (
-	// settle is the pause before each timed step, in which the engine ends what
-	// the step before has left it to do.
-	settle = 500 * time.Millisecond
 	// quiet is how long no request must come until one counts as the last.
 	quiet = time.Second
 	// idleFor is how long an idle controller is watched.
 	idleFor = time.Minute
-	// stepTimeout bounds one step.
-	stepTimeout = 2 * time.Minute
 )
 
 // contender does the work that is measured.
@@ -34,18 +29,27 @@ type contender interface {
 	scale(ctx context.Context, from, to int) error
 }
 
-type bench struct {
-	cli     *client.Client
-	dir     string
-	rounds  int
-	watch   *watch
+// convergence has bare engine calls, tend and Compose do the same work in turns.
+type convergence struct {
+	*bench
 	bare    *bare
 	tend    *tend
 	compose *compose
-	report  *report
 }
 
-func (b *bench) measure(ctx context.Context) error {
+func (b *bench) converge(ctx context.Context) (err error) {
+	c := &convergence{bench: b, bare: &bare{cli: b.cli}}
+	if c.tend, err = b.newTend("converge-tend"); err != nil {
+		return err
+	}
+	if c.compose, err = b.newCompose("converge-compose"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.tend.stop()) }()
+	return c.measure(ctx)
+}
+
+func (b *convergence) measure(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
 		b.begin, b.scale, b.kill, b.trace, b.noop,
 	} {
@@ -56,9 +60,9 @@ func (b *bench) measure(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) contenders() []contender { return []contender{b.bare, b.tend, b.compose} }
+func (b *convergence) contenders() []contender { return []contender{b.bare, b.tend, b.compose} }
 
-func (b *bench) begin(ctx context.Context) error {
+func (b *convergence) begin(ctx context.Context) error {
 	for _, c := range b.contenders() {
 		progress("setting up %s with %d replicas", c.project(), few)
 		if err := within(ctx, c.begin); err != nil {
@@ -68,32 +72,8 @@ func (b *bench) begin(ctx context.Context) error {
 	return nil
 }
 
-// within gives a step its time.
-func within(ctx context.Context, step func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, stepTimeout, fmt.Errorf("not done after %s", stepTimeout))
-	defer cancel()
-	return step(ctx)
-}
-
-// pause waits; it ends early only with ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
-}
-
-// turn begins each round with another one, so that nobody always comes after
-// the same.
-func turn[T any](s []T, round int) []T {
-	n := round % len(s)
-	return slices.Concat(s[n:], s[:n])
-}
-
 // scale measures the way from few to many replicas, and leaves many.
-func (b *bench) scale(ctx context.Context) error {
+func (b *convergence) scale(ctx context.Context) error {
 	took := map[contender][]time.Duration{}
 	for round := range b.rounds {
 		var line []string
@@ -134,7 +114,7 @@ func (b *bench) scale(ctx context.Context) error {
 
 // scaleUp measures from just before the command is given or the spec saved
 // until the engine has started the last replica.
-func (b *bench) scaleUp(ctx context.Context, c contender) (time.Duration, error) {
+func (b *convergence) scaleUp(ctx context.Context, c contender) (time.Duration, error) {
 	if err := pause(ctx, settle); err != nil {
 		return 0, err
 	}
@@ -146,24 +126,16 @@ func (b *bench) scaleUp(ctx context.Context, c contender) (time.Duration, error)
 	if err != nil {
 		return 0, err
 	}
-	running, err := b.running(ctx, c.project())
-	if err == nil && len(running) != many {
-		err = fmt.Errorf("%d containers run, not %d", len(running), many)
+	all, err := running(ctx, b.cli, c.project())
+	if err == nil && len(all) != many {
+		err = fmt.Errorf("%d containers run, not %d", len(all), many)
 	}
 	return instant(last).Sub(began), err
 }
 
-// running lists a project's running containers by name.
-func (b *bench) running(ctx context.Context, project string) ([]container.Summary, error) {
-	all, err := containersOf(ctx, b.cli, project)
-	all = slices.DeleteFunc(all, func(c container.Summary) bool { return c.State != container.StateRunning })
-	slices.SortFunc(all, func(a, b container.Summary) int { return strings.Compare(a.Names[0], b.Names[0]) })
-	return all, err
-}
-
 // kill measures from the death of a replica, as the engine tells it, until one
 // has been started in its place.
-func (b *bench) kill(ctx context.Context) error {
+func (b *convergence) kill(ctx context.Context) error {
 	rounds := 2 * b.rounds
 	inPlace := 0
 	var created, started, kept []time.Duration
@@ -172,17 +144,20 @@ func (b *bench) kill(ctx context.Context) error {
 		repair  func(ctx context.Context, id string) error
 		took    *[]time.Duration
 	}{
-		{bareProject, func(ctx context.Context, _ string) error { return b.bare.runOne(ctx) }, &created},
+		{bareProject, func(ctx context.Context, _ string) error {
+			_, err := b.bare.runOne(ctx)
+			return err
+		}, &created},
 		{bareProject, b.bare.start, &started},
 		{tendProject, func(context.Context, string) error { return nil }, &kept},
 	}
 	victims := map[string][]container.Summary{}
 	for _, p := range []string{bareProject, tendProject} {
-		running, err := b.running(ctx, p)
+		all, err := running(ctx, b.cli, p)
 		if err != nil {
 			return err
 		}
-		victims[p] = running
+		victims[p] = all
 	}
 	for round := range rounds {
 		for _, r := range turn(repairs, round) {
@@ -232,7 +207,7 @@ func (b *bench) kill(ctx context.Context) error {
 }
 
 // noop measures what it takes to find that there is nothing to do.
-func (b *bench) noop(ctx context.Context) error {
+func (b *convergence) noop(ctx context.Context) error {
 	if err := b.tend.stop(); err != nil { // apply would leave the work to it
 		return err
 	}
@@ -273,7 +248,7 @@ func (b *bench) noop(ctx context.Context) error {
 
 // trace measures what tend asks of the engine and when, seen by a proxy
 // between the two, and what an idle controller takes.
-func (b *bench) trace(ctx context.Context) error {
+func (b *convergence) trace(ctx context.Context) error {
 	socket := filepath.Join(b.dir, "engine.sock")
 	p, err := startProxy(socket, b.cli.Dialer())
 	if err != nil {
@@ -324,7 +299,7 @@ func (b *bench) trace(ctx context.Context) error {
 
 // counted counts the requests by kind that come while work is done, and until
 // no more follow.
-func (b *bench) counted(p *proxy, c column, work func(context.Context) error) func(context.Context) error {
+func (b *convergence) counted(p *proxy, c column, work func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if err := b.awaitQuiet(ctx, p); err != nil {
 			return err
@@ -344,7 +319,7 @@ func (b *bench) counted(p *proxy, c column, work func(context.Context) error) fu
 }
 
 // awaitQuiet waits until no request has come for a while.
-func (b *bench) awaitQuiet(ctx context.Context, p *proxy) error {
+func (b *convergence) awaitQuiet(ctx context.Context, p *proxy) error {
 	for {
 		if err := pause(ctx, quiet); err != nil {
 			return err
@@ -357,7 +332,7 @@ func (b *bench) awaitQuiet(ctx context.Context, p *proxy) error {
 
 // save measures from just before a spec is saved until the engine gets the
 // first request because of it, and the first one that changes something.
-func (b *bench) save(ctx context.Context, p *proxy) error {
+func (b *convergence) save(ctx context.Context, p *proxy) error {
 	rounds := 2 * b.rounds
 	var first, change []time.Duration
 	for round := range rounds {
@@ -398,12 +373,12 @@ func (b *bench) save(ctx context.Context, p *proxy) error {
 }
 
 // idle watches a controller that has nothing to do.
-func (b *bench) idle(ctx context.Context, p *proxy) error {
+func (b *convergence) idle(ctx context.Context, p *proxy) error {
 	if err := within(ctx, func(ctx context.Context) error { return b.awaitQuiet(ctx, p) }); err != nil {
 		return err
 	}
 	progress("watching the idle controller for %s", idleFor)
-	before, err := readProcess(b.tend.run.Process.Pid)
+	before, err := readProcess(b.tend.run.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
@@ -411,7 +386,7 @@ func (b *bench) idle(ctx context.Context, p *proxy) error {
 	if err := pause(ctx, idleFor); err != nil {
 		return err
 	}
-	after, err := readProcess(b.tend.run.Process.Pid)
+	after, err := readProcess(b.tend.run.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}

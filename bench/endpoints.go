@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// follower follows the endpoints of a workload as a gateway without requests
+// does: what it is told is in force at once.
+type follower struct {
+	client *http.Client
+	stop   context.CancelFunc
+	ended  chan struct{}
+
+	mu      sync.Mutex
+	changes []change
+	err     error
+	more    chan struct{} // closed, and replaced, with each change
+}
+
+// change is what the endpoints were from some instant on.
+type change struct {
+	at       time.Time
+	replicas []string // names of containers
+}
+
+// follow follows the endpoints of the one service of the project in dir.
+func follow(ctx context.Context, dir string) *follower {
+	ctx, stop := context.WithCancel(ctx)
+	socket := filepath.Join(dir, ".tend", "tend.sock")
+	f := &follower{
+		client: &http.Client{Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+			},
+		}},
+		stop: stop, ended: make(chan struct{}), more: make(chan struct{}),
+	}
+	go func() {
+		defer close(f.ended)
+		defer f.client.CloseIdleConnections()
+		for index := uint64(0); ; {
+			c, next, err := f.ask(ctx, index)
+			if f.add(c, err); err != nil {
+				return
+			}
+			index = next
+		}
+	}()
+	return f
+}
+
+func (f *follower) close() {
+	f.stop()
+	<-f.ended
+}
+
+// ask waits for what follows an index, which tells the controller that the
+// endpoints of that index are in force here.
+func (f *follower) ask(ctx context.Context, index uint64) (c change, next uint64, err error) {
+	url := fmt.Sprintf("http://tend/api/v1/endpoints?index=%d&wait=30s&subscriber=%sfollower", index, prefix)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return c, 0, err
+	}
+	response, err := f.client.Do(request)
+	if err != nil {
+		return c, 0, err
+	}
+	defer response.Body.Close()
+	var answer struct {
+		Index     uint64
+		Workloads map[string][]struct{ Replica string }
+	}
+	if response.StatusCode != http.StatusOK {
+		return c, 0, fmt.Errorf("the controller answered %s", response.Status)
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		return c, 0, err
+	}
+	c.at = time.Now()
+	for _, e := range answer.Workloads[serviceName] {
+		c.replicas = append(c.replicas, e.Replica)
+	}
+	return c, answer.Index, nil
+}
+
+func (f *follower) add(c change, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		f.err = fmt.Errorf("follow the endpoints: %w", err)
+	} else {
+		f.changes = append(f.changes, c)
+	}
+	close(f.more)
+	f.more = make(chan struct{})
+}
+
+// await waits for the first endpoints, from those in force at since on, of which
+// the condition holds.
+func (f *follower) await(ctx context.Context, since time.Time, condition func(replicas []string) bool) (change, error) {
+	for {
+		changes, more, err := f.since(since)
+		if i := slices.IndexFunc(changes, func(c change) bool { return condition(c.replicas) }); i >= 0 {
+			return changes[i], nil
+		}
+		if err != nil {
+			return change{}, err
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return change{}, fmt.Errorf("endpoints %v: %w", changes, context.Cause(ctx))
+		}
+	}
+}
+
+// fewest is the least number of endpoints at any time since then.
+func (f *follower) fewest(since time.Time) int {
+	changes, _, _ := f.since(since)
+	least := len(changes[0].replicas)
+	for _, c := range changes {
+		least = min(least, len(c.replicas))
+	}
+	return least
+}
+
+// since returns the endpoints in force at an instant and all that followed.
+func (f *follower) since(t time.Time) (changes []change, more chan struct{}, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	first := 0
+	for i, c := range f.changes {
+		if !c.at.After(t) {
+			first = i
+		}
+	}
+	return slices.Clone(f.changes[first:]), f.more, f.err
+}

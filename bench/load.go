@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/tendhq/tend/e2e/load"
+)
+
+const (
+	// loadRate is how many requests begin in a second.
+	loadRate = 200
+	// loadUsers is how many may be in flight.
+	loadUsers = 32
+	// around is how long the load goes on before and after a case.
+	around = 2 * time.Second
+	// repairTime is how long a shop is left alone with what befell it.
+	repairTime = 15 * time.Second
+	// hesitation is how long a person takes to put back an update that failed.
+	hesitation = 5 * time.Second
+)
+
+// loaded is how the requests went in one case.
+type loaded struct {
+	Name string
+	Rows []loadedRow
+}
+
+// loadedRow is that of one contender.
+type loadedRow struct {
+	Name string
+	load.Report
+}
+
+// P50, P999 and Max are as shown in the table.
+func (r loadedRow) P50() string  { return duration(r.Latency.P50) }
+func (r loadedRow) P999() string { return duration(r.Latency.P999) }
+func (r loadedRow) Max() string  { return duration(r.Latency.Max) }
+
+// FailedShare is the failed requests in per cent.
+func (r loadedRow) FailedShare() string {
+	return fmt.Sprintf("%.3g %%", 100*float64(len(r.Failures))/float64(r.Requests))
+}
+
+// cases are what happens to a shop under load.
+var cases = []struct {
+	name string
+	do   func(ctx context.Context, s *shop) error
+}{
+	{"nothing happens", func(ctx context.Context, _ *shop) error { return pause(ctx, repairTime) }},
+	{"rolling update of 5 replicas", func(ctx context.Context, s *shop) error {
+		return s.update(ctx, enough, func(d *desired) { d.revision++ })
+	}},
+	{"5 → 2 replicas", func(ctx context.Context, s *shop) error {
+		return s.update(ctx, enough, func(d *desired) { d.replicas = 2 })
+	}},
+	{"2 → 5 replicas", func(ctx context.Context, s *shop) error {
+		return s.update(ctx, enough, func(d *desired) { d.replicas = 5 })
+	}},
+	{"SIGKILL of a replica", func(ctx context.Context, s *shop) error {
+		_, err := s.signal(ctx, syscall.SIGKILL)
+		return errors.Join(err, pause(ctx, repairTime))
+	}},
+	{"a replica that hangs", func(ctx context.Context, s *shop) error { return s.hang(ctx) }},
+	{"an image that never becomes ready", broken("image: " + imageName)},
+	{"an update that crashes", broken("command: [no-such-command]")},
+	{"an image that does not exist", broken("image: shop/" + updatedService + ":none")},
+	{"a setting of the database", func(ctx context.Context, s *shop) error {
+		return s.update(ctx, enough, func(d *desired) { d.workMem++ })
+	}},
+}
+
+// broken is an update that cannot work, and is put back by a person after it
+// has failed.
+func broken(key string) func(ctx context.Context, s *shop) error {
+	return func(ctx context.Context, s *shop) error {
+		if err := s.update(ctx, patience, func(d *desired) { d.broken = key }); err == nil {
+			return errors.New("what cannot work was taken for good")
+		}
+		if err := pause(ctx, hesitation); err != nil {
+			return err
+		}
+		return s.update(ctx, enough, func(d *desired) { d.broken = "" })
+	}
+}
+
+// load measures what becomes of requests while things happen to a service.
+func (b *bench) load(ctx context.Context) error {
+	progress("building the images of tend and of nginx")
+	if err := errors.Join(buildProgram(ctx, b.cli, tendImage, filepath.Join(b.bin, "tend")), buildNginx(ctx, b.cli)); err != nil {
+		return err
+	}
+	shops, err := b.newShops(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range shops {
+		progress("starting the shop with %s", s.name)
+		if err := within(ctx, s.start); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	failed := 0
+	for i, c := range cases {
+		l := loaded{Name: c.name, Rows: make([]loadedRow, len(shops))}
+		for j := range shops {
+			n := (i + j) % len(shops)
+			s := shops[n]
+			err := within(ctx, func(ctx context.Context) error {
+				report, err := underLoad(ctx, s, c.do)
+				l.Rows[n] = loadedRow{s.name, report}
+				progress("%s, %s: %s", c.name, s.name, report)
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", c.name, s.name, err)
+			}
+		}
+		failed += len(l.Rows[0].Failures) + len(l.Rows[0].Ledger.Wrong)
+		b.report.Loads = append(b.report.Loads, l)
+	}
+	b.report.exactly("requests failed, and writes lost or doubled, with tend and its gateway", failed, 0)
+	return nil
+}
+
+// underLoad has something happen to a shop while requests come.
+func underLoad(ctx context.Context, s *shop, happen func(context.Context, *shop) error) (load.Report, error) {
+	loading, stop := context.WithCancel(ctx)
+	defer stop()
+	var report load.Report
+	var failure error
+	var done sync.WaitGroup
+	done.Go(func() {
+		report, failure = load.Run(loading, load.Config{
+			URL: s.url, Rate: loadRate, Concurrency: loadUsers, Writes: 0.3, Fresh: 0.1,
+		})
+	})
+	err := errors.Join(pause(ctx, around), happen(ctx, s), pause(ctx, around))
+	stop()
+	done.Wait()
+	return report, errors.Join(err, failure)
+}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/client"
+)
+
+const (
+	// controllerService is the shop's service that tend itself runs as.
+	controllerService = "tend"
+	// updatedService and updatedDatabase are what happens to the shop happens to.
+	updatedService  = "order-service"
+	updatedDatabase = "order-db"
+	// repository is this repository, seen from the benchmark's module.
+	repository = ".."
+)
+
+//go:embed nginx/nginx.conf
+var nginxConfig []byte
+
+// shop is a copy of this repository's shop, under load while it is changed.
+type shop struct {
+	cli   *client.Client
+	name  string // in the report
+	dir   string
+	label string // the project
+	// parts is what compose.override.yaml says of services that no case changes.
+	parts string
+	// begin is the command that starts it, apply the one that puts a change in
+	// force and fails when that does not work out in time.
+	begin []string
+	apply func(seconds int) []string
+
+	want desired
+	url  string // the gateway's
+}
+
+// desired is the state of a shop that the cases change.
+type desired struct {
+	replicas, revision int
+	// broken, unless it is empty, is a key of the service that cannot work.
+	broken string
+	// workMem is a setting of the database, in MiB.
+	workMem int
+}
+
+// override is compose.override.yaml.
+func (d desired) override(parts string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "services:\n%s", parts)
+	fmt.Fprintf(&b, "  %s:\n    deploy: {replicas: %d}\n    environment: {%s: \"%d\"}\n", updatedService, d.replicas, revisionVariable, d.revision)
+	if d.broken != "" {
+		fmt.Fprintf(&b, "    %s\n", d.broken)
+	}
+	fmt.Fprintf(&b, "  %s: {command: [postgres, -c, work_mem=%dMB]}\n", updatedDatabase, d.workMem)
+	return b.String()
+}
+
+const (
+	// patience is how many seconds an update that cannot work is given: tend's
+	// progress deadline, the time-out of Compose's --wait.
+	patience = 15
+	// enough is how many any other may take.
+	enough = 120
+)
+
+// newShops makes the contenders: the shop as it is delivered with tend and its
+// gateway, and with Compose and nginx.
+func (b *bench) newShops(ctx context.Context) ([]*shop, error) {
+	tend, compose := filepath.Join(b.bin, "tend"), filepath.Join(b.bin, "docker-compose")
+	shops := []*shop{
+		{
+			name: "tend and its gateway", label: prefix + "shop-tend",
+			parts: fmt.Sprintf(`  tend: {image: %s, ports: !reset []}
+  gateway: {ports: !override ["127.0.0.1::8080"]}
+`, tendImage),
+			begin: []string{tend, "up"},
+			apply: func(int) []string { return []string{tend, "apply"} }, // the deadline stands in the specs
+		},
+		{
+			name: "docker compose and nginx", label: prefix + "shop-compose",
+			parts: fmt.Sprintf(`  tend: {profiles: [tend]}
+  gateway:
+    image: %s
+    user: "65532:65532"
+    ports: !override ["127.0.0.1::8080"]
+    environment: !reset {}
+    volumes: ["./nginx.conf:/etc/nginx/nginx.conf:ro"]
+    tmpfs: [/tmp]
+    healthcheck: !override {disable: true}
+`, nginxImage),
+			begin: []string{compose, "up", "--detach", "--wait"},
+			apply: func(seconds int) []string {
+				return []string{compose, "up", "--detach", "--wait", "--wait-timeout", strconv.Itoa(seconds)}
+			},
+		},
+	}
+	for _, s := range shops {
+		var err error
+		if s.dir, err = b.folder(s.label); err != nil {
+			return nil, err
+		}
+		s.cli, s.want = b.cli, desired{replicas: 5, workMem: 4}
+		if err := s.prepare(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return shops, nil
+}
+
+// specLines are what the copy of the service's spec says otherwise: the number
+// of replicas stands in the Compose files for both contenders, and what cannot
+// work is given up as soon by both.
+var specLines = map[*regexp.Regexp]string{
+	regexp.MustCompile(`(?m)^  replicas: .*\n`):              "",
+	regexp.MustCompile(`(?m)^  progressDeadlineSeconds: 60`): fmt.Sprintf("  progressDeadlineSeconds: %d", patience),
+}
+
+// prepare writes the files of the project.
+func (s *shop) prepare(ctx context.Context) error {
+	compose, err := os.ReadFile(filepath.Join(repository, "compose.yaml"))
+	if err != nil {
+		return err
+	}
+	specs, err := filepath.Glob(filepath.Join(repository, "specs", "*.yaml"))
+	if err != nil {
+		return err
+	}
+	files := map[string][]byte{"compose.yaml": compose, "nginx.conf": nginxConfig, ".env": []byte("COMPOSE_PROJECT_NAME=" + s.label + "\n")}
+	for _, path := range specs {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if filepath.Base(path) == updatedService+".yaml" {
+			for line, instead := range specLines {
+				content = line.ReplaceAll(content, []byte(instead))
+			}
+		}
+		files[filepath.Join("specs", filepath.Base(path))] = content
+	}
+	if err := os.Mkdir(filepath.Join(s.dir, "specs"), 0o755); err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(s.dir, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	setup := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c",
+		`. deploy/lib/common.sh; . deploy/lib/project.sh; ensure_secrets "$1"; ensure_env "$1"`, "bash", s.dir)
+	setup.Dir = repository
+	if output, err := setup.CombinedOutput(); err != nil {
+		return fmt.Errorf("prepare the project: %w\n%s", err, output)
+	}
+	return s.save()
+}
+
+// save writes what is wanted.
+func (s *shop) save() error {
+	file := filepath.Join(s.dir, "compose.override.yaml")
+	if err := os.WriteFile(file+".new", []byte(s.want.override(s.parts)), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+// start starts the shop and finds its gateway.
+func (s *shop) start(ctx context.Context) error {
+	if err := command(ctx, s.dir, "", s.begin[0], s.begin[1:]...); err != nil {
+		return err
+	}
+	all, err := running(ctx, s.cli, s.label)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		for _, p := range c.Ports {
+			if c.Labels[serviceLabel] == "gateway" && p.PrivatePort == 8080 && p.PublicPort != 0 {
+				s.url = fmt.Sprintf("http://127.0.0.1:%d", p.PublicPort)
+				return nil
+			}
+		}
+	}
+	return errors.New("its gateway publishes no port")
+}
+
+// update changes what is wanted and puts it in force.
+func (s *shop) update(ctx context.Context, seconds int, change func(*desired)) error {
+	change(&s.want)
+	if err := s.save(); err != nil {
+		return err
+	}
+	c := s.apply(seconds)
+	return command(ctx, s.dir, "", c[0], c[1:]...)
+}
+
+// replica is one of the running replicas of the service.
+func (s *shop) replica(ctx context.Context) (container.InspectResponse, error) {
+	all, err := running(ctx, s.cli, s.label)
+	if err != nil {
+		return container.InspectResponse{}, err
+	}
+	for _, c := range all {
+		if c.Labels[serviceLabel] == updatedService {
+			return s.cli.ContainerInspect(ctx, c.ID)
+		}
+	}
+	return container.InspectResponse{}, fmt.Errorf("no replica of %s runs", updatedService)
+}
+
+// signal signals the process of a replica: not through the engine, which would
+// take a kill as asked for, and leave the container down.
+func (s *shop) signal(ctx context.Context, signal syscall.Signal) (pid int, err error) {
+	c, err := s.replica(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return c.State.Pid, syscall.Kill(c.State.Pid, signal)
+}
+
+// hang has a replica hang for a while.
+func (s *shop) hang(ctx context.Context) error {
+	pid, err := s.signal(ctx, syscall.SIGSTOP)
+	if err != nil {
+		return err
+	}
+	err = pause(ctx, repairTime)
+	_ = syscall.Kill(pid, syscall.SIGCONT) // it may have been replaced by now
+	return err
+}
