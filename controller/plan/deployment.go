@@ -46,7 +46,7 @@ func (p *planner) deployment() {
 	// made of both revisions, in proportion to what is there: a rollout that may
 	// yet fail is no reason to serve with fewer.
 	lacking := min(desired-p.Spec.Strategy.MaxUnavailable-len(updated)-len(old), p.room(desired))
-	given := p.supplement(lacking, proportion(lacking, len(old), len(updated)))
+	given := p.supplement(max(proportion(lacking, len(old), len(updated)), p.lost(kept, old)))
 
 	limit := desired
 	if rolling {
@@ -85,7 +85,16 @@ func (p *planner) hold(updated, old []replica) {
 		p.create(p.Spec.Revision, p.free(lacking), "%s wanted, %d exist", plural(desired, "replica"), len(all))
 		return
 	}
-	p.supplement(lacking, lacking)
+	p.supplement(max(lacking, p.lost(updated, old)))
+}
+
+// lost is how many replicas of the last revision that worked have to come back,
+// as others were lost that the rollout counted on: an old one that was taken
+// away, or one of the new revision that did not stay available.
+func (p *planner) lost(updated, old []replica) int {
+	s := p.Spec.Strategy
+	floor := min(p.Spec.Replicas-s.MaxUnavailable, p.plan.Rollout.Available)
+	return min(floor-countAvailable(updated)-len(old), p.room(p.Spec.Replicas+s.MaxSurge))
 }
 
 // earlier says whether another revision worked before and can be made again.
@@ -109,13 +118,13 @@ func proportion(n, old, updated int) int {
 	return (n*old + (old+updated)/2) / (old + updated)
 }
 
-// supplement creates n replicas of the last revision that worked, of the
-// lacking ones, and returns how many it could.
-func (p *planner) supplement(lacking, n int) int {
-	if lacking <= 0 || n <= 0 || !p.earlier() {
+// supplement creates n replicas of the last revision that worked, and returns
+// how many it could.
+func (p *planner) supplement(n int) int {
+	if n <= 0 || !p.earlier() {
 		return 0
 	}
-	p.create(p.plan.Rollout.Stable, p.free(n), "%s lacking while revision %s is rolled out", plural(lacking, "replica"), short(p.Spec.Revision))
+	p.create(p.plan.Rollout.Stable, p.free(n), "%s lacking while revision %s is rolled out", plural(n, "replica"), short(p.Spec.Revision))
 	return n
 }
 

@@ -38,11 +38,12 @@ func (p *planner) tally() {
 // progress notes whether the rollout came forward.
 func (p *planner) progress() {
 	r, s := &p.plan.Rollout, p.plan.Status
-	forward := s.Updated > r.Updated || s.Available > r.Available || p.old < r.Old
+	available := min(s.Available, s.Desired) // what a surge adds is no progress, nor to be kept
+	forward := s.Updated > r.Updated || available > r.Available || p.old < r.Old
 	if forward || r.Blocked {
 		r.ProgressAt = p.Now
 	}
-	r.Updated, r.Available, r.Old = max(r.Updated, s.Updated), max(r.Available, s.Available), min(r.Old, p.old)
+	r.Updated, r.Available, r.Old = max(r.Updated, s.Updated), max(r.Available, available), min(r.Old, p.old)
 }
 
 // finish adds to the plan what follows from it: the rollout's end, the status,
