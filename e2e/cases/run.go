@@ -21,6 +21,8 @@ const (
 	maxChanges = 6
 	// settledLoad is how many requests are answered before the first disturbance.
 	settledLoad = 500
+	// tellPeriod is how often a running case says how far it is.
+	tellPeriod = 15 * time.Second
 )
 
 // Result is what came of a case.
@@ -36,7 +38,7 @@ type Result struct {
 
 // Run puts the shop under load and disturbs it until at least that many requests
 // have been answered, and until it was disturbed with tend killed and without;
-// then it waits until the shop is at rest again. progress is told after each round.
+// then it waits until the shop is at rest again. progress is told how it goes.
 func (s *Shop) Run(parent context.Context, c Case, config load.Config, requests int, progress func(string)) Result {
 	result := Result{Case: c}
 	var answered atomic.Int64
@@ -54,6 +56,8 @@ func (s *Shop) Run(parent context.Context, c Case, config load.Config, requests 
 		}
 		ended <- err
 	}()
+	stopTelling := tell(&answered, progress)
+	defer stopTelling()
 	err := s.awaitLoad(ctx, &answered)
 	for round := 0; err == nil && (answered.Load() < int64(requests) || result.Killed == 0); round++ {
 		began := time.Now()
@@ -69,7 +73,7 @@ func (s *Shop) Run(parent context.Context, c Case, config load.Config, requests 
 		} else {
 			result.Plain++
 		}
-		progress(fmt.Sprintf("%s: round %d (%s) took %.1f s; %d requests so far", c.Name, round+1, how, time.Since(began).Seconds(), answered.Load()))
+		progress(fmt.Sprintf("round %d (%s) took %.1f s", round+1, how, time.Since(began).Seconds()))
 	}
 	endLoad()
 	result.Err = errors.Join(err, <-ended)
@@ -77,6 +81,28 @@ func (s *Shop) Run(parent context.Context, c Case, config load.Config, requests 
 	defer cancelRestore()
 	result.Err = errors.Join(result.Err, result.Report.Err(), s.Restore(restoreCtx))
 	return result
+}
+
+// tell tells progress now and then how many requests were answered, until the
+// function that it returns is called.
+func tell(answered *atomic.Int64, progress func(string)) (stop func()) {
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(tellPeriod)
+		defer ticker.Stop()
+		for before := int64(0); ; {
+			select {
+			case <-ticker.C:
+				now := answered.Load()
+				progress(fmt.Sprintf("%d requests, %.0f/s", now, float64(now-before)/tellPeriod.Seconds()))
+				before = now
+			case <-ended:
+				return
+			}
+		}
+	}()
+	return func() { close(ended); <-done }
 }
 
 // awaitLoad waits until all users send requests.
