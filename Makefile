@@ -63,6 +63,10 @@ setup-test:
 check: setup-test images $(BIN)/docker-compose $(BIN)/golangci-lint $(BIN)/govulncheck ## format, vet, lint, race tests, known vulnerabilities
 	@tools/check.sh $(MODULES)
 
+.PHONY: sbom
+sbom: build ## write what each program was built from beside it, as CycloneDX
+	@go -C tools run ./sbom $(PROGRAMS:%=$(CURDIR)/$(BIN)/%)
+
 .PHONY: mutate
 mutate: ## change the planner in one place at a time, and see its tests fail
 	@go -C tools build -o $(CURDIR)/$(BIN)/mutate ./mutate

@@ -52,9 +52,8 @@ func equal(a, b plan.Replica) bool {
 }
 
 func toReplica(c engine.Container) plan.Replica {
-	number, _ := strconv.Atoi(c.Labels[spec.LabelContainerNumber]) // 0 stands for a corrupt label
 	r := plan.Replica{
-		Workload: c.Labels[spec.LabelService], Number: number, Name: c.Name, ID: c.ID,
+		Workload: c.Labels[spec.LabelService], Number: number(c.Labels[spec.LabelContainerNumber]), Name: c.Name, ID: c.ID,
 		Revision: c.Labels[spec.LabelRevision], ConfigHash: c.Labels[spec.LabelConfigHash],
 		State: plan.State(c.State), Health: plan.Health(c.Health), HealthOutput: lastLine(c.HealthOutput),
 		ExitCode: c.ExitCode, OOMKilled: c.OOMKilled,
@@ -74,6 +73,16 @@ func toReplica(c engine.Container) plan.Replica {
 		}
 	}
 	return r
+}
+
+// number reads the label, and returns 0 for one that Compose and tend would not
+// have written so.
+func number(label string) int {
+	n, err := strconv.Atoi(label)
+	if err != nil || strconv.Itoa(n) != label {
+		return 0
+	}
+	return n
 }
 
 // broken says what a running container lacks of what it was created with.

@@ -21,6 +21,8 @@ const variable = "TEND_MUTANT"
 
 // helpers is the file that the package gains.
 const helpers = `
+// A mutant may allocate for ever.
+func init() { syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: 4 << 30, Max: 4 << 30}) }
 
 var mutantOn = func() int {
 	id, err := strconv.Atoi(os.Getenv("` + variable + `"))
@@ -78,7 +80,7 @@ func instrument(ctx context.Context, dir string) (*program, error) {
 	if len(pkg.Errors) > 0 {
 		return nil, pkg.Errors[0]
 	}
-	p := &program{files: map[string][]byte{}, imports: map[string]bool{"os": true, "strconv": true}, aliases: map[string]string{}, pkg: pkg.Types, fset: pkg.Fset, types: pkg.TypesInfo}
+	p := &program{files: map[string][]byte{}, imports: map[string]bool{"os": true, "strconv": true, "syscall": true}, aliases: map[string]string{}, pkg: pkg.Types, fset: pkg.Fset, types: pkg.TypesInfo}
 	for _, file := range pkg.Syntax {
 		file.Comments = nil // they would land anywhere
 		changed := astutil.Apply(file, p.enter, p.leave)
