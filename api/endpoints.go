@@ -66,12 +66,16 @@ func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if q.blocks {
+		lost := func() {}
 		if q.subscriber != "" {
-			s.Controller.Subscribed(q.subscriber, s.acknowledged(q.index))
+			lost = s.Controller.Subscribed(q.subscriber, s.acknowledged(q.index))
 		}
 		if !wantsStream(r) {
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(q.wait + sendTimeout))
 			s.block(r.Context(), q)
+			if r.Context().Err() != nil {
+				lost()
+			}
 		}
 	}
 	s.serve(listEndpoints)(w, r)

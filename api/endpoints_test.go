@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,6 +133,28 @@ func TestAnAcknowledgementCountsWhileTheQueryIsHeld(t *testing.T) {
 		assert.Equal(t, at, c.Controller.(*intents).acknowledged["gateway"])
 		publish(c.Store, "web")
 		ask()
+	})
+}
+
+func TestAQueryWhoseConnectionBreaksIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config(published())
+		at := c.Store.Snapshot().EndpointsIndex()
+		for name, hangsUp := range map[string]bool{"stays": false, "leaves": true} {
+			ctx, hangUp := context.WithCancel(t.Context())
+			path := fmt.Sprintf("/api/v1/endpoints?index=%d&wait=10s&subscriber=%s", at, name)
+			var held sync.WaitGroup
+			held.Go(func() {
+				NewReadOnly(c).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
+			})
+			synctest.Wait()
+			if hangsUp {
+				hangUp()
+			}
+			held.Wait()
+			hangUp()
+		}
+		assert.Equal(t, []string{"leaves"}, c.Controller.(*intents).lost)
 	})
 }
 

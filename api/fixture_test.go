@@ -108,6 +108,7 @@ func published() *state.Store {
 type intents struct {
 	store        *state.Store
 	acknowledged map[string]uint64
+	lost         []string // in order
 }
 
 func (c *intents) Intend(_ context.Context, workload string, change func(*plan.Intent, *state.Snapshot) error) error {
@@ -126,7 +127,10 @@ func (c *intents) Intend(_ context.Context, workload string, change func(*plan.I
 	return nil
 }
 
-func (c *intents) Subscribed(name string, index uint64) { c.acknowledged[name] = index }
+func (c *intents) Subscribed(name string, index uint64) (lost func()) {
+	c.acknowledged[name] = index
+	return func() { c.lost = append(c.lost, name) }
+}
 
 func config(s *state.Store) Config {
 	return Config{

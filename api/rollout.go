@@ -21,7 +21,8 @@ type Controller interface {
 	// *controller.UnknownWorkloadError where there is none.
 	Intend(ctx context.Context, workload string, change func(*plan.Intent, *state.Snapshot) error) error
 	// Subscribed notes that a subscriber has the endpoints of an index in force.
-	Subscribed(name string, index uint64)
+	// lost is to be called when the connection breaks before the answer.
+	Subscribed(name string, index uint64) (lost func())
 }
 
 // intend answers a request for a change of a workload's rollout with the

@@ -109,6 +109,9 @@ func New(o Options) *Controller {
 		c.metrics = NewMetrics()
 	}
 	c.store = state.New(c.changed)
+	// More than any index of an earlier run, so that what a subscriber has in force
+	// from then is not taken for what it has not seen.
+	c.store.CountEndpointsFrom(uint64(time.Now().UnixMilli()))
 	c.observer = observe.New(o.Engine, c.store, o.Project, o.Log, c.onLink)
 	c.metrics.watch(c.store)
 	c.keeper = keeper{

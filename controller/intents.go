@@ -49,7 +49,12 @@ func (c *Controller) Intend(ctx context.Context, workload string, change func(*p
 
 // Subscribed notes that a subscriber asked for the endpoints that follow an
 // index, and so has those of that index in force.
-func (c *Controller) Subscribed(name string, index uint64) {
-	c.subscribers.asked(name, index, time.Now())
+// lost is to be called when the connection breaks before the answer.
+func (c *Controller) Subscribed(name string, index uint64) (lost func()) {
+	query := c.subscribers.asked(name, index, time.Now())
 	c.do(func() { c.mark(c.reconciler.draining()...) })
+	return func() {
+		c.subscribers.lost(name, query, time.Now())
+		c.do(func() { c.mark(c.reconciler.draining()...) })
+	}
 }

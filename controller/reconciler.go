@@ -155,7 +155,11 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 	for _, e := range p.Events {
 		r.event(e, now)
 	}
-	return p.Actions, p.Next
+	next := p.Next
+	if at := r.subscribers.next(now); len(p.Rollout.Drains) > 0 && !at.IsZero() && (next.IsZero() || at.Before(next)) {
+		next = at
+	}
+	return p.Actions, next
 }
 
 // compare brings what is remembered of a workload from before a restart to what

@@ -85,6 +85,49 @@ func TestADrainEndsWithoutAcknowledgement(t *testing.T) {
 	})
 }
 
+// A gateway that was killed is waited for no longer than it takes to come back.
+func TestASubscriberWhoseConnectionBrokeIsWaitedForBriefly(t *testing.T) {
+	const shrunk = "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, drainSeconds: 60}"
+	const patient = served + "  stop_grace_period: 1m\n"
+	inWorld(t, func(w *world) {
+		w.write(patient, deployment("healthy:1"))
+		w.converge()
+		w.pass(returnTime)
+		index := w.ctl.State().Snapshot().EndpointsIndex()
+		first := w.ctl.Subscribed("gateway", index)
+		w.ctl.Subscribed("gateway", index)
+		first() // of an earlier query: it has asked again since
+		w.pass(returnTime + time.Second)
+		w.writes()
+		w.write(patient, shrunk)
+		w.pass(time.Second)
+		require.Empty(t, w.writes(), "it is waited for")
+
+		lost := w.ctl.Subscribed("gateway", index)
+		lost()
+		w.pass(returnTime - time.Second)
+		require.Empty(t, w.writes(), "it may come back")
+		w.pass(time.Second + 100*time.Millisecond)
+		require.Contains(t, w.writes(), "stop container p-web-2", "it has not")
+	})
+}
+
+// What a subscriber has in force of an earlier tend says nothing of what this one
+// has withdrawn.
+func TestIndexesGoOnGrowingAfterARestart(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		for range 20 {
+			w.engine.Kill(w.container("p-web-1").ID, 137)
+			w.pass(time.Minute)
+		}
+		before := w.ctl.State().Snapshot().EndpointsIndex()
+		w.restart()
+		require.Greater(t, w.ctl.State().Snapshot().EndpointsIndex(), before)
+	})
+}
+
 // Who followed the endpoints when tend was killed sends requests to them still,
 // and has not asked again yet.
 func TestAfterARestartAStopWaitsForSubscribersNotKnownYet(t *testing.T) {

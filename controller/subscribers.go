@@ -9,9 +9,10 @@ import (
 // subscriber. With none, nobody is waited for.
 const subscriberTTL = time.Minute
 
-// returnTime is how long those who followed the endpoints of an earlier run of
-// tend may take to ask again. Until it is over there may be more of them than
-// are known. A gateway of the shop retries every two seconds at least.
+// returnTime is how long a subscriber whose connection broke may take to ask
+// again before it counts as gone. Those of an earlier run of tend have as long;
+// until then there may be more of them than are known. A gateway of the shop
+// retries every two seconds at least.
 const returnTime = 10 * time.Second
 
 // maxSubscribers bounds what anybody in the project's networks can make tend
@@ -23,13 +24,17 @@ const maxSubscribers = 256
 type subscribers struct {
 	mu   sync.Mutex
 	seen map[string]sighting
+	// queries counts what was asked.
+	queries uint64
 	// complete is when all of them have had the time to ask.
 	complete time.Time
 }
 
 type sighting struct {
 	index uint64
-	at    time.Time
+	// expires is when whoever was seen last then counts as gone.
+	expires time.Time
+	query   uint64 // which query it was
 }
 
 // await counts with subscribers of an earlier run from now on.
@@ -39,17 +44,46 @@ func (s *subscribers) await(now time.Time) {
 	s.complete = now.Add(returnTime)
 }
 
-// asked notes that a subscriber asked for what follows an index.
-func (s *subscribers) asked(name string, index uint64, now time.Time) {
+// asked notes that a subscriber asked for what follows an index, and returns the
+// query's number.
+func (s *subscribers) asked(name string, index uint64, now time.Time) (query uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.seen == nil {
 		s.seen = map[string]sighting{}
 	}
 	if _, known := s.seen[name]; !known && len(s.seen) >= maxSubscribers {
-		return // whoever is beyond gets the endpoints, and is not waited for
+		return 0 // whoever is beyond gets the endpoints, and is not waited for
 	}
-	s.seen[name] = sighting{index: index, at: now}
+	s.queries++
+	s.seen[name] = sighting{index: index, expires: now.Add(subscriberTTL), query: s.queries}
+	return s.queries
+}
+
+// lost notes that the connection of a query broke before it was answered. Where
+// the subscriber has asked again meanwhile, that says nothing.
+func (s *subscribers) lost(name string, query uint64, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if seen, ok := s.seen[name]; ok && seen.query == query {
+		seen.expires = now.Add(returnTime)
+		s.seen[name] = seen
+	}
+}
+
+// next is when time alone changes who is waited for; zero for never.
+func (s *subscribers) next(now time.Time) (next time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, seen := range s.seen {
+		if next.IsZero() || seen.expires.Before(next) {
+			next = seen.expires
+		}
+	}
+	if now.Before(s.complete) && (next.IsZero() || s.complete.Before(next)) {
+		next = s.complete
+	}
+	return next
 }
 
 // count is how many there are, at least.
@@ -81,7 +115,7 @@ func (s *subscribers) acknowledged(index uint64, now time.Time) bool {
 
 func (s *subscribers) expire(now time.Time) {
 	for name, seen := range s.seen {
-		if now.Sub(seen.at) > subscriberTTL {
+		if !now.Before(seen.expires) {
 			delete(s.seen, name)
 		}
 	}

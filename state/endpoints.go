@@ -46,7 +46,16 @@ type endpointsIndex struct {
 
 func (*endpointsIndex) changeKey() string { return "" }
 
-// EndpointsIndex grows with each change of the endpoints, from 1.
+// CountEndpointsFrom has EndpointsIndex begin with index. It must come before the
+// first endpoint.
+func (s *Store) CountEndpointsFrom(index uint64) {
+	s.Update(func(tx *Tx) {
+		must(tx.txn.Insert(endpointsIndexSchema.Name, &endpointsIndex{Table: Endpoints, Index: index}))
+	})
+}
+
+// EndpointsIndex grows with each change of the endpoints, from 1 where
+// CountEndpointsFrom has not said otherwise.
 func (s *Snapshot) EndpointsIndex() uint64 {
 	row, ok := first[*endpointsIndex](s, endpointsIndexSchema.Name, "id", Endpoints)
 	if !ok {

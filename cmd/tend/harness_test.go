@@ -72,10 +72,11 @@ func (w *world) Intend(_ context.Context, workload string, change func(*plan.Int
 }
 
 // Subscribed implements api.Controller.
-func (w *world) Subscribed(_ string, index uint64) {
+func (w *world) Subscribed(_ string, index uint64) (lost func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.acknowledged = index
+	return func() {}
 }
 
 // acknowledges says which endpoints are in force.
