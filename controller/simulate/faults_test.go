@@ -15,8 +15,8 @@ type fault struct {
 	name string
 	// ops are the calls that it can happen to; none stands for all.
 	ops []model.Op
-	// writes restricts it to calls with an effect.
-	writes bool
+	// writes restricts it to calls with an effect, engine to those to the engine.
+	writes, engine bool
 	// when says in which moods it happens; nil stands for all.
 	when func(moods) bool
 	do   func(w *world, c *call) bool
@@ -38,13 +38,13 @@ var (
 // faults is the fault matrix, as far as it befalls a call.
 var faults = []fault{
 	{name: "error 500", do: func(w *world, c *call) bool { return w.refuse(c, engine.Unknown, "error 500") }},
-	{name: "unavailable", do: func(w *world, c *call) bool { return w.refuse(c, engine.Unavailable, "connection refused") }},
+	{name: "unavailable", engine: true, do: func(w *world, c *call) bool { return w.refuse(c, engine.Unavailable, "connection refused") }},
 	{name: "reply lost", do: func(w *world, c *call) bool {
 		w.effect(c)
 		w.gate.release(c, answer{err: c.fail(engine.Unknown, errInjected)})
 		return true
 	}},
-	{name: "reply lost, effect late", writes: true, do: func(w *world, c *call) bool {
+	{name: "reply lost, effect late", engine: true, writes: true, do: func(w *world, c *call) bool {
 		w.late = append(w.late, c)
 		w.gate.release(c, answer{err: c.fail(engine.Unknown, errInjected)})
 		return true
@@ -62,7 +62,7 @@ var faults = []fault{
 		w.restart()
 		return true
 	}},
-	{name: "daemon restart", when: func(m moods) bool { return m.away }, do: func(w *world, c *call) bool {
+	{name: "daemon restart", engine: true, when: func(m moods) bool { return m.away }, do: func(w *world, c *call) bool {
 		w.effect(c)
 		w.gate.release(c, answer{err: c.fail(engine.Unknown, errInjected)})
 		w.outage()
@@ -185,12 +185,25 @@ var faults = []fault{
 		}})
 		return true
 	}},
+	{name: "lost", ops: []model.Op{opLoad}, do: func(w *world, c *call) bool {
+		clear(w.rows)
+		w.pend(c)
+		return true
+	}},
+	{name: "corrupt", ops: []model.Op{opLoad}, do: func(w *world, c *call) bool {
+		for key := range w.rows {
+			w.rows[key] = []byte{0xff}
+		}
+		w.pend(c)
+		return true
+	}},
+	{name: "disk full", ops: []model.Op{opCommit, opReplace}, do: func(w *world, c *call) bool { return w.refuse(c, engine.Exhausted, "no space left on device") }},
 	{name: "in use", ops: []model.Op{model.OpCreateVolume}, do: func(w *world, c *call) bool { return w.refuse(c, engine.Conflict, "volume is in use") }},
 }
 
 // of says whether a fault can happen to a call.
 func (f fault) of(c *call, m moods) bool {
-	return (len(f.ops) == 0 || slices.Contains(f.ops, c.op)) && (!f.writes || c.op.Write()) && (f.when == nil || f.when(m))
+	return (len(f.ops) == 0 || slices.Contains(f.ops, c.op)) && (!f.writes || c.op.Write()) && (!f.engine || !slices.Contains(diskOps, c.op)) && (f.when == nil || f.when(m))
 }
 
 // fault has a call go wrong, and says whether it does.
@@ -219,7 +232,7 @@ func (w *world) refuse(c *call, class engine.Class, why string) bool {
 // effect has a call's effect, to which nobody listens any more.
 func (w *world) effect(c *call) {
 	w.late = slices.DeleteFunc(w.late, func(other *call) bool { return other == c })
-	if !c.op.Write() || c.op == model.OpEvents {
+	if !c.op.Write() {
 		return
 	}
 	w.tell("%s takes effect", w.name(c))

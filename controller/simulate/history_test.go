@@ -3,10 +3,14 @@ package simulate
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
@@ -28,7 +32,7 @@ func run(t *testing.T, tp *tape, steps int, told bool) (o outcome) {
 	pool := loadPool()
 	synctest.Test(t, func(*testing.T) {
 		life, end := context.WithCancel(context.Background())
-		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), cover: coverage{}, life: life, written: map[string]variant{}}
+		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), cover: coverage{}, life: life, written: map[string]variant{}, rows: rows{}}
 		w.checks = newInvariants(w)
 		if told {
 			w.story = &strings.Builder{}
@@ -66,7 +70,7 @@ func run(t *testing.T, tp *tape, steps int, told bool) (o outcome) {
 func (w *world) begin() {
 	w.moods = moods{
 		fault: one(w.tape, 0, 5, 10, 30), crash: one(w.tape, 0, 50, 100), meddle: one(w.tape, 0, 50, 100), edit: one(w.tape, 0, 50, 100),
-		lies: w.draw(4) == 3, away: w.draw(3) == 2, rich: w.draw(3) > 0,
+		lies: w.draw(4) == 3, away: w.draw(3) == 2, rich: w.draw(3) > 0, disk: w.draw(4) == 3,
 	}
 	w.gateway.active = w.draw(2) == 1
 	for _, name := range names {
@@ -121,6 +125,10 @@ func (w *world) old(v *spec.Workload, number int, compose bool) {
 	for _, n := range p.Volumes {
 		c.Volumes[n.Key] = n.Name
 	}
+	if v.Kind == spec.Database {
+		grace := types.Duration(v.StopGrace)
+		c.Service.StopGracePeriod = &grace
+	}
 	if compose {
 		delete(c.Labels, spec.LabelRevision)
 		c.EngineRestarts = true
@@ -150,9 +158,6 @@ func (w *world) calm() {
 			next[d.Name] = w.pool.last[d.Name]
 		}
 	}
-	if _, ok := next["db"]; ok && w.checks.major() == 16 {
-		next["db"] = variant{Workload: withImage(next["db"].Workload, "pglast16", ""), good: true}
-	}
 	w.tell("everything is written anew")
 	w.put(next)
 	w.unintend()
@@ -176,6 +181,7 @@ func (w *world) calm() {
 			if problem = w.asWritten(); problem == "" {
 				return
 			}
+			w.refused()
 		}
 		if time.Since(began) > patience || i > lastStep {
 			w.fail("no rest after %s and %d steps: %s", time.Since(began).Round(time.Second), i, problem)
@@ -183,10 +189,22 @@ func (w *world) calm() {
 	}
 }
 
+// refused writes another image for a database whose data the one that is
+// written cannot read.
+func (w *world) refused() {
+	db, ok := w.written["db"]
+	if major := w.checks.major(); ok && major != 0 && major != majors[db.Image] {
+		next := maps.Clone(w.written)
+		next["db"] = variant{Workload: withImage(db.Workload, map[int]string{15: "pglast", 16: "pglast16"}[major], ""), good: true}
+		w.tell("db is written with the major version that its data have")
+		w.put(next)
+	}
+}
+
 // serve answers one call or passes on one event, and says whether there was one.
 func (w *world) serve(wrote *time.Time) bool {
 	for _, c := range w.gate.waiting() {
-		if c.op.Write() {
+		if c.op.Write() && !slices.Contains(diskOps, c.op) {
 			*wrote = time.Now()
 		}
 		if c.ctx.Err() != nil {

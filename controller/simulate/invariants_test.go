@@ -24,39 +24,57 @@ type invariants struct {
 	strangers int
 	// volumes were there once, and hold data of a Postgres of that major version.
 	volumes map[string]int
+	// holder is who had a volume last, and stopped who was stopped by tend.
+	holder  map[string]string
+	stopped map[string]bool
 	// views are what the controller was told of a container last. A list that
 	// was given up half-way was told for nothing, so that the view before it
 	// counts too.
-	views map[string][]engine.Container
+	views map[string][]view
 	// hidden are the containers that the last list kept back; lying is true
 	// until a list is whole again.
 	hidden map[string]bool
 	lying  bool
-	// doomed are the replicas that are to be stopped, or are being stopped.
-	doomed   map[string]bool
-	stopping map[string]bool
+	// doomed are the replicas that are to be stopped; stopping those that are
+	// being stopped, orphaned where an earlier run of the controller asked for it.
+	doomed, stopping, orphaned map[string]bool
 	// refused are the containers whose start failed.
 	refused map[string]bool
 	// withdrawn is when an endpoint was withdrawn, and with which index.
 	withdrawn map[string]withdrawal
+	// draining is when the controller said of a replica that it drains.
+	draining  map[string]time.Time
 	published map[string]bool
 	index     uint64
 	// writes are the times of the latest requests, by what they were for.
 	writes map[string][]time.Time
+	former map[string]former
 	leak   string
+}
+
+// former is how many replicas there might be before an edit.
+type former struct {
+	limit int
+	at    time.Time
+}
+
+// view is what a container looked like to whoever asked in that step.
+type view struct {
+	engine.Container
+	asked int
 }
 
 type withdrawal struct {
 	at    time.Time
 	index uint64
-	drain time.Duration
 }
 
 func newInvariants(w *world) *invariants {
 	return &invariants{
-		w: w, foreign: map[string]bool{}, volumes: map[string]int{}, views: map[string][]engine.Container{},
-		doomed: map[string]bool{}, stopping: map[string]bool{}, refused: map[string]bool{},
-		withdrawn: map[string]withdrawal{}, published: map[string]bool{}, writes: map[string][]time.Time{},
+		w: w, foreign: map[string]bool{}, volumes: map[string]int{}, holder: map[string]string{}, stopped: map[string]bool{}, views: map[string][]view{},
+		doomed: map[string]bool{}, stopping: map[string]bool{}, orphaned: map[string]bool{}, refused: map[string]bool{},
+		withdrawn: map[string]withdrawal{}, draining: map[string]time.Time{}, published: map[string]bool{}, writes: map[string][]time.Time{},
+		former: map[string]former{},
 	}
 }
 
@@ -70,19 +88,45 @@ func (v *invariants) restarted() {
 	clear(v.published)
 	clear(v.writes)
 	v.hidden, v.lying, v.index = nil, false, 0
+	v.orphaned = maps.Clone(v.stopping)
 }
 
 // written notes that people want something else.
-func (v *invariants) written() { clear(v.writes) }
+func (v *invariants) written() {
+	clear(v.writes)
+	for name, w := range v.w.written {
+		limit := w.Replicas + w.Strategy.MaxSurge
+		if f := v.former[name]; time.Since(f.at) < 2*time.Minute {
+			limit = max(limit, f.limit)
+		}
+		v.former[name] = former{limit: limit, at: time.Now()}
+	}
+}
+
+// said notes an event of the controller.
+func (v *invariants) said(e *state.Event) {
+	name, _, _ := strings.Cut(e.Message, ":")
+	switch {
+	case strings.Contains(e.Message, canary):
+		v.leak = e.Message
+	case e.Reason == "Draining":
+		v.draining[name] = time.Now()
+	}
+}
 
 // meddled notes that something befell a container from outside.
-func (v *invariants) meddled(string) { clear(v.writes) }
+func (v *invariants) meddled(id string) {
+	clear(v.writes)
+	delete(v.stopped, id)
+}
 
 // before notes a request that takes effect now.
 func (v *invariants) before(c *call) {
 	switch c.op {
 	case model.OpStop:
-		v.stopping[c.object] = true
+		if i := slices.IndexFunc(v.truth(), func(t engine.Container) bool { return t.ID == c.object && alive(t) }); i >= 0 {
+			v.stopping[c.object], v.stopped[c.object] = true, true
+		}
 	case model.OpCreateVolume:
 		if _, ok := v.volumes[c.object]; ok && !v.has(c.object) {
 			v.w.fail("volume %s held data and is gone, and an empty one takes its place", c.object)
@@ -108,16 +152,15 @@ func (v *invariants) has(volume string) bool {
 func (v *invariants) told(c *call, err error) {
 	switch value := c.value.(type) {
 	case *engine.Container:
-		switch {
-		case err == nil:
-			v.views[c.object] = []engine.Container{*value}
-		case engine.ClassOf(err) == engine.NotFound:
-			delete(v.views, c.object)
+		// A look that began later may know better, though it was answered before.
+		v.views[c.object] = slices.DeleteFunc(v.views[c.object], func(old view) bool { return old.asked <= c.step })
+		if err == nil {
+			v.views[c.object] = append(v.views[c.object], view{*value, c.step})
 		}
 		delete(v.hidden, c.object)
 	case *[]engine.Container:
 		if err == nil {
-			v.listed(*value)
+			v.listed(*value, c.step)
 			v.w.lists, v.hidden, v.lying = slices.Clone(*value), nil, false
 		}
 	}
@@ -126,9 +169,9 @@ func (v *invariants) told(c *call, err error) {
 	}
 }
 
-func (v *invariants) listed(list []engine.Container) {
+func (v *invariants) listed(list []engine.Container, asked int) {
 	for _, c := range list {
-		views := append(v.views[c.ID], c)
+		views := append(v.views[c.ID], view{c, asked})
 		v.views[c.ID] = views[max(len(views)-3, 0):]
 	}
 }
@@ -139,7 +182,7 @@ func (v *invariants) lied(c *call, err error) {
 		return
 	}
 	list := *c.value.(*[]engine.Container)
-	v.listed(list)
+	v.listed(list, c.step)
 	v.lying, v.hidden = true, map[string]bool{}
 	for _, t := range v.truth() {
 		if !slices.ContainsFunc(list, func(l engine.Container) bool { return l.ID == t.ID }) {
@@ -213,6 +256,7 @@ func (v *invariants) look(planned bool) {
 	snap := v.w.ctl.State().Snapshot()
 	v.follow(snap)
 	for _, c := range v.w.gate.waiting() {
+		planned = planned && !slices.Contains(diskOps, c.op) // the loop waits for it
 		if !c.seen {
 			c.seen = true
 			v.asked(c, snap, truth)
@@ -237,10 +281,11 @@ func (v *invariants) volumesHold(truth []engine.Container) {
 			}
 			holders[volume] = c.Name
 			major := majors[c.Image]
-			if before := v.volumes[volume]; before != 0 && before != major {
+			// Of a server that was lost, nobody can ask what it is.
+			if before := v.volumes[volume]; before != 0 && before != major && v.stopped[v.holder[volume]] {
 				v.w.fail("%s runs Postgres %d on volume %s, which holds data of Postgres %d", c.Name, major, volume, before)
 			}
-			v.volumes[volume] = major
+			v.volumes[volume], v.holder[volume] = major, c.ID
 		}
 	}
 }
@@ -275,13 +320,13 @@ func (v *invariants) follow(snap *state.Snapshot) {
 	}
 	for id := range v.published {
 		if !now[id] {
-			drain := 5 * time.Second
+			at := time.Now()
 			if row, ok := snap.Replica(id); ok {
-				if w, ok := v.w.written[row.Workload]; ok {
-					drain = w.Drain
+				if drained, ok := v.draining[row.Name]; ok {
+					at = drained
 				}
 			}
-			v.withdrawn[id] = withdrawal{at: time.Now(), index: index, drain: drain}
+			v.withdrawn[id] = withdrawal{at: at, index: index}
 		}
 	}
 	v.published = now
@@ -289,7 +334,7 @@ func (v *invariants) follow(snap *state.Snapshot) {
 
 // asked checks a request that has come to the engine.
 func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Container) {
-	if !c.op.Write() {
+	if !c.op.Write() || slices.Contains(diskOps, c.op) {
 		return
 	}
 	v.pace(c)
@@ -311,7 +356,7 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 			v.w.fail("%s: its start has failed before, and it may come up without networks and ports", v.w.name(c))
 		}
 	case model.OpRemove, model.OpStop:
-		if v.hidden[t.ID] {
+		if _, known := snap.Replica(t.ID); v.hidden[t.ID] && !known {
 			v.w.fail("%s: the last list did not have it", v.w.name(c))
 		}
 		if c.op == model.OpStop {
@@ -368,11 +413,15 @@ func (v *invariants) askedToCreate(c *call, snap *state.Snapshot, truth []engine
 		}
 	}
 	limit := written.Replicas + written.Strategy.MaxSurge
+	if f := v.former[workload]; time.Since(f.at) < 2*time.Minute { // it may have been decided before the edit
+		limit = max(limit, f.limit)
+	}
 	if total > limit {
 		v.w.fail("%s: %d replicas of %s, and at most %d are to exist", v.w.name(c), total, workload, limit)
 	}
 	rollout, _ := snap.Rollout(workload)
-	if others && v.paused(snap, workload) && (rollout == nil || rollout.Stable != wanted) {
+	edited := time.Since(v.former[workload].at) < 2*time.Minute
+	if others && !edited && v.paused(snap, workload) && (rollout == nil || rollout.Stable != wanted) {
 		v.w.fail("%s: the rollout of %s is paused", v.w.name(c), workload)
 	}
 }
@@ -402,11 +451,18 @@ func (v *invariants) askedToStop(c *call, t engine.Container, snap *state.Snapsh
 		v.w.fail("%s: its endpoint is published", v.w.name(c))
 	}
 	g := v.w.gateway
-	at, ok := v.withdrawn[t.ID]
-	if !ok || g.asked.IsZero() || time.Since(g.asked) > time.Minute || !ready(t) {
+	at, noted := v.withdrawn[t.ID]
+	// It is forgotten a minute after it asked last, and after a restart of tend
+	// when it has not asked again in time.
+	forgotten := time.Since(g.asked) > time.Minute || g.asked.Before(v.w.started) && time.Since(v.w.started) > 10*time.Second
+	if !noted || forgotten || !ready(t) {
 		return
 	}
-	if g.acked < at.index && time.Since(at.at) < at.drain {
+	drain := 5 * time.Second
+	if written.Workload != nil {
+		drain = written.Drain
+	}
+	if g.acked < at.index && time.Since(at.at) < drain {
 		v.w.fail("%s: the gateway has not turned away from it, %s after its withdrawal", v.w.name(c), time.Since(at.at))
 	}
 }
@@ -430,7 +486,7 @@ func (v *invariants) floors(snap *state.Snapshot, truth []engine.Container) {
 	}
 	fresh := map[string]bool{}
 	for _, c := range truth {
-		if doomed[c.ID] && !v.doomed[c.ID] && ready(c) {
+		if doomed[c.ID] && !v.doomed[c.ID] && ready(c) && seenReady(snap, c.ID) {
 			fresh[replicaOf(c)] = true
 		}
 	}
@@ -443,18 +499,17 @@ func (v *invariants) floors(snap *state.Snapshot, truth []engine.Container) {
 		left, unseen := 0, 0
 		for _, c := range truth {
 			switch {
-			case replicaOf(c) != name || doomed[c.ID]:
-			case ready(c):
+			case replicaOf(c) != name:
+			case doomed[c.ID] && !v.orphaned[c.ID]:
+			case ready(c) && !doomed[c.ID]:
 				left++
-			default:
-				if row, ok := snap.Replica(c.ID); ok && plan.IsReady(row.Replica) {
-					unseen++
-				}
+			case seenReady(snap, c.ID):
+				unseen++
 			}
 		}
 		for _, row := range snap.Replicas(name) {
 			gone := !slices.ContainsFunc(truth, func(c engine.Container) bool { return c.ID == row.ID })
-			if gone && plan.IsReady(row.Replica) && !doomed[row.ID] {
+			if gone && seenReady(snap, row.ID) && !doomed[row.ID] {
 				unseen++
 			}
 		}
@@ -464,6 +519,12 @@ func (v *invariants) floors(snap *state.Snapshot, truth []engine.Container) {
 	}
 }
 
+// seenReady says whether the controller holds a replica for ready.
+func seenReady(snap *state.Snapshot, id string) bool {
+	row, ok := snap.Replica(id)
+	return ok && plan.IsReady(row.Replica)
+}
+
 // claims checks that the controller says nothing that it was not told.
 func (v *invariants) claims(snap *state.Snapshot) {
 	looking := map[string]bool{} // what was said of them is not known yet
@@ -471,7 +532,7 @@ func (v *invariants) claims(snap *state.Snapshot) {
 		looking[c.object] = looking[c.object] || c.op == model.OpLogs
 	}
 	for _, e := range snap.Endpoints("") {
-		if !looking[e.ID] && !slices.ContainsFunc(v.views[e.ID], ready) {
+		if !looking[e.ID] && !slices.ContainsFunc(v.views[e.ID], func(c view) bool { return ready(c.Container) }) {
 			v.w.fail("the endpoint of %s is published, and nobody said that it is ready", e.Replica)
 		}
 	}
@@ -488,8 +549,8 @@ func (v *invariants) claims(snap *state.Snapshot) {
 		}
 		n := 0
 		for _, views := range v.views {
-			if slices.ContainsFunc(views, func(c engine.Container) bool {
-				return replicaOf(c) == name && revision(c) == written.Revision && (ready(c) || c.State == engine.Exited)
+			if slices.ContainsFunc(views, func(c view) bool {
+				return replicaOf(c.Container) == name && revision(c.Container) == written.Revision && (ready(c.Container) || c.State == engine.Exited)
 			}) {
 				n++
 			}

@@ -11,6 +11,7 @@ var (
 	seedFlag   = flag.Uint64("seed", 0, "the seed of the first history")
 	countFlag  = flag.Int("histories", 200, "how many histories are run")
 	storyFlag  = flag.Bool("story", false, "tell the story of each history")
+	coverFlag  = flag.Bool("cover", false, "cover")
 	shrinkFlag = flag.Bool("shrink", false, "shrink")
 )
 
@@ -40,5 +41,7 @@ func TestHistories(t *testing.T) {
 	}
 	took := time.Since(began)
 	fmt.Println(len(fails), "failures", total, "steps", took, float64(total)/took.Seconds(), "steps/s", took/time.Duration(*countFlag))
-	fmt.Println(c)
+	if *coverFlag {
+		fmt.Println(c)
+	}
 }

@@ -42,11 +42,15 @@ type world struct {
 	run   context.Context
 	quit  context.CancelFunc
 	ended chan struct{}
+	// started is when it began.
+	started time.Time
 	// life ends with the history.
 	life context.Context
 
 	// written is what is in force, with what was in force before.
 	written map[string]variant
+	// rows are on the disk.
+	rows    rows
 	away    bool
 	late    []*call // whose effect comes after its reply
 	lists   []engine.Container
@@ -68,6 +72,7 @@ type moods struct {
 	lies   bool // lists and inspects may be wrong
 	away   bool
 	rich   bool // begins with containers
+	disk   bool // what is written to the disk can go wrong
 }
 
 // gateway follows the endpoints.
@@ -94,16 +99,15 @@ func (w *world) tell(format string, args ...any) {
 func (w *world) start() {
 	ctx, quit := context.WithCancel(w.life)
 	g := &gate{engine: w.engine, step: w.at}
+	w.started = time.Now()
 	w.gate, w.run, w.quit, w.ended = g, ctx, quit, make(chan struct{})
 	w.ctl = controller.New(controller.Options{
-		Engine: g, Project: project, Log: zap.NewNop(),
+		Engine: g, Project: project, Log: zap.NewNop(), Durable: &disk{gate: g, rows: w.rows, gated: w.moods.disk},
 		OnEvent: func(e *state.Event) {
 			if g.cut() {
 				return
 			}
-			if strings.Contains(e.Message, canary) {
-				w.checks.leak = e.Message
-			}
+			w.checks.said(e)
 			w.tell("    %s %s: %s", e.Workload, e.Reason, e.Message)
 		},
 	})
@@ -313,8 +317,8 @@ func (w *world) edit() {
 
 // put puts a project in force.
 func (w *world) put(next map[string]variant) {
-	w.written = next
 	w.checks.written()
+	w.written = next
 	w.ctl.SetProject(w.run, w.pool.write(next))
 }
 
@@ -357,7 +361,8 @@ func (w *world) name(c *call) string {
 	if c.object != "" {
 		text += " " + w.container(c.object)
 	}
-	return strings.TrimSpace(text + " " + c.detail)
+	lines := strings.Split(strings.TrimSpace(c.detail), "\n")
+	return strings.TrimSpace(text + " " + strings.TrimSpace(lines[len(lines)-1]))
 }
 
 // container is the name of a container, or what is given.
