@@ -154,8 +154,8 @@ func killReplica(ctx context.Context, s *Shop, round int) error {
 	return s.awaitRepaired(ctx, replica)
 }
 
-// hangReplica lets every other victim go on after a moment too short to notice;
-// the others hang until tend has replaced them.
+// hangReplica lets every other victim go on after a moment, in the midst of what
+// tend does about it; the others hang until they are replaced.
 func hangReplica(ctx context.Context, s *Shop, round int) error {
 	replica, err := s.pick(ctx, turn(round), round)
 	if err != nil {
@@ -167,7 +167,7 @@ func hangReplica(ctx context.Context, s *Shop, round int) error {
 	if round%4 >= 2 {
 		return s.awaitRepaired(ctx, replica)
 	}
-	return errors.Join(pause(ctx, 2*time.Second), s.engine.ContainerUnpause(context.WithoutCancel(ctx), replica.ID))
+	return errors.Join(pause(ctx, 2*time.Second), s.unpause(context.WithoutCancel(ctx), replica))
 }
 
 // loseReadiness cuts a replica off from its database until it is no endpoint any

@@ -95,6 +95,19 @@ func (s *Shop) awaitRepaired(ctx context.Context, was container.InspectResponse)
 	}
 }
 
+// unpause lets a replica go on, unless tend has done so already in order to stop it.
+func (s *Shop) unpause(ctx context.Context, r container.InspectResponse) error {
+	err := s.engine.ContainerUnpause(ctx, r.ID)
+	if err == nil {
+		return nil
+	}
+	now, inspectErr := s.engine.ContainerInspect(ctx, r.ID)
+	if errdefs.IsNotFound(inspectErr) || inspectErr == nil && !now.State.Paused {
+		return nil
+	}
+	return errors.Join(err, inspectErr)
+}
+
 // awaitCreated waits until a service has a container that it had not before.
 func (s *Shop) awaitCreated(ctx context.Context, service string, before []container.InspectResponse) error {
 	for {
