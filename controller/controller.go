@@ -379,6 +379,7 @@ func (c *Controller) onLink(ctx context.Context, err error) {
 		}
 		if err == nil {
 			c.reconciler.began = now
+			c.keeper.listed()
 			c.lookAtResources(ctx)
 			c.markAll()
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
+	"github.com/tendhq/tend/state/durable"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,6 +32,8 @@ type world struct {
 	engine *model.Engine
 	ctl    *Controller
 	stop   func()
+	// durable is what the next controller restores; nil for nothing.
+	durable durable.Store
 
 	mu     sync.Mutex
 	events []string
@@ -75,11 +78,11 @@ func inWorld(t *testing.T, f func(w *world)) {
 	})
 }
 
-// start starts a controller that knows nothing.
+// start starts a controller that knows what is durable.
 func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.ctx = ctx
-	w.ctl = New(Options{Engine: w.engine, Project: "p", Log: zap.NewNop(), OnEvent: func(e *state.Event) {
+	w.ctl = New(Options{Engine: w.engine, Project: "p", Durable: w.durable, Log: zap.NewNop(), OnEvent: func(e *state.Event) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.events = append(w.events, e.Workload+" "+e.Reason+": "+e.Message)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tendhq/tend/controller/plan"
@@ -32,6 +33,8 @@ type keeper struct {
 
 	// due is when the next commit is to be made; zero for never.
 	due time.Time
+	// empty is true until it is known whether it should be: nothing was kept.
+	empty bool
 	// pause is the wait after the failure before; zero while commits succeed.
 	pause time.Duration
 }
@@ -45,6 +48,7 @@ func (k *keeper) restore(ctx context.Context) map[string]bool {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	rows, err := k.durable.Load(ctx)
+	k.empty = err == nil && len(rows) == 0
 	if err == nil {
 		err = k.store.Restore(rows)
 	}
@@ -59,6 +63,16 @@ func (k *keeper) restore(ctx context.Context) map[string]bool {
 		return nil
 	}
 	return k.store.Snapshot().Remembered()
+}
+
+// listed reports that something should have been kept, once the containers are
+// known.
+func (k *keeper) listed() {
+	ours := func(r *state.Replica) bool { return r.Revision != "" }
+	if k.empty && slices.ContainsFunc(k.store.Snapshot().Replicas(""), ours) {
+		k.warn("StateLost", "nothing is remembered of the containers that tend made before: it was removed, or another data directory was used then. The revision history begins anew; the containers are kept as written")
+	}
+	k.empty = false
 }
 
 // setAside moves away what cannot be used, and has the store begin anew.

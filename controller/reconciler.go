@@ -165,12 +165,16 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 // compare brings what is remembered of a workload from before a restart to what
 // exists now.
 func (r *reconciler) compare(snap *state.Snapshot, key string, now time.Time) *state.Snapshot {
-	row, ok := snap.Rollout(key)
-	if !ok {
-		return snap
-	}
-	rollout := plan.Restored(row.Rollout, r.replicas(snap, key), now)
-	r.store.Update(func(tx *state.Tx) { tx.PutRollout(rollout) })
+	r.store.Update(func(tx *state.Tx) {
+		if row, ok := tx.Rollout(key); ok {
+			tx.PutRollout(plan.Restored(row.Rollout, r.replicas(snap, key), now))
+		}
+		if row, ok := tx.Intent(key); ok && row.RestartedAt.After(now) {
+			asked := *row
+			asked.RestartedAt = now // the clock was wrong; nothing can be made after it
+			tx.PutIntent(&asked)
+		}
+	})
 	return r.store.Snapshot()
 }
 

@@ -276,25 +276,6 @@ func openTerminal(t *testing.T) (terminal, remote *os.File) {
 	return terminal, remote
 }
 
-func TestASecondTendIsRefusedAndTheFirstGoesOn(t *testing.T) {
-	p := newProject(t, files{"compose.yaml": plain})
-	first := p.run()
-	p.awaitReady("web", 1)
-	second := p.tend("run", "--listen", "")
-	assert.Equal(t, 1, second.code)
-	assert.Contains(t, second.errOut, "another tend keeps this project")
-	assert.Contains(t, second.errOut, fmt.Sprintf("process %d", first.cmd.Process.Pid))
-	down := p.tend("down")
-	assert.Equal(t, 1, down.code)
-	assert.Contains(t, down.errOut, "another tend keeps this project")
-	p.edit("compose.yaml", `VERSION: "1"`, `VERSION: "2"`)
-	p.awaitEnv("web", 1, "VERSION", "2")
-	assert.Zero(t, p.tend("apply").code)
-	first.stop()
-	p.run()
-	p.awaitTold("yes", "get", "workloads")
-}
-
 func TestTheControlAPIIsOnASocketForItsUserAlone(t *testing.T) {
 	p := newProject(t, files{"compose.yaml": plain})
 	p.run()

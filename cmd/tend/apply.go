@@ -11,6 +11,7 @@ import (
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state/durable"
 )
 
 func newApply(f *flags) *cobra.Command {
@@ -26,19 +27,19 @@ func newApply(f *flags) *cobra.Command {
 	return c
 }
 
-func apply(ctx context.Context, f *flags) error {
+func apply(ctx context.Context, f *flags) (err error) {
 	project, err := f.load(ctx)
 	if err != nil {
 		return err
 	}
-	lock, err := takeLock(f.data(project))
-	if locked := new(errLocked); errors.As(err, &locked) {
+	r, err := f.take(ctx, project)
+	if held := new(durable.HeldError); errors.As(err, &held) && !held.Elsewhere {
 		return follow(ctx, f, project)
 	}
 	if err != nil {
 		return err
 	}
-	defer lock.release()
+	defer func() { err = errors.Join(err, r.Release()) }()
 	e, err := f.connect(ctx)
 	if err != nil {
 		return err
@@ -46,12 +47,15 @@ func apply(ctx context.Context, f *flags) error {
 	defer e.Close()
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
 	defer cancel()
-	return converge(ctx, f, e, project, newNarrator(), func(c *controller.Controller) { c.SetProject(ctx, project) })
+	ctx, stop := durable.Guard(ctx, r)
+	defer stop()
+	return converge(ctx, f, engine.Fence(e, r.Check), r.store, project, newNarrator(), func(c *controller.Controller) { c.SetProject(ctx, project) })
 }
 
 // converge runs a controller, has it begin, and waits until it has converged.
-func converge(ctx context.Context, f *flags, e engine.Engine, p *spec.Project, tell *narrator, begin func(*controller.Controller)) error {
-	ctl := controller.New(controller.Options{Engine: e, Project: p.Name, DataDir: f.data(p), Log: tell.log, OnEvent: tell.event})
+// store is nil where nothing of it is to be remembered.
+func converge(ctx context.Context, f *flags, e engine.Engine, store durable.Store, p *spec.Project, tell *narrator, begin func(*controller.Controller)) error {
+	ctl := controller.New(controller.Options{Engine: e, Project: p.Name, DataDir: f.data(p), Log: tell.log, OnEvent: tell.event, Durable: store})
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
 	parts.Go(func() { ctl.Run(running) })

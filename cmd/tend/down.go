@@ -10,6 +10,7 @@ import (
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state/durable"
 )
 
 func newDown(f *flags) *cobra.Command {
@@ -27,7 +28,7 @@ func newDown(f *flags) *cobra.Command {
 	return c
 }
 
-func down(ctx context.Context, f *flags, volumes bool) error {
+func down(ctx context.Context, f *flags, volumes bool) (err error) {
 	tell := newNarrator()
 	project, err := f.load(ctx)
 	if err != nil {
@@ -45,12 +46,15 @@ func down(ctx context.Context, f *flags, volumes bool) error {
 	if err := removeController(ctx, e, project); err != nil {
 		return err
 	}
-	lock, err := takeLock(f.data(project))
+	r, err := f.take(ctx, project)
 	if err != nil {
 		return err
 	}
-	defer lock.release()
-	err = converge(ctx, f, e, project, tell, func(c *controller.Controller) {
+	defer func() { err = errors.Join(err, r.Release()) }()
+	ctx, stop := durable.Guard(ctx, r)
+	defer stop()
+	e = engine.Fence(e, r.Check)
+	err = converge(ctx, f, e, r.store, project, tell, func(c *controller.Controller) {
 		c.RemoveAll()
 		c.SetProject(ctx, project)
 	})

@@ -19,7 +19,9 @@ type flags struct {
 	spec    spec.Options
 	host    string
 	dataDir string
-	timeout time.Duration
+	// databaseURL is that of --database-url; database knows where else it may be.
+	databaseURL string
+	timeout     time.Duration
 }
 
 func (f *flags) register(s *pflag.FlagSet) {
@@ -28,7 +30,9 @@ func (f *flags) register(s *pflag.FlagSet) {
 	s.StringVarP(&f.spec.Name, "project-name", "p", "", "project name")
 	s.StringArrayVar(&f.spec.EnvFiles, "env-file", nil, "environment file instead of .env; may be given more than once")
 	s.StringArrayVar(&f.spec.Profiles, "profile", nil, "profile to activate; may be given more than once")
+	s.Var(&f.spec.Policy, "policy", "what containers may be created with, after the Pod Security Standards of Kubernetes: privileged, baseline or restricted (default: privileged, as Compose)")
 	s.StringVarP(&f.host, "host", "H", "", "engine to use, as unix:///path or tcp://host:port (default: DOCKER_HOST)")
+	s.StringVar(&f.databaseURL, "database-url", "", "Postgres database that keeps what survives a restart and says which tend acts (default: "+databaseEnv+", or the content of the file "+databaseFileEnv+"; without any, the data directory)")
 	s.StringVar(&f.dataDir, "data-dir", "", "data directory (default: .tend in the project directory)")
 }
 

@@ -12,8 +12,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state/durable"
 )
 
 // defaultListen is where the control API listens besides the Unix socket.
@@ -34,7 +36,8 @@ func newRun(f *flags) *cobra.Command {
 	return c
 }
 
-// run keeps the project until ctx ends.
+// run keeps the project until ctx ends, while this process has the right to act,
+// and stands by while another one has.
 func run(ctx context.Context, f *flags, listen string, explicit bool, endpointsListen string) error {
 	tell := newServiceNarrator()
 	defer func() { _ = tell.log.Sync() }()
@@ -42,18 +45,38 @@ func run(ctx context.Context, f *flags, listen string, explicit bool, endpointsL
 	if err != nil {
 		return fmt.Errorf("cannot start:\n%w", err)
 	}
-	lock, err := takeLock(f.data(project))
-	if err != nil {
-		return err
+	for {
+		r, err := f.standBy(ctx, project, tell)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = keep(ctx, f, r, project, tell, listen, explicit, endpointsListen)
+		if released := r.Release(); released != nil {
+			tell.log.Warn("the right to act was not given up in order; it ends by itself", zap.Error(released))
+		}
+		if !errors.Is(err, durable.ErrLost) {
+			return err
+		}
+		tell.say("%v", err)
 	}
-	defer lock.release()
+}
+
+// keep keeps the project until ctx ends or the right to act is lost, which is
+// durable.ErrLost.
+func keep(ctx context.Context, f *flags, r *right, project *spec.Project, tell *narrator, listen string, explicit bool, endpointsListen string) error {
 	e, err := docker.New(f.host)
 	if err != nil {
 		return err
 	}
 	defer e.Close()
 
-	ctl := controller.New(controller.Options{Engine: e, Project: project.Name, DataDir: f.data(project), Log: tell.log, OnEvent: tell.event})
+	ctl := controller.New(controller.Options{
+		Engine: engine.Fence(e, r.Check), Project: project.Name, DataDir: f.data(project), Durable: r.store,
+		Log: tell.log, OnEvent: tell.event,
+	})
 	listener, err := listenTCP(listen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE) && !explicit:
@@ -70,25 +93,30 @@ func run(ctx context.Context, f *flags, listen string, explicit bool, endpointsL
 		return err
 	}
 
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, stop := durable.Guard(ctx, r)
+	defer stop()
+	acting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var parts sync.WaitGroup
-	parts.Go(func() { ctl.Run(ctx) })
+	parts.Go(func() { ctl.Run(acting) })
 	parts.Go(func() {
-		if err := serve(ctx); err != nil {
+		if err := serve(acting); err != nil {
 			tell.log.Error("the control API has ended", zap.Error(err))
 		}
 	})
 	tell.say("keeping project %s: %d workloads, from %s", project.Name, len(project.Workloads), project.WorkingDir)
-	err = spec.NewSource(f.spec).Run(ctx, func(u spec.Update) {
+	err = spec.NewSource(f.spec).Run(acting, func(u spec.Update) {
 		if u.Err != nil {
 			ctl.RejectProject(u.Err)
 			return
 		}
-		ctl.SetProject(ctx, u.Project)
+		ctl.SetProject(acting, u.Project)
 	})
 	cancel()
 	parts.Wait()
+	if lost := context.Cause(ctx); errors.Is(lost, durable.ErrLost) {
+		return lost
+	}
 	tell.say("stopped; what runs goes on running")
 	return err
 }

@@ -74,7 +74,7 @@ func up(ctx context.Context, f *flags, image string) error {
 		return err
 	}
 	tell.say("starting the controller of project %s", project.Name)
-	if err := converge(ctx, f, e, self, tell, func(c *controller.Controller) { c.SetProject(ctx, self) }); err != nil {
+	if err := converge(ctx, f, e, nil, self, tell, func(c *controller.Controller) { c.SetProject(ctx, self) }); err != nil {
 		return fmt.Errorf("start the controller: %w", err)
 	}
 	return follow(ctx, f, project)
@@ -132,12 +132,19 @@ func builtIn(f *flags, p *spec.Project, image string) (map[string]any, error) {
 	for _, profile := range f.spec.Profiles {
 		command = append(command, "--profile", profile)
 	}
+	if policy := f.spec.Policy; policy != "" {
+		command = append(command, "--policy", policy.String())
+	}
+	environment, err := databaseOf(f)
+	if err != nil {
+		return nil, err
+	}
 	networks := []string{}
 	for _, name := range slices.Sorted(maps.Keys(p.Networks)) {
 		networks = append(networks, p.Networks[name].Key)
 	}
 	return map[string]any{
-		"image": image, "command": command, "restart": "unless-stopped",
+		"image": image, "command": command, "restart": "unless-stopped", "environment": environment,
 		"user": fmt.Sprintf("%d:%d", uid, gid), "group_add": []string{strconv.Itoa(group)},
 		"read_only": true, "cap_drop": []string{"ALL"}, "security_opt": []string{"no-new-privileges:true"},
 		"networks": networks, "expose": []string{"7071"},
@@ -148,6 +155,15 @@ func builtIn(f *flags, p *spec.Project, image string) (map[string]any, error) {
 			data + ":" + data,
 		},
 	}, nil
+}
+
+// databaseOf tells a controller in a container which database keeps its state.
+func databaseOf(f *flags) (environment map[string]string, err error) {
+	url, err := f.database()
+	if url == "" || err != nil {
+		return nil, err
+	}
+	return map[string]string{databaseEnv: strings.ReplaceAll(url, "$", "$$")}, nil // not for Compose to interpolate
 }
 
 // engineSocket is the engine's Unix socket and the group that may use it.

@@ -38,6 +38,14 @@ CREATE TABLE IF NOT EXISTS tend_rows (
 // schemaLock is any number: it keeps two that come first at once apart.
 const schemaLock = 7036360431
 
+// UnreachableError says that the database does not answer as it should.
+type UnreachableError struct{ Err error }
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("the database of tend's state: %v", e.Err)
+}
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
 // Connect connects to a Postgres database, and makes tend's tables where they
 // are missing. Its errors name no password.
 func Connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
@@ -70,7 +78,7 @@ func Connect(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	})
 	if err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("the database of --database-url: %w", err)
+		return nil, &UnreachableError{Err: err}
 	}
 	return pool, nil
 }

@@ -51,12 +51,12 @@ func TakeLease(ctx context.Context, pool *pgxpool.Pool, project string) (*Postgr
 	if errors.Is(err, pgx.ErrNoRows) {
 		var holder string
 		if err := pool.QueryRow(ctx, `SELECT holder FROM tend_leases WHERE project = $1`, project).Scan(&holder); err != nil {
-			return nil, fmt.Errorf("ask who holds the lease: %w", err)
+			return nil, &UnreachableError{Err: err}
 		}
 		return nil, &HeldError{Holder: holder, Elsewhere: true}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("take the lease: %w", err)
+		return nil, &UnreachableError{Err: err}
 	}
 	l.extend(asked)
 	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
