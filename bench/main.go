@@ -43,6 +43,7 @@ var suites = []struct {
 	{"rollout", (*bench).rollout},
 	{"repair", (*bench).repair},
 	{"load", (*bench).load},
+	{"scale", (*bench).scale},
 }
 
 func main() {

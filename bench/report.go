@@ -33,6 +33,7 @@ type report struct {
 	Targets  []target
 	Floors   []floor
 	Loads    []loaded
+	Scales   []scaled
 	// InPlace is how many of the killed replicas tend started again in place.
 	InPlace, Kills int
 }
@@ -179,6 +180,10 @@ func (r *report) print(out io.Writer) {
 			fmt.Fprintf(t, "  %s\t%d\t%d (%s)\t%s\t%s\t%s\t%d of %d\n", row.Name, row.Requests, len(row.Failures), row.FailedShare(),
 				row.P50(), row.P999(), row.Max(), len(row.Ledger.Wrong), row.Ledger.Acknowledged)
 		}
+	}
+	for _, s := range r.Scales {
+		fmt.Fprintf(t, "%d workloads, %d replicas\tread %.0f ms\tknown after %.0f ms\tdeath p50 %.2f ms\tp99 %.2f ms\t%.1f plans\t%.0f MiB held\t%.0f MiB resident\n",
+			s.Workloads, s.Replicas, s.Load, s.Know, s.DeathP50, s.DeathP99, s.Plans, s.Controller, s.Resident)
 	}
 	fmt.Fprintf(t, "engine requests\ttend, %d → %d\tcompose, %d → %d\ttend, nothing to do\tcompose, nothing to do\n", few, many, few, many)
 	for _, c := range r.Requests {
