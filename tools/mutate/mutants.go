@@ -148,11 +148,11 @@ func (p *program) leave(c *astutil.Cursor) bool {
 			c.Replace(unlessOn(p.on(n.Pos(), "not %s", n.Name), n))
 		}
 	case *ast.IfStmt:
-		n.Cond = &ast.BinaryExpr{X: not(p.on(n.Cond.Pos(), "if false")), Op: token.LAND, Y: paren(n.Cond)}
+		n.Cond = &ast.BinaryExpr{X: not(p.on(n.If, "if false")), Op: token.LAND, Y: paren(n.Cond)}
 	case *ast.CaseClause:
 		for i, condition := range n.List {
 			if t := p.types.Types[condition].Type; t == nil || isBool(t) { // nil: it was replaced
-				n.List[i] = &ast.BinaryExpr{X: not(p.on(condition.Pos(), "never this case")), Op: token.LAND, Y: paren(condition)}
+				n.List[i] = &ast.BinaryExpr{X: not(p.on(n.Case, "never this case")), Op: token.LAND, Y: paren(condition)}
 			}
 		}
 	case *ast.IncDecStmt, *ast.ExprStmt, *ast.BranchStmt:
