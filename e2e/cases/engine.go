@@ -144,22 +144,6 @@ func (s *Shop) awaitOnly(ctx context.Context, service string, before []container
 	}
 }
 
-// published is the host's URL of a port of a service's one container.
-func (s *Shop) published(ctx context.Context, service, port string) (string, error) {
-	all, err := s.replicas(ctx, service)
-	if err != nil {
-		return "", err
-	}
-	for _, r := range all {
-		for name, bindings := range r.NetworkSettings.Ports {
-			if string(name) == port && len(bindings) > 0 {
-				return "http://" + bindings[0].HostIP + ":" + bindings[0].HostPort, nil
-			}
-		}
-	}
-	return "", fmt.Errorf("port %s of %s is not published", port, service)
-}
-
 // partition cuts a replica off from an address, as a broken network would, until
 // heal is called. Neither the replica nor the engine is told.
 func partition(ctx context.Context, r container.InspectResponse, address string) (heal func(context.Context) error, err error) {

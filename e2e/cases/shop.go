@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -50,11 +51,12 @@ type Shop struct {
 }
 
 // override takes from the copy what would collide with the shop of make up.
-// Its images are the shop's of now, under names of its own: whoever builds new
-// ones meanwhile changes nothing here.
+// The gateway's port is a fixed one, as Docker would give it another after each
+// restart. The images are the shop's of now, under names of its own: whoever
+// builds new ones meanwhile changes nothing here.
 const override = `services:
   tend: {image: %[1]s/tend:1, ports: !override ["127.0.0.1::7070"]}
-  gateway: {image: %[1]s/gateway:1, ports: !override ["127.0.0.1::8080"]}
+  gateway: {image: %[1]s/gateway:1, ports: !override ["127.0.0.1:%[2]d:8080"]}
   user-service: {image: %[1]s/user-service:1}
   product-service: {image: %[1]s/product-service:1}
   order-service: {image: %[1]s/order-service:1}
@@ -77,11 +79,7 @@ func Start(ctx context.Context, engine *client.Client, repository, program, proj
 	if err := s.buildImages(ctx, repository); err != nil {
 		return s, fmt.Errorf("prepare the shop's images: %w", err)
 	}
-	if err := s.command(ctx, "up"); err != nil {
-		return s, err
-	}
-	s.URL, err = s.published(ctx, "gateway", "8080/tcp")
-	return s, err
+	return s, s.command(ctx, "up")
 }
 
 // copyFiles copies what makes the shop, and has .env say where the copy is.
@@ -94,6 +92,11 @@ func (s *Shop) copyFiles(repository string) error {
 			return err
 		}
 	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	s.URL = fmt.Sprintf("http://127.0.0.1:%d", port)
 	compose, err := os.ReadFile(filepath.Join(repository, "compose.yaml"))
 	if err != nil {
 		return err
@@ -106,7 +109,7 @@ func (s *Shop) copyFiles(repository string) error {
 	env = fmt.Appendf(env, "COMPOSE_PROJECT_NAME=%s\nTEND_PROJECT_DIRECTORY=%s\n", s.project, s.dir)
 	if err := errors.Join(
 		os.WriteFile(filepath.Join(s.dir, "compose.yaml"), compose, 0o644),
-		os.WriteFile(filepath.Join(s.dir, "compose.override.yaml"), fmt.Appendf(nil, override, s.project), 0o644),
+		os.WriteFile(filepath.Join(s.dir, "compose.override.yaml"), fmt.Appendf(nil, override, s.project, port), 0o644),
 		os.WriteFile(filepath.Join(s.dir, ".env"), env, 0o644),
 	); err != nil {
 		return err
@@ -123,6 +126,15 @@ func (s *Shop) copyFiles(repository string) error {
 		s.specs[strings.TrimSuffix(filepath.Base(file), ".yaml")] = string(content)
 	}
 	return s.openToController(repository)
+}
+
+// freePort is a port that nobody listens on.
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
 
 // openToController lets tend's user, who is another one in its container, read
