@@ -52,17 +52,18 @@ func (p *planner) deployment() {
 	if rolling {
 		limit += p.Spec.Strategy.MaxSurge
 	}
-	switch n := min(desired-len(updated), p.room(limit)) - given; {
-	case n <= 0:
-	case rolling:
-		cause := "the rollout to revision " + short(p.Spec.Revision)
-		if len(old) > 0 && old[0].revision == p.Spec.Revision {
-			cause = p.replacement(old[0])
-		}
-		p.create(p.Spec.Revision, p.free(n + given)[given:], "%s", cause)
-	default:
-		p.create(p.Spec.Revision, p.free(n), "%s wanted, %d exist", plural(desired, "replica"), len(updated))
+	n := min(desired-len(updated), p.room(limit)) - given
+	if n <= 0 {
+		return
 	}
+	cause := fmt.Sprintf("%s wanted, %d exist", plural(desired, "replica"), len(updated))
+	switch {
+	case len(old) > 0 && old[0].revision == p.Spec.Revision:
+		cause = p.replacement(old[0])
+	case rolling:
+		cause = "the rollout to revision " + short(p.Spec.Revision)
+	}
+	p.create(p.Spec.Revision, p.free(n + given)[given:], "%s", cause)
 }
 
 // hold keeps as many replicas as there should be, of whatever revision, while
@@ -90,9 +91,13 @@ func (p *planner) hold(updated, old []replica) {
 
 // lost is how many replicas of the last revision that worked have to come back,
 // as others were lost that the rollout counted on: an old one that was taken
-// away, or one of the new revision that did not stay available.
+// away, or one of the new revision that did not stay available. To Recreate is to
+// count on none.
 func (p *planner) lost(updated, old []replica) int {
 	s := p.Spec.Strategy
+	if s.Type == spec.Recreate {
+		return 0
+	}
 	floor := min(p.Spec.Replicas-s.MaxUnavailable, p.plan.Rollout.Available)
 	return min(floor-countAvailable(updated)-len(old), p.room(p.Spec.Replicas+s.MaxSurge))
 }
