@@ -18,6 +18,7 @@ var reasons = map[plan.ActionKind]struct{ doing, done, failed string }{
 	plan.RemoveReplica: {"", "Removed", "RemoveFailed"},
 	plan.AdoptReplica:  {"", "Adopted", "AdoptFailed"},
 	plan.PrepareUpdate: {"Preparing", "Prepared", "PrepareFailed"},
+	plan.CheckUpdate:   {"Checking", "Checked", "CheckFailed"},
 	plan.RunHook:       {"HookStarting", "HookStarted", "HookNotStarted"},
 	plan.CreateNetwork: {"", "NetworkCreated", "NetworkFailed"},
 	plan.CreateVolume:  {"", "VolumeCreated", "VolumeFailed"},

@@ -45,6 +45,8 @@ type reconciler struct {
 	flights map[string]map[string]plan.Action
 	// mark has keys planned soon.
 	mark func(keys ...string)
+	// record is told each plan of a workload.
+	record func(plan.Input, plan.Plan)
 	// emit passes an event on after it was written down.
 	emit func(*state.Event)
 }
@@ -131,6 +133,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 	}
 	in := r.input(snap, key, now)
 	p := plan.Compute(in)
+	r.record(in, p)
 	if in.Spec == nil && len(in.Replicas) == 0 && len(in.HookRuns) == 0 {
 		r.store.Update(func(tx *state.Tx) {
 			tx.Forget(key)
@@ -392,7 +395,7 @@ func (r *reconciler) finish(key string, a plan.Action, err error, now time.Time)
 	delete(r.flights[key], object(a))
 	if err == nil {
 		r.event(succeeded(a), now)
-		if row, ok := r.store.Snapshot().Rollout(key); ok && a.Kind == plan.PrepareUpdate {
+		if row, ok := r.store.Snapshot().Rollout(key); ok && (a.Kind == plan.PrepareUpdate || a.Kind == plan.CheckUpdate) {
 			r.store.Update(func(tx *state.Tx) { tx.PutRollout(plan.Prepared(row.Rollout, a)) })
 		}
 		return

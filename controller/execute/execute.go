@@ -82,6 +82,8 @@ func (x *Executor) Do(ctx context.Context, a plan.Action, p *spec.Project, w *sp
 		return x.create(ctx, a, p, w)
 	case plan.PrepareUpdate:
 		return a.ID, x.prepare(ctx, a, p, w)
+	case plan.CheckUpdate:
+		return a.ID, x.check(ctx, a, p, w, x.describeImage)
 	case plan.RunHook:
 		return x.runHook(ctx, a, p, w)
 	case plan.StartReplica:

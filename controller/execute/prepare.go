@@ -18,18 +18,8 @@ import (
 // server that cannot is found out before each try makes a dump, for which an
 // older one would go.
 func (x *Executor) prepare(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) error {
-	running, err := x.engine.Container(ctx, a.ID)
-	if err != nil {
+	if err := x.check(ctx, a, p, w, x.describeServer); err != nil {
 		return err
-	}
-	next, err := x.engine.Image(ctx, w.Image)
-	if err != nil {
-		return err
-	}
-	if next.ID != running.ImageID && !moves(p, w, running) {
-		if err := x.check(ctx, a, p, w); err != nil {
-			return err
-		}
 	}
 	if w.Backup.BeforeUpdate {
 		if err := postgres.Checkpoint(ctx, x.engine, a.ID); err != nil {
@@ -55,15 +45,40 @@ func moves(p *spec.Project, w *spec.Workload, running engine.Container) bool {
 	return false
 }
 
-// check refuses an image that cannot take over the data of a running server.
-func (x *Executor) check(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) error {
-	running, err := postgres.Describe(ctx, x.engine, a.ID)
+// check refuses an image that cannot take over the data of a container, which
+// describe describes.
+func (x *Executor) check(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload, describe describe) error {
+	running, err := x.engine.Container(ctx, a.ID)
 	if err != nil {
 		return err
 	}
-	next, err := postgres.DescribeImage(ctx, x.engine, p.Name, a.Object+"-preflight", w.Image)
+	next, err := x.engine.Image(ctx, w.Image)
 	if err != nil {
 		return err
 	}
-	return postgres.Check(w.Name, running, next)
+	if next.ID == running.ImageID || moves(p, w, running) {
+		return nil
+	}
+	before, err := describe(ctx, p, running)
+	if err != nil {
+		return err
+	}
+	after, err := postgres.DescribeImage(ctx, x.engine, p.Name, running.Name+"-preflight", w.Image)
+	if err != nil {
+		return err
+	}
+	return postgres.Check(w.Name, before, after)
+}
+
+// describe tells what server a container has.
+type describe func(ctx context.Context, p *spec.Project, running engine.Container) (postgres.Server, error)
+
+// describeServer asks the server that runs.
+func (x *Executor) describeServer(ctx context.Context, _ *spec.Project, running engine.Container) (postgres.Server, error) {
+	return postgres.Describe(ctx, x.engine, running.ID)
+}
+
+// describeImage looks into the image of a container that does not serve.
+func (x *Executor) describeImage(ctx context.Context, p *spec.Project, running engine.Container) (postgres.Server, error) {
+	return postgres.DescribeImage(ctx, x.engine, p.Name, running.Name+"-preflight", running.ImageID)
 }

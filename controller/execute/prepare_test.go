@@ -93,6 +93,22 @@ func TestAnUpdateIsPreparedOnTheRunningServer(t *testing.T) {
 			require.Equal(t, engine.Running, containers[0].State)
 		})
 	}
+
+	t.Run("of a server that has exited the image is checked", func(t *testing.T) {
+		require.NoError(t, e.Stop(t.Context(), server.ID, patience))
+		check := func(image string) error {
+			w := &spec.Workload{Name: "db", Kind: spec.Database, Image: image, Backup: spec.Backup{BeforeUpdate: true, Keep: 5}}
+			_, err := execute.New(e, t.TempDir()).Do(t.Context(), plan.Action{Kind: plan.CheckUpdate, Workload: "db", ID: server.ID}, project, w)
+			return err
+		}
+		require.NoError(t, check(serverImage))
+		require.NoError(t, check(minor))
+		var refusal *postgres.Refusal
+		require.ErrorAs(t, check(major), &refusal)
+		containers, err := e.Containers(t.Context(), project.Name)
+		require.NoError(t, err)
+		require.Len(t, containers, 1, "it alone is there afterwards")
+	})
 }
 
 // A server that cannot write out what it holds is not dumped at each try.

@@ -413,7 +413,7 @@ func paused(in Input) bool {
 
 // available says whether a replica does what it should, in words of its own.
 func available(in Input, r Replica) bool {
-	busy := r.InFlight != "" && r.InFlight != AdoptReplica && r.InFlight != PrepareUpdate
+	busy := r.InFlight != "" && r.InFlight != AdoptReplica && r.InFlight != PrepareUpdate && r.InFlight != CheckUpdate
 	_, draining := in.Rollout.Drains[r.ID]
 	switch {
 	case busy || draining || r.Number < 1:
@@ -611,8 +611,8 @@ func checkDatabase(t *rapid.T, in Input, p Plan, target *spec.Workload, running,
 					continue // a drain is not taken back
 				}
 				require.False(t, current || paused(in), "stopped as it is written")
-				if IsReady(r) && len(r.Addresses) > 0 && target.Revision != p.Rollout.Stable {
-					require.Equal(t, target.Revision, in.Rollout.Prepared, "stopped and not prepared")
+				if target.Replicas > 0 && target.Revision != p.Rollout.Stable {
+					require.Equal(t, target.Revision, in.Rollout.Prepared, "stopped and neither prepared nor checked")
 				}
 			}
 		}

@@ -61,30 +61,19 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 	}
 	switch {
 	case r.class == leaving || r.class == coming:
-	case r.class == exited && !wanted:
-		p.add(RemoveReplica, r.Replica, "%s", cause)
-	case r.class == exited:
+	case r.class == exited && wanted:
 		// Beside another container, even an exited one, it is not clear whose the volume is.
 		if alone && p.mayRestart(r) {
 			p.restart(r, 0)
 		} else if !alone {
 			p.fail("MultipleContainers", fmt.Sprintf("%s is one of several containers of one database: remove those that are not wanted", r.Name))
 		}
-	case !wanted && p.startingUp(r.Replica):
+	case !wanted && r.class != exited && p.startingUp(r.Replica):
 		p.waiting = fmt.Sprintf("waiting for %s to have started before it is stopped", r.Name)
-	case !wanted && p.unprepared(r) && p.plan.Rollout.Refused != "":
-		why := p.plan.Rollout.Refused
-		p.fail("UpdateRefused", why)
-		p.waiting, p.fault, p.quiet = why, true, true
-	case !wanted && p.unprepared(r):
-		next := r.Replica
-		next.Revision = p.Spec.Revision
-		prepares := p.add(PrepareUpdate, next, "before the update to revision %s", short(p.Spec.Revision)) || r.InFlight == PrepareUpdate
-		if prepares && p.plan.Rollout.Tries[r.ID].Count == 1 {
-			// A backup takes the time it takes. Only what has to be repeated counts
-			// against the rollout.
-			p.waiting, p.quiet = fmt.Sprintf("waiting for %s to be checked and backed up", r.Name), true
-		}
+	case !wanted && p.unprepared():
+		p.prepare(r)
+	case r.class == exited:
+		p.add(RemoveReplica, r.Replica, "%s", cause)
 	case !wanted:
 		p.stop(r, "%s", cause)
 	case r.class == unhealthy:
@@ -100,12 +89,34 @@ func (p *planner) startingUp(r Replica) bool {
 	return classify(r, p.Now) != ready && !p.due(r.StartedAt.Add(p.Spec.ProgressDeadline))
 }
 
-// unprepared says whether a running database has to be checked against what
-// comes next, and backed up, before it is stopped. One that serves nobody
-// cannot be, and on the way back to what worked there is nothing to check.
-func (p *planner) unprepared(r replica) bool {
-	back := p.Spec.Revision == p.plan.Rollout.Stable
-	return p.Spec.Replicas > 0 && r.class == ready && !back && p.plan.Rollout.Prepared != p.Spec.Revision
+// unprepared says whether a database has still to be checked against what comes
+// next, and backed up, before its container goes. On the way back to what worked
+// there is nothing to check.
+func (p *planner) unprepared() bool {
+	r := p.plan.Rollout
+	return p.Spec.Replicas > 0 && p.Spec.Revision != r.Stable && r.Prepared != p.Spec.Revision
+}
+
+// prepare has a database prepared for its update. One that serves nobody cannot
+// be backed up, and is not kept for that: another setting may be its cure.
+func (p *planner) prepare(r replica) {
+	if why := p.plan.Rollout.Refused; why != "" {
+		p.fail("UpdateRefused", why)
+		p.waiting, p.fault, p.quiet = why, true, true
+		return
+	}
+	kind, what := CheckUpdate, "checked"
+	if r.class == ready {
+		kind, what = PrepareUpdate, "checked and backed up"
+	}
+	next := r.Replica
+	next.Revision = p.Spec.Revision
+	under := p.add(kind, next, "before the update to revision %s", short(p.Spec.Revision)) || r.InFlight == PrepareUpdate || r.InFlight == CheckUpdate
+	if under && p.plan.Rollout.Tries[r.ID].Count == 1 {
+		// A backup takes the time it takes. Only what has to be repeated counts
+		// against the rollout.
+		p.waiting, p.quiet = fmt.Sprintf("waiting for %s to be %s", r.Name, what), true
+	}
 }
 
 // Prepared returns the rollout record after a database was prepared for its update.

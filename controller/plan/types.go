@@ -101,6 +101,9 @@ const (
 	// comes next, backs the database up, and has it write out what it holds in
 	// memory, so that the stop that follows is fast.
 	PrepareUpdate ActionKind = "prepare-update"
+	// CheckUpdate checks the image of a Database's container that does not serve,
+	// and so cannot be prepared, against the image that comes next.
+	CheckUpdate ActionKind = "check-update"
 	// RunHook runs a pre-rollout hook in a one-off container.
 	RunHook ActionKind = "run-hook"
 

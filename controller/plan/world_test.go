@@ -140,7 +140,7 @@ func (w *world) end(i int, how outcome, message string) {
 		w.rollout = Refused(StartFailed(w.rollout, a, message), a, message)
 	case how != done:
 		w.rollout = StartFailed(w.rollout, a, message)
-	case a.Kind == PrepareUpdate:
+	case a.Kind == PrepareUpdate || a.Kind == CheckUpdate:
 		w.rollout = Prepared(w.rollout, a)
 	}
 }
