@@ -80,6 +80,14 @@ bench: setup images $(BIN)/docker-compose ## compare tend with its peers, and wr
 cases: setup images ## update and break a copy of the shop under load, and write docs/reliability.md
 	go -C bench run ./cases -output ../docs/reliability.md
 
+# How long make chaos makes faults, in Go's notation.
+DURATION ?= 5m
+
+.PHONY: chaos
+chaos: setup images ## break the shop, tend and an engine of their own at random for DURATION (5m)
+	@go build -o $(BIN)/chaos ./e2e/chaos
+	@$(BIN)/chaos -duration $(DURATION)
+
 # The versions stand in this file.
 $(PROGRAMS:%=$(BIN)/%) $(BIN)/docker-compose: Makefile
 

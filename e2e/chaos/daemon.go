@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/docker/docker/client"
+)
+
+// startTimeout bounds the start of the engine, which first ends or takes over
+// the containers of its predecessor.
+const startTimeout = 3 * time.Minute
+
+// daemon is the engine of the run.
+type daemon struct {
+	*client.Client
+
+	dir     string
+	journal *journal
+	judge   *judge
+	witness *witness
+	log     *os.File
+
+	// using is held for reading by who asks the engine, and for writing while
+	// it is away.
+	using   sync.RWMutex
+	cmd     *exec.Cmd
+	ended   chan struct{}
+	watched sync.WaitGroup
+}
+
+func newDaemon(dir string, j *journal, judge *judge, witness *witness) (*daemon, error) {
+	cli, err := client.NewClientWithOpts(client.WithHost("unix://"+engineSocket(dir)), client.WithAPIVersionNegotiation())
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(dir, "dockerd.log"))
+	return &daemon{Client: cli, dir: dir, journal: j, judge: judge, witness: witness, log: log}, err
+}
+
+func engineSocket(dir string) string { return filepath.Join(dir, "docker.sock") }
+
+// up starts the engine. Nobody but the judge can reach it before the judge has
+// seen what runs.
+func (d *daemon) up(ctx context.Context, liveRestore bool) error {
+	d.cmd = exec.Command("dockerd", "--host", "unix://"+engineSocket(d.dir), "--data-root", filepath.Join(d.dir, "disk", "docker"),
+		"--exec-root", "/run/docker", "--pidfile", "/run/docker.pid", "--cgroup-parent", "/"+cgroupOf(d.dir),
+		"--exec-opt", "native.cgroupdriver=cgroupfs", fmt.Sprintf("--live-restore=%t", liveRestore))
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	d.judge.engineStarts()
+	if err := d.cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	d.ended = ended
+	go func() { defer close(ended); _ = d.cmd.Wait() }()
+	began := time.Now()
+	for {
+		if _, err := d.Ping(ctx); err == nil {
+			break
+		}
+		select {
+		case <-ended:
+			return errors.New("the engine ended as it started")
+		default:
+		}
+		if time.Since(began) > startTimeout {
+			return fmt.Errorf("the engine does not answer %s after its start", startTimeout)
+		}
+		if err := pause(ctx, glance); err != nil {
+			return err
+		}
+	}
+	if err := d.watch(ctx); err != nil {
+		return err
+	}
+	d.journal.note("chaos", "the engine answers, %s after its start", time.Since(began).Round(time.Millisecond))
+	return d.witness.open()
+}
+
+// kill kills the engine, so that it cleans up nothing, its pid file included.
+func (d *daemon) kill() error {
+	err := d.cmd.Process.Signal(syscall.SIGKILL)
+	<-d.ended
+	d.witness.close()
+	d.watched.Wait()
+	return errors.Join(err, os.Remove("/run/docker.pid"))
+}
+
+// restart kills the engine and starts it again after a while.
+func (d *daemon) restart(ctx context.Context, after time.Duration, liveRestore bool) error {
+	d.using.Lock()
+	defer d.using.Unlock()
+	if err := d.kill(); err != nil {
+		return err
+	}
+	if err := pause(ctx, after); err != nil {
+		return err
+	}
+	return d.up(ctx, liveRestore)
+}
+
+// loadImages brings in the images of the run.
+func (d *daemon) loadImages(ctx context.Context) error {
+	path := filepath.Join(d.dir, "images.tar")
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	loaded, err := d.ImageLoad(ctx, file)
+	if err != nil {
+		return fmt.Errorf("load the shop's images: %w", err)
+	}
+	defer loaded.Body.Close()
+	if _, err := io.Copy(io.Discard, loaded.Body); err != nil {
+		return err
+	}
+	for _, image := range images {
+		if _, err := d.ImageInspect(ctx, image); err != nil {
+			return err
+		}
+	}
+	return os.Remove(path)
+}
+
+// pause waits for a time, or fails with the cause of ctx's end.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// glance paces the looks at a condition.
+const glance = 200 * time.Millisecond
+
+// lockedUp is after what time without an answer an engine counts as locked up.
+const lockedUp = time.Minute
+
+// locked says whether the engine does not answer for one of its containers.
+func (d *daemon) locked(parent context.Context) bool {
+	d.using.RLock()
+	defer d.using.RUnlock()
+	ctx, cancel := context.WithTimeout(parent, lockedUp)
+	defer cancel()
+	_, _ = d.containers(ctx)
+	return ctx.Err() != nil
+}

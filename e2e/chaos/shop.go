@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// project is the name of the shop's copy.
+const project = "chaos"
+
+// services are those that are scaled and updated, databases those with data.
+var (
+	services  = []string{"user-service", "product-service", "order-service", "payment-service"}
+	databases = []string{"user-db", "product-db", "order-db", "payment-db"}
+)
+
+// replicas is how many of a workload there are when nobody has changed it;
+// fewer than in the repository's specs, as for a machine that does other things.
+var replicas = map[string]int{
+	"gateway": 1, "redis-cache": 1, "user-service": 2, "product-service": 3, "order-service": 2, "payment-service": 2,
+	"user-db": 1, "product-db": 1, "order-db": 1, "payment-db": 1,
+}
+
+// maxReplicas is to how many a service is scaled at most.
+const maxReplicas = 4
+
+// surgeOf is how many replicas of a workload there may be more than wanted.
+func surgeOf(workload string) int {
+	if workload == "gateway" || slices.Contains(databases, workload) {
+		return 0
+	}
+	return 1
+}
+
+// tendAddress is where the gateway, and the judge, read the endpoints: tend
+// runs outside the containers, on the network's own address.
+const tendAddress = "10.66.0.1:7071"
+
+// override fits the shop to its surroundings. Back-offs begin anew after half a
+// minute instead of ten: nobody could wait for them after each round.
+func override() string {
+	var b strings.Builder
+	b.WriteString("networks:\n  frontend: {ipam: {config: [{subnet: 10.66.0.0/24, gateway: 10.66.0.1}]}}\nservices:\n")
+	for _, name := range slices.Sorted(maps.Keys(replicas)) {
+		fmt.Fprintf(&b, "  %s:\n    deploy: {replicas: %d, restart_policy: {delay: 2s, window: 30s}}\n", name, replicas[name])
+		if name == "gateway" {
+			fmt.Fprintf(&b, "    environment: {TEND_ENDPOINTS_URL: %q}\n", "http://"+tendAddress)
+		}
+	}
+	return b.String()
+}
+
+// copyProject copies what makes the shop.
+func copyProject(repository, dir string) error {
+	for _, name := range []string{"specs", "deploy/secrets"} {
+		to := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.CopyFS(to, os.DirFS(filepath.Join(repository, name)))); err != nil {
+			return err
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "specs", "*.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		n := replicas[strings.TrimSuffix(filepath.Base(file), ".yaml")]
+		if err := os.WriteFile(file, []byte(withReplicas(string(content), n)), 0o644); err != nil {
+			return err
+		}
+	}
+	// The secrets are read by the users of the containers.
+	secrets, err := filepath.Glob(filepath.Join(dir, "deploy", "secrets", "*"))
+	if err != nil {
+		return err
+	}
+	for _, file := range secrets {
+		if err := os.Chmod(file, 0o644); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		copyFile(filepath.Join(repository, "compose.yaml"), filepath.Join(dir, "compose.yaml"), 0o644),
+		os.WriteFile(filepath.Join(dir, "compose.override.yaml"), []byte(override()), 0o644),
+		os.WriteFile(filepath.Join(dir, ".env"), []byte("COMPOSE_PROJECT_NAME="+project+"\n"), 0o644),
+	)
+}
+
+var replicasLine = regexp.MustCompile(`(?m)^  replicas: \d+$`)
+
+func withReplicas(content string, n int) string {
+	return replicasLine.ReplaceAllString(content, fmt.Sprintf("  replicas: %d", n))
+}
+
+// specs are the spec files of the copy, which people edit.
+type specs struct {
+	dir   string
+	judge *judge
+
+	mu       sync.Mutex // held while the folder is away, too
+	original map[string]string
+	// valid is what stands, or stood before it was made invalid.
+	valid    map[string]string
+	revision int
+}
+
+func readSpecs(dir string, j *judge) (*specs, error) {
+	s := &specs{dir: filepath.Join(dir, "project", "specs"), judge: j, original: map[string]string{}}
+	files, err := filepath.Glob(filepath.Join(s.dir, "*.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		s.original[strings.TrimSuffix(filepath.Base(file), ".yaml")] = string(content)
+	}
+	s.valid = maps.Clone(s.original)
+	return s, nil
+}
+
+// save puts a spec in the place of the one before, as editors do.
+func (s *specs) save(name, content string) error {
+	file := filepath.Join(s.dir, name+".yaml")
+	if err := os.WriteFile(file+".new", []byte(content), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+// write saves a valid spec.
+func (s *specs) write(name, content string) error {
+	s.valid[name] = content
+	n := 0
+	_, _ = fmt.Sscanf(replicasLine.FindString(content), "  replicas: %d", &n)
+	s.judge.wrote(name, n)
+	return s.save(name, content)
+}
+
+func (s *specs) scale(name string, n int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.write(name, withReplicas(s.valid[name], n))
+}
+
+// update gives a workload a revision that nobody has seen before.
+func (s *specs) update(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revision++
+	before, _, _ := strings.Cut(s.valid[name], "  template:")
+	template := fmt.Sprintf("environment: {CHAOS_REVISION: %q}", fmt.Sprint(s.revision))
+	if slices.Contains(databases, name) {
+		template = fmt.Sprintf("command: [postgres, -c, work_mem=%dkB]", 4096+s.revision)
+	}
+	return s.write(name, before+"  template: {"+template+"}\n")
+}
+
+// spoil makes a spec invalid for as long as a pause lasts.
+func (s *specs) spoil(rng *rand.Rand, name string, during func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	valid := s.valid[name]
+	broken := []string{
+		valid[:len(valid)/2] + "\n\t- [",
+		replicasLine.ReplaceAllString(valid, "  replicas: many"),
+		strings.Replace(valid, "tend/v1", "tend/v9", 1),
+		valid + "  nonsense: true\n",
+	}[rng.IntN(4)]
+	done := s.judge.excuse("a spec is invalid")
+	defer done()
+	if err := s.save(name, broken); err != nil {
+		return err
+	}
+	return errors.Join(during(), s.save(name, valid))
+}
+
+// hide takes the folder away for as long as a pause lasts.
+func (s *specs) hide(during func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := os.Rename(s.dir, s.dir+".away"); err != nil {
+		return err
+	}
+	return errors.Join(during(), os.Rename(s.dir+".away", s.dir))
+}
+
+// restore writes all specs as they were.
+func (s *specs) restore() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for name, content := range s.original {
+		errs = append(errs, s.write(name, content))
+	}
+	return errors.Join(errs...)
+}
+
+// workload is what tend says of one, as far as it matters here.
+type workload struct {
+	Metadata struct {
+		Name       string
+		Generation int64
+	}
+	Status struct {
+		ObservedGeneration int64
+		Converged          bool
+		Conditions         []struct{ Type, Status, Reason, Message string }
+	}
+}
+
+// rolledBack says whether the revision that is written was given up.
+func (w workload) rolledBack() bool {
+	for _, c := range w.Status.Conditions {
+		if c.Reason == "RolledBack" {
+			return true
+		}
+	}
+	return false
+}
+
+// workloads asks tend how the workloads are.
+func workloads(ctx context.Context, dir string) ([]workload, error) {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, "data", "tend", "tend.sock"))
+	}}
+	var list struct{ Items []workload }
+	err := get(ctx, &http.Client{Transport: transport}, "http://tend/api/v1/workloads", &list)
+	return list.Items, err
+}
+
+// get asks for JSON.
+func get(ctx context.Context, client *http.Client, url string, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s", url, response.Status)
+	}
+	return json.NewDecoder(response.Body).Decode(answer)
+}
