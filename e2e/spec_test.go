@@ -45,6 +45,8 @@ func TestWhatIsWrittenWronglyChangesNothingThatRuns(t *testing.T) {
 		{"huge replicas", "specs/web.yaml", specOf("replicas: 1000000"), []string{"specs/web.yaml:5:13: ", "1000"}},
 		{"more replicas than an integer holds", "specs/web.yaml", specOf("replicas: 99999999999999999999"), []string{"specs/web.yaml:5:13: "}},
 		{"maxSurge and maxUnavailable both 0", "specs/web.yaml", specOf("replicas: 2\n  strategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 0}}"), []string{"specs/web.yaml:6:", "maxSurge", "maxUnavailable"}},
+		{"a percentage over 100", "specs/web.yaml", specOf("replicas: 2\n  strategy: {rollingUpdate: {maxUnavailable: 150%}}"), []string{"specs/web.yaml:6:46: ", "150%", "0% to 100%"}},
+		{"a drain longer than the grace", "specs/web.yaml", specOf("replicas: 2\n  drainSeconds: 60"), []string{"specs/web.yaml:6:3: ", "drainSeconds (1m0s)", "stop_grace_period"}},
 		{"two specs for one service", "specs/zweb.yaml", specOf("replicas: 3"), []string{"specs/zweb.yaml:3:", "specs/web.yaml:3"}},
 		{"a spec for a service that does not exist", "specs/wbe.yaml", strings.Replace(specOf("replicas: 3"), "web", "wbe", 1), []string{"specs/wbe.yaml:3:", `did you mean "web"`}},
 		{"a dependency cycle", "compose.yaml", good["compose.yaml"] + "  one: {image: \"${PROBE}\", depends_on: [two]}\n  two: {image: \"${PROBE}\", depends_on: [one]}\n", []string{"compose.yaml:", "one", "two", "cycle"}},
