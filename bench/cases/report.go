@@ -22,6 +22,8 @@ var reportText string
 // report is what all cases came to, and what the figures depend on.
 type report struct {
 	Date, Machine, Engine string
+	// Load is the machine's load average over 15 minutes, at the end.
+	Load                  string
 	Requests, Concurrency int
 	Writes, Fresh         float64
 	Results               []cases.Result
@@ -54,6 +56,11 @@ func (r report) Total() (t struct{ Requests, Failed, Writes, Wrong int }) {
 
 func (r report) render() (string, error) {
 	functions := template.FuncMap{"percent": percent, "thousands": thousands, "duration": duration}
+	average, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "", err
+	}
+	r.Load = strings.Fields(string(average))[2]
 	text, err := template.New("report").Funcs(functions).Parse(reportText)
 	if err != nil {
 		return "", err
