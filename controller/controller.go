@@ -57,6 +57,9 @@ type Options struct {
 	Metrics *Metrics
 	// Durable takes what is to survive a restart; with nil nothing does.
 	Durable durable.Store
+	// Record is told each plan of a workload, by the controller's goroutine; it
+	// must not block. It may be nil.
+	Record func(plan.Input, plan.Plan)
 }
 
 // Controller keeps one project at its desired state.
@@ -105,6 +108,9 @@ func New(o Options) *Controller {
 		next:     map[string]time.Time{},
 		lanes:    map[string]*lane{},
 	}
+	if o.Record == nil {
+		o.Record = func(plan.Input, plan.Plan) {}
+	}
 	if c.metrics == nil {
 		c.metrics = NewMetrics()
 	}
@@ -123,6 +129,7 @@ func New(o Options) *Controller {
 		flights:     map[string]map[string]plan.Action{},
 		withdrawn:   map[string]map[string]uint64{},
 		subscribers: &c.subscribers,
+		record:      o.Record,
 		mark:        c.mark,
 		emit: func(e *state.Event) {
 			c.metrics.event(e)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
@@ -34,6 +35,8 @@ type world struct {
 	stop   func()
 	// durable is what the next controller restores; nil for nothing.
 	durable durable.Store
+	// record is told the plans of the next controller; it may be nil.
+	record func(plan.Input, plan.Plan)
 
 	mu     sync.Mutex
 	events []string
@@ -82,7 +85,7 @@ func inWorld(t *testing.T, f func(w *world)) {
 func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.ctx = ctx
-	w.ctl = New(Options{Engine: w.engine, Project: "p", Durable: w.durable, Log: zap.NewNop(), OnEvent: func(e *state.Event) {
+	w.ctl = New(Options{Engine: w.engine, Project: "p", Durable: w.durable, Record: w.record, Log: zap.NewNop(), OnEvent: func(e *state.Event) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.events = append(w.events, e.Workload+" "+e.Reason+": "+e.Message)

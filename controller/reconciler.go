@@ -45,6 +45,8 @@ type reconciler struct {
 	flights map[string]map[string]plan.Action
 	// mark has keys planned soon.
 	mark func(keys ...string)
+	// record is told each plan of a workload.
+	record func(plan.Input, plan.Plan)
 	// emit passes an event on after it was written down.
 	emit func(*state.Event)
 }
@@ -131,6 +133,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 	}
 	in := r.input(snap, key, now)
 	p := plan.Compute(in)
+	r.record(in, p)
 	if in.Spec == nil && len(in.Replicas) == 0 && len(in.HookRuns) == 0 {
 		r.store.Update(func(tx *state.Tx) {
 			tx.Forget(key)

@@ -14,6 +14,7 @@ import (
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
+	"github.com/tendhq/tend/controller/recorder"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state/durable"
 )
@@ -73,9 +74,11 @@ func keep(ctx context.Context, f *flags, r *right, project *spec.Project, tell *
 	}
 	defer e.Close()
 
+	recording := recorder.Start(f.data(project), tell.log)
+	defer recording.Close()
 	ctl := controller.New(controller.Options{
 		Engine: engine.Fence(e, r.Check), Project: project.Name, DataDir: f.data(project), Durable: r.store,
-		Log: tell.log, OnEvent: tell.event,
+		Log: tell.log, OnEvent: tell.event, Record: recording.Record,
 	})
 	listener, err := listenTCP(listen)
 	switch {

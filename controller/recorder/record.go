@@ -1,0 +1,165 @@
+// Package recorder writes down what was planned and why: a flight recorder. It
+// keeps the last hours in files of the data directory, bounded in size, for
+// tend replay to compute again.
+package recorder
+
+import (
+	"bufio"
+	"cmp"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// format is the version of what is written.
+const format = 1
+
+// header is the first line of a recording.
+type header struct {
+	Format int
+}
+
+// Record is one plan and all that it depended on.
+type Record struct {
+	// Input is without what no plan depends on, and without secrets.
+	Input plan.Input
+	Plan  plan.Plan
+}
+
+// redact leaves out of an input what the planner does not read, and so whatever
+// may be secret: environments, commands, and the passwords of probes.
+func redact(in plan.Input) plan.Input {
+	in.Spec = redactSpec(in.Spec)
+	history := map[string]*spec.Workload{}
+	for revision, w := range in.History {
+		history[revision] = redactSpec(w)
+	}
+	in.History = history
+	return in
+}
+
+func redactSpec(w *spec.Workload) *spec.Workload {
+	if w == nil {
+		return nil
+	}
+	c := *w
+	c.Template, c.Probes = types.ServiceConfig{}, spec.Probes{}
+	c.PreRollout = slices.Clone(w.PreRollout)
+	for i := range c.PreRollout {
+		c.PreRollout[i].Command = nil
+	}
+	return &c
+}
+
+// Decision is what of a plan is decided: without the words for it, and without
+// what follows from the input alone.
+type Decision struct {
+	// Actions are without their causes, Endpoints the IDs of the published.
+	Actions   []plan.Action
+	Endpoints []string
+	// Revision and what follows are those of the rollout record.
+	Revision, Stable, Failed string
+	Complete                 bool
+}
+
+// Decide is the decision of a plan.
+func Decide(p plan.Plan) Decision {
+	d := Decision{Revision: p.Rollout.Revision, Stable: p.Rollout.Stable, Failed: p.Rollout.Failed, Complete: p.Rollout.Complete}
+	for _, a := range p.Actions {
+		a.Cause = ""
+		d.Actions = append(d.Actions, a)
+	}
+	for _, e := range p.Endpoints {
+		d.Endpoints = append(d.Endpoints, e.ID)
+	}
+	return d
+}
+
+// Read reads a recording. One that was cut off, as by a crash, is read as far
+// as it goes; the error is of what is no recording.
+func Read(r io.Reader) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		zip, err := gzip.NewReader(r)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return
+		}
+		if err != nil {
+			yield(Record{}, fmt.Errorf("it is no recording: %w", err))
+			return
+		}
+		lines := json.NewDecoder(bufio.NewReader(zip))
+		var h header
+		if err := lines.Decode(&h); err != nil && !cut(err) || err == nil && h.Format != format {
+			yield(Record{}, cmp.Or(err, fmt.Errorf("it is of format %d, this tend reads %d", h.Format, format)))
+			return
+		}
+		for {
+			var rec Record
+			if err := lines.Decode(&rec); err != nil {
+				if !cut(err) {
+					yield(Record{}, err)
+				}
+				return
+			}
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	}
+}
+
+// cut says whether a recording ends there.
+func cut(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// Writer writes a recording.
+type Writer struct {
+	zip *gzip.Writer
+	out *json.Encoder
+}
+
+// NewWriter begins a recording.
+func NewWriter(w io.Writer) (*Writer, error) {
+	zip := gzip.NewWriter(w)
+	out := json.NewEncoder(zip)
+	return &Writer{zip: zip, out: out}, out.Encode(header{Format: format})
+}
+
+// Write adds a plan.
+func (w *Writer) Write(r Record) error { return w.out.Encode(r) }
+
+// Flush has what was written reach the file.
+func (w *Writer) Flush() error { return w.zip.Flush() }
+
+// Close ends the recording.
+func (w *Writer) Close() error { return w.zip.Close() }
+
+// Difference is a plan that is decided otherwise now.
+type Difference struct {
+	At       time.Time
+	Workload string
+	// Recorded is what was planned, Now what is.
+	Recorded, Now plan.Plan
+}
+
+// Replay computes a recorded plan again; ok is false where it is decided as it
+// was then.
+func Replay(r Record) (d Difference, ok bool) {
+	now := plan.Compute(r.Input)
+	return Difference{At: r.Input.Now, Workload: r.Input.Workload, Recorded: r.Plan, Now: now}, !same(Decide(r.Plan), Decide(now))
+}
+
+// same compares two decisions, of which one was read: there none is nil.
+func same(a, b Decision) bool {
+	return slices.Equal(a.Actions, b.Actions) && slices.Equal(a.Endpoints, b.Endpoints) &&
+		a.Revision == b.Revision && a.Stable == b.Stable && a.Failed == b.Failed && a.Complete == b.Complete
+}

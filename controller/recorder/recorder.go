@@ -1,0 +1,240 @@
+package recorder
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tendhq/tend/controller/plan"
+)
+
+// Directory is the name of the recordings' folder in the data directory.
+const Directory = "recordings"
+
+const (
+	// maxFile and maxTotal bound the recordings in bytes. A file is ended when it
+	// has grown that large; the oldest go first.
+	maxFile  = 4 << 20
+	maxTotal = 64 << 20
+	// backlog is how many plans may wait to be written. More are left out: the
+	// loop waits for nobody.
+	backlog = 4096
+	// flushEvery bounds what a crash takes from the recording.
+	flushEvery = time.Second
+	// retryEvery paces the tries to write after one failed.
+	retryEvery = time.Minute
+	// suffix ends the names of recordings; the rest is when they began, so that
+	// they sort by it.
+	suffix   = ".jsonl.gz"
+	fileTime = "20060102T150405.000000Z"
+)
+
+// Recorder records plans.
+type Recorder struct {
+	data string // the data directory
+	log  *zap.Logger
+	in   chan Record
+	done sync.WaitGroup
+
+	mu      sync.Mutex
+	dropped int
+
+	// The goroutine's own.
+	file  *os.File // nil where none is open
+	size  counter
+	out   *Writer
+	last  map[string]seen
+	retry time.Time
+}
+
+// seen is what was recorded last of a workload.
+type seen struct {
+	input    uint64
+	decision Decision
+}
+
+// counter counts the bytes that are written through it.
+type counter struct {
+	io.Writer
+	n int
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.n += n
+	return n, err
+}
+
+// Start begins to record into the data directory, until Close.
+func Start(dataDir string, log *zap.Logger) *Recorder {
+	r := &Recorder{data: dataDir, log: log, in: make(chan Record, backlog), last: map[string]seen{}}
+	r.done.Go(r.run)
+	return r
+}
+
+// Record records a plan. It does not wait for anything.
+func (r *Recorder) Record(in plan.Input, p plan.Plan) {
+	p.Actions = slices.Clone(p.Actions) // the caller completes them
+	select {
+	case r.in <- Record{Input: in, Plan: p}:
+	default:
+		r.mu.Lock()
+		r.dropped++
+		r.mu.Unlock()
+	}
+}
+
+// Dropped is how many plans were left out, as more came than could be written.
+func (r *Recorder) Dropped() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dropped
+}
+
+// Close writes what is left and ends the recording. Nothing may be recorded
+// from then on.
+func (r *Recorder) Close() {
+	close(r.in)
+	r.done.Wait()
+	if n := r.Dropped(); n > 0 {
+		r.log.Warn("more plans came than could be recorded", zap.Int("missing", n))
+	}
+}
+
+func (r *Recorder) run() {
+	ticker := time.NewTicker(flushEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case rec, open := <-r.in:
+			if !open {
+				r.failed(r.end())
+				return
+			}
+			r.failed(r.write(rec))
+		case <-ticker.C:
+			if r.file != nil {
+				r.failed(r.out.Flush())
+			}
+		}
+	}
+}
+
+// failed reports that nothing is recorded for a while, where err is not nil.
+func (r *Recorder) failed(err error) {
+	if err == nil {
+		return
+	}
+	r.log.Warn("plans are not recorded", zap.Error(err), zap.Duration("retryAfter", retryEvery))
+	if r.file != nil {
+		_ = r.file.Close()
+	}
+	r.file, r.retry = nil, time.Now().Add(retryEvery)
+}
+
+// write records a plan, unless nothing but the time has passed since the one
+// before.
+func (r *Recorder) write(rec Record) error {
+	if r.file == nil && time.Now().Before(r.retry) {
+		return nil
+	}
+	rec.Input = redact(rec.Input)
+	now := seen{input: hash(rec.Input), decision: Decide(rec.Plan)}
+	if before, ok := r.last[rec.Input.Workload]; ok && before.input == now.input && same(before.decision, now.decision) {
+		return nil
+	}
+	if r.file == nil {
+		if err := r.begin(); err != nil {
+			return err
+		}
+	}
+	if err := r.out.Write(rec); err != nil {
+		return err
+	}
+	r.last[rec.Input.Workload] = now
+	if r.size.n >= maxFile {
+		return r.end()
+	}
+	return nil
+}
+
+var seed = maphash.MakeSeed()
+
+// hash is that of all of an input but the time.
+func hash(in plan.Input) uint64 {
+	in.Now = time.Time{}
+	content, err := json.Marshal(in)
+	if err != nil {
+		panic(fmt.Sprintf("recorder: %v", err)) // plain data
+	}
+	return maphash.Bytes(seed, content)
+}
+
+// begin begins a file, and makes room for it.
+func (r *Recorder) begin() error {
+	dir := filepath.Join(r.data, Directory)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := r.prune(); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(filepath.Join(dir, time.Now().UTC().Format(fileTime)+suffix), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	r.file, r.size = file, counter{Writer: file}
+	r.out, err = NewWriter(&r.size)
+	clear(r.last) // each file can be read alone
+	return err
+}
+
+// end ends the file.
+func (r *Recorder) end() error {
+	if r.file == nil {
+		return nil
+	}
+	err := errors.Join(r.out.Close(), r.file.Close())
+	r.file = nil
+	return err
+}
+
+// prune removes the oldest recordings until another one has room.
+func (r *Recorder) prune() error {
+	files, err := Files(r.data)
+	if err != nil {
+		return err
+	}
+	total := maxFile
+	for _, path := range slices.Backward(files) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		total += int(max(info.Size(), blockSize))
+		if total > maxTotal {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// blockSize is what a file takes at least, so that they are not too many where
+// tend is restarted often.
+const blockSize = 64 << 10
+
+// Files lists the recordings of a data directory, oldest first.
+func Files(dataDir string) ([]string, error) {
+	return filepath.Glob(filepath.Join(dataDir, Directory, "*"+suffix))
+}
