@@ -36,7 +36,7 @@ var faults = []fault{
 	{"pause of a container", 7, pauseContainer},
 	{"rm -f of a container", 6, removeContainer},
 	{"network cut and mended", 7, cutNetwork},
-	{"kill -9 and restart of the engine", 4, restartEngine},
+	{"kill -9 and restart of the engine", 2, restartEngine},
 	{"full disk of the engine", 2, fillEngine},
 	{"full disk of tend's data directory", 3, fillData},
 	{"scaling", 10, scale},
@@ -65,7 +65,7 @@ func draw(rng *rand.Rand) fault {
 // for a while is mended when it returns.
 func (c *chaos) afflict(ctx context.Context, rng *rand.Rand) error {
 	for {
-		if pause(ctx, between(rng, 500*time.Millisecond, 4*time.Second)) != nil {
+		if pause(ctx, between(rng, 200*time.Millisecond, 3*time.Second)) != nil {
 			break
 		}
 		f := draw(rng)

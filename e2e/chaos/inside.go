@@ -105,8 +105,8 @@ func (c *chaos) run(ctx context.Context) (err error) {
 		return err
 	}
 	parts.Go(func() { c.guard(keeping) })
-	for left := c.duration; left > 0; left -= c.round {
-		if err := c.oneRound(ctx, min(c.round, left)); err != nil {
+	for end := time.Now().Add(c.duration); time.Now().Before(end); {
+		if err := c.oneRound(ctx, min(c.round, time.Until(end))); err != nil {
 			return err
 		}
 	}

@@ -23,8 +23,8 @@ import (
 )
 
 type options struct {
-	// duration is for how long there are faults, in rounds of at most round;
-	// after each the shop has to converge.
+	// duration is for how long rounds begin, once the shop runs. Each makes
+	// faults for at most round; then the shop has to converge.
 	duration, round time.Duration
 	seed            uint64
 	rate            float64
@@ -46,8 +46,8 @@ func main() {
 
 func run(ctx context.Context) error {
 	var o options
-	flag.DurationVar(&o.duration, "duration", 5*time.Minute, "for how `long` there are faults")
-	flag.DurationVar(&o.round, "round", 4*time.Minute, "for how `long` there are faults before the shop has to converge")
+	flag.DurationVar(&o.duration, "duration", 5*time.Minute, "begin rounds for this `time`")
+	flag.DurationVar(&o.round, "round", 4*time.Minute, "make faults in a round for this `time`, before the shop has to converge")
 	flag.Uint64Var(&o.seed, "seed", 0, "`seed` of the choice of faults (default: a random one)")
 	flag.Float64Var(&o.rate, "rate", 4, "`requests` per second")
 	flag.StringVar(&o.repository, "repository", ".", "the shop's `folder`; its images have been built")
