@@ -101,7 +101,9 @@ func runAll(ctx context.Context, engine *client.Client, o options, chosen []case
 		progress("case %d of %d: %s", i+1, len(chosen), c.Title)
 		result := shop.Run(ctx, c, o.load, o.requests, func(line string) { progress("%s", line) })
 		r.Results = append(r.Results, result)
-		fmt.Printf("%s", result.Report)
+		if result.Report.Requests > 0 {
+			fmt.Print(result.Report)
+		}
 		if result.Err != nil {
 			progress("%s FAILED: %v", c.Name, result.Err)
 			failed = append(failed, c.Name)
