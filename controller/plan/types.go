@@ -194,6 +194,8 @@ type Rollout struct {
 	// withdrawn for that, by container ID.
 	Drains map[string]Drain
 	// Updated, Available and Old are the counts that ProgressAt is judged by.
+	// Available is the most that were, of those that are wanted: so many the
+	// rollout keeps up, less what it may take away.
 	Updated, Available, Old int
 	// Attempts by replica number.
 	Attempts map[int]Attempt
