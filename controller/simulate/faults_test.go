@@ -301,6 +301,10 @@ func (w *world) outage() {
 	}
 }
 
+// streamFaults befall the event stream: the first always can, the last where
+// two events wait, the others where one does.
+var streamFaults = []string{"cut", "drop", "duplicate", "overflow", "reorder"}
+
 // spoil damages the event stream.
 func (w *world) spoil() bool {
 	s := w.gate.stream
@@ -308,14 +312,11 @@ func (w *world) spoil() bool {
 		return false
 	}
 	n := len(s.pending)
-	kinds := []string{"cut"}
-	if n > 0 {
-		kinds = append(kinds, "drop", "duplicate", "overflow")
+	possible := len(streamFaults)
+	if n < 2 {
+		possible = []int{1, 4}[n]
 	}
-	if n > 1 {
-		kinds = append(kinds, "reorder")
-	}
-	kind := kinds[w.draw(len(kinds))]
+	kind := streamFaults[w.draw(possible)]
 	w.tell("events: %s", kind)
 	w.cover.count("events", kind)
 	switch kind {
@@ -334,6 +335,9 @@ func (w *world) spoil() bool {
 	return true
 }
 
+// meddling is what a person, or the machine, does to a container.
+var meddling = []string{"kill", "rm -f", "stop", "pause", "unpause", "unhealthy", "healthy", "die", "lose ports", "dead", "start"}
+
 // meddle has a person, or the machine, do something to a container.
 func (w *world) meddle() {
 	all := w.checks.truth()
@@ -345,8 +349,7 @@ func (w *world) meddle() {
 		return
 	}
 	c := all[w.draw(len(all))]
-	kinds := []string{"kill", "rm -f", "stop", "pause", "unpause", "unhealthy", "healthy", "die", "lose ports", "dead", "start"}
-	kind := kinds[w.draw(len(kinds))]
+	kind := meddling[w.draw(len(meddling))]
 	w.tell("a person: %s %s", kind, c.Name)
 	w.cover.count("outsider", kind)
 	w.checks.meddled(c.ID)

@@ -36,7 +36,10 @@ type call struct {
 	grace  time.Duration
 	step   int // in which it came
 	ctx    context.Context
-	held   bool // it hangs until its context ends
+	// look is true for a call of the observer's, which knows the answer when it
+	// has returned: it has half a minute, all others have longer.
+	look bool
+	held bool // it hangs until its context ends
 	// seen is set once the invariants have looked at it.
 	seen bool
 	// do has the effect; value points to the result.
@@ -62,6 +65,9 @@ var (
 func pass[T any](ctx context.Context, g *gate, c *call, do func(context.Context) (T, error)) (T, error) {
 	var value, none T
 	c.ctx, c.value, c.answer = ctx, &value, make(chan answer, 1)
+	if end, ok := ctx.Deadline(); ok {
+		c.look = time.Until(end) <= 30*time.Second
+	}
 	c.do = func(ctx context.Context) (err error) {
 		value, err = do(ctx)
 		return err

@@ -12,27 +12,28 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
 )
 
 // outcome is what came of a history.
 type outcome struct {
-	steps int
-	// drawn is how many parts of the tape were used.
-	drawn  int
+	steps  int
 	failed string
 	story  string
-	tape   [][]uint16
-	cover  coverage
+	// tape is what was drawn.
+	tape  [][]uint16
+	cover coverage
 }
 
 // run runs one history of a number of steps, and then to its end.
 func run(t *testing.T, tp *tape, steps int, told bool) (o outcome) {
 	pool := loadPool()
+	used := 0 // steps of the tape
 	synctest.Test(t, func(*testing.T) {
 		life, end := context.WithCancel(context.Background())
-		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), cover: coverage{}, life: life, written: map[string]variant{}, rows: rows{}}
+		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), life: life, written: map[string]variant{}, rows: rows{}, paused: map[string]bool{}}
 		w.checks = newInvariants(w)
 		if told {
 			w.story = &strings.Builder{}
@@ -50,15 +51,16 @@ func run(t *testing.T, tp *tape, steps int, told bool) (o outcome) {
 			end()
 			must(w.engine.Close())
 			synctest.Wait()
-			o.steps, o.tape, o.cover = tp.at, tp.steps, w.cover
+			o.steps, o.tape, o.cover = tp.at, tp.steps[:min(used, len(tp.steps))], w.cover
 			if told {
 				o.story = w.story.String()
 			}
 		}()
 		tp.next(steps)
+		used = 1
 		w.begin()
 		for tp.next(steps) {
-			o.drawn = tp.at + 1
+			used = tp.at + 1
 			w.step()
 		}
 		w.calm()
@@ -165,6 +167,8 @@ func (w *world) calm() {
 	began, wrote := time.Now(), time.Now()
 	idle := 100 * time.Millisecond
 	for i := 0; ; i++ {
+		w.at++
+		w.gate.next(w.at)
 		acted := w.serve(&wrote)
 		if acted {
 			idle = 100 * time.Millisecond
@@ -173,8 +177,6 @@ func (w *world) calm() {
 			time.Sleep(idle)
 			idle = min(2*idle, 20*time.Second)
 		}
-		w.at++
-		w.gate.next(w.at)
 		w.pass(settled)
 		problem := ""
 		if time.Since(wrote) >= quiet {
@@ -184,6 +186,9 @@ func (w *world) calm() {
 			w.refused()
 		}
 		if time.Since(began) > patience || i > lastStep {
+			for _, s := range w.ctl.State().Snapshot().Statuses() {
+				w.tell("%s: %s; %s", s.Workload, s.Status, controller.Obstacle(s.Status))
+			}
 			w.fail("no rest after %s and %d steps: %s", time.Since(began).Round(time.Second), i, problem)
 		}
 	}
@@ -246,7 +251,7 @@ func (w *world) heal() {
 // unintend takes back what people have asked for.
 func (w *world) unintend() {
 	for _, name := range names {
-		if row, ok := w.ctl.State().Snapshot().Intent(name); ok && row.Paused != nil {
+		if _, ok := w.written[name]; ok && w.paused[name] {
 			w.intention(name, "resumed", 0)
 		}
 	}

@@ -35,6 +35,7 @@ type invariants struct {
 	// until a list is whole again.
 	hidden map[string]bool
 	lying  bool
+	lie    time.Time // when something untrue was told last
 	// doomed are the replicas that are to be stopped; stopping those that are
 	// being stopped, orphaned where an earlier run of the controller asked for it.
 	doomed, stopping, orphaned map[string]bool
@@ -94,6 +95,9 @@ func (v *invariants) restarted() {
 // written notes that people want something else.
 func (v *invariants) written() {
 	clear(v.writes)
+	if _, ok := v.w.written["db"]; !ok {
+		clear(v.stopped) // nobody keeps in mind what it was
+	}
 	for name, w := range v.w.written {
 		limit := w.Replicas + w.Strategy.MaxSurge
 		if f := v.former[name]; time.Since(f.at) < 2*time.Minute {
@@ -152,14 +156,20 @@ func (v *invariants) has(volume string) bool {
 func (v *invariants) told(c *call, err error) {
 	switch value := c.value.(type) {
 	case *engine.Container:
+		if !c.look {
+			break
+		}
 		// A look that began later may know better, though it was answered before.
 		v.views[c.object] = slices.DeleteFunc(v.views[c.object], func(old view) bool { return old.asked <= c.step })
 		if err == nil {
 			v.views[c.object] = append(v.views[c.object], view{*value, c.step})
 		}
 		delete(v.hidden, c.object)
+		if slices.ContainsFunc(v.truth(), func(t engine.Container) bool { return t.ID == c.object }) && err != nil {
+			v.lie = time.Now()
+		}
 	case *[]engine.Container:
-		if err == nil {
+		if err == nil && c.look {
 			v.listed(*value, c.step)
 			v.w.lists, v.hidden, v.lying = slices.Clone(*value), nil, false
 		}
@@ -178,11 +188,12 @@ func (v *invariants) listed(list []engine.Container, asked int) {
 
 // lied notes a list that was not the truth.
 func (v *invariants) lied(c *call, err error) {
-	if err != nil {
+	if err != nil || !c.look {
 		return
 	}
 	list := *c.value.(*[]engine.Container)
 	v.listed(list, c.step)
+	v.lie = time.Now()
 	v.lying, v.hidden = true, map[string]bool{}
 	for _, t := range v.truth() {
 		if !slices.ContainsFunc(list, func(l engine.Container) bool { return l.ID == t.ID }) {
@@ -390,7 +401,7 @@ func (v *invariants) askedToCreate(c *call, snap *state.Snapshot, truth []engine
 		return
 	}
 	written, ok := v.w.written[workload]
-	if !ok || v.lying {
+	if !ok || time.Since(v.lie) < 2*time.Minute { // it may have been decided on that
 		return
 	}
 	known := func(id string) bool { _, ok := snap.Replica(id); return ok }
@@ -455,7 +466,7 @@ func (v *invariants) askedToStop(c *call, t engine.Container, snap *state.Snapsh
 	// It is forgotten a minute after it asked last, and after a restart of tend
 	// when it has not asked again in time.
 	forgotten := time.Since(g.asked) > time.Minute || g.asked.Before(v.w.started) && time.Since(v.w.started) > 10*time.Second
-	if !noted || forgotten || !ready(t) {
+	if !noted || forgotten || !ready(t) || t.StartedAt.After(at.at) {
 		return
 	}
 	drain := 5 * time.Second
@@ -486,7 +497,7 @@ func (v *invariants) floors(snap *state.Snapshot, truth []engine.Container) {
 	}
 	fresh := map[string]bool{}
 	for _, c := range truth {
-		if doomed[c.ID] && !v.doomed[c.ID] && ready(c) && seenReady(snap, c.ID) {
+		if doomed[c.ID] && !v.doomed[c.ID] && !v.foreign[c.ID] && ready(c) && seenReady(snap, c.ID) {
 			fresh[replicaOf(c)] = true
 		}
 	}

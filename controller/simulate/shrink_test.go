@@ -25,7 +25,6 @@ func shrink(t *testing.T, o outcome, budget int) outcome {
 		if kind(next.failed) != kind(o.failed) {
 			return false
 		}
-		next.tape = steps[:min(len(steps), next.drawn)]
 		best = next
 		return true
 	}

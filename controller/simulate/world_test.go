@@ -49,6 +49,8 @@ type world struct {
 
 	// written is what is in force, with what was in force before.
 	written map[string]variant
+	// paused are the workloads that a person has paused at some time.
+	paused map[string]bool
 	// rows are on the disk.
 	rows    rows
 	away    bool
@@ -124,9 +126,12 @@ func (w *world) start() {
 
 // kill ends the controller as SIGKILL does: nothing it would still have done is.
 func (w *world) kill() {
+	const most = 10 * time.Millisecond // until its goroutines have ended; how long they take is by chance
+	over := time.Now().Add(most)
 	w.gate.kill()
 	w.quit()
 	<-w.ended
+	time.Sleep(time.Until(over))
 	synctest.Wait()
 }
 
@@ -292,9 +297,12 @@ func (w *world) ask() {
 		return
 	}
 	w.ctl.Subscribed("gateway", g.index)
+	before := *g
 	g.acked, g.asked = g.index, time.Now()
 	g.index = w.ctl.State().Snapshot().EndpointsIndex()
-	w.tell("the gateway has endpoints %d in force, and is given %d", g.acked, g.index)
+	if g.acked != before.acked || g.index != before.index {
+		w.tell("the gateway has endpoints %d in force, and is given %d", g.acked, g.index)
+	}
 }
 
 // edit writes a workload in another way, takes one away or brings one back.
@@ -339,6 +347,7 @@ func (w *world) intention(name, what string, n int) {
 	written := w.written[name].Revision
 	w.tell("a person has %s %s", name, what)
 	w.checks.written()
+	w.paused[name] = w.paused[name] || what == "paused" // a crash may have kept it from being taken back
 	ctl := w.ctl
 	go func() {
 		_ = ctl.Intend(w.life, name, func(i *plan.Intent, s *state.Snapshot) error {

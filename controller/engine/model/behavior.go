@@ -84,6 +84,25 @@ func (e *Engine) RemoveImage(ref string) {
 	delete(e.images, ref)
 }
 
+// image finds a local image by its reference or ID; nil where there is none. One
+// that has lost its reference stays for as long as a container is made from it.
+func (e *Engine) image(ref string) *image {
+	if i := e.images[ref]; i != nil {
+		return i
+	}
+	for _, i := range e.images {
+		if i.ID == ref {
+			return i
+		}
+	}
+	for _, c := range e.containers {
+		if c.image != nil && c.image.ID == ref {
+			return c.image
+		}
+	}
+	return nil
+}
+
 func (e *Engine) newImage(ref string, b Behavior) *image {
 	return &image{Image: engine.Image{ID: "sha256:" + e.newID(), Ref: ref}, behavior: b}
 }

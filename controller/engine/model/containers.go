@@ -63,7 +63,7 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (string,
 				return "", failure(engine.NotFound, "get %s: no such volume", name)
 			}
 		}
-		image := e.images[spec.Service.Image]
+		image := e.image(spec.Service.Image)
 		if image == nil {
 			return "", failure(engine.NotFound, "no such image: %s", spec.Service.Image)
 		}

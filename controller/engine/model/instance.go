@@ -30,6 +30,7 @@ const (
 // instance is a container.
 type instance struct {
 	engine.Container
+	image    *image // nil where the container was put there
 	behavior Behavior
 	checked  bool          // it has a health check
 	interval time.Duration // between its probes
@@ -74,6 +75,7 @@ func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
 			Networks:      map[string]string{},
 			Volumes:       volumeNames(spec),
 		},
+		image:    i,
 		behavior: i.behavior.of(spec.Service.Command),
 		checked:  i.behavior.of(spec.Service.Command).HealthCheck,
 		interval: probeInterval,

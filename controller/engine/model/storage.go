@@ -15,7 +15,7 @@ import (
 // Image inspects a local image.
 func (e *Engine) Image(ctx context.Context, ref string) (engine.Image, error) {
 	return ask(ctx, e, OpImage, ref, func() (engine.Image, error) {
-		i := e.images[ref]
+		i := e.image(ref)
 		if i == nil {
 			return engine.Image{}, failure(engine.NotFound, "no such image: %s", ref)
 		}
