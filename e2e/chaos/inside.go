@@ -56,7 +56,7 @@ func inside(parent context.Context, o options) (err error) {
 	}
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	c := &chaos{options: o, dir: o.inside, journal: journal, judge: newJudge(journal, cancel), outcomes: map[string]int{}, rewritten: map[string]time.Time{}}
+	c := &chaos{options: o, dir: o.inside, journal: journal, judge: newJudge(journal, filepath.Join(o.inside, "disk", "docker", "volumes"), cancel), outcomes: map[string]int{}, rewritten: map[string]time.Time{}}
 	err = c.run(ctx)
 	if violation := context.Cause(ctx); violation != nil {
 		err = violation
@@ -99,7 +99,9 @@ func (c *chaos) run(ctx context.Context) (err error) {
 		return err
 	}
 	c.converged = nil
-	c.judge.settle()
+	if err := c.judge.settle(); err != nil {
+		return err
+	}
 	before, err := remains(ctx, c.engine)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -32,13 +34,15 @@ const (
 // tend asks it for.
 type judge struct {
 	journal *journal
+	// volumeRoot is where the engine has its volumes.
+	volumeRoot string
 	// stop ends the run with the first violation.
 	stop context.CancelCauseFunc
 
 	mu         sync.Mutex
 	containers map[string]*box
-	// settled is true once all volumes have been made.
-	settled bool
+	// volumes are those there are, and which, once all have been made.
+	volumes map[string]string
 	// strange are the networks and volumes that are not tend's, by ID and name.
 	strange map[string]bool
 	written map[string][]wish
@@ -72,9 +76,9 @@ type wish struct {
 	at       time.Time
 }
 
-func newJudge(j *journal, stop context.CancelCauseFunc) *judge {
+func newJudge(j *journal, volumeRoot string, stop context.CancelCauseFunc) *judge {
 	v := &judge{
-		journal: j, stop: stop, containers: map[string]*box{}, strange: map[string]bool{}, written: map[string][]wish{},
+		journal: j, volumeRoot: volumeRoot, stop: stop, containers: map[string]*box{}, strange: map[string]bool{}, written: map[string][]wish{},
 		touched: map[string]time.Time{}, stopping: map[string]time.Time{}, asking: map[string][]time.Time{},
 		excuses: map[string]int{}, counts: map[string]int{},
 	}
@@ -245,7 +249,8 @@ func (v *judge) toldOfVolume(m events.Message) {
 			b.volumes = append(b.volumes, name)
 		}
 	case events.ActionCreate:
-		if v.settled {
+		// An engine that was restarted tells of one that it finds there, too.
+		if now, err := identify(filepath.Join(v.volumeRoot, name)); v.volumes != nil && (err != nil || now != v.volumes[name]) {
 			v.fail("volume %s is made, after all were there", name)
 		}
 	case events.ActionDestroy:
@@ -316,7 +321,7 @@ func (v *judge) asked(r *request) {
 		v.fail("tend asks for %s of the container %s, which is not its own", r.verb, b.name)
 	case v.strange[r.object]:
 		v.fail("tend asks for %s of %s, which is not its own", r.verb, r.object)
-	case r.kind == "volumes" && (r.verb != "create" || v.settled):
+	case r.kind == "volumes" && (r.verb != "create" || v.volumes != nil):
 		v.fail("tend asks for %s of volume %s", r.verb, r.object)
 	}
 	if b == nil || !b.ours {
@@ -388,10 +393,30 @@ func (v *judge) answered(r *request, status int) {
 }
 
 // settle says that all volumes are there.
-func (v *judge) settle() {
+func (v *judge) settle() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.settled = true
+	folders, err := filepath.Glob(filepath.Join(v.volumeRoot, "*_*"))
+	if err != nil {
+		return err
+	}
+	v.volumes = map[string]string{}
+	for _, folder := range folders {
+		if v.volumes[filepath.Base(folder)], err = identify(folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// identify tells a folder from another one of its name. The time that the engine
+// gives for a volume is that of the last change in it.
+func identify(folder string) (string, error) {
+	var stat unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, folder, 0, unix.STATX_INO|unix.STATX_BTIME, &stat); err != nil {
+		return "", fmt.Errorf("%s: %w", folder, err)
+	}
+	return fmt.Sprintf("inode %d of %d.%09d", stat.Ino, stat.Btime.Sec, stat.Btime.Nsec), nil
 }
 
 // some returns the containers of the shop for which a condition holds, by name.

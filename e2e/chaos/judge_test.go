@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"net/url"
+	"os"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
@@ -19,7 +21,7 @@ func newScene(t *testing.T) scene {
 	j, err := newJournal(filepath.Join(t.TempDir(), "journal"))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, j.close()) })
-	return scene{newJudge(j, func(error) {})}
+	return scene{newJudge(j, t.TempDir(), func(error) {})}
 }
 
 func (s scene) event(action events.Action, name, service, number string, more ...string) {
@@ -41,6 +43,13 @@ func (s scene) run(name, service, number string, volumes ...string) {
 
 func (s scene) volume(action events.Action, name string) {
 	s.told(events.Message{Type: events.VolumeEventType, Action: action, Actor: events.Actor{ID: name}})
+}
+
+// keep has a volume that is there before anything happens.
+func (s scene) keep(name string) {
+	if err := errors.Join(os.Mkdir(filepath.Join(s.volumeRoot, name), 0o700), s.settle()); err != nil {
+		panic(err)
+	}
 }
 
 func (s scene) asks(kind, verb, object string, query ...string) {
@@ -107,9 +116,15 @@ func TestTheJudgeSeesWhatMustNotBe(t *testing.T) {
 		"a volume asked to be deleted": {func(s scene) { s.asks("volumes", "delete", "data") }, "asks for delete of volume data"},
 		"a volume deleted":             {func(s scene) { s.volume(events.ActionDestroy, "data") }, "volume data is deleted"},
 		"a volume made late": {func(s scene) {
-			s.settle()
-			s.volume(events.ActionCreate, "data")
-		}, "volume data is made"},
+			s.keep("shop_data")
+			s.volume(events.ActionCreate, "shop_other")
+		}, "volume shop_other is made"},
+		"a volume made anew": {func(s scene) {
+			s.keep("shop_data")
+			_ = os.Rename(filepath.Join(s.volumeRoot, "shop_data"), filepath.Join(s.volumeRoot, "gone"))
+			_ = os.Mkdir(filepath.Join(s.volumeRoot, "shop_data"), 0o700)
+			s.volume(events.ActionCreate, "shop_data")
+		}, "volume shop_data is made"},
 		"prune": {func(s scene) { s.asks("containers", "prune", "") }, "prune"},
 		"a hot loop": {func(s scene) {
 			for range pace + 1 {
@@ -138,6 +153,10 @@ func TestTheJudgeAllowsWhatMayBe(t *testing.T) {
 			s.run("a", "user-db", "1", "data")
 			s.event(events.ActionDie, "a", "user-db", "1")
 			s.run("b", "user-db", "1", "data")
+		},
+		"a volume told of again": func(s scene) {
+			s.keep("shop_data")
+			s.volume(events.ActionCreate, "shop_data")
 		},
 		"surge, and a stranger and a hook beside it": func(s scene) {
 			for _, n := range []string{"1", "2", "3"} {

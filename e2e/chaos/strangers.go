@@ -8,7 +8,6 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
-	"golang.org/x/sys/unix"
 )
 
 // Labels of Compose and of tend.
@@ -98,12 +97,9 @@ func remains(ctx context.Context, d *daemon) (map[string]string, error) {
 		return nil, err
 	}
 	for _, v := range list.Volumes {
-		// CreatedAt is when the folder was changed last, whatever its name says.
-		var stat unix.Statx_t
-		if err := unix.Statx(unix.AT_FDCWD, filepath.Dir(v.Mountpoint), 0, unix.STATX_INO|unix.STATX_BTIME, &stat); err != nil {
-			return nil, fmt.Errorf("volume %s: %w", v.Name, err)
+		if all["volume "+v.Name], err = identify(filepath.Dir(v.Mountpoint)); err != nil {
+			return nil, err
 		}
-		all["volume "+v.Name] = fmt.Sprintf("inode %d of %d.%09d", stat.Ino, stat.Btime.Sec, stat.Btime.Nsec)
 	}
 	return all, nil
 }
