@@ -5,6 +5,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,6 +79,7 @@ type Controller struct {
 	linked  bool // the engine answered last time, and everything was listed
 	wake    chan struct{}
 	calls   chan func()   // run by the loop between two plans
+	ended   []ended       // actions that have ended, for the loop
 	stopped chan struct{} // closed when the loop has ended
 
 	// The loop's own; nothing else touches them.
@@ -170,6 +172,7 @@ func (c *Controller) Run(ctx context.Context) {
 		time.Sleep(settle)
 		call()
 		c.drain()
+		c.finish()
 		now := time.Now()
 		for key, at := range c.next {
 			if !at.After(now) {
@@ -331,13 +334,37 @@ func (c *Controller) carryOut(ctx context.Context, key string, a plan.Action) {
 			id, err := c.executor.Do(ctx, a, project, w)
 			c.metrics.action(a, time.Since(began), err)
 			c.look(ctx, key, id, err)
-			c.do(func() {
-				turn.leave()
-				c.reconciler.finish(key, a, err, time.Now())
-				c.mark(key)
-			})
+			c.mu.Lock()
+			c.ended = append(c.ended, ended{key: key, action: a, err: err, lane: turn})
+			c.mu.Unlock()
+			c.mark() // finish marks the key
 		})
 	})
+}
+
+// ended is an action that has ended, and what it did was observed.
+type ended struct {
+	key    string
+	action plan.Action
+	err    error
+	lane   *lane
+}
+
+// finish takes in the actions that have ended; those that ended together, as
+// all that wait for one image, in an order of their own.
+func (c *Controller) finish() {
+	c.mu.Lock()
+	all := c.ended
+	c.ended = nil
+	c.mu.Unlock()
+	slices.SortFunc(all, func(a, b ended) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(object(a.action), object(b.action)))
+	})
+	for _, e := range all {
+		e.lane.leave()
+		c.reconciler.finish(e.key, e.action, e.err, time.Now())
+		c.mark(e.key)
+	}
 }
 
 // look observes what an action did, so that the next plan knows it. It does

@@ -47,8 +47,10 @@ type Observer struct {
 
 	relist *semaphore.Weighted // one full list at a time
 	mu     sync.Mutex
-	seq    uint64            // counts looks, in the order in which they began
-	seen   map[string]uint64 // the latest look at each container, gone ones included
+	// gathering is the next full list, nil where nobody has asked for one.
+	gathering *gathering
+	seq       uint64            // counts looks, in the order in which they began
+	seen      map[string]uint64 // the latest look at each container, gone ones included
 }
 
 // New makes an observer. onLink is called with nil whenever a full list has
@@ -216,9 +218,49 @@ func (o *Observer) Refresh(ctx context.Context, id string) error {
 	return nil
 }
 
+// gathering is a full list that has not begun: all that ask for one meanwhile
+// share it.
+type gathering struct {
+	done chan struct{}
+	err  error
+}
+
+// gatherFor is how long a full list waits for others to ask for it: of many
+// actions that fail together, each wants one.
+const gatherFor = time.Millisecond
+
 // Relist looks at everything: all containers of the project, and the resources.
 func (o *Observer) Relist(ctx context.Context) error {
-	if err := o.relist.Acquire(ctx, 1); err != nil {
+	o.mu.Lock()
+	g := o.gathering
+	if g != nil {
+		o.mu.Unlock()
+		select {
+		case <-g.done:
+			return g.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	g = &gathering{done: make(chan struct{})}
+	o.gathering = g
+	o.mu.Unlock()
+	time.Sleep(gatherFor)
+	g.err = o.list(ctx, func() {
+		o.mu.Lock()
+		o.gathering = nil
+		o.mu.Unlock()
+	})
+	close(g.done)
+	return g.err
+}
+
+// list lists everything, when no other list is under way. begins is called before
+// anything is asked of the engine.
+func (o *Observer) list(ctx context.Context, begins func()) error {
+	err := o.relist.Acquire(ctx, 1)
+	begins()
+	if err != nil {
 		return err
 	}
 	defer o.relist.Release(1)
