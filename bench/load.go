@@ -14,7 +14,9 @@ import (
 
 const (
 	// loadRate is how many requests begin in a second.
-	loadRate = 200
+	loadRate = 100
+	// loadWrites is the share of them that write.
+	loadWrites = 0.1
 	// loadUsers is how many may be in flight.
 	loadUsers = 32
 	// around is how long the load goes on before and after a case.
@@ -54,13 +56,13 @@ var cases = []struct {
 }{
 	{"nothing happens", func(ctx context.Context, _ *shop) error { return pause(ctx, repairTime) }},
 	{"rolling update of 5 replicas", func(ctx context.Context, s *shop) error {
-		return s.update(ctx, enough, func(d *desired) { d.revision++ })
+		return s.update(ctx, updatedService, enough, func(d *desired) { d.revision++ })
 	}},
 	{"5 → 2 replicas", func(ctx context.Context, s *shop) error {
-		return s.update(ctx, enough, func(d *desired) { d.replicas = 2 })
+		return s.update(ctx, updatedService, enough, func(d *desired) { d.replicas = 2 })
 	}},
 	{"2 → 5 replicas", func(ctx context.Context, s *shop) error {
-		return s.update(ctx, enough, func(d *desired) { d.replicas = 5 })
+		return s.update(ctx, updatedService, enough, func(d *desired) { d.replicas = 5 })
 	}},
 	{"SIGKILL of a replica", func(ctx context.Context, s *shop) error {
 		_, err := s.signal(ctx, syscall.SIGKILL)
@@ -71,7 +73,7 @@ var cases = []struct {
 	{"an update that crashes", broken("command: [no-such-command]")},
 	{"an image that does not exist", broken("image: shop/" + updatedService + ":none")},
 	{"a setting of the database", func(ctx context.Context, s *shop) error {
-		return s.update(ctx, enough, func(d *desired) { d.workMem++ })
+		return s.update(ctx, updatedDatabase, enough, func(d *desired) { d.workMem++ })
 	}},
 }
 
@@ -79,13 +81,13 @@ var cases = []struct {
 // has failed.
 func broken(key string) func(ctx context.Context, s *shop) error {
 	return func(ctx context.Context, s *shop) error {
-		if err := s.update(ctx, patience, func(d *desired) { d.broken = key }); err == nil {
+		if err := s.update(ctx, updatedService, patience, func(d *desired) { d.broken = key }); err == nil {
 			return errors.New("what cannot work was taken for good")
 		}
 		if err := pause(ctx, hesitation); err != nil {
 			return err
 		}
-		return s.update(ctx, enough, func(d *desired) { d.broken = "" })
+		return s.update(ctx, updatedService, enough, func(d *desired) { d.broken = "" })
 	}
 }
 
@@ -137,7 +139,7 @@ func underLoad(ctx context.Context, s *shop, happen func(context.Context, *shop)
 	var done sync.WaitGroup
 	done.Go(func() {
 		report, failure = load.Run(loading, load.Config{
-			URL: s.url, Rate: loadRate, Concurrency: loadUsers, Writes: 0.3, Fresh: 0.1,
+			URL: s.url, Rate: loadRate, Concurrency: loadUsers, Writes: loadWrites, Fresh: 0.1,
 		})
 	})
 	err := errors.Join(pause(ctx, around), happen(ctx, s), pause(ctx, around))

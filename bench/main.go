@@ -29,9 +29,9 @@ const (
 	// the step before has left it to do.
 	settle = 500 * time.Millisecond
 	// stepTimeout bounds one step.
-	stepTimeout = 4 * time.Minute
+	stepTimeout = 10 * time.Minute
 	// cleanUpTimeout bounds the removal of what the benchmark made.
-	cleanUpTimeout = 3 * time.Minute
+	cleanUpTimeout = 10 * time.Minute
 )
 
 // suites are the parts of the benchmark, each of which makes what it needs.
