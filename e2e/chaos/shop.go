@@ -49,12 +49,14 @@ func surgeOf(workload string) int {
 const tendAddress = "10.66.0.1:7071"
 
 // override fits the shop to its surroundings. Back-offs begin anew after half a
-// minute instead of ten: nobody could wait for them after each round.
+// minute instead of ten: nobody could wait for them after each round. Health
+// checks have time, as what is to be seen is not how slow the machine is.
 func override() string {
 	var b strings.Builder
 	b.WriteString("networks:\n  frontend: {ipam: {config: [{subnet: 10.66.0.0/24, gateway: 10.66.0.1}]}}\nservices:\n")
 	for _, name := range slices.Sorted(maps.Keys(replicas)) {
 		fmt.Fprintf(&b, "  %s:\n    deploy: {replicas: %d, restart_policy: {delay: 2s, window: 30s}}\n", name, replicas[name])
+		b.WriteString("    healthcheck: {interval: 10s, timeout: 20s}\n")
 		if name == "gateway" {
 			fmt.Fprintf(&b, "    environment: {TEND_ENDPOINTS_URL: %q}\n", "http://"+tendAddress)
 		}
@@ -79,8 +81,10 @@ func copyProject(repository, dir string) error {
 		if err != nil {
 			return err
 		}
-		n := replicas[strings.TrimSuffix(filepath.Base(file), ".yaml")]
-		if err := os.WriteFile(file, []byte(withReplicas(string(content), n)), 0o644); err != nil {
+		fitted := withReplicas(string(content), replicas[strings.TrimSuffix(filepath.Base(file), ".yaml")])
+		fitted = timeoutLine.ReplaceAllString(fitted, "    timeoutSeconds: 5")
+		fitted = deadlineLine.ReplaceAllString(fitted, "  progressDeadlineSeconds: 240")
+		if err := os.WriteFile(file, []byte(fitted), 0o644); err != nil {
 			return err
 		}
 	}
@@ -101,7 +105,11 @@ func copyProject(repository, dir string) error {
 	)
 }
 
-var replicasLine = regexp.MustCompile(`(?m)^  replicas: \d+$`)
+var (
+	replicasLine = regexp.MustCompile(`(?m)^  replicas: \d+$`)
+	timeoutLine  = regexp.MustCompile(`(?m)^    timeoutSeconds: [\d.]+$`)
+	deadlineLine = regexp.MustCompile(`(?m)^  progressDeadlineSeconds: \d+$`)
+)
 
 func withReplicas(content string, n int) string {
 	return replicasLine.ReplaceAllString(content, fmt.Sprintf("  replicas: %d", n))
