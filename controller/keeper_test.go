@@ -173,7 +173,7 @@ func TestAJobWhoseContainerIsGoneRunsAgainAfterARestart(t *testing.T) {
 func TestWhatIsDecidedIsDurableBeforeItIsDone(t *testing.T) {
 	inLastingWorld(t, func(w *world, kept *durabletest.Memory) {
 		attempts := 0
-		kept.Before = func(string) error {
+		before := func(string) error {
 			writes := 0
 			for _, c := range w.engine.Writes() {
 				if c.Op == model.OpCreate {
@@ -183,20 +183,19 @@ func TestWhatIsDecidedIsDurableBeforeItIsDone(t *testing.T) {
 			assert.LessOrEqual(t, writes, attempts, "more was done than was durable")
 			return nil
 		}
-		kept.After = func(method string) error {
-			if method == "Load" {
-				return nil
-			}
+		after := func(string) error {
 			row, ok := w.ctl.State().Snapshot().Rollout("web")
 			if ok {
 				attempts = max(attempts, len(row.Attempts))
 			}
 			return nil
 		}
+		kept.Intercept(before, after)
 		for n := 1; n <= 6; n++ {
 			w.write(of("1"), fmt.Sprintf("kind: Deployment\nmetadata: {name: web}\nspec: {replicas: %d}", n))
 			w.converge()
 		}
+		kept.Intercept(nil, nil)
 		require.Equal(t, 6, attempts)
 
 		w.undo("") // what was asked is durable when the answer comes
@@ -210,18 +209,18 @@ func TestTheLoopGoesOnWhileNothingCanBeWritten(t *testing.T) {
 		w.write(of("1"))
 		w.converge()
 		full := errors.New("no space left on device")
-		kept.Before = func(string) error { return full }
+		kept.Intercept(func(string) error { return full }, nil)
 		w.write(of("2"))
 		w.converge()
 		require.True(t, w.heard("StateNotKept: what tend remembers cannot be written: no space left"), w.events)
 		require.Equal(t, 2, w.running())
 		tries := 0
-		kept.Before = func(string) error { tries++; return full }
+		kept.Intercept(func(string) error { tries++; return full }, nil)
 		w.pass(10 * time.Minute)
+		kept.Intercept(nil, nil)
 		require.LessOrEqual(t, tries, 16, "it is not hammered")
 		require.NotZero(t, tries)
 
-		kept.Before = nil
 		w.pass(2 * time.Minute)
 		require.True(t, w.heard("StateKept"), w.events)
 		snap := read(t, kept)
@@ -248,13 +247,13 @@ func TestWhatIsDamagedIsSetAsideAndStopsNothing(t *testing.T) {
 
 		// And while the controller runs.
 		fail := true
-		kept.Before = func(method string) error {
+		kept.Intercept(func(method string) error {
 			if method == "Commit" && fail {
 				fail = false
 				return &durable.DamagedError{Damage: durable.Corrupt, Detail: "a page is gone"}
 			}
 			return nil
-		}
+		}, nil)
 		w.write(of("2"))
 		w.converge()
 		w.pass(time.Minute)
@@ -268,18 +267,18 @@ func TestWhatCannotBeReadIsNotWrittenOver(t *testing.T) {
 		w.write(of("1"))
 		w.converge()
 		w.stop()
-		kept.Before = func(method string) error {
+		kept.Intercept(func(method string) error {
 			if method != "Load" {
 				t.Errorf("%s was called", method)
 			}
 			return errors.New("input/output error")
-		}
+		}, nil)
 		w.start()
 		w.write(of("2"))
 		w.converge()
 		require.True(t, w.heard("StateUnreadable"), w.events)
 		w.stop()
-		kept.Before = nil
+		kept.Intercept(nil, nil)
 		require.Len(t, read(t, kept).Revisions("web"), 1)
 		w.start()
 	})

@@ -15,14 +15,10 @@ import (
 // Memory is a durable.Store in memory, which survives the controller and not
 // the test.
 type Memory struct {
-	// Before is asked before each method; its error is the method's, which then
-	// does nothing. After likewise, when the method has done its work: then its
-	// answer is lost. Either may be nil.
-	Before, After func(method string) error
-
-	mu    sync.Mutex
-	rows  map[key]durable.Row
-	aside []durable.Damage
+	mu            sync.Mutex
+	rows          map[key]durable.Row
+	aside         []durable.Damage
+	before, after func(method string) error
 }
 
 type key struct{ table, key string }
@@ -61,6 +57,15 @@ func (m *Memory) SetAside(_ context.Context, reason durable.Damage) (string, err
 // Close implements durable.Store.
 func (m *Memory) Close() error { return nil }
 
+// Intercept has before asked before each method; its error is the method's, which
+// then does nothing. after likewise, when the method has done its work: then its
+// answer is lost. Either may be nil.
+func (m *Memory) Intercept(before, after func(method string) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.before, m.after = before, after
+}
+
 // Aside are the reasons for which something was set aside.
 func (m *Memory) Aside() []durable.Damage {
 	m.mu.Lock()
@@ -71,14 +76,14 @@ func (m *Memory) Aside() []durable.Damage {
 func (m *Memory) do(method string, f func()) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.Before != nil {
-		if err := m.Before(method); err != nil {
+	if m.before != nil {
+		if err := m.before(method); err != nil {
 			return err
 		}
 	}
 	f()
-	if m.After != nil {
-		return m.After(method)
+	if m.after != nil {
+		return m.after(method)
 	}
 	return nil
 }
