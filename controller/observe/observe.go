@@ -226,8 +226,9 @@ type gathering struct {
 }
 
 // gatherFor is how long a full list waits for others to ask for it: of many
-// actions that fail together, each wants one.
-const gatherFor = time.Millisecond
+// actions that fail together, each wants one. It is no multiple of the loop's
+// own pause, so that under a simulated clock the two never end at one instant.
+const gatherFor = 1500 * time.Microsecond
 
 // Relist looks at everything: all containers of the project, and the resources.
 func (o *Observer) Relist(ctx context.Context) error {
