@@ -202,7 +202,7 @@ func (v *judge) found(all []container.InspectResponse) {
 func (v *judge) told(m events.Message) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.counts["events"]++
+	v.counts["events of the engine"]++
 	if m.Type == events.VolumeEventType {
 		v.toldOfVolume(m)
 		return
@@ -261,12 +261,14 @@ func (v *judge) toldOfVolume(m events.Message) {
 // runs checks a container that runs now against all others.
 func (v *judge) runs(b *box) {
 	count := 0
+	if len(b.volumes) > 0 {
+		v.counts["starts on a volume, for who else runs on it"]++
+	}
 	for _, other := range v.containers {
 		if !other.running {
 			continue
 		}
 		if other != b {
-			v.counts["volumes checked"] += len(b.volumes)
 			for _, volume := range b.volumes {
 				if slices.Contains(other.volumes, volume) {
 					v.fail("%s and %s run on volume %s", b.name, other.name, volume)
@@ -283,7 +285,7 @@ func (v *judge) runs(b *box) {
 	if !b.replica() {
 		return
 	}
-	v.counts["totals checked"]++
+	v.counts["starts of replicas, for the number and the total"]++
 	if limit := v.limit(b.service); count > limit {
 		v.fail("%d replicas of %s run, and at most %d are to", count, b.service, limit)
 	}
@@ -295,7 +297,7 @@ func (v *judge) signalled(b *box, signal string) {
 	if !b.ours || !slices.Contains(databases, b.service) || signal != "9" {
 		return
 	}
-	v.counts["SIGKILLs of databases"]++
+	v.counts["SIGKILLs of databases, for who sent them"]++
 	if time.Since(v.touched[b.id]) < ownDoing || time.Since(v.engineUp) < time.Minute {
 		return
 	}
@@ -310,7 +312,7 @@ func (v *judge) asked(r *request) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.journal.note("tend", "asks: %s %s %s", r.verb, r.kind, name)
-	v.counts["requests of tend"]++
+	v.counts["requests of tend to the engine"]++
 	v.lastChange = time.Now()
 	v.checkPace(r, name)
 	b := v.containers[r.object]
@@ -336,7 +338,7 @@ func (v *judge) asked(r *request) {
 			v.fail("tend stops %s with a grace of %q seconds", b.name, r.query.Get("t"))
 		}
 		if known {
-			v.counts["stops checked for withdrawal"]++
+			v.counts["stops by tend, for a published endpoint"]++
 		}
 		if published {
 			v.fail("tend stops %s, whose endpoint is published", b.name)

@@ -9,7 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"time"
 
 	"github.com/docker/docker/client"
 )
@@ -139,25 +139,36 @@ func cleanUp(dir string, all bool) error {
 // engine is killed.
 func cgroupOf(dir string) string { return filepath.Base(dir) }
 
+// removeCgroups waits until those who were killed have left them.
 func removeCgroups(dir string) error {
-	var errs []error
-	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
-		roots, err := filepath.Glob(pattern + cgroupOf(dir))
-		errs = append(errs, err)
-		for _, root := range roots {
-			errs = append(errs, removeTree(root))
+	for began := time.Now(); ; time.Sleep(glance) {
+		var errs []error
+		for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+			roots, err := filepath.Glob(pattern + cgroupOf(dir))
+			errs = append(errs, err)
+			for _, root := range roots {
+				errs = append(errs, removeTree(root))
+			}
+		}
+		if err := errors.Join(errs...); err == nil || time.Since(began) > dyingTimeout {
+			return err
 		}
 	}
-	return errors.Join(errs...)
 }
+
+// dyingTimeout bounds the end of processes that were killed.
+const dyingTimeout = 30 * time.Second
 
 // removeTree removes folders, the innermost first; a cgroup's files cannot be
 // removed and need not be.
 func removeTree(root string) error {
 	entries, err := os.ReadDir(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // known by two names
+	}
 	errs := []error{err}
 	for _, e := range entries {
-		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+		if e.IsDir() {
 			errs = append(errs, removeTree(filepath.Join(root, e.Name())))
 		}
 	}
