@@ -25,7 +25,7 @@ var images = []string{
 // that of tend's.
 const (
 	diskSize = 4 << 30
-	dataSize = 64 << 20
+	dataSize = 256 << 20
 )
 
 // initialize prepares the namespaces and stays as their process 1, which reaps
