@@ -129,6 +129,9 @@ func CheckReplay(w http.ResponseWriter, stored, fingerprint []byte) error {
 	if !bytes.Equal(stored, fingerprint) {
 		return ErrKeyReused
 	}
-	w.Header().Set("Idempotency-Replayed", "true")
+	MarkReplay(w)
 	return nil
 }
+
+// MarkReplay says that the response is that of an earlier request.
+func MarkReplay(w http.ResponseWriter) { w.Header().Set("Idempotency-Replayed", "true") }

@@ -21,19 +21,23 @@ type account struct {
 	firstName, lastName string
 	role                auth.Role
 	createdAt           time.Time
+	key                 *string // the Idempotency-Key of its registration
 }
 
 type store struct{ db *postgres.DB }
 
+// errTaken says that the email has an account.
+var errTaken = httpx.NewProblem(http.StatusConflict, "there is an account with this email; log in instead")
+
 func (s store) insert(ctx context.Context, a account) error {
 	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx,
-			`INSERT INTO users (user_id, email, password_hash, first_name, last_name, role) VALUES ($1, $2, $3, $4, $5, $6)`,
-			a.id, a.email, a.hash, a.firstName, a.lastName, a.role)
+			`INSERT INTO users (user_id, email, password_hash, first_name, last_name, role, idempotency_key) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			a.id, a.email, a.hash, a.firstName, a.lastName, a.role, a.key)
 		return err
 	})
 	if postgres.IsCode(err, postgres.UniqueViolation) {
-		return httpx.NewProblem(http.StatusConflict, "there is an account with this email; log in instead")
+		return errTaken
 	}
 	if err != nil {
 		return fmt.Errorf("insert user: %w", err)
@@ -58,8 +62,8 @@ func (s store) one(ctx context.Context, where string, args ...any) (account, boo
 	var a account
 	err := s.db.Read(ctx, func(ctx context.Context, q postgres.Querier) error {
 		return q.QueryRow(ctx,
-			`SELECT user_id, email, password_hash, first_name, last_name, role, created_at FROM users WHERE `+where, args...).
-			Scan(&a.id, &a.email, &a.hash, &a.firstName, &a.lastName, &a.role, &a.createdAt)
+			`SELECT user_id, email, password_hash, first_name, last_name, role, created_at, idempotency_key FROM users WHERE `+where, args...).
+			Scan(&a.id, &a.email, &a.hash, &a.firstName, &a.lastName, &a.role, &a.createdAt, &a.key)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return account{}, false, nil

@@ -3,6 +3,7 @@ package user
 
 import (
 	"embed"
+	"errors"
 	"net/http"
 	"time"
 
@@ -57,6 +58,10 @@ type registered struct {
 }
 
 func (h handlers) register(w http.ResponseWriter, r *http.Request) error {
+	key, err := httpx.IdempotencyKey(r)
+	if err != nil {
+		return err
+	}
 	var body registration
 	if err := httpx.Decode(w, r, &body); err != nil {
 		return err
@@ -73,16 +78,41 @@ func (h handlers) register(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	account := account{id: id, email: body.Email, hash: hash, firstName: body.FirstName, lastName: body.LastName, role: auth.Customer}
-	if err := h.store.insert(r.Context(), account); err != nil {
-		return err
+	made := account{id: id, email: body.Email, hash: hash, firstName: body.FirstName, lastName: body.LastName, role: auth.Customer, key: key}
+	err = h.store.insert(r.Context(), made)
+	if errors.Is(err, errTaken) && key != nil {
+		made, err = h.replay(w, r, body, *key)
 	}
-	token, err := h.tokens.Issue(auth.Identity{Subject: id.String(), Role: account.role}, tokenLifetime)
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/api/users/"+id.String())
-	return httpx.WriteJSON(w, r, http.StatusCreated, registered{UserID: id, Email: body.Email, Token: token})
+	token, err := h.tokens.Issue(auth.Identity{Subject: made.id.String(), Role: made.role}, tokenLifetime)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/api/users/"+made.id.String())
+	return httpx.WriteJSON(w, r, http.StatusCreated, registered{UserID: made.id, Email: made.email, Token: token})
+}
+
+// replay returns the account that an earlier request with the key has made. The
+// answer holds a token, so the password must be right too, as for a login.
+func (h handlers) replay(w http.ResponseWriter, r *http.Request, body registration, key string) (account, error) {
+	earlier, found, err := h.store.byEmail(r.Context(), body.Email)
+	if err != nil {
+		return account{}, err
+	}
+	if !found || earlier.key == nil || *earlier.key != key {
+		return account{}, errTaken
+	}
+	matches, err := h.passwords.matches(r.Context(), body.Password, earlier.hash)
+	if err != nil {
+		return account{}, err
+	}
+	if !matches || earlier.firstName != body.FirstName || earlier.lastName != body.LastName {
+		return account{}, httpx.ErrKeyReused
+	}
+	httpx.MarkReplay(w)
+	return earlier, nil
 }
 
 type credentials struct {

@@ -81,6 +81,30 @@ func TestRegisterLoginProfile(t *testing.T) {
 	}
 }
 
+// Who repeats a registration, as a gateway does when the connection broke, gets
+// the answer of the first one, and nobody else does.
+func TestARegistrationIsRepeatedWithItsKey(t *testing.T) {
+	service, _, _ := start(t)
+	keyed := func(email, password, key string) testenv.Request {
+		r := register(email, password)
+		r.Key = key
+		return r
+	}
+	var first, again session
+	service.Do(t, keyed("ada@example.com", "correct horse", "k1")).Expect(t, http.StatusCreated, &first)
+	answer := service.Do(t, keyed("ada@example.com", "correct horse", "k1"))
+	answer.Expect(t, http.StatusCreated, &again)
+	if again.UserID != first.UserID || answer.Header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("user %s, replayed %q, want user %s, replayed true", again.UserID, answer.Header.Get("Idempotency-Replayed"), first.UserID)
+	}
+	service.Do(t, keyed("ada@example.com", "wrong horse!", "k1")).Expect(t, http.StatusUnprocessableEntity, nil)
+	service.Do(t, keyed("ada@example.com", "correct horse", "k2")).Expect(t, http.StatusConflict, nil)
+	service.Do(t, register("ada@example.com", "correct horse")).Expect(t, http.StatusConflict, nil)
+	service.Do(t, keyed("eve@example.com", "correct horse", "k1")).Expect(t, http.StatusCreated, nil)
+	service.Do(t, register("bob@example.com", "correct horse")).Expect(t, http.StatusCreated, nil)
+	service.Do(t, keyed("bob@example.com", "correct horse", "k1")).Expect(t, http.StatusConflict, nil)
+}
+
 func TestRegisterNamesEachWrongField(t *testing.T) {
 	service, _, _ := start(t)
 	for name, test := range map[string]struct{ body, field string }{
