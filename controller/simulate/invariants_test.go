@@ -22,10 +22,8 @@ type invariants struct {
 	// foreign are containers that people made.
 	foreign   map[string]bool
 	strangers int
-	// volumes were there once, and hold data of a Postgres of that major version.
-	volumes map[string]int
 	// holder is who had a volume last, and stopped who was stopped by tend.
-	holder  map[string]string
+	holder  map[string]holding
 	stopped map[string]bool
 	// views are what the controller was told of a container last. A list that
 	// was given up half-way was told for nothing, so that the view before it
@@ -39,6 +37,8 @@ type invariants struct {
 	// doomed are the replicas that are to be stopped; stopping those that are
 	// being stopped, orphaned where an earlier run of the controller asked for it.
 	doomed, stopping, orphaned map[string]bool
+	// announced are the names of those that the controller said it stops.
+	announced map[string]bool
 	// refused are the containers whose start failed.
 	refused map[string]bool
 	// withdrawn is when an endpoint was withdrawn, and with which index.
@@ -59,6 +59,12 @@ type former struct {
 	at    time.Time
 }
 
+// holding is a server that had a volume, of a major version.
+type holding struct {
+	id    string
+	major int
+}
+
 // view is what a container looked like to whoever asked in that step.
 type view struct {
 	engine.Container
@@ -72,8 +78,8 @@ type withdrawal struct {
 
 func newInvariants(w *world) *invariants {
 	return &invariants{
-		w: w, foreign: map[string]bool{}, volumes: map[string]int{}, holder: map[string]string{}, stopped: map[string]bool{}, views: map[string][]view{},
-		doomed: map[string]bool{}, stopping: map[string]bool{}, orphaned: map[string]bool{}, refused: map[string]bool{},
+		w: w, foreign: map[string]bool{}, holder: map[string]holding{}, stopped: map[string]bool{}, views: map[string][]view{},
+		doomed: map[string]bool{}, stopping: map[string]bool{}, orphaned: map[string]bool{}, announced: map[string]bool{}, refused: map[string]bool{},
 		withdrawn: map[string]withdrawal{}, draining: map[string]time.Time{}, published: map[string]bool{}, writes: map[string][]time.Time{},
 		former: map[string]former{},
 	}
@@ -85,6 +91,7 @@ func (v *invariants) truth() []engine.Container { return v.w.engine.Truth() }
 func (v *invariants) restarted() {
 	clear(v.views)
 	clear(v.doomed)
+	clear(v.announced)
 	clear(v.withdrawn)
 	clear(v.published)
 	clear(v.writes)
@@ -115,6 +122,10 @@ func (v *invariants) said(e *state.Event) {
 		v.leak = e.Message
 	case e.Reason == "Draining":
 		v.draining[name] = time.Now()
+	case e.Reason == "Stopping":
+		v.announced[name] = true
+	case e.Reason == "StopFailed":
+		delete(v.announced, name)
 	}
 }
 
@@ -132,16 +143,18 @@ func (v *invariants) before(c *call) {
 			v.stopping[c.object], v.stopped[c.object] = true, true
 		}
 	case model.OpCreateVolume:
-		if _, ok := v.volumes[c.object]; ok && !v.has(c.object) {
+		if v.holder[c.object].id != "" && !v.has(c.object) {
 			v.w.fail("volume %s held data and is gone, and an empty one takes its place", c.object)
 		}
 	}
 }
 
-// major is the version of the data on the database's volume, 0 where it is new.
+// major is the version of the database's container, 0 where there is none.
 func (v *invariants) major() int {
-	for _, major := range v.volumes {
-		return major
+	for _, c := range v.truth() {
+		if len(c.Volumes) > 0 {
+			return majors[c.Image]
+		}
 	}
 	return 0
 }
@@ -182,7 +195,7 @@ func (v *invariants) told(c *call, err error) {
 func (v *invariants) listed(list []engine.Container, asked int) {
 	for _, c := range list {
 		views := append(v.views[c.ID], view{c, asked})
-		v.views[c.ID] = views[max(len(views)-3, 0):]
+		v.views[c.ID] = views[max(len(views)-8, 0):]
 	}
 }
 
@@ -291,12 +304,12 @@ func (v *invariants) volumesHold(truth []engine.Container) {
 				v.w.fail("%s and %s run on volume %s", other, c.Name, volume)
 			}
 			holders[volume] = c.Name
-			major := majors[c.Image]
 			// Of a server that was lost, nobody can ask what it is.
-			if before := v.volumes[volume]; before != 0 && before != major && v.stopped[v.holder[volume]] {
-				v.w.fail("%s runs Postgres %d on volume %s, which holds data of Postgres %d", c.Name, major, volume, before)
+			major, before := majors[c.Image], v.holder[volume]
+			if before.id != c.ID && v.stopped[before.id] && before.major != major {
+				v.w.fail("%s runs Postgres %d on volume %s, which holds data of Postgres %d", c.Name, major, volume, before.major)
 			}
-			v.volumes[volume], v.holder[volume] = major, c.ID
+			v.holder[volume] = holding{id: c.ID, major: major}
 		}
 	}
 }
@@ -488,6 +501,13 @@ func (v *invariants) floors(snap *state.Snapshot, truth []engine.Container) {
 		}
 	}
 	maps.Copy(doomed, v.stopping)
+	for _, c := range truth {
+		if v.announced[c.Name] && alive(c) {
+			doomed[c.ID] = true
+		} else {
+			delete(v.announced, c.Name)
+		}
+	}
 	for _, name := range names {
 		if row, ok := snap.Rollout(name); ok {
 			for id := range row.Drains {
