@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -132,18 +133,39 @@ func (b *bench) load(ctx context.Context) error {
 
 // underLoad has something happen to a shop while requests come.
 func underLoad(ctx context.Context, s *shop, happen func(context.Context, *shop) error) (load.Report, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	loading, stop := context.WithCancel(ctx)
 	defer stop()
-	var report load.Report
-	var failure error
-	var done sync.WaitGroup
+	var (
+		answered atomic.Int64
+		report   load.Report
+		failure  error
+		done     sync.WaitGroup
+	)
 	done.Go(func() {
 		report, failure = load.Run(loading, load.Config{
-			URL: s.url, Rate: loadRate, Concurrency: loadUsers, Writes: loadWrites, Fresh: 0.1,
+			URL: s.url, Rate: loadRate, Concurrency: loadUsers, Writes: loadWrites, Fresh: 0.1, Answered: &answered,
 		})
+		if failure != nil {
+			cancel(failure) // there is nothing to measure any more
+		}
 	})
-	err := errors.Join(pause(ctx, around), happen(ctx, s), pause(ctx, around))
+	err := awaitLoad(ctx, &answered)
+	if err == nil {
+		err = errors.Join(happen(ctx, s), pause(ctx, around))
+	}
 	stop()
 	done.Wait()
 	return report, errors.Join(err, failure)
+}
+
+// awaitLoad waits until requests have come for a while.
+func awaitLoad(ctx context.Context, answered *atomic.Int64) error {
+	for float64(answered.Load()) < loadRate*around.Seconds() {
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
 }
