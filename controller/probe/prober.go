@@ -49,8 +49,8 @@ type probing struct {
 	stop   context.CancelFunc
 }
 
-// New makes a prober. changed is called from its goroutines, never by two at a
-// time, and never for a run that Sync has left out. It must not call Sync.
+// New makes a prober. changed is called by Sync and from goroutines, never by two
+// at a time, and never for a run that Sync has left out. It must not call Sync.
 func New(exec Exec, changed func(Result)) *Prober {
 	return &Prober{exec: exec, changed: changed, probing: map[Run]probing{}}
 }
@@ -76,9 +76,16 @@ func (p *Prober) Sync(ctx context.Context, runs map[Run]spec.Probes) {
 		}
 		ctx, stop := context.WithCancel(ctx)
 		p.probing[run] = probing{probes: probes, stop: stop}
+		s := &session{prober: p, result: Result{
+			Run: run, Started: probes.Startup == nil, Ready: probes.Readiness == nil, Live: true, Since: run.StartedAt,
+		}}
+		if s.result.Started && s.result.Ready { // there is nothing to wait for
+			s.known, s.told = true, s.result
+			p.changed(s.result)
+		}
 		p.busy.Go(func() {
 			defer stop()
-			p.probe(ctx, run, probes)
+			s.probe(ctx, probes)
 		})
 	}
 }
@@ -91,21 +98,15 @@ func (p *Prober) Wait() {
 	p.busy.Wait()
 }
 
-// probe probes one run until ctx ends.
-func (p *Prober) probe(ctx context.Context, run Run, probes spec.Probes) {
-	s := &session{prober: p, result: Result{
-		Run: run, Started: probes.Startup == nil, Ready: probes.Readiness == nil, Live: true, Since: run.StartedAt,
-	}}
+// probe probes a run until ctx ends.
+func (s *session) probe(ctx context.Context, probes spec.Probes) {
 	if probes.Startup != nil && !s.startup(ctx, *probes.Startup) {
 		return
-	}
-	if probes.Readiness == nil {
-		s.tell(ctx, func() { s.known = true })
 	}
 	var both sync.WaitGroup
 	if probes.Readiness != nil {
 		both.Go(func() {
-			s.follow(ctx, *probes.Readiness, verdict{since: run.StartedAt}, func(v verdict) {
+			s.follow(ctx, *probes.Readiness, verdict{since: s.result.StartedAt}, func(v verdict) {
 				s.known = true
 				s.result.Ready, s.result.Since, s.unready = v.passed, v.since, v.message
 			})
