@@ -323,6 +323,29 @@ func TestDatabaseNeverHasTwoContainers(t *testing.T) {
 	})
 }
 
+// A tend that starts while the specs are away knows the service by compose.yaml
+// alone, which makes it a Deployment, and those may be two at once.
+func TestDatabaseWithoutItsSpecIsLeftAlone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const (
+			db     = "db: {image: 'healthy:1', volumes: ['./data:/var/lib/postgresql/data'], environment: {SETTING: %s}}"
+			policy = "kind: Database\nmetadata: {name: db}\nspec: {engine: postgres, backup: {beforeUpdate: false}}"
+		)
+		w.write(fmt.Sprintf(db, "before"), policy)
+		w.converge()
+		w.writes()
+		w.restart()
+		w.write(fmt.Sprintf(db, "after"))
+		w.pass(time.Hour)
+		require.Empty(t, w.writes())
+		require.True(t, w.heard("db Waiting"), w.events)
+
+		w.write(fmt.Sprintf(db, "after"), policy)
+		w.converge()
+		require.Equal(t, []string{"stop container p-db-1", "remove container p-db-1", "create container p-db-1", "start container p-db-1"}, w.writes())
+	})
+}
+
 func TestStuckWorkloadDoesNotBlockAnother(t *testing.T) {
 	inWorld(t, func(w *world) {
 		const both = "slow: {image: 'stuck:1', stop_grace_period: 10m}\n"

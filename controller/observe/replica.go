@@ -54,7 +54,7 @@ func equal(a, b plan.Replica) bool {
 func toReplica(c engine.Container) plan.Replica {
 	r := plan.Replica{
 		Workload: c.Labels[spec.LabelService], Number: number(c.Labels[spec.LabelContainerNumber]), Name: c.Name, ID: c.ID,
-		Revision: c.Labels[spec.LabelRevision], ConfigHash: c.Labels[spec.LabelConfigHash],
+		Revision: c.Labels[spec.LabelRevision], ConfigHash: c.Labels[spec.LabelConfigHash], Kind: spec.Kind(c.Labels[spec.LabelKind]),
 		State: plan.State(c.State), Health: plan.Health(c.Health), HealthOutput: lastLine(c.HealthOutput),
 		ExitCode: c.ExitCode, OOMKilled: c.OOMKilled,
 		Created: c.Created, StartedAt: c.StartedAt, FinishedAt: c.FinishedAt,

@@ -3,6 +3,8 @@ package plan
 import (
 	"fmt"
 	"strings"
+
+	"github.com/tendhq/tend/controller/spec"
 )
 
 // database keeps one container per volume at any time: the old one is proven
@@ -40,6 +42,19 @@ func (p *planner) database() {
 			p.keepDatabase(r, len(standing) == 1)
 		}
 	}
+}
+
+// wasDatabase says whether a Database's container is there and the service is
+// none any more, as when tend was started while its spec was away. Other kinds
+// may run two containers at once, and its volume must not see that.
+func (p *planner) wasDatabase() bool {
+	for _, r := range p.Replicas {
+		if r.Kind == spec.Database {
+			p.waiting = fmt.Sprintf("%s is a Database's, and %s is a %s now: write its spec again, or remove the container", r.Name, p.Workload, p.written.Kind)
+			return true
+		}
+	}
+	return false
 }
 
 // running names the containers whose process may hold the volume.

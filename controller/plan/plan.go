@@ -59,10 +59,11 @@ func Compute(in Input) Plan {
 	switch {
 	case in.Spec == nil:
 		p.remove()
-	case in.Spec.Kind == spec.Job:
-		p.job()
 	case in.Spec.Kind == spec.Database:
 		p.database()
+	case p.wasDatabase():
+	case in.Spec.Kind == spec.Job:
+		p.job()
 	default:
 		p.deployment()
 	}

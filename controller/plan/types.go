@@ -6,7 +6,11 @@
 // the instant that the plan names as Next.
 package plan
 
-import "time"
+import (
+	"time"
+
+	"github.com/tendhq/tend/controller/spec"
+)
 
 // State is a container's state, with the engine's names.
 type State string
@@ -45,8 +49,10 @@ type Replica struct {
 	// Revision is the revision label, or empty on a container that tend did
 	// not make; then ConfigHash tells whether it is as written.
 	Revision, ConfigHash string
-	State                State
-	Health               Health
+	// Kind is by which rules it was made, or empty where tend did not make it.
+	Kind   spec.Kind
+	State  State
+	Health Health
 	// HealthOutput is the last line of the last health check, or of what a process
 	// that gave up by itself has printed, for messages.
 	HealthOutput string
