@@ -83,6 +83,7 @@ func copyProject(repository, dir string) error {
 		}
 		fitted := withReplicas(string(content), replicas[strings.TrimSuffix(filepath.Base(file), ".yaml")])
 		fitted = timeoutLine.ReplaceAllString(fitted, "    timeoutSeconds: 5")
+		fitted = strings.ReplaceAll(fitted, "    failureThreshold: 5\n", "    failureThreshold: 30\n") // of the liveness probes
 		fitted = deadlineLine.ReplaceAllString(fitted, "  progressDeadlineSeconds: 240")
 		if err := os.WriteFile(file, []byte(fitted), 0o644); err != nil {
 			return err
