@@ -23,7 +23,7 @@ const (
 	// around is how long the load goes on before and after a case.
 	around = 2 * time.Second
 	// repairTime is how long a shop is left alone with what befell it.
-	repairTime = 15 * time.Second
+	repairTime = 20 * time.Second
 	// hesitation is how long a person takes to put back an update that failed.
 	hesitation = 5 * time.Second
 )
