@@ -29,11 +29,34 @@ type header struct {
 	Format int
 }
 
-// Record is one plan and all that it depended on.
+// Record is one plan and all that it depended on, but for what may be secret.
 type Record struct {
-	// Input is without what no plan depends on, and without secrets.
 	Input plan.Input
 	Plan  plan.Plan
+}
+
+// line is how a Record is written: the time stands alone, so that two inputs
+// that differ in nothing else are the same bytes.
+type line struct {
+	At    time.Time
+	Input json.RawMessage
+	Plan  plan.Plan
+}
+
+// newLine is the line of a record.
+func newLine(r Record) (line, error) {
+	in := redact(r.Input)
+	in.Now = time.Time{}
+	content, err := json.Marshal(in)
+	return line{At: r.Input.Now, Input: content, Plan: r.Plan}, err
+}
+
+// record is what a line says.
+func (l line) record() (Record, error) {
+	r := Record{Plan: l.Plan}
+	err := json.Unmarshal(l.Input, &r.Input)
+	r.Input.Now = l.At
+	return r, err
 }
 
 // redact leaves out of an input what the planner does not read, and so whatever
@@ -104,14 +127,14 @@ func Read(r io.Reader) iter.Seq2[Record, error] {
 			return
 		}
 		for {
-			var rec Record
-			if err := lines.Decode(&rec); err != nil {
+			var l line
+			if err := lines.Decode(&l); err != nil {
 				if !cut(err) {
 					yield(Record{}, err)
 				}
 				return
 			}
-			if !yield(rec, nil) {
+			if rec, err := l.record(); !yield(rec, err) || err != nil {
 				return
 			}
 		}
@@ -135,7 +158,13 @@ func NewWriter(w io.Writer) (*Writer, error) {
 }
 
 // Write adds a plan.
-func (w *Writer) Write(r Record) error { return w.out.Encode(r) }
+func (w *Writer) Write(r Record) error {
+	l, err := newLine(r)
+	if err != nil {
+		return err
+	}
+	return w.out.Encode(l)
+}
 
 // Flush has what was written reach the file.
 func (w *Writer) Flush() error { return w.zip.Flush() }

@@ -1,9 +1,7 @@
 package recorder
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"io"
 	"os"
@@ -147,8 +145,11 @@ func (r *Recorder) write(rec Record) error {
 	if r.file == nil && time.Now().Before(r.retry) {
 		return nil
 	}
-	rec.Input = redact(rec.Input)
-	now := seen{input: hash(rec.Input), decision: Decide(rec.Plan)}
+	l, err := newLine(rec)
+	if err != nil {
+		return err
+	}
+	now := seen{input: maphash.Bytes(seed, l.Input), decision: Decide(rec.Plan)}
 	if before, ok := r.last[rec.Input.Workload]; ok && before.input == now.input && same(before.decision, now.decision) {
 		return nil
 	}
@@ -157,7 +158,7 @@ func (r *Recorder) write(rec Record) error {
 			return err
 		}
 	}
-	if err := r.out.Write(rec); err != nil {
+	if err := r.out.out.Encode(l); err != nil {
 		return err
 	}
 	r.last[rec.Input.Workload] = now
@@ -168,16 +169,6 @@ func (r *Recorder) write(rec Record) error {
 }
 
 var seed = maphash.MakeSeed()
-
-// hash is that of all of an input but the time.
-func hash(in plan.Input) uint64 {
-	in.Now = time.Time{}
-	content, err := json.Marshal(in)
-	if err != nil {
-		panic(fmt.Sprintf("recorder: %v", err)) // plain data
-	}
-	return maphash.Bytes(seed, content)
-}
 
 // begin begins a file, and makes room for it.
 func (r *Recorder) begin() error {
