@@ -275,7 +275,7 @@ func (w *world) outage() {
 		w.engine.Reconnect()
 		return
 	}
-	w.away = true
+	w.away, w.left = true, time.Now()
 	w.engine.Disconnect()
 	switch w.draw(4) {
 	case 0:
@@ -428,7 +428,7 @@ func (w *world) foreign() {
 	case 0: // of another project
 		c.Labels = map[string]string{spec.LabelProject: "other", spec.LabelService: "web", spec.LabelContainerNumber: "1"}
 	case 1: // a one-off container of Compose's
-		c.Labels = map[string]string{spec.LabelProject: project, spec.LabelService: "web", spec.LabelOneoff: "True"}
+		c.Labels = map[string]string{spec.LabelProject: project, spec.LabelService: "web", spec.LabelOneoff: "True", spec.LabelContainerNumber: "1"}
 	case 2: // whose labels are corrupt
 		c.Labels = map[string]string{spec.LabelProject: project, spec.LabelService: "web", spec.LabelContainerNumber: "x"}
 	default: // scaled by a person with docker compose

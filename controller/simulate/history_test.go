@@ -33,7 +33,7 @@ func run(t *testing.T, tp *tape, steps int, told bool) (o outcome) {
 	used := 0 // steps of the tape
 	synctest.Test(t, func(*testing.T) {
 		life, end := context.WithCancel(context.Background())
-		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), life: life, written: map[string]variant{}, rows: rows{}, paused: map[string]bool{}}
+		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), life: life, written: map[string]variant{}, rows: rows{}, idle: time.Second, paused: map[string]bool{}}
 		w.checks = newInvariants(w)
 		if told {
 			w.story = &strings.Builder{}
@@ -133,9 +133,11 @@ func (w *world) old(v *spec.Workload, number int, compose bool) {
 	}
 	if compose {
 		delete(c.Labels, spec.LabelRevision)
-		c.EngineRestarts = true
 	}
 	id, err := w.engine.Create(w.life, c)
+	if compose {
+		w.engine.SetRestartPolicy(id, "always")
+	}
 	if err == nil {
 		_ = w.engine.Start(w.life, id)
 	}
@@ -153,6 +155,37 @@ const (
 // written, and to rest.
 func (w *world) calm() {
 	w.heal()
+	exam := w.draw(6)
+	if exam > 3 {
+		w.leave()
+	}
+	w.rewrite()
+	w.settle()
+	switch exam {
+	case 1:
+		w.miss()
+	case 2:
+		w.forget()
+	}
+}
+
+// leave leaves everything as it is written for a while, though not all of it can
+// work.
+func (w *world) leave() {
+	w.tell("everything is left as it is written")
+	over := time.Now().Add(20 * time.Minute)
+	for i := 0; i < 400 && time.Now().Before(over); i++ {
+		w.turn()
+	}
+	for _, c := range w.checks.truth() {
+		if written, ok := w.written[replicaOf(c)]; ok && c.RestartPolicy != "no" && alive(c) && written.Kind != spec.Database {
+			w.fail("%s is restarted by the engine too", c.Name)
+		}
+	}
+}
+
+// rewrite writes everything anew, such that it can work.
+func (w *world) rewrite() {
 	next := map[string]variant{}
 	for name := range w.written {
 		next[name] = w.pool.last[name]
@@ -164,20 +197,65 @@ func (w *world) calm() {
 	w.put(next)
 	w.unintend()
 	w.pass(settled)
-	began, wrote := time.Now(), time.Now()
-	idle := 100 * time.Millisecond
-	for i := 0; ; i++ {
-		w.at++
-		w.gate.next(w.at)
-		acted := w.serve(&wrote)
-		if acted {
-			idle = 100 * time.Millisecond
-		} else {
-			w.ask()
-			time.Sleep(idle)
-			idle = min(2*idle, 20*time.Second)
+}
+
+// miss has a container die of which no event tells, and checks that this is
+// repaired within one resync.
+func (w *world) miss() {
+	for _, c := range w.checks.truth() {
+		if name := replicaOf(c); name == "" || w.written[name].Kind != spec.Deployment || !alive(c) {
+			continue
 		}
-		w.pass(settled)
+		w.tell("%s dies, and the events are lost", c.Name)
+		w.engine.Kill(c.ID, 137)
+		w.checks.meddled(c.ID)
+		w.gate.stream.pump()
+		w.gate.stream.pending = nil
+		w.settle()
+		return
+	}
+}
+
+// forget has the controller start anew, and checks that it has nothing to do:
+// what was reached by any path is what is reached from scratch.
+func (w *world) forget() {
+	clear(w.rows)
+	w.restart()
+	began := time.Now()
+	for time.Since(began) < quiet {
+		for _, c := range w.gate.waiting() {
+			if c.op.Write() && !slices.Contains(diskOps, c.op) && w.written["job"].Workload == nil {
+				w.fail("a new controller finds something to do: %s", w.name(c))
+			}
+		}
+		w.turn()
+	}
+}
+
+// turn answers what waits, or lets time pass.
+func (w *world) turn() (wrote bool) {
+	w.at++
+	w.gate.next(w.at)
+	acted, wrote := w.serve()
+	if acted {
+		w.idle = 100 * time.Millisecond
+	} else {
+		w.ask()
+		time.Sleep(w.idle)
+		w.idle = min(2*w.idle, 20*time.Second)
+	}
+	w.pass(settled)
+	return wrote
+}
+
+// settle waits until all is as it is written, and nothing is asked of the engine
+// any more.
+func (w *world) settle() {
+	began, wrote := time.Now(), time.Now()
+	for i := 0; ; i++ {
+		if w.turn() {
+			wrote = time.Now()
+		}
 		problem := ""
 		if time.Since(wrote) >= quiet {
 			if problem = w.asWritten(); problem == "" {
@@ -206,23 +284,23 @@ func (w *world) refused() {
 	}
 }
 
-// serve answers one call or passes on one event, and says whether there was one.
-func (w *world) serve(wrote *time.Time) bool {
-	for _, c := range w.gate.waiting() {
-		if c.op.Write() && !slices.Contains(diskOps, c.op) {
-			*wrote = time.Now()
-		}
+// serve answers one call or passes on one event, and says whether there was one,
+// and whether one was to change something.
+func (w *world) serve() (acted, wrote bool) {
+	waiting := w.gate.waiting()
+	wrote = slices.ContainsFunc(waiting, func(c *call) bool { return c.op.Write() && !slices.Contains(diskOps, c.op) })
+	for _, c := range waiting {
 		if c.ctx.Err() != nil {
 			w.gate.release(c, answer{err: c.fail(engine.Unknown, c.ctx.Err())})
-			return true
+			return true, wrote
 		}
 		if !c.held {
 			w.tell("%s", w.name(c))
 			w.pend(c)
-			return true
+			return true, wrote
 		}
 	}
-	return w.deliver()
+	return w.deliver(), wrote
 }
 
 // heal undoes what tend cannot.
@@ -272,6 +350,8 @@ func (w *world) asWritten() string {
 			return c.Name + " still exists"
 		case revision(c) != written.Revision:
 			return fmt.Sprintf("%s is of revision %s", c.Name, revision(c))
+		case c.RestartPolicy != "no":
+			return c.Name + " is restarted by the engine too"
 		case written.Kind == spec.Job:
 		case !ready(c):
 			return fmt.Sprintf("%s is %s, %s", c.Name, c.State, c.Health)

@@ -50,13 +50,20 @@ type invariants struct {
 	// writes are the times of the latest requests, by what they were for.
 	writes map[string][]time.Time
 	former map[string]former
-	leak   string
+	// made are the names of containers whose create has returned to this run of
+	// the controller; passed is when a readiness probe passed.
+	made   map[string]bool
+	passed map[string]time.Time
+	// rolledBack are the revisions that were, since the last edit.
+	rolledBack map[string]bool
+	// wrong is what was said and should not have been.
+	wrong string
 }
 
 // former is how many replicas there might be before an edit.
 type former struct {
 	limit int
-	at    time.Time
+	until time.Time // until when it counts
 }
 
 // holding is a server that had a volume, of a major version.
@@ -81,7 +88,7 @@ func newInvariants(w *world) *invariants {
 		w: w, foreign: map[string]bool{}, holder: map[string]holding{}, stopped: map[string]bool{}, views: map[string][]view{},
 		doomed: map[string]bool{}, stopping: map[string]bool{}, orphaned: map[string]bool{}, announced: map[string]bool{}, refused: map[string]bool{},
 		withdrawn: map[string]withdrawal{}, draining: map[string]time.Time{}, published: map[string]bool{}, writes: map[string][]time.Time{},
-		former: map[string]former{},
+		former: map[string]former{}, rolledBack: map[string]bool{}, made: map[string]bool{}, passed: map[string]time.Time{},
 	}
 }
 
@@ -95,6 +102,11 @@ func (v *invariants) restarted() {
 	clear(v.withdrawn)
 	clear(v.published)
 	clear(v.writes)
+	if v.w.moods.disk { // it may have been forgotten
+		clear(v.rolledBack)
+	}
+	clear(v.passed)
+	clear(v.made)
 	v.hidden, v.lying, v.index = nil, false, 0
 	v.orphaned = maps.Clone(v.stopping)
 }
@@ -102,16 +114,32 @@ func (v *invariants) restarted() {
 // written notes that people want something else.
 func (v *invariants) written() {
 	clear(v.writes)
+	clear(v.rolledBack)
 	if _, ok := v.w.written["db"]; !ok {
 		clear(v.stopped) // nobody keeps in mind what it was
 	}
-	for name, w := range v.w.written {
-		limit := w.Replicas + w.Strategy.MaxSurge
-		if f := v.former[name]; time.Since(f.at) < 2*time.Minute {
-			limit = max(limit, f.limit)
-		}
-		v.former[name] = former{limit: limit, at: time.Now()}
+	// What was decided before the edit may come yet, where it waits for a call.
+	until := time.Now().Add(2 * settled)
+	if len(v.w.gate.waiting()) > 0 {
+		until = until.Add(2 * time.Minute)
 	}
+	for name, w := range v.w.written {
+		limit, f := w.Replicas+w.Strategy.MaxSurge, v.former[name]
+		if v.edited(name) {
+			limit, until = max(limit, f.limit), later(until, f.until)
+		}
+		v.former[name] = former{limit: limit, until: until}
+	}
+}
+
+// edited says whether what comes may have been decided before an edit.
+func (v *invariants) edited(workload string) bool { return time.Now().Before(v.former[workload].until) }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // said notes an event of the controller.
@@ -119,11 +147,16 @@ func (v *invariants) said(e *state.Event) {
 	name, _, _ := strings.Cut(e.Message, ":")
 	switch {
 	case strings.Contains(e.Message, canary):
-		v.leak = e.Message
+		v.wrong = "a secret is in an event: " + e.Message
 	case e.Reason == "Draining":
 		v.draining[name] = time.Now()
 	case e.Reason == "Stopping":
 		v.announced[name] = true
+	case e.Reason == "RolledBack":
+		if v.rolledBack[e.Workload+e.Message[:strings.Index(e.Message, " is ")]] {
+			v.wrong = e.Workload + " is rolled back again: " + e.Message
+		}
+		v.rolledBack[e.Workload+e.Message[:strings.Index(e.Message, " is ")]] = true
 	case e.Reason == "StopFailed":
 		delete(v.announced, name)
 	}
@@ -187,8 +220,15 @@ func (v *invariants) told(c *call, err error) {
 			v.w.lists, v.hidden, v.lying = slices.Clone(*value), nil, false
 		}
 	}
-	if c.op == model.OpStart && err != nil {
+	switch {
+	case c.op == model.OpStart && err != nil:
 		v.refused[c.object] = true
+	case c.op == model.OpCreate && err == nil:
+		v.made[c.object] = true
+	case c.op == model.OpExec && err == nil && c.detail == "ready":
+		if code := c.value.(*int); *code == 0 {
+			v.passed[c.object] = time.Now()
+		}
 	}
 }
 
@@ -267,8 +307,8 @@ func replicaOf(c engine.Container) string {
 // has come.
 func (v *invariants) look(planned bool) {
 	truth := v.truth()
-	if v.leak != "" {
-		v.w.fail("a secret is in an event: %s", v.leak)
+	if v.wrong != "" {
+		v.w.fail("%s", v.wrong)
 	}
 	v.volumesHold(truth)
 	v.numbersHold(truth)
@@ -362,6 +402,14 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 		return
 	}
 	v.pace(c)
+	for _, other := range v.w.gate.waiting() {
+		if other != c && other.object == c.object && other.op.Write() && other.object != "" && !slices.Contains(diskOps, other.op) {
+			v.w.fail("%s, and %s under way", v.w.name(c), v.w.name(other))
+		}
+	}
+	if v.w.away && time.Since(v.w.left) > 5*time.Minute {
+		v.w.fail("%s: the engine has been away for %s", v.w.name(c), time.Since(v.w.left))
+	}
 	if c.create != nil {
 		v.askedToCreate(c, snap, truth)
 		return
@@ -391,7 +439,7 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 
 // pace checks that nothing is tried without a pause.
 func (v *invariants) pace(c *call) {
-	const most = 15 // a minute
+	const most = 10 // a minute
 	key := v.w.gateName(c)
 	now := time.Now()
 	times := slices.DeleteFunc(append(v.writes[key], now), func(t time.Time) bool { return now.Sub(t) > time.Minute })
@@ -409,6 +457,9 @@ func (v *invariants) askedToCreate(c *call, snap *state.Snapshot, truth []engine
 	workload, _, wanted := labelled(c.create.Labels)
 	if c.create.Labels[spec.LabelProject] != project {
 		v.w.fail("%s: without the project's label", v.w.name(c))
+	}
+	if v.made[c.object] && time.Since(v.lie) > 2*time.Minute && slices.ContainsFunc(truth, func(t engine.Container) bool { return t.Name == c.object }) {
+		v.w.fail("%s: it was made before", v.w.name(c))
 	}
 	if workload == "" || c.create.Labels[spec.LabelHook] != "" {
 		return
@@ -437,17 +488,46 @@ func (v *invariants) askedToCreate(c *call, snap *state.Snapshot, truth []engine
 		}
 	}
 	limit := written.Replicas + written.Strategy.MaxSurge
-	if f := v.former[workload]; time.Since(f.at) < 2*time.Minute { // it may have been decided before the edit
-		limit = max(limit, f.limit)
+	if v.edited(workload) {
+		limit = max(limit, v.former[workload].limit)
 	}
 	if total > limit {
 		v.w.fail("%s: %d replicas of %s, and at most %d are to exist", v.w.name(c), total, workload, limit)
 	}
 	rollout, _ := snap.Rollout(workload)
-	edited := time.Since(v.former[workload].at) < 2*time.Minute
-	if others && !edited && v.paused(snap, workload) && (rollout == nil || rollout.Stable != wanted) {
+	v.hooked(c, workload, wanted, snap, truth)
+	if others && !v.edited(workload) && v.paused(snap, workload) && (rollout == nil || rollout.Stable != wanted) {
 		v.w.fail("%s: the rollout of %s is paused", v.w.name(c), workload)
 	}
+}
+
+// probed checks that a replica with a readiness probe is published only when the
+// probe has passed in this run of the container.
+func (v *invariants) probed(e *state.Endpoint, snap *state.Snapshot) {
+	written := v.w.written[e.Workload]
+	row, ok := snap.Replica(e.ID)
+	if written.Workload == nil || written.Probes.Readiness == nil || e.Revision != written.Revision || v.edited(e.Workload) || !ok {
+		return
+	}
+	if v.passed[e.ID].Before(row.StartedAt) {
+		v.w.fail("the endpoint of %s is published, and its probe has not passed since it started", e.Replica)
+	}
+}
+
+// hooked checks that a revision's hook has succeeded before its first replica is
+// made. One that was rolled out before needs none again.
+func (v *invariants) hooked(c *call, workload, wanted string, snap *state.Snapshot, truth []engine.Container) {
+	written := v.w.written[workload]
+	rollout, ok := snap.Rollout(workload)
+	if len(written.PreRollout) == 0 || wanted != written.Revision || !ok || rollout.Stable == wanted || rollout.Hooked == wanted || v.edited(workload) {
+		return
+	}
+	for _, t := range truth {
+		if t.Labels[spec.LabelService] == workload && revision(t) == wanted && (t.Labels[spec.LabelHook] == "" || t.State == engine.Exited && t.ExitCode == 0) {
+			return
+		}
+	}
+	v.w.fail("%s: its hook has not run", v.w.name(c))
 }
 
 func (v *invariants) paused(snap *state.Snapshot, workload string) bool {
@@ -566,6 +646,7 @@ func (v *invariants) claims(snap *state.Snapshot) {
 		if !looking[e.ID] && !slices.ContainsFunc(v.views[e.ID], func(c view) bool { return ready(c.Container) }) {
 			v.w.fail("the endpoint of %s is published, and nobody said that it is ready", e.Replica)
 		}
+		v.probed(e, snap)
 	}
 	for name, written := range v.w.written {
 		row, ok := snap.Status(name)

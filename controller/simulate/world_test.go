@@ -54,12 +54,15 @@ type world struct {
 	// rows are on the disk.
 	rows    rows
 	away    bool
-	late    []*call // whose effect comes after its reply
+	left    time.Time // when it went away
+	late    []*call   // whose effect comes after its reply
 	lists   []engine.Container
 	release []func() // gives back what others hold
 	reserve []string // names that the engine holds for nobody
 	gateway gateway
 
+	// idle is how long nothing happens in a calm world, next time.
+	idle   time.Duration
 	checks *invariants
 	story  *strings.Builder // nil unless it is told
 	failed string

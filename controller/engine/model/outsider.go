@@ -77,6 +77,12 @@ func (e *Engine) SetState(id string, s engine.State) {
 	})
 }
 
+// SetRestartPolicy gives a container a restart policy of the engine's own, as
+// docker compose does. The model itself restarts nothing.
+func (e *Engine) SetRestartPolicy(id, policy string) {
+	e.withContainer(id, func(c *instance) { c.RestartPolicy = policy })
+}
+
 // LosePorts takes the host ports from a running container, as a restart of the
 // engine may.
 func (e *Engine) LosePorts(id string) {
