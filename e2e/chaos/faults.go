@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -46,43 +47,41 @@ var faults = []fault{
 	{"specs folder gone for a while", 3, hideSpecs},
 }
 
-// draw chooses a fault.
-func draw(rng *rand.Rand) fault {
-	total := 0
+// deal chooses faults without end: first each once, as a round may be short, and
+// then by their weights.
+func deal(rng *rand.Rand) iter.Seq[fault] {
+	var deck []fault
 	for _, f := range faults {
-		total += f.weight
+		deck = append(deck, slices.Repeat([]fault{f}, f.weight)...)
 	}
-	n := rng.IntN(total)
-	for _, f := range faults {
-		if n -= f.weight; n < 0 {
-			return f
+	return func(yield func(fault) bool) {
+		for _, i := range rng.Perm(len(faults)) {
+			if !yield(faults[i]) {
+				return
+			}
+		}
+		for yield(deck[rng.IntN(len(deck))]) {
 		}
 	}
-	panic("not reached")
 }
 
 // afflict makes faults, one after the other, until ctx ends. What was broken
 // for a while is mended when it returns.
-func (c *chaos) afflict(ctx context.Context, rng *rand.Rand) error {
-	for {
+func (c *chaos) afflict(ctx context.Context, rng *rand.Rand) {
+	for f := range deal(rng) {
 		if pause(ctx, between(rng, 200*time.Millisecond, 3*time.Second)) != nil {
 			break
 		}
-		f := draw(rng)
-		err := f.do(ctx, c, rng)
-		if errors.Is(err, errNothing) || ctx.Err() != nil {
-			continue
-		}
-		if err != nil {
-			// What it was meant for may have gone, or the disk be full.
+		switch err := f.do(ctx, c, rng); {
+		case err == nil:
+			c.made.add(f.name)
+		case errors.Is(err, errNothing) || ctx.Err() != nil:
+		default: // what it was meant for may have gone, or the disk be full
 			c.journal.note("chaos", "%s: %v", f.name, err)
 			c.missed.add(f.name)
-			continue
 		}
-		c.made.add(f.name)
 	}
 	c.mending.Wait()
-	return nil
 }
 
 // later undoes something after a while, or when the round ends.
