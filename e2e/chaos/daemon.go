@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/docker/docker/client"
@@ -48,34 +47,20 @@ func newDaemon(dir string, j *journal, judge *judge, witness *witness) (*daemon,
 
 func engineSocket(dir string) string { return filepath.Join(dir, "docker.sock") }
 
-// up starts the engine. Nobody but the judge can reach it before the judge has
-// seen what runs.
+// up starts the engine, again and again where it cannot, as on a full disk.
+// Nobody but the judge can reach it before the judge has seen what runs.
 func (d *daemon) up(ctx context.Context, liveRestore bool) error {
-	d.cmd = exec.Command("dockerd", "--host", "unix://"+engineSocket(d.dir), "--data-root", filepath.Join(d.dir, "disk", "docker"),
-		"--exec-root", "/run/docker", "--pidfile", "/run/docker.pid", "--cgroup-parent", "/"+cgroupOf(d.dir),
-		"--exec-opt", "native.cgroupdriver=cgroupfs", fmt.Sprintf("--live-restore=%t", liveRestore))
-	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
-	d.judge.engineStarts()
-	if err := d.cmd.Start(); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	d.ended = ended
-	go func() { defer close(ended); _ = d.cmd.Wait() }()
 	began := time.Now()
 	for {
-		if _, err := d.Ping(ctx); err == nil {
+		err := d.start(ctx, liveRestore)
+		if err == nil {
 			break
 		}
-		select {
-		case <-ended:
-			return errors.New("the engine ended as it started")
-		default:
-		}
+		d.journal.note("chaos", "the engine does not start: %v", err)
 		if time.Since(began) > startTimeout {
-			return fmt.Errorf("the engine does not answer %s after its start", startTimeout)
+			return err
 		}
-		if err := pause(ctx, glance); err != nil {
+		if err := pause(ctx, time.Second); err != nil {
 			return err
 		}
 	}
@@ -86,14 +71,49 @@ func (d *daemon) up(ctx context.Context, liveRestore bool) error {
 	return d.witness.open()
 }
 
+// start starts the engine's process and waits until it answers.
+func (d *daemon) start(ctx context.Context, liveRestore bool) error {
+	d.cmd = exec.Command("dockerd", "--host", "unix://"+engineSocket(d.dir), "--data-root", filepath.Join(d.dir, "disk", "docker"),
+		"--exec-root", "/run/docker", "--pidfile", pidFile, "--cgroup-parent", "/"+cgroupOf(d.dir),
+		"--exec-opt", "native.cgroupdriver=cgroupfs", fmt.Sprintf("--live-restore=%t", liveRestore))
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	d.judge.engineStarts()
+	if err := d.cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	d.ended = ended
+	go func() { defer close(ended); _ = d.cmd.Wait() }()
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		if _, err := d.Ping(ctx); err == nil {
+			return nil
+		}
+		select {
+		case <-ended:
+			return errors.New("it has ended; see its log")
+		default:
+		}
+		if err := pause(ctx, glance); err != nil {
+			return err
+		}
+	}
+}
+
 // kill kills the engine, so that it cleans up nothing, its pid file included.
+// It may have ended already.
 func (d *daemon) kill() error {
-	err := d.cmd.Process.Signal(syscall.SIGKILL)
+	if err := d.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
 	<-d.ended
 	d.witness.close()
 	d.watched.Wait()
-	return errors.Join(err, os.Remove("/run/docker.pid"))
+	return os.RemoveAll(pidFile)
 }
+
+const pidFile = "/run/docker.pid"
 
 // restart kills the engine and starts it again after a while.
 func (d *daemon) restart(ctx context.Context, after time.Duration, liveRestore bool) error {
@@ -150,12 +170,18 @@ const glance = 200 * time.Millisecond
 // lockedUp is after what time without an answer an engine counts as locked up.
 const lockedUp = time.Minute
 
-// locked says whether the engine does not answer for one of its containers.
-func (d *daemon) locked(parent context.Context) bool {
+// useless says whether the engine does not answer for one of its containers, or
+// has ended.
+func (d *daemon) useless(parent context.Context) bool {
 	d.using.RLock()
 	defer d.using.RUnlock()
 	ctx, cancel := context.WithTimeout(parent, lockedUp)
 	defer cancel()
-	_, _ = d.containers(ctx)
-	return ctx.Err() != nil
+	_, err := d.containers(ctx)
+	select {
+	case <-d.ended:
+		return true
+	default:
+		return err != nil && ctx.Err() != nil
+	}
 }

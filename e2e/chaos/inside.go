@@ -166,7 +166,11 @@ func (c *chaos) oneRound(ctx context.Context, during time.Duration) error {
 		return fmt.Errorf("VIOLATION: of %d acknowledged writes these are not there exactly once:\n%s",
 			report.Ledger.Acknowledged, strings.Join(report.Ledger.Wrong, "\n"))
 	}
-	return c.assertRest(ctx)
+	if err := c.assertRest(ctx); err != nil {
+		return err
+	}
+	// A run that is interrupted leaves this.
+	return os.WriteFile(filepath.Join(c.dir, "report"), []byte(c.report()), 0o644)
 }
 
 // count adds up what the load came to.
@@ -254,12 +258,13 @@ func (c *chaos) assertRest(ctx context.Context) error {
 	return nil
 }
 
-// guard restarts an engine that locks up (docs/adr/0009), as its operator would.
+// guard restarts an engine that locks up (docs/adr/0009) or ends by itself, as
+// its operator would.
 func (c *chaos) guard(ctx context.Context) {
 	for pause(ctx, 10*time.Second) == nil {
-		if c.engine.locked(ctx) && ctx.Err() == nil {
-			c.journal.say("the engine has locked up: restart it")
-			c.made.add(lockUp)
+		if c.engine.useless(ctx) && ctx.Err() == nil {
+			c.journal.say("the engine has locked up, or ended: restart it")
+			c.made.add(failedEngine)
 			if err := c.engine.restart(ctx, 0, false); err != nil && ctx.Err() == nil {
 				c.judge.fail("the engine cannot be restarted: %v", err)
 			}
@@ -267,7 +272,7 @@ func (c *chaos) guard(ctx context.Context) {
 	}
 }
 
-const lockUp = "restart of an engine that had locked up by itself"
+const failedEngine = "restart of an engine that had locked up, or ended, by itself"
 
 // report says what was done and what came of it.
 func (c *chaos) report() string {
@@ -277,15 +282,15 @@ func (c *chaos) report() string {
 	if c.tend != nil {
 		fmt.Fprintf(&b, "  %s\n", c.tend)
 	}
-	fmt.Fprintf(&b, "  %4d %s\n  %4d revisions that were given up because of faults, and written anew\n", c.made.of(lockUp), lockUp, c.rollbacks)
+	fmt.Fprintf(&b, "  %4d %s\n  %4d revisions that were given up because of faults, and written anew\n", c.made.of(failedEngine), failedEngine, c.rollbacks)
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		fmt.Fprintf(&b, "checked: %d %s\n", counts[name], name)
 	}
 	fmt.Fprintf(&b, "load: %d requests, %d failed %v; ledger: %d writes acknowledged and there exactly once, %d without an answer\n",
 		c.requests, c.failed, c.outcomes, c.acknowledged, c.unknown)
-	slices.Sort(c.converged)
-	if n := len(c.converged); n > 0 {
-		fmt.Fprintf(&b, "converged after %s at the median, %s at most\n", c.converged[n/2].Round(100*time.Millisecond), c.converged[n-1].Round(100*time.Millisecond))
+	if times := slices.Sorted(slices.Values(c.converged)); len(times) > 0 {
+		fmt.Fprintf(&b, "converged after %s at the median, %s at most\n",
+			times[len(times)/2].Round(100*time.Millisecond), times[len(times)-1].Round(100*time.Millisecond))
 	}
 	return b.String()
 }
