@@ -159,14 +159,18 @@ func removeCgroups(dir string) error {
 // dyingTimeout bounds the end of processes that were killed.
 const dyingTimeout = 30 * time.Second
 
-// removeTree removes folders, the innermost first; a cgroup's files cannot be
-// removed and need not be.
+// removeTree removes cgroups, the innermost first; their files cannot be removed
+// and need not be. What a paused container runs does not die before it goes on.
 func removeTree(root string) error {
 	entries, err := os.ReadDir(root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // known by two names
 	}
 	errs := []error{err}
+	for file, goOn := range map[string]string{"freezer.state": "THAWED", "cgroup.freeze": "0"} {
+		// One of the two at most is there.
+		_ = os.WriteFile(filepath.Join(root, file), []byte(goOn), 0)
+	}
 	for _, e := range entries {
 		if e.IsDir() {
 			errs = append(errs, removeTree(filepath.Join(root, e.Name())))
