@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"io"
 	"io/fs"
 	"net"
@@ -69,8 +70,8 @@ configs:
 	} {
 		ask(args...)
 	}
-	client := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) {
-		return net.Dial("unix", p.path(".tend/tend.sock"))
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", p.path(".tend/tend.sock"))
 	}}}
 	defer client.CloseIdleConnections()
 	for _, path := range []string{

@@ -131,12 +131,14 @@ func (s *Shop) round(ctx context.Context, c Case, round int, kill bool) error {
 	} else {
 		killed <- nil
 	}
-	if err := c.disturb(ctx, s, round); err != nil {
+	err := c.disturb(ctx, s, round)
+	if err != nil {
 		cancel()
-		<-killed
-		return err
 	}
-	if err := <-killed; err != nil {
+	if killErr := <-killed; err == nil {
+		err = killErr
+	}
+	if err != nil {
 		return err
 	}
 	return s.awaitConverged(ctx)
