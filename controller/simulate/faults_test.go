@@ -241,7 +241,9 @@ func (w *world) effect(c *call) {
 		go func() { _ = c.do(w.life) }() // it takes its time
 		return
 	}
-	w.checks.told(c, c.do(w.life))
+	if err := c.do(w.life); err != nil && c.op == model.OpStart {
+		w.checks.refused[c.object] = true
+	}
 }
 
 // pretend answers a list with another one.
@@ -275,7 +277,7 @@ func (w *world) outage() {
 		w.engine.Reconnect()
 		return
 	}
-	w.away, w.left = true, time.Now()
+	w.away = true
 	w.engine.Disconnect()
 	switch w.draw(4) {
 	case 0:

@@ -29,33 +29,8 @@ type outcome struct {
 
 // run runs one history of a number of steps, and then to its end.
 func run(t *testing.T, tp *tape, steps int, told bool) (o outcome) {
-	pool := loadPool()
 	used := 0 // steps of the tape
-	synctest.Test(t, func(*testing.T) {
-		life, end := context.WithCancel(context.Background())
-		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), life: life, written: map[string]variant{}, rows: rows{}, idle: time.Second, paused: map[string]bool{}}
-		w.checks = newInvariants(w)
-		if told {
-			w.story = &strings.Builder{}
-		}
-		defer func() {
-			if f, ok := recover().(failure); ok {
-				o.failed = string(f)
-				w.tell("IT FAILS: %s", f)
-			} else if f := recover(); f != nil {
-				panic(f)
-			}
-			if w.gate != nil {
-				w.kill()
-			}
-			end()
-			must(w.engine.Close())
-			synctest.Wait()
-			o.steps, o.tape, o.cover = tp.at, tp.steps[:min(used, len(tp.steps))], w.cover
-			if told {
-				o.story = w.story.String()
-			}
-		}()
+	o = live(t, tp, told, func(w *world) {
 		tp.next(steps)
 		used = 1
 		w.begin()
@@ -64,6 +39,42 @@ func run(t *testing.T, tp *tape, steps int, told bool) (o outcome) {
 			w.step()
 		}
 		w.calm()
+	})
+	o.steps, o.tape = tp.at, tp.steps[:min(used, len(tp.steps))]
+	return o
+}
+
+// live has a history in a world of its own.
+func live(t *testing.T, tp *tape, told bool, history func(*world)) (o outcome) {
+	pool := loadPool()
+	synctest.Test(t, func(*testing.T) {
+		life, end := context.WithCancel(context.Background())
+		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), life: life, written: map[string]variant{}, rows: rows{}, idle: time.Second, paused: map[string]bool{}}
+		w.checks = newInvariants(w)
+		if told {
+			w.story = &strings.Builder{}
+		}
+		defer func() {
+			switch f := recover().(type) {
+			case nil:
+			case failure:
+				o.failed = string(f)
+				w.tell("IT FAILS: %s", f)
+			default:
+				panic(f)
+			}
+			if w.gate != nil {
+				w.kill()
+			}
+			end()
+			must(w.engine.Close())
+			synctest.Wait()
+			o.cover = w.cover
+			if told {
+				o.story = w.story.String()
+			}
+		}()
+		history(w)
 	})
 	return o
 }
@@ -90,12 +101,7 @@ func (w *world) begin() {
 
 // furnish makes what another run of tend, or docker compose, has left there.
 func (w *world) furnish() {
-	for _, n := range w.pool.base.Networks {
-		must(w.engine.CreateNetwork(w.life, engine.NetworkSpec{Name: n.Name, Labels: spec.NetworkLabels(w.pool.base, n)}))
-	}
-	for _, n := range w.pool.base.Volumes {
-		must(w.engine.CreateVolume(w.life, engine.VolumeSpec{Name: n.Name, Labels: spec.VolumeLabels(w.pool.base, n)}))
-	}
+	w.furnishResources()
 	compose := w.draw(3) == 2
 	for _, name := range names {
 		v, ok := w.written[name]
@@ -111,6 +117,16 @@ func (w *world) furnish() {
 		for n := range v.Replicas {
 			w.old(v.Workload, n+1, compose && v.Kind != spec.Database)
 		}
+	}
+}
+
+// furnishResources makes the networks and the volumes.
+func (w *world) furnishResources() {
+	for _, n := range w.pool.base.Networks {
+		must(w.engine.CreateNetwork(w.life, engine.NetworkSpec{Name: n.Name, Labels: spec.NetworkLabels(w.pool.base, n)}))
+	}
+	for _, n := range w.pool.base.Volumes {
+		must(w.engine.CreateVolume(w.life, engine.VolumeSpec{Name: n.Name, Labels: spec.VolumeLabels(w.pool.base, n)}))
 	}
 }
 
@@ -242,7 +258,11 @@ func (w *world) turn() (wrote bool) {
 	} else {
 		w.ask()
 		time.Sleep(w.idle)
-		w.idle = min(2*w.idle, 20*time.Second)
+		most := 20 * time.Second // looks have half a minute
+		if w.moods.disk {
+			most = 4 * time.Second // and writes to the disk five seconds
+		}
+		w.idle = min(3*w.idle, most)
 	}
 	w.pass(settled)
 	return wrote
@@ -258,7 +278,7 @@ func (w *world) settle() {
 		}
 		problem := ""
 		if time.Since(wrote) >= quiet {
-			if problem = w.asWritten(); problem == "" {
+			if problem = w.asWritten(w.goal()); problem == "" {
 				return
 			}
 			w.refused()
@@ -295,8 +315,10 @@ func (w *world) serve() (acted, wrote bool) {
 			return true, wrote
 		}
 		if !c.held {
-			w.tell("%s", w.name(c))
-			w.pend(c)
+			if w.intervene == nil || !w.intervene(c) {
+				w.tell("%s", w.name(c))
+				w.pend(c)
+			}
 			return true, wrote
 		}
 	}
@@ -335,12 +357,20 @@ func (w *world) unintend() {
 	}
 }
 
-// asWritten says how what the engine has differs from what is written.
-func (w *world) asWritten() string {
+// goal is what is to run in the end: what is written, unless it is known not to
+// work.
+func (w *world) goal() map[string]variant {
+	goal := maps.Clone(w.written)
+	maps.Copy(goal, w.back)
+	return goal
+}
+
+// asWritten says how what the engine has differs from a goal.
+func (w *world) asWritten(goal map[string]variant) string {
 	count := map[string]int{}
 	for _, c := range w.checks.truth() {
 		name := replicaOf(c)
-		written, ok := w.written[name]
+		written, ok := goal[name]
 		switch {
 		case name == "":
 			if c.Labels[spec.LabelHook] != "" && alive(c) {
@@ -361,14 +391,14 @@ func (w *world) asWritten() string {
 	}
 	snap := w.ctl.State().Snapshot()
 	for _, name := range names {
-		written, ok := w.written[name]
+		written, ok := goal[name]
 		if !ok {
 			continue
 		}
 		if n := count[name]; written.Kind != spec.Job && n != written.Replicas {
 			return fmt.Sprintf("%s has %d replicas, and %d are written", name, n, written.Replicas)
 		}
-		if s, ok := snap.Status(name); !ok || !s.Converged {
+		if s, ok := snap.Status(name); !ok || !s.Converged && written == w.written[name] {
 			return fmt.Sprintf("the status of %s does not say converged", name)
 		}
 	}

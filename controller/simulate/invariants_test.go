@@ -56,6 +56,8 @@ type invariants struct {
 	passed map[string]time.Time
 	// rolledBack are the revisions that were, since the last edit.
 	rolledBack map[string]bool
+	// linked is when the controller last held the engine for reachable.
+	linked time.Time
 	// wrong is what was said and should not have been.
 	wrong string
 }
@@ -319,6 +321,9 @@ func (v *invariants) look(planned bool) {
 	}
 	snap := v.w.ctl.State().Snapshot()
 	v.follow(snap)
+	if v.w.ctl.Linked() || v.linked.Before(v.w.started) {
+		v.linked = time.Now()
+	}
 	for _, c := range v.w.gate.waiting() {
 		planned = planned && !slices.Contains(diskOps, c.op) // the loop waits for it
 		if !c.seen {
@@ -407,8 +412,8 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 			v.w.fail("%s, and %s under way", v.w.name(c), v.w.name(other))
 		}
 	}
-	if v.w.away && time.Since(v.w.left) > 5*time.Minute {
-		v.w.fail("%s: the engine has been away for %s", v.w.name(c), time.Since(v.w.left))
+	if since := time.Since(v.linked); since > 3*time.Minute { // longer than what was decided before can take
+		v.w.fail("%s: the engine has not answered for %s", v.w.name(c), since)
 	}
 	if c.create != nil {
 		v.askedToCreate(c, snap, truth)
@@ -559,7 +564,7 @@ func (v *invariants) askedToStop(c *call, t engine.Container, snap *state.Snapsh
 	// It is forgotten a minute after it asked last, and after a restart of tend
 	// when it has not asked again in time.
 	forgotten := time.Since(g.asked) > time.Minute || g.asked.Before(v.w.started) && time.Since(v.w.started) > 10*time.Second
-	if !noted || forgotten || !ready(t) || t.StartedAt.After(at.at) {
+	if !noted || forgotten || !ready(t) || !seenReady(snap, t.ID) {
 		return
 	}
 	drain := 5 * time.Second

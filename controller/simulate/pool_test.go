@@ -98,8 +98,8 @@ const specs = `apiVersion: tend/v1
 kind: Deployment
 metadata: {name: api}
 spec:
-  readinessProbe: {exec: {command: [ready]}, periodSeconds: 30, timeoutSeconds: 25, failureThreshold: 1}
-  livenessProbe: {exec: {command: [alive]}, periodSeconds: 40, timeoutSeconds: 30, failureThreshold: 2}
+  readinessProbe: {exec: {command: [ready]}, periodSeconds: 120, timeoutSeconds: 100, failureThreshold: 1}
+  livenessProbe: {exec: {command: [alive]}, periodSeconds: 150, timeoutSeconds: 120, failureThreshold: 2}
   startupProbe: {exec: {command: [started]}, periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 10}
   preRollout: [{name: migrate, command: [migrate], timeoutSeconds: 30}]
 ---
@@ -155,7 +155,8 @@ func ending(w *spec.Workload) variant {
 	image := map[spec.Kind]string{spec.Deployment: "last", spec.Database: "pglast", spec.Job: "tasklast"}[w.Kind]
 	next := withImage(w, image, "migrate")
 	if w.Kind == spec.Deployment && len(w.FixedHostPorts) == 0 {
-		next.Replicas, next.Strategy = 3, rolling(1, 0)
+		next.Replicas, next.Strategy = 2, rolling(1, 0)
+		next.Probes.Startup, next.Probes.Liveness = nil, nil
 	}
 	return variant{Workload: next, good: true}
 }

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -23,10 +24,14 @@ var (
 )
 
 // steps is how many steps a history has in which things go wrong. Those until
-// it has come to rest are about as many.
-const steps = 200
+// it has come to rest are about twice as many.
+const steps = 100
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	debug.SetGCPercent(400) // the worlds are small, and there are many
+	goleak.VerifyTestMain(m)
+}
 
 // TestHistories runs histories, each from a seed of its own, on all cores.
 func TestHistories(t *testing.T) {

@@ -49,18 +49,22 @@ type world struct {
 
 	// written is what is in force, with what was in force before.
 	written map[string]variant
+	// back are the variants that a rollback is to lead to.
+	back map[string]variant
 	// paused are the workloads that a person has paused at some time.
 	paused map[string]bool
 	// rows are on the disk.
 	rows    rows
 	away    bool
-	left    time.Time // when it went away
-	late    []*call   // whose effect comes after its reply
+	late    []*call // whose effect comes after its reply
 	lists   []engine.Container
 	release []func() // gives back what others hold
 	reserve []string // names that the engine holds for nobody
 	gateway gateway
 
+	// intervene is asked before a call is answered in a calm world, and says
+	// whether it did that itself.
+	intervene func(*call) bool
 	// idle is how long nothing happens in a calm world, next time.
 	idle   time.Duration
 	checks *invariants

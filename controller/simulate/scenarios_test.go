@@ -1,0 +1,196 @@
+package simulate
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// scenario is a change of what is written, in a world without chance: only what
+// a test puts into its way goes wrong.
+type scenario struct {
+	name          string
+	before, after func(*pool) map[string]variant
+	// back is true where the change does not work, and is to be taken back.
+	back bool
+}
+
+// plainly is a workload that works.
+func plainly(p *pool, name, image string, replicas int) variant {
+	w := *withImage(p.base.Workloads[name], image, "migrate")
+	w.Replicas = replicas
+	w.PreRollout, w.Probes = nil, spec.Probes{}
+	w.DependsOn = nil
+	return variant{Workload: &w, good: true}
+}
+
+func only(name, image string, replicas int) func(*pool) map[string]variant {
+	return func(p *pool) map[string]variant { return map[string]variant{name: plainly(p, name, image, replicas)} }
+}
+
+// core are the scenarios that every crash point is tried in.
+var core = []scenario{
+	{name: "create", before: func(*pool) map[string]variant { return map[string]variant{} }, after: only("web", "good", 3)},
+	{name: "scale up", before: only("web", "good", 1), after: only("web", "good", 3)},
+	{name: "scale down", before: only("web", "good", 3), after: only("web", "good", 1)},
+	{name: "rolling update", before: only("web", "good", 2), after: only("web", "good2", 2)},
+	{name: "database update", before: only("db", "pg15", 1), after: only("db", "pg15b", 1)},
+	{name: "hook", before: only("api", "good", 1), after: func(p *pool) map[string]variant {
+		v := plainly(p, "api", "good2", 1)
+		v.PreRollout = p.base.Workloads["api"].PreRollout
+		return map[string]variant{"api": v}
+	}},
+	{name: "rollback", before: only("web", "good", 2), after: only("web", "sick", 2), back: true},
+}
+
+// intervention is what befalls the n-th call after the change.
+type intervention struct {
+	call  int
+	fault string
+}
+
+func (i intervention) String() string { return fmt.Sprintf("%s at call %d", i.fault, i.call) }
+
+// play runs a scenario with interventions. It returns the calls after the
+// change, each with what can befall it.
+func (s scenario) play(t *testing.T, told bool, interventions ...intervention) (o outcome, calls [][]string) {
+	o = live(t, play(nil), told, func(w *world) {
+		w.moods = moods{crash: 100, disk: true}
+		w.gateway.active = true
+		w.furnishResources()
+		w.written = s.before(w.pool)
+		w.start()
+		w.settle()
+		w.intervene = func(c *call) bool {
+			n := len(calls)
+			calls = append(calls, possible(c, w.moods))
+			for _, i := range interventions {
+				// After another intervention the n-th call may be one that this cannot befall.
+				at := slices.IndexFunc(faults, func(f fault) bool { return f.name == i.fault && f.of(c, w.moods) })
+				if i.call == n && at >= 0 {
+					w.tell("%s: %s", w.name(c), i.fault)
+					return faults[at].do(w, c)
+				}
+			}
+			return false
+		}
+		if s.back {
+			w.back = w.written
+		}
+		w.put(s.after(w.pool))
+		w.settle()
+	})
+	return o, calls
+}
+
+// possible are the general faults that can befall a call.
+func possible(c *call, m moods) []string {
+	var all []string
+	for _, f := range faults {
+		if len(f.ops) == 0 && f.of(c, m) {
+			all = append(all, f.name)
+		}
+	}
+	return all
+}
+
+// each runs f for all of a number of cases, on all cores.
+func each(t *testing.T, n int, f func(t *testing.T, i int)) {
+	var next atomic.Int64
+	t.Run("all", func(t *testing.T) {
+		for range runtime.GOMAXPROCS(0) {
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				for i := int(next.Add(1)) - 1; i < n && !t.Failed(); i = int(next.Add(1)) - 1 {
+					f(t, i)
+				}
+			})
+		}
+	})
+}
+
+// The controller is killed before and after each call of the core scenarios, to
+// the engine and to the disk, once, and at each two of those that change
+// something.
+func TestCrashPoints(t *testing.T) {
+	for _, s := range core {
+		t.Run(s.name, func(t *testing.T) {
+			o, calls := s.play(t, true)
+			require.Empty(t, o.failed, "%s", o.story)
+			var cases [][]intervention
+			var writes []intervention
+			for n, faults := range calls {
+				for _, name := range []string{"crash before", "crash after"} {
+					cases = append(cases, []intervention{{n, name}})
+					if slices.Contains(faults, "reply lost, effect late") {
+						writes = append(writes, intervention{n, name})
+					}
+				}
+			}
+			for _, first := range writes {
+				for _, second := range writes {
+					// The calls after the first crash are others than before it.
+					if second.call > first.call {
+						cases = append(cases, []intervention{first, second})
+					}
+				}
+			}
+			if testing.Short() {
+				cases = cases[:10]
+			}
+			each(t, len(cases), func(t *testing.T, i int) { s.survive(t, cases[i]) })
+			t.Logf("%d crash points in %d calls", len(cases), len(calls))
+		})
+	}
+}
+
+func (s scenario) survive(t *testing.T, interventions []intervention) {
+	if o, _ := s.play(t, false, interventions...); o.failed != "" {
+		o, _ := s.play(t, true, interventions...)
+		t.Errorf("%s, %v: %s\n%s", s.name, interventions, o.failed, excerpt(o.story))
+	}
+}
+
+// Two workloads of three replicas in all are rolled out, and each two faults
+// befall each two calls.
+func TestSmallScope(t *testing.T) {
+	s := scenario{
+		name: "two workloads",
+		before: func(p *pool) map[string]variant {
+			return map[string]variant{"web": plainly(p, "web", "good", 1), "gw": plainly(p, "gw", "good", 1)}
+		},
+		after: func(p *pool) map[string]variant {
+			return map[string]variant{"web": plainly(p, "web", "good", 2), "gw": plainly(p, "gw", "good2", 1)}
+		},
+	}
+	o, calls := s.play(t, true)
+	require.Empty(t, o.failed, "%s", o.story)
+	var singles []intervention
+	for n, faults := range calls {
+		for _, name := range faults {
+			if name != "hang" { // it is as a reply that is lost, but later
+				singles = append(singles, intervention{n, name})
+			}
+		}
+	}
+	var cases [][]intervention
+	for i, first := range singles {
+		cases = append(cases, []intervention{first})
+		for _, second := range singles[i+1:] {
+			if second.call > first.call {
+				cases = append(cases, []intervention{first, second})
+			}
+		}
+	}
+	if testing.Short() {
+		cases = cases[:20]
+	}
+	each(t, len(cases), func(t *testing.T, i int) { s.survive(t, cases[i]) })
+	t.Logf("%d calls, %d faults, %d histories", len(calls), len(singles), len(cases))
+}
