@@ -62,9 +62,11 @@ type invariants struct {
 	wrong string
 }
 
-// former is how many replicas there might be before an edit.
+// former is how many replicas there might be before an edit, and how long a
+// drain took.
 type former struct {
 	limit int
+	drain time.Duration
 	until time.Time // until when it counts
 }
 
@@ -126,11 +128,11 @@ func (v *invariants) written() {
 		until = until.Add(2 * time.Minute)
 	}
 	for name, w := range v.w.written {
-		limit, f := w.Replicas+w.Strategy.MaxSurge, v.former[name]
+		now, f := former{limit: w.Replicas + w.Strategy.MaxSurge, drain: w.Drain, until: until}, v.former[name]
 		if v.edited(name) {
-			limit, until = max(limit, f.limit), later(until, f.until)
+			now = former{limit: max(now.limit, f.limit), drain: min(now.drain, f.drain), until: later(until, f.until)}
 		}
-		v.former[name] = former{limit: limit, until: until}
+		v.former[name] = now
 	}
 }
 
@@ -570,6 +572,9 @@ func (v *invariants) askedToStop(c *call, t engine.Container, snap *state.Snapsh
 	drain := 5 * time.Second
 	if written.Workload != nil {
 		drain = written.Drain
+	}
+	if v.edited(workload) {
+		drain = min(drain, v.former[workload].drain)
 	}
 	if g.acked < at.index && time.Since(at.at) < drain {
 		v.w.fail("%s: the gateway has not turned away from it, %s after its withdrawal", v.w.name(c), time.Since(at.at))
