@@ -59,6 +59,16 @@ test: setup-test images $(BIN)/docker-compose ## run every test, also on the rea
 setup-test:
 	@deploy/setup.sh --test
 
+FOR ?= 1m
+SEED ?= 0
+.PHONY: simulate
+simulate: ## simulate what can go wrong; FOR=10m says how long, or SEED=5 HISTORIES=1 which
+	@go test ./controller/simulate -run '^TestHistories$$' -count=1 -v -timeout 0 -seed $(SEED) $(if $(HISTORIES),-histories $(HISTORIES),-for $(FOR)) $(if $(STORY),-story)
+
+.PHONY: simulate-bugs
+simulate-bugs: ## plant one bug after the other, and find it by simulation
+	@go test ./controller/simulate -run '^TestPlantedBugs$$' -count=1 -v -timeout 1h -search
+
 .PHONY: check
 check: setup-test images $(BIN)/docker-compose $(BIN)/golangci-lint $(BIN)/govulncheck ## format, vet, lint, race tests, known vulnerabilities
 	@tools/check.sh $(MODULES)

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -70,10 +71,11 @@ type former struct {
 	until time.Time // until when it counts
 }
 
-// holding is a server that had a volume, of a major version.
+// holding is a server that had a volume, of a major version, and that of the
+// data.
 type holding struct {
-	id    string
-	major int
+	id          string
+	major, data int
 }
 
 // view is what a container looked like to whoever asked in that step.
@@ -353,10 +355,11 @@ func (v *invariants) volumesHold(truth []engine.Container) {
 			holders[volume] = c.Name
 			// Of a server that was lost, nobody can ask what it is.
 			major, before := majors[c.Image], v.holder[volume]
-			if before.id != c.ID && v.stopped[before.id] && before.major != major {
-				v.w.fail("%s runs Postgres %d on volume %s, which holds data of Postgres %d", c.Name, major, volume, before.major)
+			data := cmp.Or(before.data, major) // the first server makes the files
+			if before.id != c.ID && v.stopped[before.id] && before.major == data && major != data {
+				v.w.fail("%s runs Postgres %d on volume %s, which holds data of Postgres %d", c.Name, major, volume, data)
 			}
-			v.holder[volume] = holding{id: c.ID, major: major}
+			v.holder[volume] = holding{id: c.ID, major: major, data: data}
 		}
 	}
 }
