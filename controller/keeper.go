@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// commitDelay bounds how long that is not durable on which nothing hangs.
+	// commitDelay bounds how long events are not durable on which nothing hangs.
 	commitDelay = time.Second
 	// commitTimeout bounds how long the loop waits for the store.
 	commitTimeout = 5 * time.Second
@@ -86,13 +86,18 @@ func (k *keeper) setAside(ctx context.Context, damaged *durable.DamagedError) er
 	return err
 }
 
-// commit makes durable what has changed: at once where something is about to be
-// done or answered that hangs on it, else within commitDelay.
+// commit makes durable what has changed: at once where something was decided, or
+// is about to be done or answered that hangs on it, else within commitDelay.
 func (k *keeper) commit(ctx context.Context, now bool) {
-	began := time.Now()
-	if k.durable == nil || k.pause == 0 && !k.store.IsPending() {
+	if k.durable == nil {
 		return
 	}
+	began := time.Now()
+	changed, decided := k.store.IsPending()
+	if k.pause == 0 && !changed {
+		return
+	}
+	now = now || decided
 	if k.due.IsZero() {
 		k.due = began.Add(commitDelay)
 	}

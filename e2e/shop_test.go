@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/tendhq/tend/api"
 )
 
 // TestTheShop does what make up does, with this repository's own compose.yaml
@@ -49,9 +51,14 @@ func TestTheShop(t *testing.T) {
 
 	up := p.tend("up", "--timeout", "4m")
 	require.Zero(t, up.code, "%s", up)
-	for service, n := range counts {
-		p.requireReadyNow(service, n)
+	// Ready by tend's probes, which count instead of the containers' health checks.
+	var kept api.List[api.Workload]
+	require.NoError(t, json.Unmarshal([]byte(p.mustTend("get", "workloads", "-o", "json")), &kept))
+	for _, w := range kept.Items {
+		assert.Equal(t, counts[w.Metadata.Name], w.Status.ReadyReplicas, w.Metadata.Name)
+		assert.Len(t, p.replicas(w.Metadata.Name), counts[w.Metadata.Name])
 	}
+	require.Len(t, kept.Items, len(counts))
 	gateway := "http://" + p.published("gateway", "8080/tcp")
 
 	var customer struct{ UserID, Token string }

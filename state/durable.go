@@ -54,11 +54,17 @@ func (s *Store) pend(table string, before, after any) {
 	s.pending[durableID{table, row.durableKey()}] = row
 }
 
-// IsPending says whether something has changed that is not durable yet.
-func (s *Store) IsPending() bool {
+// IsPending says whether something has changed that is not durable yet, and
+// whether that is more than what is told.
+func (s *Store) IsPending() (changed, decided bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.pending) > 0
+	for id := range s.pending {
+		if id.table != Events {
+			return true, true
+		}
+	}
+	return len(s.pending) > 0, false
 }
 
 // TakePending returns what has changed since everything was durable, or since it
