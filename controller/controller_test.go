@@ -261,6 +261,21 @@ func TestServiceTakenOutIsRemoved(t *testing.T) {
 	})
 }
 
+// Nothing that is written leads from one to the other any more.
+func TestServicesTakenOutTogetherAreRemovedDependentsFirst(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(twoWebs + `
+db: {image: 'healthy:1'}
+app: {image: 'plain:1', depends_on: {db: {condition: service_healthy}}}
+`)
+		w.converge()
+		w.writes()
+		w.write(twoWebs)
+		w.pass(time.Minute)
+		require.Equal(t, []string{"stop container p-app-1", "remove container p-app-1", "stop container p-db-1", "remove container p-db-1"}, w.writes())
+	})
+}
+
 func TestEverythingIsTakenAwayDependentsFirst(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.write(`

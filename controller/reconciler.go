@@ -134,6 +134,9 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 	in := r.input(snap, key, now)
 	p := plan.Compute(in)
 	r.record(in, p)
+	if in.Spec == nil && len(in.Replicas) == 0 {
+		r.mark(r.leaving(snap)...) // what it depended on may go now
+	}
 	if in.Spec == nil && len(in.Replicas) == 0 && len(in.HookRuns) == 0 {
 		r.store.Update(func(tx *state.Tx) {
 			tx.Forget(key)
@@ -545,6 +548,17 @@ func (r *reconciler) neighbours(key string) []string {
 	if w, ok := r.project.Workloads[key]; ok {
 		for _, d := range w.DependsOn {
 			keys = append(keys, d.Name)
+		}
+	}
+	return keys
+}
+
+// leaving are the workloads that have containers and are no longer written.
+func (r *reconciler) leaving(snap *state.Snapshot) []string {
+	var keys []string
+	for _, row := range snap.Replicas("") {
+		if r.project.Workloads[row.Workload] == nil {
+			keys = append(keys, row.Workload)
 		}
 	}
 	return keys
