@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -358,6 +359,45 @@ func TestDatabaseWithoutItsSpecIsLeftAlone(t *testing.T) {
 		w.write(fmt.Sprintf(db, "after"), policy)
 		w.converge()
 		require.Equal(t, []string{"stop container p-db-1", "remove container p-db-1", "create container p-db-1", "start container p-db-1"}, w.writes())
+	})
+}
+
+// The engine tells of no event of the container when it loses a port or a network.
+func TestReplicaThatDoesNotAnswerIsLookedAtAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var silent atomic.Bool
+		w.engine.AddImage("asked:1", model.Behavior{Exec: func(engine.ExecSpec) (int, time.Duration) {
+			if silent.Load() {
+				return 1, 0
+			}
+			return 0, 0
+		}})
+		w.write("web: {image: 'asked:1', ports: ['8080:80']}",
+			"kind: Deployment\nmetadata: {name: web}\nspec: {readinessProbe: {exec: {command: [ask]}, periodSeconds: 1}}")
+		w.converge()
+		before := w.container("p-web-1")
+		w.engine.LosePorts(before.ID)
+		silent.Store(true)
+		w.pass(20 * time.Second)
+		require.Contains(t, w.writes(), "stop container p-web-1")
+	})
+}
+
+// Only a server of the image that had the data last can be asked what it made of
+// them.
+func TestDatabaseThatIsGoneRunsItsOldImageBeforeAnotherOne(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const (
+			db     = "db: {image: '%s', volumes: ['./data:/var/lib/postgresql/data']}"
+			policy = "kind: Database\nmetadata: {name: db}\nspec: {engine: postgres, backup: {beforeUpdate: false}}"
+		)
+		w.write(fmt.Sprintf(db, healthy), policy)
+		w.converge()
+		w.write(fmt.Sprintf(db, "healthy:2"), policy)
+		w.engine.RemoveBehind(w.container("p-db-1").ID)
+		w.pass(3 * time.Second)
+		require.Equal(t, healthy, w.container("p-db-1").Image)
+		require.True(t, w.heard("db PrepareFailed"), "this one cannot tell: %s", w.events)
 	})
 }
 

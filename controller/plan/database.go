@@ -33,7 +33,7 @@ func (p *planner) database() {
 	case len(standing) == 0 && len(p.replicas) > 0: // the leftovers go first
 	case len(standing) == 0 && p.Spec.Replicas > 0:
 		revision := p.Spec.Revision
-		if stable := p.plan.Rollout.Stable; p.paused() && p.known(stable) {
+		if stable := p.plan.Rollout.Stable; p.known(stable) && (p.paused() || p.unchecked(stable)) {
 			revision = stable
 		}
 		p.create(revision, p.free(1), "the database has no container")
@@ -132,6 +132,13 @@ func (p *planner) prepare(r replica) {
 		// against the rollout.
 		p.waiting, p.quiet = fmt.Sprintf("waiting for %s to be %s", r.Name, what), true
 	}
+}
+
+// unchecked says whether the image to come was not checked against the one that
+// had the data last, and there is no container to check it against: then that
+// one runs again first. Where only the settings differ there is nothing to check.
+func (p *planner) unchecked(stable string) bool {
+	return stable != p.Spec.Revision && p.plan.Rollout.Prepared != p.Spec.Revision && p.History[stable].Image != p.Spec.Image
 }
 
 // Prepared returns the rollout record after a database was prepared for its update.
