@@ -241,7 +241,11 @@ func (w *world) effect(c *call) {
 		go func() { _ = c.do(w.life) }() // it takes its time
 		return
 	}
-	if err := c.do(w.life); err != nil && c.op == model.OpStart {
+	err := c.do(w.life)
+	switch {
+	case c.op == model.OpCreate:
+		delete(w.checks.made, c.object) // of this one nobody knows
+	case c.op == model.OpStart && err != nil:
 		w.checks.refused[c.object] = true
 	}
 }

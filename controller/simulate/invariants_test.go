@@ -36,7 +36,7 @@ type invariants struct {
 	lying  bool
 	lie    time.Time // when something untrue was told last
 	// doomed are the replicas that are to be stopped; stopping those that are
-	// being stopped, orphaned where an earlier run of the controller asked for it.
+	// being stopped, orphaned those of them of which the controller does not know.
 	doomed, stopping, orphaned map[string]bool
 	// announced are the names of those that the controller said it stops.
 	announced map[string]bool
@@ -59,6 +59,9 @@ type invariants struct {
 	rolledBack map[string]bool
 	// linked is when the controller last held the engine for reachable.
 	linked time.Time
+	// kept is true where something was on the disk when this run of the controller
+	// began, and nothing can go wrong with it.
+	kept bool
 	// wrong is what was said and should not have been.
 	wrong string
 }
@@ -111,6 +114,7 @@ func (v *invariants) restarted() {
 	if v.w.moods.disk { // it may have been forgotten
 		clear(v.rolledBack)
 	}
+	v.kept = len(v.w.rows) > 0 && !v.w.moods.disk
 	clear(v.passed)
 	clear(v.made)
 	v.hidden, v.lying, v.index = nil, false, 0
@@ -126,8 +130,10 @@ func (v *invariants) written() {
 	}
 	// What was decided before the edit may come yet, where it waits for a call.
 	until := time.Now().Add(2 * settled)
-	if len(v.w.gate.waiting()) > 0 {
-		until = until.Add(2 * time.Minute)
+	for _, c := range v.w.gate.waiting() {
+		if c.op == model.OpImage && !c.look || c.create != nil || slices.Contains(diskOps, c.op) {
+			until = time.Now().Add(2 * time.Minute)
+		}
 	}
 	for name, w := range v.w.written {
 		now, f := former{limit: w.Replicas + w.Strategy.MaxSurge, drain: w.Drain, until: until}, v.former[name]
@@ -158,6 +164,8 @@ func (v *invariants) said(e *state.Event) {
 		v.draining[name] = time.Now()
 	case e.Reason == "Stopping":
 		v.announced[name] = true
+	case e.Reason == "StateLost" && v.kept:
+		v.wrong = "what was kept on the disk is forgotten"
 	case e.Reason == "RolledBack":
 		if v.rolledBack[e.Workload+e.Message[:strings.Index(e.Message, " is ")]] {
 			v.wrong = e.Workload + " is rolled back again: " + e.Message
@@ -165,6 +173,12 @@ func (v *invariants) said(e *state.Event) {
 		v.rolledBack[e.Workload+e.Message[:strings.Index(e.Message, " is ")]] = true
 	case e.Reason == "StopFailed":
 		delete(v.announced, name)
+		// Where only the reply was lost, it goes on, and nobody can see that.
+		for _, c := range v.truth() {
+			if c.Name == name && v.stopping[c.ID] {
+				v.orphaned[c.ID] = true
+			}
+		}
 	}
 }
 
@@ -417,9 +431,6 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 			v.w.fail("%s, and %s under way", v.w.name(c), v.w.name(other))
 		}
 	}
-	if since := time.Since(v.linked); since > 3*time.Minute { // longer than what was decided before can take
-		v.w.fail("%s: the engine has not answered for %s", v.w.name(c), since)
-	}
 	if c.create != nil {
 		v.askedToCreate(c, snap, truth)
 		return
@@ -431,6 +442,9 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 	t := truth[i]
 	if !ours(t) {
 		v.w.fail("%s: it is not tend's", v.w.name(c))
+	}
+	if replicaOf(t) != "" {
+		v.blindly(c)
 	}
 	switch c.op {
 	case model.OpStart:
@@ -444,6 +458,13 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 		if c.op == model.OpStop {
 			v.askedToStop(c, t, snap)
 		}
+	}
+}
+
+// blindly checks that nothing is asked for that was decided without the engine.
+func (v *invariants) blindly(c *call) {
+	if since := time.Since(v.linked); since > 3*time.Minute { // longer than what was decided before can take
+		v.w.fail("%s: the engine has not answered for %s", v.w.name(c), since)
 	}
 }
 
@@ -474,6 +495,7 @@ func (v *invariants) askedToCreate(c *call, snap *state.Snapshot, truth []engine
 	if workload == "" || c.create.Labels[spec.LabelHook] != "" {
 		return
 	}
+	v.blindly(c)
 	written, ok := v.w.written[workload]
 	if !ok || time.Since(v.lie) < 2*time.Minute { // it may have been decided on that
 		return
@@ -569,7 +591,7 @@ func (v *invariants) askedToStop(c *call, t engine.Container, snap *state.Snapsh
 	// It is forgotten a minute after it asked last, and after a restart of tend
 	// when it has not asked again in time.
 	forgotten := time.Since(g.asked) > time.Minute || g.asked.Before(v.w.started) && time.Since(v.w.started) > 10*time.Second
-	if !noted || forgotten || !ready(t) || !seenReady(snap, t.ID) {
+	if !noted || forgotten || !ready(t) || !seenReady(snap, t.ID) || !t.StartedAt.Before(at.at.Add(-5*settled)) {
 		return
 	}
 	drain := 5 * time.Second
