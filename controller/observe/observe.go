@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -26,8 +27,9 @@ import (
 const (
 	// relistEvery bounds how long a missed event goes unnoticed.
 	relistEvery = 5 * time.Minute
-	// recheckEvery is how soon a resource that is missing is looked for again:
-	// someone may build an image or create an external network.
+	// recheckEvery is how soon a resource that is missing is looked for again, as
+	// someone may build an image or create an external network; and a container
+	// whose probes fail.
 	recheckEvery = 10 * time.Second
 	// reconnectFirst and reconnectMax pace the tries to reach an engine that
 	// is away.
@@ -126,7 +128,8 @@ func (o *Observer) follow(ctx context.Context) error {
 		}
 		if err == nil && !now.Before(recheck) {
 			recheck = now.Add(recheckEvery)
-			if o.missesResource() {
+			err = o.refreshAll(ctx, o.unready())
+			if err == nil && o.missesResource() {
 				err = o.Resources(ctx)
 			}
 		}
@@ -170,6 +173,20 @@ func (o *Observer) refreshAll(ctx context.Context, ids map[string]bool) error {
 		}
 	}
 	return nil
+}
+
+// unready lists the running containers whose probes fail. Of some changes no
+// event of the container tells: one that has left a network and joined it again
+// has another address, and does not answer at the one that is known.
+func (o *Observer) unready() map[string]bool {
+	ids := map[string]bool{}
+	snap := o.store.Snapshot()
+	for _, r := range snap.Replicas("") {
+		if p, ok := snap.Probe(r.ID); ok && r.State == plan.Running && !(p.Ready && p.Live) {
+			ids[r.ID] = true
+		}
+	}
+	return ids
 }
 
 // begin notes that a look begins.
