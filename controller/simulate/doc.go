@@ -14,5 +14,5 @@
 // made shorter by leaving steps out and is told as a story.
 //
 // All is in tests, as it needs a testing/synctest bubble. `make simulate` runs
-// it for longer than `make test` does; docs/reliability.md says what it covers.
+// it for longer than `make test` does; docs/reference/simulation.md says what it covers.
 package simulate

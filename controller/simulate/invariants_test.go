@@ -39,7 +39,8 @@ type invariants struct {
 	// being stopped, orphaned those of them of which the controller does not know.
 	doomed, stopping, orphaned map[string]bool
 	// announced are the names of those that the controller said it stops.
-	announced map[string]bool
+	// Those are unwatched of which nobody had to be told.
+	announced, unwatched map[string]bool
 	// refused are the containers whose start failed.
 	refused map[string]bool
 	// withdrawn is when an endpoint was withdrawn, and with which index.
@@ -95,7 +96,7 @@ type withdrawal struct {
 func newInvariants(w *world) *invariants {
 	return &invariants{
 		w: w, foreign: map[string]bool{}, holder: map[string]holding{}, stopped: map[string]bool{}, views: map[string][]view{},
-		doomed: map[string]bool{}, stopping: map[string]bool{}, orphaned: map[string]bool{}, announced: map[string]bool{}, refused: map[string]bool{},
+		doomed: map[string]bool{}, stopping: map[string]bool{}, orphaned: map[string]bool{}, announced: map[string]bool{}, unwatched: map[string]bool{}, refused: map[string]bool{},
 		withdrawn: map[string]withdrawal{}, draining: map[string]time.Time{}, published: map[string]bool{}, writes: map[string][]time.Time{},
 		former: map[string]former{}, rolledBack: map[string]bool{}, made: map[string]bool{}, passed: map[string]time.Time{},
 	}
@@ -164,6 +165,7 @@ func (v *invariants) said(e *state.Event) {
 		v.draining[name] = time.Now()
 	case e.Reason == "Stopping":
 		v.announced[name] = true
+		v.unwatched[name] = v.forgotten()
 	case e.Reason == "StateLost" && v.kept:
 		v.wrong = "what was kept on the disk is forgotten"
 	case e.Reason == "RolledBack":
@@ -588,10 +590,7 @@ func (v *invariants) askedToStop(c *call, t engine.Container, snap *state.Snapsh
 	}
 	g := v.w.gateway
 	at, noted := v.withdrawn[t.ID]
-	// It is forgotten a minute after it asked last, and after a restart of tend
-	// when it has not asked again in time.
-	forgotten := time.Since(g.asked) > time.Minute || g.asked.Before(v.w.started) && time.Since(v.w.started) > 10*time.Second
-	if !noted || forgotten || !ready(t) || !seenReady(snap, t.ID) || !t.StartedAt.Before(at.at.Add(-5*settled)) {
+	if !noted || v.forgotten() || v.unwatched[t.Name] || !ready(t) || !seenReady(snap, t.ID) || !t.StartedAt.Before(at.at.Add(-5*settled)) {
 		return
 	}
 	drain := 5 * time.Second
@@ -604,6 +603,13 @@ func (v *invariants) askedToStop(c *call, t engine.Container, snap *state.Snapsh
 	if g.acked < at.index && time.Since(at.at) < drain {
 		v.w.fail("%s: the gateway has not turned away from it, %s after its withdrawal", v.w.name(c), time.Since(at.at))
 	}
+}
+
+// forgotten says whether nobody waits for the gateway: a minute after it asked
+// last, and after a restart of tend when it has not asked again in time.
+func (v *invariants) forgotten() bool {
+	asked := v.w.gateway.asked
+	return time.Since(asked) > time.Minute || asked.Before(v.w.started) && time.Since(v.w.started) > 10*time.Second
 }
 
 // floors checks that a rolling update leaves enough replicas ready: as many as

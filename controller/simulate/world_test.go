@@ -95,7 +95,13 @@ type gateway struct {
 // failure ends a history.
 type failure string
 
-func (w *world) fail(format string, args ...any) { panic(failure(fmt.Sprintf(format, args...))) }
+func (w *world) fail(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	for _, c := range w.engine.Truth() {
+		text = strings.ReplaceAll(text, c.ID, c.Name)
+	}
+	panic(failure(text))
+}
 
 // tell adds a line to the story.
 func (w *world) tell(format string, args ...any) {
