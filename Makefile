@@ -53,7 +53,7 @@ images: build ## build the images of tend and the shop, where sources changed
 # Never from the cache: go does not see when scripts, images or the engine changed.
 .PHONY: test
 test: setup-test images $(BIN)/docker-compose ## run every test, also on the real engine
-	@$(foreach module,$(MODULES),echo "testing the module $(module)"; go -C $(module) test -count=1 -timeout 14m ./...;)
+	@$(foreach module,$(MODULES),echo "testing the module $(module)"; go -C $(module) test -count=1 -timeout 40m ./...;)
 
 .PHONY: setup-test
 setup-test:
