@@ -314,7 +314,7 @@ func revision(c engine.Container) string {
 	if r := c.Labels[spec.LabelRevision]; r != "" {
 		return r
 	}
-	return strings.Replace(c.Labels[spec.LabelConfigHash], "hash-", "rev-", 1)
+	return strings.TrimPrefix(c.Labels[spec.LabelConfigHash], composeHash)
 }
 
 // replicaOf is the workload that a container is a replica of, or empty.
@@ -673,6 +673,9 @@ func (v *invariants) floors(snap *state.Snapshot, truth []engine.Container) {
 
 // seenReady says whether the controller holds a replica for ready.
 func seenReady(snap *state.Snapshot, id string) bool {
+	if p, probed := snap.Probe(id); probed && !(p.Started && p.Live && p.Ready) {
+		return false
+	}
 	row, ok := snap.Replica(id)
 	return ok && plan.IsReady(row.Replica)
 }

@@ -3,6 +3,7 @@ package simulate
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -138,11 +139,15 @@ var loadPool = sync.OnceValue(func() *pool {
 	return p
 })
 
+// composeHash begins the hash that Compose would give a workload.
+const composeHash = "compose-"
+
 // withImage is a workload of another image, and with that of another revision.
 func withImage(w *spec.Workload, image, command string) *spec.Workload {
 	next := *w
 	next.Image, next.Template.Image = image, image
-	next.Revision, next.ConfigHash = "rev-"+image+command, "hash-"+image+command
+	next.Revision = fmt.Sprintf("%08x-%s", crc32.ChecksumIEEE([]byte(image+" "+command)), image) // the first eight digits tell them apart
+	next.ConfigHash = composeHash + next.Revision
 	if len(w.PreRollout) > 0 {
 		next.PreRollout = slices.Clone(w.PreRollout)
 		next.PreRollout[0].Command = []string{command}

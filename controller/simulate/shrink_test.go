@@ -7,7 +7,7 @@ import (
 )
 
 // detail is what differs between two failures of one kind.
-var detail = regexp.MustCompile(`[0-9a-f]{20,}|\b(p-)?(web|api|db|job|gw)(-\d+)?\b|rev-\w+|[0-9.]+(m?s|h|m)?`)
+var detail = regexp.MustCompile(`[0-9a-f]{20,}|\b(p-)?(web|api|db|job|gw)(-\d+)?\b|[0-9a-f]{8}-\w+|[0-9.]+(m?s|h|m)?`)
 
 // kind is a failure without what is by chance.
 func kind(failed string) string { return detail.ReplaceAllString(failed, "") }

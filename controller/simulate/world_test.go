@@ -69,7 +69,6 @@ type world struct {
 	idle   time.Duration
 	checks *invariants
 	story  *strings.Builder // nil unless it is told
-	failed string
 }
 
 // moods are percentages.
@@ -299,6 +298,11 @@ func (w *world) wait() {
 		n = 4
 	}
 	d := long[w.draw(n)]
+	for _, c := range w.gate.waiting() { // those who wait give up in time
+		if end, ok := c.ctx.Deadline(); ok {
+			d = min(d, max(time.Until(end), 0))
+		}
+	}
 	w.tell("%s pass", d)
 	time.Sleep(d)
 }
