@@ -23,7 +23,8 @@ type invariants struct {
 	// foreign are containers that people made.
 	foreign   map[string]bool
 	strangers int
-	// holder is who had a volume last, and stopped who was stopped by tend.
+	// holder is who had a volume last, and stopped who was stopped by tend when it
+	// knew of a revision that works.
 	holder  map[string]holding
 	stopped map[string]bool
 	// views are what the controller was told of a container last. A list that
@@ -195,7 +196,9 @@ func (v *invariants) before(c *call) {
 	switch c.op {
 	case model.OpStop:
 		if i := slices.IndexFunc(v.truth(), func(t engine.Container) bool { return t.ID == c.object && alive(t) }); i >= 0 {
-			v.stopping[c.object], v.stopped[c.object] = true, true
+			rollout, known := v.w.ctl.State().Snapshot().Rollout("db")
+			v.stopping[c.object] = true
+			v.stopped[c.object] = known && rollout.Stable != ""
 		}
 	case model.OpCreateVolume:
 		if v.holder[c.object].id != "" && !v.has(c.object) {
@@ -511,7 +514,8 @@ func (v *invariants) askedToCreate(c *call, snap *state.Snapshot, truth []engine
 		if written.Kind == spec.Database {
 			v.w.fail("%s: %s still exists", v.w.name(c), t.Name)
 		}
-		if t.State == engine.Running || t.State == engine.Exited && written.Kind != spec.Job {
+		// Of a Job each number is replaced on its own.
+		if t.State == engine.Running && (written.Kind != spec.Job || revision(t) == wanted) || t.State == engine.Exited && written.Kind != spec.Job {
 			total++
 		}
 		others = others || alive(t) && revision(t) != wanted && !v.doomed[t.ID]
