@@ -143,8 +143,15 @@ func (p *planner) due(at time.Time) bool {
 	return true
 }
 
+// startable is how many starts a container is given before one that the engine
+// refuses counts as the last.
+const startable = 5
+
 // restart starts an exited replica again when its turn has come. extra shifts
-// the backoff: a Job waits before its first retry already.
+// the backoff: a Job waits before its first retry already. A container that the
+// engine goes on refusing to start is removed, for another one to be made: after
+// the engine was killed in the middle of a start it may do so for ever ("task
+// already exists").
 func (p *planner) restart(r replica, extra int) {
 	a := p.attempts(r.Number, r.revision, &r)
 	wait := delay(p.Spec.Restart, a.Count+extra)
@@ -154,6 +161,10 @@ func (p *planner) restart(r replica, extra int) {
 			why = "could not be started: " + a.Error
 		}
 		p.fail("CrashLoopBackOff", fmt.Sprintf("%s %s; back-off %s before start %d", r.Name, why, wait, a.Count+1))
+		return
+	}
+	if a.Error != "" && a.Count >= startable && p.Spec.Kind != spec.Job {
+		p.add(RemoveReplica, r.Replica, "%s cannot be started any more: %s", r.Name, a.Error)
 		return
 	}
 	if p.add(StartReplica, r.Replica, "%s %s", r.Name, r.why()) {

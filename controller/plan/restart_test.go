@@ -1,0 +1,41 @@
+package plan
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// An engine that is killed in the middle of a start may refuse that container for
+// ever. Its replacement has the same volume, number and back-off.
+func TestAContainerThatTheEngineGoesOnRefusingToStartIsReplaced(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	for _, kind := range []spec.Kind{spec.Deployment, spec.Database} {
+		t.Run(string(kind), func(t *testing.T) {
+			in := Input{
+				Now: now, Workload: "web",
+				Spec: &spec.Workload{Name: "web", Kind: kind, Replicas: 1, Revision: "v1", ProgressDeadline: time.Minute, Restart: spec.Restart{
+					Condition: spec.RestartAny, Delay: time.Second, MaxDelay: time.Minute, Window: time.Hour,
+				}},
+				Replicas: []Replica{{Workload: "web", Number: 1, Name: "web-1", ID: "a", Revision: "v1", State: Exited, ExitCode: 137}},
+				Rollout:  Rollout{Workload: "web", Revision: "v1", Stable: "v1", Complete: true},
+			}
+			kinds := func(count int, err string) (kinds []ActionKind) {
+				in.Rollout.Attempts = map[int]Attempt{1: {Revision: "v1", Count: count, At: now.Add(-time.Hour), Error: err}}
+				for _, a := range Compute(in).Actions {
+					kinds = append(kinds, a.Kind)
+				}
+				return kinds
+			}
+			require.Equal(t, []ActionKind{StartReplica}, kinds(startable, ""), "it was started, and ended")
+			require.Equal(t, []ActionKind{StartReplica}, kinds(startable-1, "task already exists"))
+			require.Equal(t, []ActionKind{RemoveReplica}, kinds(startable, "task already exists"))
+
+			in.Replicas = nil
+			require.Equal(t, []ActionKind{CreateReplica}, kinds(startable, "task already exists"))
+		})
+	}
+}
