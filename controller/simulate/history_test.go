@@ -14,6 +14,7 @@ import (
 
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -189,8 +190,8 @@ func (w *world) calm() {
 // work.
 func (w *world) leave() {
 	w.tell("everything is left as it is written")
-	over := time.Now().Add(20 * time.Minute)
-	for i := 0; i < 400 && time.Now().Before(over); i++ {
+	over := time.Now().Add(12 * time.Minute)
+	for i := 0; i < 250 && time.Now().Before(over); i++ {
 		w.turn()
 	}
 	for _, c := range w.checks.truth() {
@@ -282,6 +283,7 @@ func (w *world) settle() {
 				return
 			}
 			w.refused()
+			w.again()
 		}
 		if time.Since(began) > patience || i > lastStep {
 			for _, s := range w.ctl.State().Snapshot().Statuses() {
@@ -300,6 +302,28 @@ func (w *world) refused() {
 		next := maps.Clone(w.written)
 		next["db"] = variant{Workload: withImage(db.Workload, map[int]string{15: "pglast", 16: "pglast16"}[major], ""), good: true}
 		w.tell("db is written with the major version that its data have")
+		w.put(next)
+	}
+}
+
+// again writes what was rolled back once more, in another revision: a call that
+// hung may have taken longer than the rollout might.
+func (w *world) again() {
+	snap := w.ctl.State().Snapshot()
+	next := maps.Clone(w.written)
+	for name, v := range w.written {
+		s, ok := snap.Status(name)
+		if !ok || w.back != nil {
+			continue
+		}
+		if c := s.Condition(plan.Progressing); c != nil && c.Reason == "RolledBack" {
+			anew := withImage(v.Workload, v.Image, "again")
+			anew.PreRollout = v.PreRollout
+			next[name] = variant{Workload: anew, good: true}
+			w.tell("%s was rolled back, and is written again", name)
+		}
+	}
+	if !maps.Equal(next, w.written) {
 		w.put(next)
 	}
 }
