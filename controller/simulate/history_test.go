@@ -39,6 +39,7 @@ func run(t *testing.T, tp *tape, steps int, told bool) (o outcome) {
 			used = tp.at + 1
 			w.step()
 		}
+		used = tp.at + 1
 		w.calm()
 	})
 	o.steps, o.tape = tp.at, tp.steps[:min(used, len(tp.steps))]

@@ -19,15 +19,27 @@ func record(seed uint64) *tape {
 // play draws what was drawn before. Where the tape has nothing, it is 0.
 func play(steps [][]uint16) *tape { return &tape{steps: steps, at: -1} }
 
+// ended is what the last part of a tape begins with, from which is drawn what
+// follows the steps. No draw is as large.
+const ended = 1<<16 - 1
+
 // next begins a step, and says whether there is one.
 func (t *tape) next(limit int) bool {
 	t.at++
 	t.drawn = 0
 	if t.rng == nil {
+		if t.at < len(t.steps) && len(t.steps[t.at]) > 0 && t.steps[t.at][0] == ended {
+			t.drawn = 1
+			return false
+		}
 		return t.at < len(t.steps)
 	}
-	t.steps = append(t.steps, nil)
-	return t.at < limit
+	if t.at < limit {
+		t.steps = append(t.steps, nil)
+		return true
+	}
+	t.steps = append(t.steps, []uint16{ended})
+	return false
 }
 
 // draw returns a number below n. By convention 0 is what a calm world does.
