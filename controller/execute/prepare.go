@@ -48,6 +48,8 @@ func moves(p *spec.Project, w *spec.Workload, running engine.Container) bool {
 // check refuses an image that cannot take over the data of a container, which
 // describe describes.
 func (x *Executor) check(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload, describe describe) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout) // a backup may take an hour, this moments
+	defer cancel()
 	running, err := x.engine.Container(ctx, a.ID)
 	if err != nil {
 		return err
