@@ -23,6 +23,9 @@ const (
 	tendImage = prefix + "tend:latest"
 	// nginxImage is the proxy before the shop that Compose runs.
 	nginxImage = prefix + "nginx:latest"
+	// faultyImage is a bad release of the service that is updated: the entrypoint
+	// /faulty runs it as e2e/cases/faulty says.
+	faultyImage = prefix + "faulty:latest"
 )
 
 //go:embed nginx/Dockerfile
@@ -39,12 +42,35 @@ type file struct {
 // folder service.
 func buildService(ctx context.Context, cli *client.Client, dir string) error {
 	program := filepath.Join(dir, "service")
-	compile := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./service")
-	compile.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := compile.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the service: %w\n%s", err, output)
+	if err := compile(ctx, ".", "./service", program); err != nil {
+		return err
 	}
 	return buildProgram(ctx, cli, imageName, program)
+}
+
+// buildFaulty makes the image of a bad release.
+func buildFaulty(ctx context.Context, cli *client.Client, dir string) error {
+	program := filepath.Join(dir, "faulty")
+	if err := compile(ctx, repository, "./e2e/cases/faulty", program); err != nil {
+		return err
+	}
+	binary, err := os.ReadFile(program)
+	if err != nil {
+		return err
+	}
+	return buildImage(ctx, cli, faultyImage,
+		file{"Dockerfile", 0o644, []byte("FROM shop/" + updatedService + ":1.0.0\nCOPY faulty /faulty\n")},
+		file{"faulty", 0o755, binary})
+}
+
+// compile builds a static program of a module.
+func compile(ctx context.Context, module, pkg, program string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-C", module, "-trimpath", "-ldflags", "-s -w", "-o", program, pkg)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, output)
+	}
+	return nil
 }
 
 // buildProgram makes an image of a static program and nothing else.

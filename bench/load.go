@@ -38,6 +38,8 @@ type loaded struct {
 type loadedRow struct {
 	Name string
 	load.Report
+	// Mistaken is that an update that cannot work was said to be done.
+	Mistaken bool
 }
 
 // P50, P999 and Max are as shown in the table.
@@ -50,8 +52,8 @@ func (r loadedRow) FailedShare() string {
 	return fmt.Sprintf("%.3g %%", 100*float64(len(r.Failures))/float64(r.Requests))
 }
 
-// cases are what happens to a shop under load.
-var cases = []struct {
+// disturbances are what happens to a shop under load.
+var disturbances = []struct {
 	name string
 	do   func(ctx context.Context, s *shop) error
 }{
@@ -59,32 +61,51 @@ var cases = []struct {
 	{"rolling update of 5 replicas", func(ctx context.Context, s *shop) error {
 		return s.update(ctx, updatedService, enough, func(d *desired) { d.revision++ })
 	}},
+	{"a third revision in the middle of an update", func(ctx context.Context, s *shop) error {
+		return changeMind(ctx, s, func(d *desired) { d.revision++ })
+	}},
 	{"5 → 2 replicas", func(ctx context.Context, s *shop) error {
 		return s.update(ctx, updatedService, enough, func(d *desired) { d.replicas = 2 })
 	}},
 	{"2 → 5 replicas", func(ctx context.Context, s *shop) error {
 		return s.update(ctx, updatedService, enough, func(d *desired) { d.replicas = 5 })
 	}},
+	{"5 → 3 replicas in the middle of an update", func(ctx context.Context, s *shop) error {
+		return changeMind(ctx, s, func(d *desired) { d.replicas = 3 })
+	}},
 	{"SIGKILL of a replica", func(ctx context.Context, s *shop) error {
 		_, err := s.signal(ctx, syscall.SIGKILL)
 		return errors.Join(err, pause(ctx, repairTime))
 	}},
 	{"a replica that hangs", func(ctx context.Context, s *shop) error { return s.hang(ctx) }},
-	{"an image that never becomes ready", broken("image: " + imageName)},
-	{"an update that crashes", broken("command: [no-such-command]")},
+	{"a replica whose readiness fails and returns", func(ctx context.Context, s *shop) error { return s.cutOff(ctx) }},
+	{"an image that never becomes ready", broken(faulty("never"))},
+	{"an image that crashes", broken(faulty("crash"))},
+	{"an image that is ready and dies after 5 s", broken(faulty("dies"))},
 	{"an image that does not exist", broken("image: shop/" + updatedService + ":none")},
 	{"a setting of the database", func(ctx context.Context, s *shop) error {
 		return s.update(ctx, updatedDatabase, enough, func(d *desired) { d.workMem++ })
 	}},
 }
 
+// changeMind is an update of which another one is written in the middle.
+func changeMind(ctx context.Context, s *shop, to func(*desired)) error {
+	if err := s.interrupt(ctx, func(d *desired) { d.revision++ }); err != nil {
+		return err
+	}
+	return s.update(ctx, updatedService, enough, to)
+}
+
+// faulty are the keys of a bad release.
+func faulty(fault string) string {
+	return fmt.Sprintf("image: %s\n    entrypoint: [/faulty, %s, /app]", faultyImage, fault)
+}
+
 // broken is an update that cannot work, and is put back by a person after it
 // has failed.
-func broken(key string) func(ctx context.Context, s *shop) error {
+func broken(keys string) func(ctx context.Context, s *shop) error {
 	return func(ctx context.Context, s *shop) error {
-		if err := s.update(ctx, updatedService, patience, func(d *desired) { d.broken = key }); err == nil {
-			return errors.New("what cannot work was taken for good")
-		}
+		s.mistaken = s.update(ctx, updatedService, patience, func(d *desired) { d.broken = keys }) == nil
 		if err := pause(ctx, hesitation); err != nil {
 			return err
 		}
@@ -95,7 +116,12 @@ func broken(key string) func(ctx context.Context, s *shop) error {
 // load measures what becomes of requests while things happen to a service.
 func (b *bench) load(ctx context.Context) error {
 	progress("building the images of tend and of nginx")
-	if err := errors.Join(buildProgram(ctx, b.cli, tendImage, filepath.Join(b.bin, "tend")), buildNginx(ctx, b.cli)); err != nil {
+	dir, err := b.folder("faulty")
+	if err != nil {
+		return err
+	}
+	err = errors.Join(buildProgram(ctx, b.cli, tendImage, filepath.Join(b.bin, "tend")), buildNginx(ctx, b.cli), buildFaulty(ctx, b.cli, dir))
+	if err != nil {
 		return err
 	}
 	shops, err := b.newShops(ctx)
@@ -108,15 +134,16 @@ func (b *bench) load(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	failed := 0
-	for i, c := range cases {
+	failed, mistaken := 0, 0
+	for i, c := range disturbances {
 		l := loaded{Name: c.name, Rows: make([]loadedRow, len(shops))}
 		for j := range shops {
 			n := (i + j) % len(shops)
 			s := shops[n]
 			err := within(ctx, func(ctx context.Context) error {
+				s.mistaken = false
 				report, err := underLoad(ctx, s, c.do)
-				l.Rows[n] = loadedRow{s.name, report}
+				l.Rows[n] = loadedRow{s.name, report, s.mistaken}
 				progress("%s, %s: %s", c.name, s.name, report)
 				return err
 			})
@@ -125,9 +152,13 @@ func (b *bench) load(ctx context.Context) error {
 			}
 		}
 		failed += len(l.Rows[0].Failures) + len(l.Rows[0].Ledger.Wrong)
+		if l.Rows[0].Mistaken {
+			mistaken++
+		}
 		b.report.Loads = append(b.report.Loads, l)
 	}
 	b.report.exactly("requests failed, and writes lost or doubled, with tend and its gateway", failed, 0)
+	b.report.exactly("updates that cannot work and were said to be done, with tend", mistaken, 0)
 	return nil
 }
 

@@ -9,12 +9,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
+
+	"github.com/tendhq/tend/e2e/cases"
 )
 
 const (
@@ -44,13 +48,15 @@ type shop struct {
 	apply func(service string, seconds int) []string
 
 	want desired
-	url  string // the gateway's
+	// mistaken is that the last update that cannot work was said to be done.
+	mistaken bool
+	url      string // the gateway's
 }
 
 // desired is the state of a shop that the cases change.
 type desired struct {
 	replicas, revision int
-	// broken, unless it is empty, is a key of the service that cannot work.
+	// broken, unless it is empty, are keys of the service with which it cannot work.
 	broken string
 	// workMem is a setting of the database, in MiB.
 	workMem int
@@ -220,24 +226,51 @@ func (s *shop) update(ctx context.Context, service string, seconds int, change f
 	return command(ctx, s.dir, "", c[0], c[1:]...)
 }
 
-// replica is one of the running replicas of the service.
-func (s *shop) replica(ctx context.Context) (container.InspectResponse, error) {
+// interrupt changes what is wanted of the service, and gives up waiting for it
+// once a replica of it has been made.
+func (s *shop) interrupt(ctx context.Context, change func(*desired)) error {
+	before, err := s.replicas(ctx, updatedService)
+	if err != nil {
+		return err
+	}
+	waiting, giveUp := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- s.update(waiting, updatedService, enough, change) }()
+	for made := false; !made && err == nil; {
+		var now []container.Summary
+		now, err = s.replicas(ctx, updatedService)
+		made = slices.ContainsFunc(now, func(c container.Summary) bool {
+			return !slices.ContainsFunc(before, func(b container.Summary) bool { return b.ID == c.ID })
+		})
+		err = errors.Join(err, pause(ctx, 50*time.Millisecond))
+	}
+	giveUp()
+	<-ended // with an error, as it was given up
+	return err
+}
+
+// replicas are the running replicas of a service.
+func (s *shop) replicas(ctx context.Context, service string) ([]container.Summary, error) {
 	all, err := running(ctx, s.cli, s.label)
+	return slices.DeleteFunc(all, func(c container.Summary) bool { return c.Labels[serviceLabel] != service }), err
+}
+
+// replica is one of the running replicas of a service.
+func (s *shop) replica(ctx context.Context, service string) (container.InspectResponse, error) {
+	all, err := s.replicas(ctx, service)
 	if err != nil {
 		return container.InspectResponse{}, err
 	}
-	for _, c := range all {
-		if c.Labels[serviceLabel] == updatedService {
-			return s.cli.ContainerInspect(ctx, c.ID)
-		}
+	if len(all) == 0 {
+		return container.InspectResponse{}, fmt.Errorf("no replica of %s runs", service)
 	}
-	return container.InspectResponse{}, fmt.Errorf("no replica of %s runs", updatedService)
+	return s.cli.ContainerInspect(ctx, all[0].ID)
 }
 
 // signal signals the process of a replica: not through the engine, which would
 // take a kill as asked for, and leave the container down.
 func (s *shop) signal(ctx context.Context, signal syscall.Signal) (pid int, err error) {
-	c, err := s.replica(ctx)
+	c, err := s.replica(ctx, updatedService)
 	if err != nil {
 		return 0, err
 	}
@@ -253,4 +286,21 @@ func (s *shop) hang(ctx context.Context) error {
 	err = pause(ctx, repairTime)
 	_ = syscall.Kill(pid, syscall.SIGCONT) // it may have been replaced by now
 	return err
+}
+
+// cutOff cuts a replica off from its database for a while, so that it is not ready.
+func (s *shop) cutOff(ctx context.Context) error {
+	replica, err := s.replica(ctx, updatedService)
+	if err != nil {
+		return err
+	}
+	database, err := s.replica(ctx, updatedDatabase)
+	if err != nil {
+		return err
+	}
+	heal, err := cases.Partition(ctx, replica, database.NetworkSettings.Networks[s.label+"_database"].IPAddress)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pause(ctx, repairTime), heal(context.WithoutCancel(ctx)), pause(ctx, repairTime))
 }

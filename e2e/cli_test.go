@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -177,14 +180,29 @@ func TestDownTakesAllAwayButTheVolumes(t *testing.T) {
 	p.mustTend("apply")
 	p.mustTend("down")
 	assert.Empty(t, p.replicas(""))
-	left := p.resources()
+	left := p.leftovers()
 	assert.Len(t, left, 1, "%v", left)
 	assert.Contains(t, left, "volume "+p.name+"_data")
 	p.mustTend("down")
 	p.mustTend("apply")
 	p.mustTend("down", "-v")
 	assert.Empty(t, p.replicas(""))
-	assert.Empty(t, p.resources())
+	assert.Empty(t, p.leftovers())
+}
+
+func TestDownLeavesANetworkThatAnotherContainerUses(t *testing.T) {
+	p := newProject(t, rich)
+	p.mustTend("apply")
+	other, err := p.engine.ContainerCreate(t.Context(), &container.Config{Image: probe}, &container.HostConfig{NetworkMode: container.NetworkMode(p.name + "_front")}, nil, nil, "")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		assert.NoError(t, p.engine.ContainerRemove(context.Background(), other.ID, container.RemoveOptions{Force: true}))
+	})
+	require.NoError(t, p.engine.ContainerStart(t.Context(), other.ID, container.StartOptions{}))
+	down := p.tend("down", "-v")
+	require.Zero(t, down.code, "%s", down)
+	assert.Contains(t, down.errOut, "network "+p.name+"_front stays")
+	assert.Equal(t, []string{"network " + p.name + "_front"}, slices.Collect(maps.Keys(p.leftovers())))
 }
 
 func TestUsageErrorsExitWith2(t *testing.T) {

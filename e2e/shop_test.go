@@ -86,7 +86,7 @@ func TestTheShop(t *testing.T) {
 
 	p.mustTend("down", "-v")
 	assert.Empty(t, p.replicas(""))
-	assert.Empty(t, p.resources())
+	assert.Empty(t, p.leftovers())
 }
 
 func readRepository(t *testing.T, name string) string {

@@ -94,11 +94,11 @@ func TestTheControllerRunsInAContainer(t *testing.T) {
 
 			p.mustTend("down")
 			assert.Empty(t, p.replicas(""))
-			left := p.resources()
+			left := p.leftovers()
 			assert.Len(t, left, 1, "%v", left)
 			assert.Contains(t, left, "volume "+p.name+"_data")
 			p.mustTend("down", "-v")
-			assert.Empty(t, p.resources())
+			assert.Empty(t, p.leftovers())
 		})
 	}
 }

@@ -96,10 +96,16 @@ func removeNetworks(ctx context.Context, e engine.Engine, p *spec.Project, tell 
 		return err
 	}
 	for _, n := range networks {
-		if err := e.RemoveNetwork(ctx, n.ID); err != nil {
-			return fmt.Errorf("%w; a container that tend leaves alone may still be joined to it", err)
+		switch err := e.RemoveNetwork(ctx, n.ID); {
+		case engine.ClassOf(err) == engine.Conflict:
+			// As with Compose, that is no failure. Nothing can be done about the
+			// engine's miscount (moby/moby#42119) but to restart the engine.
+			tell.say("network %s stays: a container that tend leaves alone is joined to it (docker network inspect %s), or the engine counts one that is gone, until it restarts", n.Name, n.Name)
+		case err != nil:
+			return err
+		default:
+			tell.say("removed network %s", n.Name)
 		}
-		tell.say("removed network %s", n.Name)
 	}
 	return nil
 }

@@ -29,7 +29,9 @@ func newRollout(f *flags) *cobra.Command {
 	}
 	var to int
 	undo := newIntend(f, "undo", "Go back to a revision of the history, until another one is written", "is undone",
-		func(c *client.Client, ctx context.Context, name string) (api.Workload, error) { return c.Undo(ctx, name, to) })
+		func(c *client.Client, ctx context.Context, name string) (api.Workload, error) {
+			return c.Undo(ctx, name, to)
+		})
 	undo.Flags().IntVar(&to, "to-revision", 0, "number of the revision, as history shows it (default: the one before the one in force)")
 	c.AddCommand(
 		newRolloutStatus(f), newHistory(f), undo,

@@ -318,7 +318,7 @@ func (w *world) again() {
 			continue
 		}
 		if c := s.Condition(plan.Progressing); c != nil && c.Reason == "RolledBack" {
-			anew := withImage(v.Workload, v.Image, "again")
+			anew := withImage(v.Workload, v.Image, fmt.Sprint("again ", w.at))
 			anew.PreRollout = v.PreRollout
 			next[name] = variant{Workload: anew, good: true}
 			w.tell("%s was rolled back, and is written again", name)

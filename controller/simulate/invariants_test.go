@@ -41,7 +41,8 @@ type invariants struct {
 	doomed, stopping, orphaned map[string]bool
 	// announced are the names of those that the controller said it stops.
 	// Those are unwatched of which nobody had to be told.
-	announced, unwatched map[string]bool
+	// Those are dismissed whose workload was not written any more.
+	announced, unwatched, dismissed map[string]bool
 	// refused are the containers whose start failed.
 	refused map[string]bool
 	// withdrawn is when an endpoint was withdrawn, and with which index.
@@ -97,7 +98,7 @@ type withdrawal struct {
 func newInvariants(w *world) *invariants {
 	return &invariants{
 		w: w, foreign: map[string]bool{}, holder: map[string]holding{}, stopped: map[string]bool{}, views: map[string][]view{},
-		doomed: map[string]bool{}, stopping: map[string]bool{}, orphaned: map[string]bool{}, announced: map[string]bool{}, unwatched: map[string]bool{}, refused: map[string]bool{},
+		doomed: map[string]bool{}, stopping: map[string]bool{}, orphaned: map[string]bool{}, announced: map[string]bool{}, unwatched: map[string]bool{}, dismissed: map[string]bool{}, refused: map[string]bool{},
 		withdrawn: map[string]withdrawal{}, draining: map[string]time.Time{}, published: map[string]bool{}, writes: map[string][]time.Time{},
 		former: map[string]former{}, rolledBack: map[string]bool{}, made: map[string]bool{}, passed: map[string]time.Time{},
 	}
@@ -167,6 +168,8 @@ func (v *invariants) said(e *state.Event) {
 	case e.Reason == "Stopping":
 		v.announced[name] = true
 		v.unwatched[name] = v.forgotten()
+		_, wanted := v.w.written[e.Workload]
+		v.dismissed[name] = !wanted
 	case e.Reason == "StateLost" && v.kept:
 		v.wrong = "what was kept on the disk is forgotten"
 	case e.Reason == "RolledBack":
@@ -585,7 +588,7 @@ func (v *invariants) askedToStop(c *call, t engine.Container, snap *state.Snapsh
 			v.w.fail("%s: SIGKILL after %s", v.w.name(c), c.grace)
 		}
 		row, known := snap.Replica(t.ID)
-		if known && ok && row.Health == plan.Starting && row.State == plan.Running && time.Since(row.StartedAt) < written.ProgressDeadline {
+		if known && ok && !v.dismissed[t.Name] && row.Health == plan.Starting && row.State == plan.Running && time.Since(row.StartedAt) < written.ProgressDeadline {
 			v.w.fail("%s: it has not started yet", v.w.name(c))
 		}
 	}
@@ -659,13 +662,13 @@ func (v *invariants) floors(snap *state.Snapshot, truth []engine.Container) {
 			case doomed[c.ID] && !v.orphaned[c.ID]:
 			case ready(c) && !doomed[c.ID]:
 				left++
-			case seenReady(snap, c.ID):
+			case heldReady(snap, c.ID):
 				unseen++
 			}
 		}
 		for _, row := range snap.Replicas(name) {
 			gone := !slices.ContainsFunc(truth, func(c engine.Container) bool { return c.ID == row.ID })
-			if gone && seenReady(snap, row.ID) && !doomed[row.ID] {
+			if gone && heldReady(snap, row.ID) && !doomed[row.ID] {
 				unseen++
 			}
 		}
@@ -675,13 +678,19 @@ func (v *invariants) floors(snap *state.Snapshot, truth []engine.Container) {
 	}
 }
 
+// heldReady says whether the controller may hold a replica for ready.
+func heldReady(snap *state.Snapshot, id string) bool {
+	row, ok := snap.Replica(id)
+	return ok && plan.IsReady(row.Replica)
+}
+
 // seenReady says whether the controller holds a replica for ready. Where tend may
 // probe it itself, only what it was told counts, so that some are missed here.
 func seenReady(snap *state.Snapshot, id string) bool {
-	row, ok := snap.Replica(id)
-	if !ok || !plan.IsReady(row.Replica) {
+	if !heldReady(snap, id) {
 		return false
 	}
+	row, _ := snap.Replica(id)
 	p, probed := snap.Probe(id)
 	return row.Workload != "api" || probed && p.Started && p.Live && p.Ready
 }

@@ -183,7 +183,7 @@ func loseReadiness(ctx context.Context, s *Shop, round int) error {
 		return err
 	}
 	name := strings.TrimPrefix(replica.Name, "/")
-	heal, err := partition(ctx, replica, database.NetworkSettings.Networks[s.project+"_database"].IPAddress)
+	heal, err := Partition(ctx, replica, database.NetworkSettings.Networks[s.project+"_database"].IPAddress)
 	if err != nil {
 		return err
 	}

@@ -144,9 +144,9 @@ func (s *Shop) awaitOnly(ctx context.Context, service string, before []container
 	}
 }
 
-// partition cuts a replica off from an address, as a broken network would, until
+// Partition cuts a replica off from an address, as a broken network would, until
 // heal is called. Neither the replica nor the engine is told.
-func partition(ctx context.Context, r container.InspectResponse, address string) (heal func(context.Context) error, err error) {
+func Partition(ctx context.Context, r container.InspectResponse, address string) (heal func(context.Context) error, err error) {
 	route := func(ctx context.Context, verb string) error {
 		cmd := exec.CommandContext(ctx, "nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", r.State.Pid),
 			"ip", "route", verb, "blackhole", address+"/32")
