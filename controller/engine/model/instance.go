@@ -162,14 +162,19 @@ func (e *Engine) start(c *instance) error {
 		e.inRun(c, c.behavior.After, func() { e.exit(c, c.behavior.Code) })
 	}
 	if c.checked {
-		c.Health, c.HealthySince = engine.Starting, time.Time{}
-		result := engine.Healthy
-		if c.behavior.Sick {
-			result = engine.Unhealthy
-		}
-		e.inRun(c, c.behavior.HealthAfter, func() { e.setHealth(c, result) })
+		e.beginHealth(c)
 	}
 	return nil
+}
+
+// beginHealth has the health check of a container begin.
+func (e *Engine) beginHealth(c *instance) {
+	c.Health, c.HealthySince = engine.Starting, time.Time{}
+	result := engine.Healthy
+	if c.behavior.Sick {
+		result = engine.Unhealthy
+	}
+	e.inRun(c, c.behavior.HealthAfter, func() { e.setHealth(c, result) })
 }
 
 func (e *Engine) refuse(c *instance, code int, err error) error {

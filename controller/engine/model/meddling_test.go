@@ -220,6 +220,40 @@ func TestLosePorts(t *testing.T) {
 	})
 }
 
+func TestLoseAddressesAndLeaveNetwork(t *testing.T) {
+	in(t, model.Behavior{}, func(t *testing.T, e *model.Engine) {
+		require.NoError(t, e.CreateNetwork(t.Context(), engine.NetworkSpec{Name: "a"}))
+		id := publishing(t, e, "c1")
+		require.NoError(t, e.Start(t.Context(), id))
+		require.NotEmpty(t, inspect(t, e, id).Networks["a"])
+		e.LoseAddresses(id)
+		require.Equal(t, map[string]string{"a": ""}, inspect(t, e, id).Networks)
+		require.NoError(t, e.Stop(t.Context(), id, 0))
+		require.NoError(t, e.Start(t.Context(), id))
+		require.NotEmpty(t, inspect(t, e, id).Networks["a"], "a start gives an address")
+		e.LeaveNetwork(id, "a")
+		require.NoError(t, e.Stop(t.Context(), id, 0))
+		require.NoError(t, e.Start(t.Context(), id))
+		require.Empty(t, inspect(t, e, id).Networks, "and no network that it has left")
+	})
+}
+
+func TestResetHealthTellsNobody(t *testing.T) {
+	in(t, model.Behavior{HealthCheck: true, HealthAfter: time.Second}, func(t *testing.T, e *model.Engine) {
+		id := run(t, e, "c1")
+		time.Sleep(time.Minute)
+		require.Equal(t, engine.Healthy, inspect(t, e, id).Health)
+		events, _, failed := e.Events(t.Context(), "p")
+		require.NoError(t, failed)
+		e.ResetHealth(id)
+		require.Equal(t, engine.Starting, inspect(t, e, id).Health)
+		require.Empty(t, events)
+		time.Sleep(time.Second)
+		require.Equal(t, engine.Healthy, inspect(t, e, id).Health)
+		require.Equal(t, "health_status", (<-events).Action)
+	})
+}
+
 func TestASlowSubscriberLosesEvents(t *testing.T) {
 	in(t, model.Behavior{}, func(t *testing.T, e *model.Engine) {
 		ctx, leave := context.WithCancel(t.Context())

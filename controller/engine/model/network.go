@@ -71,16 +71,20 @@ func (e *Engine) connect(c *instance) error {
 
 // disconnect takes addresses and host ports back.
 func (e *Engine) disconnect(c *instance) {
+	e.loseAddresses(c)
+	for _, h := range c.held {
+		delete(e.hostPorts, h)
+	}
+	c.held, c.PublishedPorts = nil, nil
+}
+
+func (e *Engine) loseAddresses(c *instance) {
 	for name, address := range c.Networks {
 		if n := e.networks[name]; n != nil {
 			delete(n.used, address)
 		}
 		c.Networks[name] = ""
 	}
-	for _, h := range c.held {
-		delete(e.hostPorts, h)
-	}
-	c.held, c.PublishedPorts = nil, nil
 }
 
 // holdPort takes the host port of a service's "ports" entry: the one named, the

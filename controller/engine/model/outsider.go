@@ -67,6 +67,16 @@ func (e *Engine) SetHealth(id string, h engine.Health) {
 	})
 }
 
+// ResetHealth has a running container's health check begin anew without an event,
+// as an engine does that was restarted and has kept what ran.
+func (e *Engine) ResetHealth(id string) {
+	e.withContainer(id, func(c *instance) {
+		if c.alive() && c.checked {
+			e.beginHealth(c)
+		}
+	})
+}
+
 // SetState puts a container that is not running into a state that it cannot
 // leave: Removing or Dead.
 func (e *Engine) SetState(id string, s engine.State) {
@@ -93,6 +103,28 @@ func (e *Engine) LosePorts(id string) {
 			}
 			c.held, c.PublishedPorts, c.PortsMissing = nil, nil, true
 		}
+	})
+}
+
+// LoseAddresses takes the addresses from a running container that has joined its
+// networks all the same, as a start after a failed one may (moby#51758).
+func (e *Engine) LoseAddresses(id string) {
+	e.withContainer(id, func(c *instance) {
+		if c.alive() {
+			e.loseAddresses(c)
+		}
+	})
+}
+
+// LeaveNetwork takes a container out of a network for good, as "docker network
+// disconnect" does. No event of the container tells.
+func (e *Engine) LeaveNetwork(id, name string) {
+	e.withContainer(id, func(c *instance) {
+		if n := e.networks[name]; n != nil {
+			delete(n.used, c.Networks[name])
+		}
+		delete(c.Networks, name)
+		c.networks = slices.DeleteFunc(c.networks, func(at endpoint) bool { return at.network == name })
 	})
 }
 
