@@ -106,6 +106,28 @@ func TestWhatWasAskedAndWhatHappenedSurviveARestart(t *testing.T) {
 	})
 }
 
+func TestWhatIsAsItWasKeptIsNotWrittenAgain(t *testing.T) {
+	inLastingWorld(t, func(w *world, kept *durabletest.Memory) {
+		w.write(of("1"))
+		w.converge()
+		w.stop()
+		var written []string
+		kept.Intercept(func(method string) error {
+			if method != "Load" {
+				written = append(written, method)
+			}
+			return nil
+		}, nil)
+		w.start()
+		w.write(of("1"))
+		w.converge()
+		w.stop()
+		kept.Intercept(nil, nil)
+		require.Empty(t, written)
+		w.start()
+	})
+}
+
 func TestTheBackOffGoesOnAfterARestart(t *testing.T) {
 	inLastingWorld(t, func(w *world, _ *durabletest.Memory) {
 		w.write("web: {image: 'crashes:1'}")

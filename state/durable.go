@@ -51,7 +51,13 @@ func (s *Store) pend(table string, before, after any) {
 		return
 	}
 	row := after.(durableRow)
-	s.pending[durableID{table, row.durableKey()}] = row
+	id := durableID{table, row.durableKey()}
+	// A row that was restored may differ from the same one in how an empty list
+	// is kept: what is written the same again is durable.
+	if _, pending := s.pending[id]; !pending && before != nil && slices.Equal(encode(before), encode(after)) {
+		return
+	}
+	s.pending[id] = row
 }
 
 // IsPending says whether something has changed that is not durable yet, and
