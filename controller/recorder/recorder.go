@@ -40,7 +40,7 @@ const (
 type Recorder struct {
 	data string // the data directory
 	log  *zap.Logger
-	in   chan Record
+	in   chan *Record
 	done sync.WaitGroup
 
 	mu      sync.Mutex
@@ -74,7 +74,7 @@ func (c *counter) Write(p []byte) (int, error) {
 
 // Start begins to record into the data directory, until Close.
 func Start(dataDir string, log *zap.Logger) *Recorder {
-	r := &Recorder{data: dataDir, log: log, in: make(chan Record, backlog), last: map[string]seen{}}
+	r := &Recorder{data: dataDir, log: log, in: make(chan *Record, backlog), last: map[string]seen{}}
 	r.done.Go(r.run)
 	return r
 }
@@ -83,7 +83,7 @@ func Start(dataDir string, log *zap.Logger) *Recorder {
 func (r *Recorder) Record(in plan.Input, p plan.Plan) {
 	p.Actions = slices.Clone(p.Actions) // the caller completes them
 	select {
-	case r.in <- Record{Input: in, Plan: p}:
+	case r.in <- &Record{Input: in, Plan: p}:
 	default:
 		r.mu.Lock()
 		r.dropped++
@@ -118,7 +118,7 @@ func (r *Recorder) run() {
 				r.failed(r.end())
 				return
 			}
-			r.failed(r.write(rec))
+			r.failed(r.write(*rec))
 		case <-ticker.C:
 			if r.file != nil {
 				r.failed(r.out.Flush())
