@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tendhq/tend/controller/spec"
 )
 
 func newValidate(f *flags) *cobra.Command {
@@ -13,6 +16,10 @@ func newValidate(f *flags) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			p, err := f.load(c.Context())
+			var problems spec.Errors
+			if errors.As(err, &problems) { // here each of them is said
+				return errors.Join(append(problems.Unwrap(), errors.New(problems.Count()))...)
+			}
 			if err != nil {
 				return err
 			}

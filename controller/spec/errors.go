@@ -32,25 +32,56 @@ func (e *Error) Error() string {
 		}
 		b.WriteString(": ")
 	}
-	b.WriteString(e.Message)
+	b.WriteString(shorten(e.Message))
 	if e.Hint != "" {
 		b.WriteString("; ")
-		b.WriteString(e.Hint)
+		b.WriteString(shorten(e.Hint))
 	}
 	return b.String()
+}
+
+// shorten keeps what quotes a value of a megabyte on a screen.
+func shorten(s string) string {
+	const most = 1000 // bytes
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // Errors are all the problems that Load found, by file, line and column. It is
 // the type of every error that is a person's to correct; reach it by errors.As.
 type Errors []*Error
 
-// Error returns one line per problem.
+// mostSaid is how many problems Error names.
+const mostSaid = 20
+
+// Error returns one line per problem. Of very many it names the first and counts
+// the others: it is for screens, events and logs.
 func (e Errors) Error() string {
-	lines := make([]string, len(e))
-	for i, one := range e {
-		lines[i] = one.Error()
+	var lines []string
+	for _, one := range e[:min(len(e), mostSaid)] {
+		lines = append(lines, one.Error())
+	}
+	if more := len(e) - mostSaid; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more, %s in all; tend validate lists each", more, e.Count()))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Count says how many problems there are, and in how many files.
+func (e Errors) Count() string {
+	files := map[string]bool{}
+	for _, one := range e {
+		files[one.File] = true
+	}
+	count := func(n int, what string) string {
+		if n == 1 {
+			return "1 " + what
+		}
+		return fmt.Sprintf("%d %ss", n, what)
+	}
+	return count(len(e), "problem") + " in " + count(len(files), "file")
 }
 
 // Unwrap gives errors.As each single Error.

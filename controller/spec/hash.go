@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
 )
@@ -41,8 +43,9 @@ func (p *Project) hash() error {
 		}
 		w.ConfigHash = hash
 	}
+	contents := contents{}
 	for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
-		if err := p.revise(p.Workloads[name]); err != nil {
+		if err := p.revise(p.Workloads[name], contents); err != nil {
 			return err
 		}
 	}
@@ -81,7 +84,7 @@ type ingredients struct {
 
 // revise sets the revision of a workload, and before it those of the workloads
 // that it must follow; depends_on has no cycles.
-func (p *Project) revise(w *Workload) error {
+func (p *Project) revise(w *Workload, contents contents) error {
 	if w.Revision != "" {
 		return nil
 	}
@@ -90,17 +93,17 @@ func (p *Project) revise(w *Workload) error {
 		in.Probes = &w.Probes
 	}
 	for _, s := range w.Template.Secrets {
-		in.Files["secret "+s.Source] = contentHash(types.FileObjectConfig(p.Secrets[s.Source]))
+		in.Files["secret "+s.Source] = contents.hash(types.FileObjectConfig(p.Secrets[s.Source]))
 	}
 	for _, c := range w.Template.Configs {
-		in.Files["config "+c.Source] = contentHash(types.FileObjectConfig(p.Configs[c.Source]))
+		in.Files["config "+c.Source] = contents.hash(types.FileObjectConfig(p.Configs[c.Source]))
 	}
 	for _, d := range w.DependsOn {
 		if !d.Restart {
 			continue
 		}
 		target := p.Workloads[d.Name]
-		if err := p.revise(target); err != nil {
+		if err := p.revise(target, contents); err != nil {
 			return err
 		}
 		in.Dependencies[d.Name] = target.Revision
@@ -137,24 +140,37 @@ func containerTemplate(w *Workload) types.ServiceConfig {
 	return s
 }
 
-// contentHash is the hash of a secret's or config's content, or "" where the
-// file cannot be read: the engine may still be able to, or says so itself.
-func contentHash(o types.FileObjectConfig) string {
-	content, err := content(o)
-	if err != nil {
-		return ""
+// contents are the hashes of the files of secrets and configs that were read: many
+// workloads may share one.
+type contents map[string]string
+
+// hash is that of a secret's or config's content, or "" where the file cannot be
+// read: the engine may still be able to, or says so itself. compose-go has put the
+// value of an environment variable into Content.
+func (c contents) hash(o types.FileObjectConfig) string {
+	if o.File == "" {
+		return sumOf(strings.NewReader(o.Content))
 	}
-	hash := sha256.Sum256(content)
-	return hex.EncodeToString(hash[:])
+	hash, known := c[o.File]
+	if !known {
+		if info, err := os.Stat(o.File); err == nil && info.Mode().IsRegular() { // else it may never end
+			if f, err := os.Open(o.File); err == nil {
+				hash = sumOf(f)
+				_ = f.Close() // nothing was written
+			}
+		}
+		c[o.File] = hash
+	}
+	return hash
 }
 
-// content is that of a secret or config. compose-go has put the value of an
-// environment variable into Content.
-func content(o types.FileObjectConfig) ([]byte, error) {
-	if o.File != "" {
-		return os.ReadFile(o.File)
+// sumOf is the hex SHA-256 of what is read, or "" where that fails.
+func sumOf(r io.Reader) string {
+	hash := sha256.New()
+	if _, err := io.Copy(hash, r); err != nil {
+		return ""
 	}
-	return []byte(o.Content), nil
+	return hex.EncodeToString(hash.Sum(nil))
 }
 
 // sum is the hex SHA-256 of a value's JSON, which encoding/json writes with

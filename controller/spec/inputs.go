@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,24 +16,26 @@ import (
 
 // inputs are what a project was read from.
 type inputs struct {
-	files []string // absolute
-	specs string   // the folder of the spec files, whether it exists or not
+	files map[string]bool // absolute
+	specs string          // the folder of the spec files, whether it exists or not
 }
+
+func newInputs() *inputs { return &inputs{files: map[string]bool{}} }
 
 func (in *inputs) add(files ...string) {
 	for _, f := range files {
 		if f == "" {
 			continue
 		}
-		if abs, err := filepath.Abs(f); err == nil && !slices.Contains(in.files, abs) {
-			in.files = append(in.files, abs)
+		if abs, err := filepath.Abs(f); err == nil {
+			in.files[abs] = true
 		}
 	}
 }
 
 // merge adds what others has.
 func (in *inputs) merge(other *inputs) {
-	in.add(other.files...)
+	maps.Copy(in.files, other.files)
 	in.specs = cmp.Or(in.specs, other.specs)
 }
 
@@ -53,12 +55,22 @@ func (in *inputs) addDiscoverable(o Options, workingDir string, composeFiles []s
 	}
 }
 
-// readSpecs reads the spec files of a folder, and in place of one of them a
-// draft; without the folder there are none but that.
-func (l *loading) readSpecs(dir string, d *draft) (files []string, problems Errors) {
-	l.inputs.specs = dir
+// Bounds on a folder of specs, so that whatever is put there takes neither the
+// controller's memory nor its time.
+const (
+	maxSpecFiles  = 20_000
+	maxSpecBytes  = 32 << 20 // of all together
+	maxProblems   = 100_000  // that are looked for
+	folderEntries = 1000     // read at a time
+)
+
+// readSpecs reads the spec files of the project's folder, and in place of one of
+// them a draft; without the folder there are none but that.
+func (l *loading) readSpecs(d *draft) (files []string, problems Errors) {
+	dir, bytes := l.inputs.specs, 0
 	decode := func(path string, content []byte) {
 		files = append(files, path)
+		bytes += len(content)
 		documents, errs := decodeSpecs(path, content)
 		l.documents = append(l.documents, documents...)
 		problems = append(problems, errs...)
@@ -71,30 +83,67 @@ func (l *loading) readSpecs(dir string, d *draft) (files []string, problems Erro
 		return files, problems
 	}
 	if err != nil {
-		return nil, Errors{{File: dir, Message: err.Error()}}
+		return nil, Errors{fileError(dir, err)}
 	}
 	defer func() { _ = root.Close() }() // nothing was written
-	entries, err := fs.ReadDir(root.FS(), ".")
+	names, err := specFiles(root)
 	if err != nil {
-		return nil, Errors{{File: dir, Message: err.Error()}}
+		return nil, Errors{fileError(dir, err)}
 	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if !isSpecFile(e.Name()) || d != nil && d.path == path {
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if d != nil && d.path == path {
 			continue
 		}
-		content, err := readRegular(root, e.Name())
-		if errors.Is(err, os.ErrNotExist) && e.Type()&fs.ModeSymlink == 0 {
-			continue // removed since the folder was listed
-		}
+		content, err := readRegular(root, name)
 		if err != nil {
-			problems = append(problems, &Error{File: path, Message: err.Error(),
-				Hint: "only regular files inside the folder are read"})
+			if _, gone := root.Lstat(name); errors.Is(gone, os.ErrNotExist) {
+				continue // removed since the folder was listed
+			}
+			problems = append(problems, fileError(path, err))
 			continue
 		}
 		decode(path, content)
+		switch {
+		case bytes > maxSpecBytes:
+			return files, append(problems, &Error{File: path,
+				Message: fmt.Sprintf("with this file the specs have more than %d bytes, the most that are read", maxSpecBytes),
+				Hint:    "move what is no spec out of the folder, or divide the project"})
+		case len(problems) > maxProblems:
+			return files, append(problems, &Error{File: path,
+				Message: fmt.Sprintf("with this file there are more than %d problems; the files after it were not read", maxProblems),
+				Hint:    "correct these first"})
+		}
 	}
 	return files, problems
+}
+
+// specFiles lists the spec files of a folder by name.
+func specFiles(root *os.Root) (names []string, err error) {
+	folder, err := root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = folder.Close() }() // nothing was written
+	for {
+		entries, err := folder.ReadDir(folderEntries)
+		for _, e := range entries {
+			if isSpecFile(e.Name()) {
+				names = append(names, e.Name())
+			}
+		}
+		switch {
+		case len(names) > maxSpecFiles:
+			return nil, &refusedFile{
+				fmt.Sprintf("the folder has more than %d spec files, the most that are read", maxSpecFiles),
+				"write several specs into one file, with --- between them, or divide the project"}
+		case errors.Is(err, io.EOF):
+			slices.Sort(names)
+			return names, nil
+		case err != nil:
+			return nil, err
+		}
+	}
 }
 
 // isSpecFile tells spec files from what editors leave beside them: hidden
@@ -102,22 +151,4 @@ func (l *loading) readSpecs(dir string, d *draft) (files []string, problems Erro
 func isSpecFile(name string) bool {
 	ext := filepath.Ext(name)
 	return !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "#") && (ext == ".yaml" || ext == ".yml")
-}
-
-// readRegular reads a regular file; a symbolic link counts as what it points
-// to, which must be inside root.
-func readRegular(root *os.Root, name string) ([]byte, error) {
-	info, err := root.Stat(name) // before opening, which would wait at a named pipe
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("not a regular file, but %s", info.Mode())
-	}
-	f, err := root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // nothing was written
-	return io.ReadAll(io.LimitReader(f, maxFileSize+1))
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -53,31 +52,49 @@ func Load(ctx context.Context, o Options) (*Project, error) {
 // load is Load, and returns besides the files and folders that the project was
 // read from, as far as they are known, also with an error.
 func load(ctx context.Context, o Options) (*Project, *inputs, error) {
-	in := &inputs{}
+	options, workingDir, in, err := discover(o)
+	if err != nil {
+		return nil, in, err
+	}
+	l := loading{options: options, workingDir: workingDir, inputs: in, named: map[string]Error{}}
+	project, err := l.run(ctx, o)
+	return project, in, err
+}
+
+// discover finds the Compose files. What may be read is known then, but for what
+// they name.
+func discover(o Options) (options *cli.ProjectOptions, workingDir string, in *inputs, err error) {
+	in = newInputs()
 	in.add(o.Files...)
 	in.add(o.EnvFiles...)
-	options, err := composeOptions(o)
+	options, err = composeOptions(o)
 	if err != nil {
 		in.addDiscoverable(o, o.ProjectDirectory, o.Files)
-		return nil, in, Errors{{Message: err.Error()}}
+		refused := new(Error)
+		if !errors.As(err, &refused) {
+			refused.Message = err.Error()
+		}
+		return nil, "", in, Errors{refused}
 	}
-	workingDir, err := options.GetWorkingDir()
+	workingDir, err = options.GetWorkingDir()
 	if err != nil {
-		return nil, in, Errors{{Message: err.Error()}}
+		return nil, "", in, Errors{{Message: err.Error()}}
 	}
 	in.addDiscoverable(o, workingDir, options.ConfigPaths)
 	if options.Environment["PWD"] == "" {
 		options.Environment["PWD"] = workingDir // no shell has set it, as in a container
 	}
 	if len(options.ConfigPaths) == 0 {
-		return nil, in, Errors{{File: workingDir,
+		return nil, "", in, Errors{{File: workingDir,
 			Message: "there is no compose.yaml in this folder or above it",
 			Hint:    "go to the project's folder, or name it with --project-directory or -f"}}
 	}
-
-	l := loading{options: options, workingDir: workingDir, inputs: in, named: map[string]Error{}}
-	project, err := l.run(ctx, o)
-	return project, in, err
+	first, err := filepath.Abs(options.ConfigPaths[0])
+	if err != nil {
+		return nil, "", in, Errors{{File: options.ConfigPaths[0], Message: err.Error()}}
+	}
+	in.specs = filepath.Join(filepath.Dir(first), "specs")
+	return options, workingDir, in, nil
 }
 
 // composeOptions collects what docker compose's own command line does, in its
@@ -87,13 +104,25 @@ func composeOptions(o Options) (*cli.ProjectOptions, error) {
 		cli.WithWorkingDirectory(o.ProjectDirectory),
 		cli.WithOsEnv,
 		cli.WithEnvFiles(o.EnvFiles...),
+		checkEnvFiles,
 		cli.WithDotEnv,
 		cli.WithConfigFileEnv,
 		cli.WithDefaultConfigPath,
 		cli.WithEnvFiles(o.EnvFiles...),
+		checkEnvFiles,
 		cli.WithDotEnv,
 		cli.WithName(o.Name),
 	)
+}
+
+// checkEnvFiles refuses env files before compose-go opens them.
+func checkEnvFiles(o *cli.ProjectOptions) error {
+	for _, path := range o.EnvFiles {
+		if err := checkNamed(path); err != nil {
+			return fileError(path, err)
+		}
+	}
+	return nil
 }
 
 // loading is one run of Load.
@@ -128,9 +157,10 @@ func (l *loading) run(ctx context.Context, o Options) (*Project, error) {
 		problems = l.readReferenced()
 	}
 
-	specFiles, errs := l.readSpecs(filepath.Join(filepath.Dir(configFiles[0]), "specs"), o.draft)
+	specFiles, errs := l.readSpecs(o.draft)
 	problems = append(problems, errs...)
 	problems = append(problems, l.checkNames()...)
+	problems = append(problems, l.readTemplates()...)
 	if err := problems.orNil(); err != nil {
 		return nil, err
 	}
@@ -214,17 +244,24 @@ func (l *loading) projectName(o *loader.Options) {
 // errors.
 func (l *loading) readCompose(path string) ([]byte, []*yaml.Node, Errors) {
 	l.inputs.add(path)
-	content, err := os.ReadFile(path)
+	content, err := readRegular(anywhere{}, path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil, Errors{{File: path, Message: "the file does not exist",
 			Hint: "put it back, or name another one with -f"}}
 	}
 	if err != nil {
-		return nil, nil, Errors{{File: path, Message: err.Error()}}
+		return nil, nil, Errors{fileError(path, err)}
 	}
 	roots, problems := parseYAML(path, content)
 	return content, roots, problems
 }
+
+const (
+	// listedServices is how many services a hint lists, guessedServices for how many
+	// unknown ones it is guessed what was meant: each is compared with all.
+	listedServices  = 20
+	guessedServices = 100
+)
 
 // checkNames finds specs for services that do not exist and services with two
 // specs. Services of included files are known too.
@@ -233,6 +270,11 @@ func (l *loading) checkNames() (problems Errors) {
 	if len(services) == 0 {
 		return nil // compose.yaml is at fault, and says so itself
 	}
+	known := map[string]bool{}
+	for _, name := range services {
+		known[name] = true
+	}
+	unknown := 0
 	first := map[string]*document{}
 	for _, d := range l.documents {
 		if d.name == "" {
@@ -247,11 +289,17 @@ func (l *loading) checkNames() (problems Errors) {
 			continue
 		}
 		first[d.name] = d
-		if !slices.Contains(services, d.name) {
+		if !known[d.name] {
+			unknown++
 			e.Message = fmt.Sprintf("there is no service %q in the Compose files", d.name)
-			e.Hint = "name a service of them: " + strings.Join(services, ", ")
-			if meant := nearest(d.name, services); meant != "" {
-				e.Hint = "did you mean " + strconv.Quote(meant) + "?"
+			e.Hint = "name a service of them"
+			if len(services) <= listedServices {
+				e.Hint += ": " + strings.Join(services, ", ")
+			}
+			if unknown <= guessedServices {
+				if meant := nearest(d.name, services); meant != "" {
+					e.Hint = "did you mean " + strconv.Quote(meant) + "?"
+				}
 			}
 			problems = append(problems, e)
 		}

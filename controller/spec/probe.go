@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/compose-spec/compose-go/v2/types"
 )
 
 const maxPort = 65535
@@ -160,10 +158,14 @@ func (b *builder) setting(p *Project, name, field string) string {
 		if target != *file {
 			continue
 		}
-		content, err := content(types.FileObjectConfig(p.Secrets[s.Source]))
+		secret := p.Secrets[s.Source]
+		content, err := []byte(secret.Content), error(nil)
+		if secret.File != "" {
+			content, err = readRegular(anywhere{}, secret.File)
+		}
 		if err != nil {
 			b.failSpec("let tend read it, or ask with exec: {command: [pg_isready, ...]}",
-				fmt.Sprintf("a postgres probe needs %s, but: %v", name, err), field, "postgres")
+				fmt.Sprintf("a postgres probe needs %s, but: %v", name, fileError(secret.File, err)), field, "postgres")
 		}
 		return strings.TrimRight(string(content), "\n") // as the shell's $(<file)
 	}

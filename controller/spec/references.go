@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,12 +35,12 @@ func (l *loading) readReferenced() (problems Errors) {
 		from := queue[0]
 		queue = queue[1:]
 		for _, r := range l.references(from.root, from.dir) {
-			known := slices.Contains(l.inputs.files, r.path)
-			l.inputs.add(r.path)
-			if !known && r.node != nil {
-				l.named[r.path] = Error{File: from.file, Line: r.node.Line, Column: r.node.Column}
+			isNew, problem := l.note(r, from.file)
+			if problem != nil {
+				problems = append(problems, problem)
+				continue
 			}
-			if info, err := os.Stat(r.path); known || r.dir == "" || err != nil || !info.Mode().IsRegular() {
+			if info, err := os.Stat(r.path); !isNew || r.dir == "" || err != nil || !info.Mode().IsRegular() {
 				continue
 			}
 			_, roots, errs := l.readCompose(r.path)
@@ -55,6 +56,38 @@ func (l *loading) readReferenced() (problems Errors) {
 	slices.Reverse(found)
 	l.sources = append(found, l.sources...)
 	return problems
+}
+
+// readTemplates notes the env files and label files that the specs name.
+func (l *loading) readTemplates() (problems Errors) {
+	for _, d := range l.documents {
+		for _, r := range l.serviceFiles(d.template, l.workingDir) {
+			if _, problem := l.note(r, d.file); problem != nil {
+				problems = append(problems, problem)
+			}
+		}
+	}
+	return problems
+}
+
+// note notes a file that another one names, and says whether it was not named
+// before. What compose-go should not open is refused here.
+func (l *loading) note(r namedFile, by string) (isNew bool, problem *Error) {
+	if l.inputs.files[r.path] {
+		return false, nil
+	}
+	l.inputs.add(r.path)
+	at := Error{File: r.path}
+	if r.node != nil {
+		at = Error{File: by, Line: r.node.Line, Column: r.node.Column}
+		l.named[r.path] = at
+	}
+	if err := checkNamed(r.path); err != nil {
+		e := fileError(r.path, err)
+		at.Message, at.Hint = fmt.Sprintf("%s cannot be read: %s", r.path, e.Message), e.Hint
+		return true, &at
+	}
+	return true, nil
 }
 
 // references are the files that a document names, its relative paths starting
@@ -92,17 +125,25 @@ func (l *loading) references(root *yaml.Node, dir string) (all []namedFile) {
 			path := l.resolve(file, dir)
 			all = append(all, namedFile{path, file, filepath.Dir(path)})
 		}
-		for _, key := range []string{"env_file", "label_file"} {
-			_, files := entry(service, key)
-			for _, n := range items(files) {
-				if _, path := entry(n, "path"); path != nil {
-					n = path
-				}
-				all = append(all, namedFile{path: l.resolve(n, dir), node: n})
+		all = append(all, l.serviceFiles(service, dir)...)
+	}
+	return slices.DeleteFunc(all, func(r namedFile) bool { return r.path == "" })
+}
+
+// serviceFiles are the env files and label files that a service names.
+func (l *loading) serviceFiles(service *yaml.Node, dir string) (all []namedFile) {
+	for _, key := range []string{"env_file", "label_file"} {
+		_, files := entry(service, key)
+		for _, n := range items(files) {
+			if _, path := entry(n, "path"); path != nil {
+				n = path
+			}
+			if path := l.resolve(n, dir); path != "" {
+				all = append(all, namedFile{path: path, node: n})
 			}
 		}
 	}
-	return slices.DeleteFunc(all, func(r namedFile) bool { return r.path == "" })
+	return all
 }
 
 // resolve returns the absolute path that a node stands for, or "" where it

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 )
@@ -70,7 +69,9 @@ func (b *builder) readUpdateConfig(w *Workload, update *types.UpdateConfig) (max
 			"deploy", "update_config", "max_failure_ratio")
 	}
 	if b.document.minReady == nil {
-		w.MinReady = time.Duration(max(update.Delay, update.Monitor))
+		w.MinReady = max(
+			b.duration(update.Delay, "deploy", "update_config", "delay"),
+			b.duration(update.Monitor, "deploy", "update_config", "monitor"))
 	}
 	parallelism := valueOr(update.Parallelism, 1)
 	if parallelism == 0 || parallelism > uint64(w.Replicas) {

@@ -15,6 +15,9 @@ import (
 // for a moment.
 const settlePeriod = 300 * time.Millisecond
 
+// rewatchPeriod is how soon it is tried again to watch what cannot be watched.
+const rewatchPeriod = 10 * time.Second
+
 // Source keeps the desired state of a project as it is on disk.
 type Source struct {
 	options Options
@@ -34,7 +37,7 @@ type Update struct {
 }
 
 // NewSource returns the source of a project.
-func NewSource(o Options) *Source { return &Source{options: o, inputs: &inputs{}} }
+func NewSource(o Options) *Source { return &Source{options: o, inputs: newInputs()} }
 
 // Run loads the project, watches it, and passes each change to update, one at
 // a time: at first what is there, in any case; then only what differs from the
@@ -46,6 +49,11 @@ func (s *Source) Run(ctx context.Context, update func(Update)) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 
+	if _, _, in, err := discover(s.options); err == nil {
+		// What is watched before it is read need not be read again.
+		s.inputs = in
+		_, _ = w.watch(in) // it is tried again below
+	}
 	settled := true // what is there at the start counts at once
 	for {
 		project, in, err := load(ctx, s.options)
@@ -57,20 +65,25 @@ func (s *Source) Run(ctx context.Context, update func(Update)) (err error) {
 		}
 		s.inputs = in
 		added, watchErr := w.watch(in)
-		if watchErr != nil {
+		switch {
+		case watchErr != nil && s.last == nil:
 			return watchErr
-		}
-		if added {
+		case added:
 			continue
-		}
-		if err == nil {
+		case watchErr != nil:
+			err = watchErr
+		case err == nil:
 			err = s.guard(project)
 		}
 		again := time.Duration(0)
-		if settled || !s.doubtful(project, err) {
-			s.accept(project, err, update)
-		} else {
+		switch {
+		case !settled && s.doubtful(project, err):
 			again = settlePeriod
+		case watchErr != nil:
+			again = rewatchPeriod
+			fallthrough
+		default:
+			s.accept(project, err, update)
 		}
 		what, err := w.wait(ctx, again)
 		if err != nil || what == ended {
@@ -94,9 +107,11 @@ func (s *Source) doubtful(project *Project, err error) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(s.last.specs, func(name string) bool {
-		return !slices.Contains(project.specs, name)
-	})
+	specs := map[string]bool{}
+	for _, name := range project.specs {
+		specs[name] = true
+	}
+	return slices.ContainsFunc(s.last.specs, func(name string) bool { return !specs[name] })
 }
 
 // accept passes on what Load made of the files, unless that was said before.

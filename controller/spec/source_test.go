@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type running struct {
 	dir     string
 	updates chan Update
+	stop    func() // ends it
 }
 
 const (
@@ -30,21 +32,26 @@ const (
 
 // run starts a Source on a folder with files, and takes its first update.
 func run(t testing.TB, files map[string]string) (*running, Update) {
-	r := &running{dir: filepath.Join(t.TempDir(), "demo"), updates: make(chan Update, 100)}
-	require.NoError(t, os.Mkdir(r.dir, 0o755))
+	dir := filepath.Join(t.TempDir(), "demo")
+	require.NoError(t, os.Mkdir(dir, 0o755))
 	for name, content := range files {
-		write(t, r.path(name), content)
+		write(t, filepath.Join(dir, name), content)
 	}
+	r := runSource(t, NewSource(Options{ProjectDirectory: dir}), dir)
+	return r, r.next(t)
+}
+
+func runSource(t testing.TB, s *Source, dir string) *running {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() {
-		done <- NewSource(Options{ProjectDirectory: r.dir}).Run(ctx, func(u Update) { r.updates <- u })
-	}()
-	t.Cleanup(func() {
+	r := &running{dir: dir, updates: make(chan Update, 100)}
+	r.stop = sync.OnceFunc(func() {
 		cancel()
 		assert.NoError(t, <-done)
 	})
-	return r, r.next(t)
+	go func() { done <- s.Run(ctx, func(u Update) { r.updates <- u }) }()
+	t.Cleanup(r.stop)
+	return r
 }
 
 func (r *running) path(name string) string { return filepath.Join(r.dir, name) }

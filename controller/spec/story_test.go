@@ -66,7 +66,11 @@ func describe(t *testing.T, p *Project, err error) string {
 		assert.Nil(t, p, "an error came with a project")
 		var problems Errors
 		require.ErrorAs(t, err, &problems, "not the user's to correct")
-		return err.Error() + "\n"
+		var lines strings.Builder
+		for _, e := range problems {
+			fmt.Fprintln(&lines, e)
+		}
+		return lines.String()
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "project %s of %s\n", p.Name, strings.Join(slices.Concat(p.ConfigFiles, p.SpecFiles), " "))

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -27,15 +27,17 @@ const (
 // It watches folders, because the usual way to save a file is to put another
 // in its place.
 type watcher struct {
-	fs      *fsnotify.Watcher
-	inputs  inputs
+	fs     *fsnotify.Watcher
+	inputs inputs
+	// above are the folders above the inputs, up to the root.
+	above   map[string]bool
 	folders map[string]os.FileInfo
 }
 
 func newWatcher() (*watcher, error) {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
-		return nil, fmt.Errorf("watch files: %w", err)
+		return nil, fmt.Errorf("watch files: %w", limited(err))
 	}
 	return &watcher{fs: w, folders: map[string]os.FileInfo{}}, nil
 }
@@ -45,20 +47,24 @@ func (w *watcher) close() error { return w.fs.Close() }
 // watch sets what is watched. It returns true where folders are watched that
 // were not before: what happened in them until now went unseen.
 func (w *watcher) watch(in *inputs) (added bool, err error) {
-	w.inputs = inputs{files: slices.Clone(in.files), specs: in.specs}
+	w.inputs = inputs{files: maps.Clone(in.files), specs: in.specs}
 	if in.specs != "" {
 		// The folder too is found by its name in the folder above.
 		w.inputs.add(in.specs)
 		w.inputs.add(filepath.Join(in.specs, "*"))
 	}
 	// A symbolic link changes where it points to as well.
-	for _, f := range w.inputs.files {
+	for f := range w.inputs.files {
 		if target, err := filepath.EvalSymlinks(f); err == nil {
 			w.inputs.add(target)
 		}
 	}
+	w.above = map[string]bool{}
 	wanted := map[string]bool{}
-	for _, f := range w.inputs.files {
+	for _, f := range slices.Sorted(maps.Keys(w.inputs.files)) {
+		for folder := filepath.Dir(f); !w.above[folder]; folder = filepath.Dir(folder) {
+			w.above[folder] = true
+		}
 		folder, info, err := nearestFolder(filepath.Dir(f))
 		if err != nil {
 			return false, fmt.Errorf("watch %s: %w", f, err)
@@ -71,13 +77,10 @@ func (w *watcher) watch(in *inputs) (added bool, err error) {
 			continue
 		}
 		if err := w.fs.Add(folder); err != nil {
-			if errors.Is(err, syscall.ENOSPC) {
-				err = errors.New("the system's limit on watched files is reached: raise fs.inotify.max_user_watches with sysctl")
-			}
 			if errors.Is(err, fs.ErrNotExist) {
 				return true, nil // gone in this very moment: come again
 			}
-			return false, fmt.Errorf("watch %s: %w", folder, err)
+			return false, fmt.Errorf("watch %s: %w", folder, limited(err))
 		}
 		w.folders[folder] = info
 		added = true
@@ -89,6 +92,17 @@ func (w *watcher) watch(in *inputs) (added bool, err error) {
 		}
 	}
 	return added, nil
+}
+
+// limited says which of inotify's limits an error is about.
+func limited(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return errors.New("the system's limit on watched folders is reached: raise fs.inotify.max_user_watches with sysctl")
+	case errors.Is(err, syscall.EMFILE):
+		return errors.New("the system's limit on inotify instances, or this process' on open files, is reached: raise fs.inotify.max_user_instances with sysctl, or ulimit -n")
+	}
+	return err
 }
 
 // nearestFolder is the folder itself, or the first one above it that exists.
@@ -112,9 +126,7 @@ func (w *watcher) relevant(path string) bool {
 	if filepath.Dir(path) == w.inputs.specs {
 		return isSpecFile(filepath.Base(path))
 	}
-	return slices.ContainsFunc(w.inputs.files, func(f string) bool {
-		return f == path || strings.HasPrefix(f, path+string(filepath.Separator))
-	})
+	return w.inputs.files[path] || w.above[path]
 }
 
 // waited is why a wait is over.

@@ -96,7 +96,7 @@ func (b *builder) build(p *Project) *Workload {
 		b.checkDatabase(w)
 	}
 	if s.StopGracePeriod != nil {
-		w.StopGrace = time.Duration(*s.StopGracePeriod)
+		w.StopGrace = b.duration(*s.StopGracePeriod, "stop_grace_period")
 	}
 	w.Ports = b.ports(w)
 	b.rollout(w)
@@ -187,11 +187,11 @@ func (b *builder) restart() Restart {
 			r.MaxAttempts = int(min(*policy.MaxAttempts, 1<<31-1))
 		}
 		if policy.Delay != nil {
-			r.Delay = time.Duration(*policy.Delay)
+			r.Delay = b.duration(*policy.Delay, "deploy", "restart_policy", "delay")
 			r.MaxDelay = max(r.MaxDelay, r.Delay)
 		}
 		if policy.Window != nil {
-			r.Window = time.Duration(*policy.Window)
+			r.Window = b.duration(*policy.Window, "deploy", "restart_policy", "window")
 		}
 	}
 	if b.kind() == Job {
@@ -252,6 +252,18 @@ func (b *builder) checkDatabase(w *Workload) {
 			len(mounts), mounts[0].Target, mounts[1].Target)
 	}
 	b.fail("mount one named volume at /var/lib/postgresql/data, or where PGDATA is", message, "volumes")
+}
+
+// duration reads one of Compose's. Beyond what a spec may say, sums with it would
+// overflow.
+func (b *builder) duration(d types.Duration, path ...string) time.Duration {
+	const most = maxSeconds * time.Second
+	if d < 0 || time.Duration(d) > most {
+		b.fail(fmt.Sprintf("write a duration from 0s to %s", most),
+			fmt.Sprintf("%s cannot be %s", strings.Join(path, "."), time.Duration(d)), path...)
+		return 0
+	}
+	return time.Duration(d)
 }
 
 func valueOr[T any](p *T, otherwise T) T {

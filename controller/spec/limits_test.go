@@ -1,0 +1,312 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// many is how many files the folders of these tests have.
+const many = 10_000
+
+// numbered writes a project of n services, and for each what spec says of its
+// name, in a file of its own. It returns the folder.
+func numbered(t testing.TB, n int, spec func(name string) string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "big")
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "specs"), 0o755))
+	var compose strings.Builder
+	compose.WriteString("services:\n")
+	for i := range n {
+		name := fmt.Sprintf("s%05d", i)
+		fmt.Fprintf(&compose, "  %s: {image: \"web:1\"}\n", name)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "specs", name+".yaml"), []byte(spec(name)), 0o600))
+	}
+	write(t, filepath.Join(dir, "compose.yaml"), compose.String())
+	return dir
+}
+
+func deployment(name string) string {
+	return "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: " + name + "}\nspec: {replicas: 2, template: {environment: {A: b}}}\n"
+}
+
+// allocated is how many bytes something allocates.
+func allocated(do func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// held is how many bytes more are in use after something than before it, once
+// all garbage has gone.
+func held(do func()) int64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	do()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	return int64(after.HeapAlloc) - int64(before.HeapAlloc)
+}
+
+// What a project costs grows with its services, and no faster: 190 kB are allocated
+// for a service, most of it by compose-go, of which 4 kB are kept. Whoever edits one
+// of ten thousand files has everything read once more. The folder is watched and not
+// its files, so that the system's limit on watches is far.
+func TestTenThousandSpecsCostTenTimesAThousand(t *testing.T) {
+	cost := func(n int) (load, edit uint64, kept int64) {
+		dir := numbered(t, n, deployment)
+		s := NewSource(Options{ProjectDirectory: dir})
+		var r *running
+		var u Update
+		kept = held(func() {
+			load = allocated(func() {
+				r = runSource(t, s, dir)
+				u = <-r.updates
+			})
+		})
+		require.NoError(t, u.Err)
+		assert.Len(t, u.Project.Workloads, n)
+		assert.Len(t, u.Project.SpecFiles, n)
+		edit = allocated(func() {
+			write(t, r.path("specs/s00007.yaml"), strings.Replace(deployment("s00007"), "replicas: 2", "replicas: 3", 1))
+			u = <-r.updates
+		})
+		require.NoError(t, u.Err)
+		for name, w := range u.Project.Workloads {
+			require.Equal(t, name == "s00007", w.Replicas == 3, name)
+		}
+		r.stop()
+		assert.Empty(t, r.updates)
+
+		w, err := newWatcher()
+		require.NoError(t, err)
+		defer func() { require.NoError(t, w.close()) }()
+		_, err = w.watch(s.inputs)
+		require.NoError(t, err)
+		assert.Len(t, w.folders, 2, "the project's and that of its specs")
+		t.Logf("%d services: each costs %d bytes, of which %d are kept, and %d at an edit", n, load/uint64(n), kept/int64(n), edit/uint64(n))
+		return load, edit, kept
+	}
+	loadFew, _, _ := cost(many / 10)
+	load, edit, kept := cost(many)
+	assert.Less(t, load, 15*loadFew)
+	assert.Less(t, edit, load*3/2, "more than one load was made")
+	assert.Less(t, kept, int64(many*16<<10))
+}
+
+// Each of very many mistakes is found; what is said of them at once fits a screen.
+func TestTenThousandMistakesFitAScreen(t *testing.T) {
+	services := strings.Builder{}
+	services.WriteString("services:\n")
+	for i := range many {
+		fmt.Fprintf(&services, "  s%05d: {image: \"web:1\"}\n", i)
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "compose.yaml"), services.String())
+	specs := filepath.Join(dir, "specs")
+	write(t, filepath.Join(specs, "a.yaml"), strings.Replace(deployment("s00000"), "replicas: 2", "replicas: "+strings.Repeat("z", 9000), 1))
+	for i := range many / maxDocuments { // services that do not exist, each to be compared with those that do
+		var documents strings.Builder
+		for n := range maxDocuments {
+			documents.WriteString("---\n" + deployment(fmt.Sprintf("x%d%04d", i, n)))
+		}
+		write(t, filepath.Join(specs, fmt.Sprintf("b%d.yaml", i)), documents.String())
+	}
+	fill(t, specs, "c%05d.yaml", many, "\x00\xff{[")
+
+	var problems Errors
+	cost := allocated(func() {
+		_, err := Load(t.Context(), Options{ProjectDirectory: dir})
+		require.ErrorAs(t, err, &problems)
+	})
+	t.Logf("a mistake costs %d bytes", cost/(2*many))
+	assert.Less(t, cost, uint64(2*many*32<<10))
+	assert.Len(t, problems, 2*many+1, "one was left out")
+	said := problems.Error()
+	lines := strings.Split(said, "\n")
+	assert.Len(t, lines, mostSaid+1)
+	assert.Equal(t, "and 19981 more, 20001 problems in 10011 files in all; tend validate lists each", lines[mostSaid])
+	assert.Less(t, len(said), 32<<10)
+	for _, p := range problems {
+		require.Less(t, len(p.Error()), 4<<10)
+	}
+}
+
+// fill fills a folder with n files of one content, which cost no more than names.
+func fill(t *testing.T, folder, format string, n int, content string) {
+	t.Helper()
+	first := filepath.Join(folder, fmt.Sprintf(format, 0))
+	write(t, first, content)
+	for i := range n - 1 {
+		require.NoError(t, os.Link(first, filepath.Join(folder, fmt.Sprintf(format, i+1))))
+	}
+}
+
+// A folder can be too full. Then it says so, where, and what to do.
+func TestAFolderThatIsTooFullIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		fill       func(t *testing.T, specs string)
+		file, want string
+	}{
+		"files": {func(t *testing.T, specs string) {
+			fill(t, specs, "%d.yaml", maxSpecFiles+1, "")
+		}, "", "the folder has more than 20000 spec files, the most that are read; write several specs into one file, with --- between them, or divide the project"},
+		"bytes": {func(t *testing.T, specs string) {
+			fill(t, specs, "%02d.yaml", maxSpecBytes/maxFileSize+2, strings.Repeat("# comment\n", maxFileSize/10))
+		}, "32.yaml", "with this file the specs have more than 33554432 bytes, the most that are read; move what is no spec out of the folder, or divide the project"},
+		"mistakes": {func(t *testing.T, specs string) {
+			var fields strings.Builder
+			for i := range maxProblems / 2 {
+				fmt.Fprintf(&fields, "x%05d: \n", i)
+			}
+			fill(t, specs, "%d.yaml", 4, fields.String())
+		}, "1.yaml", "with this file there are more than 100000 problems; the files after it were not read; correct these first"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var specs string
+			_, err := loadSpecs(t, func(folder string) {
+				specs = folder
+				c.fill(t, folder)
+			})
+			var problems Errors
+			require.ErrorAs(t, err, &problems)
+			var all []string
+			for _, p := range problems {
+				all = append(all, p.Error())
+			}
+			assert.Contains(t, all, filepath.Join(specs, c.file)+": "+c.want)
+			assert.Less(t, len(problems), 2*maxProblems)
+		})
+	}
+}
+
+// strange puts something at a path that is not to be opened: to open it would wait
+// for ever, or to read it never end.
+var strange = map[string]struct {
+	put  func(t *testing.T, path string)
+	want string
+}{
+	"a named pipe": {func(t *testing.T, path string) { require.NoError(t, syscall.Mkfifo(path, 0o600)) },
+		"it is not a regular file, but a named pipe; write what it is to say into a file"},
+	"a device": {func(t *testing.T, path string) { require.NoError(t, os.Symlink("/dev/zero", path)) },
+		"it is not a regular file, but a device; write what it is to say into a file"},
+	"a socket": {func(t *testing.T, path string) {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = l.Close() })
+	}, "it is not a regular file, but a socket; write what it is to say into a file"},
+	"very large": {func(t *testing.T, path string) {
+		require.NoError(t, os.WriteFile(path, nil, 0o600))
+		require.NoError(t, os.Truncate(path, 1<<27))
+	}, "the file has 134217728 bytes, more than the 1048576 that are read; split it"},
+	"a ring of links": {func(t *testing.T, path string) { require.NoError(t, os.Symlink(filepath.Base(path), path)) },
+		"too many levels of symbolic links"},
+}
+
+func TestWhatNeverEndsIsNotOpened(t *testing.T) {
+	const web = "services: {web: {image: \"web:1\"}}\n"
+	for place, compose := range map[string]string{
+		"compose.yaml":          "",
+		"compose.override.yaml": web,
+		".env":                  web,
+		"specs/web.yaml":        web,
+		"settings.env":          "services: {web: {image: \"web:1\", env_file: settings.env}}\n",
+		"labels.txt":            "services: {web: {image: \"web:1\", label_file: [labels.txt]}}\n",
+		"other.yaml":            "include: [other.yaml]\n" + web,
+		"base.yaml":             "services: {web: {extends: {file: base.yaml, service: web}}}\n",
+		"template.env":          web,
+	} {
+		for what, s := range strange {
+			if what == "a ring of links" && strings.HasPrefix(place, "compose.") {
+				continue // as Compose, which does not find it
+			}
+			t.Run(place+" is "+what, func(t *testing.T) {
+				dir := t.TempDir()
+				write(t, filepath.Join(dir, "specs", "README"), "")
+				if place == "template.env" {
+					write(t, filepath.Join(dir, "specs", "web.yaml"),
+						"apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {template: {env_file: template.env}}\n")
+				}
+				if compose != "" {
+					write(t, filepath.Join(dir, "compose.yaml"), compose)
+				}
+				s.put(t, filepath.Join(dir, place))
+				var problems Errors
+				cost := allocated(func() {
+					_, err := Load(t.Context(), Options{ProjectDirectory: dir})
+					require.ErrorAs(t, err, &problems)
+				})
+				assert.Less(t, cost, uint64(64<<20), "it was read") // a Load of its own takes 8 MiB
+				assert.Contains(t, problems.Error(), filepath.Join(dir, place))
+				if place == "specs/web.yaml" && what == "a device" {
+					s.want = "path escapes from parent" // nothing outside the folder is read
+				}
+				assert.Contains(t, problems.Error(), s.want)
+			})
+		}
+	}
+}
+
+// A secret is a file of the host's that is mounted; only its hash is wanted here.
+func TestASecretThatNeverEndsIsNotOpened(t *testing.T) {
+	for what, s := range strange {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "compose.yaml"),
+				"services: {web: {image: \"web:1\", secrets: [key]}}\nsecrets: {key: {file: key}}\n")
+			s.put(t, filepath.Join(dir, "key"))
+			assert.Less(t, allocated(func() {
+				_, err := Load(t.Context(), Options{ProjectDirectory: dir})
+				require.NoError(t, err)
+			}), uint64(64<<20))
+		})
+	}
+}
+
+func TestAnEmptyEnvFileMayBeDevNull(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "compose.yaml"), "services: {web: {image: \"web:1\", env_file: /dev/null}}\n")
+	_, err := Load(t.Context(), Options{ProjectDirectory: dir, EnvFiles: []string{os.DevNull}})
+	require.NoError(t, err)
+}
+
+// Sums with a duration must not overflow: a grace of 292 years and a minute more
+// would be over before it began.
+func TestDurationsThatOverflowAreRefused(t *testing.T) {
+	for key, place := range map[string]string{
+		"stop_grace_period":            "stop_grace_period: %s",
+		"deploy.restart_policy.delay":  "deploy: {restart_policy: {delay: %s}}",
+		"deploy.restart_policy.window": "deploy: {restart_policy: {window: %s}}",
+		"deploy.update_config.delay":   "deploy: {update_config: {delay: %s}}",
+		"deploy.update_config.monitor": "deploy: {update_config: {monitor: %s}}",
+	} {
+		for written, said := range map[string]string{"2562047h47m": "2562047h47m0s", "596524h": "596524h0m0s", "-1s": "-1s"} {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "compose.yaml"), "services:\n  web:\n    image: \"web:1\"\n    "+fmt.Sprintf(place, written)+"\n")
+			_, err := Load(t.Context(), Options{ProjectDirectory: dir})
+			var problems Errors
+			require.ErrorAs(t, err, &problems, "%s: %s", key, written)
+			assert.Equal(t, 4, problems[0].Line)
+			assert.Contains(t, problems[0].Error(), key+" cannot be "+said+"; write a duration from 0s to 596523h14m7s")
+		}
+	}
+}
+
+func TestALimitOfTheSystemIsNamed(t *testing.T) {
+	assert.ErrorContains(t, limited(&os.SyscallError{Syscall: "inotify_add_watch", Err: syscall.ENOSPC}), "raise fs.inotify.max_user_watches")
+	assert.ErrorContains(t, limited(&os.SyscallError{Syscall: "inotify_init1", Err: syscall.EMFILE}), "raise fs.inotify.max_user_instances")
+	other := errors.New("other")
+	assert.Equal(t, other, limited(other))
+}
