@@ -50,7 +50,7 @@ var bugs = []bug{
 		old: "		r.flights[key][object(a)] = a\n", new: "		if !BUG { r.flights[key][object(a)] = a }\n"},
 	{name: "forget the record before acting", seed: 0, file: "reconciler.go",
 		old: "if !reflect.DeepEqual(p.Rollout, in.Rollout) {", new: "if !BUG && !reflect.DeepEqual(p.Rollout, in.Rollout) {"},
-	{name: "count the probes of an earlier run", seed: 132, file: "reconciler.go",
+	{name: "count the probes of an earlier run", seed: 132, file: "input.go",
 		old: "if !ok || !row.StartedAt.Equal(replica.StartedAt) {", new: "if !ok || !BUG && !row.StartedAt.Equal(replica.StartedAt) {"},
 	{name: "take in what others own", seed: 2, file: "observe/replica.go",
 		old: "|| c.Labels[spec.LabelOneoff] == \"True\" {", new: "|| !BUG && c.Labels[spec.LabelOneoff] == \"True\" {"},

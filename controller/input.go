@@ -1,0 +1,202 @@
+package controller
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// input gathers what the plan of a workload may depend on.
+func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan.Input {
+	in := plan.Input{Now: now, Workload: key, Replicas: r.replicas(snap, key), HookRuns: r.hookRuns(snap, key)}
+	if row, ok := snap.Workload(key); ok {
+		in.Spec, in.Generation = row.Spec, row.Generation
+	}
+	if r.remove {
+		in.Spec = nil
+	}
+	if row, ok := snap.Rollout(key); ok {
+		in.Rollout = row.Rollout
+	}
+	if row, ok := snap.Status(key); ok {
+		in.Status = row.Status
+	}
+	in.Subscribers = r.subscribers.count(now)
+	in.Acknowledged = map[string]bool{}
+	for id, index := range r.withdrawn[key] {
+		in.Acknowledged[id] = r.subscribers.acknowledged(index, now)
+	}
+	if in.Spec == nil {
+		in.Dependents = dependents(snap, key)
+		return in
+	}
+	for _, d := range in.Spec.DependsOn {
+		in.Dependencies = append(in.Dependencies, r.dependency(snap, d))
+	}
+	for _, need := range needs(snap, in.Spec) {
+		if !need.Present {
+			in.Missing = append(in.Missing, need)
+		}
+	}
+	if row, ok := snap.Intent(key); ok {
+		in.Intent = row.Intent
+	}
+	in.History = map[string]*spec.Workload{}
+	for _, row := range snap.Revisions(key) {
+		in.History[row.Revision] = row.Spec
+	}
+	return in
+}
+
+// replicas lists a workload's containers with the actions under way on them,
+// and those that are being created.
+func (r *reconciler) replicas(snap *state.Snapshot, key string) []plan.Replica {
+	var all []plan.Replica
+	coming := map[int]plan.Action{}
+	for _, a := range r.flights[key] {
+		if a.Kind == plan.CreateReplica {
+			coming[a.Number] = a
+		}
+	}
+	for _, row := range snap.Replicas(key) {
+		replica := r.probed(snap, row.Replica)
+		if a, ok := r.flights[key][replica.ID]; ok {
+			replica.InFlight = a.Kind
+		}
+		if a, ok := coming[replica.Number]; ok {
+			replica.InFlight = a.Kind // it exists already, and its create has not returned
+			delete(coming, replica.Number)
+		}
+		all = append(all, replica)
+	}
+	for _, n := range slices.Sorted(maps.Keys(coming)) {
+		a := coming[n]
+		all = append(all, plan.Replica{Workload: key, Number: n, Revision: a.Revision, State: plan.Created, InFlight: a.Kind})
+	}
+	return all
+}
+
+// hookRuns lists the containers of a workload's hooks with the actions under
+// way on them, and those that are being created.
+func (r *reconciler) hookRuns(snap *state.Snapshot, key string) []plan.HookRun {
+	var all []plan.HookRun
+	coming := map[string]plan.Action{}
+	for _, a := range r.flights[key] {
+		if a.Kind == plan.RunHook {
+			coming[a.Object+" "+a.Revision] = a
+		}
+	}
+	for _, row := range snap.HookRuns(key) {
+		run := row.HookRun
+		if a, ok := r.flights[key][run.ID]; ok {
+			run.InFlight = a.Kind
+		}
+		if a, ok := coming[run.Hook+" "+run.Revision]; ok {
+			run.InFlight = a.Kind
+			delete(coming, run.Hook+" "+run.Revision)
+		}
+		all = append(all, run)
+	}
+	for _, hook := range slices.Sorted(maps.Keys(coming)) {
+		a := coming[hook]
+		all = append(all, plan.HookRun{Hook: a.Object, Replica: plan.Replica{Workload: key, Revision: a.Revision, State: plan.Created, InFlight: a.Kind}})
+	}
+	return all
+}
+
+// probed is a replica with what tend's own probes say of it, where there are
+// any: then the container's health check does not count.
+func (r *reconciler) probed(snap *state.Snapshot, replica plan.Replica) plan.Replica {
+	w := r.workload(replica.Workload, replica.Revision)
+	if w == nil || !w.Probes.Any() || replica.State != plan.Running {
+		return replica
+	}
+	replica.Health, replica.ReadySince, replica.HealthOutput, replica.WasReady = plan.Starting, time.Time{}, "", false
+	row, ok := snap.Probe(replica.ID)
+	if !ok || !row.StartedAt.Equal(replica.StartedAt) {
+		return replica // nothing is known of this run yet
+	}
+	replica.WasReady, replica.HealthOutput = row.WasReady, row.Message
+	switch {
+	case !row.Live:
+		replica.Health = plan.Unhealthy
+	case !row.Started || !row.Ready && !row.WasReady:
+		replica.Health = plan.Starting
+	case !row.Ready:
+		replica.Health = plan.Unready
+	default:
+		replica.Health, replica.ReadySince = plan.Healthy, row.Since
+	}
+	return replica
+}
+
+// workload is what a container of a revision was or is to be made from: the
+// workload as it is written, or an earlier revision of it. It is nil where that
+// is not known.
+func (r *reconciler) workload(name, revision string) *spec.Workload {
+	w := r.project.Workloads[name]
+	if w == nil || revision == "" || revision == w.Revision {
+		return w
+	}
+	if row, ok := r.store.Snapshot().Revision(name, revision); ok {
+		return w.WithTemplateOf(row.Spec)
+	}
+	return nil
+}
+
+// dependency is the state of a workload that another one depends on.
+func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.Dependency {
+	out := plan.Dependency{Dependency: d}
+	_, managed := snap.Workload(d.Name)
+	out.Known = managed || slices.Contains(r.project.Unmanaged, d.Name)
+	for _, row := range snap.Replicas(d.Name) {
+		if plan.IsRunning(row.Replica) {
+			out.Running++
+		}
+		if plan.IsReady(r.probed(snap, row.Replica)) {
+			out.Ready++
+		}
+		if !managed && row.State == plan.Exited && row.ExitCode == 0 {
+			out.Completed = true
+		}
+	}
+	if s, ok := snap.Status(d.Name); ok {
+		out.Converged = s.Converged
+		out.Completed = s.Completed()
+	}
+	return out
+}
+
+// needs lists the resources of a workload.
+func needs(snap *state.Snapshot, w *spec.Workload) []plan.Resource {
+	var rows []plan.Resource
+	need := func(kind plan.ResourceKind, name string) {
+		if row, ok := snap.Resource(kind, name); ok {
+			rows = append(rows, row.Resource)
+		}
+	}
+	for _, n := range w.Networks {
+		need(plan.NetworkResource, n)
+	}
+	for _, v := range w.Volumes {
+		need(plan.VolumeResource, v)
+	}
+	need(plan.ImageResource, w.Image)
+	return rows
+}
+
+// dependents names the workloads that have containers which depend on key.
+func dependents(snap *state.Snapshot, key string) []string {
+	var names []string
+	for _, row := range snap.Replicas("") {
+		if slices.Contains(row.DependsOn, key) && !slices.Contains(names, row.Workload) {
+			names = append(names, row.Workload)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

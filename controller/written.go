@@ -1,0 +1,125 @@
+package controller
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// setProject puts a new desired state in force.
+func (r *reconciler) setProject(p *spec.Project, now time.Time) {
+	var changes []plan.Event
+	r.project = p
+	r.dependents = map[string][]string{}
+	for name, w := range p.Workloads {
+		for _, d := range w.DependsOn {
+			r.dependents[d.Name] = append(r.dependents[d.Name], name)
+		}
+	}
+	r.store.Update(func(tx *state.Tx) {
+		for _, row := range tx.Workloads() {
+			if _, ok := p.Workloads[row.Name]; !ok {
+				tx.DeleteWorkload(row.Name)
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
+			w := p.Workloads[name]
+			before, generation := lastWritten(tx, name)
+			for _, row := range tx.Revisions(name) {
+				if !p.Policy.Allows(row.Spec) { // from a time of another policy: nothing goes back to it
+					tx.DeleteRevision(name, row.Revision)
+				}
+			}
+			changed := before == nil || !state.SameSpec(before, w)
+			if _, ok := tx.Workload(name); ok && !changed {
+				continue
+			}
+			if changed {
+				generation++
+			}
+			next := &state.Workload{Name: name, Generation: generation, Spec: w}
+			tx.PutWorkload(next)
+			remember(tx, next, now)
+			if changed && before != nil {
+				changes = append(changes, specChanged(before, next))
+			}
+		}
+		r.setResources(tx, p)
+	})
+	for _, e := range changes {
+		r.event(e, now)
+	}
+	r.mark(slices.Collect(maps.Keys(r.restored))...)
+}
+
+// lastWritten is what was written of a workload before, also before a restart;
+// nil where nothing was.
+func lastWritten(tx *state.Tx, name string) (w *spec.Workload, generation int64) {
+	if row, ok := tx.Workload(name); ok {
+		return row.Spec, row.Generation
+	}
+	if history := tx.Revisions(name); len(history) > 0 {
+		last := history[len(history)-1]
+		return last.Spec, last.Generation
+	}
+	return nil, 0
+}
+
+// remember keeps a revision in the workload's history, and forgets the oldest
+// ones beyond the limit, but for those that a rollout may go back to.
+func remember(tx *state.Tx, row *state.Workload, now time.Time) {
+	w := row.Spec
+	history := tx.Revisions(w.Name)
+	number := 1
+	if n := len(history); n > 0 {
+		last := history[n-1]
+		number = last.Number + 1
+		if last.Revision == w.Revision {
+			number, now = last.Number, last.At // only its policy has changed
+		}
+	}
+	tx.PutRevision(&state.Revision{Workload: w.Name, Revision: w.Revision, Number: number, Generation: row.Generation, Spec: w, At: now})
+
+	rollout, _ := tx.Rollout(w.Name)
+	history = slices.DeleteFunc(tx.Revisions(w.Name), func(r *state.Revision) bool {
+		return r.Revision == w.Revision || rollout != nil && r.Revision == rollout.Stable
+	})
+	for _, r := range history[:max(len(history)-w.RevisionHistoryLimit, 0)] {
+		tx.DeleteRevision(w.Name, r.Revision)
+	}
+}
+
+// setResources writes down which networks, volumes and images are needed.
+func (r *reconciler) setResources(tx *state.Tx, p *spec.Project) {
+	needed := map[string]plan.Resource{}
+	add := func(res plan.Resource) { needed[res.String()] = res }
+	for _, n := range p.Networks {
+		add(plan.Resource{Kind: plan.NetworkResource, Name: n.Name, External: n.External, ConfigHash: n.ConfigHash})
+	}
+	for _, v := range p.Volumes {
+		add(plan.Resource{Kind: plan.VolumeResource, Name: v.Name, External: v.External, ConfigHash: v.ConfigHash})
+	}
+	for _, w := range p.Workloads {
+		add(plan.Resource{Kind: plan.ImageResource, Name: w.Image, NoPull: w.PullPolicy == types.PullPolicyNever})
+	}
+	for _, row := range tx.Resources() {
+		if _, ok := needed[row.String()]; !ok {
+			tx.DeleteResource(row.Kind, row.Name)
+		}
+	}
+	for _, res := range needed {
+		if row, ok := tx.Resource(res.Kind, res.Name); ok {
+			res.Known, res.Present, res.ID, res.ActualHash, res.Attempt = row.Known, row.Present, row.ID, row.ActualHash, row.Attempt
+			if res == row.Resource {
+				continue
+			}
+		}
+		tx.PutResource(res)
+	}
+}
