@@ -1,10 +1,13 @@
 package spec
 
 import (
-	"errors"
+	"bufio"
+	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -304,9 +307,69 @@ func TestDurationsThatOverflowAreRefused(t *testing.T) {
 	}
 }
 
-func TestALimitOfTheSystemIsNamed(t *testing.T) {
-	assert.ErrorContains(t, limited(&os.SyscallError{Syscall: "inotify_add_watch", Err: syscall.ENOSPC}), "raise fs.inotify.max_user_watches")
-	assert.ErrorContains(t, limited(&os.SyscallError{Syscall: "inotify_init1", Err: syscall.EMFILE}), "raise fs.inotify.max_user_instances")
-	other := errors.New("other")
-	assert.Equal(t, other, limited(other))
+// limitedSource makes the test's program a Source of a folder in a user namespace
+// with a limit of its own. Its value is the limit's name, its number, and the
+// folder. It says each of its updates.
+const limitedSource = "SPEC_TEST_LIMITED_SOURCE"
+
+func watchWithin() {
+	value := strings.SplitN(os.Getenv(limitedSource), " ", 3)
+	err := os.WriteFile("/proc/sys/user/"+value[0], []byte(value[1]), 0)
+	if err == nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin) // until the test closes it
+			cancel()
+		}()
+		err = NewSource(Options{ProjectDirectory: value[2]}).Run(ctx, func(u Update) {
+			fmt.Printf("%d workloads, %v\n", len(u.Project.Workloads), u.Err)
+		})
+	}
+	fmt.Println("ended:", err)
+}
+
+// inotify gives so many watches to a user and no more.
+func TestALimitOfInotifyIsNamedAndEndsNoSourceThatRuns(t *testing.T) {
+	const plain, named = "services: {web: {image: \"web:1\"}}\n", "services: {web: {image: \"web:1\", env_file: env/web.env}}\n"
+	begin := func(limit, compose string) (dir string, next func() string, stop func()) {
+		dir = filepath.Join(t.TempDir(), "demo")
+		write(t, filepath.Join(dir, "specs", "web.yaml"), fmt.Sprintf(webSpec, 2))
+		write(t, filepath.Join(dir, "env", "web.env"), "A=b\n")
+		write(t, filepath.Join(dir, "compose.yaml"), compose)
+		c := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test's own program
+		c.Env = append(os.Environ(), limitedSource+"="+limit+" "+dir)
+		c.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}, GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+			Pdeathsig: syscall.SIGKILL,
+		}
+		in, err := c.StdinPipe()
+		require.NoError(t, err)
+		out, err := c.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, c.Start())
+		lines := bufio.NewScanner(out)
+		next = func() string {
+			require.True(t, lines.Scan(), "it has ended")
+			return lines.Text()
+		}
+		return dir, next, func() {
+			require.NoError(t, in.Close())
+			require.NoError(t, c.Wait())
+		}
+	}
+	dir, next, stop := begin("max_inotify_watches 2", plain)
+	require.Equal(t, "1 workloads, <nil>", next())
+	write(t, filepath.Join(dir, "compose.yaml"), named)
+	require.Equal(t, "1 workloads, watch "+dir+"/env: the system's limit on watched folders is reached: raise fs.inotify.max_user_watches with sysctl", next())
+	write(t, filepath.Join(dir, "compose.yaml"), plain)
+	require.Equal(t, "1 workloads, <nil>", next())
+	stop()
+
+	dir, next, stop = begin("max_inotify_watches 2", named)
+	require.Equal(t, "ended: watch "+dir+"/env: the system's limit on watched folders is reached: raise fs.inotify.max_user_watches with sysctl", next())
+	stop()
+	_, next, stop = begin("max_inotify_instances 0", plain)
+	require.Equal(t, "ended: watch files: the system's limit on inotify instances, or this process' on open files, is reached: raise fs.inotify.max_user_instances with sysctl, or ulimit -n", next())
+	stop()
 }

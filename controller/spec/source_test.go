@@ -15,7 +15,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(limitedSource) != "" {
+		watchWithin()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // running is a Source that runs on a folder.
 type running struct {
