@@ -46,6 +46,11 @@ type Config struct {
 type server struct {
 	Config
 	guard guard
+	held  tally
+}
+
+func newServer(c Config) *server {
+	return &server{Config: c, guard: guard{token: c.Token}, held: tally{mostOfPeer: maxHeld, most: maxConnections}}
 }
 
 // New makes the handler of the control API. It judges by the connection who may
@@ -61,7 +66,7 @@ func NewReadOnly(c Config) http.Handler {
 }
 
 func (c Config) control() *chi.Mux {
-	s := &server{Config: c, guard: guard{token: c.Token}}
+	s := newServer(c)
 	r := newRouter(s.guard.middleware)
 	s.addPublic(r)
 	r.Get("/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
@@ -77,7 +82,7 @@ func (c Config) control() *chi.Mux {
 }
 
 func (c Config) readOnly() *chi.Mux {
-	s := &server{Config: c, guard: guard{token: c.Token}}
+	s := newServer(c)
 	r := newRouter()
 	s.addPublic(r)
 	return r

@@ -66,6 +66,14 @@ func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if q.blocks {
+		if !wantsStream(r) {
+			release, err := s.hold(r)
+			if err != nil {
+				fail(w, err)
+				return
+			}
+			defer release()
+		}
 		lost := func() {}
 		if q.subscriber != "" {
 			lost = s.Controller.Subscribed(q.subscriber, s.acknowledged(q.index))

@@ -84,6 +84,12 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, NewList(found))
 		return
 	}
+	release, err := s.hold(r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	defer release()
 	out := newStream(w)
 	for {
 		for _, e := range found {

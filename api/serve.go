@@ -35,7 +35,7 @@ func Serve(ctx context.Context, h http.Handler, log *zap.Logger, listeners ...ne
 	}
 	for _, l := range listeners {
 		serving.Go(func() error {
-			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			if err := server.Serve(limit(l, log)); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve on %s: %w", l.Addr(), err)
 			}
 			return nil

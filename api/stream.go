@@ -1,8 +1,8 @@
 package api
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strings"
@@ -79,8 +79,14 @@ func (s *stream) wait(ctx context.Context, changes memdb.WatchSet) bool {
 // watch streams an answer, whole, each time it has changed. The stream ends
 // when there is no answer any more.
 func (s *server) watch(w http.ResponseWriter, r *http.Request, read read) {
+	release, err := s.hold(r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	defer release()
 	var out *stream
-	var sent []byte
+	var sent [sha256.Size]byte // of the message before, which may be large
 	for {
 		snap := s.Store.Snapshot()
 		changes := snap.Watch()
@@ -92,13 +98,14 @@ func (s *server) watch(w http.ResponseWriter, r *http.Request, read read) {
 			return
 		}
 		object := encode(answer)
+		sum := sha256.Sum256(object)
 		if out == nil {
 			out = newStream(w)
 		}
-		if !bytes.Equal(object, sent) && out.send("", object) != nil {
+		if sum != sent && out.send("", object) != nil {
 			return
 		}
-		sent = object
+		sent = sum
 		if !out.wait(r.Context(), changes) {
 			return
 		}

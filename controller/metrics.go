@@ -60,7 +60,8 @@ func (m *Metrics) watch(s *state.Store) {
 
 // Handler serves the metrics.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	const scrapers = 4 // at a time, as each is given all there is
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapers})
 }
 
 func (m *Metrics) action(a plan.Action, took time.Duration, err error) {

@@ -1,0 +1,117 @@
+package api
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// maxConnections bounds the connections of one listener, and maxOfPeer those of
+	// them that come from one address: whoever opens very many takes none from others.
+	maxConnections = 1024
+	maxOfPeer      = 128
+	// maxHeld bounds the streams and blocking queries of one address. It is less than
+	// maxOfPeer, so that whoever holds too many can be told.
+	maxHeld = 64
+	// warnEvery bounds how often it is logged that connections are refused.
+	warnEvery = time.Minute
+)
+
+// tally counts what each peer has open.
+type tally struct {
+	mostOfPeer, most int
+
+	mu  sync.Mutex
+	of  map[string]int
+	all int
+}
+
+// add counts one more of a peer, unless that would be too many.
+func (t *tally) add(peer string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.all >= t.most || t.of[peer] >= t.mostOfPeer {
+		return false
+	}
+	if t.of == nil {
+		t.of = map[string]int{}
+	}
+	t.all++
+	t.of[peer]++
+	return true
+}
+
+func (t *tally) remove(peer string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all--
+	if t.of[peer]--; t.of[peer] == 0 {
+		delete(t.of, peer)
+	}
+}
+
+// peerOf is a remote address without its port. Those who come over a Unix socket
+// are one peer.
+func peerOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return "unix"
+}
+
+// limitedListener closes the connections beyond the limits.
+type limitedListener struct {
+	net.Listener
+	open   tally
+	log    *zap.Logger
+	warned time.Time
+}
+
+func limit(l net.Listener, log *zap.Logger) *limitedListener {
+	return &limitedListener{Listener: l, open: tally{mostOfPeer: maxOfPeer, most: maxConnections}, log: log}
+}
+
+// Accept implements net.Listener.
+func (l *limitedListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		peer := peerOf(c.RemoteAddr().String())
+		if l.open.add(peer) {
+			return &countedConn{Conn: c, left: sync.OnceFunc(func() { l.open.remove(peer) })}, nil
+		}
+		_ = c.Close()
+		if time.Since(l.warned) >= warnEvery {
+			l.warned = time.Now()
+			l.log.Warn("connections are refused, as too many are open", zap.Stringer("listener", l.Addr()), zap.String("peer", peer))
+		}
+	}
+}
+
+// countedConn is counted until it is closed.
+type countedConn struct {
+	net.Conn
+	left func()
+}
+
+// Close implements net.Conn.
+func (c *countedConn) Close() error {
+	defer c.left()
+	return c.Conn.Close()
+}
+
+// hold counts a request that is held, until release is called.
+func (s *server) hold(r *http.Request) (release func(), err error) {
+	peer := peerOf(r.RemoteAddr)
+	if !s.held.add(peer) {
+		return nil, problem(http.StatusServiceUnavailable, fmt.Sprintf("%d streams and blocking queries are held for this address already: end some, or ask without", maxHeld))
+	}
+	return func() { s.held.remove(peer) }, nil
+}

@@ -1,0 +1,163 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/state"
+)
+
+// onLoopback serves a store and returns the address.
+func onLoopback(t *testing.T, s *state.Store) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	start(t, New(config(s)), l)
+	return l.Addr().String()
+}
+
+// from is a client whose connections come from an address of this machine, each
+// request with one of its own.
+func from(ip string) *http.Client {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+	return &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
+}
+
+// follow begins a request that is held, and returns what ends it.
+func follow(t *testing.T, c *http.Client, url string, header ...string) (status int, body string, end func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	require.NoError(t, err)
+	if len(header) > 0 {
+		r.Header.Set("Accept", header[0])
+	}
+	answer, err := c.Do(r)
+	require.NoError(t, err)
+	t.Cleanup(func() { answer.Body.Close() })
+	if answer.StatusCode != http.StatusOK {
+		content, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		return answer.StatusCode, string(content), cancel
+	}
+	return answer.StatusCode, "", cancel
+}
+
+// Who holds too many requests is told so, and can still ask; others are not
+// concerned, and what has ended does not count.
+func TestAnAddressHoldsSoManyRequestsAndNoMore(t *testing.T) {
+	address := onLoopback(t, published())
+	const events, endpoints = "/api/v1/events", "/api/v1/endpoints"
+	greedy := from("127.0.0.1")
+	var end func()
+	for i := range maxHeld {
+		path := []string{events, endpoints, "/api/v1/workloads"}[i%3]
+		var status int
+		status, _, end = follow(t, greedy, "http://"+address+path, StreamType)
+		require.Equal(t, http.StatusOK, status)
+	}
+	const told = "64 streams and blocking queries are held for this address already: end some, or ask without"
+	for _, path := range []string{events, endpoints} {
+		status, body, _ := follow(t, greedy, "http://"+address+path, StreamType)
+		assert.Equal(t, http.StatusServiceUnavailable, status)
+		assert.Contains(t, body, told)
+	}
+	status, body, _ := follow(t, greedy, "http://"+address+endpoints+"?index=1&wait=5m&subscriber=greedy")
+	assert.Equal(t, http.StatusServiceUnavailable, status)
+	assert.Contains(t, body, told)
+
+	assert.Equal(t, http.StatusOK, get(t, greedy, "http://"+address+endpoints).status, "it can ask")
+	status, _, _ = follow(t, from("127.0.0.2"), "http://"+address+events, StreamType)
+	assert.Equal(t, http.StatusOK, status, "and others can follow")
+	end()
+	require.Eventually(t, func() bool {
+		status, _, _ := follow(t, greedy, "http://"+address+events, StreamType)
+		return status == http.StatusOK
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
+func TestAnAddressHasSoManyConnectionsAndNoMore(t *testing.T) {
+	address := onLoopback(t, shop())
+	connect := func(ip string) net.Conn {
+		c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}).DialContext(t.Context(), "tcp", address)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	served := func(c net.Conn) bool {
+		// It may have been closed already; then the read says so.
+		_, _ = io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		n, _ := c.Read(make([]byte, 1))
+		return n == 1
+	}
+	var open []net.Conn
+	for range maxOfPeer {
+		open = append(open, connect("127.0.0.1"))
+	}
+	for _, c := range open {
+		require.True(t, served(c))
+	}
+	assert.False(t, served(connect("127.0.0.1")))
+	assert.True(t, served(connect("127.0.0.2")))
+	require.NoError(t, open[0].Close())
+	require.Eventually(t, func() bool { return served(connect("127.0.0.1")) }, 10*time.Second, 10*time.Millisecond)
+}
+
+func TestAListenerHasSoManyConnectionsAndNoMore(t *testing.T) {
+	all := tally{mostOfPeer: maxOfPeer, most: maxConnections}
+	n := 0
+	for peer := range 2 * maxConnections / maxOfPeer {
+		for range maxOfPeer {
+			if all.add(fmt.Sprint(peer)) {
+				n++
+			}
+		}
+	}
+	assert.Equal(t, maxConnections, n)
+	for peer := range maxConnections / maxOfPeer {
+		for range maxOfPeer {
+			all.remove(fmt.Sprint(peer))
+		}
+	}
+	assert.Empty(t, all.of, "nothing is kept of those who have gone")
+}
+
+// Followers who do not read cost what they were sent last, whatever happens
+// meanwhile: here 20 megabytes for each.
+func TestFollowersWhoDoNotReadCostNoMemory(t *testing.T) {
+	store := published()
+	address := onLoopback(t, store)
+	lazy := from("127.0.0.1")
+	for i := range maxHeld {
+		path := []string{"/api/v1/events", "/api/v1/workloads", "/api/v1/endpoints"}[i%3]
+		status, _, _ := follow(t, lazy, "http://"+address+path, StreamType)
+		require.Equal(t, http.StatusOK, status)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range 20_000 {
+		text := fmt.Sprint(i, " ", strings.Repeat("x", 1000))
+		store.Update(func(tx *state.Tx) {
+			tx.AddEvent(plan.Event{Type: plan.Normal, Workload: "web", Reason: "Created", Message: text}, noon)
+			tx.PutStatus(plan.Status{Workload: "web", Conditions: []plan.Condition{{Type: plan.Available, Message: text}}})
+			tx.PutEndpoints("web", []plan.Endpoint{{Workload: "web", ID: text, Replica: text}})
+		})
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	// 2000 events of 2 kB each are kept, and of each follower a few of them.
+	assert.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(32<<20))
+}
