@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-memdb"
@@ -14,6 +15,10 @@ const Events = "events"
 
 // maxEvents bounds the table: the oldest leave first.
 const maxEvents = 2000
+
+// maxMessage bounds a message, in bytes: some quote what an engine, a command or a
+// file said.
+const maxMessage = 4 << 10
 
 // eventWindow is how long an event that happens again is counted on the same row.
 const eventWindow = 10 * time.Minute
@@ -70,6 +75,9 @@ func (s *Snapshot) LastEvent() uint64 {
 // AddEvent writes an event down. One that happened within the last ten minutes
 // already is counted once more, under a new ID.
 func (t *Tx) AddEvent(e plan.Event, now time.Time) *Event {
+	if more := len(e.Message) - maxMessage; more > 0 {
+		e.Message = fmt.Sprintf("%s… and %d bytes more", strings.ToValidUTF8(e.Message[:maxMessage], ""), more)
+	}
 	row := &Event{
 		Event: e, ID: t.LastEvent() + 1, Count: 1, First: now, Last: now,
 		Key: fmt.Sprintf("%q %q %q", e.Workload, e.Reason, e.Message),

@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -149,6 +150,14 @@ func TestEventsThatDifferAreNotCountedTogether(t *testing.T) {
 	for _, e := range rows {
 		assert.Equal(t, 2, e.Count, "%q", e.Key)
 	}
+}
+
+func TestAMessageWithoutEndIsCutOff(t *testing.T) {
+	s, _ := newStore()
+	row := add(s, noon, event("web", "CreateFailed", strings.Repeat("é", 1<<20)))
+	assert.Equal(t, strings.Repeat("é", maxMessage/2)+fmt.Sprintf("… and %d bytes more", 2<<20-maxMessage), row.Message)
+	whole := strings.Repeat("x", maxMessage)
+	assert.Equal(t, whole, add(s, noon, event("web", "CreateFailed", whole)).Message)
 }
 
 func TestAnEventThatKeepsHappeningStaysWhileOldOnesLeave(t *testing.T) {

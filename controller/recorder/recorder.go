@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,9 +24,11 @@ const (
 	// has grown that large; the oldest go first.
 	maxFile  = 4 << 20
 	maxTotal = 64 << 20
-	// backlog is how many plans may wait to be written. More are left out: the
-	// loop waits for nobody.
-	backlog = 4096
+	// backlog is how many plans may wait to be written, and maxWaiting of how many
+	// replicas and the like they may tell, each of which takes up to 1 KiB. More are
+	// left out: the loop waits for nobody.
+	backlog    = 4096
+	maxWaiting = 32 << 10
 	// flushEvery bounds what a crash takes from the recording.
 	flushEvery = time.Second
 	// retryEvery paces the tries to write after one failed.
@@ -42,9 +45,9 @@ type Recorder struct {
 	log  *zap.Logger
 	in   chan *Record
 	done sync.WaitGroup
-
-	mu      sync.Mutex
-	dropped int
+	// waiting is the weight of the plans that wait to be written, dropped how many
+	// were left out.
+	waiting, dropped atomic.Int64
 
 	// The goroutine's own.
 	file  *os.File // nil where none is open
@@ -82,21 +85,27 @@ func Start(dataDir string, log *zap.Logger) *Recorder {
 // Record records a plan. It does not wait for anything.
 func (r *Recorder) Record(in plan.Input, p plan.Plan) {
 	p.Actions = slices.Clone(p.Actions) // the caller completes them
-	select {
-	case r.in <- &Record{Input: in, Plan: p}:
-	default:
-		r.mu.Lock()
-		r.dropped++
-		r.mu.Unlock()
+	rec := &Record{Input: in, Plan: p}
+	weight := rec.weight()
+	if r.waiting.Add(weight) <= maxWaiting {
+		select {
+		case r.in <- rec:
+			return
+		default:
+		}
 	}
+	r.waiting.Add(-weight)
+	r.dropped.Add(1)
+}
+
+// weight is of how many replicas and the like a plan tells.
+func (r *Record) weight() int64 {
+	in := r.Input
+	return int64(1 + len(in.Replicas) + len(in.HookRuns) + len(in.Rollout.Attempts) + len(r.Plan.Rollout.Attempts) + len(r.Plan.Actions))
 }
 
 // Dropped is how many plans were left out, as more came than could be written.
-func (r *Recorder) Dropped() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.dropped
-}
+func (r *Recorder) Dropped() int { return int(r.dropped.Load()) }
 
 // Close writes what is left and ends the recording. Nothing may be recorded
 // from then on.
@@ -119,6 +128,7 @@ func (r *Recorder) run() {
 				return
 			}
 			r.failed(r.write(*rec))
+			r.waiting.Add(-rec.weight())
 		case <-ticker.C:
 			if r.file != nil {
 				r.failed(r.out.Flush())

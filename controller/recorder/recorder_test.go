@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -177,6 +178,26 @@ func TestNothingWaitsForADiskThatDoesNotWrite(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, recorder.Directory), nil, 0o600)) // in the way
 	files := recorded(t, dir, wanted(1, noon), wanted(2, noon))
 	assert.Empty(t, files)
+}
+
+// Plans of large workloads may come faster than they can be written. What waits is
+// bounded by what it holds, and not only by its number: these hold half a gigabyte.
+func TestWhatWaitsToBeWrittenIsBounded(t *testing.T) {
+	const plans, replicas = 1000, 1000
+	r := recorder.Start(t.TempDir(), zap.NewNop())
+	defer r.Close()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for n := range plans {
+		in := wanted(n, noon)
+		in.Replicas = make([]plan.Replica, replicas)
+		r.Record(in, plan.Plan{})
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	assert.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(64<<20))
+	assert.Positive(t, r.Dropped(), "it says that something is missing")
 }
 
 func BenchmarkRecord(b *testing.B) {
