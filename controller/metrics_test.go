@@ -3,6 +3,7 @@ package controller
 import (
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -11,11 +12,12 @@ import (
 // slow is an answer that nobody takes until it is released.
 type slow struct {
 	*httptest.ResponseRecorder
-	begun, release chan struct{}
+	begin   func()
+	release <-chan struct{}
 }
 
 func (s *slow) Write(p []byte) (int, error) {
-	s.begun <- struct{}{}
+	s.begin()
 	<-s.release
 	return s.ResponseRecorder.Write(p)
 }
@@ -25,10 +27,10 @@ func (s *slow) Write(p []byte) (int, error) {
 func TestScrapesAtATimeAreFew(t *testing.T) {
 	h := NewMetrics().Handler()
 	scrape := func(w http.ResponseWriter) { h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil)) }
-	begun, release, ended := make(chan struct{}, 100), make(chan struct{}), make(chan struct{})
+	begun, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	for range 4 {
 		go func() {
-			scrape(&slow{httptest.NewRecorder(), begun, release})
+			scrape(&slow{httptest.NewRecorder(), sync.OnceFunc(func() { begun <- struct{}{} }), release})
 			ended <- struct{}{}
 		}()
 		<-begun
