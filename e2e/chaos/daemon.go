@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/client"
+	"golang.org/x/sys/unix"
 )
 
 // startTimeout bounds the start of the engine, which first ends or takes over
@@ -64,6 +65,9 @@ func (d *daemon) up(ctx context.Context, liveRestore bool) error {
 			return err
 		}
 	}
+	if err := d.sweep(ctx, began); err != nil {
+		return err
+	}
 	if err := d.watch(ctx); err != nil {
 		return err
 	}
@@ -99,6 +103,42 @@ func (d *daemon) start(ctx context.Context, liveRestore bool) error {
 			return err
 		}
 	}
+}
+
+// namespaces is where the engine keeps the containers' network namespaces.
+const namespaces = "/run/docker/netns"
+
+// sweep takes away the network namespaces from before a time of which no
+// container runs. An Engine 20.10 that was killed while it made or ended one
+// forgets it, and gives its addresses to other containers; both answer then, and
+// nothing but a restart of the machine helps.
+func (d *daemon) sweep(ctx context.Context, before time.Time) error {
+	used := map[string]bool{"default": true} // that of the machine
+	all, err := d.containers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		used[filepath.Base(c.NetworkSettings.SandboxKey)] = true
+	}
+	entries, err := os.ReadDir(namespaces)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || used[e.Name()] || info.ModTime().After(before) {
+			continue // err: the engine has just taken it away
+		}
+		path := filepath.Join(namespaces, e.Name())
+		if unix.Unmount(path, unix.MNT_DETACH) == nil { // else nothing is mounted there any more
+			d.journal.note("chaos", "the engine has left the network namespace %s", e.Name())
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // kill kills the engine, so that it cleans up nothing, its pid file included.
