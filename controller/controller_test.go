@@ -401,6 +401,24 @@ func TestDatabaseThatIsGoneRunsItsOldImageBeforeAnotherOne(t *testing.T) {
 	})
 }
 
+// Nobody reaches a dependency that has left its network.
+func TestADependencyThatHasLeftItsNetworkIsNotReady(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const (
+			db  = "db: {image: 'healthy:1', volumes: ['/data:/var/lib/postgresql/data']}"
+			web = "web: {image: 'plain:1', depends_on: {db: {condition: service_healthy}}}"
+		)
+		policy := "kind: Database\nmetadata: {name: db}\nspec: {engine: postgres, backup: {beforeUpdate: false}}"
+		w.write(db, policy)
+		w.converge()
+		w.engine.LeaveNetwork(w.container("p-db-1").ID, "p_default")
+		w.pass(10 * time.Minute)
+		w.write(db+"\n"+web, policy)
+		w.pass(time.Hour)
+		require.Equal(t, []string{"p-db-1 running"}, w.containers())
+	})
+}
+
 func TestStuckWorkloadDoesNotBlockAnother(t *testing.T) {
 	inWorld(t, func(w *world) {
 		const both = "slow: {image: 'stuck:1', stop_grace_period: 10m}\n"

@@ -157,7 +157,8 @@ func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.De
 		if plan.IsRunning(row.Replica) {
 			out.Running++
 		}
-		if plan.IsReady(r.probed(snap, row.Replica)) {
+		w := r.workload(d.Name, row.Revision)
+		if plan.IsReady(r.probed(snap, row.Replica)) && (w == nil || plan.LostNetwork(row.Replica, w) == "") {
 			out.Ready++
 		}
 		if !managed && row.State == plan.Exited && row.ExitCode == 0 {

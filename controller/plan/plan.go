@@ -167,8 +167,8 @@ func (p *planner) look(r Replica) replica {
 		rep.current = false
 	}
 	final := r.State == Exited && p.mayEnd(r)
-	if rep.current && rep.Broken == "" && !final {
-		rep.Broken = p.lostNetwork(r)
+	if rep.Broken == "" && !final {
+		rep.Broken = p.lostNetwork(rep)
 	}
 	rep.class = classify(rep.Replica, p.Now)
 	if _, draining := p.plan.Rollout.Drains[r.ID]; draining {
@@ -185,13 +185,27 @@ func (p *planner) look(r Replica) replica {
 	return rep
 }
 
-// lostNetwork names a network that the container was made to join and has
-// left. The engine keeps the names also of a container that has exited.
-func (p *planner) lostNetwork(r Replica) string {
+// lostNetwork names a network that a replica has left, where it is known which
+// ones it was made to join.
+func (p *planner) lostNetwork(r replica) string {
+	of := p.History[r.revision]
+	if p.Spec != nil && r.revision == p.Spec.Revision {
+		of = p.Spec
+	}
+	if of == nil {
+		return ""
+	}
+	return LostNetwork(r.Replica, of)
+}
+
+// LostNetwork names a network that a container was made to join, from a spec, and
+// has left; empty where there is none. The engine keeps the names also of a
+// container that has exited.
+func LostNetwork(r Replica, made *spec.Workload) string {
 	if !IsRunning(r) && r.State != Exited {
 		return ""
 	}
-	for _, n := range p.Spec.Networks {
+	for _, n := range made.Networks {
 		if _, joined := r.Addresses[n]; !joined {
 			return "network " + n
 		}
