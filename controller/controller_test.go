@@ -8,10 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/controller/spec"
 )
 
 const twoWebs = `
@@ -398,6 +400,42 @@ func TestDatabaseThatIsGoneRunsItsOldImageBeforeAnotherOne(t *testing.T) {
 		w.pass(3 * time.Second)
 		require.Equal(t, healthy, w.container("p-db-1").Image)
 		require.True(t, w.heard("db PrepareFailed"), "this one cannot tell: %s", w.events)
+	})
+}
+
+// An empty volume in the place of a database's data would look as if all were
+// well. Who takes the service away, and with that says that it is over, gets one.
+func TestAVolumeThatHeldADatabasesDataIsNotMadeAnew(t *testing.T) {
+	inWorld(t, func(w *world) {
+		project := w.load("db: {image: 'healthy:1', volumes: ['./data:/var/lib/postgresql/data']}",
+			"kind: Database\nmetadata: {name: db}\nspec: {engine: postgres, backup: {beforeUpdate: false}}")
+		project.Volumes = map[string]spec.Volume{"p_data": {Name: "p_data", Key: "data"}}
+		project.Workloads["db"].Volumes = []string{"p_data"}
+		project.Workloads["db"].Template.Volumes[0] = types.ServiceVolumeConfig{Type: types.VolumeTypeVolume, Source: "data", Target: "/var/lib/postgresql/data"}
+		lose := func() {
+			w.engine.RemoveBehind(w.container("p-db-1").ID)
+			require.NoError(t, w.engine.RemoveVolume(t.Context(), "p_data"))
+			w.writes()
+		}
+		w.ctl.SetProject(w.ctx, project)
+		w.converge()
+		require.Contains(t, w.writes(), "create volume p_data")
+
+		lose()
+		w.pass(time.Hour)
+		require.NotContains(t, w.writes(), "create volume p_data")
+		require.Empty(t, w.containers())
+		require.True(t, w.heard("db VolumeMissing: volume p_data held the data of db and is gone"), w.events)
+		require.NoError(t, w.engine.CreateVolume(t.Context(), engine.VolumeSpec{Name: "p_data"}))
+		w.converge()
+		require.Equal(t, []string{"p-db-1 running"}, w.containers())
+
+		w.write("web: {image: 'plain:1'}")
+		w.converge()
+		require.NoError(t, w.engine.RemoveVolume(t.Context(), "p_data"))
+		w.ctl.SetProject(w.ctx, project)
+		w.converge()
+		require.Contains(t, w.writes(), "create volume p_data")
 	})
 }
 

@@ -175,9 +175,14 @@ func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.De
 // needs lists the resources of a workload.
 func needs(snap *state.Snapshot, w *spec.Workload) []plan.Resource {
 	var rows []plan.Resource
+	data := dataVolumes(snap, w)
 	need := func(kind plan.ResourceKind, name string) {
 		if row, ok := snap.Resource(kind, name); ok {
-			rows = append(rows, row.Resource)
+			res := row.Resource
+			if kind == plan.VolumeResource && slices.Contains(data, name) {
+				res.DataOf = w.Name
+			}
+			rows = append(rows, res)
 		}
 	}
 	for _, n := range w.Networks {
@@ -188,6 +193,20 @@ func needs(snap *state.Snapshot, w *spec.Workload) []plan.Resource {
 	}
 	need(plan.ImageResource, w.Image)
 	return rows
+}
+
+// dataVolumes are the volumes that a Database was on when it last worked; none for
+// another kind, and where that is not known.
+func dataVolumes(snap *state.Snapshot, w *spec.Workload) []string {
+	if w.Kind != spec.Database {
+		return nil
+	}
+	if rollout, ok := snap.Rollout(w.Name); ok {
+		if worked, ok := snap.Revision(w.Name, rollout.Stable); ok {
+			return worked.Spec.Volumes
+		}
+	}
+	return nil
 }
 
 // dependents names the workloads that have containers which depend on key.

@@ -100,14 +100,24 @@ func (r *reconciler) planProject(now time.Time) ([]plan.Action, time.Time) {
 		return nil, time.Time{} // nothing is made for what is to be taken away
 	}
 	in := plan.ProjectInput{Now: now}
-	for _, res := range r.store.Snapshot().Resources() {
+	snap := r.store.Snapshot()
+	held := map[string]string{} // whose data, by volume
+	for _, w := range snap.Workloads() {
+		for _, volume := range dataVolumes(snap, w.Spec) {
+			held[volume] = w.Name
+		}
+	}
+	for _, row := range snap.Resources() {
+		res := row.Resource
+		if res.Kind == plan.VolumeResource {
+			res.DataOf = held[res.Name]
+		}
 		for _, a := range r.flights[projectKey] {
 			if a.Object == res.Name && a.Kind == res.Action() {
-				res = &state.Resource{Resource: res.Resource}
 				res.InFlight = a.Kind
 			}
 		}
-		in.Resources = append(in.Resources, res.Resource)
+		in.Resources = append(in.Resources, res)
 	}
 	p := plan.ComputeProject(in)
 	if len(p.Resources) > 0 {

@@ -31,6 +31,9 @@ type Resource struct {
 	Known, Present bool
 	// ID is an image's content address.
 	ID string
+	// DataOf is the Database that had its data on a volume when it last worked,
+	// or empty.
+	DataOf string
 	// InFlight is the action under way on it, or empty.
 	InFlight ActionKind
 	// Attempt counts the tries to create or pull it.
@@ -60,12 +63,13 @@ var resourceBackoff = spec.Restart{Delay: 10 * time.Second, MaxDelay: 300 * time
 
 // ComputeProject plans the networks, volumes and images that the workloads
 // wait for. Nothing is ever removed here, and a network whose configuration
-// changed is left as it is, since containers are joined to it.
+// changed is left as it is, since containers are joined to it. A volume that held
+// a database's data is not made anew: nobody would see that the data are lost.
 func ComputeProject(in ProjectInput) ProjectPlan {
 	var p Plan
 	var changed []Resource
 	for _, r := range in.Resources {
-		if !r.Known || r.Present || r.InFlight != "" || r.External || r.NoPull {
+		if !r.Known || r.Present || r.InFlight != "" || r.External || r.NoPull || r.DataOf != "" {
 			continue
 		}
 		// After the first failure there is no immediate second try: unlike a
@@ -108,6 +112,8 @@ func (r Resource) Problem() string {
 		return ""
 	case r.External:
 		return fmt.Sprintf("%s is external and does not exist: create it with docker %s create %s", r, r.Kind, r.Name)
+	case r.DataOf != "":
+		return fmt.Sprintf("%s held the data of %s and is gone: bring it back, or for an empty database make one with docker volume create %s", r, r.DataOf, r.Name)
 	case r.NoPull:
 		return fmt.Sprintf("%s is not there and its pull_policy is %s: build it with docker compose build, or pull it", r, "never or build")
 	case r.Attempt.Error != "":

@@ -123,6 +123,9 @@ func (p *planner) unmet(revision string) string {
 		var problems []string
 		p.quiet = true
 		for _, r := range p.Missing {
+			if r.DataOf != "" {
+				p.fail("VolumeMissing", r.Problem())
+			}
 			problems = append(problems, r.Problem())
 			p.quiet = p.quiet && r.Problem() == r.String()
 		}

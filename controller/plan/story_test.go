@@ -218,6 +218,8 @@ func (s *story) specify() {
 	w.ActiveDeadline = s.duration(s.take("active-deadline", w.ActiveDeadline.String()))
 	w.StopGrace = s.duration(s.take("grace", w.StopGrace.String()))
 	w.ContainerName = s.take("container-name", w.ContainerName)
+	w.Image = s.take("image", w.Image)
+	w.EngineRestarts = s.take("engine-restarts", strconv.FormatBool(w.EngineRestarts)) == "true"
 	w.OnFailure = spec.OnFailure(s.take("on-failure", string(w.OnFailure)))
 	w.Drain = s.duration(s.take("drain", w.Drain.String()))
 	if port := s.number("port", 0); port > 0 {
@@ -247,7 +249,7 @@ func (s *story) replica() {
 		Workload: "web", Number: number, ID: fmt.Sprintf("id%d", s.made), Name: s.take("name", "shop-web-"+s.arg(0)),
 		Revision: s.arg(1), ConfigHash: "hash-" + s.arg(1), State: State(s.arg(2)), EngineRestarts: supervised,
 		ExitCode: s.number("code", 0), Broken: s.take("broken", ""), HealthOutput: s.take("output", ""),
-		OOMKilled: s.take("oom", "") == "true", Addresses: map[string]string{"shop_backend": "10.0.0.1"},
+		OOMKilled: s.take("oom", "") == "true", Kind: spec.Kind(s.take("kind", "")), Addresses: map[string]string{"shop_backend": "10.0.0.1"},
 	}
 	if r.State == Exited {
 		ended = s.duration(s.take("ended", "1s"))
@@ -441,10 +443,11 @@ func (s *story) print(p Plan) {
 	}
 }
 
-// resource: resource KIND NAME [unknown] [present] [external] [nopull]
+// resource: resource KIND NAME [unknown] [present] [external] [nopull] data-of=NAME hash=HASH actual=HASH
 func (s *story) resource() {
 	r := Resource{Known: !s.flag("unknown"), Present: s.flag("present"), External: s.flag("external"), NoPull: s.flag("nopull")}
 	r.Kind, r.Name = ResourceKind(s.arg(0)), s.arg(1)
+	r.DataOf, r.ConfigHash, r.ActualHash = s.take("data-of", ""), s.take("hash", ""), s.take("actual", "")
 	s.resources = append(s.resources, r)
 }
 
@@ -464,6 +467,9 @@ func (s *story) project() {
 	for _, r := range s.resources {
 		if problem := r.Problem(); problem != "" {
 			fmt.Fprintln(&s.out, "problem", problem)
+		}
+		if diverged := r.Diverged(); diverged != "" {
+			fmt.Fprintln(&s.out, "diverged", diverged)
 		}
 	}
 	if !p.Next.IsZero() {
