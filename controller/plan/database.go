@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/tendhq/tend/controller/spec"
 )
@@ -57,6 +58,12 @@ func (p *planner) wasDatabase() bool {
 	return false
 }
 
+// isDatabase says whether a container is a Database's, also where its service is
+// none any more.
+func (p *planner) isDatabase(r replica) bool {
+	return r.Kind == spec.Database || p.Spec != nil && p.Spec.Kind == spec.Database
+}
+
 // running names the containers whose process may hold the volume.
 func (p *planner) running() []string {
 	var names []string
@@ -84,7 +91,7 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 			p.fail("MultipleContainers", fmt.Sprintf("%s is one of several containers of one database: remove those that are not wanted", r.Name))
 		}
 	case !wanted && r.class != exited && p.startingUp(r.Replica):
-		p.waiting = fmt.Sprintf("waiting for %s to have started before it is stopped", r.Name)
+		p.awaitStart(r)
 	case !wanted && p.unprepared():
 		p.prepare(r)
 	case r.class == exited:
@@ -97,11 +104,23 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 	}
 }
 
+// unwantedStart is for how long a database that nobody wants any more may start.
+const unwantedStart = 2 * time.Minute
+
 // startingUp says whether a database may still be starting or recovering. A stop
 // then can end in SIGKILL (docker-library/postgres#1207), and a recovery may
 // outlast what the health check allows for.
 func (p *planner) startingUp(r Replica) bool {
-	return classify(r, p.Now) != ready && !p.due(r.StartedAt.Add(p.Spec.ProgressDeadline))
+	limit := unwantedStart
+	if p.Spec != nil {
+		limit = p.Spec.ProgressDeadline
+	}
+	return classify(r, p.Now) != ready && !p.due(r.StartedAt.Add(limit))
+}
+
+// awaitStart has a database that starts be left alone.
+func (p *planner) awaitStart(r replica) {
+	p.waiting = fmt.Sprintf("waiting for %s to have started before it is stopped", r.Name)
 }
 
 // unprepared says whether a database has still to be checked against what comes

@@ -2,10 +2,9 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
-
-	"github.com/tendhq/tend/controller/spec"
 )
 
 // defaultDrain is for workloads whose spec is gone.
@@ -43,7 +42,7 @@ func (p *planner) stopDrained() {
 		case !draining || r.InFlight != "" || r.State == Removing:
 		case !IsRunning(r.Replica):
 			p.add(RemoveReplica, r.Replica, "%s", d.Cause)
-		case p.Spec != nil && p.Spec.Kind == spec.Database && p.startingUp(r.Replica): // it was restarted while it drained
+		case p.isDatabase(r) && p.startingUp(r.Replica): // it was restarted while it drained
 		case p.Acknowledged[r.ID] || p.Subscribers == 0 || p.due(d.Since.Add(p.drain())):
 			p.add(StopReplica, r.Replica, "%s", d.Cause)
 		}
@@ -80,9 +79,9 @@ func (p *planner) publish() {
 			continue
 		}
 		e := Endpoint{Workload: p.Workload, ID: r.ID, Replica: r.Name, Revision: r.revision, Addresses: map[string]string{}, Ports: p.Spec.Ports}
-		for network, address := range r.Addresses {
-			if key, ok := p.Spec.NetworkKeys[network]; ok && address != "" {
-				e.Addresses[key] = address
+		for _, network := range slices.Sorted(maps.Keys(r.Addresses)) {
+			if key, ok := p.Spec.NetworkKeys[network]; ok && r.Addresses[network] != "" {
+				e.Addresses[key] = r.Addresses[network]
 			}
 		}
 		p.plan.Endpoints = append(p.plan.Endpoints, e)

@@ -18,10 +18,12 @@ func (p *planner) remove() {
 		}
 	}
 	for _, r := range p.replicas {
-		switch r.class {
-		case leaving:
-		case coming, exited, leftover:
+		switch {
+		case r.class == leaving:
+		case r.class == coming || r.class == exited || r.class == leftover:
 			p.add(RemoveReplica, r.Replica, "%s is no longer wanted", p.Workload)
+		case p.isDatabase(r) && p.startingUp(r.Replica):
+			p.awaitStart(r)
 		default:
 			p.stop(r, "%s is no longer wanted", p.Workload)
 		}
