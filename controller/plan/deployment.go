@@ -112,7 +112,7 @@ func (p *planner) earlier() bool {
 // is leaving still holds its memory, its ports and its number. Only what cannot
 // be removed is not waited for.
 func (p *planner) room(limit int) int {
-	return limit - p.count(func(r replica) bool { return r.class != leftover || p.planned(r.ID) })
+	return limit - p.count(func(r replica) bool { return r.class != leftover || r.InFlight != "" || p.planned(r.ID) })
 }
 
 // proportion is the share of n that falls to the old of a whole, rounded.
