@@ -186,7 +186,7 @@ func (c *Controller) Run(ctx context.Context) {
 				actions = append(actions, c.plan(ctx, key)...)
 			}
 		}
-		c.keeper.commit(ctx, len(actions) > 0 || len(c.planned) > 0)
+		c.keeper.commit(ctx, false)
 		for _, a := range actions {
 			c.carryOut(ctx, a.Workload, a)
 		}

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// commitDelay bounds how long events are not durable on which nothing hangs.
+	// commitDelay bounds how long is not durable on what nothing hangs: events, and
+	// how far a rollout has come.
 	commitDelay = time.Second
 	// commitTimeout bounds how long the loop waits for the store.
 	commitTimeout = 5 * time.Second
@@ -86,8 +87,8 @@ func (k *keeper) setAside(ctx context.Context, damaged *durable.DamagedError) er
 	return err
 }
 
-// commit makes durable what has changed: at once where something was decided, or
-// is about to be done or answered that hangs on it, else within commitDelay.
+// commit makes durable what has changed: at once where something was decided, on
+// which what is done or answered next may hang, else within commitDelay.
 func (k *keeper) commit(ctx context.Context, now bool) {
 	if k.durable == nil {
 		return

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state/durable"
 )
@@ -48,6 +49,7 @@ func (s *Store) pend(table string, before, after any) {
 	}
 	if after == nil {
 		s.pending[durableID{table, before.(durableRow).durableKey()}] = nil
+		s.decided = s.decided || table != Events
 		return
 	}
 	row := after.(durableRow)
@@ -58,19 +60,28 @@ func (s *Store) pend(table string, before, after any) {
 		return
 	}
 	s.pending[id] = row
+	s.decided = s.decided || isDecision(before, after)
+}
+
+// isDecision says whether what is done next may hang on a change.
+func isDecision(before, after any) bool {
+	switch after := after.(type) {
+	case *Event:
+		return false
+	case *Rollout:
+		before, ok := before.(*Rollout)
+		return !ok || !plan.Foreseeable(before.Rollout, after.Rollout)
+	default:
+		return true
+	}
 }
 
 // IsPending says whether something has changed that is not durable yet, and
-// whether that is more than what is told.
+// whether it is something that was decided.
 func (s *Store) IsPending() (changed, decided bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id := range s.pending {
-		if id.table != Events {
-			return true, true
-		}
-	}
-	return len(s.pending) > 0, false
+	return len(s.pending) > 0, s.decided
 }
 
 // TakePending returns what has changed since everything was durable, or since it
@@ -78,7 +89,7 @@ func (s *Store) IsPending() (changed, decided bool) {
 func (s *Store) TakePending() []durable.Row {
 	s.mu.Lock()
 	pending := s.pending
-	s.pending = map[durableID]durableRow{}
+	s.pending, s.decided = map[durableID]durableRow{}, false
 	s.mu.Unlock()
 	rows := make([]durable.Row, 0, len(pending))
 	for id, row := range pending {
@@ -97,7 +108,7 @@ func (s *Store) TakePending() []durable.Row {
 func (s *Store) DropPending() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending = nil
+	s.pending, s.decided = nil, false
 }
 
 // TakeAll returns everything that is to be durable. From then on what changes
@@ -107,7 +118,7 @@ func (s *Store) TakeAll() []durable.Row {
 	s.Update(func(tx *Tx) { // so that nothing changes between the two
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.pending = map[durableID]durableRow{}
+		s.pending, s.decided = map[durableID]durableRow{}, false
 		for _, table := range slices.Sorted(maps.Keys(persistent)) {
 			for _, row := range list[durableRow](&tx.Snapshot, table, "id") {
 				rows = append(rows, durable.Row{Table: table, Key: row.durableKey(), Value: encode(row)})
@@ -139,7 +150,7 @@ func (s *Store) Restore(rows []durable.Row) error {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending = map[durableID]durableRow{}
+	s.pending, s.decided = map[durableID]durableRow{}, false
 	return nil
 }
 

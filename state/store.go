@@ -41,6 +41,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	pending map[durableID]durableRow // nil while nothing is durable; a nil row was deleted
+	decided bool                     // what is pending is more than what is told and foreseen
 }
 
 // row is what a table holds.

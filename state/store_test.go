@@ -262,3 +262,36 @@ func fired(changes memdb.WatchSet) bool {
 	}
 	return changes.WatchCtx(ctx) == nil
 }
+
+func TestWhatIsDecidedIsToldFromWhatIsForeseen(t *testing.T) {
+	s := New(func([]Change) {})
+	require.NoError(t, s.Restore(nil))
+	put := func(change func(*plan.Rollout)) (changed, decided bool) {
+		s.TakePending()
+		s.Update(func(tx *Tx) {
+			r := plan.Rollout{Workload: "web", Revision: "a"}
+			change(&r)
+			tx.PutRollout(r)
+		})
+		return s.IsPending()
+	}
+	for _, c := range []struct {
+		name             string
+		change           func(*plan.Rollout)
+		changed, decided bool
+	}{
+		{"a rollout begins", func(*plan.Rollout) {}, true, true},
+		{"it is written the same again", func(*plan.Rollout) {}, false, false},
+		{"it comes forward", func(r *plan.Rollout) { r.Updated = 1 }, true, false},
+		{"it is rolled back", func(r *plan.Rollout) { r.Failed = "a" }, true, true},
+	} {
+		changed, decided := put(c.change)
+		assert.Equal(t, c.changed, changed, c.name)
+		assert.Equal(t, c.decided, decided, c.name)
+	}
+	s.TakePending()
+	s.Update(func(tx *Tx) { tx.AddEvent(plan.Event{Reason: "Told"}, time.Unix(0, 0)) })
+	changed, decided := s.IsPending()
+	assert.True(t, changed)
+	assert.False(t, decided, "an event")
+}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 )
@@ -47,4 +48,19 @@ func Restored(r Rollout, replicas []Replica, now time.Time) Rollout {
 		r.Drains[id] = d
 	}
 	return r
+}
+
+// Foreseeable says whether a restart finds anew what has changed between two
+// records of a rollout: how far it has come, and that a drain has ended. Such a
+// change need not be committed before anything is done.
+func Foreseeable(before, after Rollout) bool {
+	for id, d := range after.Drains {
+		if before.Drains[id] != d {
+			return false
+		}
+	}
+	for _, r := range []*Rollout{&before, &after} {
+		r.ProgressAt, r.Drains, r.Updated, r.Old = time.Time{}, nil, 0, 0
+	}
+	return reflect.DeepEqual(before, after)
 }

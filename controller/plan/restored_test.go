@@ -45,3 +45,36 @@ func TestRestoredKnowsNoFuture(t *testing.T) {
 		}
 	})
 }
+
+func TestOnlyWhatARestartFindsAnewIsForeseeable(t *testing.T) {
+	record := func() Rollout {
+		return Rollout{
+			Workload: "web", Revision: "b", Stable: "a", Updated: 1, Old: 2, Available: 3,
+			Drains:   map[string]Drain{"x": {Cause: "replaced"}, "y": {Cause: "replaced"}},
+			Attempts: map[int]Attempt{1: {Count: 1}},
+		}
+	}
+	for name, change := range map[string]func(*Rollout){
+		"nothing":              func(*Rollout) {},
+		"a count":              func(r *Rollout) { r.Updated, r.Old = 2, 1 },
+		"the time of progress": func(r *Rollout) { r.ProgressAt = time.Unix(1, 0) },
+		"the end of a drain":   func(r *Rollout) { delete(r.Drains, "x") },
+	} {
+		after := record()
+		change(&after)
+		assert.True(t, Foreseeable(record(), after), name)
+	}
+	for name, change := range map[string]func(*Rollout){
+		"a drain":                  func(r *Rollout) { r.Drains["z"] = Drain{Cause: "replaced"} },
+		"a drain that begins anew": func(r *Rollout) { r.Drains["x"] = Drain{Since: time.Unix(1, 0)} },
+		"an attempt":               func(r *Rollout) { r.Attempts[2] = Attempt{Count: 1} },
+		"how many are kept up":     func(r *Rollout) { r.Available = 2 },
+		"the target":               func(r *Rollout) { r.Revision = "c" },
+		"the end":                  func(r *Rollout) { r.Complete = true },
+		"a rollback":               func(r *Rollout) { r.Failed, r.Failure = "b", "it crashes" },
+	} {
+		after := record()
+		change(&after)
+		assert.False(t, Foreseeable(record(), after), name)
+	}
+}
