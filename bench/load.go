@@ -36,8 +36,9 @@ type loaded struct {
 
 // loadedRow is that of one contender.
 type loadedRow struct {
-	Name string
-	load.Report
+	Name                                  string
+	Requests, Failed, Acknowledged, Wrong int
+	Latency                               load.Latency
 	// Mistaken is that an update that cannot work was said to be done.
 	Mistaken bool
 }
@@ -49,7 +50,7 @@ func (r loadedRow) Max() string  { return duration(r.Latency.Max) }
 
 // FailedShare is the failed requests in per cent.
 func (r loadedRow) FailedShare() string {
-	return fmt.Sprintf("%.3g %%", 100*float64(len(r.Failures))/float64(r.Requests))
+	return fmt.Sprintf("%.3g %%", 100*float64(r.Failed)/float64(r.Requests))
 }
 
 // disturbances are what happens to a shop under load.
@@ -143,7 +144,9 @@ func (b *bench) load(ctx context.Context) error {
 			err := within(ctx, func(ctx context.Context) error {
 				s.mistaken = false
 				report, err := underLoad(ctx, s, c.do)
-				l.Rows[n] = loadedRow{s.name, report, s.mistaken}
+				l.Rows[n] = loadedRow{
+					s.name, report.Requests, len(report.Failures), report.Ledger.Acknowledged, len(report.Ledger.Wrong), report.Latency, s.mistaken,
+				}
 				progress("%s, %s: %s", c.name, s.name, report)
 				return err
 			})
@@ -151,7 +154,7 @@ func (b *bench) load(ctx context.Context) error {
 				return fmt.Errorf("%s, %s: %w", c.name, s.name, err)
 			}
 		}
-		failed += len(l.Rows[0].Failures) + len(l.Rows[0].Ledger.Wrong)
+		failed += l.Rows[0].Failed + l.Rows[0].Wrong
 		if l.Rows[0].Mistaken {
 			mistaken++
 		}

@@ -62,9 +62,10 @@ func run(ctx context.Context) error {
 		names = append(names, s.name)
 	}
 	rounds := flag.Int("rounds", 5, "how often to scale by each contender; what else is repeated follows from it")
-	only := flag.String("only", "", "measure one `suite` alone and write no report: "+strings.Join(names, ", "))
+	only := flag.String("only", "", "measure one `suite` anew, and take the others from before: "+strings.Join(names, ", "))
 	timeout := flag.Duration("timeout", 50*time.Minute, "when to give up")
 	output := flag.String("output", "../docs/benchmarks.md", "file to write the report to")
+	results := flag.String("results", "results", "folder of what each suite has measured, from which the report is made")
 	programs := flag.String("programs", "../build/bin", "folder of the programs tend, gateway and docker-compose")
 	flag.Parse()
 	if *rounds < 1 || *rounds > maxRounds {
@@ -85,48 +86,43 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer cli.Close()
-	facts, err := gatherFacts(ctx, cli, bin)
+	b := &bench{cli: cli, bin: bin, rounds: *rounds, results: *results}
+	if err := b.run(ctx, *only); err != nil {
+		return err
+	}
+	page, err := readResults(*results)
 	if err != nil {
 		return err
 	}
-	b := &bench{cli: cli, bin: bin, rounds: *rounds, report: &report{Rounds: *rounds, Facts: facts}}
-	measured, err := b.run(ctx, *only)
-	if !measured {
-		return err
-	}
-	b.report.print(os.Stdout)
-	if *only != "" {
-		return err
-	}
 	progress("writing %s", *output)
-	return errors.Join(err, b.report.write(*output))
+	return page.write(*output)
 }
 
 // bench is what the suites share.
 type bench struct {
-	cli    *client.Client
-	bin    string // folder of the programs
-	dir    string // folder for whatever is written
-	rounds int
-	watch  *watch
-	report *report
+	cli     *client.Client
+	bin     string // folder of the programs
+	dir     string // folder for whatever is written
+	results string // folder of the results
+	rounds  int
+	watch   *watch
+	report  *report // of the suite that is measured
 }
 
-// run measures, and takes everything away again. It may have measured all also
-// where there is an error: of taking away.
-func (b *bench) run(ctx context.Context, only string) (measured bool, err error) {
+// run measures, and takes everything away again.
+func (b *bench) run(ctx context.Context, only string) (err error) {
 	if b.dir, err = os.MkdirTemp("", prefix); err != nil {
-		return false, err
+		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	// Programs in containers, which are other users, read what stands here.
 	if err := os.Chmod(b.dir, 0o755); err != nil {
-		return false, err
+		return err
 	}
 	// Of a run that was killed. Old engines may never again remove a network
 	// that they lost count on; it is used as it is.
 	if err := removeContainers(ctx, b.cli); err != nil {
-		return false, err
+		return err
 	}
 	if err := removeRest(ctx, b.cli); err != nil {
 		progress("left by a run before, and kept: %v", err)
@@ -136,19 +132,28 @@ func (b *bench) run(ctx context.Context, only string) (measured bool, err error)
 	defer func() { err = errors.Join(err, b.cleanUp(ctx, removeImages)) }()
 	progress("building the image of the replicas")
 	if err := buildService(ctx, b.cli, b.dir); err != nil {
-		return false, err
+		return err
 	}
 	for _, s := range suites {
 		if only != "" && only != s.name {
 			continue
 		}
-		err := s.measure(b, ctx)
+		facts, err := gatherFacts(ctx, b.cli, b.bin)
+		if err != nil {
+			return err
+		}
+		b.report = &report{Suite: s.name, Rounds: b.rounds, Facts: facts}
+		err = s.measure(b, ctx)
 		progress("cleaning up")
 		if err := errors.Join(err, b.cleanUp(ctx, removeContainers, removeRest)); err != nil {
-			return false, fmt.Errorf("%s: %w", s.name, err)
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		b.report.print(os.Stdout)
+		if err := b.report.save(b.results); err != nil {
+			return err
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // cleanUp removes something, also when the benchmark was interrupted.

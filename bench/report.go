@@ -2,9 +2,12 @@ package main
 
 import (
 	_ "embed"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -23,8 +26,9 @@ const (
 //go:embed report.md.tmpl
 var reportText string
 
-// report is what was measured.
+// report is what a suite has measured.
 type report struct {
+	Suite    string
 	Rounds   int
 	Facts    facts
 	Measures []measure
@@ -177,8 +181,8 @@ func (r *report) print(out io.Writer) {
 	for _, l := range r.Loads {
 		fmt.Fprintf(t, "%s\trequests\tfailed\tp50\tp99.9\tmost\twrites wrong\n", l.Name)
 		for _, row := range l.Rows {
-			fmt.Fprintf(t, "  %s\t%d\t%d (%s)\t%s\t%s\t%s\t%d of %d\n", row.Name, row.Requests, len(row.Failures), row.FailedShare(),
-				row.P50(), row.P999(), row.Max(), len(row.Ledger.Wrong), row.Ledger.Acknowledged)
+			fmt.Fprintf(t, "  %s\t%d\t%d (%s)\t%s\t%s\t%s\t%d of %d\n", row.Name, row.Requests, row.Failed, row.FailedShare(),
+				row.P50(), row.P999(), row.Max(), row.Wrong, row.Acknowledged)
 		}
 	}
 	for _, s := range r.Scales {
@@ -199,8 +203,50 @@ func (r *report) print(out io.Writer) {
 	}
 }
 
-// write writes the report as a document.
-func (r *report) write(file string) error {
+// save writes what was measured to a folder, for a page to be made from.
+func (r *report) save(dir string) error {
+	content, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, r.Suite+".json"), append(content, '\n'), 0o644)
+}
+
+// page is what all suites have measured, each at its own time.
+type page struct {
+	report
+	Suites []report
+}
+
+// readResults puts together what the suites have saved.
+func readResults(dir string) (p page, err error) {
+	for _, s := range suites {
+		content, err := os.ReadFile(filepath.Join(dir, s.name+".json"))
+		if errors.Is(err, os.ErrNotExist) {
+			return page{}, fmt.Errorf("the report needs every suite, and %s was never measured: %w", s.name, err)
+		}
+		if err != nil {
+			return page{}, err
+		}
+		var r report
+		if err := json.Unmarshal(content, &r); err != nil {
+			return page{}, fmt.Errorf("%s: %w; measure it again", s.name, err)
+		}
+		p.Suites = append(p.Suites, r)
+		p.Facts = r.Facts
+		p.Measures = append(p.Measures, r.Measures...)
+		p.Requests = append(p.Requests, r.Requests...)
+		p.Targets = append(p.Targets, r.Targets...)
+		p.Floors = append(p.Floors, r.Floors...)
+		p.Loads = append(p.Loads, r.Loads...)
+		p.Scales = append(p.Scales, r.Scales...)
+		p.InPlace, p.Kills = p.InPlace+r.InPlace, p.Kills+r.Kills
+	}
+	return p, nil
+}
+
+// write writes the page.
+func (p page) write(file string) error {
 	text, err := template.New("report").Parse(reportText)
 	if err != nil {
 		return err
@@ -210,7 +256,7 @@ func (r *report) write(file string) error {
 		return err
 	}
 	defer f.Close()
-	if err := text.Execute(f, r); err != nil {
+	if err := text.Execute(f, p); err != nil {
 		return err
 	}
 	return f.Close()
