@@ -209,6 +209,9 @@ func (r *report) save(dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(dir, r.Suite+".json"), append(content, '\n'), 0o644)
 }
 
