@@ -20,7 +20,6 @@ import (
 	"github.com/tendhq/tend/controller/execute"
 	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/plan"
-	"github.com/tendhq/tend/controller/probe"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
@@ -87,7 +86,7 @@ type Controller struct {
 	keeper     keeper
 	next       map[string]time.Time
 	lanes      map[string]*lane // a workload's actions, and its stops
-	probers    map[string]*probe.Prober
+	probers    map[string]prober
 	linkErr    string // why the engine is away
 	rejected   bool   // what is written is not in force
 	waiters    []waiter
@@ -99,7 +98,7 @@ type Controller struct {
 func New(o Options) *Controller {
 	c := &Controller{
 		engine:   o.Engine,
-		probers:  map[string]*probe.Prober{},
+		probers:  map[string]prober{},
 		executor: execute.New(o.Engine, o.DataDir),
 		log:      o.Log,
 		metrics:  o.Metrics,
@@ -323,7 +322,7 @@ func (c *Controller) carryOut(ctx context.Context, key string, a plan.Action) {
 	}
 	turn, ok := c.lanes[name]
 	if !ok {
-		turn = &lane{free: width}
+		turn = &lane{name: name, width: width}
 		c.lanes[name] = turn
 	}
 	project := c.reconciler.project
@@ -362,6 +361,9 @@ func (c *Controller) finish() {
 	})
 	for _, e := range all {
 		e.lane.leave()
+		if e.lane.busy == 0 {
+			delete(c.lanes, e.lane.name)
+		}
 		c.reconciler.finish(e.key, e.action, e.err, time.Now())
 		c.mark(e.key)
 	}

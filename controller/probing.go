@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"bytes"
 	"context"
 	"maps"
 	"slices"
@@ -25,19 +24,32 @@ func (c *Controller) sync(ctx context.Context, key string) {
 			runs[runOf(row.Replica)] = w.Probes
 		}
 	}
-	prober, ok := c.probers[key]
-	if !ok {
-		if len(runs) == 0 {
-			return
+	p, ok := c.probers[key]
+	if len(runs) == 0 {
+		if ok {
+			p.Sync(p.ctx, nil)
+			p.stop()
+			delete(c.probers, key)
 		}
-		prober = probe.New(c.exec, func(r probe.Result) { c.probed(key, r) })
-		c.probers[key] = prober
+		return
+	}
+	if !ok {
+		p.Prober = probe.New(c.exec, func(r probe.Result) { c.probed(key, r) })
+		p.ctx, p.stop = context.WithCancel(ctx)
+		c.probers[key] = p
 		c.busy.Go(func() {
-			<-ctx.Done()
-			prober.Wait()
+			<-p.ctx.Done()
+			p.Wait()
 		})
 	}
-	prober.Sync(ctx, runs)
+	p.Sync(p.ctx, runs)
+}
+
+// prober probes the replicas of a workload while any runs.
+type prober struct {
+	*probe.Prober
+	ctx  context.Context // of all that it does
+	stop context.CancelFunc
 }
 
 func runOf(r plan.Replica) probe.Run {
@@ -67,7 +79,7 @@ func (c *Controller) probed(workload string, r probe.Result) {
 
 // exec runs a command in a container for a probe.
 func (c *Controller) exec(ctx context.Context, id string, command []string) (code int, output string, err error) {
-	var out bytes.Buffer
+	var out engine.Tail
 	code, err = c.engine.Exec(ctx, id, engine.ExecSpec{Command: command, Stdout: &out, Stderr: &out})
 	return code, out.String(), err
 }

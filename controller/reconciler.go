@@ -213,6 +213,9 @@ func (r *reconciler) noteWithdrawn(tx *state.Tx, key string, drains map[string]p
 // finish notes that an action has ended. What it did must have been observed.
 func (r *reconciler) finish(key string, a plan.Action, err error, now time.Time) {
 	delete(r.flights[key], object(a))
+	if len(r.flights[key]) == 0 {
+		delete(r.flights, key)
+	}
 	if err == nil {
 		r.event(succeeded(a), now)
 		if row, ok := r.store.Snapshot().Rollout(key); ok && (a.Kind == plan.PrepareUpdate || a.Kind == plan.CheckUpdate) {

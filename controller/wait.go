@@ -28,6 +28,9 @@ func (c *Controller) Wait(ctx context.Context, workloads ...string) error {
 	case <-c.stopped:
 		return errors.New("the controller has stopped")
 	case <-ctx.Done():
+		c.do(func() {
+			c.waiters = slices.DeleteFunc(c.waiters, func(other waiter) bool { return other.done == w.done })
+		})
 		return errors.Join(fmt.Errorf("not converged: %w", context.Cause(ctx)), c.obstacles(c.store.Snapshot(), workloads))
 	}
 }

@@ -5,6 +5,7 @@ package execute
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -59,6 +60,7 @@ func (x *Executor) image(ctx context.Context, ref string) (engine.Image, error) 
 		if err == nil {
 			x.mu.Lock()
 			defer x.mu.Unlock()
+			maps.DeleteFunc(x.images, func(_ string, seen seenImage) bool { return time.Since(seen.at) >= imageAge })
 			x.images[ref] = seenImage{Image: image, at: time.Now()}
 		}
 		return image, err

@@ -4,7 +4,6 @@
 package observe
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
@@ -48,6 +48,7 @@ type Observer struct {
 	onLink  func(context.Context, error)
 
 	relist *semaphore.Weighted // one full list at a time
+	pace   *rate.Limiter       // of the looks that follow from events
 	mu     sync.Mutex
 	// gathering is the next full list, nil where nobody has asked for one.
 	gathering *gathering
@@ -59,7 +60,8 @@ type Observer struct {
 // succeeded after the engine was away (or at the start), and with the error
 // when it cannot be reached.
 func New(e engine.Engine, s *state.Store, project string, log *zap.Logger, onLink func(context.Context, error)) *Observer {
-	return &Observer{engine: e, store: s, project: project, log: log, onLink: onLink, relist: semaphore.NewWeighted(1), seen: map[string]uint64{}}
+	return &Observer{engine: e, store: s, project: project, log: log, onLink: onLink, relist: semaphore.NewWeighted(1),
+		pace: rate.NewLimiter(lookRate, maxHints), seen: map[string]uint64{}}
 }
 
 // Run observes until ctx ends.
@@ -98,6 +100,11 @@ func (o *Observer) follow(ctx context.Context) error {
 	if err != nil {
 		return cmp.Or(context.Cause(ctx), err)
 	}
+	hints := newHints()
+	var collecting sync.WaitGroup
+	collecting.Go(func() { hints.collect(ctx, events) })
+	defer collecting.Wait()
+	defer cancel(nil)
 	if err := o.Relist(ctx); err != nil {
 		return err
 	}
@@ -107,29 +114,33 @@ func (o *Observer) follow(ctx context.Context) error {
 	timer := time.NewTimer(recheckEvery)
 	defer timer.Stop()
 	for {
-		hints := map[string]bool{} // containers that something happened to
 		select {
-		case e, open := <-events:
-			if !open {
-				return errors.Join(errors.New("the event stream ended"), streamErr())
-			}
-			note(hints, e)
+		case <-hints.come:
 		case <-timer.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		drain(events, hints)
+		ids, all, ended := hints.take()
+		if ended {
+			return errors.Join(errors.New("the event stream ended"), streamErr())
+		}
+		if all {
+			relist = time.Time{}
+			if err := o.pace.WaitN(ctx, maxHints); err != nil {
+				return err
+			}
+		}
 		now := time.Now()
 		if now.Before(relist) {
-			err = o.refreshAll(ctx, hints)
+			err = o.refreshAll(ctx, ids)
 		} else {
 			err = o.Relist(ctx)
 			relist = now.Add(relistEvery)
 		}
 		if err == nil && !now.Before(recheck) {
 			recheck = now.Add(recheckEvery)
-			err = o.refreshAll(ctx, o.unready())
-			if err == nil && o.missesResource() {
+			hints.add(o.unready()...)
+			if o.missesResource() {
 				err = o.Resources(ctx)
 			}
 		}
@@ -140,34 +151,12 @@ func (o *Observer) follow(ctx context.Context) error {
 	}
 }
 
-// note notes the container of an event that tells what is not known otherwise.
-// What was created is started in a moment, or was created by an action after
-// whose end it is looked at; with thirty replicas coming, each look counts.
-func note(hints map[string]bool, e engine.Event) {
-	if e.Action != "create" {
-		hints[e.ContainerID] = true
-	}
-}
-
-// drain notes the events that have come, so that one look serves a burst. The
-// end of the stream is seen by whoever reads next.
-func drain(events <-chan engine.Event, hints map[string]bool) {
-	for {
-		select {
-		case e, open := <-events:
-			if !open {
-				return
-			}
-			note(hints, e)
-		default:
-			return
-		}
-	}
-}
-
 // refreshAll looks at containers, one after the other.
 func (o *Observer) refreshAll(ctx context.Context, ids map[string]bool) error {
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		if err := o.pace.Wait(ctx); err != nil {
+			return err
+		}
 		if err := o.Refresh(ctx, id); err != nil {
 			return err
 		}
@@ -178,12 +167,11 @@ func (o *Observer) refreshAll(ctx context.Context, ids map[string]bool) error {
 // unready lists the running containers whose probes fail. Of some changes no
 // event of the container tells: one that has left a network and joined it again
 // has another address, and does not answer at the one that is known.
-func (o *Observer) unready() map[string]bool {
-	ids := map[string]bool{}
+func (o *Observer) unready() (ids []string) {
 	snap := o.store.Snapshot()
 	for _, r := range snap.Replicas("") {
 		if p, ok := snap.Probe(r.ID); ok && r.State == plan.Running && !(p.Ready && p.Live) {
-			ids[r.ID] = true
+			ids = append(ids, r.ID)
 		}
 	}
 	return ids
@@ -356,7 +344,7 @@ func (o *Observer) withOutput(ctx context.Context, c engine.Container) engine.Co
 		c.HealthOutput = ""
 		return c
 	}
-	var out bytes.Buffer
+	var out engine.Tail
 	if err := o.engine.Logs(ctx, c.ID, engine.LogOptions{Tail: lines}, &out, &out); err != nil {
 		o.log.Info("could not read the output of a container", zap.String("container", c.Name), zap.Error(err))
 	}

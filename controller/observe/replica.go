@@ -15,12 +15,12 @@ import (
 // put writes a container down as a replica, if it is one. A row is only
 // written when something changed, as each write has the workload planned anew.
 func put(tx *state.Tx, c engine.Container) {
-	if c.Labels[spec.LabelService] != "" && c.Labels[spec.LabelHook] != "" {
-		putHook(tx, c)
+	if !isKept(c.Labels) {
 		return
 	}
-	if c.Labels[spec.LabelService] == "" || c.Labels[spec.LabelOneoff] == "True" {
-		return // not a replica: a one-off container, or not made by Compose or tend
+	if c.Labels[spec.LabelHook] != "" {
+		putHook(tx, c)
+		return
 	}
 	r := &state.Replica{Replica: toReplica(c)}
 	before, known := tx.Replica(c.ID)
@@ -34,6 +34,12 @@ func put(tx *state.Tx, c engine.Container) {
 		return
 	}
 	tx.PutReplica(r)
+}
+
+// isKept says whether a container of these labels is a replica or a hook's. It is
+// neither where it was not made by Compose or tend, or as a one-off of a person's.
+func isKept(labels map[string]string) bool {
+	return labels[spec.LabelService] != "" && (labels[spec.LabelHook] != "" || labels[spec.LabelOneoff] != "True")
 }
 
 func putHook(tx *state.Tx, c engine.Container) {

@@ -133,11 +133,22 @@ func remove(ctx context.Context, e engine.Engine, id string) error {
 }
 
 func describe(ctx context.Context, e engine.Engine, id, script string) (Server, error) {
-	var out bytes.Buffer
+	var out answer
 	if err := run(ctx, e, id, script, nil, &out); err != nil {
 		return Server{}, fmt.Errorf("ask for the version of Postgres: %w", err)
 	}
 	return parse(out.String())
+}
+
+// answer is what a script prints: a few lines, and one for each database.
+type answer struct{ bytes.Buffer }
+
+func (a *answer) Write(p []byte) (int, error) {
+	const most = 1 << 20
+	if a.Len()+len(p) > most {
+		return 0, fmt.Errorf("it printed more than %d bytes, which no Postgres does", most)
+	}
+	return a.Buffer.Write(p)
 }
 
 // parse reads what the scripts print.

@@ -33,7 +33,7 @@ export PGUSER PGDATABASE PGPASSWORD
 // run runs a shell script in a container. It fails when the script does, with
 // what the script said last.
 func run(ctx context.Context, e engine.Engine, id, script string, stdin io.Reader, stdout io.Writer) error {
-	var stderr tail
+	var stderr engine.Tail
 	code, err := e.Exec(ctx, id, engine.ExecSpec{
 		Command: []string{"sh", "-c", environment + script},
 		Stdin:   stdin, Stdout: stdout, Stderr: &stderr,
@@ -42,24 +42,12 @@ func run(ctx context.Context, e engine.Engine, id, script string, stdin io.Reade
 		return err
 	}
 	if code != 0 {
-		return fmt.Errorf("exit code %d: %s", code, stderr.lines())
+		return fmt.Errorf("exit code %d: %s", code, inLine(stderr.String()))
 	}
 	return nil
 }
 
-// tailLimit is how many bytes of an error output are kept.
-const tailLimit = 1 << 10
-
-// tail keeps the end of what is written to it.
-type tail struct{ kept []byte }
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.kept = append(t.kept, p...)
-	t.kept = t.kept[max(0, len(t.kept)-tailLimit):]
-	return len(p), nil
-}
-
-// lines is the kept text in one line.
-func (t *tail) lines() string {
-	return strings.Join(strings.FieldsFunc(string(t.kept), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+// inLine is a text in one line.
+func inLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }

@@ -52,6 +52,7 @@ type Recorder struct {
 	// The goroutine's own.
 	file  *os.File // nil where none is open
 	size  counter
+	dirty bool // something has not been flushed
 	out   *Writer
 	last  map[string]seen
 	retry time.Time
@@ -130,7 +131,8 @@ func (r *Recorder) run() {
 			r.failed(r.write(*rec))
 			r.waiting.Add(-rec.weight())
 		case <-ticker.C:
-			if r.file != nil {
+			if r.file != nil && r.dirty { // even to flush nothing writes something
+				r.dirty = false
 				r.failed(r.out.Flush())
 			}
 		}
@@ -171,7 +173,7 @@ func (r *Recorder) write(rec Record) error {
 	if err := r.out.out.Encode(l); err != nil {
 		return err
 	}
-	r.last[rec.Input.Workload] = now
+	r.last[rec.Input.Workload], r.dirty = now, true
 	if r.size.n >= maxFile {
 		return r.end()
 	}

@@ -53,7 +53,7 @@ var bugs = []bug{
 	{name: "count the probes of an earlier run", seed: 132, file: "input.go",
 		old: "if !ok || !row.StartedAt.Equal(replica.StartedAt) {", new: "if !ok || !BUG && !row.StartedAt.Equal(replica.StartedAt) {"},
 	{name: "take in what others own", seed: 2, file: "observe/replica.go",
-		old: "|| c.Labels[spec.LabelOneoff] == \"True\" {", new: "|| !BUG && c.Labels[spec.LabelOneoff] == \"True\" {"},
+		old: "|| labels[spec.LabelOneoff] != \"True\")", new: "|| BUG || labels[spec.LabelOneoff] != \"True\")"},
 	{name: "plan what the engine has not confirmed", seed: 0, file: "controller.go",
 		old: "	if !c.linked {\n		return nil\n", new: "	if !c.linked && !BUG {\n		return nil\n"},
 	{name: "do not look at what an action did", seed: 0, file: "controller.go",
