@@ -6,25 +6,16 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
-	"github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/api/types/volume"
-	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
 	"github.com/tendhq/tend/controller/engine/enginetest"
 	"github.com/tendhq/tend/controller/engine/model"
@@ -52,20 +43,6 @@ func TestConformance(t *testing.T) {
 		t.Cleanup(func() { o.clean(t, project) })
 		return enginetest.Harness{Engine: e, Project: project, Image: images, Outsider: o, Line: l}
 	})
-}
-
-// outsider drives the engine through a client of its own.
-type outsider struct{ cli *client.Client }
-
-func newOutsider(t *testing.T) outsider {
-	t.Helper()
-	cli, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, cli.Close()) })
-	_, err = cli.Ping(t.Context())
-	require.NoError(t, err, "these tests need a running Docker Engine; start one, or set DOCKER_HOST")
-	cli.NegotiateAPIVersion(t.Context())
-	return outsider{cli}
 }
 
 // buildImages makes an image for each behaviour of the suite from one static
@@ -135,78 +112,4 @@ func instructions(b model.Behavior) []string {
 			`HEALTHCHECK --interval=200ms --retries=1 --start-period=`+period+` CMD ["/probe", "health"]`)
 	}
 	return instructions
-}
-
-// clean removes what is left of a project. It outlives the test's context.
-func (o outsider) clean(t *testing.T, project string) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	labelled := filters.NewArgs(filters.Arg("label", engine.ProjectLabel+"="+project))
-	containers, err := o.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: labelled})
-	require.NoError(t, err)
-	for _, c := range containers {
-		require.NoError(t, o.cli.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true}))
-	}
-	networks, err := o.cli.NetworkList(ctx, network.ListOptions{Filters: labelled})
-	require.NoError(t, err)
-	for _, n := range networks {
-		require.NoError(t, o.cli.NetworkRemove(ctx, n.ID))
-	}
-	volumes, err := o.cli.VolumeList(ctx, volume.ListOptions{Filters: labelled})
-	require.NoError(t, err)
-	for _, v := range volumes.Volumes {
-		require.NoError(t, o.cli.VolumeRemove(ctx, v.Name, false))
-	}
-}
-
-func (o outsider) Kill(t *testing.T, id string) {
-	require.NoError(t, o.cli.ContainerKill(t.Context(), id, "KILL"))
-}
-
-func (o outsider) Pause(t *testing.T, id string) {
-	require.NoError(t, o.cli.ContainerPause(t.Context(), id))
-}
-
-func (o outsider) Unpause(t *testing.T, id string) {
-	require.NoError(t, o.cli.ContainerUnpause(t.Context(), id))
-}
-
-func (o outsider) Remove(t *testing.T, id string) {
-	require.NoError(t, o.cli.ContainerRemove(t.Context(), id, container.RemoveOptions{Force: true}))
-}
-
-func (o outsider) CreateRestarting(t *testing.T, project, name, image string) string {
-	created, err := o.cli.ContainerCreate(t.Context(),
-		&container.Config{Image: image, Labels: map[string]string{engine.ProjectLabel: project}},
-		&container.HostConfig{
-			NetworkMode:   "none",
-			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
-		}, nil, nil, name)
-	require.NoError(t, err)
-	return created.ID
-}
-
-func (o outsider) File(t *testing.T, id, path string) string {
-	archive, _, err := o.cli.CopyFromContainer(t.Context(), id, path)
-	require.NoError(t, err)
-	defer archive.Close()
-	r := tar.NewReader(archive)
-	_, err = r.Next()
-	require.NoError(t, err)
-	content, err := io.ReadAll(r)
-	require.NoError(t, err)
-	return string(content)
-}
-
-func (o outsider) FreePort(t *testing.T) int {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-func (o outsider) HoldPort(t *testing.T, port int) {
-	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, l.Close()) })
 }

@@ -2,6 +2,8 @@ package enginetest
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
@@ -62,6 +64,34 @@ var createCases = []testCase{
 		first := f.create("1", f.service(Runs))
 		require.NoError(f, f.Engine.Remove(f.Context(), first))
 		require.NotEqual(f, first, f.create("1", f.service(Runs)))
+	}},
+	{"of two creates under one name at once one is a Conflict", func(f *fixture) {
+		var second sync.WaitGroup
+		var errs [2]error
+		second.Go(func() { _, errs[0] = f.Engine.Create(f.Context(), f.spec("1", f.service(Runs))) })
+		_, errs[1] = f.Engine.Create(f.Context(), f.spec("1", f.service(Runs)))
+		second.Wait()
+		if errs[0] == nil {
+			errs[0], errs[1] = errs[1], errs[0]
+		}
+		f.fails(engine.Conflict, errs[0])
+		require.NoError(f, errs[1])
+		require.Equal(f, []string{f.named("1")}, f.list())
+	}},
+	{"a renamed container is the same one, and its old name is free", func(f *fixture) {
+		s := f.subscribe()
+		id := f.create("1", f.service(Runs))
+		f.Outsider.Rename(f.T, id, f.named("2"))
+		require.Equal(f, f.named("2"), f.inspect(id).Name)
+		f.create("1", f.service(Runs))
+		require.Equal(f, []string{f.named("1"), f.named("2")}, f.list())
+		s.expect(id, "create", "rename")
+	}},
+	{"a container has the grace that it was made with, in whole seconds", func(f *fixture) {
+		s := f.service(Runs)
+		grace := types.Duration(90*time.Second + 500*time.Millisecond)
+		s.StopGracePeriod = &grace
+		require.Equal(f, 90*time.Second, f.inspect(f.create("1", s)).StopTimeout)
 	}},
 	{"create under a bad name is Invalid", func(f *fixture) {
 		_, err := f.Engine.Create(f.Context(), f.spec("a/b", f.service(Runs)))

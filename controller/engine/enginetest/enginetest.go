@@ -30,23 +30,48 @@ type Harness struct {
 	Line     Line
 }
 
+// T is what a test is to an Outsider: a *testing.T, or one of rapid's.
+type T interface {
+	require.TestingT
+	Helper()
+	Context() context.Context
+	Cleanup(func())
+}
+
 // Outsider acts on the engine without tend.
 type Outsider interface {
-	// Kill sends SIGKILL to a container's process.
-	Kill(t *testing.T, id string)
-	Pause(t *testing.T, id string)
-	Unpause(t *testing.T, id string)
+	// Kill has the engine send SIGKILL to a container's process.
+	Kill(t T, id string)
+	// Exit has a container's process end by itself.
+	Exit(t T, id string, code int)
+	// SetHealth has a running container's health check pass, or fail, from now on.
+	SetHealth(t T, id string, h engine.Health)
+	Pause(t T, id string)
+	Unpause(t T, id string)
+	Rename(t T, id, name string)
 	// Remove removes a container by force.
-	Remove(t *testing.T, id string)
+	Remove(t T, id string)
+	// Join and Leave have a container join a network, and leave it.
+	Join(t T, id, network string)
+	Leave(t T, id, network string)
 	// CreateRestarting makes a container of the project that the engine itself
 	// would restart always.
-	CreateRestarting(t *testing.T, project, name, image string) (id string)
+	CreateRestarting(t T, project, name, image string) (id string)
+	// Tag gives an image a further reference until the test ends.
+	Tag(t T, image, ref string)
 	// File reads a file in a container that was never started.
-	File(t *testing.T, id, path string) string
+	File(t T, id, path string) string
 	// FreePort is a TCP port that nothing listens on at 127.0.0.1.
-	FreePort(t *testing.T) int
+	FreePort(t T) int
 	// HoldPort listens on a TCP port at 127.0.0.1 until the test ends.
-	HoldPort(t *testing.T, port int)
+	HoldPort(t T, port int)
+}
+
+// named is a name of the project's own.
+func (h Harness) named(name string) string { return h.Project + "-" + name }
+
+func (h Harness) labels() map[string]string {
+	return map[string]string{engine.ProjectLabel: h.Project, "com.docker.compose.oneoff": "False"}
 }
 
 // Line is the connection to the engine under test.
@@ -69,12 +94,22 @@ const (
 // Images says what the containers of each image do.
 var Images = map[string]model.Behavior{
 	Runs:     {Output: []string{"one", "two", "three"}, Exec: process.Run},
-	Exits:    {Output: ready, Exits: true, After: 100 * time.Millisecond, Code: 3},
-	Stubborn: {Output: ready, IgnoresStop: true},
-	SlowStop: {Output: ready, StopAfter: 300 * time.Millisecond, StopCode: 4},
-	Recovers: {Output: ready, HealthCheck: true, HealthAfter: time.Second},
-	Sick:     {Output: ready, HealthCheck: true, Sick: true},
+	Exits:    {Output: ready, Exec: process.Run, Exits: true, After: 100 * time.Millisecond, Code: 3},
+	Stubborn: {Output: ready, Exec: process.Run, IgnoresStop: true},
+	SlowStop: {Output: ready, Exec: process.Run, StopAfter: 300 * time.Millisecond, StopCode: 4},
+	Recovers: {Output: ready, Exec: process.Run, HealthCheck: true, HealthAfter: time.Second},
+	Sick:     {Output: ready, Exec: process.Run, HealthCheck: true, Sick: true},
 	Broken:   {CannotStart: true},
+}
+
+// healthCheck is one for the images that bring none: their containers pass it
+// from the start, until somebody changes that.
+func healthCheck() *types.HealthCheckConfig {
+	interval, period, retries := types.Duration(200*time.Millisecond), types.Duration(patience), uint64(1)
+	return &types.HealthCheckConfig{
+		Test:     []string{"CMD", process.Program, "health"},
+		Interval: &interval, StartPeriod: &period, Retries: &retries,
+	}
 }
 
 // ready is what a process writes when it can take signals.
@@ -83,7 +118,8 @@ var ready = []string{"ready"}
 // Run runs every case on an engine of its own.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
 	for _, group := range [][]testCase{
-		lifecycleCases, execCases, createCases, networkCases, healthCases, eventCases, resourceCases, lineCases,
+		lifecycleCases, restartCases, logCases, execCases, createCases, networkCases, publishCases,
+		healthCases, eventCases, resourceCases, lineCases,
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
@@ -125,12 +161,6 @@ func (f *fixture) spec(name string, s types.ServiceConfig) engine.ContainerSpec 
 		Networks: map[string]string{"a": f.named("a"), "b": f.named("b")},
 		Volumes:  map[string]string{"v": f.named("v")},
 	}
-}
-
-func (f *fixture) named(name string) string { return f.Project + "-" + name }
-
-func (f *fixture) labels() map[string]string {
-	return map[string]string{engine.ProjectLabel: f.Project, "com.docker.compose.oneoff": "False"}
 }
 
 func (f *fixture) create(name string, s types.ServiceConfig) (id string) {

@@ -1,7 +1,9 @@
 package enginetest
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -41,6 +43,27 @@ var eventCases = []testCase{
 		require.NoError(f, f.Engine.Stop(f.Context(), id, 0))
 		s.expect(id, "create", "start", "kill", "kill", "die", "stop")
 	}},
+	{"events of a stop whose caller has left", func(f *fixture) {
+		s := f.subscribe()
+		id := f.runs("1", Stubborn)
+		ctx, cancel := context.WithTimeout(f.Context(), 200*time.Millisecond)
+		defer cancel()
+		f.fails(engine.Unknown, f.Engine.Stop(ctx, id, time.Second))
+		s.expect(id, "create", "start", "kill", "kill", "die", "stop")
+	}},
+	{"events of a start that is refused", func(f *fixture) {
+		s := f.subscribe()
+		id := f.create("1", f.service(Broken))
+		f.fails(engine.Invalid, f.Engine.Start(f.Context(), id))
+		require.NoError(f, f.Engine.Remove(f.Context(), id))
+		s.expect(id, "create", "destroy")
+	}},
+	{"events of a removal by force", func(f *fixture) {
+		s := f.subscribe()
+		id := f.runs("1", Runs)
+		f.Outsider.Remove(f.T, id)
+		s.expect(id, "create", "start", "kill", "die", "destroy")
+	}},
 	{"events of a pause", func(f *fixture) {
 		s := f.subscribe()
 		id := f.runs("1", Runs)
@@ -63,6 +86,18 @@ var eventCases = []testCase{
 		require.NoError(f, f.Engine.Remove(f.Context(), theirs))
 		// expect refuses events of other projects.
 		s.expect(f.create("ours", f.service(Runs)), "create")
+	}},
+	{"a late reader gets every event, in order", func(f *fixture) {
+		s := f.subscribe()
+		var ids []string
+		for i := range 40 {
+			id := f.create(fmt.Sprint(i), f.service(Runs))
+			require.NoError(f, f.Engine.Remove(f.Context(), id))
+			ids = append(ids, id)
+		}
+		for _, id := range ids {
+			s.expect(id, "create", "destroy")
+		}
 	}},
 	{"a stream ends without an error when its reader leaves", func(f *fixture) {
 		s := f.subscribe()

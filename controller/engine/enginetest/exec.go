@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing/iotest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/controller/engine"
@@ -79,6 +82,22 @@ var execCases = []testCase{
 		_, err := f.Engine.Exec(f.Context(), id, e)
 		f.fails(engine.Unknown, err)
 		require.ErrorIs(f, err, errFull)
+	}},
+	{"commands side by side have their own codes and outputs", func(f *fixture) {
+		id := f.runs("1", Runs)
+		var running sync.WaitGroup
+		for i := range 4 {
+			running.Go(func() {
+				var stdout bytes.Buffer
+				e := command(fmt.Sprintf("-say=%d", i), fmt.Sprintf("-code=%d", i))
+				e.Stdout = &stdout
+				code, err := f.Engine.Exec(f.Context(), id, e)
+				assert.NoError(f, err)
+				assert.Equal(f, i, code)
+				assert.Equal(f, strconv.Itoa(i), stdout.String())
+			})
+		}
+		running.Wait()
 	}},
 	{"an absent program is a code and says why", func(f *fixture) {
 		id := f.runs("1", Runs)

@@ -1,6 +1,8 @@
 package enginetest
 
 import (
+	"slices"
+
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
 
@@ -43,6 +45,45 @@ var healthCases = []testCase{
 		require.True(f, second.StartedAt.After(first.HealthySince))
 		require.True(f, second.HealthySince.After(second.StartedAt))
 	}},
+	{"health is lost and comes back, with one event for each change", func(f *fixture) {
+		s := f.subscribe()
+		id := f.runs("1", Recovers)
+		first := f.awaitHealth(id, engine.Healthy)
+		f.Outsider.SetHealth(f.T, id, engine.Unhealthy)
+		require.Zero(f, f.awaitHealth(id, engine.Unhealthy).HealthySince)
+		f.Outsider.SetHealth(f.T, id, engine.Healthy)
+		require.True(f, f.awaitHealth(id, engine.Healthy).HealthySince.After(first.HealthySince))
+		f.stop(id)
+		s.expect(id, "create", "start", "health_status", "health_status", "health_status", "kill", "die", "stop")
+	}},
+	{"a start begins health anew without an event", func(f *fixture) {
+		s := f.subscribe()
+		id := f.runs("1", Recovers)
+		f.awaitHealth(id, engine.Healthy)
+		f.Outsider.Exit(f.T, id, 0)
+		f.awaitExit(id)
+		f.start(id)
+		f.awaitHealth(id, engine.Healthy)
+		s.expect(id, "create", "start", "health_status", "die", "start", "health_status")
+	}},
+	{"health after a pause is told of anew", func(f *fixture) {
+		id := f.create("1", f.checked())
+		f.start(id)
+		first := f.awaitHealth(id, engine.Healthy)
+		s := f.subscribe()
+		f.Outsider.Pause(f.T, id)
+		f.Outsider.Unpause(f.T, id)
+		require.False(f, f.awaitHealth(id, engine.Healthy).HealthySince.Before(first.HealthySince))
+		f.Outsider.Remove(f.T, id)
+		var actions []string
+		for e := range s.events {
+			if actions = append(actions, e.Action); e.Action == "destroy" {
+				break
+			}
+		}
+		// Some engines tell of a pause twice.
+		require.Greater(f, last(actions, "health_status"), last(actions, "unpause"), "%v", actions)
+	}},
 	{"what does not run is not healthy", func(f *fixture) {
 		id := f.runs("1", Recovers)
 		f.awaitHealth(id, engine.Healthy)
@@ -50,10 +91,13 @@ var healthCases = []testCase{
 		paused := f.inspect(id)
 		require.Equal(f, engine.Starting, paused.Health)
 		require.Zero(f, paused.HealthySince)
-		f.Outsider.Unpause(f.T, id)
-		f.awaitHealth(id, engine.Healthy)
 		f.Outsider.Kill(f.T, id)
 		require.Equal(f, engine.Starting, f.awaitExit(id).Health)
+	}},
+	{"a service can bring a health check of its own", func(f *fixture) {
+		id := f.create("1", f.checked())
+		f.start(id)
+		f.awaitHealth(id, engine.Healthy)
 	}},
 	{"a service can disable its image's health check", func(f *fixture) {
 		s := f.service(Sick)
@@ -64,7 +108,24 @@ var healthCases = []testCase{
 	}},
 }
 
+// checked is a service with a health check that its image does not have.
+func (f *fixture) checked() types.ServiceConfig {
+	s := f.service(Runs)
+	s.HealthCheck = healthCheck()
+	return s
+}
+
 func (f *fixture) awaitHealth(id string, h engine.Health) engine.Container {
 	f.Helper()
 	return f.await(id, string(h), func(c engine.Container) bool { return c.Health == h })
+}
+
+// last is where an action was seen last; -1 for never.
+func last(actions []string, action string) int {
+	for i, a := range slices.Backward(actions) {
+		if a == action {
+			return i
+		}
+	}
+	return -1
 }

@@ -1,10 +1,8 @@
 package enginetest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -100,6 +98,18 @@ var lifecycleCases = []testCase{
 		f.fails(engine.Conflict, f.Engine.Start(f.Context(), id))
 		require.Equal(f, engine.Paused, f.inspect(id).State)
 	}},
+	{"a start that fails leaves the exit code of the run before", func(f *fixture) {
+		f.network("a")
+		id := f.create("1", f.networked(Exits, "a"))
+		f.start(id)
+		f.awaitExit(id)
+		require.NoError(f, f.Engine.RemoveNetwork(f.Context(), f.named("a")))
+		f.fails(engine.NotFound, f.Engine.Start(f.Context(), id))
+		c := f.inspect(id)
+		require.Equal(f, engine.Exited, c.State)
+		require.Equal(f, 3, c.ExitCode)
+		require.NotEmpty(f, c.Error)
+	}},
 	{"start without a program is Invalid and says why", func(f *fixture) {
 		id := f.create("1", f.service(Broken))
 		f.fails(engine.Invalid, f.Engine.Start(f.Context(), id))
@@ -163,6 +173,12 @@ var lifecycleCases = []testCase{
 		f.stop(id)
 		require.Equal(f, engine.Exited, f.inspect(id).State)
 	}},
+	{"stop kills a paused container when the grace is over", func(f *fixture) {
+		id := f.runs("1", Stubborn)
+		f.Outsider.Pause(f.T, id)
+		require.NoError(f, f.Engine.Stop(f.Context(), id, time.Second))
+		require.Equal(f, 137, f.inspect(id).ExitCode)
+	}},
 	{"stop goes on when its caller has left", func(f *fixture) {
 		id := f.runs("1", Stubborn)
 		ctx, cancel := context.WithTimeout(f.Context(), 200*time.Millisecond)
@@ -220,53 +236,5 @@ var lifecycleCases = []testCase{
 			}
 		}
 		require.Empty(f, f.list())
-	}},
-
-	{"the engine's restarts are disabled in place", func(f *fixture) {
-		id := f.Outsider.CreateRestarting(f.T, f.Project, f.named("1"), f.Image(Runs))
-		f.start(id)
-		before := f.inspect(id)
-		require.Equal(f, "always", before.RestartPolicy)
-		require.NoError(f, f.Engine.DisableRestart(f.Context(), id))
-		after := f.inspect(id)
-		require.Equal(f, "no", after.RestartPolicy)
-		after.RestartPolicy = before.RestartPolicy
-		require.Equal(f, before, after)
-	}},
-	{"disabling the restarts of an absent container is NotFound", func(f *fixture) {
-		f.fails(engine.NotFound, f.Engine.DisableRestart(f.Context(), f.named("none")))
-	}},
-
-	{"logs hold the output", func(f *fixture) {
-		id := f.runs("1", Runs)
-		var out bytes.Buffer
-		require.NoError(f, f.Engine.Logs(f.Context(), id, engine.LogOptions{}, &out, io.Discard))
-		require.Equal(f, "one\ntwo\nthree\n", out.String())
-		out.Reset()
-		require.NoError(f, f.Engine.Logs(f.Context(), id, engine.LogOptions{Tail: 2}, &out, io.Discard))
-		require.Equal(f, "two\nthree\n", out.String())
-	}},
-	{"logs are followed to the container's end", func(f *fixture) {
-		id := f.runs("1", Runs)
-		var follower sync.WaitGroup
-		var out bytes.Buffer
-		var err error
-		follower.Go(func() {
-			err = f.Engine.Logs(f.Context(), id, engine.LogOptions{Follow: true}, &out, io.Discard)
-		})
-		f.stop(id)
-		follower.Wait()
-		require.NoError(f, err)
-		require.Equal(f, "one\ntwo\nthree\n", out.String())
-	}},
-	{"logs are followed until the caller leaves", func(f *fixture) {
-		id := f.runs("1", Runs)
-		ctx, cancel := context.WithTimeout(f.Context(), 200*time.Millisecond)
-		defer cancel()
-		require.NoError(f, f.Engine.Logs(ctx, id, engine.LogOptions{Follow: true}, io.Discard, io.Discard))
-		require.Error(f, ctx.Err())
-	}},
-	{"logs of an absent container are NotFound", func(f *fixture) {
-		f.fails(engine.NotFound, f.Engine.Logs(f.Context(), f.named("none"), engine.LogOptions{}, io.Discard, io.Discard))
 	}},
 }

@@ -2,7 +2,9 @@ package enginetest
 
 import (
 	"fmt"
-	"strconv"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
@@ -27,8 +29,10 @@ var networkCases = []testCase{
 		require.Equal(f, none, f.inspect(id).Networks)
 	}},
 	{"a container has the address it asked for", func(f *fixture) {
-		subnet, address := f.subnet()
-		f.network("a", subnet)
+		var address string
+		f.network("a", f.subnet(24), func(n *types.NetworkConfig) {
+			address = strings.TrimSuffix(n.Ipam.Config[0].Subnet, "0/24") + "77"
+		})
 		s := f.networked(Runs, "a")
 		s.Networks["a"] = &types.ServiceNetworkConfig{Ipv4Address: address}
 		id := f.create("1", s)
@@ -46,61 +50,59 @@ var networkCases = []testCase{
 		f.fails(engine.NotFound, f.Engine.Start(f.Context(), id))
 		require.Equal(f, engine.Created, f.inspect(id).State)
 	}},
-	{"a published port is in force while the container runs", func(f *fixture) {
+
+	{"a network without a free address is Exhausted", func(f *fixture) {
+		f.network("a", f.subnet(30)) // the network, its gateway, one container, everybody
+		f.start(f.create("1", f.networked(Runs, "a")))
+		second := f.create("2", f.networked(Runs, "a"))
+		f.fails(engine.Exhausted, f.Engine.Start(f.Context(), second))
+		require.Equal(f, engine.Created, f.inspect(second).State)
+	}},
+	{"a paused container keeps its address", func(f *fixture) {
 		f.network("a")
-		port := f.Outsider.FreePort(f.T)
-		id := f.create("1", f.publishing(port))
-		require.Empty(f, f.inspect(id).PublishedPorts)
-		require.False(f, f.inspect(id).PortsMissing)
+		id := f.create("1", f.networked(Runs, "a"))
 		f.start(id)
-		c := f.inspect(id)
-		require.Equal(f, []string{fmt.Sprintf("127.0.0.1:%d->80/tcp", port)}, c.PublishedPorts)
-		require.False(f, c.PortsMissing)
+		before := f.inspect(id).Networks
+		f.Outsider.Pause(f.T, id)
+		require.Equal(f, before, f.inspect(id).Networks)
+		f.Outsider.Unpause(f.T, id)
+		require.Equal(f, before, f.inspect(id).Networks)
+	}},
+	{"a container that left a network is not in it, and that is no event", func(f *fixture) {
+		f.network("a")
+		f.network("b")
+		s := f.subscribe()
+		id := f.create("1", f.networked(Runs, "a", "b"))
+		f.start(id)
+		f.Outsider.Leave(f.T, id, f.named("b"))
+		require.Equal(f, []string{f.named("a")}, slices.Collect(maps.Keys(f.inspect(id).Networks)))
+		f.Outsider.Join(f.T, id, f.named("b"))
+		require.NotEmpty(f, f.inspect(id).Networks[f.named("b")])
+		f.Outsider.Leave(f.T, id, f.named("b"))
+		require.NoError(f, f.Engine.RemoveNetwork(f.Context(), f.named("b")))
 		f.stop(id)
-		require.Empty(f, f.inspect(id).PublishedPorts)
-		require.False(f, f.inspect(id).PortsMissing)
+		f.start(id)
+		require.Equal(f, []string{f.named("a")}, slices.Collect(maps.Keys(f.inspect(id).Networks)))
+		s.expect(id, "create", "start", "kill", "die", "stop", "start")
 	}},
-	{"a host port of any number is in force", func(f *fixture) {
+	{"a container starts in a network that was made anew", func(f *fixture) {
 		f.network("a")
-		s := f.publishing(0)
-		s.Ports[0].Published = ""
+		id := f.create("1", f.networked(Runs, "a"))
+		require.NoError(f, f.Engine.RemoveNetwork(f.Context(), f.named("a")))
+		f.network("a")
+		f.start(id)
+		require.NotEmpty(f, f.inspect(id).Networks[f.named("a")])
+	}},
+	{"a container whose start failed does not hold its networks", func(f *fixture) {
+		f.network("a")
+		f.network("b")
+		s := f.networked(Broken, "a", "b")
 		id := f.create("1", s)
-		f.start(id)
-		c := f.inspect(id)
-		require.Len(f, c.PublishedPorts, 1)
-		require.Regexp(f, `^127\.0\.0\.1:\d+->80/tcp$`, c.PublishedPorts[0])
-		require.False(f, c.PortsMissing)
-	}},
-	{"start on a host port that a container holds is Exhausted", func(f *fixture) {
-		f.network("a")
-		port := f.Outsider.FreePort(f.T)
-		f.start(f.create("1", f.publishing(port)))
-		f.refusesPort(f.create("2", f.publishing(port)))
-	}},
-	{"start on a host port that a program holds is Exhausted", func(f *fixture) {
-		f.network("a")
-		port := f.Outsider.FreePort(f.T)
-		f.Outsider.HoldPort(f.T, port)
-		f.refusesPort(f.create("1", f.publishing(port)))
-	}},
-	{"a stopped container's host port is free", func(f *fixture) {
-		f.network("a")
-		port := f.Outsider.FreePort(f.T)
-		first := f.create("1", f.publishing(port))
-		f.start(first)
-		f.stop(first)
-		f.start(f.create("2", f.publishing(port)))
-		f.fails(engine.Exhausted, f.Engine.Start(f.Context(), first))
-		require.Equal(f, engine.Exited, f.inspect(first).State)
-	}},
-	{"a port in an internal network is never in force, and not missing", func(f *fixture) {
-		f.network("a", func(n *types.NetworkConfig) { n.Internal = true })
-		id := f.create("1", f.publishing(f.Outsider.FreePort(f.T)))
-		f.start(id)
-		c := f.inspect(id)
-		require.Equal(f, engine.Running, c.State)
-		require.Empty(f, c.PublishedPorts)
-		require.False(f, c.PortsMissing)
+		f.fails(engine.Invalid, f.Engine.Start(f.Context(), id))
+		require.Equal(f, map[string]string{f.named("a"): "", f.named("b"): ""}, f.inspect(id).Networks)
+		require.NoError(f, f.Engine.RemoveNetwork(f.Context(), f.named("a")))
+		require.NoError(f, f.Engine.Remove(f.Context(), id))
+		require.NoError(f, f.Engine.RemoveNetwork(f.Context(), f.named("b")))
 	}},
 
 	{"networks are listed by project and by name", func(f *fixture) {
@@ -129,6 +131,28 @@ var networkCases = []testCase{
 		require.NoError(f, err)
 		require.Len(f, networks, 1)
 	}},
+	{"a network whose subnet another has is a Conflict", func(f *fixture) {
+		subnet := f.subnet(24)
+		f.network("a", subnet)
+		second := engine.NetworkSpec{Name: f.named("b"), Labels: f.labels()}
+		subnet(&second.Config)
+		f.fails(engine.Conflict, f.Engine.CreateNetwork(f.Context(), second))
+	}},
+	{"a network is removed by its ID", func(f *fixture) {
+		f.network("a")
+		f.network("b")
+		networks, err := f.Engine.Networks(f.Context(), f.Project, f.named("a"))
+		require.NoError(f, err)
+		for _, n := range networks {
+			if n.Name == f.named("a") {
+				require.NoError(f, f.Engine.RemoveNetwork(f.Context(), n.ID))
+				require.NoError(f, f.Engine.RemoveNetwork(f.Context(), n.ID), "one that is gone")
+			}
+		}
+		networks, err = f.Engine.Networks(f.Context(), f.Project)
+		require.NoError(f, err)
+		require.Len(f, networks, 1)
+	}},
 	{"removing a network in use is a Conflict", func(f *fixture) {
 		f.network("a")
 		id := f.create("1", f.networked(Runs, "a"))
@@ -140,38 +164,10 @@ var networkCases = []testCase{
 	}},
 }
 
-// refusesPort starts a container whose host port is taken. It must never come
-// to run as if nothing was wrong.
-func (f *fixture) refusesPort(id string) {
-	f.Helper()
-	f.fails(engine.Exhausted, f.Engine.Start(f.Context(), id))
-	c := f.inspect(id)
-	require.Equal(f, engine.Created, c.State)
-	require.Equal(f, 128, c.ExitCode)
-	require.NotEmpty(f, c.Error)
-	require.Zero(f, c.StartedAt)
-	// Some engines run it at the second start, without its ports.
-	if err := f.Engine.Start(f.Context(), id); err != nil {
-		f.fails(engine.Exhausted, err)
-		return
-	}
-	require.True(f, f.inspect(id).PortsMissing)
-}
-
-// publishing is a service in network "a" with a host port.
-func (f *fixture) publishing(port int) types.ServiceConfig {
-	s := f.networked(Runs, "a")
-	s.Ports = []types.ServicePortConfig{
-		{HostIP: "127.0.0.1", Published: strconv.Itoa(port), Target: 80, Protocol: "tcp"},
-	}
-	return s
-}
-
-// subnet is a small one that no one else is likely to use, and an address in it.
-func (f *fixture) subnet() (configure func(*types.NetworkConfig), address string) {
+// subnet gives a network one of the given length that no one else is likely to use.
+func (f *fixture) subnet(bits int) func(*types.NetworkConfig) {
 	third := f.Outsider.FreePort(f.T) % 250
-	configure = func(n *types.NetworkConfig) {
-		n.Ipam.Config = []*types.IPAMPool{{Subnet: fmt.Sprintf("10.213.%d.0/24", third)}}
+	return func(n *types.NetworkConfig) {
+		n.Ipam.Config = []*types.IPAMPool{{Subnet: fmt.Sprintf("10.213.%d.0/%d", third, bits)}}
 	}
-	return configure, fmt.Sprintf("10.213.%d.77", third)
 }

@@ -56,7 +56,7 @@ func (b Behavior) of(command []string) Behavior {
 
 // image is a local image, or one in the registry.
 type image struct {
-	engine.Image
+	id       string
 	behavior Behavior
 }
 
@@ -65,16 +65,23 @@ type image struct {
 func (e *Engine) AddImage(ref string, b Behavior) string {
 	e.lock()
 	defer e.unlock()
-	i := e.newImage(ref, b)
+	i := e.newImage(b)
 	e.images[ref] = i
-	return i.ID
+	return i.id
+}
+
+// TagImage gives a local image a further reference, which another may have had.
+func (e *Engine) TagImage(image, ref string) {
+	e.lock()
+	defer e.unlock()
+	e.images[ref] = e.image(image)
 }
 
 // PublishImage makes an image that can be pulled.
 func (e *Engine) PublishImage(ref string, b Behavior) {
 	e.lock()
 	defer e.unlock()
-	e.registry[ref] = e.newImage(ref, b)
+	e.registry[ref] = e.newImage(b)
 }
 
 // RemoveImage removes a local image.
@@ -91,18 +98,18 @@ func (e *Engine) image(ref string) *image {
 		return i
 	}
 	for _, i := range e.images {
-		if i.ID == ref {
+		if i.id == ref {
 			return i
 		}
 	}
 	for _, c := range e.containers {
-		if c.image != nil && c.image.ID == ref {
+		if c.image != nil && c.image.id == ref {
 			return c.image
 		}
 	}
 	return nil
 }
 
-func (e *Engine) newImage(ref string, b Behavior) *image {
-	return &image{Image: engine.Image{ID: "sha256:" + e.newID(), Ref: ref}, behavior: b}
+func (e *Engine) newImage(b Behavior) *image {
+	return &image{id: "sha256:" + e.newID(), behavior: b}
 }

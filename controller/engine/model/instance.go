@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -8,16 +9,6 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/tendhq/tend/controller/engine"
-)
-
-// noRestart is the restart policy that every container is created with.
-const noRestart = "no"
-
-// Docker's health checks: how often they are made where nobody says, and how
-// many results are kept.
-const (
-	probeInterval = 30 * time.Second
-	probesKept    = 5
 )
 
 // Exit codes that the engine itself gives.
@@ -46,6 +37,11 @@ type instance struct {
 	held []*hostPort
 	// frozen is what fell due while the container was paused.
 	frozen []func()
+	// signalled is set where somebody had the engine end this run.
+	signalled bool
+	// backoff is how long the engine waited before it started this run; 0 where
+	// somebody else did.
+	backoff time.Duration
 	// refusedPort is set where the last start failed for a host port.
 	refusedPort bool
 	// onExit is called once, at the end of this run.
@@ -68,7 +64,7 @@ func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
 	c := &instance{
 		Container: engine.Container{
 			ID: id, Name: spec.Name,
-			Image: s.Image, ImageID: i.ID,
+			Image: s.Image, ImageID: i.id,
 			Labels:        maps.Clone(spec.Labels),
 			State:         engine.Created,
 			RestartPolicy: noRestart,
@@ -82,8 +78,11 @@ func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
 		ports:    s.Ports,
 		files:    copiedFiles(spec),
 	}
+	if spec.EngineRestarts {
+		c.RestartPolicy = restartUnlessStopped
+	}
 	if s.StopGracePeriod != nil {
-		c.StopTimeout = time.Duration(*s.StopGracePeriod)
+		c.StopTimeout = time.Duration(*s.StopGracePeriod).Truncate(time.Second)
 	}
 	if s.HealthCheck != nil {
 		if s.HealthCheck.Interval != nil && *s.HealthCheck.Interval > 0 {
@@ -120,22 +119,14 @@ func (c *instance) view(now time.Time) engine.Container {
 	v.Networks = maps.Clone(v.Networks)
 	v.PublishedPorts = slices.Clone(v.PublishedPorts)
 	v.Volumes = slices.Clone(v.Volumes)
-	if v.Health != engine.NoHealthCheck && v.State != engine.Running {
-		v.Health, v.HealthySince = engine.Starting, time.Time{}
-	}
-	if v.Health == engine.Healthy {
-		// What came before the probes that are still remembered is forgotten.
-		if forgotten := now.Sub(v.HealthySince)/c.interval - (probesKept - 1); forgotten > 0 {
-			v.HealthySince = v.HealthySince.Add(forgotten * c.interval)
-		}
-	}
+	v.Health, v.HealthySince = c.health(now)
 	return v
 }
 
-// alive reports whether the container has a process.
-func (c *instance) alive() bool {
-	return c.State == engine.Running || c.State == engine.Paused || c.State == engine.Restarting
-}
+// alive reports whether the engine counts the container as running.
+func (c *instance) alive() bool { return c.hasProcess() || c.State == engine.Restarting }
+
+func (c *instance) hasProcess() bool { return c.State == engine.Running || c.State == engine.Paused }
 
 // start begins a run. Where it cannot, the container stays as it was, and keeps
 // the reason.
@@ -144,13 +135,14 @@ func (e *Engine) start(c *instance) error {
 	c.refusedPort = false
 	if !half {
 		if err := e.connect(c); err != nil {
-			return e.refuse(c, codeNotStarted, err)
+			return e.refuse(c, cmp.Or(c.ExitCode, codeNotStarted), err)
 		}
 	}
 	if c.behavior.CannotStart {
 		return e.refuse(c, codeNoProgram, failure(engine.Invalid, "exec: no such file or directory"))
 	}
 	c.run++
+	c.signalled = false
 	c.State, c.StartedAt = engine.Running, e.now
 	c.ExitCode, c.Error, c.OOMKilled = 0, "", false
 	c.PortsMissing = half && len(c.ports) > 0
@@ -167,16 +159,6 @@ func (e *Engine) start(c *instance) error {
 	return nil
 }
 
-// beginHealth has the health check of a container begin.
-func (e *Engine) beginHealth(c *instance) {
-	c.Health, c.HealthySince = engine.Starting, time.Time{}
-	result := engine.Healthy
-	if c.behavior.Sick {
-		result = engine.Unhealthy
-	}
-	e.inRun(c, c.behavior.HealthAfter, func() { e.setHealth(c, result) })
-}
-
 func (e *Engine) refuse(c *instance, code int, err error) error {
 	e.disconnect(c)
 	c.ExitCode, c.Error = code, err.Error()
@@ -189,7 +171,7 @@ func (e *Engine) inRun(c *instance, delay time.Duration, happen func()) {
 	run := c.run
 	e.after(delay, func() {
 		switch {
-		case c.run != run || !c.alive():
+		case c.run != run || !c.hasProcess():
 		case c.State == engine.Paused:
 			c.frozen = append(c.frozen, happen)
 		default:
@@ -198,11 +180,11 @@ func (e *Engine) inRun(c *instance, delay time.Duration, happen func()) {
 	})
 }
 
-// signalStop sends the stop signal, and SIGKILL when grace is over. A paused
-// container is let go first, as Docker does.
+// signalStop sends the stop signal, and SIGKILL when grace is over.
 func (e *Engine) signalStop(c *instance, grace time.Duration) {
-	e.emit(c, "kill")
-	e.unpause(c)
+	if !e.signal(c) {
+		return
+	}
 	if !c.behavior.IgnoresStop {
 		e.inRun(c, c.behavior.StopAfter, func() { e.exit(c, c.behavior.StopCode) })
 	}
@@ -212,19 +194,44 @@ func (e *Engine) signalStop(c *instance, grace time.Duration) {
 	})
 }
 
+// signal notes that somebody has the engine end a run, and reports whether there
+// is a process that feels it: one that the engine was about to start again is
+// over with that. A paused container is let go first, as Docker does.
+func (e *Engine) signal(c *instance) bool {
+	c.signalled = true
+	if c.State == engine.Restarting {
+		c.State = engine.Exited
+		c.ended()
+		return false
+	}
+	e.emit(c, "kill")
+	e.unpause(c)
+	return true
+}
+
 // exit ends a run.
 func (e *Engine) exit(c *instance, code int) {
-	if !c.alive() {
+	if !c.hasProcess() {
 		return
 	}
 	e.disconnect(c)
 	c.State, c.ExitCode, c.FinishedAt = engine.Exited, code, e.now
 	c.PortsMissing, c.frozen = false, nil
-	e.emit(c, "die")
-	for _, tell := range c.onExit {
-		tell()
+	if c.engineRestarts() {
+		c.State = engine.Restarting
+		e.restart(c)
 	}
+	e.emit(c, "die")
+	c.ended()
+}
+
+// ended tells that a run has ended.
+func (c *instance) ended() {
+	tell := c.onExit
 	c.onExit = nil
+	for _, f := range tell {
+		f()
+	}
 }
 
 func (e *Engine) unpause(c *instance) {
@@ -233,6 +240,7 @@ func (e *Engine) unpause(c *instance) {
 	}
 	c.State = engine.Running
 	e.emit(c, "unpause")
+	e.doubtHealth(c)
 	frozen := c.frozen
 	c.frozen = nil
 	for _, happen := range frozen {
@@ -247,15 +255,4 @@ func (e *Engine) remove(c *instance) {
 	delete(e.containers, c.ID)
 	delete(e.names, c.Name)
 	e.emit(c, "destroy")
-}
-
-func (e *Engine) setHealth(c *instance, h engine.Health) {
-	if c.Health == h {
-		return
-	}
-	c.Health, c.HealthySince = h, time.Time{}
-	if h == engine.Healthy {
-		c.HealthySince = e.now
-	}
-	e.emit(c, "health_status")
 }

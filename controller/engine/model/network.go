@@ -16,11 +16,11 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// network is a bridge with a subnet of 65,536 addresses.
+// network is a bridge. Its subnet's first address is the gateway's.
 type network struct {
 	engine.Network
 	internal bool
-	gateway  netip.Addr
+	subnet   netip.Prefix
 	last     netip.Addr // handed out
 	used     map[string]bool
 }
@@ -42,15 +42,9 @@ func (e *Engine) connect(c *instance) error {
 			return failure(engine.NotFound, "network %s not found", at.network)
 		}
 		publishes = publishes || !n.internal
-		address := at.address
-		if address == "" {
-			address = n.next()
+		if err := n.join(c, at.address); err != nil {
+			return err
 		}
-		if n.used[address] {
-			return failure(engine.Exhausted, "address already in use: %s", address)
-		}
-		n.used[address] = true
-		c.Networks[at.network] = address
 	}
 	if !publishes {
 		return nil
@@ -124,17 +118,35 @@ func (e *Engine) taken(h *hostPort) bool {
 	return false
 }
 
-// next is the next free address.
-func (n *network) next() string {
-	for {
-		n.last = n.last.Next()
-		if !netip.PrefixFrom(n.gateway, 16).Contains(n.last) {
-			n.last = n.gateway.Next()
-		}
-		if address := n.last.String(); !n.used[address] {
-			return address
+// join gives a container the address that it asks for, or a free one.
+func (n *network) join(c *instance, address string) error {
+	if address == "" {
+		var free bool
+		if address, free = n.next(); !free {
+			return failure(engine.Exhausted, "no available IPv4 addresses on network %s", n.Name)
 		}
 	}
+	if n.used[address] {
+		return failure(engine.Exhausted, "address already in use: %s", address)
+	}
+	n.used[address] = true
+	c.Networks[n.Name] = address
+	return nil
+}
+
+// next is the next free address. The first two and the last of a subnet never
+// are: they are the network's, the gateway's and everybody's.
+func (n *network) next() (address string, free bool) {
+	for range len(n.used) + 1 {
+		n.last = n.last.Next()
+		if !n.subnet.Contains(n.last.Next()) {
+			n.last = n.subnet.Addr().Next().Next()
+		}
+		if address := n.last.String(); !n.used[address] {
+			return address, true
+		}
+	}
+	return "", false
 }
 
 // Networks lists networks, sorted by name.
@@ -158,14 +170,9 @@ func (e *Engine) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) err
 		if e.networks[spec.Name] != nil {
 			return failure(engine.Conflict, "network with name %s already exists", spec.Name)
 		}
-		e.madeNetworks++
-		gateway := netip.AddrFrom4([4]byte{10, byte(e.madeNetworks), 0, 1})
-		if pools := spec.Config.Ipam.Config; len(pools) > 0 && pools[0].Subnet != "" {
-			prefix, err := netip.ParsePrefix(pools[0].Subnet)
-			if err != nil {
-				return failure(engine.Invalid, "invalid subnet %s", pools[0].Subnet)
-			}
-			gateway = prefix.Masked().Addr().Next()
+		subnet, err := e.subnet(spec.Config.Ipam)
+		if err != nil {
+			return err
 		}
 		e.networks[spec.Name] = &network{
 			Network: engine.Network{
@@ -174,12 +181,42 @@ func (e *Engine) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) err
 				Labels: maps.Clone(spec.Labels),
 			},
 			internal: spec.Config.Internal,
-			gateway:  gateway,
-			last:     gateway,
+			subnet:   subnet,
+			last:     subnet.Addr().Next(),
 			used:     map[string]bool{},
 		}
 		return nil
 	})
+}
+
+// subnet is the one asked for, or one of 65,536 addresses that is free.
+func (e *Engine) subnet(ipam types.IPAMConfig) (netip.Prefix, error) {
+	overlaps := func(subnet netip.Prefix) bool {
+		for _, n := range e.networks {
+			if n.subnet.Overlaps(subnet) {
+				return true
+			}
+		}
+		return false
+	}
+	if len(ipam.Config) > 0 && ipam.Config[0].Subnet != "" {
+		subnet, err := netip.ParsePrefix(ipam.Config[0].Subnet)
+		if err != nil {
+			return subnet, failure(engine.Invalid, "invalid subnet %s", ipam.Config[0].Subnet)
+		}
+		if subnet = subnet.Masked(); overlaps(subnet) {
+			return subnet, failure(engine.Conflict, "pool overlaps with other one on this address space")
+		}
+		return subnet, nil
+	}
+	for range 256 {
+		e.madeNetworks++
+		subnet := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(e.madeNetworks), 0, 0}), 16)
+		if !overlaps(subnet) {
+			return subnet, nil
+		}
+	}
+	return netip.Prefix{}, failure(engine.Exhausted, "all predefined address pools have been fully subnetted")
 }
 
 // RemoveNetwork removes a network that no running container uses, by ID or name.

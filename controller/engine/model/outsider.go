@@ -10,12 +10,20 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// Kill ends a container's process behind the controller's back.
+// Kill sends a container's process SIGKILL, as "docker kill" does. It ends with
+// the given code, 137 as a rule.
 func (e *Engine) Kill(id string, code int) {
 	e.withContainer(id, func(c *instance) {
-		if c.alive() {
-			e.emit(c, "kill")
-			e.unpause(c)
+		if c.alive() && e.signal(c) {
+			e.exit(c, code)
+		}
+	})
+}
+
+// Exit has a container's process end by itself. One that is paused cannot.
+func (e *Engine) Exit(id string, code int) {
+	e.withContainer(id, func(c *instance) {
+		if c.State == engine.Running {
 			e.exit(c, code)
 		}
 	})
@@ -34,8 +42,7 @@ func (e *Engine) StopBehind(id string, grace time.Duration) {
 // RemoveBehind kills and removes a container, as "docker rm -f" does.
 func (e *Engine) RemoveBehind(id string) {
 	e.withContainer(id, func(c *instance) {
-		if c.alive() {
-			e.emit(c, "kill")
+		if c.alive() && e.signal(c) {
 			e.exit(c, codeKilled)
 		}
 		e.remove(c)
@@ -88,9 +95,37 @@ func (e *Engine) SetState(id string, s engine.State) {
 }
 
 // SetRestartPolicy gives a container a restart policy of the engine's own, as
-// docker compose does. The model itself restarts nothing.
+// docker compose does.
 func (e *Engine) SetRestartPolicy(id, policy string) {
 	e.withContainer(id, func(c *instance) { c.RestartPolicy = policy })
+}
+
+// Rename gives a container another name, if it is free.
+func (e *Engine) Rename(id, name string) {
+	e.withContainer(id, func(c *instance) {
+		if _, taken := e.names[name]; !taken {
+			delete(e.names, c.Name)
+			c.Name = name
+			e.names[name] = id
+			e.emit(c, "rename")
+		}
+	})
+}
+
+// JoinNetwork has a container join a network that it is not in. No event of the
+// container tells of it.
+func (e *Engine) JoinNetwork(id, network string) {
+	e.withContainer(id, func(c *instance) {
+		n := e.networks[network]
+		if _, joined := c.Networks[network]; n == nil || joined {
+			return
+		}
+		c.networks = append(c.networks, endpoint{network: network})
+		c.Networks[network] = ""
+		if c.hasProcess() {
+			_ = n.join(c, "")
+		}
+	})
 }
 
 // LosePorts takes the host ports from a running container, as a restart of the

@@ -19,7 +19,7 @@ func (e *Engine) Image(ctx context.Context, ref string) (engine.Image, error) {
 		if i == nil {
 			return engine.Image{}, failure(engine.NotFound, "no such image: %s", ref)
 		}
-		return i.Image, nil
+		return engine.Image{ID: i.id, Ref: ref}, nil
 	})
 }
 

@@ -16,10 +16,21 @@ import (
 	"github.com/tendhq/tend/controller/engine/enginetest/process"
 )
 
-// healthFile exists while "probe health" should pass.
-const healthFile = "/healthy"
+// healthFile exists while "probe health" should pass; exitFile holds the code to
+// exit with at SIGUSR1.
+const (
+	healthFile = "/healthy"
+	exitFile   = "/exit"
+)
 
 func main() {
+	if len(os.Args) > 2 && os.Args[1] == "tell" {
+		if err := tell(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if len(os.Args) > 1 && os.Args[1] == "exec" {
 		code, after := process.Run(engine.ExecSpec{
 			Command: os.Args, User: strconv.Itoa(os.Getuid()), Env: os.Environ(),
@@ -47,8 +58,9 @@ func main() {
 	)
 	flag.Parse()
 
-	stop := make(chan os.Signal, 1)
+	stop, told := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
+	signal.Notify(told, syscall.SIGUSR1)
 	// A file from an earlier run of the container is not this run's health.
 	_ = os.Remove(healthFile)
 	fmt.Println(strings.Join(flag.Args(), "\n"))
@@ -70,10 +82,40 @@ func main() {
 			}
 			time.Sleep(*stopAfter)
 			os.Exit(*stopCode)
+		case <-told:
+			os.Exit(toldCode())
 		case <-healthy:
 			if err := os.WriteFile(healthFile, nil, 0o600); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 			}
 		}
 	}
+}
+
+// tell has the container's own process do what an outsider wants: "well", "sick",
+// or "exit CODE".
+func tell(what []string) error {
+	switch what[0] {
+	case "well":
+		return os.WriteFile(healthFile, nil, 0o600)
+	case "sick":
+		return os.RemoveAll(healthFile)
+	default:
+		if err := os.WriteFile(exitFile, []byte(what[1]), 0o600); err != nil {
+			return err
+		}
+		return syscall.Kill(1, syscall.SIGUSR1)
+	}
+}
+
+func toldCode() int {
+	content, err := os.ReadFile(exitFile)
+	if err != nil {
+		return 1
+	}
+	code, err := strconv.Atoi(string(content))
+	if err != nil {
+		return 1
+	}
+	return code
 }

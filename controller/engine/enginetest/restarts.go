@@ -1,0 +1,81 @@
+package enginetest
+
+import (
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// restartCases are about an engine that is a second supervisor, as it is of
+// containers that docker compose made.
+var restartCases = []testCase{
+	{"the engine's restarts are disabled in place", func(f *fixture) {
+		id := f.Outsider.CreateRestarting(f.T, f.Project, f.named("1"), f.Image(Runs))
+		f.start(id)
+		before := f.inspect(id)
+		require.Equal(f, "always", before.RestartPolicy)
+		require.NoError(f, f.Engine.DisableRestart(f.Context(), id))
+		after := f.inspect(id)
+		require.Equal(f, "no", after.RestartPolicy)
+		after.RestartPolicy = before.RestartPolicy
+		require.Equal(f, before, after)
+	}},
+	{"disabling the restarts of an absent container is NotFound", func(f *fixture) {
+		f.fails(engine.NotFound, f.Engine.DisableRestart(f.Context(), f.named("none")))
+	}},
+	{"the engine's restarts can be asked for", func(f *fixture) {
+		spec := f.spec("1", f.service(Runs))
+		spec.EngineRestarts = true
+		id, err := f.Engine.Create(f.Context(), spec)
+		require.NoError(f, err)
+		require.Equal(f, "unless-stopped", f.inspect(id).RestartPolicy)
+	}},
+	{"the engine restarts what ends by itself, until that is disabled", func(f *fixture) {
+		s := f.subscribe()
+		id := f.Outsider.CreateRestarting(f.T, f.Project, f.named("1"), f.Image(Exits))
+		f.start(id)
+		s.expect(id, "create", "start", "die", "start", "die", "start")
+		require.NoError(f, f.Engine.DisableRestart(f.Context(), id))
+		require.Equal(f, 3, f.awaitExit(id).ExitCode)
+	}},
+	{"a container that the engine will start again cannot be removed, and can be stopped", func(f *fixture) {
+		id := f.Outsider.CreateRestarting(f.T, f.Project, f.named("1"), f.Image(Exits))
+		f.start(id)
+		c := f.await(id, "restarting", func(c engine.Container) bool { return c.State == engine.Restarting })
+		require.Equal(f, 3, c.ExitCode)
+		require.Equal(f, map[string]string{"none": ""}, c.Networks)
+		f.fails(engine.Conflict, f.Engine.Remove(f.Context(), id))
+		f.stop(id)
+		require.Equal(f, engine.Exited, f.inspect(id).State)
+	}},
+	{"the engine does not restart what was killed or stopped through it", func(f *fixture) {
+		events, moreEvents := f.subscribe(), f.subscribe()
+		killed := f.Outsider.CreateRestarting(f.T, f.Project, f.named("1"), f.Image(Runs))
+		stopped := f.Outsider.CreateRestarting(f.T, f.Project, f.named("2"), f.Image(Runs))
+		f.start(killed)
+		f.start(stopped)
+		f.Outsider.Kill(f.T, killed)
+		f.stop(stopped)
+		f.awaitExit(killed)
+		f.awaitExit(stopped)
+		require.NoError(f, f.Engine.Remove(f.Context(), killed))
+		require.NoError(f, f.Engine.Remove(f.Context(), stopped))
+		events.expect(killed, "create", "start", "kill", "die", "destroy")
+		moreEvents.expect(stopped, "create", "start", "kill", "die", "stop", "destroy")
+	}},
+	{"the engine restarts what has crashed, with its networks", func(f *fixture) {
+		f.network("a")
+		spec := f.spec("1", f.networked(Runs, "a"))
+		spec.EngineRestarts = true
+		id, err := f.Engine.Create(f.Context(), spec)
+		require.NoError(f, err)
+		f.start(id)
+		first := f.inspect(id)
+		f.Outsider.Exit(f.T, id, 1)
+		second := f.await(id, "restarted", func(c engine.Container) bool {
+			return c.State == engine.Running && c.StartedAt.After(first.StartedAt)
+		})
+		require.NotEmpty(f, second.Networks[f.named("a")])
+		require.False(f, second.StartedAt.Before(second.FinishedAt))
+	}},
+}

@@ -1,0 +1,53 @@
+package model
+
+import (
+	"time"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// The engine's restart policies.
+const (
+	noRestart            = "no"
+	restartAlways        = "always"
+	restartUnlessStopped = "unless-stopped"
+	restartOnFailure     = "on-failure"
+)
+
+// The engine's restarts wait longer each time, until a run has lasted.
+const (
+	firstBackoff = 100 * time.Millisecond
+	maxBackoff   = time.Minute
+	lasted       = 10 * time.Second
+)
+
+// engineRestarts reports whether the engine starts the container again that has
+// just ended.
+func (c *instance) engineRestarts() bool {
+	switch c.RestartPolicy {
+	case restartAlways, restartUnlessStopped:
+		return !c.signalled
+	case restartOnFailure:
+		return !c.signalled && c.ExitCode != 0
+	default:
+		return false
+	}
+}
+
+// restart starts a container again after a while.
+func (e *Engine) restart(c *instance) {
+	if c.FinishedAt.Sub(c.StartedAt) >= lasted {
+		c.backoff = 0
+	}
+	c.backoff = min(max(2*c.backoff, firstBackoff), maxBackoff)
+	run := c.run
+	e.after(c.backoff, func() {
+		if c.run != run || c.State != engine.Restarting {
+			return
+		}
+		if err := e.start(c); err != nil {
+			c.State = engine.Exited
+			c.ended()
+		}
+	})
+}
