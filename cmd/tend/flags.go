@@ -70,7 +70,7 @@ func (f *flags) connect(ctx context.Context) (engine.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := e.Info(ctx); err != nil {
+	if err := e.Ping(ctx); err != nil {
 		_ = e.Close()
 		return nil, fmt.Errorf("no container engine answers: %w; start one, or name it with --host or DOCKER_HOST", err)
 	}

@@ -23,8 +23,8 @@ const ProjectLabel = "com.docker.compose.project"
 // do by its Class. A context that ends makes the call fail with class Unknown
 // where the engine may have carried out the request all the same.
 type Engine interface {
-	// Info says which engine this is. It is also how to ask whether it is there.
-	Info(ctx context.Context) (Info, error)
+	// Ping asks whether the engine is there.
+	Ping(ctx context.Context) error
 
 	// Containers lists every container of a project, stopped ones included,
 	// each as Container returns it. The list is complete, or there is an
@@ -99,14 +99,6 @@ type Engine interface {
 
 	// Close releases the connections.
 	Close() error
-}
-
-// Info describes an engine.
-type Info struct {
-	// Name is "docker" or "model".
-	Name string
-	// Version of the engine, APIVersion as negotiated.
-	Version, APIVersion string
 }
 
 // State is a container's state, with Docker's names.

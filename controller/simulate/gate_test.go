@@ -153,8 +153,8 @@ func (g *gate) effect(ctx context.Context, c *call, do func(context.Context) err
 	return err
 }
 
-func (g *gate) Info(ctx context.Context) (engine.Info, error) {
-	return pass(ctx, g, &call{op: model.OpInfo}, g.engine.Info)
+func (g *gate) Ping(ctx context.Context) error {
+	return g.effect(ctx, &call{op: model.OpPing}, g.engine.Ping)
 }
 
 func (g *gate) Containers(ctx context.Context, project string) ([]engine.Container, error) {

@@ -169,7 +169,7 @@ func TestAnEngineThatIsNotThereIsUnavailable(t *testing.T) {
 	e, err := docker.New("unix://" + t.TempDir() + "/absent.sock")
 	require.NoError(t, err)
 	defer e.Close()
-	_, err = e.Info(t.Context())
+	err = e.Ping(t.Context())
 	require.Equal(t, engine.Unavailable, engine.ClassOf(err), "%v", err)
 }
 

@@ -12,12 +12,8 @@ import (
 )
 
 var lifecycleCases = []testCase{
-	{"info names the engine", func(f *fixture) {
-		info, err := f.Engine.Info(f.Context())
-		require.NoError(f, err)
-		require.NotEmpty(f, info.Name)
-		require.NotEmpty(f, info.Version)
-		require.NotEmpty(f, info.APIVersion)
+	{"the engine answers", func(f *fixture) {
+		require.NoError(f, f.Engine.Ping(f.Context()))
 	}},
 	{"inspect of an absent container is NotFound", func(f *fixture) {
 		_, err := f.Engine.Container(f.Context(), f.named("none"))

@@ -53,7 +53,6 @@ func (f *fixture) cut() {
 	f.Helper()
 	f.Line.Cut()
 	require.Eventually(f, func() bool {
-		_, err := f.Engine.Info(f.Context())
-		return engine.ClassOf(err) == engine.Unavailable
+		return engine.ClassOf(f.Engine.Ping(f.Context())) == engine.Unavailable
 	}, patience, 10*time.Millisecond)
 }

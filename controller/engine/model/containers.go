@@ -15,11 +15,9 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// Info says that this is the model.
-func (e *Engine) Info(ctx context.Context) (engine.Info, error) {
-	return ask(ctx, e, OpInfo, "", func() (engine.Info, error) {
-		return engine.Info{Name: "model", Version: "1", APIVersion: "1"}, nil
-	})
+// Ping asks whether the engine is there.
+func (e *Engine) Ping(ctx context.Context) error {
+	return e.do(ctx, OpPing, "", func() error { return nil })
 }
 
 // Containers lists a project's containers, sorted by name.

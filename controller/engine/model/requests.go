@@ -15,7 +15,7 @@ type Op string
 
 // The operations.
 const (
-	OpInfo           Op = "ask engine"
+	OpPing           Op = "ask engine"
 	OpContainers     Op = "list containers of project"
 	OpContainer      Op = "inspect container"
 	OpCreate         Op = "create container"
@@ -36,7 +36,7 @@ const (
 	OpEvents         Op = "subscribe to events of project"
 )
 
-var reads = []Op{OpInfo, OpContainers, OpContainer, OpLogs, OpExec, OpImage, OpNetworks, OpVolumes, OpEvents}
+var reads = []Op{OpPing, OpContainers, OpContainer, OpLogs, OpExec, OpImage, OpNetworks, OpVolumes, OpEvents}
 
 // Write reports whether the operation changes anything that the engine keeps.
 func (o Op) Write() bool { return !slices.Contains(reads, o) }
