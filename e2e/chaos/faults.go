@@ -181,9 +181,8 @@ func cutNetwork(ctx context.Context, c *chaos, rng *rand.Rand) error {
 		}
 		name := names[rng.IntN(len(names))]
 		was := found.NetworkSettings.Networks[name]
-		if err := c.engine.NetworkDisconnect(limited, name, b.id, false); err != nil {
-			return err
-		}
+		// Also after an error: an engine on a full disk says so after it was done.
+		err = c.engine.NetworkDisconnect(limited, name, b.id, false)
 		c.later(ctx, after, "mend the network", func(ctx context.Context) error {
 			return c.actOn(b, "connect to "+name, func() error {
 				ctx, cancel := call(ctx)
@@ -191,7 +190,7 @@ func cutNetwork(ctx context.Context, c *chaos, rng *rand.Rand) error {
 				return c.engine.NetworkConnect(ctx, name, b.id, &network.EndpointSettings{Aliases: was.Aliases})
 			})
 		})
-		return nil
+		return err
 	})
 }
 
