@@ -53,7 +53,7 @@ func matrix() []cell {
 	for _, kind := range meddling {
 		all = append(all, cell{"outsider", kind})
 	}
-	return append(all, cell{"outsider", "create"}, cell{"spec file", "invalid"})
+	return append(all, cell{"outsider", "create"}, cell{"spec file", "invalid"}, cell{"volume", "missing"}, cell{"volume", "swapped"})
 }
 
 // missing are the cells that were not reached.

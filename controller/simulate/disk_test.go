@@ -4,8 +4,10 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
 )
 
@@ -71,6 +73,55 @@ func (d *disk) SetAside(context.Context, durable.Damage) (string, error) {
 }
 
 func (d *disk) Close() error { return nil }
+
+// postpone has all that is remembered have happened later by some time, as if the
+// clock had been wrong then.
+func (r rows) postpone(by time.Duration) {
+	var all []durable.Row
+	for key, value := range r {
+		all = append(all, durable.Row{Table: key[0], Key: key[1], Value: value})
+	}
+	s := state.New(func([]state.Change) {})
+	if s.Restore(all) != nil {
+		return // it is damaged
+	}
+	later := func(t *time.Time) {
+		if !t.IsZero() {
+			*t = t.Add(by)
+		}
+	}
+	s.Update(func(tx *state.Tx) {
+		for _, name := range names {
+			if row, ok := tx.Rollout(name); ok {
+				next := row.Rollout
+				next.Attempts, next.Tries, next.Drains = maps.Clone(next.Attempts), maps.Clone(next.Tries), maps.Clone(next.Drains)
+				for n, a := range next.Attempts {
+					later(&a.At)
+					next.Attempts[n] = a
+				}
+				for id, t := range next.Tries {
+					later(&t.At)
+					next.Tries[id] = t
+				}
+				for id, d := range next.Drains {
+					later(&d.Since)
+					next.Drains[id] = d
+				}
+				for _, t := range []*time.Time{&next.StartedAt, &next.ProgressAt, &next.RestartedAt, &next.HookTry.At} {
+					later(t)
+				}
+				tx.PutRollout(next)
+			}
+			if row, ok := tx.Intent(name); ok {
+				next := *row
+				later(&next.RestartedAt)
+				tx.PutIntent(&next)
+			}
+		}
+	})
+	clear(r)
+	r.write(s.TakeAll())
+}
 
 func (r rows) write(changed []durable.Row) {
 	for _, row := range changed {

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -41,12 +42,12 @@ var faults = []fault{
 	{name: "unavailable", engine: true, do: func(w *world, c *call) bool { return w.refuse(c, engine.Unavailable, "connection refused") }},
 	{name: "reply lost", do: func(w *world, c *call) bool {
 		w.effect(c)
-		w.gate.release(c, answer{err: c.fail(engine.Unknown, errInjected)})
+		w.lose(c, engine.Unknown, errInjected)
 		return true
 	}},
 	{name: "reply lost, effect late", engine: true, writes: true, do: func(w *world, c *call) bool {
 		w.late = append(w.late, c)
-		w.gate.release(c, answer{err: c.fail(engine.Unknown, errInjected)})
+		w.lose(c, engine.Unknown, errInjected)
 		return true
 	}},
 	{name: "hang", do: func(w *world, c *call) bool {
@@ -64,7 +65,7 @@ var faults = []fault{
 	}},
 	{name: "daemon restart", engine: true, when: func(m moods) bool { return m.away }, do: func(w *world, c *call) bool {
 		w.effect(c)
-		w.gate.release(c, answer{err: c.fail(engine.Unknown, errInjected)})
+		w.lose(c, engine.Unknown, errInjected)
 		w.outage()
 		return true
 	}},
@@ -88,10 +89,23 @@ var faults = []fault{
 			return some
 		})
 	}},
-	{name: "404", ops: inspecting, when: lies, do: func(w *world, c *call) bool { return w.refuse(c, engine.NotFound, "no such container") }},
+	{name: "404", ops: inspecting, when: lies, do: func(w *world, c *call) bool {
+		return w.disguise(c, func(engine.Container) (engine.Container, error) {
+			return engine.Container{}, c.fail(engine.NotFound, errors.New("no such container"))
+		})
+	}},
+	{name: "torn", ops: inspecting, when: lies, do: func(w *world, c *call) bool { // against the list
+		old := w.lists
+		return w.disguise(c, func(now engine.Container) (engine.Container, error) {
+			if i := slices.IndexFunc(old, func(c engine.Container) bool { return c.ID == now.ID }); i >= 0 {
+				return old[i], nil
+			}
+			return now, nil
+		})
+	}},
 	{name: "404 race", ops: inspecting, do: func(w *world, c *call) bool {
 		w.engine.RemoveBehind(c.object)
-		w.checks.meddled(c.object)
+		w.checks.touch()
 		w.pend(c)
 		return true
 	}},
@@ -121,11 +135,7 @@ var faults = []fault{
 	}},
 	{name: "no image or network", ops: creating, do: func(w *world, c *call) bool { return w.refuse(c, engine.NotFound, "no such network") }},
 	{name: "made, but not joined", ops: creating, do: func(w *world, c *call) bool {
-		w.checks.before(c)
-		w.gate.release(c, answer{then: func(err error) error {
-			w.checks.told(c, err)
-			return c.fail(engine.Unknown, errInjected)
-		}})
+		w.respond(c, func(err error) error { return cmp.Or[error](err, c.fail(engine.Unknown, errInjected)) })
 		return true
 	}},
 
@@ -137,21 +147,18 @@ var faults = []fault{
 		return true
 	}},
 	{name: "running without network", ops: starting, do: func(w *world, c *call) bool {
-		w.checks.before(c)
-		w.gate.release(c, answer{then: func(err error) error {
+		w.respond(c, func(err error) error {
 			w.engine.LosePorts(c.object)
-			w.checks.told(c, err)
+			w.engine.LoseAddresses(c.object)
 			return err
-		}})
+		})
 		return true
 	}},
 	{name: "instant exit", ops: starting, do: func(w *world, c *call) bool {
-		w.checks.before(c)
-		w.gate.release(c, answer{then: func(err error) error {
+		w.respond(c, func(err error) error {
 			w.engine.Kill(c.object, 1)
-			w.checks.told(c, err)
 			return err
-		}})
+		})
 		return true
 	}},
 
@@ -169,20 +176,18 @@ var faults = []fault{
 	}},
 	{name: "404", ops: removing, do: func(w *world, c *call) bool {
 		w.engine.RemoveBehind(c.object)
-		w.checks.meddled(c.object)
+		w.checks.touch()
 		w.pend(c)
 		return true
 	}},
 
 	{name: "fails", ops: probing, do: func(w *world, c *call) bool {
-		w.checks.before(c)
-		w.gate.release(c, answer{then: func(err error) error {
+		w.respond(c, func(err error) error {
 			if code, ok := c.value.(*int); ok {
 				*code = 1
 			}
-			w.checks.told(c, err)
 			return err
-		}})
+		})
 		return true
 	}},
 	{name: "lost", ops: []model.Op{opLoad}, do: func(w *world, c *call) bool {
@@ -197,8 +202,20 @@ var faults = []fault{
 		w.pend(c)
 		return true
 	}},
+	{name: "clock jumped", ops: []model.Op{opLoad}, do: func(w *world, c *call) bool {
+		w.postpone()
+		w.pend(c)
+		return true
+	}},
 	{name: "disk full", ops: []model.Op{opCommit, opReplace}, do: func(w *world, c *call) bool { return w.refuse(c, engine.Exhausted, "no space left on device") }},
 	{name: "in use", ops: []model.Op{model.OpCreateVolume}, do: func(w *world, c *call) bool { return w.refuse(c, engine.Conflict, "volume is in use") }},
+}
+
+// postpone has all that is on the disk have been written while the clock was a
+// year ahead.
+func (w *world) postpone() {
+	w.tell("what is on the disk lies a year ahead")
+	w.rows.postpone(365 * 24 * time.Hour)
 }
 
 // of says whether a fault can happen to a call.
@@ -222,29 +239,26 @@ func (w *world) fault(c *call) bool {
 
 // refuse fails a call that has no effect.
 func (w *world) refuse(c *call, class engine.Class, why string) bool {
-	if c.op == model.OpContainer && class == engine.NotFound {
-		w.checks.told(c, c.fail(class, errors.New(why)))
-	}
-	w.gate.release(c, answer{err: c.fail(class, errors.New(why))})
+	w.lose(c, class, errors.New(why))
 	return true
 }
 
 // effect has a call's effect, to which nobody listens any more.
 func (w *world) effect(c *call) {
+	late := slices.Contains(w.late, c) // nobody can know of it
 	w.late = slices.DeleteFunc(w.late, func(other *call) bool { return other == c })
 	if !c.op.Write() {
 		return
 	}
 	w.tell("%s takes effect", w.name(c))
-	w.checks.before(c)
 	if c.op == model.OpStop {
 		go func() { _ = c.do(w.life) }() // it takes its time
 		return
 	}
 	err := c.do(w.life)
 	switch {
-	case c.op == model.OpCreate:
-		delete(w.checks.made, c.object) // of this one nobody knows
+	case c.op == model.OpCreate && err == nil:
+		w.checks.made[c.object] = !late
 	case c.op == model.OpStart && err != nil:
 		w.checks.refused[c.object] = true
 	}
@@ -253,28 +267,48 @@ func (w *world) effect(c *call) {
 // pretend answers a list with another one.
 func (w *world) pretend(c *call, change func([]engine.Container) []engine.Container) bool {
 	w.gate.release(c, answer{then: func(err error) error {
-		if list := c.value.(*[]engine.Container); err == nil {
-			*list = change(*list)
+		list := c.value.(*[]engine.Container)
+		if err != nil {
+			w.checks.missed(c)
+			return err
 		}
-		w.checks.lied(c, err)
-		return err
+		truth := *list
+		*list = change(truth)
+		w.checks.list(*list, c)
+		w.checks.lied(c, truth, *list)
+		return nil
 	}})
+	return true
+}
+
+// disguise answers an inspect with something else.
+func (w *world) disguise(c *call, change func(engine.Container) (engine.Container, error)) bool {
+	w.respond(c, func(err error) error {
+		if err != nil {
+			return err
+		}
+		value := c.value.(*engine.Container)
+		truth := []engine.Container{*value}
+		if *value, err = change(*value); err != nil {
+			w.checks.lied(c, truth, nil)
+		} else {
+			w.checks.lied(c, truth, []engine.Container{*value})
+		}
+		return err
+	})
 	return true
 }
 
 // exits has a container exit by itself just before it is stopped.
 func (w *world) exits(c *call, code int) bool {
-	w.checks.before(c)
 	w.engine.Kill(c.object, code)
-	w.gate.release(c, answer{then: func(err error) error {
-		w.checks.told(c, err)
-		return err
-	}})
+	w.pend(c)
 	return true
 }
 
 // outage has the engine go away or come back.
 func (w *world) outage() {
+	w.checks.touch()
 	if w.away {
 		w.away = false
 		w.tell("the engine is back")
@@ -284,21 +318,17 @@ func (w *world) outage() {
 	w.away = true
 	w.engine.Disconnect()
 	switch w.draw(4) {
-	case 0:
-		w.tell("the engine is away")
 	case 1:
+		w.tell("the engine is away")
+	case 2:
 		w.tell("the engine is killed; what ran has exited")
 		for _, c := range w.checks.truth() {
-			w.checks.meddled(c.ID)
 			w.engine.Kill(c.ID, 255)
 		}
-	case 2:
+	case 3:
 		w.tell("the engine is restarted, and has lost the host ports")
 		for _, c := range w.checks.truth() {
 			w.engine.LosePorts(c.ID)
-			if len(c.PublishedPorts) > 0 {
-				w.checks.meddled(c.ID)
-			}
 		}
 	default:
 		w.tell("the engine is away, and back at once")
@@ -342,7 +372,7 @@ func (w *world) spoil() bool {
 }
 
 // meddling is what a person, or the machine, does to a container.
-var meddling = []string{"kill", "rm -f", "stop", "pause", "unpause", "unhealthy", "healthy", "die", "lose ports", "dead", "start"}
+var meddling = []string{"kill", "rm -f", "stop", "pause", "unpause", "unhealthy", "healthy", "die", "lose ports", "dead", "start", "cut network", "health begins anew", "update --restart"}
 
 // meddle has a person, or the machine, do something to a container.
 func (w *world) meddle() {
@@ -358,7 +388,7 @@ func (w *world) meddle() {
 	kind := meddling[w.draw(len(meddling))]
 	w.tell("a person: %s %s", kind, c.Name)
 	w.cover.count("outsider", kind)
-	w.checks.meddled(c.ID)
+	w.checks.touch()
 	switch kind {
 	case "kill":
 		w.engine.Kill(c.ID, 137)
@@ -382,6 +412,14 @@ func (w *world) meddle() {
 		w.engine.LosePorts(c.ID)
 	case "dead":
 		w.engine.SetState(c.ID, one(w.tape, engine.Dead, engine.Removing))
+	case "cut network":
+		for _, network := range networksOf(workloadOf(c)) {
+			w.engine.LeaveNetwork(c.ID, network)
+		}
+	case "health begins anew":
+		w.engine.ResetHealth(c.ID)
+	case "update --restart":
+		w.engine.SetRestartPolicy(c.ID, "always")
 	case "start":
 		if c.State == engine.Exited && len(c.Volumes) == 0 && !w.away {
 			_ = w.engine.Start(w.life, c.ID)
@@ -391,13 +429,15 @@ func (w *world) meddle() {
 
 // disturb has somebody do something that concerns no container of tend's.
 func (w *world) disturb() {
-	switch w.draw(4) {
+	switch w.draw(5) {
 	case 0:
 		w.gateway.active = !w.gateway.active
 		w.tell("a gateway comes or goes: %t", w.gateway.active)
 		w.ask()
 	case 1:
 		w.foreign()
+	case 4:
+		w.loseVolume(one(w.tape, "missing", "swapped"))
 	case 2:
 		if len(w.release) == 0 {
 			w.tell("another program takes port 8080")
@@ -408,6 +448,35 @@ func (w *world) disturb() {
 	case 3:
 		w.free()
 	}
+}
+
+// loseVolume has a person remove the database's container and its volume, and
+// make another one in its place where it is swapped.
+func (w *world) loseVolume(how string) {
+	for _, c := range w.checks.truth() {
+		if len(c.Volumes) > 0 {
+			w.engine.RemoveBehind(c.ID)
+		}
+	}
+	w.checks.touch()
+	for _, volume := range w.pool.base.Volumes {
+		if w.away || !w.has(volume.Name) {
+			continue
+		}
+		w.tell("a person removes %s, and the containers on it: %s", volume.Name, how)
+		w.cover.count("volume", how)
+		must(w.engine.RemoveVolume(w.life, volume.Name))
+		if how == "swapped" {
+			w.makeVolume(volume.Name)
+		}
+	}
+}
+
+// makeVolume has a person make an empty volume.
+func (w *world) makeVolume(name string) {
+	w.tell("a person makes %s anew", name)
+	delete(w.checks.holder, name)
+	must(w.engine.CreateVolume(w.life, engine.VolumeSpec{Name: name}))
 }
 
 // free gives back what others hold.
@@ -443,17 +512,20 @@ func (w *world) foreign() {
 		}
 		c.Labels = spec.ContainerLabels(w.pool.base, web.Workload, 7, "")
 		c.Labels[spec.LabelRevision] = ""
-		c.Name = "p-web-7"
+		c.Name, c.Networks = "p-web-7", map[string]string{}
+		for _, network := range web.Networks {
+			c.Networks[network] = ""
+		}
 	}
 	w.tell("a person makes %s", c.Name)
 	w.cover.count("outsider", "create")
-	w.checks.foreign[w.engine.Put(c, model.Behavior{})] = true
+	w.engine.Put(c, model.Behavior{})
 }
 
 func (w *world) addImage(name string, b model.Behavior) {
 	b.Commands = hooks
-	if major, ok := majors[name]; ok {
-		b.Exec = server(major)
+	if build, ok := servers[name]; ok {
+		b.Exec = server(build)
 	} else {
 		b.Exec = func(engine.ExecSpec) (int, time.Duration) { return 0, 0 }
 	}

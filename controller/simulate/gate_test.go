@@ -35,6 +35,7 @@ type call struct {
 	create *engine.ContainerSpec
 	grace  time.Duration
 	step   int // in which it came
+	at     time.Time
 	ctx    context.Context
 	// look is true for a call of the observer's, which knows the answer when it
 	// has returned: it has half a minute, all others have longer.
@@ -64,7 +65,7 @@ var (
 // pass has a call wait for its answer.
 func pass[T any](ctx context.Context, g *gate, c *call, do func(context.Context) (T, error)) (T, error) {
 	var value, none T
-	c.ctx, c.value, c.answer = ctx, &value, make(chan answer, 1)
+	c.at, c.ctx, c.value, c.answer = time.Now(), ctx, &value, make(chan answer, 1)
 	if end, ok := ctx.Deadline(); ok {
 		c.look = time.Until(end) <= 30*time.Second
 	}

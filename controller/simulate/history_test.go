@@ -161,126 +161,18 @@ func (w *world) old(v *spec.Workload, number int, compose bool) {
 	}
 }
 
-const (
-	// quiet is for how long nothing may be asked of the engine at the end.
-	quiet = 6 * time.Minute
-	// patience is the most time until then; steps are the most steps.
-	patience = 3 * time.Hour
-	lastStep = 20000
-)
-
-// calm has nothing go wrong any more, and checks that all comes to what is
-// written, and to rest.
-func (w *world) calm() {
-	w.heal()
-	exam := w.draw(6)
-	if exam > 3 {
-		w.leave()
-	}
-	w.rewrite()
-	w.settle()
-	switch exam {
-	case 1:
-		w.miss()
-	case 2:
-		w.forget()
-	}
-}
-
-// leave leaves everything as it is written for a while, though not all of it can
-// work.
-func (w *world) leave() {
-	w.tell("everything is left as it is written")
-	over := time.Now().Add(12 * time.Minute)
-	for i := 0; i < 250 && time.Now().Before(over); i++ {
-		w.turn()
-	}
-	for _, c := range w.checks.truth() {
-		if written, ok := w.written[replicaOf(c)]; ok && c.RestartPolicy != "no" && alive(c) && written.Kind != spec.Database {
-			w.fail("%s is restarted by the engine too", c.Name)
-		}
-	}
-}
-
-// rewrite writes everything anew, such that it can work.
-func (w *world) rewrite() {
-	next := map[string]variant{}
-	for name := range w.written {
-		next[name] = w.pool.last[name]
-		for _, d := range next[name].DependsOn {
-			next[d.Name] = w.pool.last[d.Name]
-		}
-	}
-	w.tell("everything is written anew")
-	w.put(next)
-	w.unintend()
-	w.pass(settled)
-}
-
-// miss has a container die of which no event tells, and checks that this is
-// repaired within one resync.
-func (w *world) miss() {
-	for _, c := range w.checks.truth() {
-		if name := replicaOf(c); name == "" || w.written[name].Kind != spec.Deployment || !alive(c) {
-			continue
-		}
-		w.tell("%s dies, and the events are lost", c.Name)
-		w.engine.Kill(c.ID, 137)
-		w.checks.meddled(c.ID)
-		w.gate.stream.pump()
-		w.gate.stream.pending = nil
-		w.settle()
-		return
-	}
-}
-
-// forget has the controller start anew, and checks that it has nothing to do:
-// what was reached by any path is what is reached from scratch.
-func (w *world) forget() {
-	clear(w.rows)
-	w.restart()
-	began := time.Now()
-	for time.Since(began) < quiet {
-		for _, c := range w.gate.waiting() {
-			if c.op.Write() && !slices.Contains(diskOps, c.op) && w.written["job"].Workload == nil {
-				w.fail("a new controller finds something to do: %s", w.name(c))
-			}
-		}
-		w.turn()
-	}
-}
-
-// turn answers what waits, or lets time pass.
-func (w *world) turn() (wrote bool) {
-	w.at++
-	w.gate.next(w.at)
-	acted, wrote := w.serve()
-	if acted {
-		w.idle = 100 * time.Millisecond
-	} else {
-		w.ask()
-		time.Sleep(w.idle)
-		most := 20 * time.Second // looks have half a minute
-		if w.moods.disk {
-			most = 4 * time.Second // and writes to the disk five seconds
-		}
-		w.idle = min(3*w.idle, most)
-	}
-	w.pass(settled)
-	return wrote
-}
-
 // settle waits until all is as it is written, and nothing is asked of the engine
 // any more.
 func (w *world) settle() {
-	began, wrote := time.Now(), time.Now()
+	began, wrote, looked := time.Now(), time.Now(), time.Now()
+	problem := "never quiet"
 	for i := 0; ; i++ {
 		if w.turn() {
 			wrote = time.Now()
 		}
-		problem := ""
-		if time.Since(wrote) >= quiet {
-			if problem = w.asWritten(w.goal()); problem == "" {
+		if rest := time.Since(wrote) >= quiet; rest || time.Since(looked) > patience/6 {
+			looked = time.Now()
+			if problem = w.asWritten(w.goal()); problem == "" && rest {
 				return
 			}
 			w.refused()
@@ -299,16 +191,20 @@ func (w *world) settle() {
 // written cannot read.
 func (w *world) refused() {
 	db, ok := w.written["db"]
-	if major := w.checks.major(); ok && major != 0 && major != majors[db.Image] {
+	if data := w.checks.data(); ok && data != (build{}) && data != servers[db.Image] {
 		next := maps.Clone(w.written)
-		next["db"] = variant{Workload: withImage(db.Workload, map[int]string{15: "pglast", 16: "pglast16"}[major], ""), good: true}
-		w.tell("db is written with the major version that its data have")
+		for _, image := range []string{"pglast", "pglast15c", "pglast16"} {
+			if servers[image] == data {
+				next["db"] = variant{Workload: withImage(db.Workload, image, ""), good: true}
+			}
+		}
+		w.tell("db is written with a server that reads its data")
 		w.put(next)
 	}
 }
 
-// again writes what was rolled back once more, in another revision: a call that
-// hung may have taken longer than the rollout might.
+// again writes what was rolled back once more, in another revision, and that of
+// which a hook has failed: a call that hung may have taken longer than they might.
 func (w *world) again() {
 	snap := w.ctl.State().Snapshot()
 	next := maps.Clone(w.written)
@@ -317,11 +213,12 @@ func (w *world) again() {
 		if !ok || w.back != nil {
 			continue
 		}
-		if c := s.Condition(plan.Progressing); c != nil && c.Reason == "RolledBack" {
+		rolled, failed := s.Condition(plan.Progressing), s.Condition(plan.ReplicaFailure)
+		if rolled != nil && rolled.Reason == "RolledBack" || failed != nil && failed.Reason == "HookFailed" {
 			anew := withImage(v.Workload, v.Image, fmt.Sprint("again ", w.at))
 			anew.PreRollout = v.PreRollout
 			next[name] = variant{Workload: anew, good: true}
-			w.tell("%s was rolled back, and is written again", name)
+			w.tell("%s has failed, and is written again", name)
 		}
 	}
 	if !maps.Equal(next, w.written) {
@@ -336,9 +233,10 @@ func (w *world) serve() (acted, wrote bool) {
 	wrote = slices.ContainsFunc(waiting, func(c *call) bool { return c.op.Write() && !slices.Contains(diskOps, c.op) })
 	for _, c := range waiting {
 		if c.ctx.Err() != nil {
-			w.gate.release(c, answer{err: c.fail(engine.Unknown, c.ctx.Err())})
+			w.lose(c, engine.Unknown, c.ctx.Err())
 			return true, wrote
 		}
+		c.held = c.held || w.stuck != "" && w.concerns(c, w.stuck)
 		if !c.held {
 			if w.intervene == nil || !w.intervene(c) {
 				w.tell("%s", w.name(c))
@@ -362,13 +260,24 @@ func (w *world) heal() {
 	}
 	w.free()
 	for _, c := range w.checks.truth() {
-		switch {
-		case c.State == engine.Removing:
+		if c.State == engine.Removing {
 			w.engine.RemoveBehind(c.ID)
-		case c.State == engine.Paused && len(c.Volumes) > 0:
-			w.engine.Unpause(c.ID)
-		case c.Health == engine.Unhealthy && len(c.Volumes) > 0:
+		}
+		if len(c.Volumes) == 0 || !alive(c) {
+			continue
+		}
+		// A database is not restarted for what it suffers from.
+		w.engine.Unpause(c.ID)
+		if c.Health == engine.Unhealthy {
 			w.engine.SetHealth(c.ID, engine.Healthy)
+		}
+		if slices.ContainsFunc(networksOf(workloadOf(c)), func(name string) bool { return c.Networks[name] == "" }) {
+			w.engine.StopBehind(c.ID, 2*time.Minute)
+		}
+	}
+	for _, volume := range w.pool.base.Volumes {
+		if !w.has(volume.Name) {
+			w.makeVolume(volume.Name)
 		}
 	}
 }
@@ -397,6 +306,7 @@ func (w *world) asWritten(goal map[string]variant) string {
 		name := replicaOf(c)
 		written, ok := goal[name]
 		switch {
+		case w.stuck != "" && workloadOf(c) == w.stuck:
 		case name == "":
 			if c.Labels[spec.LabelHook] != "" && alive(c) {
 				return c.Name + " still runs"

@@ -47,30 +47,47 @@ type pool struct {
 // images are what containers of an image do. "absent" is nowhere, and "remote"
 // has to be pulled.
 var images = map[string]model.Behavior{
-	"good":     {HealthCheck: true, HealthAfter: time.Second},
-	"good2":    {HealthCheck: true, HealthAfter: time.Second, StopAfter: 2 * time.Second, StopCode: 143},
-	"plain":    {},
-	"slow":     {HealthCheck: true, HealthAfter: 20 * time.Second},
-	"stuck":    {HealthCheck: true, HealthAfter: time.Second, IgnoresStop: true},
-	"remote":   {HealthCheck: true, HealthAfter: time.Second},
-	"last":     {HealthCheck: true, HealthAfter: time.Second},
-	"sick":     {HealthCheck: true, HealthAfter: time.Second, Sick: true},
-	"crash":    {Exits: true, After: time.Second, Code: 3},
-	"ends":     {Exits: true, After: 3 * time.Second},
-	"broken":   {CannotStart: true},
-	"task":     {Exits: true, After: 2 * time.Second},
-	"task2":    {Exits: true, After: 5 * time.Second},
-	"fails":    {Exits: true, After: time.Second, Code: 1},
-	"tasklast": {Exits: true, After: time.Second},
-	"pg15":     {HealthCheck: true, HealthAfter: 3 * time.Second, StopAfter: time.Second},
-	"pg15b":    {HealthCheck: true, HealthAfter: 5 * time.Second, StopAfter: 5 * time.Second},
-	"pg16":     {HealthCheck: true, HealthAfter: 3 * time.Second, StopAfter: time.Second},
-	"pglast16": {HealthCheck: true, HealthAfter: time.Second},
-	"pglast":   {HealthCheck: true, HealthAfter: time.Second},
+	"good":      {HealthCheck: true, HealthAfter: time.Second},
+	"good2":     {HealthCheck: true, HealthAfter: time.Second, StopAfter: 2 * time.Second, StopCode: 143},
+	"plain":     {},
+	"slow":      {HealthCheck: true, HealthAfter: 20 * time.Second},
+	"stuck":     {HealthCheck: true, HealthAfter: time.Second, IgnoresStop: true},
+	"remote":    {HealthCheck: true, HealthAfter: time.Second},
+	"last":      {HealthCheck: true, HealthAfter: time.Second},
+	"sick":      {HealthCheck: true, HealthAfter: time.Second, Sick: true},
+	"crash":     {Exits: true, After: time.Second, Code: 3},
+	"ends":      {Exits: true, After: 3 * time.Second},
+	"broken":    {CannotStart: true},
+	"task":      {Exits: true, After: 2 * time.Second},
+	"task2":     {Exits: true, After: 5 * time.Second},
+	"fails":     {Exits: true, After: time.Second, Code: 1},
+	"tasklast":  {Exits: true, After: time.Second},
+	"pg15":      {HealthCheck: true, HealthAfter: 3 * time.Second, StopAfter: time.Second},
+	"pg15b":     {HealthCheck: true, HealthAfter: 5 * time.Second, StopAfter: 5 * time.Second},
+	"pg15c":     {HealthCheck: true, HealthAfter: 3 * time.Second, StopAfter: time.Second},
+	"pg16":      {HealthCheck: true, HealthAfter: 3 * time.Second, StopAfter: time.Second},
+	"pglast15c": {HealthCheck: true, HealthAfter: time.Second},
+	"pglast16":  {HealthCheck: true, HealthAfter: time.Second},
+	"pglast":    {HealthCheck: true, HealthAfter: time.Second},
 }
 
-// majors are the versions of Postgres in the images.
-var majors = map[string]int{"pg15": 15, "pg15b": 15, "pg16": 16, "pglast": 15, "pglast16": 16}
+// goodImages are those of them that do what they should.
+var goodImages = []string{"good", "good2", "plain", "slow", "stuck", "remote", "task", "task2", "pg15", "pg15b", "last", "tasklast", "pglast", "pglast15c", "pglast16"}
+
+// build is what makes data readable to a server of Postgres: its major version, and
+// the libc that it sorts text by.
+type build struct {
+	major int
+	libc  string
+}
+
+func (b build) String() string { return fmt.Sprintf("Postgres %d with %s", b.major, b.libc) }
+
+// servers are the builds of Postgres in the images.
+var servers = map[string]build{
+	"pg15": {15, "glibc 2.36"}, "pg15b": {15, "glibc 2.36"}, "pg15c": {15, "glibc 2.41"}, "pg16": {16, "glibc 2.36"},
+	"pglast": {15, "glibc 2.36"}, "pglast15c": {15, "glibc 2.41"}, "pglast16": {16, "glibc 2.36"},
+}
 
 // hooks are what a container does that runs a hook's command.
 var hooks = map[string]model.Behavior{
@@ -146,13 +163,23 @@ const composeHash = "compose-"
 func withImage(w *spec.Workload, image, command string) *spec.Workload {
 	next := *w
 	next.Image, next.Template.Image = image, image
-	next.Revision = fmt.Sprintf("%08x-%s", crc32.ChecksumIEEE([]byte(image+" "+command)), image) // the first eight digits tell them apart
-	next.ConfigHash = composeHash + next.Revision
 	if len(w.PreRollout) > 0 {
 		next.PreRollout = slices.Clone(w.PreRollout)
 		next.PreRollout[0].Command = []string{command}
 	}
+	revise(&next, command)
 	return &next
+}
+
+// revise gives a workload the revision of what it is made from: a Deployment's
+// probes are part of it.
+func revise(w *spec.Workload, command string) {
+	of := w.Image + " " + command
+	if p := w.Probes; w.Kind == spec.Deployment && p.Any() {
+		of += fmt.Sprint(" ", p.Startup != nil, p.Liveness != nil, p.Readiness != nil)
+	}
+	w.Revision = fmt.Sprintf("%08x-%s", crc32.ChecksumIEEE([]byte(of)), w.Image) // the first eight digits tell them apart
+	w.ConfigHash = composeHash + w.Revision
 }
 
 // ending is how a workload is written at the end of a history.
@@ -162,6 +189,7 @@ func ending(w *spec.Workload) variant {
 	if w.Kind == spec.Deployment && len(w.FixedHostPorts) == 0 {
 		next.Replicas, next.Strategy = 2, rolling(1, 0)
 		next.Probes.Startup, next.Probes.Liveness = nil, nil
+		revise(next, "migrate")
 	}
 	return variant{Workload: next, good: true}
 }
@@ -175,11 +203,10 @@ func vary(w *spec.Workload, rng *rand.Rand) variant {
 	pick := func(of ...string) string { return of[rng.IntN(len(of))] }
 	maybe := func(percent int) bool { return rng.IntN(100) < percent }
 	seconds := func(of ...int) time.Duration { return time.Duration(of[rng.IntN(len(of))]) * time.Second }
-	good := []string{"good", "good2", "good", "good2", "plain", "slow", "stuck", "remote", "task", "task2", "pg15", "pg15b"}
 	image := map[string]string{
 		"web": pick("good", "good2", "good", "good2", "plain", "slow", "stuck", "remote", "sick", "crash", "broken", "absent", "ends"),
 		"api": pick("good", "good2", "good", "good2", "plain", "remote", "crash", "broken"),
-		"db":  pick("pg15", "pg15", "pg15b", "pg16"),
+		"db":  pick("pg15", "pg15", "pg15b", "pg15c", "pg16"),
 		"job": pick("task", "task2", "task", "fails"),
 		"gw":  pick("good", "good2", "plain", "stuck"),
 	}[w.Name]
@@ -219,8 +246,9 @@ func vary(w *spec.Workload, rng *rand.Rand) variant {
 		if maybe(40) {
 			next.PreRollout = nil
 		}
+		revise(next, hook)
 	}
-	return variant{Workload: next, good: slices.Contains(good, image) && hook != "refuse" && hook != "dawdle"}
+	return variant{Workload: next, good: slices.Contains(goodImages, image) && hook != "refuse" && hook != "dawdle"}
 }
 
 // write puts together a project from one variant of each service that it has.
@@ -239,8 +267,8 @@ func newEngine() *model.Engine {
 	for _, name := range slices.Sorted(maps.Keys(images)) {
 		b := images[name]
 		b.Commands = maps.Clone(hooks)
-		if major, ok := majors[name]; ok {
-			b.Exec = server(major)
+		if build, ok := servers[name]; ok {
+			b.Exec = server(build)
 		} else {
 			b.Exec = func(engine.ExecSpec) (int, time.Duration) { return 0, 0 }
 		}
@@ -254,10 +282,10 @@ func newEngine() *model.Engine {
 }
 
 // server answers what package postgres asks a server.
-func server(major int) func(engine.ExecSpec) (int, time.Duration) {
+func server(of build) func(engine.ExecSpec) (int, time.Duration) {
 	return func(e engine.ExecSpec) (int, time.Duration) {
 		if e.Stdout != nil && strings.Contains(strings.Join(e.Command, " "), "version=%s") {
-			fmt.Fprintf(e.Stdout, "version=postgres (PostgreSQL) %d.4\ndistribution=debian\nrelease=12\nlibc=glibc 2.36\nicu=72\n", major)
+			fmt.Fprintf(e.Stdout, "version=postgres (PostgreSQL) %d.4\ndistribution=debian\nrelease=12\nlibc=%s\nicu=72\n", of.major, of.libc)
 		}
 		return 0, 0
 	}

@@ -27,6 +27,7 @@ func plainly(p *pool, name, image string, replicas int) variant {
 	w.Replicas = replicas
 	w.PreRollout, w.Probes = nil, spec.Probes{}
 	w.DependsOn = nil
+	revise(&w, "migrate")
 	return variant{Workload: &w, good: true}
 }
 
@@ -61,7 +62,7 @@ func (i intervention) String() string { return fmt.Sprintf("%s at call %d", i.fa
 // change, each with what can befall it.
 func (s scenario) play(t *testing.T, told bool, interventions ...intervention) (o outcome, calls [][]string) {
 	o = live(t, play(nil), told, func(w *world) {
-		w.moods = moods{crash: 100, disk: true}
+		w.moods = moods{crash: 100, disk: true, away: true}
 		w.gateway.active = true
 		w.furnishResources()
 		w.written = s.before(w.pool)
@@ -89,11 +90,14 @@ func (s scenario) play(t *testing.T, told bool, interventions ...intervention) (
 	return o, calls
 }
 
-// possible are the general faults that can befall a call.
+// possible are the general faults that can befall a call, each that makes a
+// difference: of what has no effect a reply that is lost is no more than an error,
+// and a hang is as one, only later.
 func possible(c *call, m moods) []string {
 	var all []string
 	for _, f := range faults {
-		if len(f.ops) == 0 && f.of(c, m) {
+		effect := f.name == "reply lost" || f.name == "crash after"
+		if len(f.ops) == 0 && f.of(c, m) && (c.op.Write() || !effect) && f.name != "hang" {
 			all = append(all, f.name)
 		}
 	}
@@ -115,50 +119,72 @@ func each(t *testing.T, n int, f func(t *testing.T, i int)) {
 	})
 }
 
-// The controller is killed before and after each call of the core scenarios, to
-// the engine and to the disk, once, and at each two of those that change
-// something.
-func TestCrashPoints(t *testing.T) {
-	for _, s := range core {
-		t.Run(s.name, func(t *testing.T) {
-			o, calls := s.play(t, true)
-			require.Empty(t, o.failed, "%s", o.story)
-			var cases [][]intervention
-			var writes []intervention
-			for n, faults := range calls {
-				for _, name := range []string{"crash before", "crash after"} {
-					cases = append(cases, []intervention{{n, name}})
-					if slices.Contains(faults, "reply lost, effect late") {
-						writes = append(writes, intervention{n, name})
-					}
-				}
+// interventions are those of some faults that can befall the calls of a history
+// from the n-th on.
+func interventions(calls [][]string, from int, wanted func(possible []string, fault string) bool) (all []intervention) {
+	for n := from; n < len(calls); n++ {
+		for _, fault := range calls[n] {
+			if wanted(calls[n], fault) {
+				all = append(all, intervention{n, fault})
 			}
-			for _, first := range writes {
-				for _, second := range writes {
-					// The calls after the first crash are others than before it.
-					if second.call > first.call {
-						cases = append(cases, []intervention{first, second})
-					}
-				}
-			}
-			if testing.Short() {
-				cases = cases[:10]
-			}
-			each(t, len(cases), func(t *testing.T, i int) { s.survive(t, cases[i]) })
-			t.Logf("%d crash points in %d calls", len(cases), len(calls))
-		})
+		}
 	}
+	return all
 }
 
-func (s scenario) survive(t *testing.T, interventions []intervention) {
-	if o, _ := s.play(t, false, interventions...); o.failed != "" {
+// pairs runs a scenario with each of some interventions, and with each two of some:
+// of the calls that come after the first one.
+func (s scenario) pairs(t *testing.T, one, two func(possible []string, fault string) bool) {
+	o, calls := s.play(t, true)
+	require.Empty(t, o.failed, "%s", o.story)
+	firsts := interventions(calls, 0, one)
+	if testing.Short() {
+		firsts = firsts[:3]
+	}
+	var histories atomic.Int64
+	each(t, len(firsts), func(t *testing.T, i int) {
+		first := firsts[i]
+		calls := s.survive(t, first)
+		histories.Add(1)
+		if !two(calls[first.call], first.fault) {
+			return
+		}
+		seconds := interventions(calls, first.call+1, two)
+		if testing.Short() {
+			seconds = seconds[:3]
+		}
+		for _, second := range seconds {
+			s.survive(t, first, second)
+			histories.Add(1)
+		}
+	})
+	t.Logf("%d calls, %d interventions, %d histories", len(calls), len(firsts), histories.Load())
+}
+
+func (s scenario) survive(t *testing.T, interventions ...intervention) [][]string {
+	o, calls := s.play(t, false, interventions...)
+	if o.failed != "" {
 		o, _ := s.play(t, true, interventions...)
 		t.Errorf("%s, %v: %s\n%s", s.name, interventions, o.failed, excerpt(o.story))
 	}
+	return calls
 }
 
-// Two workloads of three replicas in all are rolled out, and each two faults
-// befall each two calls.
+// The controller is killed before and after each call of the core scenarios, to
+// the engine and to the disk, once, and again at each later one that changes
+// something.
+func TestCrashPoints(t *testing.T) {
+	crash := func(_ []string, fault string) bool { return fault == "crash before" || fault == "crash after" }
+	changes := func(possible []string, fault string) bool {
+		return crash(possible, fault) && slices.Contains(possible, "crash after")
+	}
+	for _, s := range core {
+		t.Run(s.name, func(t *testing.T) { s.pairs(t, crash, changes) })
+	}
+}
+
+// Two workloads of three replicas in all are rolled out, and every two faults
+// befall every two calls.
 func TestSmallScope(t *testing.T) {
 	s := scenario{
 		name: "two workloads",
@@ -169,28 +195,6 @@ func TestSmallScope(t *testing.T) {
 			return map[string]variant{"web": plainly(p, "web", "good", 2), "gw": plainly(p, "gw", "good2", 1)}
 		},
 	}
-	o, calls := s.play(t, true)
-	require.Empty(t, o.failed, "%s", o.story)
-	var singles []intervention
-	for n, faults := range calls {
-		for _, name := range faults {
-			if name != "hang" { // it is as a reply that is lost, but later
-				singles = append(singles, intervention{n, name})
-			}
-		}
-	}
-	var cases [][]intervention
-	for i, first := range singles {
-		cases = append(cases, []intervention{first})
-		for _, second := range singles[i+1:] {
-			if second.call > first.call {
-				cases = append(cases, []intervention{first, second})
-			}
-		}
-	}
-	if testing.Short() {
-		cases = cases[:20]
-	}
-	each(t, len(cases), func(t *testing.T, i int) { s.survive(t, cases[i]) })
-	t.Logf("%d calls, %d faults, %d histories", len(calls), len(singles), len(cases))
+	every := func([]string, string) bool { return true }
+	s.pairs(t, every, every)
 }

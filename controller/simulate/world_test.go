@@ -65,6 +65,8 @@ type world struct {
 	// intervene is asked before a call is answered in a calm world, and says
 	// whether it did that itself.
 	intervene func(*call) bool
+	// stuck is a workload about which the engine says nothing in a calm world.
+	stuck string
 	// idle is how long nothing happens in a calm world, next time.
 	idle   time.Duration
 	checks *invariants
@@ -124,16 +126,21 @@ func (w *world) start() {
 			w.checks.said(e)
 			w.tell("    %s %s: %s", e.Workload, e.Reason, e.Message)
 		},
+		Record: func(in plan.Input, p plan.Plan) {
+			if !g.cut() {
+				w.checks.decided(in, p)
+			}
+		},
 	})
 	ended := w.ended
 	ctl := w.ctl
+	w.checks.restarted()
 	go func() {
 		defer close(ended)
 		ctl.Run(ctx)
 	}()
 	synctest.Wait()
 	w.ctl.SetProject(ctx, w.pool.write(w.written))
-	w.checks.restarted()
 }
 
 // kill ends the controller as SIGKILL does: nothing it would still have done is.
@@ -149,6 +156,7 @@ func (w *world) kill() {
 
 func (w *world) restart() {
 	w.kill()
+	w.checks.touch()
 	w.engine.ForgetCalls()
 	w.late = slices.DeleteFunc(w.late, func(c *call) bool { return c.op == model.OpEvents })
 	w.gateway.acked, w.gateway.index = 0, 0
@@ -182,7 +190,7 @@ func (w *world) happen() {
 	for _, c := range w.gate.waiting() {
 		if c.ctx.Err() != nil {
 			w.tell("%s ends: %v", w.name(c), c.ctx.Err())
-			w.gate.release(c, answer{err: c.fail(engine.Unknown, c.ctx.Err())})
+			w.lose(c, engine.Unknown, c.ctx.Err())
 			return
 		}
 	}
@@ -223,6 +231,9 @@ func (w *world) happen() {
 	case k < 96:
 		if w.chance(w.moods.crash) {
 			w.tell("tend is killed, and started again")
+			if w.draw(4) == 3 {
+				w.postpone()
+			}
 			w.restart()
 			return
 		}
@@ -271,11 +282,29 @@ func (w *world) answer() {
 
 // pend answers a call as it should be.
 func (w *world) pend(c *call) {
-	w.checks.before(c)
+	w.respond(c, func(err error) error { return err })
+}
+
+// respond has a call's effect, and then something that changes the world or the
+// answer.
+func (w *world) respond(c *call, change func(error) error) {
 	w.gate.release(c, answer{then: func(err error) error {
+		err = change(err)
 		w.checks.told(c, err)
 		return err
 	}})
+}
+
+// lose answers a call with an error; whether it had its effect is another thing.
+func (w *world) lose(c *call, class engine.Class, err error) {
+	w.checks.missed(c)
+	w.gate.release(c, answer{err: c.fail(class, err)})
+}
+
+// has says whether a volume exists; while the engine is away it may.
+func (w *world) has(volume string) bool {
+	found, err := w.engine.Volumes(w.life, "", volume)
+	return err != nil || len(found) > 0
 }
 
 // deliver passes an event on.
@@ -342,7 +371,11 @@ func (w *world) edit() {
 
 // put puts a project in force.
 func (w *world) put(next map[string]variant) {
-	w.checks.written()
+	for _, name := range names {
+		if next[name] != w.written[name] {
+			w.checks.edited(name)
+		}
+	}
 	w.written = next
 	w.ctl.SetProject(w.run, w.pool.write(next))
 }
@@ -363,7 +396,7 @@ func (w *world) intend() {
 func (w *world) intention(name, what string, n int) {
 	written := w.written[name].Revision
 	w.tell("a person has %s %s", name, what)
-	w.checks.written()
+	w.checks.edited(name)
 	w.paused[name] = w.paused[name] || what == "paused" // a crash may have kept it from being taken back
 	ctl := w.ctl
 	go func() {

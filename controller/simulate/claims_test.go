@@ -1,0 +1,96 @@
+package simulate
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// follow notes which endpoints were withdrawn.
+func (v *invariants) follow(snap *state.Snapshot) {
+	index := snap.EndpointsIndex()
+	if index == v.index {
+		return
+	}
+	v.index = index
+	now := map[string]bool{}
+	for _, e := range snap.Endpoints("") {
+		now[e.ID] = true
+		delete(v.withdrawn, e.ID)
+	}
+	for id := range v.published {
+		if !now[id] {
+			v.withdrawn[id] = withdrawal{at: time.Now(), index: index}
+		}
+	}
+	v.published = now
+}
+
+// claims checks that the controller says nothing that it was not told.
+func (v *invariants) claims(snap *state.Snapshot) {
+	v.prune()
+	looking := map[string]bool{} // what was said of them is not known yet
+	for _, c := range v.w.gate.waiting() {
+		looking[c.object] = looking[c.object] || c.op == model.OpLogs
+	}
+	for _, e := range snap.Endpoints("") {
+		if !looking[e.ID] && !slices.ContainsFunc(v.views[e.ID], func(c view) bool { return c.ready(snap) }) {
+			v.w.fail("the endpoint of %s is published, and nobody said that it is ready", e.Replica)
+		}
+		v.probed(e, snap)
+	}
+	ready, updated := map[string]int{}, map[string]int{}
+	for id, views := range v.views {
+		workload := views[0].workload
+		written := v.w.written[workload].Workload
+		if looking[id] || slices.ContainsFunc(views, func(c view) bool { return c.ready(snap) }) {
+			ready[workload]++
+		}
+		if written != nil && slices.ContainsFunc(views, func(c view) bool { return c.revision == written.Revision && (c.exited || c.ready(snap)) }) {
+			updated[workload]++
+		}
+	}
+	for _, row := range snap.Statuses() {
+		for _, condition := range row.Conditions {
+			if strings.Contains(condition.Message, canary) {
+				v.w.fail("a secret is in the status of %s: %s", row.Workload, condition.Message)
+			}
+		}
+		v.counts(row, snap, ready[row.Workload], updated[row.Workload])
+	}
+}
+
+// counts checks that a status counts no more replicas than were seen: ready ones,
+// and ready or, as a Job's, exited ones of the revision that is written.
+func (v *invariants) counts(row *state.Status, snap *state.Snapshot, ready, updated int) {
+	written := v.w.written[row.Workload].Workload
+	if written == nil || written.Kind == spec.Job {
+		return
+	}
+	if row.Ready > ready {
+		v.w.fail("%d replicas of %s are said to be ready, and %d were seen", row.Ready, row.Workload, ready)
+	}
+	if w, ok := snap.Workload(row.Workload); !ok || !row.Converged || row.ObservedGeneration != w.Generation {
+		return
+	}
+	if _, asked := snap.Intent(row.Workload); !asked && updated < written.Replicas {
+		v.w.fail("%s is said to be converged, and %d of its %d replicas were seen", row.Workload, updated, written.Replicas)
+	}
+}
+
+// probed checks that a replica with a readiness probe is published only when the
+// probe has passed in this run of the container.
+func (v *invariants) probed(e *state.Endpoint, snap *state.Snapshot) {
+	written := v.w.written[e.Workload]
+	row, ok := snap.Replica(e.ID)
+	if written.Workload == nil || written.Probes.Readiness == nil || row.Revision != written.Revision || !ok {
+		return
+	}
+	if v.passed[e.ID].Before(row.StartedAt) {
+		v.w.fail("the endpoint of %s is published, and its probe has not passed since it started", e.Replica)
+	}
+}

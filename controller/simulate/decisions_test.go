@@ -1,0 +1,251 @@
+package simulate
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// decision is an action that was decided, and what was in force then: by that it
+// is judged when it is asked for, and not by what people want meanwhile.
+type decision struct {
+	plan.Action
+	at      time.Time
+	written variant // without a workload where that was taken away
+	// misled is true where the controller did not know better.
+	misled bool
+	// followed is true where somebody had the endpoints in force.
+	followed bool
+	// held is true where the controller held the container for ready.
+	held bool
+	// data is what reads the data of a Database, where the controller remembers a
+	// revision that did.
+	data build
+}
+
+// decided checks a plan, at the moment in which it is made.
+func (v *invariants) decided(in plan.Input, p plan.Plan) {
+	v.news = true
+	d := decision{at: time.Now(), written: v.w.written[in.Workload], misled: v.lies[in.Workload], followed: !v.forgotten()}
+	snap, truth := v.w.ctl.State().Snapshot(), v.truth()
+	if !v.w.ctl.Linked() && len(p.Actions) > 0 {
+		v.blame("%s is planned while the engine does not answer", in.Workload)
+	}
+	if d.written.Workload != nil {
+		for _, name := range d.written.Volumes {
+			if data := v.holder[name].data; v.remembered(snap) == data {
+				d.data = data
+			}
+		}
+	}
+	creating := map[string]string{} // the revisions of what is to be made, by name
+	for _, a := range p.Actions {
+		d.Action, d.held = a, held(snap, a.ID)
+		v.decisions[object(a)] = d
+		switch a.Kind {
+		case plan.CreateReplica:
+			creating[object(a)] = a.Revision
+		case plan.StopReplica:
+			v.startsNot(d, snap)
+		}
+	}
+	if len(creating) > 0 {
+		v.mayCreate(d, snap, truth, creating)
+	}
+	v.mayTake(in, p, d, snap, truth)
+}
+
+// object names what an action acts on: a container by its ID, or by its name
+// where it does not exist yet.
+func object(a plan.Action) string {
+	switch a.Kind {
+	case plan.CreateReplica:
+		return fmt.Sprintf("%s-%s-%d", project, a.Workload, a.Number)
+	case plan.RunHook:
+		return fmt.Sprintf("%s-%s-%s-%s", project, a.Workload, a.Object, a.Revision[:min(8, len(a.Revision))])
+	}
+	return a.ID
+}
+
+// remembered is what the database's revision that worked last could read, if the
+// controller knows of one.
+func (v *invariants) remembered(snap *state.Snapshot) build {
+	if rollout, ok := snap.Rollout("db"); ok {
+		if row, ok := snap.Revision("db", rollout.Stable); ok {
+			return servers[row.Spec.Image]
+		}
+	}
+	return build{}
+}
+
+// startsNot checks that a database is not stopped while it starts.
+func (v *invariants) startsNot(d decision, snap *state.Snapshot) {
+	row, ok := snap.Replica(d.ID)
+	patience := 2 * time.Minute // of a service that nobody wants any more
+	if d.written.Workload != nil {
+		patience = d.written.ProgressDeadline
+	}
+	if ok && row.Kind == spec.Database && row.State == plan.Running && row.Health == plan.Starting && time.Since(row.StartedAt) < patience {
+		v.blame("%s is stopped, and has not started yet", row.Name)
+	}
+}
+
+// mayCreate checks that replicas may be made: no more than there are to be, not
+// while the rollout is paused, after what they depend on, and after the hooks.
+func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.Container, creating map[string]string) {
+	for name := range creating {
+		v.creating[name] = true
+	}
+	job := d.written.Workload != nil && d.written.Kind == spec.Job // each number is replaced on its own
+	names := map[string]bool{}
+	for name := range v.creating {
+		if other := v.decisions[name]; other.Workload == d.Workload && (!job || other.Revision == d.written.Revision) {
+			names[name] = true
+		}
+	}
+	others := map[string]bool{} // the revisions of what runs
+	for _, c := range truth {
+		_, known := snap.Replica(c.ID)
+		if replicaOf(c) != d.Workload || !known && !v.made[c.Name] {
+			continue
+		}
+		switch {
+		case v.decisions[c.ID].Kind == plan.RemoveReplica && c.State == engine.Exited: // what cannot be removed is not waited for
+		case job && c.State == engine.Running && revision(c) == d.written.Revision, !job && (c.State == engine.Running || c.State == engine.Exited):
+			names[c.Name] = true
+		}
+		if alive(c) && !v.doomed[c.ID] {
+			others[revision(c)] = true
+		}
+	}
+	if d.written.Workload == nil {
+		v.blame("replicas of %s are made, and it is not written", d.Workload)
+		return
+	}
+	if limit := d.written.Replicas + d.written.Strategy.MaxSurge; len(names) > limit && !d.misled {
+		v.blame("%d replicas of %s come to exist, and at most %d are to: %s", len(names), d.Workload, limit, strings.Join(slices.Sorted(maps.Keys(names)), ", "))
+	}
+	rollout, ok := snap.Rollout(d.Workload)
+	stable := ok && rollout.Stable == d.Revision
+	for _, wanted := range creating {
+		delete(others, wanted)
+		stable = stable || ok && rollout.Stable == wanted
+	}
+	if len(others) > 0 && v.paused(snap, d.Workload) && !stable && !d.misled {
+		v.blame("the rollout of %s is paused, and goes on", d.Workload)
+	}
+	for _, dependency := range d.written.DependsOn {
+		if dependency.Condition == spec.DependencyHealthy && !v.seenReady(dependency.Name, snap) {
+			v.blame("replicas of %s are made, and nobody said that %s is ready", d.Workload, dependency.Name)
+		}
+	}
+	for _, wanted := range creating {
+		if !d.misled && !v.hooked(d, rollout, wanted) {
+			v.blame("a replica of %s is made, and the hook of its revision has not run", d.Workload)
+		}
+	}
+}
+
+// seenReady says whether the controller was told of a replica that is ready.
+func (v *invariants) seenReady(workload string, snap *state.Snapshot) bool {
+	for _, views := range v.views {
+		if slices.ContainsFunc(views, func(c view) bool { return c.workload == workload && c.ready(snap) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// paused says whether a workload's rollout is.
+func (v *invariants) paused(snap *state.Snapshot, workload string) bool {
+	if row, ok := snap.Intent(workload); ok && row.Paused != nil {
+		return *row.Paused
+	}
+	written := v.w.written[workload]
+	return written.Workload != nil && written.Paused
+}
+
+// hooked says whether a revision's hook has succeeded. One that was rolled out
+// before needs none again.
+func (v *invariants) hooked(d decision, rollout *state.Rollout, wanted string) bool {
+	if len(d.written.PreRollout) == 0 || wanted != d.written.Revision || rollout == nil || rollout.Stable == wanted || rollout.Hooked == wanted {
+		return true
+	}
+	for _, views := range v.views {
+		if slices.ContainsFunc(views, func(c view) bool {
+			return workloadOf(c.of) == d.Workload && c.revision == wanted && (c.of.Labels[spec.LabelHook] == "" || c.exited && c.of.ExitCode == 0)
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayTake checks that enough replicas stay ready where a ready one is to be
+// stopped, in a rolling update as well as while the rollout is paused: as many as
+// are to be, less those that were lost and of which the controller cannot know.
+func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state.Snapshot, truth []engine.Container) {
+	going := map[string]bool{}
+	for id, drain := range p.Rollout.Drains {
+		going[id], v.drained[id] = true, drain.Since
+	}
+	for _, a := range p.Actions {
+		if a.Kind == plan.StopReplica {
+			going[a.ID] = true
+		}
+	}
+	taken := ""
+	for _, c := range truth {
+		_, before := in.Rollout.Drains[c.ID]
+		switch {
+		case going[c.ID] && alive(c):
+			if !v.doomed[c.ID] && !before && ready(c) && held(snap, c.ID) {
+				taken = c.Name
+			}
+			v.doomed[c.ID] = true
+		case replicaOf(c) == in.Workload && v.decisions[c.ID].Kind != plan.StopReplica:
+			delete(v.doomed, c.ID) // its workload was taken away meanwhile, and its drain is forgotten
+		}
+	}
+	w := d.written.Workload
+	if taken == "" || w == nil || w.Kind != spec.Deployment || w.Strategy.Type != spec.RollingUpdate && !v.paused(snap, in.Workload) {
+		return
+	}
+	left := 0
+	for _, c := range truth {
+		if replicaOf(c) == in.Workload && !v.doomed[c.ID] && (ready(c) || held(snap, c.ID)) {
+			left++
+		}
+	}
+	for _, row := range snap.Replicas(in.Workload) {
+		gone := !slices.ContainsFunc(truth, func(c engine.Container) bool { return c.ID == row.ID })
+		if gone && !v.doomed[row.ID] && held(snap, row.ID) {
+			left++
+		}
+	}
+	floor := w.Replicas - w.Strategy.MaxUnavailable
+	if v.paused(snap, in.Workload) {
+		floor = w.Replicas
+	}
+	if left < floor {
+		v.blame("of %s the ready replica %s is taken away, and %d are left of the %d that are to be", in.Workload, taken, left, floor)
+	}
+}
+
+// decisionOn is the last decision on a container, by its ID, or by its name where
+// it was made since.
+func (v *invariants) decisionOn(id, name string) (decision, bool) {
+	if d, ok := v.decisions[id]; ok {
+		return d, ok
+	}
+	d, ok := v.decisions[cmp.Or(name, id)]
+	return d, ok
+}

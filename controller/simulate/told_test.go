@@ -1,0 +1,311 @@
+package simulate
+
+import (
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// told notes what the controller was told: the answer to a call that had its
+// effect.
+func (v *invariants) told(c *call, err error) {
+	v.news = true
+	if err != nil {
+		v.missed(c)
+	}
+	switch value := c.value.(type) {
+	case *engine.Container:
+		if err != nil && engine.ClassOf(err) != engine.NotFound {
+			break
+		}
+		v.knows[c.object] = true
+		if !c.look {
+			break
+		}
+		// A look that began later may know better, though it was answered before.
+		v.views[c.object] = slices.DeleteFunc(v.views[c.object], func(old view) bool { return old.asked <= c.step })
+		if err == nil {
+			v.views[c.object] = append(v.views[c.object], seen(*value, c.step))
+		} else if len(v.views[c.object]) == 0 {
+			delete(v.views, c.object)
+		}
+		delete(v.hidden, c.object)
+	case *[]engine.Container:
+		if err == nil {
+			v.list(*value, c)
+			delete(v.lies, "")
+			if c.look {
+				v.w.lists = slices.Clone(*value)
+			}
+		}
+	}
+	switch {
+	case c.op == model.OpStart && err != nil:
+		v.refused[c.object] = true
+	case c.op == model.OpCreate && *c.value.(*string) != "":
+		v.made[c.object], v.knows[*c.value.(*string)] = true, true
+	case c.op == model.OpExec && err == nil && c.detail == "ready" && *c.value.(*int) == 0:
+		v.passed[c.object] = time.Now()
+	}
+}
+
+// seen is a view of a container.
+func seen(c engine.Container, asked int) view {
+	return view{asked: asked, of: c, workload: replicaOf(c), revision: revision(c), works: works(c, nil), cut: !ready(c), exited: c.State == engine.Exited}
+}
+
+// ready says whether the container seemed to do what it should, to a controller
+// that knows which networks it was made to join if it remembers its revision.
+func (s view) ready(snap *state.Snapshot) bool {
+	known := func() bool {
+		return len(knownNetworks(snap, s.workload, s.of.Labels[spec.LabelRevision], s.of.Labels[spec.LabelConfigHash])) > 0
+	}
+	return s.works && !(s.cut && known())
+}
+
+// list notes what a list said.
+func (v *invariants) list(list []engine.Container, c *call) {
+	v.news = true
+	for _, one := range list {
+		v.knows[one.ID] = true
+	}
+	if !c.look {
+		return
+	}
+	v.hidden, v.listed = map[string]bool{}, c.step
+	for _, one := range list {
+		v.views[one.ID] = append(v.views[one.ID], seen(one, c.step))
+	}
+}
+
+// lied notes that a look was answered with something else than the truth.
+func (v *invariants) lied(c *call, truth, said []engine.Container) {
+	find := func(in []engine.Container, id string) (engine.Container, bool) {
+		i := slices.IndexFunc(in, func(c engine.Container) bool { return c.ID == id })
+		if i < 0 {
+			return engine.Container{}, false
+		}
+		return in[i], true
+	}
+	for _, t := range truth {
+		s, ok := find(said, t.ID)
+		if !ok && c.op == model.OpContainers && c.look {
+			v.hidden[t.ID] = true
+		}
+		if !ok || !reflect.DeepEqual(s, t) {
+			v.lies[workloadOf(t)] = true
+		}
+	}
+	for _, s := range said {
+		if _, ok := find(truth, s.ID); !ok {
+			v.lies[workloadOf(s)] = true
+		}
+	}
+}
+
+// missed notes that a look failed: what else was told in its course may have
+// been told for nothing.
+func (v *invariants) missed(c *call) {
+	if slices.Contains(lookOps, c.op) {
+		v.unsure = v.w.at
+	}
+}
+
+// lookOps are what a look at the engine consists of.
+var lookOps = []model.Op{model.OpContainers, model.OpContainer, model.OpNetworks, model.OpVolumes, model.OpImage, model.OpLogs}
+
+// looking says whether a look is under way, so that what was told in its course
+// may not be known yet.
+func (v *invariants) looking() bool {
+	return slices.ContainsFunc(v.w.gate.waiting(), func(c *call) bool { return c.look && slices.Contains(lookOps, c.op) })
+}
+
+// prune forgets the views that are older than a list that was taken in.
+func (v *invariants) prune() {
+	if v.looking() || v.listed <= v.unsure {
+		return
+	}
+	for id, views := range v.views {
+		if views = slices.DeleteFunc(views, func(old view) bool { return old.asked < v.listed }); len(views) == 0 {
+			delete(v.views, id)
+		} else {
+			v.views[id] = views
+		}
+	}
+}
+
+// said notes an event of the controller.
+func (v *invariants) said(e *state.Event) {
+	name, _, _ := strings.Cut(e.Message, ":")
+	switch {
+	case strings.Contains(e.Message, canary):
+		v.blame("a secret is in an event: %s", e.Message)
+	case e.Reason == "StateLost" && v.remembers:
+		v.blame("what was kept on the disk is forgotten")
+	case e.Reason == "RolledBack":
+		if v.rolledBack[e.Workload] {
+			v.blame("%s is rolled back again: %s", e.Workload, e.Message)
+		}
+		v.rolledBack[e.Workload] = true
+	case e.Reason == "Created" || e.Reason == "CreateFailed":
+		delete(v.creating, name)
+	case e.Reason == "StopFailed":
+		snap := v.w.ctl.State().Snapshot()
+		for _, c := range v.truth() {
+			if c.Name == name && !draining(snap, c) {
+				delete(v.doomed, c.ID)
+			}
+		}
+	}
+}
+
+// draining says whether a container is to be stopped and was withdrawn for that.
+func draining(snap *state.Snapshot, c engine.Container) bool {
+	row, ok := snap.Rollout(workloadOf(c))
+	if ok {
+		_, ok = row.Drains[c.ID]
+	}
+	return ok
+}
+
+// ready says whether a container does what it should, on all of its networks.
+func ready(c engine.Container) bool { return works(c, networksOf(workloadOf(c))) }
+
+// works says whether a container does what it should, on some networks. Of those
+// that tend may probe itself the health check does not count.
+func works(c engine.Container, networks []string) bool {
+	healthy := c.Health == engine.NoHealthCheck || c.Health == engine.Healthy || c.Labels[spec.LabelService] == "api"
+	if c.State != engine.Running || c.PortsMissing || !healthy {
+		return false
+	}
+	for _, address := range c.Networks {
+		if address == "" {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(networks, func(name string) bool { return c.Networks[name] == "" })
+}
+
+// networksOf are the networks that the containers of a workload have to join.
+func networksOf(workload string) []string {
+	if w := loadPool().base.Workloads[workload]; w != nil {
+		return w.Networks
+	}
+	return nil
+}
+
+// knownNetworks are those that the controller can know to have been joined by a
+// container of a revision, or where docker compose made it, of a hash.
+func knownNetworks(snap *state.Snapshot, workload, revision, hash string) []string {
+	_, known := snap.Revision(workload, revision)
+	if w, ok := snap.Workload(workload); ok && revision == "" {
+		known = w.Spec.ConfigHash == hash
+	}
+	if !known {
+		return nil
+	}
+	return networksOf(workload)
+}
+
+func alive(c engine.Container) bool {
+	return c.State == engine.Running || c.State == engine.Paused || c.State == engine.Restarting
+}
+
+// held says whether the controller holds a replica for ready: by the probes of
+// its revision where that has some, and else by what the engine said.
+func held(snap *state.Snapshot, id string) bool {
+	row, ok := snap.Replica(id)
+	if !ok {
+		return false
+	}
+	r := row.Replica
+	if r.State == plan.Running && probesOf(snap, r).Any() {
+		p, ok := snap.Probe(id)
+		if !ok || !p.StartedAt.Equal(r.StartedAt) || !p.Started || !p.Live || !p.Ready {
+			return false
+		}
+		r.Health = plan.Healthy
+	}
+	left := slices.ContainsFunc(knownNetworks(snap, r.Workload, r.Revision, r.ConfigHash), func(name string) bool { return r.Addresses[name] == "" })
+	return !left && plan.IsReady(r)
+}
+
+// probesOf are the probes by which the controller judges a replica: those of its
+// revision as far as that is remembered, and what is written where docker compose
+// made it.
+func probesOf(snap *state.Snapshot, r plan.Replica) spec.Probes {
+	if w, ok := snap.Workload(r.Workload); ok && (r.Revision == "" || r.Revision == w.Spec.Revision) {
+		return w.Spec.Probes
+	}
+	if row, ok := snap.Revision(r.Workload, r.Revision); ok {
+		return row.Spec.Probes
+	}
+	return spec.Probes{}
+}
+
+// knowsAll says whether the controller knows a workload's containers as they are.
+func knowsAll(snap *state.Snapshot, truth []engine.Container, workload string) bool {
+	known := map[string]plan.Replica{}
+	for _, row := range snap.Replicas(workload) {
+		known[row.ID] = row.Replica
+	}
+	for _, row := range snap.HookRuns(workload) {
+		known[row.ID] = row.Replica
+	}
+	for _, c := range truth {
+		if workloadOf(c) != workload || c.Labels[spec.LabelHook] == "" && c.Labels[spec.LabelOneoff] == "True" {
+			continue
+		}
+		r, ok := known[c.ID]
+		if !ok || r.State != plan.State(c.State) || c.State == engine.Running && r.Health != plan.Health(c.Health) || !r.StartedAt.Equal(c.StartedAt) {
+			return false
+		}
+		delete(known, c.ID)
+	}
+	return len(known) == 0
+}
+
+// ours says whether a container is one that tend may act on.
+func ours(c engine.Container) bool {
+	workload, number, _ := labelled(c.Labels)
+	if c.Labels[spec.LabelProject] != project || workload == "" {
+		return c.Labels[spec.LabelProject] == project && c.Labels[spec.LabelOneoff] == "True" && workload == ""
+	}
+	if c.Labels[spec.LabelHook] != "" {
+		return true
+	}
+	n, err := strconv.Atoi(number)
+	return err == nil && n > 0 && c.Labels[spec.LabelOneoff] != "True"
+}
+
+// revision is what a container was made from, also where docker compose made it.
+func revision(c engine.Container) string {
+	if r := c.Labels[spec.LabelRevision]; r != "" {
+		return r
+	}
+	return strings.TrimPrefix(c.Labels[spec.LabelConfigHash], composeHash)
+}
+
+// workloadOf is the workload that a container says it belongs to.
+func workloadOf(c engine.Container) string {
+	if c.Labels[spec.LabelProject] != project {
+		return ""
+	}
+	return c.Labels[spec.LabelService]
+}
+
+// replicaOf is the workload that a container is a replica of, or empty.
+func replicaOf(c engine.Container) string {
+	if c.Labels[spec.LabelHook] != "" || c.Labels[spec.LabelOneoff] == "True" || !ours(c) {
+		return ""
+	}
+	return c.Labels[spec.LabelService]
+}
