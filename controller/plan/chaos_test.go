@@ -422,8 +422,8 @@ func available(in Input, r Replica) bool {
 		return in.Spec.Restart.Condition == spec.RestartOnFailure && r.ExitCode == 0
 	case r.State != Running || r.Broken != "" || r.Health == Starting || r.Health == Unhealthy || r.Health == Unready:
 		return false
-	case r.ConfigHash == in.Spec.ConfigHash && len(r.Addresses) == 0 && !r.Created.Before(in.Intent.RestartedAt):
-		return false
+	case len(r.Addresses) == 0 && (r.ConfigHash == in.Spec.ConfigHash || r.Revision != "" && in.History[r.Revision] != nil):
+		return false // it has left its network, as is known of a revision that is remembered
 	}
 	return !in.Now.Before(r.ReadySince.Add(in.Spec.MinReady))
 }
