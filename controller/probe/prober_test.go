@@ -167,6 +167,29 @@ func TestOtherProbesWaitForTheStartup(t *testing.T) {
 	})
 }
 
+// Whoever boots slowly loses nothing by it: with the startup probe's success both
+// others are asked, however long their periods are, and their delays count from the
+// container's start.
+func TestOtherProbesFollowTheStartupAtOnce(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.set("start", "booting")
+		readiness, liveness, late := asking("ready", 3), asking("live", 3), asking("late", 3)
+		readiness.Period, liveness.Period, late.Period = time.Minute, time.Minute, time.Minute
+		readiness.InitialDelay, late.InitialDelay = 3*time.Second, 30*time.Second
+		b.Sync(b.ctx, map[Run]spec.Probes{
+			b.run("a"): {Startup: asking("start", 100), Readiness: readiness, Liveness: liveness},
+			b.run("b"): {Startup: asking("start", 100), Readiness: late},
+		})
+		b.after(19500 * time.Millisecond)
+		b.set("start", "")
+		assert.ElementsMatch(t, []string{
+			"20s a started live since 20s", "20s a started ready live since 20s", "20s b started live since 20s",
+		}, b.after(time.Second))
+		assert.Equal(t, 1, b.timesAsked("a live"))
+		assert.Equal(t, []string{"30s b started ready live since 30s"}, b.after(15*time.Second))
+	})
+}
+
 func TestAStartupThatFailsEndsTheProbing(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.set("start", "broken")
