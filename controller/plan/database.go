@@ -76,10 +76,13 @@ func (p *planner) running() []string {
 }
 
 func (p *planner) keepDatabase(r replica, alone bool) {
-	wanted := p.Spec.Replicas > 0 && (r.current || p.paused() || p.cannotBeMade())
+	// What has lost its network does not get it back by waiting, nor by a start.
+	wanted := p.Spec.Replicas > 0 && (r.current || p.paused() || p.cannotBeMade()) && r.Broken == ""
 	cause := p.replacement(r)
 	if p.Spec.Replicas == 0 {
 		cause = "no replica wanted"
+	} else if r.class == unhealthy && r.Broken != "" {
+		p.fail("Unhealthy", r.Name+" "+r.why())
 	}
 	switch {
 	case r.class == leaving || r.class == coming:
