@@ -77,10 +77,14 @@ func (c *Controller) probed(workload string, r probe.Result) {
 	})
 }
 
-// exec runs a command in a container for a probe.
+// exec runs a command in a container for a probe. What the engine fails at is no
+// answer of the replica's, and neither is that it does not answer while it is away.
 func (c *Controller) exec(ctx context.Context, id string, command []string) (code int, output string, err error) {
 	var out engine.Tail
 	code, err = c.engine.Exec(ctx, id, engine.ExecSpec{Command: command, Stdout: &out, Stderr: &out})
+	if err != nil && (ctx.Err() == nil || !c.Linked()) {
+		err = &probe.Unasked{Err: err}
+	}
 	return code, out.String(), err
 }
 

@@ -165,6 +165,27 @@ func TestOnlyReadyReplicasArePublished(t *testing.T) {
 	})
 }
 
+// The engine makes the probes that run a command. While it is away it says nothing of
+// the replicas, and they serve on.
+func TestAnEngineThatIsAwayIsNoFailureOfAReplica(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const probes = "{exec: {command: [ask]}, periodSeconds: 20, failureThreshold: 1}"
+		w.write(served, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2, readinessProbe: "+probes+", livenessProbe: "+probes+"}")
+		w.converge()
+		w.writes()
+		before := w.published()
+		require.Len(t, before, 2)
+		w.engine.Disconnect()
+		w.pass(time.Minute)
+		w.engine.Reconnect()
+		w.pass(10 * time.Second)
+		require.True(t, w.heard("EngineReachable"), w.events)
+		require.Empty(t, w.writes())
+		require.Equal(t, before, w.published())
+		require.False(t, w.heard("web Unavailable"), w.events)
+	})
+}
+
 func TestAWedgedReplicaIsStoppedOnlyWhenItsReplacementIsReady(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.write(served, deployment("healthy:1"))

@@ -31,6 +31,15 @@ type Target struct {
 	ID, Address string
 }
 
+// Unasked is the error of an Exec that could not be made, by no fault of the
+// container's. It says nothing of it, and counts as no result, as with the kubelet.
+type Unasked struct{ Err error }
+
+func (u *Unasked) Error() string { return u.Err.Error() }
+
+// Unwrap returns why it could not be made.
+func (u *Unasked) Unwrap() error { return u.Err }
+
 // Exec runs a command in a container and returns its exit code and output.
 type Exec func(ctx context.Context, id string, command []string) (code int, output string, err error)
 
@@ -39,7 +48,9 @@ func Once(ctx context.Context, p spec.Probe, t Target, exec Exec) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.Timeout, silence(p, t))
 	defer cancel()
 	err := once(ctx, p, t, exec)
-	if _, answered := errors.AsType[answer](err); err != nil && !answered && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	_, answered := errors.AsType[answer](err)
+	_, unasked := errors.AsType[*Unasked](err)
+	if err != nil && !answered && !unasked && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return context.Cause(ctx)
 	}
 	return err

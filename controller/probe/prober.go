@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"strings"
 	"sync"
@@ -202,7 +203,9 @@ func (s *session) each(ctx context.Context, p spec.Probe, result func(error)) {
 		if ctx.Err() != nil {
 			return
 		}
-		result(err)
+		if _, unasked := errors.AsType[*Unasked](err); !unasked {
+			result(err)
+		}
 		timer.Reset(max(p.Period-time.Since(began), 0))
 	}
 }
