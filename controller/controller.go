@@ -414,7 +414,9 @@ func (c *Controller) onLink(ctx context.Context, err error) {
 			c.reconciler.event(plan.Event{Type: plan.Warning, Reason: "EngineUnavailable", Message: "nothing is changed until the engine answers: " + c.linkErr}, now)
 		}
 		if err == nil {
-			c.reconciler.began = now
+			if c.reconciler.began.IsZero() {
+				c.reconciler.began = now
+			}
 			c.keeper.listed()
 			c.lookAtResources(ctx)
 			c.markAll()

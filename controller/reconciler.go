@@ -27,7 +27,7 @@ type reconciler struct {
 	// project is the last good one; nil before the first.
 	project     *spec.Project
 	subscribers *subscribers
-	// began is when the engine was first listed, or listed again.
+	// began is when the engine was first listed.
 	began time.Time
 	// withdrawn are the endpoints that were withdrawn before a stop: the index
 	// of the withdrawal, by workload and container ID.

@@ -186,6 +186,26 @@ func TestAnEngineThatIsAwayIsNoFailureOfAReplica(t *testing.T) {
 	})
 }
 
+// What died while the engine was away is withdrawn as soon as that is known, also
+// where another replica has been started meanwhile and was not probed yet.
+func TestADeadReplicaIsWithdrawnAsSoonAsTheEngineIsBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2, readinessProbe: {exec: {command: [ask]}, periodSeconds: 1, initialDelaySeconds: 60}}")
+		w.converge()
+		require.Len(t, w.published(), 2)
+		one, two := w.container("p-web-1").ID, w.container("p-web-2").ID
+		w.engine.SetRestartPolicy(one, "always")
+		w.engine.Disconnect()
+		w.engine.Exit(one, 1)
+		w.engine.Exit(two, 1)
+		w.pass(time.Second)
+		w.engine.Reconnect()
+		w.pass(6 * time.Second)
+		require.True(t, w.heard("EngineReachable"), w.events)
+		require.Empty(t, w.published())
+	})
+}
+
 func TestAWedgedReplicaIsStoppedOnlyWhenItsReplacementIsReady(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.write(served, deployment("healthy:1"))
