@@ -373,3 +373,47 @@ func TestALimitOfInotifyIsNamedAndEndsNoSourceThatRuns(t *testing.T) {
 	require.Equal(t, "ended: watch files: the system's limit on inotify instances, or this process' on open files, is reached: raise fs.inotify.max_user_instances with sysctl, or ulimit -n", next())
 	stop()
 }
+
+// layers are services of which each depends on all of the layer below.
+func layers(n, width int) string {
+	var compose strings.Builder
+	compose.WriteString("services:\n")
+	for l := range n {
+		for i := range width {
+			fmt.Fprintf(&compose, "  s%d-%d:\n    image: \"web:1\"\n", l, i)
+			if l > 0 {
+				compose.WriteString("    depends_on:\n")
+				for below := range width {
+					fmt.Fprintf(&compose, "      - s%d-%d\n", l-1, below)
+				}
+			}
+		}
+	}
+	return compose.String()
+}
+
+// compose-go follows each chain of dependencies, of which 52 services have a hundred
+// million.
+func TestChainsOfDependenciesWithoutEndAreRefused(t *testing.T) {
+	load := func(compose string) error {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "compose.yaml"), compose)
+		_, err := Load(t.Context(), Options{ProjectDirectory: dir})
+		return err
+	}
+	const refused = "the services have more than 1000000 chains of dependencies, and Compose follows each; most begin here; " +
+		"have a service depend on what it needs itself, and not on what that needs in turn"
+	err := load(layers(26, 2))
+	var problems Errors
+	require.ErrorAs(t, err, &problems)
+	assert.Contains(t, err.Error(), refused)
+	assert.Equal(t, []any{"s25-0", 248}, []any{problems[0].Workload, problems[0].Line})
+
+	require.ErrorContains(t, load(layers(5000, 1)), refused, "a chain of 5000")
+	require.NoError(t, load(layers(10, 2)))
+	require.NoError(t, load(layers(2, 50)))
+	linked := strings.ReplaceAll(strings.ReplaceAll(layers(26, 2), "depends_on:", "links:"), "-1\n", "-1:alias\n")
+	require.ErrorContains(t, load(linked), refused)
+	ring := "services: {a: {image: \"a:1\", depends_on: [b]}, b: {image: \"b:1\", depends_on: {a: {condition: service_started}}}}\n"
+	require.ErrorContains(t, load(ring), "dependency cycle detected")
+}

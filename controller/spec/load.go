@@ -175,6 +175,7 @@ func (l *loading) run(ctx context.Context, o Options) (*Project, error) {
 	for _, s := range l.sources {
 		problems = append(problems, s.unknownKeys()...)
 	}
+	problems = append(problems, l.checkChains()...)
 	if err := problems.orNil(); err != nil {
 		return nil, err
 	}
