@@ -118,8 +118,8 @@ func (e engine) remove(t *testing.T, project string) {
 	networks, err := e.NetworkList(ctx, network.ListOptions{Filters: labelled})
 	assert.NoError(t, err)
 	for _, n := range networks {
-		if !e.miscounts(ctx, n.ID) {
-			assert.NoError(t, e.NetworkRemove(ctx, n.ID))
+		if err := e.NetworkRemove(ctx, n.ID); !e.miscounts(ctx, n.ID, err) {
+			assert.NoError(t, err)
 		}
 	}
 	volumes, err := e.VolumeList(ctx, volume.ListOptions{Filters: labelled})
