@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -186,8 +187,8 @@ func (r *report) print(out io.Writer) {
 		}
 	}
 	for _, s := range r.Scales {
-		fmt.Fprintf(t, "%d workloads, %d replicas\tread %.0f ms\tknown after %.0f ms\tdeath p50 %.2f ms\tp99 %.2f ms\t%.1f plans\t%.0f MiB held\t%.0f MiB resident\n",
-			s.Workloads, s.Replicas, s.Load, s.Know, s.DeathP50, s.DeathP99, s.Plans, s.Controller, s.Resident)
+		fmt.Fprintf(t, "%d workloads, %d replicas\tread %.0f ms\tknown after %.0f ms\tdeath planned p50 %.2f ms\tp99 %.2f ms\tacted p50 %.2f ms\tp99 %.2f ms\t%.1f plans\t%.0f MiB held\t%.0f MiB resident\n",
+			s.Workloads, s.Replicas, s.Load, s.Know, s.PlannedP50, s.PlannedP99, s.ActedP50, s.ActedP99, s.Plans, s.Controller, s.Resident)
 	}
 	fmt.Fprintf(t, "engine requests\ttend, %d → %d\tcompose, %d → %d\ttend, nothing to do\tcompose, nothing to do\n", few, many, few, many)
 	for _, c := range r.Requests {
@@ -254,13 +255,9 @@ func (p page) write(file string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Create(file)
-	if err != nil {
+	var content bytes.Buffer
+	if err := text.Execute(&content, &p); err != nil {
 		return err
 	}
-	defer f.Close()
-	if err := text.Execute(f, p); err != nil {
-		return err
-	}
-	return f.Close()
+	return os.WriteFile(file, content.Bytes(), 0o644)
 }

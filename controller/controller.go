@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -235,14 +234,13 @@ func (c *Controller) take() []string {
 	if !c.linked {
 		return nil
 	}
-	for key := range maps.Clone(c.dirty) {
-		for _, n := range c.reconciler.neighbours(key) {
-			c.dirty[n] = true
-		}
+	var keys []string
+	for key := range c.dirty {
+		keys = append(append(keys, key), c.reconciler.neighbours(key)...)
 	}
-	keys := slices.Sorted(maps.Keys(c.dirty))
-	clear(c.dirty)
-	return keys
+	c.dirty = map[string]bool{} // not cleared, as then it would stay as large as it ever was
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 func (c *Controller) untilNext() time.Duration {

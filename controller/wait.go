@@ -103,8 +103,7 @@ func (c *Controller) managedReplicas(snap *state.Snapshot) []*state.Replica {
 
 func (c *Controller) hasOrphans(snap *state.Snapshot) bool {
 	return slices.ContainsFunc(c.managedReplicas(snap), func(r *state.Replica) bool {
-		_, ok := snap.Workload(r.Workload)
-		return !ok
+		return c.reconciler.project.Workloads[r.Workload] == nil
 	})
 }
 
