@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// What the command line says comes later, and wins.
-	if err := flag.Set("rapid.checks", "8"); err != nil {
+	if err := flag.Set("rapid.checks", "6"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
