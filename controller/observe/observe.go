@@ -252,18 +252,25 @@ func (o *Observer) Relist(ctx context.Context) error {
 	o.gathering = g
 	o.mu.Unlock()
 	time.Sleep(gatherFor)
+	var left []string
 	g.err = o.list(ctx, func() {
 		o.mu.Lock()
 		o.gathering = nil
 		o.mu.Unlock()
-	})
+	}, func(id string) { left = append(left, id) })
+	for _, id := range left {
+		if g.err == nil {
+			g.err = o.Refresh(ctx, id)
+		}
+	}
 	close(g.done)
 	return g.err
 }
 
 // list lists everything, when no other list is under way. begins is called before
-// anything is asked of the engine.
-func (o *Observer) list(ctx context.Context, begins func()) error {
+// anything is asked of the engine, and leaves with each container that is known and
+// not listed: that is no proof that it is gone, and it has to be looked at.
+func (o *Observer) list(ctx context.Context, begins func(), leaves func(id string)) error {
 	err := o.relist.Acquire(ctx, 1)
 	begins()
 	if err != nil {
@@ -305,7 +312,7 @@ func (o *Observer) list(ctx context.Context, begins func()) error {
 		}
 		for _, id := range known {
 			if !listed[id] && o.newer(id, look) {
-				forget(tx, id)
+				leaves(id)
 			}
 		}
 	})

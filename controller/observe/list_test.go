@@ -1,0 +1,47 @@
+package observe
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/state"
+)
+
+// forgetful is an engine whose lists are empty.
+type forgetful struct{ *model.Engine }
+
+func (f forgetful) Containers(ctx context.Context, project string) ([]engine.Container, error) {
+	_, err := f.Engine.Containers(ctx, project)
+	return nil, err
+}
+
+// Else the next plan would make again what exists: for a database that is a second
+// server on its volume, where somebody has given the first one another name.
+func TestWhatAListLeavesOutIsGoneOnlyWhenItIsNotFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := model.New()
+		defer func() { require.NoError(t, e.Close()) }()
+		e.AddImage("image", model.Behavior{})
+		id, err := e.Create(t.Context(), engine.ContainerSpec{Name: "web-001", Labels: labelsOf("web-001"), Service: types.ServiceConfig{Image: "image", NetworkMode: "none"}})
+		require.NoError(t, err)
+		store := state.New(func([]state.Change) {})
+		look := func(e engine.Engine) {
+			o := New(e, store, "p", zap.NewNop(), func(context.Context, error) {})
+			require.NoError(t, o.Relist(t.Context()))
+		}
+		look(e)
+		require.Len(t, store.Snapshot().Replicas("web"), 1)
+		look(forgetful{e})
+		require.Len(t, store.Snapshot().Replicas("web"), 1)
+		e.RemoveBehind(id)
+		look(forgetful{e})
+		require.Empty(t, store.Snapshot().Replicas("web"))
+	})
+}
