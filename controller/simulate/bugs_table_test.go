@@ -98,6 +98,11 @@ var bugs = []bug{
 	{name: "ask by name", seed: 0, file: "execute/execute.go",
 		old: "return a.ID, x.engine.Remove(ctx, a.ID)", new: "if BUG { return a.ID, x.engine.Remove(ctx, a.Object) }; return a.ID, x.engine.Remove(ctx, a.ID)"},
 
+	{name: "take an engine that is away for a failed probe", file: "probing.go",
+		old: "	if err != nil && (ctx.Err() == nil || !c.Linked()) {\n", new: "	if !BUG && err != nil && (ctx.Err() == nil || !c.Linked()) {\n"},
+	{name: "wait for the probes after each reconnect", file: "controller.go",
+		old: "			if c.reconciler.began.IsZero() {\n", new: "			if c.reconciler.began.IsZero() || BUG {\n"},
+
 	// What is observed.
 	{name: "trust the event stream", seed: 0, file: "observe/observe.go",
 		old: "		if now.Before(relist) {\n", new: "		if BUG || now.Before(relist) {\n"},

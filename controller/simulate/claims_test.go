@@ -54,6 +54,12 @@ func (v *invariants) claims(snap *state.Snapshot) {
 			updated[workload]++
 		}
 	}
+	for _, row := range snap.Replicas("") {
+		p, ok := snap.Probe(row.ID)
+		if ok && p.WasReady && !(p.Ready && p.Live) && v.failed[row.ID].Before(p.StartedAt) {
+			v.w.fail("%s is held for unready, and none of its probes has failed", row.Name)
+		}
+	}
 	for _, row := range snap.Statuses() {
 		for _, condition := range row.Conditions {
 			if strings.Contains(condition.Message, canary) {

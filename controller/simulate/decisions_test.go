@@ -114,13 +114,13 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 	others := map[string]bool{} // the revisions of what runs
 	for _, c := range truth {
 		_, known := snap.Replica(c.ID)
-		if replicaOf(c) != d.Workload || !known && !v.made[c.Name] {
+		if replicaOf(c) != d.Workload || !known && !v.made[nameOf(c)] {
 			continue
 		}
 		switch {
 		case v.decisions[c.ID].Kind == plan.RemoveReplica && c.State == engine.Exited: // what cannot be removed is not waited for
 		case job && c.State == engine.Running && revision(c) == d.written.Revision, !job && (c.State == engine.Running || c.State == engine.Exited):
-			names[c.Name] = true
+			names[nameOf(c)] = true
 		}
 		if alive(c) && !v.doomed[c.ID] {
 			others[revision(c)] = true

@@ -109,10 +109,7 @@ func (w *world) rewrite(keep bool) {
 	snap := w.ctl.State().Snapshot()
 	next := map[string]variant{}
 	for name, v := range w.written {
-		moved := false // to another revision, as it was asked for or has failed
-		if row, ok := snap.Intent(name); ok {
-			moved = row.Undo != ""
-		}
+		moved := w.undone[name] // to another revision, as it was asked for or has failed
 		if row, ok := snap.Status(name); ok {
 			moved = moved || row.UpdateRevision != v.Revision
 		}

@@ -90,7 +90,10 @@ var faults = []fault{
 		})
 	}},
 	{name: "404", ops: inspecting, when: lies, do: func(w *world, c *call) bool {
-		return w.disguise(c, func(engine.Container) (engine.Container, error) {
+		return w.disguise(c, func(now engine.Container) (engine.Container, error) {
+			if now.Name != nameOf(now) {
+				return now, nil // only its name keeps another one from being made in its place
+			}
 			return engine.Container{}, c.fail(engine.NotFound, errors.New("no such container"))
 		})
 	}},
@@ -372,7 +375,7 @@ func (w *world) spoil() bool {
 }
 
 // meddling is what a person, or the machine, does to a container.
-var meddling = []string{"kill", "rm -f", "stop", "pause", "unpause", "unhealthy", "healthy", "die", "lose ports", "dead", "start", "cut network", "health begins anew", "update --restart"}
+var meddling = []string{"kill", "rm -f", "stop", "pause", "unpause", "unhealthy", "healthy", "die", "lose ports", "dead", "start", "cut network", "health begins anew", "update --restart", "rename"}
 
 // meddle has a person, or the machine, do something to a container.
 func (w *world) meddle() {
@@ -393,7 +396,7 @@ func (w *world) meddle() {
 	case "kill":
 		w.engine.Kill(c.ID, 137)
 	case "die":
-		w.engine.Kill(c.ID, one(w.tape, 1, 0, 3))
+		w.engine.Exit(c.ID, one(w.tape, 1, 0, 3))
 	case "rm -f":
 		w.engine.RemoveBehind(c.ID)
 	case "stop":
@@ -420,6 +423,8 @@ func (w *world) meddle() {
 		w.engine.ResetHealth(c.ID)
 	case "update --restart":
 		w.engine.SetRestartPolicy(c.ID, "always")
+	case "rename":
+		w.engine.Rename(c.ID, c.Name+"-old")
 	case "start":
 		if c.State == engine.Exited && len(c.Volumes) == 0 && !w.away {
 			_ = w.engine.Start(w.life, c.ID)

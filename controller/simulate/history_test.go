@@ -51,7 +51,7 @@ func live(t *testing.T, tp *tape, told bool, history func(*world)) (o outcome) {
 	pool := loadPool()
 	synctest.Test(t, func(*testing.T) {
 		life, end := context.WithCancel(context.Background())
-		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), life: life, written: map[string]variant{}, rows: rows{}, idle: time.Second, paused: map[string]bool{}}
+		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), life: life, written: map[string]variant{}, rows: rows{}, idle: time.Second, paused: map[string]bool{}, undone: map[string]bool{}}
 		w.checks = newInvariants(w)
 		if told {
 			w.story = &strings.Builder{}

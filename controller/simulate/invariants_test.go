@@ -38,9 +38,9 @@ type invariants struct {
 	// not true, until it knows better.
 	lies map[string]bool
 	// refused are the containers whose start failed; passed is when a readiness
-	// probe passed.
-	refused map[string]bool
-	passed  map[string]time.Time
+	// probe passed, failed when any probe did not.
+	refused        map[string]bool
+	passed, failed map[string]time.Time
 
 	// What it decided. decisions are the last ones by object, creating are the
 	// names of what is to be made, and made of what was. doomed are the replicas
@@ -100,7 +100,7 @@ func (v *invariants) blame(format string, args ...any) {
 // restarted forgets what only this run of the controller was told and decided.
 func (v *invariants) restarted() {
 	v.views, v.knows, v.hidden, v.listed, v.unsure = map[string][]view{}, map[string]bool{}, nil, 0, v.w.at
-	v.lies, v.passed = map[string]bool{}, map[string]time.Time{}
+	v.lies, v.passed, v.failed = map[string]bool{}, map[string]time.Time{}, map[string]time.Time{}
 	v.decisions, v.creating, v.made = map[string]decision{}, map[string]bool{}, map[string]bool{}
 	v.doomed, v.drained = map[string]bool{}, map[string]time.Time{}
 	v.withdrawn, v.published, v.index = map[string]withdrawal{}, map[string]bool{}, 0

@@ -50,7 +50,7 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 		return // to look into an image
 	}
 	v.alone(c)
-	d, ok := v.decisionOn(t.ID, t.Name)
+	d, ok := v.decisionOn(t.ID, nameOf(t))
 	if !ok || !slices.Contains(requests[d.Kind], c.op) {
 		v.w.fail("%s: nobody has decided that", v.w.name(c))
 	}

@@ -52,7 +52,9 @@ func (v *invariants) told(c *call, err error) {
 		v.refused[c.object] = true
 	case c.op == model.OpCreate && *c.value.(*string) != "":
 		v.made[c.object], v.knows[*c.value.(*string)] = true, true
-	case c.op == model.OpExec && err == nil && c.detail == "ready" && *c.value.(*int) == 0:
+	case c.op == model.OpExec && err == nil && *c.value.(*int) != 0:
+		v.failed[c.object] = time.Now()
+	case c.op == model.OpExec && err == nil && c.detail == "ready":
 		v.passed[c.object] = time.Now()
 	}
 }
@@ -114,6 +116,9 @@ func (v *invariants) lied(c *call, truth, said []engine.Container) {
 // missed notes that a look failed: what else was told in its course may have
 // been told for nothing.
 func (v *invariants) missed(c *call) {
+	if c.op == model.OpExec && c.ctx.Err() != nil {
+		v.failed[c.object] = time.Now() // the probe was not answered in time
+	}
 	if slices.Contains(lookOps, c.op) {
 		v.unsure = v.w.at
 	}
@@ -300,6 +305,14 @@ func workloadOf(c engine.Container) string {
 		return ""
 	}
 	return c.Labels[spec.LabelService]
+}
+
+// nameOf is the name that tend gave a container, whatever it is called now.
+func nameOf(c engine.Container) string {
+	if workload := replicaOf(c); workload != "" {
+		return project + "-" + workload + "-" + c.Labels[spec.LabelContainerNumber]
+	}
+	return c.Name
 }
 
 // replicaOf is the workload that a container is a replica of, or empty.

@@ -51,8 +51,9 @@ type world struct {
 	written map[string]variant
 	// back are the variants that a rollback is to lead to.
 	back map[string]variant
-	// paused are the workloads that a person has paused at some time.
-	paused map[string]bool
+	// paused are the workloads that a person has paused at some time, undone those
+	// that a person wanted at another revision.
+	paused, undone map[string]bool
 	// rows are on the disk.
 	rows    rows
 	away    bool
@@ -397,7 +398,9 @@ func (w *world) intention(name, what string, n int) {
 	written := w.written[name].Revision
 	w.tell("a person has %s %s", name, what)
 	w.checks.edited(name)
-	w.paused[name] = w.paused[name] || what == "paused" // a crash may have kept it from being taken back
+	// A crash may keep it from being taken back.
+	w.paused[name] = w.paused[name] || what == "paused"
+	w.undone[name] = w.undone[name] || what == "undone"
 	ctl := w.ctl
 	go func() {
 		_ = ctl.Intend(w.life, name, func(i *plan.Intent, s *state.Snapshot) error {
