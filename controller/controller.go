@@ -88,6 +88,7 @@ type Controller struct {
 	probers    map[string]prober
 	linkErr    string // why the engine is away
 	rejected   bool   // what is written is not in force
+	unsure     bool   // something may be needed that nobody has looked at
 	waiters    []waiter
 	planned    []func() // run once when everything dirty has been planned
 	busy       sync.WaitGroup
@@ -170,6 +171,10 @@ func (c *Controller) Run(ctx context.Context) {
 		time.Sleep(settle)
 		call()
 		c.drain()
+		if c.unsure {
+			c.unsure = false
+			c.lookAtResources(ctx) // once all calls have said what is needed
+		}
 		c.finish()
 		now := time.Now()
 		for key, at := range c.next {
@@ -416,14 +421,14 @@ func (c *Controller) onLink(ctx context.Context, err error) {
 				c.reconciler.began = now
 			}
 			c.keeper.listed()
-			c.lookAtResources(ctx)
+			c.unsure = true
 			c.markAll()
 		}
 	})
 }
 
 // SetProject puts a desired state in force.
-func (c *Controller) SetProject(ctx context.Context, p *spec.Project) {
+func (c *Controller) SetProject(p *spec.Project) {
 	c.do(func() {
 		now := time.Now()
 		if c.rejected {
@@ -432,7 +437,7 @@ func (c *Controller) SetProject(ctx context.Context, p *spec.Project) {
 		}
 		c.reconciler.setProject(p, now)
 		c.metrics.spec(nil)
-		c.lookAtResources(ctx)
+		c.unsure = true
 		c.markAll()
 	})
 }

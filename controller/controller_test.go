@@ -417,7 +417,7 @@ func TestAVolumeThatHeldADatabasesDataIsNotMadeAnew(t *testing.T) {
 			require.NoError(t, w.engine.RemoveVolume(t.Context(), "p_data"))
 			w.writes()
 		}
-		w.ctl.SetProject(w.ctx, project)
+		w.ctl.SetProject(project)
 		w.converge()
 		require.Contains(t, w.writes(), "create volume p_data")
 
@@ -433,7 +433,7 @@ func TestAVolumeThatHeldADatabasesDataIsNotMadeAnew(t *testing.T) {
 		w.write("web: {image: 'plain:1'}")
 		w.converge()
 		require.NoError(t, w.engine.RemoveVolume(t.Context(), "p_data"))
-		w.ctl.SetProject(w.ctx, project)
+		w.ctl.SetProject(project)
 		w.converge()
 		require.Contains(t, w.writes(), "create volume p_data")
 	})
@@ -487,7 +487,7 @@ func TestAdoptsWhatComposeRuns(t *testing.T) {
 			StartedAt: time.Now(), Health: engine.Healthy, Networks: map[string]string{"p_default": "172.20.0.2"},
 		}, model.Behavior{HealthCheck: true})
 		w.restart()
-		w.ctl.SetProject(w.ctx, p)
+		w.ctl.SetProject(p)
 		w.converge()
 		c := w.container("p-web-1")
 		require.Equal(t, id, c.ID)
@@ -524,7 +524,7 @@ func TestSaysWhatItAdoptsAlsoWhereTheEngineDoesNotRestartIt(t *testing.T) {
 			},
 		}, model.Behavior{})
 		w.restart()
-		w.ctl.SetProject(w.ctx, p)
+		w.ctl.SetProject(p)
 		w.converge()
 		require.True(t, w.heard("web Adopted: p-web-1"), w.events)
 		require.Equal(t, []string{"p-web-1 running"}, w.containers())

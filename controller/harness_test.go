@@ -110,7 +110,7 @@ func (w *world) restart() {
 // write puts a project in force. Further files are specs.
 func (w *world) write(compose string, specs ...string) {
 	w.t.Helper()
-	w.ctl.SetProject(w.ctx, w.load(compose, specs...))
+	w.ctl.SetProject(w.load(compose, specs...))
 }
 
 func (w *world) load(compose string, specs ...string) *spec.Project {

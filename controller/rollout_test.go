@@ -293,7 +293,7 @@ func TestARevisionThatThePolicyForbidsIsForgotten(t *testing.T) {
 
 		p := w.load("web:\n  image: healthy:2\n")
 		p.Policy = spec.Baseline
-		w.ctl.SetProject(w.ctx, p)
+		w.ctl.SetProject(p)
 		w.converge()
 		history := w.ctl.State().Snapshot().Revisions("web")
 		require.Len(t, history, 1)

@@ -211,7 +211,7 @@ func start(ctx context.Context, dir string, e *watched) (*running, error) {
 		ended.Wait()
 		_ = file.Close()
 	}
-	r.controller.SetProject(ctx, project)
+	r.controller.SetProject(project)
 	return r, r.controller.Wait(ctx)
 }
 

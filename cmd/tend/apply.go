@@ -49,7 +49,7 @@ func apply(ctx context.Context, f *flags) (err error) {
 	defer cancel()
 	ctx, stop := durable.Guard(ctx, r)
 	defer stop()
-	return converge(ctx, f, engine.Fence(e, r.Check), r.store, project, newNarrator(), func(c *controller.Controller) { c.SetProject(ctx, project) })
+	return converge(ctx, f, engine.Fence(e, r.Check), r.store, project, newNarrator(), func(c *controller.Controller) { c.SetProject(project) })
 }
 
 // converge runs a controller, has it begin, and waits until it has converged.

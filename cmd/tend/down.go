@@ -56,7 +56,7 @@ func down(ctx context.Context, f *flags, volumes bool) (err error) {
 	e = engine.Fence(e, r.Check)
 	err = converge(ctx, f, e, r.store, project, tell, func(c *controller.Controller) {
 		c.RemoveAll()
-		c.SetProject(ctx, project)
+		c.SetProject(project)
 	})
 	if err != nil {
 		return err

@@ -113,7 +113,7 @@ func keep(ctx context.Context, f *flags, r *right, project *spec.Project, tell *
 			ctl.RejectProject(u.Err)
 			return
 		}
-		ctl.SetProject(acting, u.Project)
+		ctl.SetProject(u.Project)
 	})
 	cancel()
 	parts.Wait()

@@ -74,7 +74,7 @@ func up(ctx context.Context, f *flags, image string) error {
 		return err
 	}
 	tell.say("starting the controller of project %s", project.Name)
-	if err := converge(ctx, f, e, nil, self, tell, func(c *controller.Controller) { c.SetProject(ctx, self) }); err != nil {
+	if err := converge(ctx, f, e, nil, self, tell, func(c *controller.Controller) { c.SetProject(self) }); err != nil {
 		return fmt.Errorf("start the controller: %w", err)
 	}
 	return follow(ctx, f, project)

@@ -141,7 +141,7 @@ func (w *world) start() {
 		ctl.Run(ctx)
 	}()
 	synctest.Wait()
-	w.ctl.SetProject(ctx, w.pool.write(w.written))
+	w.ctl.SetProject(w.pool.write(w.written))
 }
 
 // kill ends the controller as SIGKILL does: nothing it would still have done is.
@@ -378,7 +378,7 @@ func (w *world) put(next map[string]variant) {
 		}
 	}
 	w.written = next
-	w.ctl.SetProject(w.run, w.pool.write(next))
+	w.ctl.SetProject(w.pool.write(next))
 }
 
 func (v variant) String() string {
