@@ -106,6 +106,9 @@ var bugs = []bug{
 	// What is observed.
 	{name: "trust the event stream", seed: 0, file: "observe/observe.go",
 		old: "		if now.Before(relist) {\n", new: "		if BUG || now.Before(relist) {\n"},
+	{name: "list nothing after the engine was away", seed: 547, file: "observe/observe.go",
+		old: "	if err := o.Relist(ctx); err != nil {\n		return err\n	}\n	o.onLink(ctx, nil)\n",
+		new: "	if BUG && len(o.seen) > 0 { o.onLink(ctx, nil) } else if err := o.Relist(ctx); err != nil {\n		return err\n	}\n	o.onLink(ctx, nil)\n"},
 	{name: "let an older look win", seed: 23, file: "observe/observe.go",
 		old: "	if o.seen[id] > look {\n", new: "	if o.seen[id] > look && !BUG {\n"},
 	{name: "delete what a list leaves out", seed: 16, file: "observe/observe.go",
