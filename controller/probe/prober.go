@@ -162,7 +162,9 @@ func (s *session) startup(ctx context.Context, p spec.Probe) (passed bool) {
 	failures := 0
 	s.each(probing, p, func(err error) {
 		s.tell(ctx, func() {
-			s.known = true
+			// That it has started does not say whether a replica that may have
+			// been ready for long is ready now.
+			s.known = s.known || err != nil || s.result.Ready
 			if err == nil {
 				s.result.Started, s.result.Since, s.unstarted = true, time.Now(), ""
 				passed = true

@@ -140,6 +140,18 @@ func TestLivenessSaysNothingOfReadiness(t *testing.T) {
 	})
 }
 
+// A replica that has been ready for long is probed anew after a restart of tend, and
+// when its probes are changed. It stays where it is until it is asked.
+func TestThatARunHasStartedSaysNothingOfReadiness(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		readiness := asking("ready", 1)
+		readiness.InitialDelay = 3500 * time.Millisecond
+		b.Sync(b.ctx, map[Run]spec.Probes{b.run("a"): {Startup: asking("start", 1), Readiness: readiness}})
+		assert.Empty(t, b.after(3*time.Second), "unready was passed on before readiness was asked")
+		assert.Equal(t, []string{"3.5s a started ready live since 3.5s"}, b.after(time.Second))
+	})
+}
+
 func TestEachProbeHasItsOwnReason(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.Sync(b.ctx, map[Run]spec.Probes{b.run("a"): {Readiness: asking("ready", 1), Liveness: asking("live", 1)}})
