@@ -109,16 +109,21 @@ func (r *reconciler) hookRuns(snap *state.Snapshot, key string) []plan.HookRun {
 }
 
 // probed is a replica with what tend's own probes say of it, where there are
-// any: then the container's health check does not count.
+// any: then the container's health check does not count. Of what is not written
+// any more counts what they said last.
 func (r *reconciler) probed(snap *state.Snapshot, replica plan.Replica) plan.Replica {
-	w := r.workload(replica.Workload, replica.Revision)
-	if w == nil || !w.Probes.Any() || replica.State != plan.Running {
+	row, known := snap.Probe(replica.ID)
+	known = known && row.StartedAt.Equal(replica.StartedAt) // of this run
+	has := known
+	if w := r.workload(replica.Workload, replica.Revision); w != nil {
+		has = w.Probes.Any()
+	}
+	if !has || replica.State != plan.Running {
 		return replica
 	}
 	replica.Health, replica.ReadySince, replica.HealthOutput, replica.WasReady = plan.Starting, time.Time{}, "", false
-	row, ok := snap.Probe(replica.ID)
-	if !ok || !row.StartedAt.Equal(replica.StartedAt) {
-		return replica // nothing is known of this run yet
+	if !known {
+		return replica
 	}
 	replica.WasReady, replica.HealthOutput = row.WasReady, row.Message
 	switch {

@@ -85,6 +85,27 @@ func TestADrainEndsWithoutAcknowledgement(t *testing.T) {
 	})
 }
 
+// With its spec tend loses sight of a workload's probes, and the container's own
+// health check may not have passed yet.
+func TestWhatIsTakenOutOfTheProjectIsDrainedAsItWasProbed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.engine.AddImage("slow:1", model.Behavior{
+			HealthCheck: true, HealthAfter: time.Hour, Exec: func(engine.ExecSpec) (int, time.Duration) { return 0, 0 },
+		})
+		w.write(served, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, readinessProbe: {exec: {command: [ask]}}, template: {image: 'slow:1'}}")
+		w.converge()
+		require.Len(t, w.published(), 1)
+		w.ctl.Subscribed("gateway", w.ctl.State().Snapshot().EndpointsIndex())
+		w.writes()
+		w.write("other: {image: 'healthy:1'}")
+		w.pass(time.Second)
+		require.True(t, w.heard("web Draining: p-web-1"), w.events)
+		require.NotContains(t, w.writes(), "stop container p-web-1")
+		w.converge()
+		require.NotContains(t, w.containers(), "p-web-1 running")
+	})
+}
+
 // A gateway that was killed is waited for no longer than it takes to come back.
 func TestASubscriberWhoseConnectionBrokeIsWaitedForBriefly(t *testing.T) {
 	const shrunk = "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, drainSeconds: 60}"

@@ -89,11 +89,18 @@ func (v *invariants) counts(row *state.Status, snap *state.Snapshot, ready, upda
 }
 
 // probed checks that a replica with a readiness probe is published only when the
-// probe has passed in this run of the container.
+// probe has passed in this run of the container. One that was published when its
+// probe was written stays so until that is answered, where tend has just started
+// and waits for the first answers.
 func (v *invariants) probed(e *state.Endpoint, snap *state.Snapshot) {
 	written := v.w.written[e.Workload]
 	row, ok := snap.Replica(e.ID)
 	if written.Workload == nil || written.Probes.Readiness == nil || row.Revision != written.Revision || !ok {
+		return
+	}
+	const waits = 10 * time.Second
+	p, ok := snap.Probe(e.ID)
+	if asked := ok && p.StartedAt.Equal(row.StartedAt); !asked && time.Since(v.rewritten[e.Workload]) <= waits {
 		return
 	}
 	if v.passed[e.ID].Before(row.StartedAt) {

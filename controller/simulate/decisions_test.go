@@ -107,7 +107,8 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 	job := d.written.Workload != nil && d.written.Kind == spec.Job // each number is replaced on its own
 	names := map[string]bool{}
 	for name := range v.creating {
-		if other := v.decisions[name]; other.Workload == d.Workload && (!job || other.Revision == d.written.Revision) {
+		other := v.decisions[name]
+		if other.Workload == d.Workload && (!job || other.Revision == d.written.Revision && !other.at.Before(v.rewritten[d.Workload])) {
 			names[name] = true
 		}
 	}

@@ -277,11 +277,22 @@ func (w *world) pretend(c *call, change func([]engine.Container) []engine.Contai
 		}
 		truth := *list
 		*list = change(truth)
+		for _, one := range truth {
+			if listed := slices.ContainsFunc(*list, func(c engine.Container) bool { return c.ID == one.ID }); !listed && one.Name != nameOf(one) && !w.known(one) {
+				*list = append(*list, one) // else nothing would keep another one from being made in its place
+			}
+		}
 		w.checks.list(*list, c)
 		w.checks.lied(c, truth, *list)
 		return nil
 	}})
 	return true
+}
+
+// known says whether tend knows of a container.
+func (w *world) known(c engine.Container) bool {
+	_, ok := w.ctl.State().Snapshot().Replica(c.ID)
+	return ok
 }
 
 // disguise answers an inspect with something else.
@@ -424,7 +435,9 @@ func (w *world) meddle() {
 	case "update --restart":
 		w.engine.SetRestartPolicy(c.ID, "always")
 	case "rename":
-		w.engine.Rename(c.ID, c.Name+"-old")
+		if !w.moods.lies || w.known(c) {
+			w.engine.Rename(c.ID, c.Name+"-old")
+		}
 	case "start":
 		if c.State == engine.Exited && len(c.Volumes) == 0 && !w.away {
 			_ = w.engine.Start(w.life, c.ID)

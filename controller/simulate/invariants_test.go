@@ -56,7 +56,9 @@ type invariants struct {
 	published  map[string]bool
 	index      uint64
 	rolledBack map[string]bool // revisions, since their workload was edited
-	remembers  bool            // something was on the disk when this run began, and nothing can go wrong with it
+	// rewritten is when people last wanted something else of a workload.
+	rewritten map[string]time.Time
+	remembers bool // something was on the disk when this run began, and nothing can go wrong with it
 
 	// What it asked for. times are those of the latest calls, by what they were
 	// for; touched is when something gave a reason to try again.
@@ -85,7 +87,7 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, holder: map[string]holding{}, refused: map[string]bool{}, rolledBack: map[string]bool{}}
+	v := &invariants{w: w, holder: map[string]holding{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, rewritten: map[string]time.Time{}}
 	v.restarted()
 	return v
 }
@@ -116,6 +118,7 @@ func (v *invariants) restarted() {
 func (v *invariants) edited(workload string) {
 	v.touch()
 	delete(v.rolledBack, workload)
+	v.rewritten[workload] = time.Now()
 }
 
 // touch notes that something gave tend a reason to try again at once.

@@ -254,9 +254,15 @@ func vary(w *spec.Workload, rng *rand.Rand) variant {
 // write puts together a project from one variant of each service that it has.
 func (p *pool) write(of map[string]variant) *spec.Project {
 	next := *p.base
-	next.Workloads = map[string]*spec.Workload{}
+	next.Workloads, next.Networks, next.Volumes = map[string]*spec.Workload{}, map[string]spec.Network{}, map[string]spec.Volume{}
 	for name, v := range of {
 		next.Workloads[name] = v.Workload
+		for _, n := range v.Networks {
+			next.Networks[n] = p.base.Networks[n]
+		}
+		for _, n := range v.Volumes {
+			next.Volumes[n] = p.base.Volumes[n]
+		}
 	}
 	return &next
 }
