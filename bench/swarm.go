@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/events"
+	networktypes "github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/swarm"
 	"github.com/docker/docker/client"
 )
@@ -13,7 +14,7 @@ import (
 const swarmProject = prefix + "swarm"
 
 // swarmMode does the work with Docker's own orchestrator: one service without
-// published ports.
+// published ports, on a network of its own as docker stack deploy would make it.
 type swarmMode struct {
 	cli     *client.Client
 	watch   *watch
@@ -25,6 +26,10 @@ func (s *swarmMode) begin(ctx context.Context) error {
 	if _, err := s.cli.SwarmInit(ctx, swarm.InitRequest{ListenAddr: "127.0.0.1", AdvertiseAddr: "127.0.0.1"}); err != nil {
 		return fmt.Errorf("swarm init: %w", err)
 	}
+	network, err := s.cli.NetworkCreate(ctx, swarmProject, networktypes.CreateOptions{Driver: "overlay", Scope: "swarm"})
+	if err != nil {
+		return err
+	}
 	replicas, grace := uint64(many), 10*time.Second
 	s.spec = swarm.ServiceSpec{
 		Annotations: swarm.Annotations{Name: serviceName},
@@ -32,7 +37,7 @@ func (s *swarmMode) begin(ctx context.Context) error {
 			Image:           imageName,
 			Labels:          map[string]string{projectLabel: swarmProject}, // as the others have, for the events
 			StopGracePeriod: &grace,
-		}},
+		}, Networks: []swarm.NetworkAttachmentConfig{{Target: network.ID}}},
 		Mode: swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &replicas}},
 		// Without a virtual address, for which the kernel would need IPVS.
 		EndpointSpec: &swarm.EndpointSpec{Mode: swarm.ResolutionModeDNSRR},
