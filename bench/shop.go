@@ -245,7 +245,7 @@ func (s *shop) interrupt(ctx context.Context, change func(*desired)) error {
 		err = errors.Join(err, pause(ctx, 50*time.Millisecond))
 	}
 	giveUp()
-	<-ended // with an error, as it was given up
+	_ = <-ended // an error, as it was given up
 	return err
 }
 

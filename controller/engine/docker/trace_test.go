@@ -88,7 +88,7 @@ volumes: {data: {}}
 	require.NoError(c, os.WriteFile(filepath.Join(folder, "specs", "web.yaml"), []byte(web), 0o600))
 	p, err := spec.Load(c.Context(), spec.Options{ProjectDirectory: folder})
 	require.NoError(c, err)
-	c.ctl.SetProject(c.Context(), p)
+	c.ctl.SetProject(p)
 	c.converge()
 }
 
