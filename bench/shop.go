@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -234,8 +235,8 @@ func (s *shop) interrupt(ctx context.Context, change func(*desired)) error {
 		return err
 	}
 	waiting, giveUp := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- s.update(waiting, updatedService, enough, change) }()
+	var updating sync.WaitGroup
+	updating.Go(func() { _ = s.update(waiting, updatedService, enough, change) }) // it fails, as it is given up
 	for made := false; !made && err == nil; {
 		var now []container.Summary
 		now, err = s.replicas(ctx, updatedService)
@@ -245,7 +246,7 @@ func (s *shop) interrupt(ctx context.Context, change func(*desired)) error {
 		err = errors.Join(err, pause(ctx, 50*time.Millisecond))
 	}
 	giveUp()
-	_ = <-ended // an error, as it was given up
+	updating.Wait()
 	return err
 }
 

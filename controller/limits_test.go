@@ -93,9 +93,12 @@ func (w *measured) use() (u usage) {
 		}
 	}
 	_ = filepath.WalkDir(w.dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return nil // what is gone by now takes no space
+		}
 		info, err := e.Info()
 		switch {
-		case err != nil || e.IsDir():
+		case err != nil:
 		case strings.Contains(path, recorder.Directory):
 			u.tape += info.Size()
 		default:
