@@ -98,7 +98,7 @@ func Run(ctx context.Context, config Config) (Report, error) {
 	started := time.Now()
 	if config.Duration > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, config.Duration)
+		ctx, cancel = context.WithDeadline(ctx, started.Add(config.Duration))
 		defer cancel()
 	}
 	turns := &turns{started: started, limit: int64(config.Requests), rate: config.Rate}
@@ -166,6 +166,9 @@ func (t *turns) next(ctx context.Context) (due time.Time, ok bool) {
 		return time.Now(), true
 	}
 	due = t.started.Add(time.Duration(float64(n-1) / t.rate * float64(time.Second)))
+	if end, ok := ctx.Deadline(); ok && !due.Before(end) {
+		return time.Time{}, false
+	}
 	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
 	select {
