@@ -223,12 +223,12 @@ func badUpdate(fault string) func(context.Context, *Shop, int) error {
 		if err := s.awaitOnly(ctx, service, old); err != nil {
 			return err
 		}
-		reasons, err := s.told(ctx, service, "RolledBack", began)
+		reason, err := s.awaitTold(ctx, service, "RolledBack", began)
 		if err != nil {
 			return err
 		}
-		if len(reasons) == 0 || !strings.Contains(reasons[0], ": ") {
-			return fmt.Errorf("%s: no event says why it was rolled back: %q", service, reasons)
+		if !strings.Contains(reason, ": ") {
+			return fmt.Errorf("%s: the event does not say why it was rolled back: %q", service, reason)
 		}
 		if err := s.save(service, s.specs[service]); err != nil {
 			return err

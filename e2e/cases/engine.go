@@ -200,6 +200,24 @@ func (s *Shop) awaitChanges(ctx context.Context, since time.Time, n int) error {
 	return nil
 }
 
+// awaitTold waits until the log holds an event of a service with a reason since an
+// instant, which it does a moment after the controller has written it, and returns
+// its message.
+func (s *Shop) awaitTold(ctx context.Context, service, reason string, since time.Time) (string, error) {
+	for {
+		messages, err := s.told(ctx, service, reason, since)
+		if err != nil {
+			return "", err
+		}
+		if len(messages) > 0 {
+			return messages[0], nil
+		}
+		if err := pause(ctx, glance); err != nil {
+			return "", fmt.Errorf("%s: wait until an event tells of %s: %w", service, reason, err)
+		}
+	}
+}
+
 // told returns the messages of a service's events with a reason, since an instant.
 // They come from the log, which outlives the controller's process.
 func (s *Shop) told(ctx context.Context, service, reason string, since time.Time) (messages []string, err error) {
