@@ -33,7 +33,15 @@ func IsCode(err error, code string) bool {
 // unavailable reports whether err comes from a database that is away, starting
 // or stopping, rather than from the statement. Codes: appendix A of Postgres'
 // documentation.
+//
+// Whatever keeps a connection from being made does not come from the statement,
+// also where a server refuses it: when several databases are replaced at once, one
+// of them may for a moment have the address that another one's name led to.
 func unavailable(err error) bool {
+	var connectErr *pgconn.ConnectError
+	if errors.As(err, &connectErr) {
+		return true
+	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
 		switch pgErr.Code {
@@ -44,9 +52,8 @@ func unavailable(err error) bool {
 		}
 		return strings.HasPrefix(pgErr.Code, "08") // connection exceptions
 	}
-	var connectErr *pgconn.ConnectError
 	var netErr net.Error
-	return errors.As(err, &connectErr) || pgconn.SafeToRetry(err) ||
+	return pgconn.SafeToRetry(err) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.As(err, &netErr) && !netErr.Timeout()
 }

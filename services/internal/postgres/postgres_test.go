@@ -76,6 +76,26 @@ func TestMigrationWaitsForADatabaseThatIsNotThereYet(t *testing.T) {
 	}
 }
 
+// Two databases that are replaced at the same time may exchange their addresses.
+func TestAServerThatRefusesTheConnectionIsTriedAgain(t *testing.T) {
+	pg := testenv.SharedPostgres(t)
+	const name = "made_later"
+	db := open(t, name)
+	var refused error
+	var value int
+	err := db.Read(t.Context(), func(ctx context.Context, q postgres.Querier) error {
+		err := q.QueryRow(ctx, `SELECT 1`).Scan(&value)
+		if err != nil && refused == nil {
+			refused = err
+			pg.Exec(t, "postgres", "CREATE DATABASE "+name)
+		}
+		return err
+	})
+	if err != nil || value != 1 || !postgres.IsCode(refused, "3D000") {
+		t.Errorf("%d, %v, after %v", value, err, refused)
+	}
+}
+
 func TestReadAndWriteOutliveARestart(t *testing.T) {
 	pg := testenv.SharedPostgres(t)
 	db := open(t, pg.NewDatabase(t))
