@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -156,6 +158,17 @@ func (u *upstream) signal(t *testing.T, signal syscall.Signal) {
 	if err := u.process.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
+	if signal != syscall.SIGSTOP {
+		return
+	}
+	// The kernel stops each thread when it comes to it, and until then they answer.
+	eventually(t, u.name+" stands still", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", u.process.Pid))
+		return err == nil && !slices.ContainsFunc(threads, func(file string) bool {
+			stat, err := os.ReadFile(file)
+			return err == nil && !strings.Contains(string(stat), ") T ")
+		})
+	})
 }
 
 // awaitDead waits until u refuses connections.
