@@ -252,29 +252,29 @@ func (o *Observer) Relist(ctx context.Context) error {
 	o.gathering = g
 	o.mu.Unlock()
 	time.Sleep(gatherFor)
-	var left []string
-	g.err = o.list(ctx, func() {
+	left, err := o.list(ctx, func() {
 		o.mu.Lock()
 		o.gathering = nil
 		o.mu.Unlock()
-	}, func(id string) { left = append(left, id) })
+	})
 	for _, id := range left {
-		if g.err == nil {
-			g.err = o.Refresh(ctx, id)
+		if err == nil {
+			err = o.Refresh(ctx, id)
 		}
 	}
+	g.err = err
 	close(g.done)
-	return g.err
+	return err
 }
 
 // list lists everything, when no other list is under way. begins is called before
-// anything is asked of the engine, and leaves with each container that is known and
-// not listed: that is no proof that it is gone, and it has to be looked at.
-func (o *Observer) list(ctx context.Context, begins func(), leaves func(id string)) error {
-	err := o.relist.Acquire(ctx, 1)
+// anything is asked of the engine. It returns the containers that are known and not
+// listed: that is no proof that they are gone, and they have to be looked at.
+func (o *Observer) list(ctx context.Context, begins func()) (left []string, err error) {
+	err = o.relist.Acquire(ctx, 1)
 	begins()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer o.relist.Release(1)
 	within, cancel := context.WithTimeout(ctx, callTimeout)
@@ -288,7 +288,7 @@ func (o *Observer) list(ctx context.Context, begins func(), leaves func(id strin
 	})
 	looks.Go(func() error { return o.resources(ctx) })
 	if err := looks.Wait(); err != nil {
-		return err
+		return nil, err
 	}
 	for i, c := range containers {
 		containers[i] = o.withOutput(within, c)
@@ -312,16 +312,16 @@ func (o *Observer) list(ctx context.Context, begins func(), leaves func(id strin
 		}
 		for _, id := range known {
 			if !listed[id] && o.newer(id, look) {
-				leaves(id)
+				left = append(left, id)
 			}
 		}
 	})
 	for id, at := range o.seen {
 		if !listed[id] && at <= look {
-			delete(o.seen, id) // gone, and no older look is under way
+			delete(o.seen, id) // gone, or looked at anew in a moment
 		}
 	}
-	return nil
+	return left, nil
 }
 
 // forget drops all that is known of a container.
