@@ -36,11 +36,7 @@ func (p *pair) outsider(what string, c container, meddle func(s *side, id string
 }
 
 func (p *pair) kill(t *rapid.T) bool {
-	c, ok := p.which(t, alive)
-	if ok {
-		p.outsider("kill", c, func(s *side, id string) { s.Outsider.Kill(p, id) })
-	}
-	return ok
+	return p.meddle(t, "kill", alive, func(s *side, id string) { s.Outsider.Kill(p, id) })
 }
 
 func (p *pair) exit(t *rapid.T) bool {
@@ -62,27 +58,15 @@ func (p *pair) setHealth(t *rapid.T) bool {
 }
 
 func (p *pair) pause(t *rapid.T) bool {
-	c, ok := p.which(t, running)
-	if ok {
-		p.outsider("pause", c, func(s *side, id string) { s.Outsider.Pause(p, id) })
-	}
-	return ok
+	return p.meddle(t, "pause", running, func(s *side, id string) { s.Outsider.Pause(p, id) })
 }
 
 func (p *pair) unpause(t *rapid.T) bool {
-	c, ok := p.which(t, paused)
-	if ok {
-		p.outsider("unpause", c, func(s *side, id string) { s.Outsider.Unpause(p, id) })
-	}
-	return ok
+	return p.meddle(t, "unpause", paused, func(s *side, id string) { s.Outsider.Unpause(p, id) })
 }
 
 func (p *pair) removeByForce(t *rapid.T) bool {
-	c, ok := p.which(t, existing)
-	if ok {
-		p.outsider("rm -f", c, func(s *side, id string) { s.Outsider.Remove(p, id) })
-	}
-	return ok
+	return p.meddle(t, "rm -f", existing, func(s *side, id string) { s.Outsider.Remove(p, id) })
 }
 
 func (p *pair) rename(t *rapid.T) bool {
@@ -93,6 +77,15 @@ func (p *pair) rename(t *rapid.T) bool {
 	}
 	p.outsider("rename to "+name, c, func(s *side, id string) { s.Outsider.Rename(p, id, s.named(name)) })
 	return true
+}
+
+// meddle does something to a container that is drawn from those that it makes sense for.
+func (p *pair) meddle(t *rapid.T, what string, fits func(container) bool, act func(s *side, id string)) bool {
+	c, ok := p.which(t, fits)
+	if ok {
+		p.outsider(what, c, act)
+	}
+	return ok
 }
 
 func (p *pair) taken(name string) bool {
