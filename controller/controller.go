@@ -469,6 +469,21 @@ func (c *Controller) RemoveAll() {
 	})
 }
 
+// AnonymousVolumes are the volumes that nobody named and that the project's
+// containers have, or had: the number of the workload that each belongs to, by the
+// volume's name.
+func (c *Controller) AnonymousVolumes() map[string]string {
+	of := map[string]string{}
+	for _, row := range c.store.Snapshot().Rollouts() {
+		for n, mounts := range row.Anonymous {
+			for _, volume := range mounts {
+				of[volume] = fmt.Sprintf("%s-%d", row.Workload, n)
+			}
+		}
+	}
+	return of
+}
+
 // Ready returns why the state does not yet say all that there is to know, or
 // nil once every workload has been planned.
 func (c *Controller) Ready() error {

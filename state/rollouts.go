@@ -24,5 +24,8 @@ func (s *Snapshot) Rollout(workload string) (*Rollout, bool) {
 	return first[*Rollout](s, Rollouts, "id", workload)
 }
 
+// Rollouts lists the records by workload.
+func (s *Snapshot) Rollouts() []*Rollout { return list[*Rollout](s, Rollouts, "id") }
+
 // PutRollout writes a workload's record.
 func (t *Tx) PutRollout(r plan.Rollout) { must(t.txn.Insert(Rollouts, &Rollout{r})) }

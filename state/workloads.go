@@ -3,6 +3,7 @@ package state
 import (
 	"github.com/hashicorp/go-memdb"
 
+	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -35,15 +36,30 @@ func (s *Snapshot) Workload(name string) (*Workload, bool) {
 // PutWorkload writes a workload.
 func (t *Tx) PutWorkload(w *Workload) { must(t.txn.Insert(Workloads, w)) }
 
-// DeleteWorkload forgets a workload and its rollout.
+// DeleteWorkload forgets a workload and its rollout, but for the anonymous volumes.
 func (t *Tx) DeleteWorkload(name string) {
-	t.deleteAll(name, Workloads, Rollouts)
+	t.deleteAll(name, Workloads)
+	t.forgetRollout(name)
+}
+
+// forgetRollout drops a workload's rollout, but for what outlives its containers.
+func (t *Tx) forgetRollout(name string) {
+	row, ok := t.Rollout(name)
+	t.deleteAll(name, Rollouts)
+	if !ok {
+		return
+	}
+	if kept, any := plan.AfterRemoval(row.Rollout); any {
+		t.PutRollout(kept)
+	}
 }
 
 // Forget drops what is remembered of a workload of which nothing runs: its
-// rollout, and where it is not written any more its history and what was asked.
+// rollout but for the anonymous volumes, and where it is not written any more its
+// history and what was asked.
 func (t *Tx) Forget(name string) {
-	t.deleteAll(name, Rollouts, Statuses)
+	t.forgetRollout(name)
+	t.deleteAll(name, Statuses)
 	if _, written := t.Workload(name); written {
 		return
 	}
@@ -64,7 +80,7 @@ func (t *Tx) deleteAll(name string, tables ...string) {
 // intent.
 func (s *Snapshot) Remembered() map[string]bool {
 	names := map[string]bool{}
-	for _, row := range list[*Rollout](s, Rollouts, "id") {
+	for _, row := range s.Rollouts() {
 		names[row.Workload] = true
 	}
 	for _, row := range list[*Revision](s, Revisions, "id") {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -54,7 +56,9 @@ func down(ctx context.Context, f *flags, volumes bool) (err error) {
 	ctx, stop := durable.Guard(ctx, r)
 	defer stop()
 	e = engine.Fence(e, r.Check)
+	var ctl *controller.Controller
 	err = converge(ctx, f, e, r.store, project, tell, func(c *controller.Controller) {
+		ctl = c
 		c.RemoveAll()
 		c.SetProject(project)
 	})
@@ -64,10 +68,11 @@ func down(ctx context.Context, f *flags, volumes bool) (err error) {
 	if err := removeNetworks(ctx, e, project, tell); err != nil {
 		return err
 	}
+	anonymous := ctl.AnonymousVolumes()
 	if volumes {
-		return removeVolumes(ctx, e, project, tell)
+		return removeVolumes(ctx, e, project, slices.Sorted(maps.Keys(anonymous)), tell)
 	}
-	return nil
+	return listAnonymous(ctx, e, project, anonymous, tell)
 }
 
 // removeController stops and removes the containers of the service tend.
@@ -83,7 +88,7 @@ func removeController(ctx context.Context, e engine.Engine, p *spec.Project) err
 		if c.Labels[spec.LabelService] != spec.ControllerService {
 			continue
 		}
-		if err := errors.Join(e.Stop(ctx, c.ID, controllerGrace), e.Remove(ctx, c.ID)); err != nil {
+		if err := errors.Join(e.Stop(ctx, c.ID, controllerGrace), e.Remove(ctx, c.ID, true)); err != nil {
 			return fmt.Errorf("remove the controller's container %s: %w", c.Name, err)
 		}
 	}
@@ -110,8 +115,25 @@ func removeNetworks(ctx context.Context, e engine.Engine, p *spec.Project, tell 
 	return nil
 }
 
-func removeVolumes(ctx context.Context, e engine.Engine, p *spec.Project, tell *narrator) error {
-	volumes, err := e.Volumes(ctx, p.Name)
+// listAnonymous tells which volumes without a name stay. of are their replicas, by
+// the volumes' names.
+func listAnonymous(ctx context.Context, e engine.Engine, p *spec.Project, of map[string]string, tell *narrator) error {
+	volumes, err := e.Volumes(ctx, p.Name, slices.Collect(maps.Keys(of))...)
+	if err != nil {
+		return err
+	}
+	for _, v := range volumes {
+		if replica, ok := of[v.Name]; ok {
+			tell.say("volume %.12s of %s stays, and is mounted again by the next container of that number: tend down -v removes it", v.Name, replica)
+		}
+	}
+	return nil
+}
+
+// removeVolumes removes the volumes that carry the project's label and, besides
+// them, the anonymous ones of the given names.
+func removeVolumes(ctx context.Context, e engine.Engine, p *spec.Project, anonymous []string, tell *narrator) error {
+	volumes, err := e.Volumes(ctx, p.Name, anonymous...)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ package engine
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -49,10 +50,11 @@ type Engine interface {
 	// It returns when the container has exited. Stopping a stopped container,
 	// or one that is gone, is no error.
 	Stop(ctx context.Context, id string, grace time.Duration) error
-	// Remove removes a container that is not running, and its anonymous
-	// volumes. Removing one that is gone is no error; a running or paused one is
-	// a Conflict, and so may be one that the engine is removing already.
-	Remove(ctx context.Context, id string) error
+	// Remove removes a container that is not running, and with volumes also its
+	// anonymous volumes, as far as the engine made them for it. Removing one
+	// that is gone is no error; a running or paused one is a Conflict, and so
+	// may be one that the engine is removing already.
+	Remove(ctx context.Context, id string, volumes bool) error
 	// DisableRestart sets the engine's restart policy to "no" in place.
 	DisableRestart(ctx context.Context, id string) error
 	// Logs writes the last lines of a container's output, and with follow
@@ -163,8 +165,34 @@ type Container struct {
 	// PortsMissing is true when the container runs without a host port that
 	// it was created to publish, unless its networks never publish any.
 	PortsMissing bool
-	// Volumes are the named volumes it mounts.
-	Volumes []string
+	// Mounts are the volumes and binds that it mounts, sorted by Target.
+	Mounts []Mount
+}
+
+// Mount is a volume or a bind of a container.
+type Mount struct {
+	// Target is the path in the container.
+	Target string
+	// Source is the volume's name, or the path on the host of a bind.
+	Source string
+	// Anonymous is true for a volume that nobody named: the engine did.
+	Anonymous bool
+	// Volume is true for a volume, false for a bind.
+	Volume   bool
+	ReadOnly bool
+}
+
+// NamedVolumes lists the volumes that somebody named among those of the
+// container, sorted and each once.
+func (c Container) NamedVolumes() []string {
+	var names []string
+	for _, m := range c.Mounts {
+		if m.Volume && !m.Anonymous {
+			names = append(names, m.Source)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // ContainerSpec is what to create a container from.
@@ -187,6 +215,10 @@ type ContainerSpec struct {
 	// environment, its Content is already what that held.
 	Secrets types.Secrets
 	Configs types.Configs
+	// Anonymous are the anonymous volumes of an earlier container to mount, by
+	// their paths in the container. Each is mounted where the service or its
+	// image would get a new one there, and where the engine still has it.
+	Anonymous map[string]string
 	// EngineRestarts sets the engine's restart policy to "unless-stopped";
 	// else it is "no".
 	EngineRestarts bool

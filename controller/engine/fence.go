@@ -43,11 +43,11 @@ func (f *fenced) Stop(ctx context.Context, id string, grace time.Duration) error
 	return f.Engine.Stop(ctx, id, grace)
 }
 
-func (f *fenced) Remove(ctx context.Context, id string) error {
+func (f *fenced) Remove(ctx context.Context, id string, volumes bool) error {
 	if err := f.allow("remove container", id); err != nil {
 		return err
 	}
-	return f.Engine.Remove(ctx, id)
+	return f.Engine.Remove(ctx, id, volumes)
 }
 
 func (f *fenced) DisableRestart(ctx context.Context, id string) error {

@@ -93,7 +93,7 @@ func (x *Executor) Do(ctx context.Context, a plan.Action, p *spec.Project, w *sp
 	case plan.StopReplica:
 		return a.ID, x.engine.Stop(ctx, a.ID, a.Grace)
 	case plan.RemoveReplica:
-		return a.ID, x.engine.Remove(ctx, a.ID)
+		return a.ID, x.engine.Remove(ctx, a.ID, a.Volumes)
 	case plan.AdoptReplica:
 		return a.ID, x.engine.DisableRestart(ctx, a.ID)
 	case plan.CreateNetwork:
@@ -124,6 +124,7 @@ func timeout(a plan.Action) time.Duration {
 func (x *Executor) create(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) (string, error) {
 	return x.run(ctx, p, w, func(c *engine.ContainerSpec, imageID string) {
 		c.Name, c.Labels = spec.ContainerName(p, w, a.Number), spec.ContainerLabels(p, w, a.Number, imageID)
+		c.Anonymous = a.Anonymous
 		if c.Service.StopGracePeriod == nil && w.Kind == spec.Database {
 			// Longer than the engine's, also when someone else stops it.
 			grace := types.Duration(w.StopGrace)

@@ -38,7 +38,7 @@ func moves(p *spec.Project, w *spec.Workload, running engine.Container) bool {
 	for _, mount := range spec.DataMounts(w.Template) {
 		for _, v := range p.Volumes {
 			if mount.Type == types.VolumeTypeVolume && mount.Source == v.Key {
-				return !slices.Contains(running.Volumes, v.Name)
+				return !slices.Contains(running.NamedVolumes(), v.Name)
 			}
 		}
 	}

@@ -152,7 +152,7 @@ func startServer(t *testing.T, e engine.Engine, project, volume string) engine.C
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		require.NoError(t, e.Stop(ctx, id, 0))
-		require.NoError(t, e.Remove(ctx, id))
+		require.NoError(t, e.Remove(ctx, id, true))
 		require.NoError(t, e.RemoveVolume(ctx, volume))
 	})
 	require.NoError(t, e.Start(t.Context(), id))

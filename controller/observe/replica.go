@@ -68,6 +68,7 @@ func toReplica(c engine.Container) plan.Replica {
 		EngineRestarts: c.RestartPolicy != "" && c.RestartPolicy != "no",
 		Addresses:      c.Networks, Ports: c.PublishedPorts, Image: c.Image,
 		DependsOn: dependsOn(c.Labels[spec.LabelDependsOn]),
+		Mounts:    writable(c.Mounts),
 	}
 	if c.State == engine.Running {
 		r.Broken = broken(c)
@@ -79,6 +80,16 @@ func toReplica(c engine.Container) plan.Replica {
 		}
 	}
 	return r
+}
+
+// writable are the mounts that a container may write to.
+func writable(mounts []engine.Mount) (all []plan.Mount) {
+	for _, m := range mounts {
+		if !m.ReadOnly {
+			all = append(all, plan.Mount{Target: m.Target, Source: m.Source, Anonymous: m.Anonymous})
+		}
+	}
+	return all
 }
 
 // number reads the label, and returns 0 for one that Compose and tend would not

@@ -37,13 +37,21 @@ func (p *planner) tendHooks() {
 			}
 		case run.State == Created:
 			if p.due(run.Created.Add(leftoverGrace)) {
-				p.add(RemoveReplica, run.Replica, "%s was created and not started", run.Name)
+				p.removeHook(run, "%s was created and not started", run.Name)
 			}
 		case run.State == Dead:
-			p.add(RemoveReplica, run.Replica, "%s is dead: a removal failed half-way", run.Name)
+			p.removeHook(run, "%s is dead: a removal failed half-way", run.Name)
 		case !wanted && run.Revision != p.plan.Rollout.Failed, p.outdated(run):
-			p.add(RemoveReplica, run.Replica, "%s", over)
+			p.removeHook(run, "%s", over)
 		}
+	}
+}
+
+// removeHook removes the container of a hook, and with it what it kept in anonymous
+// volumes: no other container is to go on with that.
+func (p *planner) removeHook(run HookRun, cause string, args ...any) {
+	if p.add(RemoveReplica, run.Replica, cause, args...) {
+		p.plan.Actions[len(p.plan.Actions)-1].Volumes = true
 	}
 }
 

@@ -109,6 +109,7 @@ func newPlanner(in Input) *planner {
 	r.Workload = in.Workload
 	r.Attempts = clone(in.Rollout.Attempts)
 	r.Succeeded = clone(in.Rollout.Succeeded)
+	r.Anonymous = anonymous(in.Rollout.Anonymous, in.Replicas)
 	r.Drains = p.openDrains()
 	r.Tries = p.openTries()
 	p.Dependencies = slices.SortedStableFunc(slices.Values(in.Dependencies), func(a, b Dependency) int { return cmp.Compare(a.Name, b.Name) })
@@ -137,7 +138,7 @@ func clone[K comparable, V any](m map[K]V) map[K]V {
 // aim looks at the replicas with a spec in mind, and begins a rollout where
 // the spec's revision is not the one under way.
 func (p *planner) aim(target *spec.Workload) {
-	p.Spec = target
+	p.Spec = oneAtATime(target, p.Replicas)
 	r := &p.plan.Rollout
 	begin := target != nil && (r.Revision != target.Revision || r.RestartedAt.Before(p.Intent.RestartedAt))
 	if begin {
@@ -279,8 +280,11 @@ func (p *planner) add(kind ActionKind, r Replica, cause string, args ...any) boo
 		Kind: kind, Workload: p.Workload, Object: r.Name, ID: r.ID, Number: r.Number, Revision: r.Revision,
 		Cause: fmt.Sprintf(cause, args...),
 	}
-	if kind == StopReplica {
+	switch kind {
+	case StopReplica:
 		a.Grace = p.grace(r)
+	case CreateReplica:
+		a.Anonymous = maps.Clone(p.plan.Rollout.Anonymous[r.Number])
 	}
 	p.plan.Actions = append(p.plan.Actions, a)
 	return true

@@ -76,6 +76,51 @@ func TestRollingUpdateKeepsItsBounds(t *testing.T) {
 	})
 }
 
+// A workload of one replica never has two running containers that write to one
+// volume, whatever happens, unless it is written so; and an anonymous volume goes
+// over to the next container of its number for as long as the workload is written.
+func TestAVolumeHasOneContainerAtATime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := &chaos{world: newWorld(), t: t, kind: spec.Deployment}
+		c.healthCheck, c.remembers = c.bool("health check"), c.bool("history")
+		c.mounts = map[string]string{"/data": "data", "/cache": ""}
+		next := func(label string) {
+			s := anySpec(t, spec.Deployment, label)
+			s.Replicas, s.PreRollout = min(s.Replicas, 1), nil
+			c.apply(s)
+		}
+		next("spec")
+		cache := ""
+		for range c.draw("steps", 20, 80) {
+			switch c.draw("what", 0, 9) {
+			case 0, 1, 2:
+				c.begin(Compute(c.input()))
+			case 3, 4, 5:
+				c.endSomething(outcome(c.draw("outcome", int(done), int(halfway))))
+			case 6:
+				c.shift(time.Duration(c.draw("seconds", 0, 700)) * time.Second)
+			case 7:
+				next("next")
+			case 8:
+				c.heal(rapid.Bool())
+			case 9:
+				if r := c.some(IsRunning); r != nil {
+					c.exit(r, c.draw("code", 0, 1))
+				}
+			}
+			require.LessOrEqual(t, c.count(IsRunning), 1, "two containers write to one volume")
+			for _, r := range c.replicas {
+				for _, m := range r.Mounts {
+					if m.Anonymous && r.Number == 1 {
+						require.True(t, cache == "" || m.Source == cache, "the anonymous volume was left behind")
+						cache = m.Source
+					}
+				}
+			}
+		}
+	})
+}
+
 // Where everything fails, and every process dies at once, nothing is tried more
 // often than the backoff allows.
 func TestNothingIsHammered(t *testing.T) {

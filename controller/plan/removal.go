@@ -14,7 +14,7 @@ func (p *planner) remove() {
 		if IsRunning(run.Replica) {
 			p.add(StopReplica, run.Replica, "%s is no longer wanted", p.Workload)
 		} else {
-			p.add(RemoveReplica, run.Replica, "%s is no longer wanted", p.Workload)
+			p.removeHook(run, "%s is no longer wanted", p.Workload)
 		}
 	}
 	for _, r := range p.replicas {

@@ -163,6 +163,10 @@ func (p *planner) restart(r replica, extra int) {
 		p.fail("CrashLoopBackOff", fmt.Sprintf("%s %s; back-off %s before start %d", r.Name, why, wait, a.Count+1))
 		return
 	}
+	if writer := p.otherWriter(r); writer != "" {
+		p.waiting = fmt.Sprintf("waiting for %s to end: %s writes to the same volume", writer, r.Name)
+		return
+	}
 	if a.Error != "" && a.Count >= startable && p.Spec.Kind != spec.Job {
 		p.add(RemoveReplica, r.Replica, "%s cannot be started any more: %s", r.Name, a.Error)
 		return

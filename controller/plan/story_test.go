@@ -104,6 +104,7 @@ var commands = map[string]func(*story){
 	"attempt":    (*story).attempt,
 	"health":     (*story).health,
 	"dependency": (*story).dependency,
+	"mount":      (*story).mount,
 	"missing":    (*story).miss,
 	"dependents": func(s *story) { s.dependents = s.args },
 	"remember":   (*story).remember,
@@ -221,6 +222,10 @@ func (s *story) specify() {
 	w.Image = s.take("image", w.Image)
 	w.EngineRestarts = s.take("engine-restarts", strconv.FormatBool(w.EngineRestarts)) == "true"
 	w.OnFailure = spec.OnFailure(s.take("on-failure", string(w.OnFailure)))
+	w.SurgeAsked = s.take("surge-asked", strconv.FormatBool(w.SurgeAsked)) == "true"
+	if shared := s.take("shared", ""); shared != "" {
+		w.SharedMounts = strings.Split(shared, ",")
+	}
 	w.Drain = s.duration(s.take("drain", w.Drain.String()))
 	if port := s.number("port", 0); port > 0 {
 		w.Ports, w.NetworkKeys = []int{port}, map[string]string{"shop_backend": "backend"}
@@ -309,6 +314,23 @@ func (s *story) dependency() {
 	d.Running, d.Ready = s.number("running", 0), s.number("ready", 0)
 	s.dependencies = slices.DeleteFunc(s.dependencies, func(o Dependency) bool { return o.Name == d.Name })
 	s.dependencies = append(s.dependencies, d)
+}
+
+// mount: mount PATH [SOURCE]: new containers mount a volume there, an anonymous one
+// where no source is given; also those that exist.
+func (s *story) mount() {
+	target, source := s.arg(0), ""
+	if len(s.args) > 1 {
+		source = s.arg(1)
+	}
+	s.mounts[target] = source
+	for i := range s.replicas {
+		m := Mount{Target: target, Source: source}
+		if source == "" {
+			m.Source, m.Anonymous = "anonymous-of-"+s.replicas[i].Name, true
+		}
+		s.replicas[i].Mounts = append(s.replicas[i].Mounts, m)
+	}
 }
 
 // miss: missing KIND_NAME... error=TEXT: what a container needs and is not

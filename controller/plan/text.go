@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +18,9 @@ func (a Action) String() string {
 	}
 	if a.Kind == CreateReplica {
 		b.WriteString(" at " + short(a.Revision))
+	}
+	for _, target := range slices.Sorted(maps.Keys(a.Anonymous)) {
+		fmt.Fprintf(&b, " with %.12s at %s", a.Anonymous[target], target)
 	}
 	return b.String() + ": " + a.Cause
 }

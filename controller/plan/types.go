@@ -79,8 +79,19 @@ type Replica struct {
 	Image     string
 	// DependsOn names the workloads that this container was made to need.
 	DependsOn []string
+	// Mounts are the volumes and binds that it may write to.
+	Mounts []Mount
 	// InFlight is the action under way on this replica, or empty.
 	InFlight ActionKind
+}
+
+// Mount is a volume or a bind of a replica.
+type Mount struct {
+	// Target is the path in the container, Source the volume's name or the path
+	// on the host.
+	Target, Source string
+	// Anonymous is true for a volume that nobody named: the engine did.
+	Anonymous bool
 }
 
 // ActionKind says what an action does.
@@ -131,6 +142,11 @@ type Action struct {
 	Revision string
 	// Grace is the time between the stop signal and SIGKILL.
 	Grace time.Duration
+	// Anonymous are the anonymous volumes that the replica to create takes over
+	// from the last one of its number, by path.
+	Anonymous map[string]string
+	// Volumes is true where a container's anonymous volumes are removed with it.
+	Volumes bool
 	// Cause says why, in words for a person; logs, events and the command
 	// line show the same sentence.
 	Cause string
@@ -207,6 +223,9 @@ type Rollout struct {
 	Attempts map[int]Attempt
 	// Tries by container ID.
 	Tries map[string]Try
+	// Anonymous are the anonymous volumes of each number, by path, also while no
+	// container has them: the next one of that number takes them over.
+	Anonymous map[int]map[string]string
 	// Succeeded are the numbers of a Job that ran to completion at Revision.
 	Succeeded map[int]bool
 }

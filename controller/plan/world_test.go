@@ -39,6 +39,10 @@ type world struct {
 	subscribers  int
 	acknowledged map[string]bool
 
+	// mounts are what new containers mount, by path; an anonymous volume where
+	// there is no source.
+	mounts map[string]string
+
 	// underWay are the actions that have begun and not ended, in order.
 	underWay []Action
 	// healthCheck has new containers begin as starting.
@@ -58,7 +62,7 @@ const (
 )
 
 func newWorld() *world {
-	return &world{now: noon, history: map[string]*spec.Workload{}, acknowledged: map[string]bool{}}
+	return &world{now: noon, mounts: map[string]string{}, history: map[string]*spec.Workload{}, acknowledged: map[string]bool{}}
 }
 
 // apply puts a spec in force.
@@ -166,6 +170,13 @@ func (w *world) effect(a Action, half bool) {
 		}
 		for _, n := range w.spec.Networks {
 			r.Addresses[n] = "10.0.0.1"
+		}
+		for _, target := range slices.Sorted(maps.Keys(w.mounts)) {
+			m := Mount{Target: target, Source: w.mounts[target]}
+			if m.Source == "" {
+				m.Source, m.Anonymous = cmp.Or(a.Anonymous[target], fmt.Sprintf("anonymous%d", w.made)), true
+			}
+			r.Mounts = append(r.Mounts, m)
 		}
 		if !half {
 			w.start(&r)

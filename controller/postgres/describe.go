@@ -129,7 +129,7 @@ func remove(ctx context.Context, e engine.Engine, id string) error {
 	if err := e.Stop(ctx, id, 0); err != nil {
 		return err
 	}
-	return e.Remove(ctx, id)
+	return e.Remove(ctx, id, true)
 }
 
 func describe(ctx context.Context, e engine.Engine, id, script string) (Server, error) {

@@ -59,7 +59,7 @@ func newFixture(t *testing.T) *fixture {
 		require.NoError(t, err)
 		for _, c := range containers {
 			require.NoError(t, e.Stop(ctx, c.ID, 0))
-			require.NoError(t, e.Remove(ctx, c.ID))
+			require.NoError(t, e.Remove(ctx, c.ID, true))
 		}
 	})
 	return f

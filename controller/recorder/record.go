@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"reflect"
 	"slices"
 	"time"
 
@@ -193,6 +194,6 @@ func Replay(r Record) (d Difference, ok bool) {
 
 // same compares two decisions, of which one was read: there none is nil.
 func same(a, b Decision) bool {
-	return slices.Equal(a.Actions, b.Actions) && slices.Equal(a.Endpoints, b.Endpoints) &&
+	return slices.EqualFunc(a.Actions, b.Actions, func(a, b plan.Action) bool { return reflect.DeepEqual(a, b) }) && slices.Equal(a.Endpoints, b.Endpoints) &&
 		a.Revision == b.Revision && a.Stable == b.Stable && a.Failed == b.Failed && a.Complete == b.Complete
 }

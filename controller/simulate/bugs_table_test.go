@@ -96,7 +96,7 @@ var bugs = []bug{
 	{name: "have all workloads wait in one lane", seed: 176, file: "controller.go",
 		old: "		name, width = key+\" stops\", parallelStops\n	}\n", new: "		name, width = key+\" stops\", parallelStops\n	}\n	if BUG { name, width = \"\", 1 }\n"},
 	{name: "ask by name", seed: 0, file: "execute/execute.go",
-		old: "return a.ID, x.engine.Remove(ctx, a.ID)", new: "if BUG { return a.ID, x.engine.Remove(ctx, a.Object) }; return a.ID, x.engine.Remove(ctx, a.ID)"},
+		old: "return a.ID, x.engine.Remove(ctx, a.ID, a.Volumes)", new: "if BUG { return a.ID, x.engine.Remove(ctx, a.Object, a.Volumes) }; return a.ID, x.engine.Remove(ctx, a.ID, a.Volumes)"},
 
 	{name: "take an engine that is away for a failed probe", seed: 98, file: "probing.go",
 		old: "	if err != nil && (ctx.Err() == nil || !c.Linked()) {\n", new: "	if !BUG && err != nil && (ctx.Err() == nil || !c.Linked()) {\n"},
@@ -111,7 +111,7 @@ var bugs = []bug{
 		old: "	if o.seen[id] > look {\n", new: "	if o.seen[id] > look && !BUG {\n"},
 	{name: "delete what a list leaves out", seed: 364, file: "observe/observe.go",
 		old: "			if !listed[id] && o.newer(id, look) {\n",
-		new: "			if !listed[id] && o.newer(id, look) {\n				if BUG { go func() { _ = o.engine.Remove(context.WithoutCancel(ctx), id) }() }\n"},
+		new: "			if !listed[id] && o.newer(id, look) {\n				if BUG { go func() { _ = o.engine.Remove(context.WithoutCancel(ctx), id, false) }() }\n"},
 	{name: "never forget what is gone", seed: 0, file: "observe/observe.go",
 		old: "			forget(tx, id)\n		} else {\n", new: "			if !BUG { forget(tx, id) }\n		} else {\n"},
 	{name: "count the health of an earlier run", seed: 9, file: "observe/replica.go",

@@ -439,7 +439,7 @@ func (w *world) meddle() {
 			w.engine.Rename(c.ID, c.Name+"-old")
 		}
 	case "start":
-		if c.State == engine.Exited && len(c.Volumes) == 0 && !w.away {
+		if c.State == engine.Exited && len(c.NamedVolumes()) == 0 && !w.away {
 			_ = w.engine.Start(w.life, c.ID)
 		}
 	}
@@ -472,7 +472,7 @@ func (w *world) disturb() {
 // make another one in its place where it is swapped.
 func (w *world) loseVolume(how string) {
 	for _, c := range w.checks.truth() {
-		if len(c.Volumes) > 0 {
+		if len(c.NamedVolumes()) > 0 {
 			w.engine.RemoveBehind(c.ID)
 		}
 	}

@@ -184,8 +184,8 @@ func (g *gate) Stop(ctx context.Context, id string, grace time.Duration) error {
 	return g.effect(ctx, &call{op: model.OpStop, object: id, grace: grace}, func(ctx context.Context) error { return g.engine.Stop(ctx, id, grace) })
 }
 
-func (g *gate) Remove(ctx context.Context, id string) error {
-	return g.effect(ctx, &call{op: model.OpRemove, object: id}, func(ctx context.Context) error { return g.engine.Remove(ctx, id) })
+func (g *gate) Remove(ctx context.Context, id string, volumes bool) error {
+	return g.effect(ctx, &call{op: model.OpRemove, object: id}, func(ctx context.Context) error { return g.engine.Remove(ctx, id, volumes) })
 }
 
 func (g *gate) DisableRestart(ctx context.Context, id string) error {

@@ -263,7 +263,7 @@ func (w *world) heal() {
 		if c.State == engine.Removing {
 			w.engine.RemoveBehind(c.ID)
 		}
-		if len(c.Volumes) == 0 || !alive(c) {
+		if len(c.NamedVolumes()) == 0 || !alive(c) {
 			continue
 		}
 		// A database is not restarted for what it suffers from.

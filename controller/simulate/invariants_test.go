@@ -165,7 +165,7 @@ func (v *invariants) look(planned bool) {
 func (v *invariants) volumesHold(truth []engine.Container) {
 	holders := map[string]string{}
 	for _, c := range truth {
-		for _, volume := range c.Volumes {
+		for _, volume := range c.NamedVolumes() {
 			if !alive(c) {
 				continue
 			}
@@ -208,7 +208,7 @@ func dataOn(snap *state.Snapshot) []string {
 // data is what the database's container reads, if there is one.
 func (v *invariants) data() build {
 	for _, c := range v.truth() {
-		if len(c.Volumes) > 0 {
+		if len(c.NamedVolumes()) > 0 {
 			return servers[c.Image]
 		}
 	}

@@ -132,6 +132,8 @@ type loading struct {
 	inputs     *inputs
 	sources    sources
 	documents  []*document
+	// shared are the volumes that several containers may write to, by Compose key.
+	shared map[string]bool
 	// named is where each file is named that a Compose file refers to.
 	named map[string]Error
 }

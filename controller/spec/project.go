@@ -10,8 +10,12 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// extensionKey is the one x-* key of a Compose service that tend reads.
+// extensionKey is the one x-* key that tend reads: of a service (managedKey), and of a
+// volume or a service's mount (accessModeKey).
 const extensionKey = "x-tend"
+
+// managedKey is the key of x-tend that leaves a service alone.
+const managedKey = "managed"
 
 // project turns what compose-go has merged into a Project.
 func (l *loading) project(composed *types.Project, o Options, specFiles []string) (*Project, error) {
@@ -50,6 +54,8 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 			p.Unmanaged = append(p.Unmanaged, name)
 		}
 	}
+
+	problems = append(problems, l.readAccessModes(composed.Volumes)...)
 
 	documents := map[string]*document{}
 	for _, d := range l.documents {
@@ -94,30 +100,43 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 
 // managed reads x-tend of a service.
 func (l *loading) managed(service types.ServiceConfig) (bool, *Error) {
-	extension, written := service.Extensions[extensionKey]
-	if !written {
-		return true, nil
+	at := []string{"services", service.Name}
+	value, written, problem := l.settings(service.Extensions, managedKey, "false", at...)
+	if problem != nil || !written {
+		return true, problem
 	}
-	at := []string{"services", service.Name, extensionKey}
+	managed, ok := value.(bool)
+	if !ok {
+		e := l.sources.locate(append(at, extensionKey, managedKey)...)
+		e.Message, e.Hint = managedKey+" must be true or false", "write true or false"
+		return false, e
+	}
+	return managed, nil
+}
+
+// settings reads the one key of x-tend that may stand at a place in the Compose
+// files. It reports whether it is written there.
+func (l *loading) settings(extensions types.Extensions, known, example string, at ...string) (value any, written bool, problem *Error) {
+	extension, written := extensions[extensionKey]
+	if !written {
+		return nil, false, nil
+	}
+	at = append(slices.Clone(at), extensionKey)
 	settings, ok := extension.(map[string]any)
 	if !ok {
 		e := l.sources.locate(at...)
-		e.Message, e.Hint = extensionKey+" must be a mapping", "write "+extensionKey+": {managed: false}, or remove it"
-		return false, e
+		e.Message, e.Hint = extensionKey+" must be a mapping", fmt.Sprintf("write %s: {%s: %s}, or remove it", extensionKey, known, example)
+		return nil, false, e
 	}
-	managed := true
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		e := l.sources.locate(append(at, key)...)
-		if key != "managed" {
-			e.Message, e.Hint = fmt.Sprintf("unknown field %q in %s", key, extensionKey), `known here: managed`
-			return false, e
-		}
-		if managed, ok = settings[key].(bool); !ok {
-			e.Message, e.Hint = "managed must be true or false", "write true or false"
-			return false, e
+		if key != known {
+			e := l.sources.locate(append(at, key)...)
+			e.Message, e.Hint = fmt.Sprintf("unknown field %q in %s", key, extensionKey), "known here: "+known
+			return nil, false, e
 		}
 	}
-	return managed, nil
+	value, written = settings[known]
+	return value, written, nil
 }
 
 // awaitedToComplete are the services that another one waits for until they

@@ -103,8 +103,9 @@ itself goes by (` + "`controller/spec/reference.go`" + `), and a test holds the 
 - **refused**: tend stops with the place in the file and the reason, and changes nothing.
 
 A key that is not listed is no key of the specification and an error. Keys that begin with ` + "`x-`" + ` are
-yours; tend reads one, ` + "`x-tend: {managed: false}`" + ` on a service, which it then leaves alone, whatever
-keys that service uses.
+yours; tend reads one: ` + "`x-tend: {managed: false}`" + ` on a service, which it then leaves alone, whatever
+keys that service uses, and ` + "`x-tend: {accessMode: ReadWriteMany}`" + ` on a volume, or on the long form of a
+mount, to which several containers may then write at a time.
 
 A ` + "`*`" + ` stands for a name or an item of a list.
 `)

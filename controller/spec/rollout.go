@@ -12,6 +12,7 @@ import (
 // rollout sets how replicas are replaced: by the spec, else by
 // deploy.update_config, else as Kubernetes.
 func (b *builder) rollout(w *Workload) {
+	w.SharedMounts = b.sharedMounts()
 	w.FixedHostPorts = fixedHostPorts(w.Template.Ports)
 	w.Room = room(w.Template)
 	if w.Kind != Deployment {
@@ -22,11 +23,13 @@ func (b *builder) rollout(w *Workload) {
 		return
 	}
 	explicit := b.document.maxSurge != nil
+	startFirst := false
 	quarter := amount{percent: 25}
 	maxSurge, maxUnavailable := quarter, quarter
 	if b.document.strategy == nil && !explicit && b.document.maxUnavailable == nil {
 		if update := b.updateConfig(); update != nil {
 			maxSurge, maxUnavailable = b.readUpdateConfig(w, update)
+			startFirst = update.Order == "start-first"
 		}
 	}
 	if b.document.strategy != nil && *b.document.strategy == Recreate {
@@ -36,10 +39,15 @@ func (b *builder) rollout(w *Workload) {
 	}
 	w.Strategy = rolling(valueOr(b.document.maxSurge, maxSurge), valueOr(b.document.maxUnavailable, maxUnavailable), w.Replicas)
 
+	w.SurgeAsked = explicit || startFirst
+
 	if !b.checkExclusive(w, w.Replicas) {
 		return
 	}
 	surge := w.Strategy.MaxSurge
+	if w.Replicas <= 1 && !w.SurgeAsked && len(b.contended(w)) > 0 {
+		surge = 0
+	}
 	if w.Template.NetworkMode == "host" && !explicit {
 		surge = 0 // a second process would find the ports of the first one taken
 	}
@@ -52,7 +60,7 @@ func (b *builder) rollout(w *Workload) {
 			"strategy", "rollingUpdate", "maxSurge")
 		return
 	}
-	w.Strategy = w.Strategy.withSurge(surge)
+	w.Strategy = w.Strategy.WithSurge(surge)
 }
 
 func (b *builder) updateConfig() *types.UpdateConfig {

@@ -29,12 +29,12 @@ func (a amount) roundedDown(replicas int) int { return a.count + a.percent*repli
 // rolling resolves a rolling update as Kubernetes does.
 func rolling(maxSurge, maxUnavailable amount, replicas int) Strategy {
 	s := Strategy{Type: RollingUpdate, MaxUnavailable: min(maxUnavailable.roundedDown(replicas), replicas)}
-	return s.withSurge(maxSurge.roundedUp(replicas))
+	return s.WithSurge(maxSurge.roundedUp(replicas))
 }
 
-// withSurge sets how many more containers there may be. Without any, one has to
-// go before the next can come.
-func (s Strategy) withSurge(surge int) Strategy {
+// WithSurge returns the strategy with surge containers beyond those wanted. Without
+// any, one has to go before the next can come.
+func (s Strategy) WithSurge(surge int) Strategy {
 	s.MaxSurge = surge
 	if surge == 0 && s.MaxUnavailable == 0 {
 		s.MaxUnavailable = 1

@@ -146,6 +146,12 @@ type Workload struct {
 	// FixedHostPorts are the host ports that only one container can hold at a
 	// time, as "127.0.0.1:8080/tcp"; with any, a rollout cannot surge.
 	FixedHostPorts []string
+	// SurgeAsked is true where a spec or deploy.update_config asks for a surge:
+	// then there is one also where the replicas share a volume.
+	SurgeAsked bool
+	// SharedMounts are the container paths of volumes and binds that several
+	// containers may write to at a time, as their access mode says.
+	SharedMounts []string
 	// Networks and Volumes are the engine names of those that must exist
 	// before a container can be created.
 	Networks []string

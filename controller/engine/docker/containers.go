@@ -120,11 +120,11 @@ func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error
 	return unlessNotFound(err)
 }
 
-// Remove removes a container and its anonymous volumes. It is a Conflict when
-// the engine is removing it already: only a look at it tells when it has gone.
-func (e *Engine) Remove(ctx context.Context, id string) error {
+// Remove removes a container. It is a Conflict when the engine is removing it
+// already: only a look at it tells when it has gone.
+func (e *Engine) Remove(ctx context.Context, id string, volumes bool) error {
 	err := e.do(ctx, "remove container", id, func(ctx context.Context) error {
-		return e.cli.ContainerRemove(ctx, id, container.RemoveOptions{RemoveVolumes: true})
+		return e.cli.ContainerRemove(ctx, id, container.RemoveOptions{RemoveVolumes: volumes})
 	})
 	return unlessNotFound(err)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/network"
 
 	"github.com/tendhq/tend/controller/engine"
@@ -41,6 +43,9 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (id stri
 		return "", err
 	}
 	if err := e.requireVolumes(ctx, spec); err != nil {
+		return "", err
+	}
+	if err := e.carryOver(ctx, spec, r); err != nil {
 		return "", err
 	}
 
@@ -118,6 +123,56 @@ func (e *Engine) requireVolumes(ctx context.Context, spec engine.ContainerSpec) 
 		}
 	}
 	return nil
+}
+
+// carryOver mounts the anonymous volumes of an earlier container where this one
+// would get new ones, as Compose does.
+func (e *Engine) carryOver(ctx context.Context, spec engine.ContainerSpec, r *createRequest) error {
+	if len(spec.Anonymous) == 0 {
+		return nil
+	}
+	return e.do(ctx, "carry over anonymous volumes to container", spec.Name, func(ctx context.Context) error {
+		image, err := e.cli.ImageInspect(ctx, r.config.Image)
+		if err != nil {
+			return err
+		}
+		taken := map[string]int{} // which mount has a path
+		for i, m := range r.host.Mounts {
+			taken[m.Target] = i
+		}
+		const elsewhere = -1 // among the binds or the tmpfs
+		for _, v := range spec.Service.Volumes {
+			if _, ok := taken[v.Target]; !ok {
+				taken[v.Target] = elsewhere
+			}
+		}
+		for target := range r.host.Tmpfs {
+			taken[target] = elsewhere
+		}
+		for _, target := range slices.Sorted(maps.Keys(spec.Anonymous)) {
+			at, ok := taken[target]
+			anonymous := ok && at != elsewhere && r.host.Mounts[at].Type == mount.TypeVolume && r.host.Mounts[at].Source == ""
+			if !ok && image.Config != nil {
+				_, anonymous = image.Config.Volumes[target]
+			}
+			if !anonymous {
+				continue
+			}
+			name := spec.Anonymous[target]
+			switch _, err := e.cli.VolumeInspect(ctx, name); {
+			case errdefs.IsNotFound(err):
+				continue
+			case err != nil:
+				return err
+			}
+			if ok {
+				r.host.Mounts[at].Source = name
+			} else {
+				r.host.Mounts = append(r.host.Mounts, mount.Mount{Type: mount.TypeVolume, Source: name, Target: target})
+			}
+		}
+		return nil
+	})
 }
 
 // resolveReferences puts container IDs for the services whose namespaces or

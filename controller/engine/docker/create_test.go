@@ -109,7 +109,7 @@ func TestAliasesOfServicesAndOneOffs(t *testing.T) {
 		require.Subset(t, c.endpoint(id).Aliases, want)
 		// Older engines add the short ID, and nothing else.
 		require.LessOrEqual(t, len(c.endpoint(id).Aliases), len(want)+1)
-		require.NoError(t, c.engine.Remove(t.Context(), id))
+		require.NoError(t, c.engine.Remove(t.Context(), id, true))
 	}
 }
 

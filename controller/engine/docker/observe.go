@@ -2,7 +2,6 @@ package docker
 
 import (
 	"cmp"
-	"maps"
 	"net"
 	"regexp"
 	"slices"
@@ -34,7 +33,7 @@ func observed(i container.InspectResponse) engine.Container {
 		RestartPolicy:  string(i.HostConfig.RestartPolicy.Name),
 		Networks:       map[string]string{},
 		PublishedPorts: published(i.NetworkSettings.Ports),
-		Volumes:        namedVolumes(i.Mounts),
+		Mounts:         mounted(i.Mounts),
 	}
 	if c.RestartPolicy == "" {
 		c.RestartPolicy = string(container.RestartPolicyDisabled)
@@ -154,12 +153,19 @@ func portsMissing(host *container.HostConfig, inForce nat.PortMap) bool {
 // anonymousVolume is how the engine names a volume that nobody named.
 var anonymousVolume = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-func namedVolumes(mounts []container.MountPoint) []string {
-	names := map[string]bool{}
-	for _, m := range mounts {
-		if m.Type == mount.TypeVolume && !anonymousVolume.MatchString(m.Name) {
-			names[m.Name] = true
+// mounted translates the mounts of an inspect. A tmpfs outlives no container.
+func mounted(points []container.MountPoint) []engine.Mount {
+	var mounts []engine.Mount
+	for _, p := range points {
+		switch p.Type {
+		case mount.TypeVolume:
+			mounts = append(mounts, engine.Mount{
+				Target: p.Destination, Source: p.Name, Volume: true, Anonymous: anonymousVolume.MatchString(p.Name), ReadOnly: !p.RW,
+			})
+		case mount.TypeBind:
+			mounts = append(mounts, engine.Mount{Target: p.Destination, Source: p.Source, ReadOnly: !p.RW})
 		}
 	}
-	return slices.Sorted(maps.Keys(names))
+	slices.SortFunc(mounts, func(a, b engine.Mount) int { return cmp.Compare(a.Target, b.Target) })
+	return mounts
 }

@@ -62,7 +62,7 @@ var createCases = []testCase{
 	}},
 	{"a removed container's name is free", func(f *fixture) {
 		first := f.create("1", f.service(Runs))
-		require.NoError(f, f.Engine.Remove(f.Context(), first))
+		require.NoError(f, f.Engine.Remove(f.Context(), first, true))
 		require.NotEqual(f, first, f.create("1", f.service(Runs)))
 	}},
 	{"of two creates under one name at once one is a Conflict", func(f *fixture) {
@@ -104,18 +104,45 @@ var createCases = []testCase{
 		f.fails(engine.Unknown, err)
 		require.Empty(f, f.list())
 	}},
-	{"named volumes are shown, anonymous ones are not", func(f *fixture) {
-		f.volume("v")
-		s := f.mounting("v")
-		s.Volumes = append(s.Volumes, types.ServiceVolumeConfig{Type: types.VolumeTypeVolume, Target: "/anonymous"})
-		id := f.create("1", s)
-		require.Equal(f, []string{f.named("v")}, f.inspect(id).Volumes)
+	{"volumes are shown, and which of them nobody named", func(f *fixture) {
+		id := f.create("1", f.mountingBoth())
+		c := f.inspect(id)
+		require.Equal(f, []string{f.named("v")}, c.NamedVolumes())
+		require.Equal(f, []engine.Mount{
+			{Target: "/anonymous", Source: anonymous(f, c), Volume: true, Anonymous: true},
+			{Target: "/data", Source: f.named("v"), Volume: true},
+		}, c.Mounts)
 		f.start(id)
-		require.Equal(f, []string{f.named("v")}, f.inspect(id).Volumes)
+		require.Equal(f, c.Mounts, f.inspect(id).Mounts)
+	}},
+	{"an anonymous volume outlives its container, and is carried over to another", func(f *fixture) {
+		s := f.mountingBoth()
+		first := f.create("1", s)
+		kept := anonymous(f, f.inspect(first))
+		require.NoError(f, f.Engine.Remove(f.Context(), first, false))
+		next := f.spec("1", s)
+		next.Anonymous = map[string]string{"/anonymous": kept, "/elsewhere": kept}
+		id, err := f.Engine.Create(f.Context(), next)
+		require.NoError(f, err)
+		require.Equal(f, kept, anonymous(f, f.inspect(id)))
+		require.Len(f, f.inspect(id).Mounts, 2, "only where the service has an anonymous volume")
+		require.NoError(f, f.Engine.Remove(f.Context(), id, false))
+		require.NoError(f, f.Engine.RemoveVolume(f.Context(), kept))
+	}},
+	{"an anonymous volume that is gone is not carried over", func(f *fixture) {
+		s := f.mountingBoth()
+		first := f.create("1", s)
+		gone := anonymous(f, f.inspect(first))
+		require.NoError(f, f.Engine.Remove(f.Context(), first, true))
+		next := f.spec("1", s)
+		next.Anonymous = map[string]string{"/anonymous": gone}
+		id, err := f.Engine.Create(f.Context(), next)
+		require.NoError(f, err)
+		require.NotEqual(f, gone, anonymous(f, f.inspect(id)))
 	}},
 	{"remove keeps named volumes", func(f *fixture) {
 		f.volume("v")
-		require.NoError(f, f.Engine.Remove(f.Context(), f.create("1", f.mounting("v"))))
+		require.NoError(f, f.Engine.Remove(f.Context(), f.create("1", f.mounting("v")), true))
 		volumes, err := f.Engine.Volumes(f.Context(), f.Project)
 		require.NoError(f, err)
 		require.Len(f, volumes, 1)
@@ -169,4 +196,25 @@ func (f *fixture) networked(image string, keys ...string) types.ServiceConfig {
 		s.Networks[key] = nil
 	}
 	return s
+}
+
+// mountingBoth is a service that mounts a named volume, which is made, and an
+// anonymous one.
+func (f *fixture) mountingBoth() types.ServiceConfig {
+	f.volume("v")
+	s := f.mounting("v")
+	s.Volumes = append(s.Volumes, types.ServiceVolumeConfig{Type: types.VolumeTypeVolume, Target: "/anonymous"})
+	return s
+}
+
+// anonymous is the name of a container's one anonymous volume.
+func anonymous(f *fixture, c engine.Container) string {
+	var names []string
+	for _, m := range c.Mounts {
+		if m.Anonymous {
+			names = append(names, m.Source)
+		}
+	}
+	require.Len(f, names, 1)
+	return names[0]
 }

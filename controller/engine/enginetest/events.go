@@ -24,7 +24,7 @@ var eventCases = []testCase{
 		id := f.runs("1", Runs)
 		f.Outsider.Kill(f.T, id)
 		f.awaitExit(id)
-		require.NoError(f, f.Engine.Remove(f.Context(), id))
+		require.NoError(f, f.Engine.Remove(f.Context(), id, true))
 		s.expect(id, "create", "start", "kill", "die", "destroy")
 	}},
 	{"events of a run that ends by itself", func(f *fixture) {
@@ -55,7 +55,7 @@ var eventCases = []testCase{
 		s := f.subscribe()
 		id := f.create("1", f.service(Broken))
 		f.fails(engine.Invalid, f.Engine.Start(f.Context(), id))
-		require.NoError(f, f.Engine.Remove(f.Context(), id))
+		require.NoError(f, f.Engine.Remove(f.Context(), id, true))
 		s.expect(id, "create", "destroy")
 	}},
 	{"events of a removal by force", func(f *fixture) {
@@ -83,7 +83,7 @@ var eventCases = []testCase{
 		spec.Labels[engine.ProjectLabel] = f.Project + "x"
 		theirs, err := f.Engine.Create(f.Context(), spec)
 		require.NoError(f, err)
-		require.NoError(f, f.Engine.Remove(f.Context(), theirs))
+		require.NoError(f, f.Engine.Remove(f.Context(), theirs, true))
 		// expect refuses events of other projects.
 		s.expect(f.create("ours", f.service(Runs)), "create")
 	}},
@@ -92,7 +92,7 @@ var eventCases = []testCase{
 		var ids []string
 		for i := range 40 {
 			id := f.create(fmt.Sprint(i), f.service(Runs))
-			require.NoError(f, f.Engine.Remove(f.Context(), id))
+			require.NoError(f, f.Engine.Remove(f.Context(), id, true))
 			ids = append(ids, id)
 		}
 		for _, id := range ids {

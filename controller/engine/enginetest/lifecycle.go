@@ -36,7 +36,7 @@ var lifecycleCases = []testCase{
 		spec.Labels[engine.ProjectLabel] = f.Project + "x"
 		id, err := f.Engine.Create(f.Context(), spec)
 		require.NoError(f, err)
-		defer func() { require.NoError(f, f.Engine.Remove(f.Context(), id)) }()
+		defer func() { require.NoError(f, f.Engine.Remove(f.Context(), id, true)) }()
 		f.create("ours", f.service(Runs))
 		require.Equal(f, []string{f.named("ours")}, f.list())
 	}},
@@ -196,13 +196,13 @@ var lifecycleCases = []testCase{
 
 	{"remove of a running container is a Conflict", func(f *fixture) {
 		id := f.runs("1", Runs)
-		f.fails(engine.Conflict, f.Engine.Remove(f.Context(), id))
+		f.fails(engine.Conflict, f.Engine.Remove(f.Context(), id, true))
 		require.Equal(f, engine.Running, f.inspect(id).State)
 	}},
 	{"remove of a paused container is a Conflict", func(f *fixture) {
 		id := f.runs("1", Runs)
 		f.Outsider.Pause(f.T, id)
-		f.fails(engine.Conflict, f.Engine.Remove(f.Context(), id))
+		f.fails(engine.Conflict, f.Engine.Remove(f.Context(), id, true))
 		require.Equal(f, engine.Paused, f.inspect(id).State)
 	}},
 	{"remove takes exited and created containers", func(f *fixture) {
@@ -210,21 +210,21 @@ var lifecycleCases = []testCase{
 		f.awaitExit(exited)
 		created := f.create("created", f.service(Runs))
 		for _, id := range []string{exited, created} {
-			require.NoError(f, f.Engine.Remove(f.Context(), id))
+			require.NoError(f, f.Engine.Remove(f.Context(), id, true))
 			_, err := f.Engine.Container(f.Context(), id)
 			f.fails(engine.NotFound, err)
 		}
 		require.Empty(f, f.list())
 	}},
 	{"remove of an absent container is no error", func(f *fixture) {
-		require.NoError(f, f.Engine.Remove(f.Context(), f.named("none")))
+		require.NoError(f, f.Engine.Remove(f.Context(), f.named("none"), true))
 	}},
 	{"of two removes at once none fails but with Conflict", func(f *fixture) {
 		id := f.create("1", f.service(Runs))
 		var second sync.WaitGroup
 		var errs [2]error
-		second.Go(func() { errs[0] = f.Engine.Remove(f.Context(), id) })
-		errs[1] = f.Engine.Remove(f.Context(), id)
+		second.Go(func() { errs[0] = f.Engine.Remove(f.Context(), id, true) })
+		errs[1] = f.Engine.Remove(f.Context(), id, true)
 		second.Wait()
 		for _, err := range errs {
 			if err != nil {

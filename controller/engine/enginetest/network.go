@@ -101,7 +101,7 @@ var networkCases = []testCase{
 		f.fails(engine.Invalid, f.Engine.Start(f.Context(), id))
 		require.Equal(f, map[string]string{f.named("a"): "", f.named("b"): ""}, f.inspect(id).Networks)
 		require.NoError(f, f.Engine.RemoveNetwork(f.Context(), f.named("a")))
-		require.NoError(f, f.Engine.Remove(f.Context(), id))
+		require.NoError(f, f.Engine.Remove(f.Context(), id, true))
 		require.NoError(f, f.Engine.RemoveNetwork(f.Context(), f.named("b")))
 	}},
 

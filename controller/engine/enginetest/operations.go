@@ -143,7 +143,7 @@ func (p *pair) remove(t *rapid.T) bool {
 		return false
 	}
 	_ = p.do(fmt.Sprintf("remove #%d", number), func(s *side) (any, error) {
-		return nil, s.Engine.Remove(p.Context(), s.ids[number])
+		return nil, s.Engine.Remove(p.Context(), s.ids[number], true)
 	})
 	return true
 }

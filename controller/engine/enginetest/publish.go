@@ -86,7 +86,7 @@ var publishCases = []testCase{
 		refused := f.create("1", f.publishing(port))
 		f.fails(engine.Exhausted, f.Engine.Start(f.Context(), refused))
 		f.stop(holder)
-		require.NoError(f, f.Engine.Remove(f.Context(), refused))
+		require.NoError(f, f.Engine.Remove(f.Context(), refused, true))
 		replacement := f.create("1", f.publishing(port))
 		f.start(replacement)
 		require.Len(f, f.inspect(replacement).PublishedPorts, 1)

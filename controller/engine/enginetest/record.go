@@ -140,9 +140,9 @@ func (r *Recorder) Stop(ctx context.Context, id string, grace time.Duration) err
 }
 
 // Remove removes a container.
-func (r *Recorder) Remove(ctx context.Context, id string) error {
+func (r *Recorder) Remove(ctx context.Context, id string, volumes bool) error {
 	_, err := r.change(ctx, "remove", id, "destroy", func(ctx context.Context, e engine.Engine, id string) (string, error) {
-		return "", e.Remove(ctx, id)
+		return "", e.Remove(ctx, id, volumes)
 	})
 	return err
 }

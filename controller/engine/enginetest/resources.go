@@ -71,7 +71,7 @@ var resourceCases = []testCase{
 		f.start(first)
 		f.start(second)
 		f.stop(first)
-		require.NoError(f, f.Engine.Remove(f.Context(), first))
+		require.NoError(f, f.Engine.Remove(f.Context(), first, true))
 		f.fails(engine.Conflict, f.Engine.RemoveVolume(f.Context(), f.named("v")))
 		f.stop(second)
 		f.fails(engine.Conflict, f.Engine.RemoveVolume(f.Context(), f.named("v")))
@@ -80,7 +80,7 @@ var resourceCases = []testCase{
 		f.volume("v")
 		id := f.create("1", f.mounting("v"))
 		f.fails(engine.Conflict, f.Engine.RemoveVolume(f.Context(), f.named("v")))
-		require.NoError(f, f.Engine.Remove(f.Context(), id))
+		require.NoError(f, f.Engine.Remove(f.Context(), id, true))
 		require.NoError(f, f.Engine.RemoveVolume(f.Context(), f.named("v")))
 		require.NoError(f, f.Engine.RemoveVolume(f.Context(), f.named("v")), "one that is gone")
 	}},

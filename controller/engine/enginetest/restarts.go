@@ -44,7 +44,7 @@ var restartCases = []testCase{
 		c := f.await(id, "restarting", func(c engine.Container) bool { return c.State == engine.Restarting })
 		require.Equal(f, 3, c.ExitCode)
 		require.Equal(f, map[string]string{"none": ""}, c.Networks)
-		f.fails(engine.Conflict, f.Engine.Remove(f.Context(), id))
+		f.fails(engine.Conflict, f.Engine.Remove(f.Context(), id, true))
 		f.stop(id)
 		require.Equal(f, engine.Exited, f.inspect(id).State)
 	}},
@@ -58,8 +58,8 @@ var restartCases = []testCase{
 		f.stop(stopped)
 		f.awaitExit(killed)
 		f.awaitExit(stopped)
-		require.NoError(f, f.Engine.Remove(f.Context(), killed))
-		require.NoError(f, f.Engine.Remove(f.Context(), stopped))
+		require.NoError(f, f.Engine.Remove(f.Context(), killed, true))
+		require.NoError(f, f.Engine.Remove(f.Context(), stopped, true))
 		events.expect(killed, "create", "start", "kill", "die", "destroy")
 		moreEvents.expect(stopped, "create", "start", "kill", "die", "stop", "destroy")
 	}},

@@ -36,6 +36,10 @@ type Behavior struct {
 	// where Exec is nil. It is called with the engine locked.
 	Exec func(engine.ExecSpec) (code int, after time.Duration)
 
+	// Volumes are the paths of the image's volumes: where a service mounts nothing
+	// there, a container gets an anonymous one.
+	Volumes []string
+
 	// Output is written to the log, line by line, at each start.
 	Output []string
 

@@ -76,6 +76,7 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (string,
 		}
 		c := newInstance(e.newID(), spec, image)
 		c.Created = e.now
+		e.mount(c, spec)
 		e.containers[c.ID] = c
 		e.names[c.Name] = c.ID
 		e.emit(c, "create")
@@ -120,8 +121,9 @@ func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error
 	})
 }
 
-// Remove removes a container that is not running.
-func (e *Engine) Remove(ctx context.Context, id string) error {
+// Remove removes a container that is not running, and with volumes its anonymous
+// ones.
+func (e *Engine) Remove(ctx context.Context, id string, volumes bool) error {
 	return e.do(ctx, OpRemove, id, func() error {
 		switch c := e.containers[id]; {
 		case c == nil:
@@ -132,6 +134,11 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 			return failure(engine.Conflict, "removal of container %s is already in progress", c.Name)
 		default:
 			e.remove(c)
+			for _, name := range c.ownVolumes {
+				if volumes && !e.mounted(name) {
+					delete(e.volumes, name)
+				}
+			}
 			return nil
 		}
 	})

@@ -29,6 +29,8 @@ type instance struct {
 	ports    []types.ServicePortConfig
 	files    map[string]string
 	log      []logLine
+	// ownVolumes are the anonymous volumes that were made for it.
+	ownVolumes []string
 
 	// run counts the starts, so that what was planned in one does not happen
 	// in the next.
@@ -69,7 +71,6 @@ func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
 			State:         engine.Created,
 			RestartPolicy: noRestart,
 			Networks:      map[string]string{},
-			Volumes:       volumeNames(spec),
 		},
 		image:    i,
 		behavior: i.behavior.of(spec.Service.Command),
@@ -118,7 +119,7 @@ func (c *instance) view(now time.Time) engine.Container {
 	v.Labels = maps.Clone(v.Labels)
 	v.Networks = maps.Clone(v.Networks)
 	v.PublishedPorts = slices.Clone(v.PublishedPorts)
-	v.Volumes = slices.Clone(v.Volumes)
+	v.Mounts = slices.Clone(v.Mounts)
 	v.Health, v.HealthySince = c.health(now)
 	return v
 }

@@ -294,9 +294,9 @@ func TestSetHealthAndSetState(t *testing.T) {
 		e.StopBehind(id, time.Second)
 		require.Equal(t, engine.Exited, inspect(t, e, id).State)
 		e.SetState(id, engine.Removing)
-		require.Equal(t, engine.Conflict, engine.ClassOf(e.Remove(t.Context(), id)))
+		require.Equal(t, engine.Conflict, engine.ClassOf(e.Remove(t.Context(), id, true)))
 		e.SetState(id, engine.Dead)
-		require.NoError(t, e.Remove(t.Context(), id))
+		require.NoError(t, e.Remove(t.Context(), id, true))
 	})
 }
 

@@ -72,14 +72,53 @@ func (e *Engine) CreateVolume(ctx context.Context, spec engine.VolumeSpec) error
 // RemoveVolume removes a volume that no container mounts.
 func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
 	return e.do(ctx, OpRemoveVolume, name, func() error {
-		for _, c := range e.containers {
-			if slices.Contains(c.Volumes, name) {
-				return failure(engine.Conflict, "volume is in use by %s", c.Name)
-			}
+		if e.mounted(name) {
+			return failure(engine.Conflict, "volume %s is in use", name)
 		}
 		delete(e.volumes, name)
 		return nil
 	})
+}
+
+// mount mounts a new container's volumes and binds; it makes the anonymous volumes
+// that are not carried over.
+func (e *Engine) mount(c *instance, spec engine.ContainerSpec) {
+	at := map[string]engine.Mount{}
+	anonymous := func(target string, readOnly bool) {
+		name, carried := spec.Anonymous[target]
+		if _, exists := e.volumes[name]; !carried || !exists {
+			name = e.newID()
+			e.volumes[name] = engine.Volume{Name: name, Driver: "local"}
+			c.ownVolumes = append(c.ownVolumes, name)
+		}
+		at[target] = engine.Mount{Target: target, Source: name, Volume: true, Anonymous: true, ReadOnly: readOnly}
+	}
+	for _, v := range spec.Service.Volumes {
+		switch {
+		case v.Type == types.VolumeTypeVolume && v.Source == "":
+			anonymous(v.Target, v.ReadOnly)
+		case v.Type == types.VolumeTypeVolume:
+			at[v.Target] = engine.Mount{Target: v.Target, Source: cmp.Or(spec.Volumes[v.Source], v.Source), Volume: true, ReadOnly: v.ReadOnly}
+		case v.Type == types.VolumeTypeBind:
+			at[v.Target] = engine.Mount{Target: v.Target, Source: v.Source, ReadOnly: v.ReadOnly}
+		}
+	}
+	for _, target := range c.image.behavior.Volumes {
+		if _, taken := at[target]; !taken {
+			anonymous(target, false)
+		}
+	}
+	c.Mounts = slices.SortedFunc(maps.Values(at), func(a, b engine.Mount) int { return cmp.Compare(a.Target, b.Target) })
+}
+
+// mounted reports whether a container mounts a volume, running or not.
+func (e *Engine) mounted(name string) bool {
+	for _, c := range e.containers {
+		if slices.ContainsFunc(c.Mounts, func(m engine.Mount) bool { return m.Volume && m.Source == name }) {
+			return true
+		}
+	}
+	return false
 }
 
 // copiedFiles are the secrets and configs with a content, by path in the container.

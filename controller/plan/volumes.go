@@ -1,0 +1,92 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// anonymous returns the anonymous volumes of each number: what was known, and
+// over it what the replicas that exist have, of two that share a number the
+// younger. It returns nil where there are none.
+func anonymous(known map[int]map[string]string, replicas []Replica) map[int]map[string]string {
+	type held struct {
+		of Replica
+		Mount
+	}
+	var seen []held
+	for _, r := range replicas {
+		for _, m := range r.Mounts {
+			if m.Anonymous && r.Number >= 1 {
+				seen = append(seen, held{r, m})
+			}
+		}
+	}
+	if len(seen) == 0 {
+		return known
+	}
+	slices.SortFunc(seen, func(a, b held) int {
+		return cmp.Or(a.of.Created.Compare(b.of.Created), cmp.Compare(a.of.ID, b.of.ID), cmp.Compare(a.Source, b.Source))
+	})
+	all := clone(known)
+	copied := map[int]bool{}
+	for _, h := range seen {
+		if n := h.of.Number; !copied[n] {
+			all[n], copied[n] = clone(all[n]), true
+		}
+		all[h.of.Number][h.Target] = h.Source
+	}
+	return all
+}
+
+// oneAtATime returns the spec with a strategy under which a volume never has two
+// containers of the workload at a time: an update stops the old one, and sees it
+// gone, before the new one is created. The strategy of the spec allows for the
+// volumes that are written; of those that only the engine knows, as an image's,
+// the replicas tell.
+func oneAtATime(s *spec.Workload, replicas []Replica) *spec.Workload {
+	if s == nil || s.Strategy.MaxSurge == 0 || s.SurgeAsked {
+		return s
+	}
+	exclusive := slices.ContainsFunc(replicas, func(r Replica) bool {
+		return slices.ContainsFunc(r.Mounts, func(m Mount) bool {
+			// An anonymous volume belongs to its number, however many there are.
+			return (m.Anonymous || s.Replicas <= 1) && !slices.Contains(s.SharedMounts, m.Target)
+		})
+	})
+	if !exclusive {
+		return s
+	}
+	alone := *s
+	alone.Strategy = s.Strategy.WithSurge(0)
+	return &alone
+}
+
+// otherWriter names a running container of the workload that has a volume or bind
+// which an exited one would write to as well, if it were started; empty where that
+// is allowed, or there is none.
+func (p *planner) otherWriter(exited replica) string {
+	if p.Spec.Replicas > 1 || p.Spec.SurgeAsked {
+		return "" // they are written to share
+	}
+	for _, r := range p.replicas {
+		if r.ID == exited.ID || !r.runs() {
+			continue
+		}
+		for _, m := range r.Mounts {
+			sameSource := func(other Mount) bool { return other.Source == m.Source && !slices.Contains(p.Spec.SharedMounts, other.Target) }
+			if slices.ContainsFunc(exited.Mounts, sameSource) {
+				return r.Name
+			}
+		}
+	}
+	return ""
+}
+
+// AfterRemoval returns what is worth remembering of a workload that was taken
+// away: its anonymous volumes, which outlive its containers. It returns false
+// where that is nothing.
+func AfterRemoval(r Rollout) (Rollout, bool) {
+	return Rollout{Workload: r.Workload, Anonymous: r.Anonymous}, len(r.Anonymous) > 0
+}
