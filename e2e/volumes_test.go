@@ -72,7 +72,10 @@ func (p *project) watchWriters() *writers {
 					w.two = append(w.two, key)
 				}
 				w.mu.Unlock()
-			case <-errs:
+			case <-ctx.Done():
+				return
+			case err := <-errs:
+				assert.ErrorIs(p.t, err, context.Canceled, "the engine's events end")
 				return
 			}
 		}

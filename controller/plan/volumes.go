@@ -75,7 +75,9 @@ func (p *planner) otherWriter(exited replica) string {
 			continue
 		}
 		for _, m := range r.Mounts {
-			sameSource := func(other Mount) bool { return other.Source == m.Source && !slices.Contains(p.Spec.SharedMounts, other.Target) }
+			sameSource := func(other Mount) bool {
+				return other.Source == m.Source && !slices.Contains(p.Spec.SharedMounts, other.Target)
+			}
 			if slices.ContainsFunc(exited.Mounts, sameSource) {
 				return r.Name
 			}
