@@ -31,15 +31,19 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 		in.Acknowledged[id] = r.subscribers.acknowledged(index, now)
 	}
 	if in.Spec == nil {
-		in.Dependents = dependents(snap, key)
+		in.Dependents = dependents(snap, key, r.managed)
 		return in
 	}
 	for _, d := range in.Spec.DependsOn {
 		in.Dependencies = append(in.Dependencies, r.dependency(snap, d))
 	}
+	in.Networks = map[string]string{}
 	for _, need := range needs(snap, in.Spec) {
 		if !need.Present {
 			in.Missing = append(in.Missing, need)
+		}
+		if need.Kind == plan.NetworkResource && need.Known {
+			in.Networks[need.Name] = need.ID
 		}
 	}
 	if row, ok := snap.Intent(key); ok {
@@ -200,6 +204,13 @@ func needs(snap *state.Snapshot, w *spec.Workload) []plan.Resource {
 	return rows
 }
 
+// unknown reports whether nobody has looked yet whether a resource of a workload is
+// there.
+func unknown(snap *state.Snapshot, key string) bool {
+	row, written := snap.Workload(key)
+	return written && slices.ContainsFunc(needs(snap, row.Spec), func(r plan.Resource) bool { return !r.Known })
+}
+
 // dataVolumes are the volumes that a Database was on when it last worked; none for
 // another kind, and where that is not known.
 func dataVolumes(snap *state.Snapshot, w *spec.Workload) []string {
@@ -214,11 +225,11 @@ func dataVolumes(snap *state.Snapshot, w *spec.Workload) []string {
 	return nil
 }
 
-// dependents names the workloads that have containers which depend on key.
-func dependents(snap *state.Snapshot, key string) []string {
+// dependents names the managed workloads that have containers which depend on key.
+func dependents(snap *state.Snapshot, key string, managed func(string) bool) []string {
 	var names []string
 	for _, row := range snap.Replicas("") {
-		if slices.Contains(row.DependsOn, key) && !slices.Contains(names, row.Workload) {
+		if slices.Contains(row.DependsOn, key) && managed(row.Workload) && !slices.Contains(names, row.Workload) {
 			names = append(names, row.Workload)
 		}
 	}

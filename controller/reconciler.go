@@ -135,6 +135,9 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 	if until := r.began.Add(probeTimeout); now.Before(until) && r.unprobed(snap, key) {
 		return nil, until // or as soon as the probes have been answered
 	}
+	if _, planned := snap.Status(key); !planned && unknown(snap, key) {
+		return nil, time.Time{} // the look has it planned
+	}
 	if r.restored[key] {
 		delete(r.restored, key)
 		snap = r.compare(snap, key, now)

@@ -160,6 +160,10 @@ type Container struct {
 	// Networks holds the container's address by engine network name. A
 	// network that is joined but has no address yet has an empty one.
 	Networks map[string]string
+	// NetworkIDs are the IDs of the networks that it was last started in, by name.
+	// The engine starts it in these and no others: not in one that was made anew
+	// under the name.
+	NetworkIDs map[string]string
 	// PublishedPorts are the host ports in force, as "127.0.0.1:8080->80/tcp".
 	PublishedPorts []string
 	// PortsMissing is true when the container runs without a host port that

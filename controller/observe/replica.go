@@ -54,7 +54,7 @@ func sameRun(a, b plan.Replica) bool { return a.StartedAt.Equal(b.StartedAt) }
 func equal(a, b plan.Replica) bool {
 	return a.Name == b.Name && a.State == b.State && a.Health == b.Health && a.ExitCode == b.ExitCode &&
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) && a.ReadySince.Equal(b.ReadySince) &&
-		a.Broken == b.Broken && a.EngineRestarts == b.EngineRestarts && maps.Equal(a.Addresses, b.Addresses)
+		a.Broken == b.Broken && a.EngineRestarts == b.EngineRestarts && maps.Equal(a.Addresses, b.Addresses) && maps.Equal(a.NetworkIDs, b.NetworkIDs)
 }
 
 func toReplica(c engine.Container) plan.Replica {
@@ -66,7 +66,7 @@ func toReplica(c engine.Container) plan.Replica {
 		Created: c.Created, StartedAt: c.StartedAt, FinishedAt: c.FinishedAt,
 		StopTimeout:    c.StopTimeout,
 		EngineRestarts: c.RestartPolicy != "" && c.RestartPolicy != "no",
-		Addresses:      c.Networks, Ports: c.PublishedPorts, Image: c.Image,
+		Addresses:      c.Networks, NetworkIDs: c.NetworkIDs, Ports: c.PublishedPorts, Image: c.Image,
 		DependsOn: dependsOn(c.Labels[spec.LabelDependsOn]),
 		Mounts:    writable(c.Mounts),
 	}

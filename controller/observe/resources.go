@@ -46,7 +46,7 @@ func (o *Observer) resources(ctx context.Context) error {
 	found := map[string]string{} // the config hash of what exists, by String()
 	ids := map[string]string{}
 	for _, n := range networks {
-		found["network "+n.Name] = n.Labels[spec.LabelConfigHash]
+		found["network "+n.Name], ids["network "+n.Name] = n.Labels[spec.LabelConfigHash], n.ID
 	}
 	for _, v := range volumes {
 		found["volume "+v.Name] = v.Labels[spec.LabelConfigHash]

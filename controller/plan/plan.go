@@ -33,6 +33,9 @@ type Input struct {
 	// Missing are the networks, volumes and the image that a container of the
 	// written revision needs and that are not there yet.
 	Missing []Resource
+	// Networks are the IDs of the written networks that exist, by name; empty of one
+	// that does not.
+	Networks map[string]string
 	// Subscribers counts those who follow the endpoints; Acknowledged are the
 	// containers whose withdrawal all of them have in force.
 	Subscribers  int
@@ -169,7 +172,7 @@ func (p *planner) look(r Replica) replica {
 	}
 	final := r.State == Exited && p.mayEnd(r)
 	if rep.Broken == "" && !final {
-		rep.Broken = p.lostNetwork(rep)
+		rep.Broken = cmp.Or(p.lostNetwork(rep), p.goneNetwork(r))
 	}
 	rep.class = classify(rep.Replica, p.Now)
 	if _, draining := p.plan.Rollout.Drains[r.ID]; draining {
@@ -197,6 +200,21 @@ func (p *planner) lostNetwork(r replica) string {
 		return ""
 	}
 	return LostNetwork(r.Replica, of)
+}
+
+// goneNetwork names a network that an exited container was last started in and that
+// is gone, also where there is another one of its name: the engine will not start
+// the container again. It is empty where there is none.
+func (p *planner) goneNetwork(r Replica) string {
+	if r.State != Exited {
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.NetworkIDs)) {
+		if id, known := p.Networks[name]; known && id != r.NetworkIDs[name] {
+			return "network " + name
+		}
+	}
+	return ""
 }
 
 // LostNetwork names a network that a container was made to join, from a spec, and

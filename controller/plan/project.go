@@ -29,7 +29,7 @@ type Resource struct {
 	ConfigHash, ActualHash string
 	// Known is true once the engine was asked for it, Present when it has it.
 	Known, Present bool
-	// ID is an image's content address.
+	// ID is an image's content address, or a network's ID.
 	ID string
 	// DataOf is the Database that had its data on a volume when it last worked,
 	// or empty.

@@ -105,6 +105,7 @@ var commands = map[string]func(*story){
 	"health":     (*story).health,
 	"dependency": (*story).dependency,
 	"mount":      (*story).mount,
+	"network":    func(s *story) { s.networks = map[string]string{"shop_backend": s.arg(0)} },
 	"missing":    (*story).miss,
 	"dependents": func(s *story) { s.dependents = s.args },
 	"remember":   (*story).remember,
@@ -266,6 +267,9 @@ func (s *story) replica() {
 	}
 	if r.Revision == "compose" {
 		r.Revision, r.ConfigHash = "", s.take("hash", "hash-v1")
+	}
+	if id := s.take("network-id", ""); id != "" {
+		r.NetworkIDs = map[string]string{"shop_backend": id}
 	}
 	if len(s.args) > 3 {
 		r.Health = Health(s.args[3])

@@ -75,8 +75,10 @@ type Replica struct {
 	EngineRestarts bool
 	// Addresses by engine network name; Ports as published on the host.
 	Addresses map[string]string
-	Ports     []string
-	Image     string
+	// NetworkIDs are the IDs of the networks that it was last started in, by name.
+	NetworkIDs map[string]string
+	Ports      []string
+	Image      string
 	// DependsOn names the workloads that this container was made to need.
 	DependsOn []string
 	// Mounts are the volumes and binds that it may write to.

@@ -39,6 +39,8 @@ type world struct {
 	subscribers  int
 	acknowledged map[string]bool
 
+	// networks are the IDs of the networks that exist.
+	networks map[string]string
 	// mounts are what new containers mount, by path; an anonymous volume where
 	// there is no source.
 	mounts map[string]string
@@ -80,7 +82,7 @@ func (w *world) input() Input {
 		Now: w.now, Workload: "web", Generation: w.generation,
 		Rollout: cloneRollout(w.rollout), Status: cloneStatus(w.status),
 		Dependencies: slices.Clone(w.dependencies), Missing: resources(w.missing, w.missingError), Dependents: slices.Clone(w.dependents),
-		Intent: w.intent, History: maps.Clone(w.history), Subscribers: w.subscribers, Acknowledged: maps.Clone(w.acknowledged),
+		Networks: w.networks, Intent: w.intent, History: maps.Clone(w.history), Subscribers: w.subscribers, Acknowledged: maps.Clone(w.acknowledged),
 	}
 	if w.spec != nil {
 		s := *w.spec

@@ -32,6 +32,7 @@ func observed(i container.InspectResponse) engine.Container {
 		FinishedAt:     parseTime(i.State.FinishedAt),
 		RestartPolicy:  string(i.HostConfig.RestartPolicy.Name),
 		Networks:       map[string]string{},
+		NetworkIDs:     map[string]string{},
 		PublishedPorts: published(i.NetworkSettings.Ports),
 		Mounts:         mounted(i.Mounts),
 	}
@@ -43,6 +44,9 @@ func observed(i container.InspectResponse) engine.Container {
 	}
 	for name, endpoint := range i.NetworkSettings.Networks {
 		c.Networks[name] = cmp.Or(endpoint.IPAddress, endpoint.GlobalIPv6Address)
+		if endpoint.NetworkID != "" {
+			c.NetworkIDs[name] = endpoint.NetworkID
+		}
 	}
 	if c.State == engine.Running {
 		c.PortsMissing = portsMissing(i.HostConfig, i.NetworkSettings.Ports)

@@ -93,6 +93,18 @@ var networkCases = []testCase{
 		f.start(id)
 		require.NotEmpty(f, f.inspect(id).Networks[f.named("a")])
 	}},
+	{"a container that has run does not start in a network that was made anew", func(f *fixture) {
+		f.network("a")
+		id := f.create("1", f.networked(Runs, "a"))
+		f.start(id)
+		before := f.inspect(id).NetworkIDs[f.named("a")]
+		require.NotEmpty(f, before)
+		f.stop(id)
+		require.NoError(f, f.Engine.RemoveNetwork(f.Context(), f.named("a")))
+		f.network("a")
+		f.fails(engine.NotFound, f.Engine.Start(f.Context(), id))
+		require.Equal(f, before, f.inspect(id).NetworkIDs[f.named("a")])
+	}},
 	{"a container whose start failed does not hold its networks", func(f *fixture) {
 		f.network("a")
 		f.network("b")

@@ -111,7 +111,7 @@ func tell(c engine.Container, images map[string]string) container {
 	}
 	c.ID, c.ImageID, c.Error, c.HealthOutput = "", images[c.ImageID], "", ""
 	c.Created, c.StartedAt, c.FinishedAt, c.HealthySince = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	c.Networks = maps.Clone(c.Networks)
+	c.Networks, c.NetworkIDs = maps.Clone(c.Networks), nil
 	for name, address := range c.Networks {
 		if address != "" {
 			c.Networks[name] = "an address"

@@ -54,6 +54,7 @@ type instance struct {
 type endpoint struct {
 	network string
 	address string // asked for, or empty
+	id      string // of the network that it was last started in, or empty
 }
 
 type logLine struct {
@@ -118,6 +119,12 @@ func (c *instance) view(now time.Time) engine.Container {
 	v := c.Container
 	v.Labels = maps.Clone(v.Labels)
 	v.Networks = maps.Clone(v.Networks)
+	v.NetworkIDs = map[string]string{}
+	for _, at := range c.networks {
+		if at.id != "" {
+			v.NetworkIDs[at.network] = at.id
+		}
+	}
 	v.PublishedPorts = slices.Clone(v.PublishedPorts)
 	v.Mounts = slices.Clone(v.Mounts)
 	v.Health, v.HealthySince = c.health(now)

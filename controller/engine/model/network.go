@@ -36,15 +36,16 @@ const firstEphemeralPort = 49153
 // connect gives a container its addresses and host ports, all or an error.
 func (e *Engine) connect(c *instance) error {
 	publishes := false
-	for _, at := range c.networks {
+	for i, at := range c.networks {
 		n := e.networks[at.network]
-		if n == nil {
+		if n == nil || at.id != "" && at.id != n.ID {
 			return failure(engine.NotFound, "network %s not found", at.network)
 		}
 		publishes = publishes || !n.internal
 		if err := n.join(c, at.address); err != nil {
 			return err
 		}
+		c.networks[i].id = n.ID
 	}
 	if !publishes {
 		return nil

@@ -1,0 +1,43 @@
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestANetworkThatWentWhileTendWasAwayIsNoFailure(t *testing.T) {
+	p := newProject(t, files{"compose.yaml": `
+services:
+  a: {image: "${PROBE}"}
+  b: {image: "${PROBE}", depends_on: [a]}
+`})
+	p.mustTend("apply")
+	p.compose("stop")
+	require.NoError(t, p.engine.NetworkRemove(t.Context(), p.name+"_default"))
+	tend := p.run()
+	tend.awaitEvent("b", "Created", p.name+"-b-1")
+	p.awaitReady("a", 1)
+	p.awaitReady("b", 1)
+	for _, e := range tend.events() {
+		assert.Equal(t, "info", strings.ToLower(e.Level), "%s: %s", e.Reason, e.Message)
+	}
+}
+
+func TestDownEndsBesideAnUnmanagedServiceThatDependsOnAManagedOne(t *testing.T) {
+	p := newProject(t, files{"compose.yaml": `
+services:
+  db: {image: "${PROBE}"}
+  app:
+    image: ${PROBE}
+    depends_on: [db]
+    x-tend: {managed: false}
+`})
+	p.compose("up", "-d")
+	p.mustTend("apply")
+	p.mustTend("down", "--timeout", "60s")
+	assert.Empty(t, p.replicas("db"))
+	assert.Len(t, p.replicas("app"), 1, "it is left alone")
+}
