@@ -141,7 +141,7 @@ func clone[K comparable, V any](m map[K]V) map[K]V {
 // aim looks at the replicas with a spec in mind, and begins a rollout where
 // the spec's revision is not the one under way.
 func (p *planner) aim(target *spec.Workload) {
-	p.Spec = oneAtATime(target, p.Replicas)
+	p.Spec = oneAtATime(target, p.Replicas, p.plan.Rollout.Anonymous)
 	r := &p.plan.Rollout
 	begin := target != nil && (r.Revision != target.Revision || r.RestartedAt.Before(p.Intent.RestartedAt))
 	if begin {

@@ -44,12 +44,12 @@ func anonymous(known map[int]map[string]string, replicas []Replica) map[int]map[
 // containers of the workload at a time: an update stops the old one, and sees it
 // gone, before the new one is created. The strategy of the spec allows for the
 // volumes that are written; of those that only the engine knows, as an image's,
-// the replicas tell.
-func oneAtATime(s *spec.Workload, replicas []Replica) *spec.Workload {
+// the replicas tell, and the record of a number that has no replica now.
+func oneAtATime(s *spec.Workload, replicas []Replica, anonymous map[int]map[string]string) *spec.Workload {
 	if s == nil || s.Strategy.MaxSurge == 0 || s.SurgeAsked {
 		return s
 	}
-	exclusive := slices.ContainsFunc(replicas, func(r Replica) bool {
+	exclusive := vacant(s, replicas, anonymous) || slices.ContainsFunc(replicas, func(r Replica) bool {
 		return slices.ContainsFunc(r.Mounts, func(m Mount) bool {
 			// An anonymous volume belongs to its number, however many there are.
 			return (m.Anonymous || s.Replicas <= 1) && !slices.Contains(s.SharedMounts, m.Target)
@@ -61,6 +61,20 @@ func oneAtATime(s *spec.Workload, replicas []Replica) *spec.Workload {
 	alone := *s
 	alone.Strategy = s.Strategy.WithSurge(0)
 	return &alone
+}
+
+// vacant reports whether a wanted number has an anonymous volume and no container:
+// the next one mounts it.
+func vacant(s *spec.Workload, replicas []Replica, anonymous map[int]map[string]string) bool {
+	for n, mounts := range anonymous {
+		taken := slices.ContainsFunc(replicas, func(r Replica) bool { return r.Number == n && r.ID != "" })
+		for target := range mounts {
+			if n <= s.Replicas && !taken && !slices.Contains(s.SharedMounts, target) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // otherWriter names a running container of the workload that has a volume or bind

@@ -60,6 +60,11 @@ var bugs = []bug{
 	{name: "believe what lies in the future", seed: 22, file: "plan/restored.go",
 		old: "		if t.After(now) {\n", new: "		if t.After(now) && !BUG {\n"},
 
+	{name: "leave the anonymous volumes behind", seed: 0, file: "plan/plan.go",
+		old: "		a.Anonymous = maps.Clone(p.plan.Rollout.Anonymous[r.Number])\n", new: "		if !BUG { a.Anonymous = maps.Clone(p.plan.Rollout.Anonymous[r.Number]) }\n"},
+	{name: "have a surge on a volume", seed: 0, file: "plan/volumes.go",
+		old: "	if s == nil || s.Strategy.MaxSurge == 0 || s.SurgeAsked {\n", new: "	if BUG && s != nil && len(s.Volumes) > 0 && s.Kind == spec.Deployment { next := *s; next.Strategy = s.Strategy.WithSurge(1); return &next }\n	if s == nil || s.Strategy.MaxSurge == 0 || s.SurgeAsked {\n"},
+
 	// What the loop makes of it.
 	{name: "forget the actions under way", seed: 0, file: "reconciler.go",
 		old: "		r.flights[key][object(a)] = a\n", new: "		if !BUG { r.flights[key][object(a)] = a }\n"},

@@ -46,6 +46,13 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 			}
 		}
 	}
+	for _, r := range in.Replicas {
+		for _, m := range r.Mounts {
+			if m.Anonymous {
+				v.anonymous[mountPoint{workload: in.Workload, number: fmt.Sprint(r.Number), target: m.Target}] = m.Source
+			}
+		}
+	}
 	creating := map[string]string{} // the revisions of what is to be made, by name
 	for _, a := range p.Actions {
 		d.Action, d.held = a, held(snap, a.ID)

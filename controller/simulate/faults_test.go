@@ -3,6 +3,7 @@ package simulate
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -477,7 +478,8 @@ func (w *world) loseVolume(how string) {
 		}
 	}
 	w.checks.touch()
-	for _, volume := range w.pool.base.Volumes {
+	for _, name := range slices.Sorted(maps.Keys(w.pool.base.Volumes)) {
+		volume := w.pool.base.Volumes[name]
 		if w.away || !w.has(volume.Name) {
 			continue
 		}

@@ -263,7 +263,7 @@ func (w *world) heal() {
 		if c.State == engine.Removing {
 			w.engine.RemoveBehind(c.ID)
 		}
-		if len(c.NamedVolumes()) == 0 || !alive(c) {
+		if workloadOf(c) != "db" || !alive(c) {
 			continue
 		}
 		// A database is not restarted for what it suffers from.
@@ -275,9 +275,9 @@ func (w *world) heal() {
 			w.engine.StopBehind(c.ID, 2*time.Minute)
 		}
 	}
-	for _, volume := range w.pool.base.Volumes {
-		if !w.has(volume.Name) {
-			w.makeVolume(volume.Name)
+	for _, name := range slices.Sorted(maps.Keys(w.pool.base.Volumes)) {
+		if !w.has(name) {
+			w.makeVolume(name)
 		}
 	}
 }

@@ -42,6 +42,9 @@ type invariants struct {
 	refused        map[string]bool
 	passed, failed map[string]time.Time
 
+	// anonymous are the volumes that nobody named, as this run last planned with them.
+	anonymous map[mountPoint]string
+
 	// What it decided. decisions are the last ones by object, creating are the
 	// names of what is to be made, and made of what was. doomed are the replicas
 	// that are to be stopped, drained is since when.
@@ -106,7 +109,7 @@ func (v *invariants) restarted() {
 	v.decisions, v.creating, v.made = map[string]decision{}, map[string]bool{}, map[string]bool{}
 	v.doomed, v.drained = map[string]bool{}, map[string]time.Time{}
 	v.withdrawn, v.published, v.index = map[string]withdrawal{}, map[string]bool{}, 0
-	v.times = map[string][]time.Time{}
+	v.times, v.anonymous = map[string][]time.Time{}, map[mountPoint]string{}
 	if v.w.moods.disk { // it may have been forgotten
 		clear(v.rolledBack)
 	}
@@ -161,12 +164,14 @@ func (v *invariants) look(planned bool) {
 	}
 }
 
-// volumesHold checks that one server runs on a volume, and notes which.
+// volumesHold checks that one container runs on a volume, and notes which.
 func (v *invariants) volumesHold(truth []engine.Container) {
 	holders := map[string]string{}
 	for _, c := range truth {
-		for _, volume := range c.NamedVolumes() {
-			if !alive(c) {
+		v.carriesOver(c)
+		for _, m := range c.Mounts {
+			volume := m.Source
+			if !alive(c) || m.ReadOnly {
 				continue
 			}
 			if other, ok := holders[volume]; ok {
@@ -178,6 +183,23 @@ func (v *invariants) volumesHold(truth []engine.Container) {
 		}
 	}
 }
+
+// carriesOver checks that a replica has the anonymous volumes that the last one of its
+// number had, as this run had planned with it and as far as the engine still has them.
+func (v *invariants) carriesOver(c engine.Container) {
+	for _, m := range c.Mounts {
+		if !m.Anonymous || replicaOf(c) == "" {
+			continue
+		}
+		at := mountPoint{workload: replicaOf(c), number: c.Labels[spec.LabelContainerNumber], target: m.Target}
+		if before := v.anonymous[at]; before != "" && before != m.Source && !v.w.away && v.w.has(before) {
+			v.w.fail("%s has an empty volume at %s, and number %s had one with data", c.Name, m.Target, at.number)
+		}
+	}
+}
+
+// mountPoint is a place in the replicas of one number.
+type mountPoint struct{ workload, number, target string }
 
 // numbersHold checks that no two replicas carry a number.
 func (v *invariants) numbersHold(truth []engine.Container) {
@@ -208,7 +230,7 @@ func dataOn(snap *state.Snapshot) []string {
 // data is what the database's container reads, if there is one.
 func (v *invariants) data() build {
 	for _, c := range v.truth() {
-		if len(c.NamedVolumes()) > 0 {
+		if workloadOf(c) == "db" {
 			return servers[c.Image]
 		}
 	}

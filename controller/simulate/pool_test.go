@@ -25,7 +25,7 @@ const (
 )
 
 // names are the services of the project.
-var names = []string{"web", "api", "db", "job", "gw"}
+var names = []string{"web", "api", "db", "job", "gw", "store"}
 
 // variant is one way in which a service may be written.
 type variant struct {
@@ -58,6 +58,7 @@ var images = map[string]model.Behavior{
 	"crash":     {Exits: true, After: time.Second, Code: 3},
 	"ends":      {Exits: true, After: 3 * time.Second},
 	"broken":    {CannotStart: true},
+	"volumed":   {HealthCheck: true, HealthAfter: time.Second, Volumes: []string{"/var"}},
 	"task":      {Exits: true, After: 2 * time.Second},
 	"task2":     {Exits: true, After: 5 * time.Second},
 	"fails":     {Exits: true, After: time.Second, Code: 1},
@@ -72,7 +73,7 @@ var images = map[string]model.Behavior{
 }
 
 // goodImages are those of them that do what they should.
-var goodImages = []string{"good", "good2", "plain", "slow", "stuck", "remote", "task", "task2", "pg15", "pg15b", "last", "tasklast", "pglast", "pglast15c", "pglast16"}
+var goodImages = []string{"good", "good2", "plain", "slow", "stuck", "remote", "volumed", "task", "task2", "pg15", "pg15b", "last", "tasklast", "pglast", "pglast15c", "pglast16"}
 
 // build is what makes data readable to a server of Postgres: its major version, and
 // the libc that it sorts text by.
@@ -106,9 +107,10 @@ services:
     depends_on: {db: {condition: service_healthy}, job: {condition: service_started}}
   db: {image: pg15, networks: [back], volumes: ["data:/var/lib/postgresql/data"]}
   job: {image: task, networks: [back]}
+  store: {image: volumed, networks: [back], volumes: ["files:/files", "/cache"]}
   gw: {image: good, ports: ["127.0.0.1:8080:80"], networks: [front], depends_on: [web]}
 networks: {front: {}, back: {}}
-volumes: {data: {}}
+volumes: {data: {}, files: {}}
 secrets: {password: {environment: PASSWORD}}
 `
 
@@ -186,7 +188,7 @@ func revise(w *spec.Workload, command string) {
 func ending(w *spec.Workload) variant {
 	image := map[spec.Kind]string{spec.Deployment: "last", spec.Database: "pglast", spec.Job: "tasklast"}[w.Kind]
 	next := withImage(w, image, "migrate")
-	if w.Kind == spec.Deployment && len(w.FixedHostPorts) == 0 {
+	if w.Kind == spec.Deployment && len(w.FixedHostPorts) == 0 && len(w.Volumes) == 0 {
 		next.Replicas, next.Strategy = 2, rolling(1, 0)
 		next.Probes.Startup, next.Probes.Liveness = nil, nil
 		revise(next, "migrate")
@@ -204,11 +206,12 @@ func vary(w *spec.Workload, rng *rand.Rand) variant {
 	maybe := func(percent int) bool { return rng.IntN(100) < percent }
 	seconds := func(of ...int) time.Duration { return time.Duration(of[rng.IntN(len(of))]) * time.Second }
 	image := map[string]string{
-		"web": pick("good", "good2", "good", "good2", "plain", "slow", "stuck", "remote", "sick", "crash", "broken", "absent", "ends"),
-		"api": pick("good", "good2", "good", "good2", "plain", "remote", "crash", "broken"),
-		"db":  pick("pg15", "pg15", "pg15b", "pg15c", "pg16"),
-		"job": pick("task", "task2", "task", "fails"),
-		"gw":  pick("good", "good2", "plain", "stuck"),
+		"web":   pick("good", "good2", "good", "good2", "plain", "slow", "stuck", "remote", "sick", "crash", "broken", "absent", "ends"),
+		"api":   pick("good", "good2", "good", "good2", "plain", "remote", "crash", "broken"),
+		"db":    pick("pg15", "pg15", "pg15b", "pg15c", "pg16"),
+		"job":   pick("task", "task2", "task", "fails"),
+		"gw":    pick("good", "good2", "plain", "stuck"),
+		"store": pick("volumed", "volumed", "good2", "plain", "slow", "crash"),
 	}[w.Name]
 	hook := pick("migrate", "migrate", "migrate", "refuse", "dawdle")
 	if len(w.PreRollout) == 0 {
@@ -228,7 +231,7 @@ func vary(w *spec.Workload, rng *rand.Rand) variant {
 	default:
 		next.MinReady = seconds(0, 0, 5)
 		next.RevisionHistoryLimit = []int{10, 10, 1}[rng.IntN(3)]
-		if len(w.FixedHostPorts) > 0 {
+		if len(w.FixedHostPorts) > 0 || len(w.Volumes) > 0 {
 			break
 		}
 		next.Replicas = rng.IntN(5)

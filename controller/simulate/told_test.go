@@ -165,7 +165,7 @@ func (v *invariants) said(e *state.Event) {
 	case e.Reason == "StopFailed":
 		snap := v.w.ctl.State().Snapshot()
 		for _, c := range v.truth() {
-			if c.Name == name && !draining(snap, c) {
+			if (c.Name == name || nameOf(c) == name) && !draining(snap, c) { // it may have been renamed since
 				delete(v.doomed, c.ID)
 			}
 		}

@@ -304,8 +304,8 @@ func (w *world) lose(c *call, class engine.Class, err error) {
 
 // has says whether a volume exists; while the engine is away it may.
 func (w *world) has(volume string) bool {
-	found, err := w.engine.Volumes(w.life, "", volume)
-	return err != nil || len(found) > 0
+	found, err := w.engine.Volumes(w.life, project, volume)
+	return err != nil || slices.ContainsFunc(found, func(v engine.Volume) bool { return v.Name == volume })
 }
 
 // deliver passes an event on.
