@@ -5,6 +5,8 @@
 //	EXIT_AFTER=1s
 //	HEALTH=never     fail every health check
 //	IGNORE_TERM=1    do not end at SIGTERM
+//	DATA=/data       keep rows in this folder, see store
+//	DATA_FILES=1     each row in a file of its own
 //
 // "probe health" is its health check. "probe sick" makes a running one fail it.
 // "probe stuck" says so and never ends by itself.
@@ -84,6 +86,15 @@ func listen() {
 	http.HandleFunc("/env", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, strings.Join(os.Environ(), "\n"))
 	})
+	if dir := os.Getenv("DATA"); dir != "" {
+		rows, err := openStore(dir, os.Getenv("DATA_FILES") != "")
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		http.Handle("/rows", rows)
+		http.Handle("/rows/", rows)
+	}
 	if err := http.ListenAndServe(address, nil); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
