@@ -18,6 +18,7 @@ import (
 
 	"github.com/docker/docker/client"
 
+	"github.com/tendhq/tend/bench/document"
 	"github.com/tendhq/tend/e2e/cases"
 	"github.com/tendhq/tend/e2e/load"
 )
@@ -75,7 +76,7 @@ func run(ctx context.Context) error {
 		fmt.Println(text)
 		err = errors.Join(err, renderErr)
 		if o.output != "" && renderErr == nil {
-			err = errors.Join(err, replaceSection(o.output, text))
+			err = errors.Join(err, document.ReplaceSection(o.output, text))
 		}
 	}
 	return err

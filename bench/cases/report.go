@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"text/template"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/docker/docker/client"
 
+	"github.com/tendhq/tend/bench/document"
 	"github.com/tendhq/tend/e2e/cases"
 )
 
@@ -55,7 +54,7 @@ func (r report) Total() (t struct{ Requests, Failed, Writes, Wrong int }) {
 }
 
 func (r report) render() (string, error) {
-	functions := template.FuncMap{"percent": percent, "thousands": thousands, "duration": duration}
+	functions := template.FuncMap{"percent": percent, "thousands": document.Thousands, "duration": duration}
 	average, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return "", err
@@ -72,39 +71,10 @@ func (r report) render() (string, error) {
 
 func percent(share float64) string { return fmt.Sprintf("%.0f %%", share*100) }
 
-// thousands writes a number with its digits in groups.
-func thousands(n int) string {
-	if n < 1000 {
-		return fmt.Sprint(n)
-	}
-	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
-}
-
 // duration writes a latency as people compare it.
 func duration(d time.Duration) string {
 	if d < time.Second {
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	}
 	return fmt.Sprintf("%.1f s", d.Seconds())
-}
-
-// replaceSection puts text in the place of the document's section that has the
-// same heading, or at its end.
-func replaceSection(file, text string) error {
-	content, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		content, err = []byte("# Reliability\n\n"), nil
-	}
-	if err != nil {
-		return err
-	}
-	heading, _, _ := strings.Cut(text, "\n")
-	before, rest, found := strings.Cut(string(content), heading+"\n")
-	after := ""
-	if !found {
-		before = strings.TrimRight(before, "\n") + "\n\n"
-	} else if _, next, more := strings.Cut(rest, "\n## "); more {
-		after = "\n## " + next
-	}
-	return os.WriteFile(file, []byte(before+strings.TrimRight(text, "\n")+"\n"+after), 0o644)
 }

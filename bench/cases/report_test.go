@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,33 +32,5 @@ func TestTheReportCountsAndShowsEveryCase(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)
 		}
-	}
-}
-
-func TestOnlyTheSectionOfTheDocumentIsReplaced(t *testing.T) {
-	for _, test := range []struct{ name, before, after string }{
-		{"no document", "", "# Reliability\n\n## B\n\nnew\n"},
-		{"no such section", "# R\n\n## A\n\na\n", "# R\n\n## A\n\na\n\n## B\n\nnew\n"},
-		{"the last", "# R\n\n## B\n\nold\nolder\n", "# R\n\n## B\n\nnew\n"},
-		{"in the middle", "# R\n\n## B\n\nold\n\n## C\n\nc\n", "# R\n\n## B\n\nnew\n\n## C\n\nc\n"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "reliability.md")
-			if test.before != "" {
-				if err := os.WriteFile(file, []byte(test.before), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := replaceSection(file, "## B\n\nnew\n"); err != nil {
-				t.Fatal(err)
-			}
-			got, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if string(got) != test.after {
-				t.Errorf("got\n%s\nwant\n%s", got, test.after)
-			}
-		})
 	}
 }
