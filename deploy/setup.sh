@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Prepares this machine for the shop: a container engine, the images that
 # compose.yaml names, the secrets and .env. Safe to repeat: what is there stays.
-# With --test also what `make test` needs: Postgres, Redis and nginx as programs.
+# With --test also what `make test` needs: Postgres, Redis and nginx as programs;
+# with --data the image of MariaDB, which `make chaos-data` runs.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,14 +18,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/lib/project.sh
 
 case ${1:-} in
-'' | --test) ;;
-*) fail "usage: deploy/setup.sh [--test]" ;;
+'' | --test | --data) ;;
+*) fail "usage: deploy/setup.sh [--test | --data]" ;;
 esac
 
 ensure_engine
 ensure_images compose.yaml
 ensure_secrets "$PWD"
 ensure_env "$PWD"
-if [[ ${1:-} == --test ]]; then
-	ensure_test_programs
-fi
+case ${1:-} in
+--test) ensure_test_programs ;;
+--data) ensure_image mariadb:10.11-bookworm ;;
+esac

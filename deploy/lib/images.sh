@@ -12,12 +12,16 @@ has_image() {
 ensure_images() {
 	local image
 	while read -r image; do
-		if has_image "$image"; then
-			say "image $image is here"
-		elif ! pull_image "$image"; then
-			build_image "$image"
-		fi
+		ensure_image "$image"
 	done < <(sed -nE 's/^ *image: *([^ #]+).*/\1/p' "$1" | grep -vE '^(shop|tend)/' | sort -u)
+}
+
+ensure_image() {
+	if has_image "$1"; then
+		say "image $1 is here"
+	elif ! pull_image "$1"; then
+		build_image "$1"
+	fi
 }
 
 # pull_image IMAGE. A registry that names the image within 15 seconds gets all
