@@ -23,7 +23,7 @@ sources = $(shell find $(1) -type f -not -name '*_test.go' -not -path '*/testdat
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## prepare this machine: container engine, images, secrets (safe to repeat)
@@ -90,13 +90,21 @@ bench: setup images $(BIN)/docker-compose ## compare tend with its peers, and wr
 cases: setup images ## update and break a copy of the shop under load, and write docs/reliability.md
 	go -C bench run ./cases -output ../docs/reliability.md
 
-# How long make chaos makes faults, in Go's notation.
+# How long make chaos and make chaos-data make faults, in Go's notation.
 DURATION ?= 5m
 
 .PHONY: chaos
 chaos: setup images ## break the shop, tend and an engine of their own at random for DURATION (5m)
 	@go build -o $(BIN)/chaos ./e2e/chaos
 	@$(BIN)/chaos -duration $(DURATION)
+
+.PHONY: chaos-data
+chaos-data: setup-data $(BIN)/tend $(BIN)/docker-compose ## break projects without specs for DURATION (5m), count lost rows, and write docs/reliability.md
+	go -C bench run ./data -duration $(DURATION) -output ../docs/reliability.md
+
+.PHONY: setup-data
+setup-data:
+	@deploy/setup.sh --data
 
 # The versions stand in this file.
 $(PROGRAMS:%=$(BIN)/%) $(BIN)/docker-compose: Makefile
