@@ -86,7 +86,7 @@ func (l *lab) work(ctx context.Context) {
 		l.mu.Unlock()
 		t := l.run(ctx, index)
 		if ctx.Err() != nil {
-			return // what was interrupted says nothing
+			return
 		}
 		l.mu.Lock()
 		l.done = append(l.done, t)
@@ -110,6 +110,10 @@ func (l *lab) run(ctx context.Context, index int) trial {
 	copies.Go(func() { t.Tend = l.try(ctx, t, index, tendPeer, "tend", sequence) })
 	copies.Go(func() { t.Compose = l.try(ctx, t, index, composePeer, "compose", sequence) })
 	copies.Wait()
+	if ctx.Err() != nil { // what was interrupted says nothing
+		_ = os.RemoveAll(t.Folder)
+		return t
+	}
 	for _, of := range []struct {
 		peer peer
 		outcome
@@ -153,7 +157,9 @@ func (l *lab) try(ctx context.Context, t trial, index int, by peer, name string,
 		}
 		l.witness.leave(p.name)
 	}()
-	o.Changes, o.Err = p.disturb(ctx, sequence)
+	if o.Changes, o.Err = p.disturb(ctx, sequence); ctx.Err() != nil {
+		return o
+	}
 	acknowledged := p.writer.rows()
 	read, damage, err := p.readBack(ctx)
 	lost := audit(acknowledged, read)
@@ -193,7 +199,7 @@ func (p *project) disturb(ctx context.Context, sequence []drawn) (changes int, e
 			break
 		}
 	}
-	return changes, context.Cause(ctx)
+	return changes, nil
 }
 
 // readBack reads what the store holds after a restart, so that it is what is on
