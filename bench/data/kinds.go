@@ -19,6 +19,8 @@ type kind struct {
 	mounts string
 	// named is whether the volume data is declared at the top.
 	named bool
+	// anonymous is whether the volume has no name that a later container could know.
+	anonymous bool
 	// replicas is how many containers it has.
 	replicas int
 	// shared is whether its replicas share a volume, as they are written.
@@ -83,6 +85,7 @@ func kinds() (all []kind) {
 		named.Name, named.Title = store+"-named", titles[store]+", named volume"
 		named.mounts, named.named = "data:"+s.folder, true
 		// Who does not know of volumes has that of the image.
+		anonymous.anonymous = true
 		anonymous.Name, anonymous.Title = store+"-anonymous", titles[store]+", anonymous volume"
 		if store != "postgres" {
 			anonymous.mounts = s.folder
@@ -98,7 +101,7 @@ func kinds() (all []kind) {
 	}
 	each := shared
 	each.Name, each.Title = "files-each", "files, 3 replicas with an anonymous volume each"
-	each.mounts, each.named, each.shared, each.environment = "/data", false, false, services["files"].environment
+	each.mounts, each.named, each.anonymous, each.shared, each.environment = "/data", false, true, false, services["files"].environment
 	return append(all, shared, each)
 }
 

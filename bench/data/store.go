@@ -14,10 +14,14 @@ import (
 	"github.com/go-sql-driver/mysql"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 )
 
 // A connection that breaks is what is to happen here.
-func init() { _ = mysql.SetLogger(new(mysql.NopLogger)) }
+func init() {
+	_ = mysql.SetLogger(new(mysql.NopLogger))
+	redis.SetLogger(new(logging.VoidLogger))
+}
 
 // callTimeout bounds a call to a store.
 const callTimeout = 5 * time.Second
@@ -40,7 +44,7 @@ func connect(ctx context.Context, kind, address string) (store, error) {
 	case "mariadb":
 		return openSQL(ctx, "mysql", "root:secret@tcp("+address+":3306)/app?timeout=5s", mariadbDialect)
 	case "redis":
-		s := redisStore{redis.NewClient(&redis.Options{Addr: address + ":6379", MaxRetries: -1, PoolSize: 1, DisableIdentity: true})}
+		s := redisStore{redis.NewClient(&redis.Options{Addr: address + ":6379", MaxRetries: -1, DialerRetries: 1, PoolSize: 1, DisableIdentity: true})}
 		return opened(s, s.Ping(ctx).Err())
 	default:
 		s := fileStore{"http://" + address + ":8080", &http.Client{Transport: &http.Transport{}}}

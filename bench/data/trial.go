@@ -206,22 +206,17 @@ func (p *project) disturb(ctx context.Context, sequence []drawn) (changes int, e
 // the disk. The peer has ended, and nothing is written any more.
 func (p *project) readBack(ctx context.Context) (map[int]bool, []string, error) {
 	p.kill(os.Interrupt)
-	running, err := p.running(ctx)
-	if err == nil && len(running) == 0 { // as a person would who wants to see the data
-		if err = p.composeIn(ctx, p.folder(), "up", "-d"); err == nil {
-			running, err = p.running(ctx)
-		}
+	last, err := p.lastContainers(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err != nil || len(running) == 0 {
-		return nil, nil, errors.Join(err, errNothing)
-	}
-	for _, c := range running {
+	for _, c := range last {
 		if err := p.engine.ContainerRestart(ctx, c.ID, container.StopOptions{}); err != nil {
 			return nil, nil, err
 		}
 	}
 	found, damage := map[int]bool{}, []string(nil)
-	for _, c := range running {
+	for _, c := range last {
 		rows, more, err := p.readOne(ctx, c.ID)
 		if err != nil {
 			return found, damage, fmt.Errorf("%s: %w", c.Name, err)
@@ -232,6 +227,31 @@ func (p *project) readBack(ctx context.Context) (map[int]bool, []string, error) 
 		damage = append(damage, more...)
 	}
 	return found, damage, nil
+}
+
+// lastContainers are the store's that run, or else the newest that has ended. Where
+// there is none, Compose makes one, as a person would have it do who wants to see
+// the data; it would be given an empty anonymous volume.
+func (p *project) lastContainers(ctx context.Context) ([]container.InspectResponse, error) {
+	running, err := p.running(ctx)
+	if err != nil || len(running) > 0 {
+		return running, err
+	}
+	ended, err := p.engine.ContainerList(ctx, container.ListOptions{All: true, Filters: p.labelled(serviceLabel + "=" + service)})
+	if err != nil {
+		return nil, err
+	}
+	if len(ended) > 0 { // the newest comes first
+		newest, err := p.engine.ContainerInspect(ctx, ended[0].ID)
+		return []container.InspectResponse{newest}, err
+	}
+	if p.anonymous {
+		return nil, errors.New("no container is left, and its volume has no name")
+	}
+	if err := p.composeIn(ctx, p.folder(), "up", "-d"); err != nil {
+		return nil, err
+	}
+	return p.running(ctx)
 }
 
 // readOne reads what one container holds, as soon as it answers.
