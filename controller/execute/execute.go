@@ -157,6 +157,7 @@ func (x *Executor) run(ctx context.Context, p *spec.Project, w *spec.Workload, c
 		Networks: map[string]string{}, Volumes: map[string]string{},
 		Secrets: p.Secrets, Configs: p.Configs, EngineRestarts: w.EngineRestarts,
 	}
+	c.Service.Image = w.Image // a service that is only built names none
 	for _, n := range p.Networks {
 		c.Networks[n.Key] = n.Name
 	}

@@ -55,7 +55,6 @@ func (p *Project) hash() error {
 // serviceHash is Compose's ServiceHash:
 // https://github.com/docker/compose/blob/v2.40.3/pkg/compose/hash.go
 func serviceHash(s types.ServiceConfig) (string, error) {
-	s.Build = nil
 	s.PullPolicy = ""
 	s.Scale = nil
 	if s.Deploy != nil {
@@ -120,7 +119,6 @@ func (p *Project) revise(w *Workload, contents contents) error {
 // how many, when and by which steps is left out.
 func containerTemplate(w *Workload) types.ServiceConfig {
 	s := w.Template
-	s.Build = nil
 	s.PullPolicy = ""
 	s.Scale = nil
 	s.DependsOn = nil

@@ -90,8 +90,8 @@ func (p Probes) all(yield func(field string, p *Probe) bool) {
 func (b *builder) ports(w *Workload) (ports []int) {
 	for _, expose := range w.Template.Expose {
 		number, protocol, _ := strings.Cut(expose, "/")
-		if protocol != "" && protocol != "tcp" {
-			continue
+		if number == "" || protocol != "" && protocol != "tcp" {
+			continue // Compose takes an empty entry, as of an unset variable, for none
 		}
 		from, to, isRange := strings.Cut(number, "-")
 		if !isRange {

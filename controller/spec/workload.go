@@ -63,6 +63,8 @@ func (b *builder) failSpec(hint, message string, path ...string) {
 
 func (b *builder) build(p *Project) *Workload {
 	s, d := b.service, b.document
+	built := s.Build != nil
+	s.Build = nil // docker compose builds; from here on only the image counts
 	w := &Workload{
 		Name:                 s.Name,
 		Kind:                 b.kind(),
@@ -86,7 +88,7 @@ func (b *builder) build(p *Project) *Workload {
 	if w.Image == "" {
 		w.Image = p.Name + "-" + s.Name // as Compose names what it builds
 	}
-	if s.PullPolicy == types.PullPolicyNever || s.Build != nil {
+	if s.PullPolicy == types.PullPolicyNever || built {
 		w.PullPolicy = types.PullPolicyNever
 	}
 	if w.Kind == Database {
