@@ -100,7 +100,7 @@ var reference = []keys{
 	{"services.*.deploy.resources.reservations", "cpus generic_resources", ignored, "one engine cannot reserve them", nil},
 	{"services.*.deploy.resources.reservations", "devices memory", supported, "", nil},
 	{"services.*.deploy.resources.reservations.devices.*", "capabilities count device_ids driver options", supported, "", nil},
-	{"services.*.deploy.restart_policy", "condition", supported, "any, on-failure; none makes the service a Job", nil},
+	{"services.*.deploy.restart_policy", "condition", supported, "on-failure; any, always and unless-stopped are one; none and no make the service a Job", nil},
 	{"services.*.deploy.restart_policy", "delay", supported, "the first delay; it doubles up to 300 s", nil},
 	{"services.*.deploy.restart_policy", "max_attempts", supported, "", nil},
 	{"services.*.deploy.restart_policy", "window", supported, "a run as long as this begins the delays anew", nil},

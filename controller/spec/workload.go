@@ -130,9 +130,18 @@ func (b *builder) kind() Kind {
 // runsOnce is true where the Compose files say that an exit is final.
 func (b *builder) runsOnce() bool {
 	if deploy := b.service.Deploy; deploy != nil && deploy.RestartPolicy != nil && deploy.RestartPolicy.Condition != "" {
-		return deploy.RestartPolicy.Condition == string(RestartNone)
+		return restartConditions[deploy.RestartPolicy.Condition] == RestartNone
 	}
-	return b.service.Restart == types.RestartPolicyNo
+	return restartConditions[b.service.Restart] == RestartNone
+}
+
+// restartConditions are the words for each condition, which Compose takes for
+// restart and for deploy.restart_policy alike:
+// https://github.com/docker/compose/blob/v2.40.3/pkg/compose/create.go
+var restartConditions = map[string]RestartCondition{
+	"any": RestartAny, types.RestartPolicyAlways: RestartAny, types.RestartPolicyUnlessStopped: RestartAny,
+	types.RestartPolicyOnFailure: RestartOnFailure,
+	"none":                       RestartNone, types.RestartPolicyNo: RestartNone,
 }
 
 func (b *builder) replicas() int {
@@ -171,19 +180,18 @@ func (b *builder) restart() Restart {
 			}
 			r.MaxAttempts = n
 		}
-	} else if known := []string{"", types.RestartPolicyNo, types.RestartPolicyAlways, types.RestartPolicyUnlessStopped}; !slices.Contains(known, b.service.Restart) {
+	} else if b.service.Restart != "" && restartConditions[b.service.Restart] == "" {
 		b.fail("write no, always, on-failure or unless-stopped", fmt.Sprintf("restart cannot be %q", b.service.Restart), "restart")
 	}
 	if b.service.Deploy != nil && b.service.Deploy.RestartPolicy != nil {
 		policy := b.service.Deploy.RestartPolicy
 		r.MaxAttempts = 0
-		switch c := RestartCondition(policy.Condition); c {
-		case "", RestartAny, RestartNone:
-			r.Condition = RestartAny
-		case RestartOnFailure:
+		r.Condition = RestartAny
+		switch c, known := restartConditions[policy.Condition]; {
+		case c == RestartOnFailure:
 			r.Condition = c
-		default:
-			b.fail("write any, on-failure or none", fmt.Sprintf("condition cannot be %q", c), "deploy", "restart_policy", "condition")
+		case !known && policy.Condition != "":
+			b.fail("write no, always, on-failure or unless-stopped", fmt.Sprintf("condition cannot be %q", policy.Condition), "deploy", "restart_policy", "condition")
 		}
 		if policy.MaxAttempts != nil {
 			r.MaxAttempts = int(min(*policy.MaxAttempts, 1<<31-1))
