@@ -38,14 +38,19 @@ var places = []struct {
 var (
 	// wrapping is what compose-go wraps its messages in, which says nothing
 	// beyond the place.
-	wrapping    = regexp.MustCompile(`^(?:validating [^:]+: |decoding failed due to the following error\(s\): )|: invalid compose project$`)
-	missingFile = regexp.MustCompile(`^(env|label) file (.+) not found`)
+	wrapping      = regexp.MustCompile(`^(?:validating [^:]+: |decoding failed due to the following error\(s\): )|: invalid compose project$`)
+	unknownFormat = regexp.MustCompile(`^unsupported env_file format "(.+)"$`)
+	missingFile   = regexp.MustCompile(`^(env|label) file (.+) not found`)
 )
 
 // explain finds the place of an error of compose-go.
 func (l *loading) explain(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
+	}
+	var own *Error
+	if errors.As(err, &own) {
+		return Errors{own}
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	text = wrapping.ReplaceAllString(text, "")
@@ -68,6 +73,12 @@ func (l *loading) place(err error, text string) *Error {
 			e.Hint = "create it, or set required: false"
 		}
 		return &e
+	}
+	if m := unknownFormat.FindStringSubmatch(text); m != nil {
+		if e := l.sources.containing(m[1]); e != nil {
+			e.Hint = "write raw, or leave it out"
+			return e
+		}
 	}
 	if errors.As(err, &missing) {
 		e := l.named[missing.Path]
