@@ -88,6 +88,7 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 	problems = append(problems, unsupported...)
 	problems = append(problems, l.checkDependencies(p)...)
 	problems = append(problems, l.checkDatabases(p)...)
+	problems = append(problems, l.checkContainerNames(composed)...)
 	problems = append(problems, l.enforceVolumes(o.Policy, composed.Volumes)...)
 	if err := problems.orNil(); err != nil {
 		return nil, err
@@ -257,6 +258,27 @@ func (l *loading) checkDatabases(p *Project) (problems Errors) {
 				problems = append(problems, e)
 			}
 			owners[mount.Source] = name
+		}
+	}
+	return problems
+}
+
+// checkContainerNames refuses two services with one container_name: the engine
+// gives a name to one container only.
+func (l *loading) checkContainerNames(composed *types.Project) (problems Errors) {
+	owners := map[string]string{}
+	for _, name := range composed.ServiceNames() {
+		containerName := composed.Services[name].ContainerName
+		owner, taken := owners[containerName]
+		switch {
+		case containerName == "":
+		case taken:
+			e := l.sources.locate("services", name, "container_name")
+			e.Message = fmt.Sprintf("container_name %q is that of service %s already, and the engine gives a name to one container only", containerName, owner)
+			e.Hint = "give each its own, or remove container_name: services find each other by the names of the services"
+			problems = append(problems, e)
+		default:
+			owners[containerName] = name
 		}
 	}
 	return problems
