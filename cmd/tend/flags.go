@@ -3,7 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -26,14 +30,48 @@ type flags struct {
 
 func (f *flags) register(s *pflag.FlagSet) {
 	s.StringVar(&f.spec.ProjectDirectory, "project-directory", "", "project directory (default: that of the first Compose file)")
-	s.StringArrayVarP(&f.spec.Files, "file", "f", nil, "Compose file; may be given more than once")
+	s.StringArrayVarP(&f.spec.Files, "file", "f", nil, "Compose file, or - for the standard input; may be given more than once")
+	f.spec.Stdin = readOnce(os.Stdin)
 	s.StringVarP(&f.spec.Name, "project-name", "p", "", "project name")
-	s.StringArrayVar(&f.spec.EnvFiles, "env-file", nil, "environment file instead of .env; may be given more than once")
+	s.StringArrayVar(&f.spec.EnvFiles, "env-file", envFiles(), "environment file instead of .env; may be given more than once (default: those of COMPOSE_ENV_FILES, with commas between them)")
 	s.StringArrayVar(&f.spec.Profiles, "profile", nil, "profile to activate; may be given more than once")
 	s.Var(&f.spec.Policy, "policy", "what containers may be created with, after the Pod Security Standards of Kubernetes: privileged, baseline or restricted (default: privileged, as Compose)")
 	s.StringVarP(&f.host, "host", "H", "", "engine to use, as unix:///path or tcp://host:port (default: DOCKER_HOST)")
 	s.StringVar(&f.databaseURL, "database-url", "", "Postgres database that keeps what survives a restart and says which tend acts (default: "+databaseEnv+", or the content of the file "+databaseFileEnv+"; without any, the data directory)")
 	s.StringVar(&f.dataDir, "data-dir", "", "data directory (default: .tend in the project directory)")
+}
+
+// envFiles are those of COMPOSE_ENV_FILES, as docker compose reads it.
+func envFiles() []string {
+	return strings.FieldsFunc(os.Getenv("COMPOSE_ENV_FILES"), func(r rune) bool { return r == ',' })
+}
+
+// maxInput is how many bytes of the standard input are read: more than a Compose
+// file may have.
+const maxInput = 16 << 20
+
+// readOnce returns what reads a file to its end at the first call, and returns the
+// same at each. The read may never end, as of a terminal, so that only the wait for
+// it ends with the context.
+func readOnce(file io.Reader) func(context.Context) ([]byte, error) {
+	var content []byte
+	var failed error
+	read := make(chan struct{})
+	start := sync.OnceFunc(func() {
+		go func() {
+			defer close(read)
+			content, failed = io.ReadAll(io.LimitReader(file, maxInput))
+		}()
+	})
+	return func(ctx context.Context) ([]byte, error) {
+		start()
+		select {
+		case <-read:
+			return content, failed
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // waits adds --timeout to a command that waits for convergence.

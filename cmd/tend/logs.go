@@ -51,7 +51,7 @@ func newLogs(f *flags) *cobra.Command {
 			return l.print(ctx, containers)
 		},
 	}
-	c.Flags().StringArrayVar(&f.spec.Files, "file", nil, "Compose file; may be given more than once (before the command also as -f)")
+	c.Flags().StringArrayVar(&f.spec.Files, "file", nil, "Compose file, or - for the standard input; may be given more than once (before the command also as -f)")
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what they write, also of new replicas, until interrupted")
 	c.Flags().IntVar(&tail, "tail", 0, "how many of each replica's last lines to show (default: all)")
 	return c

@@ -54,6 +54,9 @@ func up(ctx context.Context, f *flags, image string) error {
 	if _, managed := project.Workloads[spec.ControllerService]; managed {
 		return fmt.Errorf("the service %s of compose.yaml is kept by tend like any other: write x-tend: {managed: false} on it if it is the controller, or give it another name", spec.ControllerService)
 	}
+	if slices.Contains(project.ConfigFiles, "-") {
+		return errors.New("a controller in a container cannot read the standard input: write the Compose file down, or use tend run")
+	}
 	e, err := f.connect(ctx)
 	if err != nil {
 		return err

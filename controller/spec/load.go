@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,8 +23,12 @@ type Options struct {
 	// of the first Compose file.
 	ProjectDirectory string
 	// Files are the Compose files in merge order; empty means COMPOSE_FILE, or
-	// compose.yaml in the project directory or the nearest folder above it.
+	// compose.yaml in the project directory or the nearest folder above it. "-"
+	// is what Stdin returns.
 	Files []string
+	// Stdin reads the Compose file that is named "-". It is asked at each load, and
+	// returns the same each time; nil means that there is none.
+	Stdin func(context.Context) ([]byte, error)
 	// Name is the project name; empty means COMPOSE_PROJECT_NAME, the name in
 	// the Compose files, or that of the project directory.
 	Name string
@@ -65,7 +70,7 @@ func load(ctx context.Context, o Options) (*Project, *inputs, error) {
 // they name.
 func discover(o Options) (options *cli.ProjectOptions, workingDir string, in *inputs, err error) {
 	in = newInputs()
-	in.add(o.Files...)
+	in.add(slices.DeleteFunc(slices.Clone(o.Files), isStdin)...)
 	in.add(o.EnvFiles...)
 	options, err = composeOptions(o)
 	if err != nil {
@@ -89,11 +94,15 @@ func discover(o Options) (options *cli.ProjectOptions, workingDir string, in *in
 			Message: "there is no compose.yaml in this folder or above it",
 			Hint:    "go to the project's folder, or name it with --project-directory or -f"}}
 	}
-	first, err := filepath.Abs(options.ConfigPaths[0])
-	if err != nil {
-		return nil, "", in, Errors{{File: options.ConfigPaths[0], Message: err.Error()}}
+	folder := workingDir
+	if first := options.ConfigPaths[0]; !isStdin(first) {
+		first, err := filepath.Abs(first)
+		if err != nil {
+			return nil, "", in, Errors{{File: first, Message: err.Error()}}
+		}
+		folder = filepath.Dir(first)
 	}
-	in.specs = filepath.Join(filepath.Dir(first), "specs")
+	in.specs = filepath.Join(folder, "specs")
 	return options, workingDir, in, nil
 }
 
@@ -143,11 +152,16 @@ func (l *loading) run(ctx context.Context, o Options) (*Project, error) {
 	files := make([]types.ConfigFile, len(l.options.ConfigPaths))
 	configFiles := make([]string, len(files))
 	for i, path := range l.options.ConfigPaths {
-		path, err := filepath.Abs(path)
-		if err != nil {
-			return nil, Errors{{File: path, Message: err.Error()}}
+		read := l.readCompose
+		if isStdin(path) {
+			read = func(path string) ([]byte, []*yaml.Node, Errors) { return readStdin(ctx, o, path) }
+		} else {
+			var err error
+			if path, err = filepath.Abs(path); err != nil {
+				return nil, Errors{{File: path, Message: err.Error()}}
+			}
 		}
-		content, roots, errs := l.readCompose(path)
+		content, roots, errs := read(path)
 		problems = append(problems, errs...)
 		configFiles[i] = path
 		files[i] = types.ConfigFile{Filename: path, Content: content}
@@ -254,6 +268,22 @@ func (l *loading) readCompose(path string) ([]byte, []*yaml.Node, Errors) {
 	}
 	if err != nil {
 		return nil, nil, Errors{fileError(path, err)}
+	}
+	roots, problems := parseYAML(path, content)
+	return content, roots, problems
+}
+
+// isStdin reports whether a Compose file's name stands for the standard input.
+func isStdin(path string) bool { return path == "-" }
+
+// readStdin reads the Compose file that comes from the standard input.
+func readStdin(ctx context.Context, o Options, path string) ([]byte, []*yaml.Node, Errors) {
+	if o.Stdin == nil {
+		return nil, nil, Errors{{File: path, Message: "there is no standard input here", Hint: "write the Compose file down, and name it with -f"}}
+	}
+	content, err := o.Stdin(ctx)
+	if err != nil {
+		return nil, nil, Errors{{File: path, Message: err.Error(), Hint: "pipe a Compose file into it, or name one with -f"}}
 	}
 	roots, problems := parseYAML(path, content)
 	return content, roots, problems

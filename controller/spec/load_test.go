@@ -1,6 +1,8 @@
 package spec
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -88,4 +90,28 @@ func TestOptionsAreThoseOfDockerCompose(t *testing.T) {
 		_, err := Load(t.Context(), Options{ProjectDirectory: filepath.Join(dir, "a"), EnvFiles: []string{"missing.env"}})
 		require.ErrorContains(t, err, "missing.env")
 	})
+}
+
+func TestAComposeFileMayComeFromTheStandardInput(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "specs", "web.yaml"), "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 3}\n")
+	write(t, filepath.Join(dir, "more.yaml"), "services: {web: {volumes: [\"./x:/x\"]}}\n")
+	input := func(content string, err error) Options {
+		return Options{ProjectDirectory: dir, Files: []string{"-", filepath.Join(dir, "more.yaml")}, Stdin: func(context.Context) ([]byte, error) {
+			return []byte(content), err
+		}}
+	}
+	p, err := Load(t.Context(), input("services: {web: {image: web:1}}\n", nil))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"-", filepath.Join(dir, "more.yaml")}, p.ConfigFiles, "as Compose labels it")
+	assert.Equal(t, "web:1", p.Workloads["web"].Image)
+	assert.Equal(t, 3, p.Workloads["web"].Replicas, "specs are looked for in the project directory")
+	assert.Equal(t, filepath.Join(dir, "x"), p.Workloads["web"].Template.Volumes[0].Source)
+
+	_, err = Load(t.Context(), input("services:\n  web: {image: web:1, restart: sometimes}\n", nil))
+	require.ErrorContains(t, err, "-:2:23: restart cannot be")
+	_, err = Load(t.Context(), input("", errors.New("gone")))
+	require.ErrorContains(t, err, "-: gone; pipe a Compose file into it")
+	_, err = Load(t.Context(), Options{ProjectDirectory: dir, Files: []string{"-"}})
+	require.ErrorContains(t, err, "there is no standard input here")
 }

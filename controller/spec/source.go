@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"time"
@@ -147,7 +146,7 @@ func (s *Source) guard(project *Project) error {
 	}
 	if len(project.specs) == 0 && len(s.last.specs) > 0 {
 		return Errors{{
-			File: filepath.Join(filepath.Dir(project.ConfigFiles[0]), "specs"),
+			File: s.inputs.specs,
 			Message: fmt.Sprintf("all spec files are gone or empty, and %d specs were in force; they stay in force",
 				len(s.last.specs)),
 			Hint: "put a spec back, or restart tend to do without",
