@@ -64,7 +64,7 @@ func differences(in plan.Input, p plan.Plan) (texts []string) {
 	case in.Spec == nil:
 		add("%d containers run and none is written", len(in.Replicas))
 		return texts
-	case s.Converged:
+	case s.Converged, p.Rollout.Complete && adopts(p):
 		return nil
 	case in.Spec.Kind == spec.Job:
 		add("has to run at revision %s", short(in.Spec.Revision))
@@ -76,15 +76,16 @@ func differences(in plan.Input, p plan.Plan) (texts []string) {
 	if old := s.Replicas - s.Updated; old > 0 {
 		add("revision: %d of %d replicas are not at %s", old, s.Replicas, short(in.Spec.Revision))
 	}
-	for _, a := range p.Actions {
-		if a.Kind == plan.AdoptReplica {
-			add("%s is to be taken over", a.Object)
-		}
-	}
 	if len(texts) == 0 {
 		add("%s", Obstacle(s))
 	}
 	return texts
+}
+
+// adopts reports whether a plan does nothing but take over what docker compose made,
+// which is as it is written.
+func adopts(p plan.Plan) bool {
+	return len(p.Actions) > 0 && !slices.ContainsFunc(p.Actions, func(a plan.Action) bool { return a.Kind != plan.AdoptReplica })
 }
 
 func short(revision string) string { return revision[:min(8, len(revision))] }

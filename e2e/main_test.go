@@ -30,8 +30,9 @@ var (
 	tend, compose string
 	// docker is the engine.
 	docker engine
-	// probe and newProbe are two images of the program probe.
+	// probe and newProbe are two images of the program probe, which probeProgram is.
 	probe, newProbe string
+	probeProgram    string
 	// tendImage is the image of the program under test.
 	tendImage string
 )
@@ -89,15 +90,15 @@ func setUp(dir string) error {
 		return fmt.Errorf("these tests need a running Docker Engine: %w", err)
 	}
 	tend = filepath.Join(dir, "tend")
-	probeBinary := filepath.Join(dir, "probe")
-	if err := errors.Join(goBuild(tend, "./cmd/tend"), goBuild(probeBinary, "./e2e/probe")); err != nil {
+	probeProgram = filepath.Join(dir, "probe")
+	if err := errors.Join(goBuild(tend, "./cmd/tend"), goBuild(probeProgram, "./e2e/probe")); err != nil {
 		return err
 	}
 	tag := fmt.Sprint(os.Getpid())
 	probe, newProbe, tendImage = "tend-e2e/probe:"+tag, "tend-e2e/probe:"+tag+"-new", "tend-e2e/tend:"+tag
 	return errors.Join(
-		importProbe(probeBinary, probe, "LABEL version=1"),
-		importProbe(probeBinary, newProbe, "LABEL version=2"),
+		importProbe(probeProgram, probe, "LABEL version=1"),
+		importProbe(probeProgram, newProbe, "LABEL version=2"),
 		buildTendImage(),
 	)
 }
