@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -152,5 +154,29 @@ func (s *Source) guard(project *Project) error {
 			Hint: "put a spec back, or restart tend to do without",
 		}}
 	}
+	if gone := s.gone(project); len(gone) > 0 {
+		return Errors{{
+			File: project.ConfigFiles[0],
+			Message: fmt.Sprintf("%d of %d services are gone at once, which would take them down: %s; they stay in force",
+				len(gone), len(s.last.Workloads), strings.Join(gone, ", ")),
+			Hint: "put them back, take them out one after the other, or restart tend to accept it",
+		}}
+	}
 	return nil
+}
+
+// gone names the services in force of which the project has lost so many at once
+// that it is hardly meant: all of them, or two or more that are more than half.
+func (s *Source) gone(project *Project) []string {
+	written := slices.Concat(slices.Collect(maps.Keys(project.Workloads)), project.Unmanaged, project.Disabled)
+	var gone []string
+	for _, name := range slices.Sorted(maps.Keys(s.last.Workloads)) {
+		if !slices.Contains(written, name) {
+			gone = append(gone, name)
+		}
+	}
+	if len(written) > 0 && (len(gone) < 2 || 2*len(gone) <= len(s.last.Workloads)) {
+		return nil
+	}
+	return gone
 }

@@ -307,6 +307,44 @@ func TestANewProjectNameIsNotTakenSilently(t *testing.T) {
 	assert.Same(t, first.Project, u.Project)
 }
 
+func TestMostServicesGoneAtOnceStayInForce(t *testing.T) {
+	t.Parallel()
+	compose := func(services ...string) string {
+		text := "services: {"
+		for _, s := range services {
+			text += s + ": {image: \"web:1\"}, "
+		}
+		return text + "}\n"
+	}
+	for name, c := range map[string]struct{ before, after, refused string }{
+		"all":                    {compose("a", "b", "c"), compose(), "3 of 3 services are gone at once, which would take them down: a, b, c; they stay in force"},
+		"the only one":           {compose("a"), compose(), "1 of 1 services are gone"},
+		"most":                   {compose("a", "b", "c", "d"), compose("a"), "3 of 4 services are gone"},
+		"most, with others new":  {compose("a", "b", "c"), compose("c", "d", "e", "f"), "2 of 3 services are gone"},
+		"half":                   {compose("a", "b", "c", "d"), compose("a", "b"), ""},
+		"one of two":             {compose("a", "b"), compose("a"), ""},
+		"the only one, renamed":  {compose("a"), compose("b"), ""},
+		"none, one unmanaged":    {compose("a", "b"), "services: {a: {image: \"web:1\", x-tend: {managed: false}}, b: {image: \"web:1\"}}", ""},
+		"none, out of a profile": {compose("a", "b", "c"), "services: {a: {image: \"web:1\", profiles: [x]}, b: {image: \"web:1\", profiles: [x]}, c: {image: \"web:1\"}}", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, first := run(t, map[string]string{"compose.yaml": c.before})
+			write(t, r.path("compose.yaml"), c.after)
+			u := r.next(t)
+			if c.refused == "" {
+				require.NoError(t, u.Err)
+				return
+			}
+			require.ErrorContains(t, u.Err, c.refused)
+			require.ErrorContains(t, u.Err, "restart tend")
+			assert.Same(t, first.Project, u.Project)
+			write(t, r.path("compose.yaml"), c.before)
+			require.NoError(t, r.next(t).Err)
+		})
+	}
+}
+
 func TestAnErrorAtTheStartIsAnUpdateWithoutAProject(t *testing.T) {
 	t.Parallel()
 	r, first := run(t, nil)
