@@ -56,6 +56,9 @@ type Options struct {
 	Metrics *Metrics
 	// Durable takes what is to survive a restart; with nil nothing does.
 	Durable durable.Store
+	// RemoveOrphans has orphans removed: the containers of services that are not
+	// written and that tend has not kept.
+	RemoveOrphans bool
 	// Record is told each plan of a workload, by the controller's goroutine; it
 	// must not block. It may be nil.
 	Record func(plan.Input, plan.Plan)
@@ -132,6 +135,8 @@ func New(o Options) *Controller {
 		subscribers: &c.subscribers,
 		record:      o.Record,
 		mark:        c.mark,
+
+		removeOrphans: o.RemoveOrphans,
 		emit: func(e *state.Event) {
 			c.metrics.event(e)
 			o.OnEvent(e)

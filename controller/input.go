@@ -31,7 +31,7 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 		in.Acknowledged[id] = r.subscribers.acknowledged(index, now)
 	}
 	if in.Spec == nil {
-		in.Dependents = dependents(snap, key, r.managed)
+		in.Dependents = r.dependentsOf(snap, key)
 		return in
 	}
 	for _, d := range in.Spec.DependsOn {
@@ -68,6 +68,7 @@ func (r *reconciler) replicas(snap *state.Snapshot, key string) []plan.Replica {
 	}
 	for _, row := range snap.Replicas(key) {
 		replica := r.probed(snap, row.Replica)
+		replica.Orphan = r.isOrphan(snap, row.Replica)
 		if a, ok := r.flights[key][replica.ID]; ok {
 			replica.InFlight = a.Kind
 		}
@@ -96,6 +97,7 @@ func (r *reconciler) hookRuns(snap *state.Snapshot, key string) []plan.HookRun {
 	}
 	for _, row := range snap.HookRuns(key) {
 		run := row.HookRun
+		run.Orphan = r.isOrphan(snap, row.Replica)
 		if a, ok := r.flights[key][run.ID]; ok {
 			run.InFlight = a.Kind
 		}
@@ -225,11 +227,28 @@ func dataVolumes(snap *state.Snapshot, w *spec.Workload) []string {
 	return nil
 }
 
-// dependents names the managed workloads that have containers which depend on key.
-func dependents(snap *state.Snapshot, key string, managed func(string) bool) []string {
+// isOrphan reports whether a container is one of a service that is not written and
+// that tend has not kept: neither has it made the container, nor does it remember
+// the service, or that was with other Compose files.
+func (r *reconciler) isOrphan(snap *state.Snapshot, c plan.Replica) bool {
+	if r.removeOrphans || r.project.Workloads[c.Workload] != nil {
+		return false
+	}
+	kept := c.Revision != "" || len(snap.Revisions(c.Workload)) > 0
+	return !kept || !r.project.SharesFiles(c.ConfigFiles)
+}
+
+// decides reports whether tend decides over a container.
+func (r *reconciler) decides(snap *state.Snapshot, c plan.Replica) bool {
+	return r.managed(c.Workload) && !r.isOrphan(snap, c)
+}
+
+// dependentsOf names the workloads that have containers which depend on key, apart
+// from those that tend leaves alone: they would be waited for without end.
+func (r *reconciler) dependentsOf(snap *state.Snapshot, key string) []string {
 	var names []string
 	for _, row := range snap.Replicas("") {
-		if slices.Contains(row.DependsOn, key) && managed(row.Workload) && !slices.Contains(names, row.Workload) {
+		if r.decides(snap, row.Replica) && slices.Contains(row.DependsOn, key) && !slices.Contains(names, row.Workload) {
 			names = append(names, row.Workload)
 		}
 	}

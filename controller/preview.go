@@ -17,6 +17,8 @@ type Difference struct {
 	Workload string
 	// Text says what is and what is wanted.
 	Text string
+	// Left is true where tend leaves it so.
+	Left bool
 }
 
 // Preview looks at the engine and says what differs from a project, without
@@ -49,7 +51,12 @@ func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference
 			continue
 		}
 		in := r.input(snap, key, time.Now())
-		for _, text := range differences(in, plan.Compute(in)) {
+		p := plan.Compute(in)
+		if in.Spec == nil && p.Status.Converged {
+			all = append(all, Difference{Workload: key, Text: Obstacle(p.Status), Left: true})
+			continue
+		}
+		for _, text := range differences(in, p) {
 			all = append(all, Difference{Workload: key, Text: text})
 		}
 	}

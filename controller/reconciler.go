@@ -36,6 +36,8 @@ type reconciler struct {
 	dependents map[string][]string
 	// remove asks that every workload be taken away.
 	remove bool
+	// removeOrphans asks that orphans be taken away too.
+	removeOrphans bool
 	// restored are the workloads of which something was remembered from before
 	// a restart, and not yet compared with what exists.
 	restored map[string]bool

@@ -62,7 +62,8 @@ func (c *Controller) outcome(workloads []string) (done bool, err error) {
 	}
 	snap := c.store.Snapshot()
 	if c.reconciler.remove {
-		return len(c.managedReplicas(snap)) == 0 && len(snap.HookRuns("")) == 0, nil
+		hook := func(h *state.HookRun) bool { return c.reconciler.decides(snap, h.Replica) }
+		return len(c.managedReplicas(snap)) == 0 && !slices.ContainsFunc(snap.HookRuns(""), hook), nil
 	}
 	waiting := false
 	for _, row := range snap.Workloads() {
@@ -98,7 +99,7 @@ func stalled(s plan.Status) bool {
 
 // managedReplicas are the containers over which tend decides.
 func (c *Controller) managedReplicas(snap *state.Snapshot) []*state.Replica {
-	return slices.DeleteFunc(snap.Replicas(""), func(r *state.Replica) bool { return !c.reconciler.managed(r.Workload) })
+	return slices.DeleteFunc(snap.Replicas(""), func(r *state.Replica) bool { return !c.reconciler.decides(snap, r.Replica) })
 }
 
 func (c *Controller) hasOrphans(snap *state.Snapshot) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,7 @@ func newApply(f *flags) *cobra.Command {
 		},
 	}
 	f.waits(c.Flags())
+	f.owns(c.Flags())
 	return c
 }
 
@@ -34,6 +36,9 @@ func apply(ctx context.Context, f *flags) (err error) {
 	}
 	r, err := f.take(ctx, project)
 	if held := new(durable.HeldError); errors.As(err, &held) && !held.Elsewhere {
+		if asked := f.ownership(); len(asked) > 0 {
+			return fmt.Errorf("%s keeps project %s, and it was not started with %s: restart it with that, or stop it first", held.Holder, project.Name, strings.Join(asked, " "))
+		}
 		return follow(ctx, f, project)
 	}
 	if err != nil {
@@ -55,7 +60,9 @@ func apply(ctx context.Context, f *flags) (err error) {
 // converge runs a controller, has it begin, and waits until it has converged.
 // store is nil where nothing of it is to be remembered.
 func converge(ctx context.Context, f *flags, e engine.Engine, store durable.Store, p *spec.Project, tell *narrator, begin func(*controller.Controller)) error {
-	ctl := controller.New(controller.Options{Engine: e, Project: p.Name, DataDir: f.data(p), Log: tell.log, OnEvent: tell.event, Durable: store})
+	o := f.options(p)
+	o.Engine, o.Log, o.OnEvent, o.Durable = e, tell.log, tell.event, store
+	ctl := controller.New(o)
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var parts sync.WaitGroup
 	parts.Go(func() { ctl.Run(running) })

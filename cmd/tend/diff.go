@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +15,7 @@ import (
 const exitDifferent = 1
 
 func newDiff(f *flags) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "diff",
 		Short: "Say how what runs differs from what is written; exit code 1 where it does",
 		Args:  cobra.NoArgs,
@@ -23,12 +24,14 @@ func newDiff(f *flags) *cobra.Command {
 			switch {
 			case err != nil:
 				return &exitError{code: exitUsage, err: err}
-			case len(differences) > 0:
+			case slices.ContainsFunc(differences, func(d controller.Difference) bool { return !d.Left }):
 				return &exitError{code: exitDifferent}
 			}
 			return nil
 		},
 	}
+	f.owns(c.Flags())
+	return c
 }
 
 func diff(c *cobra.Command, f *flags) ([]controller.Difference, error) {
@@ -42,7 +45,9 @@ func diff(c *cobra.Command, f *flags) ([]controller.Difference, error) {
 		return nil, err
 	}
 	defer e.Close()
-	ctl := controller.New(controller.Options{Engine: e, Project: p.Name, Log: newNarrator().log, OnEvent: func(*state.Event) {}})
+	o := f.options(p)
+	o.Engine, o.Log, o.OnEvent = e, newNarrator().log, func(*state.Event) {}
+	ctl := controller.New(o)
 	differences, err := ctl.Preview(ctx, p)
 	for _, d := range differences {
 		if d.Workload != "" {

@@ -27,6 +27,7 @@ func newDown(f *flags) *cobra.Command {
 	}
 	c.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove the named volumes too, and what is in them")
 	f.waits(c.Flags())
+	f.owns(c.Flags())
 	return c
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tendhq/tend/api/client"
+	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
 	"github.com/tendhq/tend/controller/spec"
@@ -26,6 +27,8 @@ type flags struct {
 	// databaseURL is that of --database-url; database knows where else it may be.
 	databaseURL string
 	timeout     time.Duration
+	// removeOrphans says what may be removed besides what is the project's.
+	removeOrphans bool
 }
 
 func (f *flags) register(s *pflag.FlagSet) {
@@ -77,6 +80,24 @@ func readOnce(file io.Reader) func(context.Context) ([]byte, error) {
 // waits adds --timeout to a command that waits for convergence.
 func (f *flags) waits(s *pflag.FlagSet) {
 	s.DurationVar(&f.timeout, "timeout", 10*time.Minute, "how long to wait until the project has converged")
+}
+
+// owns adds what a command that changes containers takes for the project's.
+func (f *flags) owns(s *pflag.FlagSet) {
+	s.BoolVar(&f.removeOrphans, "remove-orphans", false, "remove containers of services that are not written and that tend has not kept, too")
+}
+
+// ownership are the flags of owns as they were given, for another tend.
+func (f *flags) ownership() (args []string) {
+	if f.removeOrphans {
+		args = append(args, "--remove-orphans")
+	}
+	return args
+}
+
+// options are those of a controller that keeps a project.
+func (f *flags) options(p *spec.Project) controller.Options {
+	return controller.Options{Project: p.Name, DataDir: f.data(p), RemoveOrphans: f.removeOrphans}
 }
 
 // load reads the project.

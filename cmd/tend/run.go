@@ -32,6 +32,7 @@ func newRun(f *flags) *cobra.Command {
 			return run(c.Context(), f, listen, c.Flags().Changed("listen"), endpointsListen)
 		},
 	}
+	f.owns(c.Flags())
 	c.Flags().StringVar(&listen, "listen", defaultListen, "address of the control API, or empty for the Unix socket only; off loopback it asks for the token in the data directory")
 	c.Flags().StringVar(&endpointsListen, "endpoints-listen", "", "address at which gateways and scrapers may read endpoints and metrics without a token, as :7071 (default: none)")
 	return c
@@ -76,10 +77,10 @@ func keep(ctx context.Context, f *flags, r *right, project *spec.Project, tell *
 
 	recording := recorder.Start(f.data(project), tell.log)
 	defer recording.Close()
-	ctl := controller.New(controller.Options{
-		Engine: engine.Fence(e, r.Check), Project: project.Name, DataDir: f.data(project), Durable: r.store,
-		Log: tell.log, OnEvent: tell.event, Record: recording.Record,
-	})
+	o := f.options(project)
+	o.Engine, o.Durable = engine.Fence(e, r.Check), r.store
+	o.Log, o.OnEvent, o.Record = tell.log, tell.event, recording.Record
+	ctl := controller.New(o)
 	listener, err := listenTCP(listen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE) && !explicit:

@@ -42,6 +42,7 @@ func newUp(f *flags) *cobra.Command {
 	}
 	c.Flags().StringVar(&image, "image", "tend/tend:"+version, "image of the controller, where compose.yaml has no service tend")
 	f.waits(c.Flags())
+	f.owns(c.Flags())
 	return c
 }
 
@@ -89,7 +90,11 @@ func up(ctx context.Context, f *flags, image string) error {
 func controllerProject(ctx context.Context, f *flags, p *spec.Project, image string) (*spec.Project, error) {
 	o := f.spec
 	service := map[string]any{"x-tend": map[string]any{"managed": true}}
-	if !slices.Contains(p.Unmanaged, spec.ControllerService) {
+	if asked := f.ownership(); slices.Contains(p.Unmanaged, spec.ControllerService) {
+		if len(asked) > 0 {
+			return nil, fmt.Errorf("compose.yaml has a service %s with a command of its own: write %s there", spec.ControllerService, strings.Join(asked, " "))
+		}
+	} else {
 		var err error
 		if service, err = builtIn(f, p, image); err != nil {
 			return nil, err
@@ -138,6 +143,7 @@ func builtIn(f *flags, p *spec.Project, image string) (map[string]any, error) {
 	if policy := f.spec.Policy; policy != "" {
 		command = append(command, "--policy", policy.String())
 	}
+	command = append(command, f.ownership()...)
 	environment, err := databaseOf(f)
 	if err != nil {
 		return nil, err

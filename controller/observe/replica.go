@@ -67,8 +67,8 @@ func toReplica(c engine.Container) plan.Replica {
 		StopTimeout:    c.StopTimeout,
 		EngineRestarts: c.RestartPolicy != "" && c.RestartPolicy != "no",
 		Addresses:      c.Networks, NetworkIDs: c.NetworkIDs, Ports: c.PublishedPorts, Image: c.Image,
-		DependsOn: dependsOn(c.Labels[spec.LabelDependsOn]),
-		Mounts:    writable(c.Mounts),
+		DependsOn: dependsOn(c.Labels[spec.LabelDependsOn]), ConfigFiles: spec.ConfigFilesOf(c.Labels),
+		Mounts: writable(c.Mounts),
 	}
 	if c.State == engine.Running {
 		r.Broken = broken(c)

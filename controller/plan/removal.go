@@ -1,9 +1,12 @@
 package plan
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
-// remove takes a workload away: containers only, never volumes, and not
-// before what depends on it.
+// remove takes a workload away: containers only, never volumes, not orphans, and
+// not before what depends on it.
 func (p *planner) remove() {
 	p.stopDrained()
 	if len(p.Dependents) > 0 {
@@ -11,14 +14,18 @@ func (p *planner) remove() {
 		return
 	}
 	for _, run := range p.HookRuns {
-		if IsRunning(run.Replica) {
+		switch {
+		case run.Orphan:
+		case IsRunning(run.Replica):
 			p.add(StopReplica, run.Replica, "%s is no longer wanted", p.Workload)
-		} else {
+		default:
 			p.removeHook(run, "%s is no longer wanted", p.Workload)
 		}
 	}
 	for _, r := range p.replicas {
 		switch {
+		case r.Orphan:
+			p.fail("OrphanContainer", fmt.Sprintf("%s is of a service %s that is not written here and that tend has not kept: it is left alone; --remove-orphans removes it", r.Name, p.Workload))
 		case r.class == leaving:
 		case r.class == coming || r.class == exited || r.class == leftover:
 			p.add(RemoveReplica, r.Replica, "%s is no longer wanted", p.Workload)

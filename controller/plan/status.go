@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/tendhq/tend/controller/spec"
 )
@@ -58,7 +59,8 @@ func (p *planner) finish() Plan {
 		busy = busy || run.InFlight != "" || IsRunning(run.Replica)
 	}
 	if p.Spec == nil {
-		s.Converged = !busy && len(p.Replicas) == 0 && len(p.HookRuns) == 0
+		s.Converged = !busy && !slices.ContainsFunc(p.Replicas, func(r Replica) bool { return !r.Orphan }) &&
+			!slices.ContainsFunc(p.HookRuns, func(run HookRun) bool { return !run.Orphan })
 		p.removalConditions()
 	} else {
 		p.complete()

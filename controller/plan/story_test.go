@@ -242,10 +242,10 @@ func (s *story) specify() {
 	s.apply(w)
 }
 
-// replica: replica NUMBER REVISION STATE [HEALTH] [supervised] key=value...
+// replica: replica NUMBER REVISION STATE [HEALTH] [supervised] [orphan] key=value...
 // The revision "compose" stands for a container that tend did not make.
 func (s *story) replica() {
-	supervised := s.flag("supervised")
+	supervised, orphan := s.flag("supervised"), s.flag("orphan")
 	number, err := strconv.Atoi(s.arg(0))
 	require.NoError(s.t, err, s.line)
 	s.made++
@@ -253,7 +253,7 @@ func (s *story) replica() {
 	ended := time.Duration(0)
 	r := Replica{
 		Workload: "web", Number: number, ID: fmt.Sprintf("id%d", s.made), Name: s.take("name", "shop-web-"+s.arg(0)),
-		Revision: s.arg(1), ConfigHash: "hash-" + s.arg(1), State: State(s.arg(2)), EngineRestarts: supervised,
+		Revision: s.arg(1), ConfigHash: "hash-" + s.arg(1), State: State(s.arg(2)), EngineRestarts: supervised, Orphan: orphan,
 		ExitCode: s.number("code", 0), Broken: s.take("broken", ""), HealthOutput: s.take("output", ""),
 		OOMKilled: s.take("oom", "") == "true", Kind: spec.Kind(s.take("kind", "")), Addresses: map[string]string{"shop_backend": "10.0.0.1"},
 	}

@@ -83,6 +83,12 @@ type Replica struct {
 	DependsOn []string
 	// Mounts are the volumes and binds that it may write to.
 	Mounts []Mount
+	// ConfigFiles are the Compose files that it was made from, as seen from its
+	// project directory.
+	ConfigFiles []string
+	// Orphan is true for a container of a service that is not written and that
+	// tend has not kept before: it is somebody else's.
+	Orphan bool
 	// InFlight is the action under way on this replica, or empty.
 	InFlight ActionKind
 }

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,6 +69,33 @@ func ContainerLabels(p *Project, w *Workload, number int, imageID string) map[st
 		labels[LabelEnvironmentFile] = strings.Join(p.EnvFiles, ",")
 	}
 	return labels
+}
+
+// ConfigFilesOf lists the Compose files that a container was made from, as seen
+// from its project directory: so they are the same wherever that is.
+func ConfigFilesOf(labels map[string]string) []string {
+	if labels[LabelConfigFiles] == "" {
+		return nil
+	}
+	return seenFrom(labels[LabelWorkingDir], strings.Split(labels[LabelConfigFiles], ","))
+}
+
+// SharesFiles reports whether one of the Compose files of a container, as seen from
+// its project directory, is one of the project's. One without any may be of them.
+func (p *Project) SharesFiles(files []string) bool {
+	ours := seenFrom(p.WorkingDir, p.ConfigFiles)
+	return len(files) == 0 || slices.ContainsFunc(files, func(f string) bool { return slices.Contains(ours, f) })
+}
+
+func seenFrom(dir string, files []string) []string {
+	seen := make([]string, len(files))
+	for i, f := range files {
+		seen[i] = f
+		if relative, err := filepath.Rel(dir, f); err == nil {
+			seen[i] = relative
+		}
+	}
+	return seen
 }
 
 // dependsOn is what docker compose reads the order of stopping from.
