@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,7 +31,9 @@ func TestConvergesAndThenWritesNothing(t *testing.T) {
 
 		w.engine.ForgetCalls()
 		w.pass(4 * time.Minute)
-		require.Empty(t, w.engine.Calls(), "between two relists the engine is left in peace")
+		looks := []model.Op{model.OpNetworks, model.OpVolumes, model.OpImage}
+		require.Empty(t, slices.DeleteFunc(w.engine.Calls(), func(c model.Call) bool { return slices.Contains(looks, c.Op) }),
+			"between two relists the engine is left in peace, but for what an image's name stands for")
 		w.pass(time.Hour)
 		require.Empty(t, w.writes())
 	})
@@ -528,5 +531,60 @@ func TestSaysWhatItAdoptsAlsoWhereTheEngineDoesNotRestartIt(t *testing.T) {
 		w.converge()
 		require.True(t, w.heard("web Adopted: p-web-1"), w.events)
 		require.Equal(t, []string{"p-web-1 running"}, w.containers())
+	})
+}
+
+func TestAnImageThatWasBuiltAnewIsRolledOut(t *testing.T) {
+	inWorld(t, func(w *world) {
+		made := func() (ids []string) {
+			all, err := w.engine.Containers(context.Background(), "p")
+			require.NoError(t, err)
+			for _, c := range all {
+				ids = append(ids, c.ImageID)
+			}
+			return ids
+		}
+		w.write(twoWebs)
+		w.converge()
+		first := made()
+		require.Len(t, first, 2)
+
+		w.engine.RemoveImage("healthy:1")
+		w.engine.ForgetCalls()
+		w.pass(10 * time.Minute)
+		require.Equal(t, first, made(), "a name that stands for nothing changes nothing")
+
+		second := w.engine.AddImage("healthy:1", model.Behavior{HealthCheck: true, HealthAfter: time.Second})
+		w.pass(time.Minute + 30*time.Second)
+		require.Equal(t, []string{second, second}, made())
+		require.True(t, w.heard("web RolloutStarted: rolling 2 replicas to what healthy:1 is now"), w.events)
+
+		w.engine.ForgetCalls()
+		w.restart()
+		w.write(twoWebs)
+		w.converge()
+		w.pass(time.Hour)
+		require.Empty(t, w.writes(), "it is rolled out once")
+
+		// Nobody was there to see it.
+		w.stop()
+		third := w.engine.AddImage("healthy:1", model.Behavior{HealthCheck: true, HealthAfter: time.Second})
+		w.start()
+		w.write(twoWebs)
+		w.converge()
+		require.Equal(t, []string{third, third}, made())
+	})
+}
+
+// What is not there yet is pulled, and what it is then is no change.
+func TestAnImageThatIsPulledIsNoOtherImage(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.engine.PublishImage("far:1", model.Behavior{})
+		w.write("web: {image: \"far:1\"}\n")
+		w.converge()
+		w.engine.ForgetCalls()
+		w.pass(time.Hour)
+		require.Empty(t, w.writes())
+		require.False(t, w.heard("RolloutStarted"), w.events)
 	})
 }

@@ -39,8 +39,11 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	}
 	in.Networks = map[string]string{}
 	for _, need := range needs(snap, in.Spec) {
-		if !need.Present {
+		switch {
+		case !need.Present:
 			in.Missing = append(in.Missing, need)
+		case need.Kind == plan.ImageResource:
+			in.ImageID = need.ID
 		}
 		if need.Kind == plan.NetworkResource && need.Known {
 			in.Networks[need.Name] = need.ID

@@ -81,7 +81,11 @@ func differences(in plan.Input, p plan.Plan) (texts []string) {
 		add("replicas: %d, wanted %d", s.Replicas, s.Desired)
 	}
 	if old := s.Replicas - s.Updated; old > 0 {
-		add("revision: %d of %d replicas are not at %s", old, s.Replicas, short(in.Spec.Revision))
+		wanted := short(in.Spec.Revision)
+		if slices.ContainsFunc(in.Replicas, func(r plan.Replica) bool { return in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID }) {
+			wanted += " with the image that " + in.Spec.Image + " is now"
+		}
+		add("revision: %d of %d replicas are not at %s", old, s.Replicas, wanted)
 	}
 	if len(texts) == 0 {
 		add("%s", Obstacle(s))

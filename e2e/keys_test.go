@@ -177,3 +177,37 @@ services:
 	}
 	assert.Empty(t, p.replicas(""))
 }
+
+func TestAnImageThatWasBuiltAnewIsRolledOut(t *testing.T) {
+	p := newBuiltProject(t, "services: {web: {build: app, deploy: {replicas: 2}}}\n")
+	p.composeBuild()
+	p.compose("up", "-d", "--no-build")
+	p.awaitReady("web", 2)
+	p.mustTend("apply")
+	rebuild := func(before, after string) {
+		p.t.Helper()
+		p.edit("app/Dockerfile", "build="+before, "build="+after)
+		p.compose("build", "--quiet")
+	}
+	awaitBuild := func(build string) {
+		p.t.Helper()
+		p.awaitReplicas("web", 2, func(r replica) bool { return r.ready() && r.Config.Labels["build"] == build })
+	}
+
+	rebuild("1", "2")
+	r := p.tend("diff")
+	assert.Equal(t, 1, r.code, "%s", r)
+	assert.Contains(t, r.out, "with the image that "+p.name+"-web is now")
+	p.mustTend("apply")
+	awaitBuild("2")
+	before := p.identities()
+	assert.Empty(t, p.mustTend("diff"))
+	p.mustTend("apply")
+	p.compose("up", "-d", "--no-build")
+	p.assertSame(before, "containers after an image that nobody touched")
+
+	tend := p.run()
+	rebuild("2", "3")
+	tend.awaitEvent("web", "RolloutStarted", p.name+"-web is now")
+	awaitBuild("3")
+}

@@ -70,10 +70,6 @@ func up(ctx context.Context, f *flags, image string) error {
 	if err != nil {
 		return err
 	}
-	w := self.Workloads[spec.ControllerService]
-	if i, err := e.Image(ctx, w.Image); err == nil {
-		w.Revision += strings.TrimPrefix(i.ID, "sha256:")[:8] // an image built anew is another controller
-	}
 	if err := ownData(f.data(project), self.Workloads[spec.ControllerService].Template.User); err != nil {
 		return err
 	}

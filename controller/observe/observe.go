@@ -31,6 +31,9 @@ const (
 	// someone may build an image or create an external network; and a container
 	// whose probes fail.
 	recheckEvery = 10 * time.Second
+	// renewEvery is how soon it is noticed that a name stands for another image: of
+	// that the project's containers have no event.
+	renewEvery = time.Minute
 	// reconnectFirst and reconnectMax pace the tries to reach an engine that
 	// is away.
 	reconnectFirst = 250 * time.Millisecond
@@ -110,7 +113,7 @@ func (o *Observer) follow(ctx context.Context) error {
 	}
 	o.onLink(ctx, nil)
 	began := time.Now()
-	relist, recheck := began.Add(relistEvery), began.Add(recheckEvery)
+	relist, recheck, renew := began.Add(relistEvery), began.Add(recheckEvery), began.Add(renewEvery)
 	timer := time.NewTimer(recheckEvery)
 	defer timer.Stop()
 	for {
@@ -135,12 +138,13 @@ func (o *Observer) follow(ctx context.Context) error {
 			err = o.refreshAll(ctx, ids)
 		} else {
 			err = o.Relist(ctx)
-			relist = now.Add(relistEvery)
+			relist, renew = now.Add(relistEvery), now.Add(renewEvery)
 		}
 		if err == nil && !now.Before(recheck) {
 			recheck = now.Add(recheckEvery)
 			hints.add(o.unready()...)
-			if o.missesResource() {
+			if o.missesResource() || !now.Before(renew) {
+				renew = now.Add(renewEvery)
 				err = o.Resources(ctx)
 			}
 		}

@@ -66,7 +66,8 @@ func toReplica(c engine.Container) plan.Replica {
 		Created: c.Created, StartedAt: c.StartedAt, FinishedAt: c.FinishedAt,
 		StopTimeout:    c.StopTimeout,
 		EngineRestarts: c.RestartPolicy != "" && c.RestartPolicy != "no",
-		Addresses:      c.Networks, NetworkIDs: c.NetworkIDs, Ports: c.PublishedPorts, Image: c.Image,
+		Addresses:      c.Networks, NetworkIDs: c.NetworkIDs, Ports: c.PublishedPorts,
+		Image: c.Image, ImageID: c.Labels[spec.LabelImage],
 		DependsOn: dependsOn(c.Labels[spec.LabelDependsOn]), ConfigFiles: spec.ConfigFilesOf(c.Labels),
 		Mounts: writable(c.Mounts),
 	}

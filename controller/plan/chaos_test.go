@@ -27,6 +27,7 @@ func newChaos(t *rapid.T, kind spec.Kind) *chaos {
 	c.healthCheck = c.bool("health check")
 	c.remembers = c.bool("history")
 	c.subscribers = c.draw("subscribers", 0, 1)
+	c.rebuild()
 	c.apply(anySpec(t, kind, "spec"))
 	most := 5
 	if kind == spec.Database {
@@ -91,6 +92,7 @@ func (c *chaos) foreign() {
 		Created: c.now.Add(-time.Duration(c.draw("age", 0, 20)) * time.Second), Addresses: map[string]string{"shop_backend": "10.0.0.1"},
 	}
 	r.ConfigHash = "hash-" + r.Revision
+	r.ImageID = rapid.SampledFrom([]string{"", "a", "b"}).Draw(c.t, "image of a container")
 	if c.bool("by compose") {
 		r.Revision = ""
 	}
@@ -106,7 +108,7 @@ func (c *chaos) foreign() {
 
 // step has one thing happen.
 func (c *chaos) step() {
-	switch c.draw("what", 0, 22) {
+	switch c.draw("what", 0, 23) {
 	case 0, 1, 2, 3, 4:
 		c.planAndBegin()
 	case 5, 6, 7:
@@ -187,7 +189,14 @@ func (c *chaos) step() {
 		}
 	case 22:
 		c.intend()
+	case 23:
+		c.rebuild()
 	}
+}
+
+// rebuild has the image's name stand for another image, or for nothing.
+func (c *chaos) rebuild() {
+	c.image = rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(c.t, "image")
 }
 
 // intend has a person ask for something.
@@ -278,8 +287,11 @@ func (c *chaos) rest(p Plan) {
 		target = aimedAt(c.input(), p)
 	}
 	old := func(r Replica) bool {
-		_, current := revisionOf(r, target)
-		return numbered(r) && (!current || r.Created.Before(c.intent.RestartedAt))
+		in := c.input()
+		if target != nil && target.Revision != c.spec.Revision {
+			in.ImageID = ""
+		}
+		return numbered(r) && (!current(in, r, target) || r.Created.Before(c.intent.RestartedAt))
 	}
 	corrupt := c.count(numbered) < len(c.replicas)
 	reason := func(t ConditionType) string {
@@ -447,6 +459,9 @@ func checkActions(t *rapid.T, in Input, p Plan) {
 	if in.Spec != nil {
 		target = aimedAt(in, p)
 		in.Spec = target
+		if target.Revision != written.Revision {
+			in.ImageID = "" // it is that of what is written
+		}
 	}
 	touched := map[string]bool{}
 	creates, lost := 0, 0
@@ -531,18 +546,29 @@ func checkHook(t *rapid.T, in Input, target *spec.Workload, a Action) {
 		require.True(t, run.InFlight == "" && !IsRunning(run.Replica), "%s: another one runs", a)
 	}
 	for _, r := range in.Replicas {
-		_, current := revisionOf(r, target)
 		restarted := r.InFlight != CreateReplica && r.Created.Before(in.Intent.RestartedAt)
-		require.False(t, current && !restarted && r.Number > 0 && r.InFlight == "" && IsRunning(r) && !shared(in) && len(in.Rollout.Drains) == 0, "%s: there are replicas already", a)
+		require.False(t, current(in, r, target) && !restarted && r.Number > 0 && r.InFlight == "" && IsRunning(r) && !shared(in) && len(in.Rollout.Drains) == 0, "%s: there are replicas already", a)
 	}
+}
+
+// rebuilt reports whether a replica of a spec was made from another image than its
+// name stands for.
+func rebuilt(in Input, r Replica, s *spec.Workload) bool {
+	_, current := revisionOf(r, s)
+	return current && in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID
+}
+
+// current reports whether a replica is made from a spec, and from its image.
+func current(in Input, r Replica, s *spec.Workload) bool {
+	_, current := revisionOf(r, s)
+	return current && !rebuilt(in, r, s)
 }
 
 // oldLive says whether a replica runs that the rollout would replace.
 func oldLive(in Input, target *spec.Workload) bool {
 	return slices.ContainsFunc(in.Replicas, func(r Replica) bool {
-		_, current := revisionOf(r, target)
 		_, draining := in.Rollout.Drains[r.ID]
-		return !current && !draining && r.Number > 0 && r.InFlight == "" && IsRunning(r)
+		return !current(in, r, target) && !draining && r.Number > 0 && r.InFlight == "" && IsRunning(r)
 	})
 }
 
@@ -554,7 +580,7 @@ func checkDeployment(t *rapid.T, in Input, s *spec.Workload, running, creates, l
 		if available(in, r) {
 			have++
 		}
-		if _, current := revisionOf(r, s); !current && r.Number > 0 && r.InFlight == "" && IsRunning(r) {
+		if !current(in, r, s) && r.Number > 0 && r.InFlight == "" && IsRunning(r) {
 			old++
 		}
 		if r.Number > 0 {
@@ -603,15 +629,12 @@ func checkDatabase(t *rapid.T, in Input, p Plan, target *spec.Workload, running,
 			case StopReplica:
 				young := in.Now.Before(r.StartedAt.Add(in.Spec.ProgressDeadline))
 				require.False(t, young && r.Health == Starting, "stopped while it starts")
-				_, current := revisionOf(r, target)
-				if r.Created.Before(in.Intent.RestartedAt) {
-					current = false
-				}
 				if _, draining := in.Rollout.Drains[r.ID]; draining {
 					continue // a drain is not taken back
 				}
-				require.False(t, current || paused(in), "stopped as it is written")
-				if target.Replicas > 0 && target.Revision != p.Rollout.Stable {
+				asWritten := current(in, r, target) && !r.Created.Before(in.Intent.RestartedAt)
+				require.False(t, asWritten || paused(in), "stopped as it is written")
+				if target.Replicas > 0 && (target.Revision != p.Rollout.Stable || rebuilt(in, r, target)) {
 					require.Equal(t, target.Revision, in.Rollout.Prepared, "stopped and neither prepared nor checked")
 				}
 			}

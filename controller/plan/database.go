@@ -95,7 +95,7 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 		}
 	case !wanted && r.class != exited && p.startingUp(r.Replica):
 		p.awaitStart(r)
-	case !wanted && p.unprepared():
+	case !wanted && p.unprepared(r):
 		p.prepare(r)
 	case r.class == exited:
 		p.add(RemoveReplica, r.Replica, "%s", cause)
@@ -128,10 +128,10 @@ func (p *planner) awaitStart(r replica) {
 
 // unprepared says whether a database has still to be checked against what comes
 // next, and backed up, before its container goes. On the way back to what worked
-// there is nothing to check.
-func (p *planner) unprepared() bool {
+// there is nothing to check, unless that has another image now.
+func (p *planner) unprepared(running replica) bool {
 	r := p.plan.Rollout
-	return p.Spec.Replicas > 0 && p.Spec.Revision != r.Stable && r.Prepared != p.Spec.Revision
+	return p.Spec.Replicas > 0 && (p.Spec.Revision != r.Stable || running.rebuilt) && r.Prepared != p.Spec.Revision
 }
 
 // prepare has a database prepared for its update. One that serves nobody cannot
@@ -164,15 +164,18 @@ func (p *planner) unchecked(stable string) bool {
 }
 
 // Prepared returns the rollout record after a database was prepared for its update.
+// What it was prepared for may be another image by now.
 func Prepared(r Rollout, a Action) Rollout {
-	r.Prepared = a.Revision
+	if r.ImageID == a.ImageID {
+		r.Prepared = a.Revision
+	}
 	return r
 }
 
 // Refused returns the rollout record after it was found that a database cannot be
 // brought to a revision, and that trying again would not change that.
 func Refused(r Rollout, a Action, why string) Rollout {
-	if r.Revision == a.Revision {
+	if r.Revision == a.Revision && r.ImageID == a.ImageID {
 		r.Refused = why
 	}
 	return r

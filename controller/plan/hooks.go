@@ -142,9 +142,9 @@ func (p *planner) ended(run *HookRun) bool {
 	return run != nil && run.State == Exited && run.InFlight == "" && !p.outdated(*run)
 }
 
-// outdated is a run that a person asked to have repeated.
+// outdated is a run that a person asked to have repeated, or one of another image.
 func (p *planner) outdated(run HookRun) bool {
-	return run.Created.Before(p.Intent.RestartedAt)
+	return p.madeFromAnother(run.Replica) || run.Created.Before(p.Intent.RestartedAt)
 }
 
 // failure says why a run that is over has failed, or nothing. One that was

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tendhq/tend/controller/spec"
@@ -36,6 +37,9 @@ type Input struct {
 	// Networks are the IDs of the written networks that exist, by name; empty of one
 	// that does not.
 	Networks map[string]string
+	// ImageID is what the image's name in Spec stands for now; empty while the image
+	// is missing.
+	ImageID string
 	// Subscribers counts those who follow the endpoints; Acknowledged are the
 	// containers whose withdrawal all of them have in force.
 	Subscribers  int
@@ -99,7 +103,8 @@ type planner struct {
 // replica is a Replica with what the policies want to know of it.
 type replica struct {
 	Replica
-	current   bool   // made from the template of the spec
+	current   bool   // made from the template of the spec, and from its image as it is now
+	rebuilt   bool   // made from the template of the spec, and its image is another now
 	revision  string // what it was made from, also where tend did not make it
 	class     class
 	available bool // counts for maxUnavailable
@@ -143,7 +148,7 @@ func clone[K comparable, V any](m map[K]V) map[K]V {
 func (p *planner) aim(target *spec.Workload) {
 	p.Spec = oneAtATime(target, p.Replicas, p.plan.Rollout.Anonymous)
 	r := &p.plan.Rollout
-	begin := target != nil && (r.Revision != target.Revision || r.RestartedAt.Before(p.Intent.RestartedAt))
+	begin := target != nil && (r.Revision != target.Revision || r.RestartedAt.Before(p.Intent.RestartedAt) || p.imageChanged())
 	if begin {
 		r.Complete = false
 	}
@@ -160,13 +165,41 @@ func (p *planner) aim(target *spec.Workload) {
 	if begin {
 		p.beginRollout()
 	}
+	if p.followsImage() {
+		r.ImageID = p.ImageID
+	}
 	p.progress()
+}
+
+// followsImage reports whether replicas are held against what the image's name
+// stands for now: only at the revision that is written, as a rollback to another
+// must not bring along the image that failed, and only while the image is there.
+func (p *planner) followsImage() bool {
+	return p.Spec != nil && p.Spec.Revision == p.written.Revision && p.ImageID != ""
+}
+
+// madeFromAnother reports whether a container was made from another image than the
+// name in the spec stands for now.
+func (p *planner) madeFromAnother(r Replica) bool {
+	return p.followsImage() && r.ImageID != "" && r.ImageID != p.ImageID
+}
+
+// imageChanged reports whether the image's name stands for another image than the
+// rollout leads to. A record that knows of no image is judged by the containers.
+func (p *planner) imageChanged() bool {
+	known := p.plan.Rollout.ImageID
+	if !p.followsImage() || known == p.ImageID {
+		return false
+	}
+	return known != "" || slices.ContainsFunc(p.Replicas, p.madeFromAnother)
 }
 
 // look finds out what the policies want to know of a replica.
 func (p *planner) look(r Replica) replica {
 	rep := replica{Replica: r}
 	rep.revision, rep.current = revisionOf(r, p.Spec)
+	rep.rebuilt = rep.current && p.madeFromAnother(r)
+	rep.current = rep.current && !rep.rebuilt
 	if r.InFlight != CreateReplica && r.Created.Before(p.Intent.RestartedAt) {
 		rep.current = false
 	}
@@ -251,9 +284,13 @@ func revisionOf(r Replica, s *spec.Workload) (revision string, current bool) {
 func (p *planner) beginRollout() {
 	r := &p.plan.Rollout
 	first := r.Revision == ""
+	rebuilt := r.Revision == p.Spec.Revision && p.imageChanged()
 	switch {
 	case r.RestartedAt.Before(p.Intent.RestartedAt):
 		r.Hooked = "" // a restart repeats them
+	case rebuilt:
+		r.Hooked = "" // another image may have other migrations
+		clear(r.Attempts)
 	case r.Stable == p.Spec.Revision:
 		r.Hooked = r.Stable // they ran when it was rolled out
 	}
@@ -268,6 +305,8 @@ func (p *planner) beginRollout() {
 		}
 	}
 	switch {
+	case rebuilt && p.old > 0:
+		p.event(Normal, "RolloutStarted", "rolling %s to what %s is now, %s", plural(p.old, "replica"), p.Spec.Image, shortImage(p.ImageID))
 	case p.old > 0:
 		p.event(Normal, "RolloutStarted", "rolling %s to revision %s", plural(p.old, "replica"), short(r.Revision))
 	case first && p.Spec.Kind != spec.Job && p.atSpec():
@@ -303,6 +342,8 @@ func (p *planner) add(kind ActionKind, r Replica, cause string, args ...any) boo
 		a.Grace = p.grace(r)
 	case CreateReplica:
 		a.Anonymous = maps.Clone(p.plan.Rollout.Anonymous[r.Number])
+	case PrepareUpdate, CheckUpdate:
+		a.ImageID = p.plan.Rollout.ImageID
 	}
 	p.plan.Actions = append(p.plan.Actions, a)
 	return true
@@ -339,6 +380,12 @@ func (p *planner) fail(reason, message string) {
 // short is how a revision is shown to a person.
 func short(revision string) string {
 	return revision[:min(8, len(revision))]
+}
+
+// shortImage is how an image's ID is shown to a person, as docker images does.
+func shortImage(id string) string {
+	id = strings.TrimPrefix(id, "sha256:")
+	return id[:min(12, len(id))]
 }
 
 // plural counts things in a sentence.

@@ -99,7 +99,9 @@ func TestAVolumeHasOneContainerAtATime(t *testing.T) {
 		next("spec")
 		cache := ""
 		for range c.draw("steps", 20, 80) {
-			switch c.draw("what", 0, 9) {
+			switch c.draw("what", 0, 10) {
+			case 10:
+				c.rebuild()
 			case 0, 1, 2:
 				c.begin(Compute(c.input()))
 			case 3, 4, 5:

@@ -64,6 +64,9 @@ func (p *planner) finish() Plan {
 		p.removalConditions()
 	} else {
 		p.complete()
+		if p.plan.Rollout.Complete && p.followsImage() {
+			p.plan.Rollout.StableImageID = p.ImageID
+		}
 		p.plan.Rollout.Blocked = p.paused() || p.waiting != "" && !p.fault
 		s.UpdateRevision, s.CurrentRevision = p.Spec.Revision, p.plan.Rollout.Stable
 		p.conditions()
@@ -166,10 +169,20 @@ func (p *planner) progressing() {
 	case p.waiting != "" && !(p.fault && p.due(deadline)):
 		p.condition(Progressing, true, "Waiting", p.waiting)
 	case p.due(deadline):
-		p.condition(Progressing, false, "ProgressDeadlineExceeded", fmt.Sprintf("no progress for %s; %s", p.Spec.ProgressDeadline, cmp.Or(p.waiting, state)))
+		p.condition(Progressing, false, "ProgressDeadlineExceeded", fmt.Sprintf("no progress for %s; %s", p.Spec.ProgressDeadline, cmp.Or(p.waiting, state))+p.imageBefore())
 	default:
 		p.condition(Progressing, true, "ReplicaSetUpdated", state)
 	}
+}
+
+// imageBefore says how to go back to the image that worked, where the rollout leads
+// to another one of the same name: nobody but a person can give a name back.
+func (p *planner) imageBefore() string {
+	r := p.plan.Rollout
+	if !p.followsImage() || r.Stable != r.Revision || r.StableImageID == "" || r.StableImageID == r.ImageID {
+		return ""
+	}
+	return fmt.Sprintf("; %s is another image now: build it again, or go back with docker tag %s %s", p.Spec.Image, shortImage(r.StableImageID), p.Spec.Image)
 }
 
 // unanswered says what the probes say of the first replica of the revision that

@@ -107,6 +107,7 @@ var commands = map[string]func(*story){
 	"mount":      (*story).mount,
 	"network":    func(s *story) { s.networks = map[string]string{"shop_backend": s.arg(0)} },
 	"missing":    (*story).miss,
+	"image":      func(s *story) { s.image = strings.Join(s.args, "") },
 	"dependents": func(s *story) { s.dependents = s.args },
 	"remember":   (*story).remember,
 	"subscribe":  (*story).subscribe,
@@ -243,6 +244,7 @@ func (s *story) specify() {
 }
 
 // replica: replica NUMBER REVISION STATE [HEALTH] [supervised] [orphan] key=value...
+// Its image is what the image's name stands for, where image=ID does not say another.
 // The revision "compose" stands for a container that tend did not make.
 func (s *story) replica() {
 	supervised, orphan := s.flag("supervised"), s.flag("orphan")
@@ -255,7 +257,7 @@ func (s *story) replica() {
 		Workload: "web", Number: number, ID: fmt.Sprintf("id%d", s.made), Name: s.take("name", "shop-web-"+s.arg(0)),
 		Revision: s.arg(1), ConfigHash: "hash-" + s.arg(1), State: State(s.arg(2)), EngineRestarts: supervised, Orphan: orphan,
 		ExitCode: s.number("code", 0), Broken: s.take("broken", ""), HealthOutput: s.take("output", ""),
-		OOMKilled: s.take("oom", "") == "true", Kind: spec.Kind(s.take("kind", "")), Addresses: map[string]string{"shop_backend": "10.0.0.1"},
+		OOMKilled: s.take("oom", "") == "true", Kind: spec.Kind(s.take("kind", "")), ImageID: s.take("image", s.image), Addresses: map[string]string{"shop_backend": "10.0.0.1"},
 	}
 	if r.State == Exited {
 		ended = s.duration(s.take("ended", "1s"))

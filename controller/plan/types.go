@@ -78,7 +78,9 @@ type Replica struct {
 	// NetworkIDs are the IDs of the networks that it was last started in, by name.
 	NetworkIDs map[string]string
 	Ports      []string
-	Image      string
+	// Image is the name of the image that it was made from, ImageID what that stood
+	// for; empty where the container does not tell.
+	Image, ImageID string
 	// DependsOn names the workloads that this container was made to need.
 	DependsOn []string
 	// Mounts are the volumes and binds that it may write to.
@@ -148,6 +150,8 @@ type Action struct {
 	// Number and Revision are those of the replica to create.
 	Number   int
 	Revision string
+	// ImageID is the image that a Database is prepared for.
+	ImageID string
 	// Grace is the time between the stop signal and SIGKILL.
 	Grace time.Duration
 	// Anonymous are the anonymous volumes that the replica to create takes over
@@ -200,6 +204,9 @@ type Rollout struct {
 	// Revision is where the rollout leads, Stable the last revision whose
 	// rollout completed.
 	Revision, Stable string
+	// ImageID is the image that the replicas of Revision are to be made from, empty
+	// where it was never found; StableImageID the last one whose rollout completed.
+	ImageID, StableImageID string
 	// StartedAt is when the rollout to Revision began, ProgressAt when it last
 	// came forward.
 	StartedAt, ProgressAt time.Time

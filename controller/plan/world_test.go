@@ -28,6 +28,8 @@ type world struct {
 	dependencies        []Dependency
 	missing, dependents []string
 	missingError        string
+	// image is what the image's name stands for.
+	image string
 	// hooks are the containers of hooks.
 	hooks  []HookRun
 	intent Intent
@@ -82,7 +84,8 @@ func (w *world) input() Input {
 		Now: w.now, Workload: "web", Generation: w.generation,
 		Rollout: cloneRollout(w.rollout), Status: cloneStatus(w.status),
 		Dependencies: slices.Clone(w.dependencies), Missing: resources(w.missing, w.missingError), Dependents: slices.Clone(w.dependents),
-		Networks: w.networks, Intent: w.intent, History: maps.Clone(w.history), Subscribers: w.subscribers, Acknowledged: maps.Clone(w.acknowledged),
+		Networks: w.networks, ImageID: w.image, Intent: w.intent, History: maps.Clone(w.history),
+		Subscribers: w.subscribers, Acknowledged: maps.Clone(w.acknowledged),
 	}
 	if w.spec != nil {
 		s := *w.spec
@@ -167,7 +170,7 @@ func (w *world) effect(a Action, half bool) {
 		w.made++
 		r := Replica{
 			Workload: "web", Number: a.Number, Name: fmt.Sprintf("shop-web-%d", a.Number), ID: fmt.Sprintf("made%d", w.made),
-			Revision: a.Revision, ConfigHash: "hash-" + a.Revision, State: Created, Created: w.now,
+			Revision: a.Revision, ConfigHash: "hash-" + a.Revision, ImageID: w.image, State: Created, Created: w.now,
 			Addresses: map[string]string{},
 		}
 		for _, n := range w.spec.Networks {
@@ -228,7 +231,8 @@ func (w *world) runHook(a Action, half bool) {
 	}
 	w.made++
 	run := HookRun{Hook: a.Object, Replica: Replica{
-		Workload: "web", Name: name, ID: fmt.Sprintf("made%d", w.made), Revision: a.Revision, State: Created, Created: w.now,
+		Workload: "web", Name: name, ID: fmt.Sprintf("made%d", w.made), Revision: a.Revision, ImageID: w.image,
+		State: Created, Created: w.now,
 	}}
 	if !half {
 		run.State, run.StartedAt = Running, w.now

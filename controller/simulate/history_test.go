@@ -299,6 +299,15 @@ func (w *world) goal() map[string]variant {
 	return goal
 }
 
+// image is what an image's name stands for; empty where it stands for nothing.
+func (w *world) image(name string) string {
+	image, err := w.engine.Image(w.life, name)
+	if err != nil {
+		return ""
+	}
+	return image.ID
+}
+
 // asWritten says how what the engine has differs from a goal.
 func (w *world) asWritten(goal map[string]variant) string {
 	count := map[string]int{}
@@ -315,6 +324,8 @@ func (w *world) asWritten(goal map[string]variant) string {
 			return c.Name + " still exists"
 		case revision(c) != written.Revision:
 			return fmt.Sprintf("%s is of revision %s", c.Name, revision(c))
+		case written == w.written[name] && c.Labels[spec.LabelImage] != "" && c.ImageID != w.image(written.Image):
+			return fmt.Sprintf("%s is made from another image than %s is now", c.Name, written.Image)
 		case c.RestartPolicy != "no":
 			return c.Name + " is restarted by the engine too"
 		case written.Kind == spec.Job:

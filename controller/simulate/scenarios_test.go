@@ -17,6 +17,8 @@ import (
 type scenario struct {
 	name          string
 	before, after func(*pool) map[string]variant
+	// rebuilt is an image that is built anew under its name with the change.
+	rebuilt string
 	// back is true where the change does not work, and is to be taken back.
 	back bool
 }
@@ -47,6 +49,8 @@ var core = []scenario{
 		v.PreRollout = p.base.Workloads["api"].PreRollout
 		return map[string]variant{"api": v}
 	}},
+	{name: "image built anew", before: only("web", "good", 2), after: only("web", "good", 2), rebuilt: "good"},
+	{name: "database image built anew", before: only("db", "pg15", 1), after: only("db", "pg15", 1), rebuilt: "pg15"},
 	{name: "rollback", before: only("web", "good", 2), after: only("web", "sick", 2), back: true},
 }
 
@@ -83,6 +87,11 @@ func (s scenario) play(t *testing.T, told bool, interventions ...intervention) (
 		}
 		if s.back {
 			w.back = w.written
+		}
+		if s.rebuilt != "" {
+			w.tell("%s is built anew", s.rebuilt)
+			w.addImage(s.rebuilt, images[s.rebuilt])
+			w.checks.touch()
 		}
 		w.put(s.after(w.pool))
 		w.settle()

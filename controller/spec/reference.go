@@ -49,7 +49,7 @@ var reference = []keys{
 	{"services.*", `annotations blkio_config cap_add cap_drop cgroup cgroup_parent command configs
 		cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset
 		device_cgroup_rules devices dns dns_opt dns_search domainname entrypoint env_file environment
-		expose external_links extra_hosts gpus group_add healthcheck hostname image init isolation
+		expose external_links extra_hosts gpus group_add healthcheck hostname init isolation
 		label_file labels links logging mac_address mem_limit mem_reservation mem_swappiness memswap_limit
 		networks oom_kill_disable oom_score_adj pids_limit platform privileged profiles read_only runtime
 		secrets security_opt shm_size stdin_open stop_signal storage_opt sysctls tmpfs tty ulimits user
@@ -62,13 +62,14 @@ var reference = []keys{
 	{"services.*", "deploy", supported, "", nil},
 	{"services.*", "develop", ignored, "it belongs to docker compose watch", nil},
 	{"services.*", "extends", supported, "local files only", nil},
+	{"services.*", "image", supported, "what it is after it was built or pulled anew under its name is rolled out, as docker compose up recreates", nil},
 	{"services.*", "ipc network_mode pid", supported, "service:NAME is refused: a replaced container takes its namespace with it", refuseService},
 	{"services.*", "models", refused, "tend runs no models", nil},
 	{"services.*", "ports", supported, "a fixed host port allows one replica; a range (8000-8010:80) as many as it has ports", nil},
 	{"services.*", "post_start", refused, "tend runs no commands in containers", nil},
 	{"services.*", "pre_stop", refused, "tend runs no commands in containers", nil},
 	{"services.*", "provider", refused, "tend runs containers only", nil},
-	{"services.*", "pull_policy", supported, "missing, if_not_present, never and build (which means never: tend does not build); the others are refused: a tag that moved would change what runs without a new revision", refusePull},
+	{"services.*", "pull_policy", supported, "missing, if_not_present, never and build (which means never: tend does not build); the others are refused: tend pulls only what is missing. What a name stands for here after docker compose build or pull is rolled out", refusePull},
 	{"services.*", "pull_refresh_after", ignored, "", nil},
 	{"services.*", "restart", supported, "tend restarts, the engine does not: with backoff, and always unless it is on-failure; no makes the service a Job", nil},
 	{"services.*", "scale", supported, "spec.replicas wins", nil},
@@ -178,8 +179,8 @@ func refusePull(v any) (why, hint string) {
 	case types.PullPolicyMissing, types.PullPolicyIfNotPresent, types.PullPolicyNever, types.PullPolicyBuild:
 		return "", ""
 	}
-	return "a tag that moved would change what runs without a new revision",
-		"write missing, and update by changing the tag"
+	return "tend pulls only what is missing",
+		"write missing, and update by changing the tag or with docker compose pull"
 }
 
 func refuseMount(v any) (why, hint string) {
