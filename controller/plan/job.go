@@ -42,8 +42,8 @@ func (p *planner) job() {
 	}
 	if p.overdue() {
 		p.giveUp("DeadlineExceeded", fmt.Sprintf("not complete after %s", p.Spec.ActiveDeadline))
-	} else if len(missing) > 0 && !p.paused() {
-		p.create(p.Spec.Revision, missing, "revision %s has to run", short(p.Spec.Revision))
+	} else if n := min(len(missing), p.room(p.Spec.Replicas)); n > 0 && !p.paused() {
+		p.create(p.Spec.Revision, missing[:n], "revision %s has to run", short(p.Spec.Revision))
 	}
 }
 

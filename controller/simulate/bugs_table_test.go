@@ -40,6 +40,8 @@ var bugs = []bug{
 		old: "s.Converged = !busy && p.atSpec()", new: "s.Converged = !busy && (BUG || p.atSpec())"},
 	{name: "leave out the hooks", seed: 1, file: "plan/hooks.go",
 		old: "return len(p.Spec.PreRollout) == 0 ||", new: "return BUG || len(p.Spec.PreRollout) == 0 ||"},
+	{name: "make a job's replica beside one too many", seed: 2914, file: "plan/job.go",
+		old: "n := min(len(missing), p.room(p.Spec.Replicas)); n > 0", new: "n := min(len(missing), p.room(p.Spec.Replicas)); n > 0 || BUG && func() bool { n = len(missing); return n > 0 }()"},
 	{name: "never adopt", seed: 46, file: "plan/replicas.go",
 		old: "	if p.Spec.EngineRestarts {\n", new: "	if p.Spec.EngineRestarts || BUG {\n"},
 	{name: "keep a dead container", seed: 5, file: "plan/replicas.go",
