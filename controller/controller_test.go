@@ -14,7 +14,9 @@ import (
 
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state/durable/durabletest"
 )
 
 const twoWebs = `
@@ -71,6 +73,63 @@ func TestRepairsWhatPeopleDo(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What people do is repaired at once, each time, and is never called a crash; so is
+// what ended while nobody watched.
+func TestWhatPeopleDoIsNoCrash(t *testing.T) {
+	people := map[string]func(w *world, id string){
+		"stop":  func(w *world, id string) { w.engine.StopBehind(id, 10*time.Second) },
+		"kill":  func(w *world, id string) { w.engine.Kill(id, 137) },
+		"rm -f": func(w *world, id string) { w.engine.RemoveBehind(id) },
+		"stop while tend is away": func(w *world, id string) {
+			w.stop()
+			w.engine.StopBehind(id, 10*time.Second)
+			w.pass(time.Second)
+			w.start()
+			w.write("web: {image: 'plain:1'}")
+		},
+		"the engine is killed": func(w *world, id string) {
+			w.engine.Disconnect()
+			w.engine.Exit(id, 255)
+			w.pass(time.Second)
+			w.engine.Reconnect()
+			w.pass(2 * time.Second) // until tend tries again
+		},
+	}
+	for name, do := range people {
+		t.Run(name, func(t *testing.T) {
+			inLastingWorld(t, func(w *world, _ *durabletest.Memory) {
+				w.write("web: {image: 'plain:1'}")
+				w.converge()
+				for range 5 {
+					w.pass(20 * time.Second)
+					do(w, w.container("p-web-1").ID)
+					w.pass(1500 * time.Millisecond)
+					require.Equal(t, []string{"p-web-1 running"}, w.containers())
+				}
+				require.False(t, w.heard("BackOff"), w.events)
+				require.False(t, w.heard("Contested"), w.events)
+			})
+		})
+	}
+	t.Run("again and again", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			w.write("web: {image: 'plain:1'}")
+			w.converge()
+			for range 20 {
+				w.pass(100 * time.Millisecond)
+				w.engine.RemoveBehind(w.engine.Truth()[0].ID)
+				w.pass(1200 * time.Millisecond)
+				require.Equal(t, []string{"p-web-1 running"}, w.containers())
+			}
+			require.True(t, w.heard("web Contested: replica 1 was stopped or removed more than 5 times"), w.events)
+			require.False(t, w.heard("BackOff"), w.events)
+			w.pass(2 * time.Minute)
+			status, _ := w.ctl.State().Snapshot().Status("web")
+			require.Nil(t, status.Condition(plan.ReplicaFailure))
+		})
+	})
 }
 
 func TestCrashLoopIsSlowedDown(t *testing.T) {

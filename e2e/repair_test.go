@@ -35,6 +35,33 @@ func TestWhatIsTakenAwayByHandIsRepaired(t *testing.T) {
 	}
 }
 
+func TestWhatPeopleDoIsNoCrash(t *testing.T) {
+	p := newProject(t, files{"compose.yaml": plain})
+	tend := p.run()
+	byHand := []func(id string) error{
+		func(id string) error { return docker.ContainerStop(t.Context(), id, container.StopOptions{}) },
+		func(id string) error {
+			return docker.ContainerRemove(t.Context(), id, container.RemoveOptions{Force: true})
+		},
+		func(id string) error { return docker.ContainerKill(t.Context(), id, "KILL") },
+		func(id string) error { return docker.ContainerRestart(t.Context(), id, container.StopOptions{}) },
+	}
+	p.awaitReady("web", 1)
+	for round := range 2 {
+		for _, do := range byHand {
+			before := p.replica("web")
+			require.NoError(t, do(before.ID))
+			done := time.Now()
+			p.awaitOtherThan(before, "web", 1)
+			assert.Less(t, time.Since(done), 5*time.Second, "round %d: at once, but for what this machine takes", round)
+		}
+	}
+	for _, e := range tend.events() {
+		assert.NotContains(t, e.Reason, "BackOff", e.Message)
+	}
+	tend.awaitEvent("web", "Contested", "replica 1", "not by tend")
+}
+
 func TestAReplicaWhoseHealthCheckFailsIsRestarted(t *testing.T) {
 	p := newProject(t, files{"compose.yaml": web + "    tmpfs: [/tmp]\n"})
 	tend := p.run()

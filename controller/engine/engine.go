@@ -9,6 +9,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -291,4 +292,6 @@ type Event struct {
 	Action      string
 	ContainerID string
 	Labels      map[string]string
+	// Signal is what a kill has sent; 0 for other actions.
+	Signal syscall.Signal
 }

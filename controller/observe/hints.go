@@ -24,11 +24,14 @@ type hints struct {
 	ids   map[string]bool
 	all   bool // too many to name
 	ended bool // no more events come
+	ends  *ends
 	// come holds a value where there is something to take.
 	come chan struct{}
 }
 
-func newHints() *hints { return &hints{ids: map[string]bool{}, come: make(chan struct{}, 1)} }
+func newHints(e *ends) *hints {
+	return &hints{ids: map[string]bool{}, come: make(chan struct{}, 1), ends: e}
+}
 
 // collect notes events as they come, until their end or that of ctx: of a slow
 // reader the engine would drop some.
@@ -40,20 +43,13 @@ func (h *hints) collect(ctx context.Context, events <-chan engine.Event) {
 				h.change(func() { h.ended = true })
 				return
 			}
-			if tells(e) {
+			if isKept(e.Labels) && h.ends.note(e) {
 				h.add(e.ContainerID)
 			}
 		case <-ctx.Done():
 			return
 		}
 	}
-}
-
-// tells says whether an event tells what is not known otherwise. What was created
-// is started in a moment, or was created by an action after whose end it is looked
-// at; a signal changes nothing by itself, and what it has stopped has died before.
-func tells(e engine.Event) bool {
-	return isKept(e.Labels) && e.Action != "create" && e.Action != "kill" && e.Action != "stop"
 }
 
 // add has containers looked at.

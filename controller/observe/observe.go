@@ -57,6 +57,7 @@ type Observer struct {
 	gathering *gathering
 	seq       uint64            // counts looks, in the order in which they began
 	seen      map[string]uint64 // the latest look at each container, gone ones included
+	ends      *ends
 }
 
 // New makes an observer. onLink is called with nil whenever a full list has
@@ -64,7 +65,7 @@ type Observer struct {
 // when it cannot be reached.
 func New(e engine.Engine, s *state.Store, project string, log *zap.Logger, onLink func(context.Context, error)) *Observer {
 	return &Observer{engine: e, store: s, project: project, log: log, onLink: onLink, relist: semaphore.NewWeighted(1),
-		pace: rate.NewLimiter(lookRate, maxHints), seen: map[string]uint64{}}
+		pace: rate.NewLimiter(lookRate, maxHints), seen: map[string]uint64{}, ends: newEnds()}
 }
 
 // Run observes until ctx ends.
@@ -103,7 +104,7 @@ func (o *Observer) follow(ctx context.Context) error {
 	if err != nil {
 		return cmp.Or(context.Cause(ctx), err)
 	}
-	hints := newHints()
+	hints := newHints(o.ends)
 	var collecting sync.WaitGroup
 	collecting.Go(func() { hints.collect(ctx, events) })
 	defer collecting.Wait()
@@ -221,7 +222,7 @@ func (o *Observer) Refresh(ctx context.Context, id string) error {
 		if gone {
 			forget(tx, id)
 		} else {
-			put(tx, c)
+			put(tx, c, o.ends)
 		}
 	})
 	return nil
@@ -304,7 +305,7 @@ func (o *Observer) list(ctx context.Context, begins func()) (left []string, err 
 		for _, c := range containers {
 			listed[c.ID] = true
 			if o.newer(c.ID, look) {
-				put(tx, c)
+				put(tx, c, o.ends)
 			}
 		}
 		var known []string
@@ -320,6 +321,7 @@ func (o *Observer) list(ctx context.Context, begins func()) (left []string, err 
 			}
 		}
 	})
+	o.ends.keep(listed)
 	for id, at := range o.seen {
 		if !listed[id] && at <= look {
 			delete(o.seen, id) // gone, or looked at anew in a moment

@@ -14,7 +14,7 @@ import (
 
 // put writes a container down as a replica, if it is one. A row is only
 // written when something changed, as each write has the workload planned anew.
-func put(tx *state.Tx, c engine.Container) {
+func put(tx *state.Tx, c engine.Container, ends *ends) {
 	if !isKept(c.Labels) {
 		return
 	}
@@ -23,6 +23,7 @@ func put(tx *state.Tx, c engine.Container) {
 		return
 	}
 	r := &state.Replica{Replica: toReplica(c)}
+	ends.tell(&r.Replica)
 	before, known := tx.Replica(c.ID)
 	r.WasReady = !r.ReadySince.IsZero() || known && sameRun(before.Replica, r.Replica) && before.WasReady
 	if known && sameRun(before.Replica, r.Replica) && !before.ReadySince.IsZero() && !r.ReadySince.IsZero() {
@@ -54,6 +55,7 @@ func sameRun(a, b plan.Replica) bool { return a.StartedAt.Equal(b.StartedAt) }
 func equal(a, b plan.Replica) bool {
 	return a.Name == b.Name && a.State == b.State && a.Health == b.Health && a.ExitCode == b.ExitCode &&
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) && a.ReadySince.Equal(b.ReadySince) &&
+		a.Interrupted == b.Interrupted && a.Unwatched == b.Unwatched &&
 		a.Broken == b.Broken && a.EngineRestarts == b.EngineRestarts && maps.Equal(a.Addresses, b.Addresses) && maps.Equal(a.NetworkIDs, b.NetworkIDs)
 }
 

@@ -107,6 +107,8 @@ func (r replica) runs() bool {
 // why says what is the matter with a replica that is not ready.
 func (r replica) why() string {
 	switch {
+	case r.class == exited && r.Interrupted:
+		return "was told to end, and exited with code " + exitCode(r.Replica)
 	case r.class == exited && r.HealthOutput != "":
 		return fmt.Sprintf("exited with code %s: %s", exitCode(r.Replica), r.HealthOutput)
 	case r.class == exited:

@@ -21,7 +21,7 @@ func (p *planner) job() {
 		case r.Number > p.Spec.Replicas:
 			p.retire([]replica{r}, "%s wanted", plural(p.Spec.Replicas, "completion"))
 		case p.plan.Rollout.Succeeded[r.Number]: // whatever someone does with it now
-		case r.class == exited && r.ExitCode == 0 && p.inTime(r):
+		case r.class == exited && p.mayEnd(r.Replica) && p.inTime(r):
 			p.plan.Rollout.Succeeded[r.Number] = true
 		case r.class == exited && !p.overdue():
 			p.retry(r)

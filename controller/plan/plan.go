@@ -345,6 +345,9 @@ func (p *planner) add(kind ActionKind, r Replica, cause string, args ...any) boo
 	case PrepareUpdate, CheckUpdate:
 		a.ImageID = p.plan.Rollout.ImageID
 	}
+	if kind == StopReplica || kind == RemoveReplica {
+		p.plan.Rollout.Attempts = with(p.plan.Rollout.Attempts, r.Number, func(a *Attempt) { a.Ours = true })
+	}
 	p.plan.Actions = append(p.plan.Actions, a)
 	return true
 }

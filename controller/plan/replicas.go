@@ -92,8 +92,12 @@ func (p *planner) create(revision string, numbers []int, cause string, args ...a
 	}
 	for _, n := range numbers {
 		a := p.attempts(n, revision, nil)
-		wait := delay(p.Spec.Restart, a.Count)
-		if !p.due(a.At.Add(wait)) {
+		last := p.endingOf(a, nil)
+		at, wait := p.turn(a, nil, last, 0)
+		if !p.due(at) {
+			if last == interrupted {
+				continue // in a moment
+			}
 			why := "does not stay"
 			if a.Error != "" {
 				why = "could not be created: " + a.Error
@@ -102,7 +106,7 @@ func (p *planner) create(revision string, numbers []int, cause string, args ...a
 			continue
 		}
 		if p.add(CreateReplica, Replica{Number: n, Revision: revision}, cause, args...) {
-			p.record(n, a)
+			p.record(n, a, last)
 		}
 	}
 }

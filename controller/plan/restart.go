@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,16 +45,111 @@ func (p *planner) attempts(n int, revision string, r *replica) Attempt {
 	}
 	window := p.Spec.Restart.Window
 	if a.Count > 0 && window > 0 && up >= window && p.Spec.Kind != spec.Job {
-		return Attempt{Revision: revision, Count: 1, At: a.At}
+		a.Count, a.Error = 1, ""
 	}
 	return a
 }
 
-// record notes one more start of number n.
-func (p *planner) record(n int, a Attempt) {
-	a.Count++
-	a.At, a.Error = p.Now, ""
+// record notes one more start of number n. One that follows what somebody did, or
+// what nobody has seen, says nothing against the replica.
+func (p *planner) record(n int, a Attempt, last ending) {
+	switch last {
+	case interrupted:
+		a.Repair = a.Repair.again(p.Now)
+	case ended:
+		a.Count++
+	}
+	a.Count = max(a.Count, 1)
+	a.At, a.Error, a.Ours = p.Now, "", false
 	p.plan.Rollout.Attempts[n] = a
+}
+
+// ending is how the last run of a replica number ended.
+type ending int
+
+const (
+	// ended: by itself, by tend, or never begun.
+	ended ending = iota
+	// interrupted: somebody other than tend has stopped or removed it.
+	interrupted
+	// unwatched: nothing tells.
+	unwatched
+)
+
+// endingOf tells how the last run of a number ended, by the record of its last
+// start. r is its container, nil where it is gone. A Job's tries are counted
+// however they end.
+func (p *planner) endingOf(a Attempt, r *replica) ending {
+	switch {
+	case a.Count == 0 || a.Error != "" || a.Ours || p.Spec.Kind == spec.Job:
+		return ended
+	case r == nil || r.Interrupted:
+		return interrupted
+	case r.Unwatched:
+		return unwatched
+	}
+	return ended
+}
+
+// repairPace is the least time between two repairs of one workload.
+const repairPace = time.Second
+
+// hintGrace is for how long the engine may owe the event that tells how a run
+// ended, after its end was seen.
+const hintGrace = time.Second
+
+// turn is when a number may be started after its last run, and how long that is
+// to wait. What somebody has stopped or removed is repaired at once.
+func (p *planner) turn(a Attempt, r *replica, last ending, extra int) (time.Time, time.Duration) {
+	at := a.At
+	if r != nil {
+		at = later(r.FinishedAt, a.At)
+	}
+	wait := delay(p.Spec.Restart, a.Count+extra)
+	switch last {
+	case interrupted:
+		return p.lastRepair().Add(repairPace), repairPace
+	case unwatched:
+		wait = max(wait, hintGrace)
+	}
+	return at.Add(wait), wait
+}
+
+// lastRepair is when a replica of the workload was repaired last. What was
+// stopped together is repaired together.
+func (p *planner) lastRepair() (last time.Time) {
+	for _, a := range p.Rollout.Attempts {
+		last = later(last, a.Repair.Last)
+	}
+	return last
+}
+
+// contest is how many repairs within a minute are more than a person's.
+const contest = 5
+
+// again returns what is remembered after one more repair.
+func (r Repair) again(now time.Time) Repair {
+	if r.quiet(now) || r.Count <= contest && now.Sub(r.First) >= time.Minute {
+		r = Repair{First: now}
+	}
+	r.Count++
+	r.Last = now
+	return r
+}
+
+// quiet reports whether the last repair was more than a minute ago.
+func (r Repair) quiet(now time.Time) bool { return now.Sub(r.Last) >= time.Minute }
+
+// contested reports a number that somebody else stops or removes as often as it
+// is repaired.
+func (p *planner) contested() {
+	for _, n := range slices.Sorted(maps.Keys(p.plan.Rollout.Attempts)) {
+		r := p.plan.Rollout.Attempts[n].Repair
+		if r.Count > contest && !p.due(r.Last.Add(time.Minute)) {
+			p.fail("Contested", fmt.Sprintf("replica %d was stopped or removed more than %d times within a minute, and not by tend: something else decides over it too. "+
+				"\"docker events --filter label=%s=%s\" shows what it does", n, contest, spec.LabelService, p.Workload))
+		}
+	}
 }
 
 // isStart says whether an action starts a process: then an Attempt is made of
@@ -154,8 +250,12 @@ const startable = 5
 // already exists").
 func (p *planner) restart(r replica, extra int) {
 	a := p.attempts(r.Number, r.revision, &r)
-	wait := delay(p.Spec.Restart, a.Count+extra)
-	if !p.due(later(r.FinishedAt, a.At).Add(wait)) {
+	last := p.endingOf(a, &r)
+	at, wait := p.turn(a, &r, last, extra)
+	if !p.due(at) {
+		if last == interrupted || wait == hintGrace {
+			return // in a moment
+		}
 		why := r.why()
 		if a.Error != "" {
 			why = "could not be started: " + a.Error
@@ -172,7 +272,7 @@ func (p *planner) restart(r replica, extra int) {
 		return
 	}
 	if p.add(StartReplica, r.Replica, "%s %s", r.Name, r.why()) {
-		p.record(r.Number, a)
+		p.record(r.Number, a, last)
 	}
 }
 
@@ -186,13 +286,14 @@ func later(a, b time.Time) time.Time {
 }
 
 // mayEnd says whether a container's process may have ended as it did: a Job's
-// with 0, others by their restart policy.
+// with 0, others by their restart policy. One that was told to end has not done
+// what it was made for, whatever its exit code.
 func (p *planner) mayEnd(r Replica) bool {
 	switch {
 	case p.Spec == nil:
 		return false
 	case p.Spec.Kind == spec.Job || p.Spec.Restart.Condition == spec.RestartOnFailure:
-		return r.ExitCode == 0
+		return r.ExitCode == 0 && !r.Interrupted
 	default:
 		return p.Spec.Restart.Condition == spec.RestartNone
 	}

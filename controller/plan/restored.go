@@ -35,7 +35,7 @@ func Restored(r Rollout, replicas []Replica, now time.Time) Rollout {
 	r.StartedAt, r.RestartedAt = past(r.StartedAt), past(r.RestartedAt)
 	r.ProgressAt, r.HookTry.At = past(r.ProgressAt), past(r.HookTry.At)
 	for n, a := range r.Attempts {
-		a.At = past(a.At)
+		a.At, a.Repair.First, a.Repair.Last = past(a.At), past(a.Repair.First), past(a.Repair.Last)
 		r.Attempts[n] = a
 	}
 	r.Tries, r.Drains = maps.Clone(r.Tries), maps.Clone(r.Drains)

@@ -69,6 +69,7 @@ func (p *planner) finish() Plan {
 		}
 		p.plan.Rollout.Blocked = p.paused() || p.waiting != "" && !p.fault
 		s.UpdateRevision, s.CurrentRevision = p.Spec.Revision, p.plan.Rollout.Stable
+		p.contested()
 		p.conditions()
 		s.Converged = !busy && p.atSpec() && p.plan.Rollout.Complete && p.Spec.Revision == p.wanted
 		p.forget()

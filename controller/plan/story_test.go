@@ -117,7 +117,9 @@ var commands = map[string]func(*story){
 	"forget":     func(s *story) { s.rollout, s.status = Rollout{}, Status{} },
 	"after":      func(s *story) { s.shift(s.duration(s.arg(0))) },
 	"die": func(s *story) {
+		interrupted, unwatched := s.flag("interrupted"), s.flag("unwatched")
 		s.exit(s.target(), s.number("code", 137))
+		s.target().Interrupted, s.target().Unwatched = interrupted, unwatched
 		s.target().HealthOutput = s.take("output", "")
 	},
 	"rm":    (*story).rm,
@@ -294,14 +296,14 @@ func (s *story) settled() {
 	}
 }
 
-// attempt: attempt NUMBER REVISION count=N at=AGO error=TEXT
+// attempt: attempt NUMBER REVISION [ours] count=N at=AGO error=TEXT
 func (s *story) attempt() {
 	n, err := strconv.Atoi(s.arg(0))
 	require.NoError(s.t, err, s.line)
 	if s.rollout.Attempts == nil {
 		s.rollout.Attempts = map[int]Attempt{}
 	}
-	s.rollout.Attempts[n] = Attempt{Revision: s.arg(1), Count: s.number("count", 1), At: s.ago("at", 0), Error: s.take("error", "")}
+	s.rollout.Attempts[n] = Attempt{Revision: s.arg(1), Count: s.number("count", 1), At: s.ago("at", 0), Error: s.take("error", ""), Ours: s.flag("ours")}
 }
 
 // health: health on|off: whether new containers have a health check.

@@ -58,6 +58,10 @@ type Replica struct {
 	HealthOutput string
 	ExitCode     int
 	OOMKilled    bool
+	// Interrupted is true where this run was ended by a signal that somebody had
+	// the engine send, tend included; Unwatched where nothing tells how it ended,
+	// as tend or the engine was away.
+	Interrupted, Unwatched bool
 	// Created, StartedAt and FinishedAt are by the engine's clock, zero when
 	// it never happened.
 	Created, StartedAt, FinishedAt time.Time
@@ -174,6 +178,18 @@ type Attempt struct {
 	At    time.Time
 	// Error says why the last start failed; empty when it did not.
 	Error string
+	// Ours is true once tend itself has stopped or removed what it started then.
+	Ours bool
+	// Repair counts the starts that were needed as somebody else had.
+	Repair Repair
+}
+
+// Repair is what is remembered of the starts of one replica number that somebody
+// other than tend had stopped or removed. They are no attempts.
+type Repair struct {
+	// Count is how many there were in a row, First and Last are when.
+	Count       int
+	First, Last time.Time
 }
 
 // Try is what is remembered of an action on a container that exists, other than

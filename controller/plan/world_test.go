@@ -213,6 +213,7 @@ func (w *world) effect(a Action, half bool) {
 		}
 	case StopReplica:
 		w.exit(r, 143)
+		r.Interrupted = true
 	case RemoveReplica:
 		if !IsRunning(*r) {
 			w.replicas = slices.Delete(w.replicas, i, i+1)
@@ -262,7 +263,7 @@ func (w *world) exit(r *Replica, code int) {
 	if IsRunning(*r) {
 		r.State, r.FinishedAt, r.ExitCode = Exited, w.now, code
 		r.Health, r.ReadySince, r.WasReady, r.Broken = NoHealthCheck, time.Time{}, false, ""
-		r.HealthOutput = ""
+		r.HealthOutput, r.Interrupted, r.Unwatched = "", false, false
 	}
 }
 

@@ -31,6 +31,8 @@ var bugs = []bug{
 		old: "if replica.Number >= 1 {", new: "if replica.Number >= 1 || BUG {"},
 	{name: "no back-off", seed: 3, file: "plan/restart.go",
 		old: "	if n < 2 {\n", new: "	if n < 2 || BUG {\n"},
+	{name: "count what people do as a crash", seed: 23, file: "plan/restart.go",
+		old: "	case r == nil || r.Interrupted:\n", new: "	case BUG && (r == nil || r.Interrupted):\n		return ended\n	case r == nil || r.Interrupted:\n"},
 	{name: "reuse a number", seed: 1, file: "plan/replicas.go",
 		old: "		if !taken[i] {\n", new: "		if !taken[i] || BUG {\n"},
 	{name: "start again what could not be started", seed: 11, file: "plan/classify.go",

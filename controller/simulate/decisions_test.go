@@ -68,6 +68,23 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 		v.mayCreate(d, snap, truth, creating)
 	}
 	v.mayTake(in, p, d, snap, truth)
+	v.repairs(in, p)
+}
+
+// repairs checks that what somebody other than tend has stopped is not taken for a
+// crash, as far as this run of the controller was told.
+func (v *invariants) repairs(in plan.Input, p plan.Plan) {
+	failure := p.Status.Condition(plan.ReplicaFailure)
+	if failure == nil || failure.Reason != "CrashLoopBackOff" {
+		return
+	}
+	for _, r := range in.Replicas {
+		attempt := in.Rollout.Attempts[r.Number]
+		if r.Interrupted && r.StartedAt.After(v.w.started) && v.decisions[r.ID].Kind == plan.StartReplica && attempt.Error == "" &&
+			strings.HasPrefix(failure.Message, r.Name+" ") && r.Kind != spec.Job {
+			v.blame("%s was stopped by a person, and waits: %s", r.Name, failure.Message)
+		}
+	}
 }
 
 // object names what an action acts on: a container by its ID, or by its name

@@ -97,6 +97,8 @@ func (r rows) postpone(by time.Duration) {
 				next.Attempts, next.Tries, next.Drains = maps.Clone(next.Attempts), maps.Clone(next.Tries), maps.Clone(next.Drains)
 				for n, a := range next.Attempts {
 					later(&a.At)
+					later(&a.Repair.First)
+					later(&a.Repair.Last)
 					next.Attempts[n] = a
 				}
 				for id, t := range next.Tries {

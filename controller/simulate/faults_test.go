@@ -160,7 +160,7 @@ var faults = []fault{
 	}},
 	{name: "instant exit", ops: starting, do: func(w *world, c *call) bool {
 		w.respond(c, func(err error) error {
-			w.engine.Kill(c.object, 1)
+			w.engine.Exit(c.object, 1)
 			return err
 		})
 		return true

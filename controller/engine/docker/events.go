@@ -3,8 +3,10 @@ package docker
 import (
 	"context"
 	"net/http/httptrace"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/docker/docker/api/types/events"
@@ -89,10 +91,12 @@ func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Even
 
 func observedEvent(m events.Message) engine.Event {
 	action, _, _ := strings.Cut(string(m.Action), ":")
+	signal, _ := strconv.Atoi(m.Actor.Attributes["signal"])
 	return engine.Event{
 		Time:        time.Unix(0, m.TimeNano),
 		Action:      action,
 		ContainerID: m.Actor.ID,
 		Labels:      m.Actor.Attributes,
+		Signal:      syscall.Signal(signal),
 	}
 }

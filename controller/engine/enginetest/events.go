@@ -3,6 +3,7 @@ package enginetest
 import (
 	"context"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -36,6 +37,21 @@ var eventCases = []testCase{
 		id := f.runs("1", Runs)
 		f.stop(id)
 		s.expect(id, "create", "start", "kill", "die", "stop")
+	}},
+	{"a kill names its signal", func(f *fixture) {
+		heard := listen(f.T, f.Engine, f.Project)
+		id := f.runs("1", Stubborn)
+		require.NoError(f, f.Engine.Stop(f.Context(), id, 0))
+		require.NoError(f, f.Engine.Remove(f.Context(), id, true))
+		var signals []syscall.Signal
+		for _, e := range heard.ends(f.T, []string{id}) {
+			if e.Action == "kill" {
+				signals = append(signals, e.Signal)
+			} else {
+				require.Zero(f, e.Signal, e.Action)
+			}
+		}
+		require.Equal(f, []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}, signals)
 	}},
 	{"events of a run that must be killed to stop", func(f *fixture) {
 		s := f.subscribe()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"syscall"
 
 	"github.com/tendhq/tend/controller/engine"
 )
@@ -40,8 +41,14 @@ func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Even
 	return s.events, func() error { return s.err }, nil
 }
 
-func (e *Engine) emit(c *instance, action string) {
-	event := engine.Event{Time: e.now, Action: action, ContainerID: c.ID, Labels: maps.Clone(c.Labels)}
+func (e *Engine) emit(c *instance, action string) { e.send(c, engine.Event{Action: action}) }
+
+func (e *Engine) emitKill(c *instance, s syscall.Signal) {
+	e.send(c, engine.Event{Action: "kill", Signal: s})
+}
+
+func (e *Engine) send(c *instance, event engine.Event) {
+	event.Time, event.ContainerID, event.Labels = e.now, c.ID, maps.Clone(c.Labels)
 	for _, s := range e.subscriptions {
 		if s.project != c.Labels[engine.ProjectLabel] {
 			continue

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -190,14 +191,14 @@ func (e *Engine) inRun(c *instance, delay time.Duration, happen func()) {
 
 // signalStop sends the stop signal, and SIGKILL when grace is over.
 func (e *Engine) signalStop(c *instance, grace time.Duration) {
-	if !e.signal(c) {
+	if !e.signal(c, syscall.SIGTERM) {
 		return
 	}
 	if !c.behavior.IgnoresStop {
 		e.inRun(c, c.behavior.StopAfter, func() { e.exit(c, c.behavior.StopCode) })
 	}
 	e.inRun(c, grace, func() {
-		e.emit(c, "kill")
+		e.emitKill(c, syscall.SIGKILL)
 		e.exit(c, codeKilled)
 	})
 }
@@ -205,14 +206,14 @@ func (e *Engine) signalStop(c *instance, grace time.Duration) {
 // signal notes that somebody has the engine end a run, and reports whether there
 // is a process that feels it: one that the engine was about to start again is
 // over with that. A paused container is let go first, as Docker does.
-func (e *Engine) signal(c *instance) bool {
+func (e *Engine) signal(c *instance, s syscall.Signal) bool {
 	c.signalled = true
 	if c.State == engine.Restarting {
 		c.State = engine.Exited
 		c.ended()
 		return false
 	}
-	e.emit(c, "kill")
+	e.emitKill(c, s)
 	e.unpause(c)
 	return true
 }

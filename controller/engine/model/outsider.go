@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/tendhq/tend/controller/engine"
@@ -14,7 +15,7 @@ import (
 // the given code, 137 as a rule.
 func (e *Engine) Kill(id string, code int) {
 	e.withContainer(id, func(c *instance) {
-		if c.alive() && e.signal(c) {
+		if c.alive() && e.signal(c, syscall.SIGKILL) {
 			e.exit(c, code)
 		}
 	})
@@ -42,7 +43,7 @@ func (e *Engine) StopBehind(id string, grace time.Duration) {
 // RemoveBehind kills and removes a container, as "docker rm -f" does.
 func (e *Engine) RemoveBehind(id string) {
 	e.withContainer(id, func(c *instance) {
-		if c.alive() && e.signal(c) {
+		if c.alive() && e.signal(c, syscall.SIGKILL) {
 			e.exit(c, codeKilled)
 		}
 		e.remove(c)
