@@ -48,6 +48,7 @@ func toSpec(w *spec.Workload) WorkloadSpec {
 		Paused:               w.Paused,
 		Restart: Restart{
 			Condition:       string(w.Restart.Condition),
+			Reason:          w.Restart.Reason,
 			DelaySeconds:    w.Restart.Delay.Seconds(),
 			MaxDelaySeconds: w.Restart.MaxDelay.Seconds(),
 			WindowSeconds:   w.Restart.Window.Seconds(),

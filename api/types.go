@@ -89,7 +89,9 @@ type RollingUpdate struct {
 
 // Restart is what happens after a container's process has exited.
 type Restart struct {
-	Condition       string  `json:"condition"`
+	Condition string `json:"condition"`
+	// Reason names what was written, or left out, that gave the condition.
+	Reason          string  `json:"reason,omitempty"`
 	DelaySeconds    float64 `json:"delaySeconds"`
 	MaxDelaySeconds float64 `json:"maxDelaySeconds"`
 	WindowSeconds   float64 `json:"windowSeconds"`

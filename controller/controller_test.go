@@ -64,7 +64,7 @@ func TestRepairsWhatPeopleDo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
-				w.write(twoWebs)
+				w.write(twoWebs + "  restart: always\n")
 				w.converge()
 				meddle(w, w.container("p-web-2").ID)
 				w.pass(2 * time.Second)

@@ -209,6 +209,12 @@ func TestExplainSaysWhyAndWhatToDo(t *testing.T) {
 	w.keep("web", func(*spec.Workload, *plan.Status) {})
 	explained("web has converged: 2 of 2 replicas are available, at revision rev2rev2.")
 
+	w.keep("web", func(written *spec.Workload, s *plan.Status) {
+		written.Restart = spec.Restart{Condition: spec.RestartOnFailure, Reason: "nothing is written for restart"}
+		s.Conditions = append(s.Conditions, plan.Condition{Type: plan.Complete, Status: true, Reason: "CompletionsReached", Message: "ran to completion"})
+	})
+	explained("web is a Deployment and runs until it ends with 0: nothing is written for restart.", "web has converged: it ran to completion, at revision rev2rev2.")
+
 	w.keep("db", func(_ *spec.Workload, s *plan.Status) {
 		s.Ready = 0
 		s.Conditions = []plan.Condition{progressing(true, "ReplicaSetUpdated", "is starting")}

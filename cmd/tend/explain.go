@@ -36,8 +36,15 @@ func explain(ctx context.Context, c *client.Client, out io.Writer, name string) 
 		return err
 	}
 	say := func(format string, values ...any) { fmt.Fprintf(out, format+"\n", values...) }
-	if current(a.Workload) && a.Status.Converged {
-		say("%s has converged: %d of %d replicas are available, at revision %s.", name, a.Status.AvailableReplicas, a.Spec.Replicas, revision(a.Status.UpdateRevision))
+	restart := a.Spec.Restart
+	say("%s is a %s and runs %s: %s.", name, a.Kind, spec.RestartCondition(restart.Condition).Runs(), restart.Reason)
+	switch at := revision(a.Status.UpdateRevision); {
+	case !current(a.Workload) || !a.Status.Converged:
+	case holds(a.Workload, plan.Complete):
+		say("%s has converged: it ran to completion, at revision %s.", name, at)
+		return nil
+	default:
+		say("%s has converged: %d of %d replicas are available, at revision %s.", name, a.Status.AvailableReplicas, a.Spec.Replicas, at)
 		return nil
 	}
 	if err := c.Ready(ctx); err != nil {
@@ -87,7 +94,8 @@ func (a *account) blockers(ctx context.Context, c *client.Client) (texts []strin
 		return texts, nil
 	}
 	for _, r := range a.replicas {
-		switch {
+		switch code := r.Status.ExitCode; {
+		case code != nil && *code == 0 && a.Spec.Restart.Condition != string(spec.RestartAny): // it is done
 		case !r.Status.Ready:
 			texts = append(texts, fmt.Sprintf("%s is not ready: %s, %d restarts", r.Metadata.Name, replicaState(r), r.Status.Restarts))
 		case r.Spec.Revision != a.Status.UpdateRevision:

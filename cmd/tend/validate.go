@@ -3,6 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -23,10 +27,22 @@ func newValidate(f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "project %s is valid: %d workloads, %d spec files\n", p.Name, len(p.Workloads), len(p.SpecFiles))
-			return err
+			out := c.OutOrStdout()
+			fmt.Fprintf(out, "project %s is valid: %d workloads, %d spec files\n", p.Name, len(p.Workloads), len(p.SpecFiles))
+			return listKinds(out, p)
 		},
 	}
+}
+
+// listKinds says what each service is taken for, and why.
+func listKinds(out io.Writer, p *spec.Project) error {
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "SERVICE\tKIND\tRUNS\tWHY")
+	for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
+		w := p.Workloads[name]
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", name, w.Kind, w.Restart.Condition.Runs(), w.Restart.Reason)
+	}
+	return table.Flush()
 }
 
 func newVersion(f *flags) *cobra.Command {

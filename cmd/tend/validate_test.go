@@ -11,6 +11,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func TestValidateSaysWhatEachServiceIsTakenFor(t *testing.T) {
+	w := newWorld(t, `
+services:
+  migrate: {image: web}
+  setup: {image: web}
+  once: {image: web, restart: "no"}
+  web: {image: web, restart: unless-stopped, depends_on: {setup: {condition: service_completed_successfully}}}
+`)
+	out, err := w.tend("validate")
+	require.NoError(t, err)
+	_, table, _ := strings.Cut(out, "\n")
+	assert.Equal(t, `SERVICE   KIND         RUNS                   WHY
+migrate   Deployment   until it ends with 0   nothing is written for restart
+once      Job          once                   restart: "no"
+setup     Job          until it ends with 0   web waits for it to complete
+web       Deployment   always                 restart: unless-stopped
+`, table)
+}
+
 // validate hides nothing; whatever else finds mistakes says so on one screen.
 func TestValidateNamesEveryMistake(t *testing.T) {
 	const mistakes = 100

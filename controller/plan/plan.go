@@ -54,8 +54,8 @@ type Dependency struct {
 	spec.Dependency
 	// Known is false where the project has no such workload.
 	Known bool
-	// Running and Ready count its containers; Completed is true for a Job that
-	// succeeded at its current revision; Converged is its status.
+	// Running and Ready count its containers; Completed is true for one that ran
+	// to completion at its current revision; Converged is its status.
 	Running, Ready       int
 	Completed, Converged bool
 }
@@ -120,6 +120,7 @@ func newPlanner(in Input) *planner {
 	r.Anonymous = anonymous(in.Rollout.Anonymous, in.Replicas)
 	r.Drains = p.openDrains()
 	r.Tries = p.openTries()
+	r.Stopped = p.openStops()
 	p.Dependencies = slices.SortedStableFunc(slices.Values(in.Dependencies), func(a, b Dependency) int { return cmp.Compare(a.Name, b.Name) })
 	p.Replicas = slices.SortedStableFunc(slices.Values(in.Replicas), func(a, b Replica) int {
 		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
@@ -340,6 +341,7 @@ func (p *planner) add(kind ActionKind, r Replica, cause string, args ...any) boo
 	switch kind {
 	case StopReplica:
 		a.Grace = p.grace(r)
+		p.plan.Rollout.Stopped[r.ID] = r.StartedAt
 	case CreateReplica:
 		a.Anonymous = maps.Clone(p.plan.Rollout.Anonymous[r.Number])
 	case PrepareUpdate, CheckUpdate:

@@ -202,6 +202,18 @@ func (p *planner) openTries() map[string]Try {
 	return open
 }
 
+// openStops returns the runs that tend has had stopped and that were the last of
+// their container.
+func (p *planner) openStops() map[string]time.Time {
+	open := map[string]time.Time{}
+	for _, r := range p.Replicas {
+		if at, ok := p.Rollout.Stopped[r.ID]; ok && at.Equal(r.StartedAt) {
+			open[r.ID] = at
+		}
+	}
+	return open
+}
+
 // mayTry says whether the time has come for an action on a container, and
 // notes that it is tried. Starts are paced by their attempts.
 func (p *planner) mayTry(kind ActionKind, r Replica) bool {
@@ -285,18 +297,12 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// mayEnd says whether a container's process may have ended as it did: a Job's
-// with 0, others by their restart policy. One that was told to end has not done
-// what it was made for, whatever its exit code.
+// mayEnd says whether a container's process may have ended as it did: then it is
+// done, and is not started again. One that was told to end, by tend or by anybody
+// else, has not ended by itself.
 func (p *planner) mayEnd(r Replica) bool {
-	switch {
-	case p.Spec == nil:
-		return false
-	case p.Spec.Kind == spec.Job || p.Spec.Restart.Condition == spec.RestartOnFailure:
-		return r.ExitCode == 0 && !r.Interrupted
-	default:
-		return p.Spec.Restart.Condition == spec.RestartNone
-	}
+	_, stopped := p.plan.Rollout.Stopped[r.ID]
+	return p.Spec != nil && p.Spec.Restart.Condition != spec.RestartAny && r.ExitCode == 0 && !stopped && !r.Interrupted
 }
 
 // mayRestart says whether the restart policy allows an exited replica to run again.

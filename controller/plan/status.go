@@ -117,10 +117,17 @@ func (p *planner) settled() bool {
 	return true
 }
 
+// allEnded says whether every replica has done what it was asked to and ended, as
+// those of a service that runs until it ends with 0.
+func (p *planner) allEnded() bool {
+	runs := func(r replica) bool { return r.live() && r.class != exited }
+	return p.plan.Status.Desired > 0 && p.atSpec() && p.count(runs) == 0
+}
+
 // summary says in words how many replicas are there.
 func (p *planner) summary() string {
 	s := p.plan.Status
-	if p.Spec.Kind == spec.Job {
+	if p.Spec.Kind == spec.Job || p.allEnded() {
 		return "ran to completion"
 	}
 	return fmt.Sprintf("%d of %s available", s.Available, plural(s.Desired, "replica"))
@@ -139,7 +146,14 @@ func (p *planner) conditions() {
 		p.condition(Available, false, "MinimumReplicasUnavailable", p.summary())
 	}
 	p.progressing()
+	if p.allEnded() {
+		p.completed()
+	}
 	p.replicaFailure()
+}
+
+func (p *planner) completed() {
+	p.condition(Complete, true, "CompletionsReached", "ran to completion")
 }
 
 // removalConditions says what keeps a workload from being taken away.
@@ -200,7 +214,7 @@ func (p *planner) unanswered() string {
 func (p *planner) jobConditions() {
 	switch {
 	case p.jobDone():
-		p.condition(Complete, true, "CompletionsReached", "ran to completion")
+		p.completed()
 	case p.failed != nil:
 		p.condition(Complete, false, p.failed.Reason, p.failed.Message)
 		p.condition(Failed, true, p.failed.Reason, p.failed.Message)

@@ -257,6 +257,9 @@ type Rollout struct {
 	// Anonymous are the anonymous volumes of each number, by path, also while no
 	// container has them: the next one of that number takes them over.
 	Anonymous map[int]map[string]string
+	// Stopped are the runs that tend itself has had stopped, by container ID: when
+	// each was started.
+	Stopped map[string]time.Time
 	// Succeeded are the numbers of a Job that ran to completion at Revision.
 	Succeeded map[int]bool
 }
@@ -295,7 +298,8 @@ const (
 	Progressing ConditionType = "Progressing"
 	// ReplicaFailure: a replica cannot be made or does not keep running (apps/v1).
 	ReplicaFailure ConditionType = "ReplicaFailure"
-	// Complete and Failed: how a Job ended (batch/v1).
+	// Complete and Failed: how a Job ended (batch/v1). Complete is true of a
+	// Deployment, too, while all its replicas have ended as they may.
 	Complete ConditionType = "Complete"
 	Failed   ConditionType = "Failed"
 )
@@ -337,7 +341,7 @@ func (s *Status) Condition(t ConditionType) *Condition {
 	return nil
 }
 
-// Completed says whether a Job has run to completion.
+// Completed says whether a workload has run to completion.
 func (s *Status) Completed() bool {
 	c := s.Condition(Complete)
 	return c != nil && c.Status

@@ -49,6 +49,11 @@ var bugs = []bug{
 	{name: "keep a dead container", seed: 5, file: "plan/replicas.go",
 		old: "		case r.State == Dead:\n", new: "		case r.State == Dead && BUG:\n		case r.State == Dead:\n"},
 
+	{name: "start again what is done", seed: 0, file: "plan/restart.go",
+		old: "	_, stopped := p.plan.Rollout.Stopped[r.ID]\n", new: "	if BUG { return false }\n	_, stopped := p.plan.Rollout.Stopped[r.ID]\n"},
+	{name: "take what tend has stopped for done", seed: 0, file: "plan/restart.go",
+		old: "	_, stopped := p.plan.Rollout.Stopped[r.ID]\n	return", new: "	_, stopped := p.plan.Rollout.Stopped[r.ID]\n	stopped = stopped && !BUG\n	return"},
+
 	{name: "take from what is paused", seed: 4, file: "plan/deployment.go",
 		old: "	limit := desired\n	if len(updated) > 0 && len(old) > 0 {\n", new: "	limit := desired\n	if BUG { limit-- }\n	if len(updated) > 0 && len(old) > 0 {\n"},
 	{name: "forget the networks of an old replica", seed: 41, file: "plan/plan.go",

@@ -246,7 +246,7 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 	}
 	left := 0
 	for _, c := range truth {
-		if replicaOf(c) == in.Workload && !v.doomed[c.ID] && (ready(c) || held(snap, c.ID)) {
+		if replicaOf(c) == in.Workload && !v.doomed[c.ID] && (ready(c) || held(snap, c.ID) || v.done(c, d.written)) {
 			left++
 		}
 	}

@@ -90,7 +90,7 @@ func (w *world) takenBack(written variant, snap *state.Snapshot) {
 	}
 	count := 0
 	for _, c := range w.checks.truth() {
-		if replicaOf(c) == written.Name && revision(c) == rollout.Stable && ready(c) {
+		if replicaOf(c) == written.Name && revision(c) == rollout.Stable && (ready(c) || w.checks.done(c, written)) {
 			count++
 		}
 	}

@@ -263,8 +263,8 @@ func (w *world) effect(c *call) {
 	switch {
 	case c.op == model.OpCreate && err == nil:
 		w.checks.made[c.object] = !late
-	case c.op == model.OpStart && err != nil:
-		w.checks.refused[c.object] = true
+	case c.op == model.OpStart:
+		w.checks.started(c, err)
 	}
 }
 
@@ -413,6 +413,7 @@ func (w *world) meddle() {
 		w.engine.RemoveBehind(c.ID)
 	case "stop":
 		w.engine.StopBehind(c.ID, 10*time.Second)
+		w.checks.stopped[c.ID] = w.checks.stopped[c.ID]
 	case "pause":
 		w.engine.Pause(c.ID)
 	case "unpause":
@@ -441,7 +442,9 @@ func (w *world) meddle() {
 		}
 	case "start":
 		if c.State == engine.Exited && len(c.NamedVolumes()) == 0 && !w.away {
-			_ = w.engine.Start(w.life, c.ID)
+			if w.engine.Start(w.life, c.ID) == nil {
+				delete(w.checks.stopped, c.ID)
+			}
 		}
 	}
 }

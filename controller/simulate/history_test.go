@@ -329,7 +329,7 @@ func (w *world) asWritten(goal map[string]variant) string {
 		case c.RestartPolicy != "no":
 			return c.Name + " is restarted by the engine too"
 		case written.Kind == spec.Job:
-		case !ready(c):
+		case !ready(c) && !w.checks.done(c, written):
 			return fmt.Sprintf("%s is %s, %s", c.Name, c.State, c.Health)
 		default:
 			count[name]++

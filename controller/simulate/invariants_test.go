@@ -37,6 +37,9 @@ type invariants struct {
 	// lies are the workloads of which the controller was told something that is
 	// not true, until it knows better.
 	lies map[string]bool
+	// stopped are the containers that somebody has had stopped since they were
+	// started last, and whether that was tend, which knows of it.
+	stopped map[string]bool
 	// refused are the containers whose start failed; passed is when a readiness
 	// probe passed, failed when any probe did not.
 	refused        map[string]bool
@@ -90,7 +93,7 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, holder: map[string]holding{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, rewritten: map[string]time.Time{}}
+	v := &invariants{w: w, holder: map[string]holding{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}}
 	v.restarted()
 	return v
 }
@@ -112,6 +115,9 @@ func (v *invariants) restarted() {
 	v.times, v.anonymous = map[string][]time.Time{}, map[mountPoint]string{}
 	if v.w.moods.disk { // it may have been forgotten
 		clear(v.rolledBack)
+		for id := range v.stopped {
+			v.stopped[id] = false
+		}
 	}
 	v.remembers = len(v.w.rows) > 0 && !v.w.moods.disk
 	v.kept = nil

@@ -229,6 +229,9 @@ func vary(w *spec.Workload, rng *rand.Rand) variant {
 		next.ActiveDeadline = seconds(0, 0, 0, 120)
 	case spec.Database:
 	default:
+		if maybe(40) {
+			next.Restart.Condition = spec.RestartAny
+		}
 		next.MinReady = seconds(0, 0, 5)
 		next.RevisionHistoryLimit = []int{10, 10, 1}[rng.IntN(3)]
 		if len(w.FixedHostPorts) > 0 || len(w.Volumes) > 0 {

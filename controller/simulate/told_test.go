@@ -48,14 +48,23 @@ func (v *invariants) told(c *call, err error) {
 		}
 	}
 	switch {
-	case c.op == model.OpStart && err != nil:
-		v.refused[c.object] = true
+	case c.op == model.OpStart:
+		v.started(c, err)
 	case c.op == model.OpCreate && *c.value.(*string) != "":
 		v.made[c.object], v.knows[*c.value.(*string)] = true, true
 	case c.op == model.OpExec && err == nil && *c.value.(*int) != 0:
 		v.failed[c.object] = time.Now()
 	case c.op == model.OpExec && err == nil && c.detail == "ready":
 		v.passed[c.object] = time.Now()
+	}
+}
+
+// started notes how a start has ended.
+func (v *invariants) started(c *call, err error) {
+	if err != nil {
+		v.refused[c.object] = true
+	} else {
+		delete(v.stopped, c.object)
 	}
 }
 
@@ -222,6 +231,13 @@ func knownNetworks(snap *state.Snapshot, workload, revision, hash string) []stri
 
 func alive(c engine.Container) bool {
 	return c.State == engine.Running || c.State == engine.Paused || c.State == engine.Restarting
+}
+
+// done says whether a container has done what it was asked to: its process has
+// ended with 0, its service runs until then, and tend has not stopped it.
+func (v *invariants) done(c engine.Container, written variant) bool {
+	return written.Workload != nil && written.Kind == spec.Deployment && written.Restart.Condition == spec.RestartOnFailure &&
+		c.State == engine.Exited && c.ExitCode == 0 && !v.stopped[c.ID]
 }
 
 // held says whether the controller holds a replica for ready: by the probes of

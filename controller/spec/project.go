@@ -141,13 +141,13 @@ func (l *loading) settings(extensions types.Extensions, known, example string, a
 }
 
 // awaitedToComplete are the services that another one waits for until they
-// have completed.
-func awaitedToComplete(services map[string]types.ServiceConfig) map[string]bool {
-	awaited := map[string]bool{}
-	for _, s := range services {
-		for name, d := range s.DependsOn {
-			if d.Condition == types.ServiceConditionCompletedSuccessfully {
-				awaited[name] = true
+// have completed, each with the first that does.
+func awaitedToComplete(services map[string]types.ServiceConfig) map[string]string {
+	awaited := map[string]string{}
+	for _, waiting := range slices.Sorted(maps.Keys(services)) {
+		for name, d := range services[waiting].DependsOn {
+			if d.Condition == types.ServiceConditionCompletedSuccessfully && awaited[name] == "" {
+				awaited[name] = waiting
 			}
 		}
 	}

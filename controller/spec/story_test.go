@@ -79,7 +79,7 @@ func describe(t *testing.T, p *Project, err error) string {
 		fmt.Fprintf(&b, "\n%s %s: %d x %s, pull %s\n", w.Kind, w.Name, w.Replicas, w.Image, w.PullPolicy)
 		fmt.Fprintf(&b, "  strategy: %s surge %d unavailable %d, ready %v, deadline %v, history %d, paused %t\n", w.Strategy.Type,
 			w.Strategy.MaxSurge, w.Strategy.MaxUnavailable, w.MinReady, w.ProgressDeadline, w.RevisionHistoryLimit, w.Paused)
-		fmt.Fprintf(&b, "  restart: %s after %v to %v, window %v, attempts %d, backoff limit %d, active deadline %v, grace %v\n", w.Restart.Condition,
+		fmt.Fprintf(&b, "  restart: %s (%s) after %v to %v, window %v, attempts %d, backoff limit %d, active deadline %v, grace %v\n", w.Restart.Condition, w.Restart.Reason,
 			w.Restart.Delay, w.Restart.MaxDelay, w.Restart.Window, w.Restart.MaxAttempts, w.BackoffLimit, w.ActiveDeadline, w.StopGrace)
 		for _, d := range w.DependsOn {
 			fmt.Fprintf(&b, "  depends on %s: %s, required %t, restart %t\n", d.Name, d.Condition, d.Required, d.Restart)

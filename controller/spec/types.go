@@ -222,13 +222,27 @@ const (
 	RestartNone      RestartCondition = "none"
 )
 
+// Runs says in words for how long a container is to run.
+func (c RestartCondition) Runs() string {
+	switch c {
+	case RestartNone:
+		return "once"
+	case RestartOnFailure:
+		return "until it ends with 0"
+	default:
+		return "always"
+	}
+}
+
 // Restart is what happens after a container's process has exited. The first
 // restart is immediate; the delay before the following ones doubles from
 // Delay to MaxDelay, and begins anew once a run has lasted Window. The defaults
 // (10 s, 300 s, 10 minutes, no limit) are the kubelet's; deploy.restart_policy
 // changes them.
 type Restart struct {
-	Condition   RestartCondition
+	Condition RestartCondition
+	// Reason names what was written, or left out, that gave the condition.
+	Reason      string
 	Delay       time.Duration
 	MaxDelay    time.Duration
 	Window      time.Duration

@@ -37,8 +37,9 @@ type builder struct {
 	*loading
 	service  types.ServiceConfig
 	document *document
-	// awaited is true when another service waits for this one to complete.
-	awaited  bool
+	// awaited names a service that waits for this one to complete; empty where
+	// none does.
+	awaited  string
 	problems Errors
 }
 
@@ -120,7 +121,7 @@ func (b *builder) kind() Kind {
 	}
 	deploy := b.service.Deploy
 	switch {
-	case b.awaited, b.runsOnce(), deploy != nil && strings.HasSuffix(deploy.Mode, "-job"):
+	case b.awaited != "", b.runsOnce(), deploy != nil && strings.HasSuffix(deploy.Mode, "-job"):
 		return Job
 	default:
 		return Deployment
@@ -167,7 +168,7 @@ func (b *builder) replicas() int {
 }
 
 // restart reads deploy.restart_policy, and restart where it is silent, as
-// Compose does. Only a Job stays down after an exit that nobody asked for.
+// Compose does.
 func (b *builder) restart() Restart {
 	r := kubeletRestart
 	if name, attempts, _ := strings.Cut(b.service.Restart, ":"); name == types.RestartPolicyOnFailure {
@@ -186,7 +187,9 @@ func (b *builder) restart() Restart {
 	if b.service.Deploy != nil && b.service.Deploy.RestartPolicy != nil {
 		policy := b.service.Deploy.RestartPolicy
 		r.MaxAttempts = 0
-		r.Condition = RestartAny
+		if policy.Condition != "" {
+			r.Condition = RestartAny
+		}
 		switch c, known := restartConditions[policy.Condition]; {
 		case c == RestartOnFailure:
 			r.Condition = c
@@ -204,14 +207,62 @@ func (b *builder) restart() Restart {
 			r.Window = b.duration(*policy.Window, "deploy", "restart_policy", "window")
 		}
 	}
-	if b.kind() == Job {
-		r.Condition = RestartOnFailure
-		if b.runsOnce() {
-			r.Condition = RestartNone
-		}
-	}
+	r.Condition, r.Reason = b.condition(r.Condition)
 	return r
 }
+
+// condition decides after which exits a container is started again, and names
+// what was written that says so. written is what the Compose files say: any where
+// they say nothing, and where they say that it runs once.
+func (b *builder) condition(written RestartCondition) (c RestartCondition, reason string) {
+	kind, said := b.kind(), b.restartWritten()
+	switch {
+	case kind == Job && b.runsOnce():
+		return RestartNone, said
+	case kind == Job:
+		return RestartOnFailure, b.whyJob()
+	case said != "" && !b.runsOnce():
+		return written, said
+	case b.document.kind != "":
+		return RestartAny, b.whySpec()
+	default:
+		return RestartOnFailure, "nothing is written for restart"
+	}
+}
+
+// restartWritten is what the Compose files say of restarts, in their words;
+// empty where they say nothing.
+func (b *builder) restartWritten() string {
+	var policy *types.RestartPolicy
+	if b.service.Deploy != nil {
+		policy = b.service.Deploy.RestartPolicy
+	}
+	switch {
+	case policy != nil && policy.Condition != "":
+		return "deploy.restart_policy.condition: " + policy.Condition
+	case b.service.Restart == types.RestartPolicyNo:
+		return `restart: "no"` // without the quotes it is another word for false
+	case b.service.Restart != "":
+		return "restart: " + b.service.Restart
+	case policy != nil:
+		return "deploy.restart_policy, whose condition is any where it is left out"
+	}
+	return ""
+}
+
+// whyJob names what makes a service a Job.
+func (b *builder) whyJob() string {
+	switch {
+	case b.document.kind != "":
+		return b.whySpec()
+	case b.awaited != "":
+		return b.awaited + " waits for it to complete"
+	default:
+		return "deploy.mode: " + b.service.Deploy.Mode
+	}
+}
+
+func (b *builder) whySpec() string { return "its spec makes it a " + string(b.document.kind) }
 
 // backoff sets how often a Job is tried again: what its spec says, else what
 // the Compose files say, else as Kubernetes.

@@ -3,6 +3,7 @@
 //
 //	EXIT=N           exit with the code N, at once or after
 //	EXIT_AFTER=1s
+//	CRASH_FIRST=N    exit with the code N at once, when the container is started first
 //	HEALTH=never     fail every health check
 //	IGNORE_TERM=1    do not end at SIGTERM
 //	DATA=/data       keep rows in this folder, see store
@@ -26,6 +27,8 @@ import (
 const (
 	address  = ":8080"
 	sickFile = "/sick"
+	// crashedFile is there once a container has crashed for CRASH_FIRST.
+	crashedFile = "/crashed"
 )
 
 func main() {
@@ -58,6 +61,14 @@ func serve() {
 	signal.Notify(stop, syscall.SIGTERM)
 	fmt.Println(strings.Join(os.Environ(), "\n"))
 
+	if code, err := strconv.Atoi(os.Getenv("CRASH_FIRST")); err == nil {
+		if _, err := os.Stat(crashedFile); os.IsNotExist(err) {
+			if err := os.WriteFile(crashedFile, nil, 0o600); err != nil {
+				fmt.Println(err)
+			}
+			os.Exit(code)
+		}
+	}
 	var exit <-chan time.Time
 	code, err := strconv.Atoi(os.Getenv("EXIT"))
 	if err == nil {
