@@ -130,6 +130,7 @@ func (r *reconciler) probed(snap *state.Snapshot, replica plan.Replica) plan.Rep
 	if !has || replica.State != plan.Running {
 		return replica
 	}
+	replica.Probed, replica.HealthExitCode = true, 0
 	replica.Health, replica.ReadySince, replica.HealthOutput, replica.WasReady = plan.Starting, time.Time{}, "", false
 	if !known {
 		return replica

@@ -126,7 +126,7 @@ func (a *account) next() string {
 		"CrashLoopBackOff":         "see `tend logs " + name + "`. It is started again after the back-off; a corrected spec is tried at once.",
 		"BackOff":                  "correct what the message says. It is tried again after the back-off.",
 		"HookFailed":               "see `tend logs " + name + "`, and correct the hook or the image.",
-		"Unhealthy":                "see `tend logs " + name + "`.",
+		"Unhealthy":                "see `tend logs " + name + "`, and correct what the message says; or the health check, where it is not the service that fails.",
 		"RestartLimit":             "see `tend logs " + name + "`, and correct the spec: it is not started again as it is.",
 		"MultipleContainers":       "do what the message says.",
 		"CorruptLabels":            "do what the message says.",

@@ -146,8 +146,10 @@ type Container struct {
 	// Health counts only probes made since StartedAt: an older result reads as
 	// Starting, and so does any while the container does not run.
 	Health Health
-	// HealthOutput is the last probe's output, shortened.
-	HealthOutput string
+	// HealthOutput is the last probe's output, shortened, and HealthExitCode how
+	// it ended: below 0 where the engine could not run it, or it took too long.
+	HealthOutput   string
+	HealthExitCode int
 	// HealthySince is when the container became healthy, or a later instant:
 	// Docker remembers five probes, so that of a longer time it shows the end
 	// only. Whoever measures that time keeps the first value of a StartedAt for

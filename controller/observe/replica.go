@@ -63,7 +63,7 @@ func toReplica(c engine.Container) plan.Replica {
 	r := plan.Replica{
 		Workload: c.Labels[spec.LabelService], Number: number(c.Labels[spec.LabelContainerNumber]), Name: c.Name, ID: c.ID,
 		Revision: c.Labels[spec.LabelRevision], ConfigHash: c.Labels[spec.LabelConfigHash], Kind: spec.Kind(c.Labels[spec.LabelKind]),
-		State: plan.State(c.State), Health: plan.Health(c.Health), HealthOutput: lastLine(c.HealthOutput),
+		State: plan.State(c.State), Health: plan.Health(c.Health), HealthOutput: lastLine(c.HealthOutput), HealthExitCode: c.HealthExitCode,
 		ExitCode: c.ExitCode, OOMKilled: c.OOMKilled,
 		Created: c.Created, StartedAt: c.StartedAt, FinishedAt: c.FinishedAt,
 		StopTimeout:    c.StopTimeout,

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -104,6 +105,33 @@ func (r replica) runs() bool {
 	return r.InFlight == CreateReplica || r.InFlight == StartReplica || IsRunning(r.Replica)
 }
 
+// neverHealthy says whether a replica fails its own health check and has never
+// passed it in this run. That may well be the check's fault.
+func (r replica) neverHealthy() bool {
+	return r.class == unhealthy && r.State == Running && r.Broken == "" && !r.Probed && !r.WasReady
+}
+
+// checkCannotRun says whether the last health check has found nothing out, as
+// the program that it calls does not exist or cannot be executed.
+func (r replica) checkCannotRun() bool {
+	if r.HealthExitCode == cannotExecute || r.HealthExitCode == noProgram {
+		return true
+	}
+	// A shell, and the engine where there is none.
+	for _, text := range []string{": not found", ": command not found", "executable file not found", "OCI runtime exec failed"} {
+		if strings.Contains(r.HealthOutput, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// Exit codes of a shell, and of the engine, for a program that cannot be run.
+const (
+	cannotExecute = 126
+	noProgram     = 127
+)
+
 // why says what is the matter with a replica that is not ready.
 func (r replica) why() string {
 	switch {
@@ -117,6 +145,15 @@ func (r replica) why() string {
 		return "is paused"
 	case r.Broken != "":
 		return "runs without " + r.Broken
+	case r.neverHealthy():
+		why := "has not passed its health check since it was started"
+		if r.HealthOutput != "" {
+			why += ": " + r.HealthOutput
+		}
+		if r.checkCannotRun() {
+			why += "; the check itself cannot run: add the program that it calls to the image, or write another healthcheck"
+		}
+		return why
 	case (r.class == unhealthy || r.class == unready) && r.HealthOutput != "":
 		return "is " + string(r.class) + ": " + r.HealthOutput
 	default:

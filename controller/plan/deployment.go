@@ -231,7 +231,8 @@ func (p *planner) retire(s []replica, cause string, args ...any) {
 }
 
 // keep starts what has exited and should run, and stops what runs and does not
-// do what it should: then it is started again, at the pace of the backoff.
+// do what it should: then it is started again, at the pace of the backoff. What
+// has never been healthy goes on: a start would not make it so.
 func (p *planner) keep(s []replica) {
 	for _, r := range s {
 		switch r.class {
@@ -240,6 +241,10 @@ func (p *planner) keep(s []replica) {
 				p.restart(r, 0)
 			}
 		case unhealthy:
+			if r.neverHealthy() {
+				p.fail("Unhealthy", fmt.Sprintf("%s %s; it is not restarted for that", r.Name, r.why()))
+				continue
+			}
 			p.fail("Unhealthy", fmt.Sprintf("%s %s", r.Name, r.why()))
 			if !p.wedged(r) {
 				p.stop(r, "%s %s", r.Name, r.why())

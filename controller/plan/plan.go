@@ -201,6 +201,7 @@ func (p *planner) look(r Replica) replica {
 	rep.revision, rep.current = revisionOf(r, p.Spec)
 	rep.rebuilt = rep.current && p.madeFromAnother(r)
 	rep.current = rep.current && !rep.rebuilt
+	rep.WasReady = r.WasReady || p.completedWith(rep)
 	if r.InFlight != CreateReplica && r.Created.Before(p.Intent.RestartedAt) {
 		rep.current = false
 	}
@@ -221,6 +222,13 @@ func (p *planner) look(r Replica) replica {
 		rep.available = p.isAvailable(rep)
 	}
 	return rep
+}
+
+// completedWith says whether a replica has run since before its rollout was
+// complete: each was available then. So much is known of it also where nobody
+// remembers its health.
+func (p *planner) completedWith(r replica) bool {
+	return IsRunning(r.Replica) && p.Rollout.Complete && p.Rollout.Revision == r.revision && !r.StartedAt.After(p.Rollout.ProgressAt)
 }
 
 // lostNetwork names a network that a replica has left, where it is known which

@@ -122,13 +122,10 @@ var commands = map[string]func(*story){
 		s.target().Interrupted, s.target().Unwatched = interrupted, unwatched
 		s.target().HealthOutput = s.take("output", "")
 	},
-	"rm":    (*story).rm,
-	"pause": func(s *story) { s.target().State = Paused },
-	"state": (*story).become,
-	"unhealthy": func(s *story) {
-		s.report(s.target(), Unhealthy)
-		s.target().HealthOutput = strings.Join(s.args[1:], " ")
-	},
+	"rm":        (*story).rm,
+	"pause":     func(s *story) { s.target().State = Paused },
+	"state":     (*story).become,
+	"unhealthy": (*story).sicken,
 	"starting": func(s *story) {
 		s.target().StartedAt = s.now // it was restarted
 		s.report(s.target(), Starting)
@@ -386,6 +383,15 @@ func (s *story) intend() {
 	if undo := s.take("undo", ""); undo != "" {
 		s.intent.Undo, s.intent.UndoOf = undo, s.spec.Revision
 	}
+}
+
+// sicken: unhealthy NAME [probed] TEXT... code=N: a health check has failed, or a
+// probe of tend's.
+func (s *story) sicken() {
+	r := s.target()
+	r.Probed = s.flag("probed")
+	s.report(r, Unhealthy)
+	r.HealthOutput, r.HealthExitCode = strings.Join(s.args[1:], " "), s.number("code", 1)
 }
 
 // endHook: hook NAME REVISION code=N output=TEXT: the hook's process ends.

@@ -56,8 +56,13 @@ type Replica struct {
 	// HealthOutput is the last line of the last health check, or of what a process
 	// that gave up by itself has printed, for messages.
 	HealthOutput string
-	ExitCode     int
-	OOMKilled    bool
+	// HealthExitCode is that of the last health check, for messages.
+	HealthExitCode int
+	// Probed is true where tend's own probes say how it is, in the place of the
+	// container's health check.
+	Probed    bool
+	ExitCode  int
+	OOMKilled bool
 	// Interrupted is true where this run was ended by a signal that somebody had
 	// the engine send, tend included; Unwatched where nothing tells how it ended,
 	// as tend or the engine was away.

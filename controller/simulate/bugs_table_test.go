@@ -53,6 +53,8 @@ var bugs = []bug{
 		old: "	_, stopped := p.plan.Rollout.Stopped[r.ID]\n", new: "	if BUG { return false }\n	_, stopped := p.plan.Rollout.Stopped[r.ID]\n"},
 	{name: "take what tend has stopped for done", seed: 0, file: "plan/restart.go",
 		old: "	_, stopped := p.plan.Rollout.Stopped[r.ID]\n	return", new: "	_, stopped := p.plan.Rollout.Stopped[r.ID]\n	stopped = stopped && !BUG\n	return"},
+	{name: "start again what was never healthy", seed: 0, file: "plan/deployment.go",
+		old: "			if r.neverHealthy() {\n", new: "			if r.neverHealthy() && !BUG {\n"},
 
 	{name: "take from what is paused", seed: 4, file: "plan/deployment.go",
 		old: "	limit := desired\n	if len(updated) > 0 && len(old) > 0 {\n", new: "	limit := desired\n	if BUG { limit-- }\n	if len(updated) > 0 && len(old) > 0 {\n"},

@@ -51,6 +51,7 @@ func (w *world) calm() {
 // work.
 func (w *world) leave() {
 	w.tell("everything is left as it is written")
+	before := w.neverHealthy()
 	over := time.Now().Add(12 * time.Minute)
 	for i := 0; i < 250 && time.Now().Before(over); i++ {
 		w.turn()
@@ -63,12 +64,35 @@ func (w *world) leave() {
 			w.fail("%s is restarted by the engine too", c.Name)
 		}
 	}
+	for _, c := range w.checks.truth() {
+		if since, ok := before[c.ID]; ok && !c.StartedAt.Equal(since) {
+			w.fail("%s has never been healthy, and was started again for that", c.Name)
+		}
+	}
 	snap := w.ctl.State().Snapshot()
 	for _, name := range names {
 		if written, ok := w.written[name]; ok && written.Kind == spec.Deployment && !w.checks.paused(snap, name) {
 			w.takenBack(written, snap)
 		}
 	}
+}
+
+// neverHealthy are the containers with which nothing is the matter but a health
+// check that has never passed, by ID, and when each was started.
+func (w *world) neverHealthy() map[string]time.Time {
+	all := map[string]time.Time{}
+	snap := w.ctl.State().Snapshot()
+	for _, c := range w.checks.truth() {
+		row, known := snap.Replica(c.ID)
+		rollout, begun := snap.Rollout(replicaOf(c))
+		_, stopped := w.checks.stopped[c.ID]
+		healed := c
+		healed.Health = engine.Healthy
+		if c.Image == "sick" && c.Health == engine.Unhealthy && ready(healed) && known && !row.WasReady && begun && !rollout.Complete && !stopped {
+			all[c.ID] = c.StartedAt
+		}
+	}
+	return all
 }
 
 // takenBack checks that a rollout which cannot succeed has been given up by now,

@@ -263,6 +263,10 @@ func (w *world) heal() {
 		if c.State == engine.Removing {
 			w.engine.RemoveBehind(c.ID)
 		}
+		row, known := w.ctl.State().Snapshot().Replica(c.ID)
+		if c.Health == engine.Unhealthy && c.Image != "sick" && !(known && row.WasReady) {
+			w.engine.SetHealth(c.ID, engine.Healthy) // it goes on, as nobody knows better
+		}
 		if workloadOf(c) != "db" || !alive(c) {
 			continue
 		}

@@ -82,7 +82,7 @@ func observeHealth(c *engine.Container, health *container.Health, check *contain
 		return
 	}
 	last := probes[len(probes)-1]
-	c.HealthOutput = shorten(last.Output)
+	c.HealthOutput, c.HealthExitCode = shorten(last.Output), last.ExitCode
 	switch {
 	case c.State != engine.Running:
 	case health.Status == container.Healthy:

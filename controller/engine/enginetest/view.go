@@ -109,7 +109,7 @@ func tell(c engine.Container, images map[string]string) container {
 		Created: !c.Created.IsZero(), Started: !c.StartedAt.IsZero(), Finished: !c.FinishedAt.IsZero(),
 		Again: c.StartedAt.After(c.FinishedAt), Since: !c.HealthySince.IsZero(), Failed: c.Error != "",
 	}
-	c.ID, c.ImageID, c.Error, c.HealthOutput = "", images[c.ImageID], "", ""
+	c.ID, c.ImageID, c.Error, c.HealthOutput, c.HealthExitCode = "", images[c.ImageID], "", "", 0
 	c.Created, c.StartedAt, c.FinishedAt, c.HealthySince = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	c.Networks, c.NetworkIDs = maps.Clone(c.Networks), nil
 	for name, address := range c.Networks {
