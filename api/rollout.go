@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,10 +122,7 @@ func paused(i plan.Intent, written *spec.Workload) bool {
 // inForce is the revision that a workload is to run at: the one that is
 // written, unless it was undone or rolled back.
 func inForce(snap *state.Snapshot, i plan.Intent, written *spec.Workload) string {
-	wanted := written.Revision
-	if i.Undo != "" && i.UndoOf == written.Revision {
-		wanted = i.Undo
-	}
+	wanted := cmp.Or(i.After(written.Revision).Undo, written.Revision)
 	if rollout, ok := snap.Rollout(written.Name); ok && rollout.Failed == wanted && rollout.Stable != "" {
 		return rollout.Stable
 	}

@@ -303,6 +303,29 @@ func TestUndoAndRestart(t *testing.T) {
 	})
 }
 
+func TestAnUndoIsOverOnceAnotherRevisionIsWritten(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		first := w.ctl.State().Snapshot().Revisions("web")[0].Revision
+		w.write(served, deployment("healthy:2"))
+		w.converge()
+		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *plan.Intent, snap *state.Snapshot) error {
+			row, _ := snap.Workload("web")
+			i.Undo, i.UndoOf = first, row.Spec.Revision
+			return nil
+		}))
+		w.pass(time.Minute)
+		w.converge()
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		w.write(served, deployment("healthy:2"))
+		w.pass(time.Minute)
+		w.converge()
+		require.Equal(t, map[string]int{"healthy:2": 2}, w.images(), "what was undone once is what is written now")
+	})
+}
+
 // Nothing goes back to a revision that the policy in force does not allow.
 func TestARevisionThatThePolicyForbidsIsForgotten(t *testing.T) {
 	inWorld(t, func(w *world) {

@@ -46,6 +46,9 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 			next := &state.Workload{Name: name, Generation: generation, Spec: w}
 			tx.PutWorkload(next)
 			remember(tx, next, now)
+			if row, ok := tx.Intent(name); ok && row.Intent != row.After(w.Revision) {
+				tx.PutIntent(&state.Intent{Workload: name, Intent: row.After(w.Revision)})
+			}
 			if changed && before != nil {
 				changes = append(changes, specChanged(before, next))
 			}

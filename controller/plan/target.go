@@ -15,8 +15,8 @@ func (p *planner) target() *spec.Workload {
 	}
 	r := &p.plan.Rollout
 	want := p.written.Revision
-	if p.Intent.Undo != "" && p.Intent.UndoOf == want && p.known(p.Intent.Undo) {
-		want = p.Intent.Undo
+	if undo := p.Intent.After(want).Undo; undo != "" && p.known(undo) {
+		want = undo
 	}
 	p.wanted = want
 	if r.Failed != want {
@@ -28,6 +28,15 @@ func (p *planner) target() *spec.Workload {
 		return p.written
 	}
 	return p.written.WithTemplateOf(p.History[want])
+}
+
+// After returns what still holds of an intent once a revision has been written: an
+// undo lasts until another one is.
+func (i Intent) After(written string) Intent {
+	if i.UndoOf != written {
+		i.Undo, i.UndoOf = "", ""
+	}
+	return i
 }
 
 // known says whether a revision can be gone back to.

@@ -395,7 +395,6 @@ func (w *world) intend() {
 
 // intention has a person ask for something; n picks a revision.
 func (w *world) intention(name, what string, n int) {
-	written := w.written[name].Revision
 	w.tell("a person has %s %s", name, what)
 	w.checks.edited(name)
 	// A crash may keep it from being taken back.
@@ -410,7 +409,8 @@ func (w *world) intention(name, what string, n int) {
 			case what != "undone":
 				i.Paused = new(what == "paused")
 			case len(rows) > 0:
-				i.Undo, i.UndoOf = rows[n%len(rows)].Revision, written
+				row, _ := s.Workload(name)
+				i.Undo, i.UndoOf = rows[n%len(rows)].Revision, row.Spec.Revision
 			}
 			return nil
 		})
