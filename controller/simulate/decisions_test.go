@@ -211,6 +211,12 @@ func (v *invariants) hooked(d decision, rollout *state.Rollout, wanted string) b
 			return true
 		}
 	}
+	for name := range v.creating {
+		other := v.decisions[name]
+		if other.Workload == d.Workload && other.Revision == wanted && other.written.Workload != nil && len(other.written.PreRollout) == 0 {
+			return true // one of the revision is being made since before there was a hook
+		}
+	}
 	return false
 }
 
