@@ -46,6 +46,8 @@ type Options struct {
 	Engine engine.Engine
 	// Project is the Compose project's name.
 	Project string
+	// Folders say which containers of that name are the project's.
+	Folders observe.Folders
 	// DataDir is where backups go.
 	DataDir string
 	Log     *zap.Logger
@@ -122,7 +124,7 @@ func New(o Options) *Controller {
 	// More than any index of an earlier run, so that what a subscriber has in force
 	// from then is not taken for what it has not seen.
 	c.store.CountEndpointsFrom(uint64(time.Now().UnixMilli()))
-	c.observer = observe.New(o.Engine, c.store, o.Project, o.Log, c.onLink)
+	c.observer = observe.New(o.Engine, c.store, o.Project, o.Folders, o.Log, c.onLink)
 	c.metrics.watch(c.store)
 	c.keeper = keeper{
 		store: c.store, durable: o.Durable, metrics: c.metrics,
@@ -274,7 +276,9 @@ func (c *Controller) changed(changes []state.Change) {
 			keys = append(keys, ch.Key)
 		case state.Resources:
 			c.markAll()
-			return
+		case state.Foreigners:
+			c.mark(ch.Key)
+			c.markAll()
 		}
 	}
 	if len(keys) > 0 {
@@ -294,6 +298,9 @@ func (c *Controller) markAll() {
 	}
 	for _, h := range snap.HookRuns("") {
 		keys = append(keys, h.Workload)
+	}
+	for _, f := range snap.Foreigners() {
+		keys = append(keys, f.Workload)
 	}
 	c.mark(keys...)
 }

@@ -30,6 +30,7 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	for id, index := range r.withdrawn[key] {
 		in.Acknowledged[id] = r.subscribers.acknowledged(index, now)
 	}
+	in.Foreigners = r.foreigners(snap, key)
 	if in.Spec == nil {
 		in.Dependents = r.dependentsOf(snap, key)
 		return in
@@ -229,6 +230,20 @@ func dataVolumes(snap *state.Snapshot, w *spec.Workload) []string {
 		}
 	}
 	return nil
+}
+
+// foreigners are the containers of another folder that are in a workload's way.
+func (r *reconciler) foreigners(snap *state.Snapshot, key string) (all []plan.Foreigner) {
+	w := r.project.Workloads[key]
+	for _, row := range snap.Foreigners() {
+		onVolume := func(name string) bool {
+			return slices.Contains(row.Volumes, name) && !r.project.Volumes[name].External // what is shared on purpose is
+		}
+		if row.Workload == key || w != nil && (w.ContainerName == row.Name || slices.ContainsFunc(w.Volumes, onVolume)) {
+			all = append(all, row.Foreigner)
+		}
+	}
+	return all
 }
 
 // isOrphan reports whether a container is one of a service that is not written and

@@ -46,6 +46,9 @@ func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference
 	for _, row := range snap.Replicas("") {
 		keys[row.Workload] = true
 	}
+	for _, row := range snap.Foreigners() {
+		keys[row.Workload] = true
+	}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		if !r.managed(key) {
 			continue
@@ -73,6 +76,11 @@ func differences(in plan.Input, p plan.Plan) (texts []string) {
 		return texts
 	case s.Converged, p.Rollout.Complete && adopts(p):
 		return nil
+	case len(in.Foreigners) > 0:
+		for _, f := range in.Foreigners {
+			add("%s", f.Problem())
+		}
+		return texts
 	case in.Spec.Kind == spec.Job:
 		add("has to run at revision %s", short(in.Spec.Revision))
 		return texts

@@ -150,7 +150,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 	if in.Spec == nil && len(in.Replicas) == 0 {
 		r.mark(r.leaving(snap)...) // what it depended on may go now
 	}
-	if in.Spec == nil && len(in.Replicas) == 0 && len(in.HookRuns) == 0 {
+	if in.Spec == nil && len(in.Replicas) == 0 && len(in.HookRuns) == 0 && len(in.Foreigners) == 0 {
 		r.store.Update(func(tx *state.Tx) {
 			tx.Forget(key)
 			tx.PutEndpoints(key, nil)

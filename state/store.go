@@ -5,6 +5,7 @@
 //	workloads   the controller, from package spec
 //	replicas    package observe
 //	hook_runs   package observe
+//	foreigners  package observe
 //	resources   package observe; the loop writes their attempts
 //	rollouts    the loop
 //	statuses    the loop
@@ -55,7 +56,7 @@ type row interface {
 func New(onChange func([]Change)) *Store {
 	schema := &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{}}
 	for _, t := range []*memdb.TableSchema{workloadsSchema, replicasSchema, resourcesSchema, rolloutsSchema, statusesSchema, eventsSchema,
-		probesSchema, endpointsSchema, endpointsIndexSchema, revisionsSchema, intentsSchema, hookRunsSchema} {
+		probesSchema, endpointsSchema, endpointsIndexSchema, revisionsSchema, intentsSchema, hookRunsSchema, foreignersSchema} {
 		schema.Tables[t.Name] = t
 	}
 	db, err := memdb.NewMemDB(schema)

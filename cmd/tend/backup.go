@@ -70,7 +70,7 @@ func withDatabase(ctx context.Context, f *flags, name string, do func(*database)
 		return err
 	}
 	for _, c := range containers {
-		if c.Labels[spec.LabelService] == name && c.Labels[spec.LabelOneoff] != "True" && c.State == engine.Running {
+		if spec.OtherFolder(project.WorkingDir, c.Labels) == "" && c.Labels[spec.LabelService] == name && c.Labels[spec.LabelOneoff] != "True" && c.State == engine.Running {
 			return do(&database{engine: e, project: project, workload: w, container: c})
 		}
 	}

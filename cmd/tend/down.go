@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state/durable"
 )
@@ -45,6 +47,9 @@ func down(ctx context.Context, f *flags, volumes bool) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
 	defer cancel()
 
+	if err := refuseForeigners(ctx, e, f, project); err != nil {
+		return err
+	}
 	// The controller goes first: it would repair what is taken away.
 	if err := removeController(ctx, e, project); err != nil {
 		return err
@@ -74,6 +79,28 @@ func down(ctx context.Context, f *flags, volumes bool) (err error) {
 		return removeVolumes(ctx, e, project, slices.Sorted(maps.Keys(anonymous)), tell)
 	}
 	return listAnonymous(ctx, e, project, anonymous, tell)
+}
+
+// refuseForeigners refuses to take a project away beside containers of its name that
+// were made from another folder: its networks and volumes are theirs as well.
+func refuseForeigners(ctx context.Context, e engine.Engine, f *flags, p *spec.Project) error {
+	containers, err := e.Containers(ctx, p.Name)
+	if err != nil {
+		return err
+	}
+	var refusals []error
+	for _, c := range containers {
+		folder := f.options(p).Folders.Foreign(c.Labels)
+		if folder == "" {
+			continue
+		}
+		_, err := os.Stat(folder)
+		refusals = append(refusals, errors.New(plan.Foreigner{Name: c.Name, Folder: folder, Gone: err != nil}.Problem()))
+	}
+	if len(refusals) > 0 {
+		return fmt.Errorf("nothing of project %s is taken away:\n%w", p.Name, errors.Join(refusals...))
+	}
+	return nil
 }
 
 // removeController stops and removes the containers of the service tend.
@@ -131,14 +158,19 @@ func listAnonymous(ctx context.Context, e engine.Engine, p *spec.Project, of map
 	return nil
 }
 
-// removeVolumes removes the volumes that carry the project's label and, besides
-// them, the anonymous ones of the given names.
+// removeVolumes removes the project's volumes that a written service uses and,
+// besides them, the anonymous ones of the given names. What else carries the
+// project's label may be another folder's.
 func removeVolumes(ctx context.Context, e engine.Engine, p *spec.Project, anonymous []string, tell *narrator) error {
 	volumes, err := e.Volumes(ctx, p.Name, anonymous...)
 	if err != nil {
 		return err
 	}
 	for _, v := range volumes {
+		if _, written := p.Volumes[v.Name]; !written && !slices.Contains(anonymous, v.Name) {
+			tell.say("volume %s stays: no service that is written uses it (docker volume rm %s)", v.Name, v.Name)
+			continue
+		}
 		if err := e.RemoveVolume(ctx, v.Name); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
+	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -27,7 +28,9 @@ type flags struct {
 	// databaseURL is that of --database-url; database knows where else it may be.
 	databaseURL string
 	timeout     time.Duration
-	// removeOrphans says what may be removed besides what is the project's.
+	// takeOver are folders whose containers are to become the project's, and
+	// removeOrphans says whether what nobody has written may be removed.
+	takeOver      []string
 	removeOrphans bool
 }
 
@@ -84,11 +87,15 @@ func (f *flags) waits(s *pflag.FlagSet) {
 
 // owns adds what a command that changes containers takes for the project's.
 func (f *flags) owns(s *pflag.FlagSet) {
+	s.StringArrayVar(&f.takeOver, "take-over", nil, "folder whose containers of this project's name are to become this project's: that of a project that was moved or renamed; may be given more than once")
 	s.BoolVar(&f.removeOrphans, "remove-orphans", false, "remove containers of services that are not written and that tend has not kept, too")
 }
 
 // ownership are the flags of owns as they were given, for another tend.
 func (f *flags) ownership() (args []string) {
+	for _, folder := range f.takeOver {
+		args = append(args, "--take-over", folder)
+	}
 	if f.removeOrphans {
 		args = append(args, "--remove-orphans")
 	}
@@ -97,7 +104,17 @@ func (f *flags) ownership() (args []string) {
 
 // options are those of a controller that keeps a project.
 func (f *flags) options(p *spec.Project) controller.Options {
-	return controller.Options{Project: p.Name, DataDir: f.data(p), RemoveOrphans: f.removeOrphans}
+	o := controller.Options{
+		Project: p.Name, DataDir: f.data(p), RemoveOrphans: f.removeOrphans,
+		Folders: observe.Folders{Project: p.WorkingDir},
+	}
+	for _, folder := range f.takeOver {
+		if abs, err := filepath.Abs(folder); err == nil {
+			folder = abs
+		}
+		o.Folders.TakeOver = append(o.Folders.TakeOver, folder)
+	}
+	return o
 }
 
 // load reads the project.

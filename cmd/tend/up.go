@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -66,6 +67,9 @@ func up(ctx context.Context, f *flags, image string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
 	defer cancel()
 
+	if err := f.nameFolders(ctx, e, project); err != nil {
+		return err
+	}
 	self, err := controllerProject(ctx, f, project, image)
 	if err != nil {
 		return err
@@ -78,6 +82,23 @@ func up(ctx context.Context, f *flags, image string) error {
 		return fmt.Errorf("start the controller: %w", err)
 	}
 	return follow(ctx, f, project)
+}
+
+// nameFolders has the controller take over containers that were made from the
+// project's folder by another path: from inside its container it cannot see that.
+func (f *flags) nameFolders(ctx context.Context, e engine.Engine, p *spec.Project) error {
+	containers, err := e.Containers(ctx, p.Name)
+	if err != nil {
+		return err
+	}
+	for _, c := range containers {
+		folder := c.Labels[spec.LabelWorkingDir]
+		same := folder != p.WorkingDir && folder != "" && spec.OtherFolder(p.WorkingDir, c.Labels) == ""
+		if same && !slices.Contains(f.takeOver, folder) {
+			f.takeOver = append(f.takeOver, folder)
+		}
+	}
+	return nil
 }
 
 // controllerProject is the project with the controller's service alone: the

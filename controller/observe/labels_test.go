@@ -32,7 +32,7 @@ func FuzzLabels(f *testing.F) {
 			},
 		}
 		store := state.New(func([]state.Change) {})
-		store.Update(func(tx *state.Tx) { put(tx, c, newEnds()) })
+		store.Update(func(tx *state.Tx) { (&Observer{ends: newEnds()}).put(tx, c) })
 		snap := store.Snapshot()
 		in := plan.Input{Now: now.Add(time.Hour), Workload: service}
 		for _, r := range snap.Replicas("") {

@@ -139,7 +139,7 @@ func (s *stormy) observe(t *testing.T, done func(*state.Snapshot) bool) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
 	store := state.New(func([]state.Change) {})
-	o := New(e, store, "p", zap.NewNop(), func(context.Context, error) {})
+	o := New(e, store, "p", Folders{}, zap.NewNop(), func(context.Context, error) {})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { o.Run(ctx) })
@@ -277,7 +277,7 @@ func (talker) Logs(_ context.Context, _ string, _ engine.LogOptions, stdout, _ i
 }
 
 func TestAHookThatTalksWithoutEndCostsNoMemory(t *testing.T) {
-	o := New(talker{}, nil, "p", zap.NewNop(), nil)
+	o := New(talker{}, nil, "p", Folders{}, zap.NewNop(), nil)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	c := o.withOutput(t.Context(), engine.Container{State: engine.Exited, ExitCode: 1, Labels: map[string]string{spec.LabelHook: "migrate"}})

@@ -33,7 +33,7 @@ func TestWhatAListLeavesOutIsGoneOnlyWhenItIsNotFound(t *testing.T) {
 		require.NoError(t, err)
 		store := state.New(func([]state.Change) {})
 		look := func(e engine.Engine) {
-			o := New(e, store, "p", zap.NewNop(), func(context.Context, error) {})
+			o := New(e, store, "p", Folders{}, zap.NewNop(), func(context.Context, error) {})
 			require.NoError(t, o.Relist(t.Context()))
 		}
 		look(e)

@@ -47,6 +47,7 @@ type Observer struct {
 	engine  engine.Engine
 	store   *state.Store
 	project string
+	folders Folders
 	log     *zap.Logger
 	onLink  func(context.Context, error)
 
@@ -60,11 +61,19 @@ type Observer struct {
 	ends      *ends
 }
 
+// Folders say which containers of the project's name are the project's.
+type Folders struct {
+	// Project is the project directory; where it is empty, all are.
+	Project string
+	// TakeOver are folders whose containers are to become the project's.
+	TakeOver []string
+}
+
 // New makes an observer. onLink is called with nil whenever a full list has
 // succeeded after the engine was away (or at the start), and with the error
 // when it cannot be reached.
-func New(e engine.Engine, s *state.Store, project string, log *zap.Logger, onLink func(context.Context, error)) *Observer {
-	return &Observer{engine: e, store: s, project: project, log: log, onLink: onLink, relist: semaphore.NewWeighted(1),
+func New(e engine.Engine, s *state.Store, project string, folders Folders, log *zap.Logger, onLink func(context.Context, error)) *Observer {
+	return &Observer{engine: e, store: s, project: project, folders: folders, log: log, onLink: onLink, relist: semaphore.NewWeighted(1),
 		pace: rate.NewLimiter(lookRate, maxHints), seen: map[string]uint64{}, ends: newEnds()}
 }
 
@@ -222,7 +231,7 @@ func (o *Observer) Refresh(ctx context.Context, id string) error {
 		if gone {
 			forget(tx, id)
 		} else {
-			put(tx, c, o.ends)
+			o.put(tx, c)
 		}
 	})
 	return nil
@@ -305,7 +314,7 @@ func (o *Observer) list(ctx context.Context, begins func()) (left []string, err 
 		for _, c := range containers {
 			listed[c.ID] = true
 			if o.newer(c.ID, look) {
-				put(tx, c, o.ends)
+				o.put(tx, c)
 			}
 		}
 		var known []string
@@ -314,6 +323,9 @@ func (o *Observer) list(ctx context.Context, begins func()) (left []string, err 
 		}
 		for _, h := range tx.HookRuns("") {
 			known = append(known, h.ID)
+		}
+		for _, f := range tx.Foreigners() {
+			known = append(known, f.ID)
 		}
 		for _, id := range known {
 			if !listed[id] && o.newer(id, look) {
@@ -335,6 +347,7 @@ func forget(tx *state.Tx, id string) {
 	tx.DeleteReplica(id)
 	tx.DeleteProbe(id)
 	tx.DeleteHookRun(id)
+	tx.DeleteForeigner(id)
 }
 
 // outputLines is how much of a hook's output is kept.

@@ -2,6 +2,9 @@ package observe
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,16 +17,22 @@ import (
 
 // put writes a container down as a replica, if it is one. A row is only
 // written when something changed, as each write has the workload planned anew.
-func put(tx *state.Tx, c engine.Container, ends *ends) {
+func (o *Observer) put(tx *state.Tx, c engine.Container) {
 	if !isKept(c.Labels) {
 		return
 	}
-	if c.Labels[spec.LabelHook] != "" {
+	folder := o.folders.Foreign(c.Labels)
+	switch {
+	case folder != "":
+		putForeigner(tx, c, folder)
+		return
+	case c.Labels[spec.LabelHook] != "":
 		putHook(tx, c)
 		return
 	}
 	r := &state.Replica{Replica: toReplica(c)}
-	ends.tell(&r.Replica)
+	o.ends.tell(&r.Replica)
+	r.TakenOver = spec.OtherFolder(o.folders.Project, c.Labels) != ""
 	before, known := tx.Replica(c.ID)
 	r.WasReady = !r.ReadySince.IsZero() || known && sameRun(before.Replica, r.Replica) && before.WasReady
 	if known && sameRun(before.Replica, r.Replica) && !before.ReadySince.IsZero() && !r.ReadySince.IsZero() {
@@ -41,6 +50,29 @@ func put(tx *state.Tx, c engine.Container, ends *ends) {
 // neither where it was not made by Compose or tend, or as a one-off of a person's.
 func isKept(labels map[string]string) bool {
 	return labels[spec.LabelService] != "" && (labels[spec.LabelHook] != "" || labels[spec.LabelOneoff] != "True")
+}
+
+// Foreign is the folder that a container of the project's name was made from, where
+// it is not the project's; empty where it is.
+func (f Folders) Foreign(labels map[string]string) string {
+	folder := spec.OtherFolder(f.Project, labels)
+	if slices.ContainsFunc(f.TakeOver, func(taken string) bool { return filepath.Clean(taken) == filepath.Clean(folder) }) {
+		return ""
+	}
+	return folder
+}
+
+// putForeigner writes down a container that was made from another folder. What a
+// hook has left there is in nobody's way.
+func putForeigner(tx *state.Tx, c engine.Container, folder string) {
+	if c.Labels[spec.LabelHook] != "" {
+		return
+	}
+	_, err := os.Stat(folder)
+	f := plan.Foreigner{ID: c.ID, Name: c.Name, Workload: c.Labels[spec.LabelService], Folder: folder, Gone: err != nil, Volumes: c.NamedVolumes()}
+	if before, known := tx.Foreigner(c.ID); !known || !reflect.DeepEqual(before.Foreigner, f) {
+		tx.PutForeigner(&state.Foreigner{Foreigner: f})
+	}
 }
 
 func putHook(tx *state.Tx, c engine.Container) {

@@ -203,6 +203,8 @@ func (p *planner) replacement(r replica) string {
 		return r.Name + " " + r.why()
 	case r.rebuilt:
 		return fmt.Sprintf("%s is another image now, %s", p.Spec.Image, shortImage(p.ImageID))
+	case r.TakenOver:
+		return r.Name + " was made from another folder, and is taken over"
 	case r.revision == p.Spec.Revision && r.Created.Before(p.Intent.RestartedAt):
 		return "a restart was asked for"
 	case r.revision == p.Spec.Revision:

@@ -44,6 +44,9 @@ type Input struct {
 	// containers whose withdrawal all of them have in force.
 	Subscribers  int
 	Acknowledged map[string]bool
+	// Foreigners are the containers of another folder that are in the workload's way:
+	// they carry its name, its container's name, or are on its volumes.
+	Foreigners []Foreigner
 	// Dependents names workloads that still run and depend on this one; it is
 	// not taken away before them.
 	Dependents []string
@@ -66,6 +69,7 @@ func Compute(in Input) Plan {
 	switch {
 	case in.Spec == nil:
 		p.remove()
+	case p.obstructed():
 	case in.Spec.Kind == spec.Database:
 		p.database()
 	case p.wasDatabase():
@@ -91,6 +95,8 @@ type planner struct {
 	// way, and fault where it is the rollout's own.
 	waiting      string
 	quiet, fault bool
+	// held says why nothing is done at all.
+	held string
 	// old counts the live replicas that are not current; the other counts are
 	// in plan.Status.
 	old int
@@ -202,7 +208,7 @@ func (p *planner) look(r Replica) replica {
 	rep.rebuilt = rep.current && p.madeFromAnother(r)
 	rep.current = rep.current && !rep.rebuilt
 	rep.WasReady = r.WasReady || p.completedWith(rep)
-	if r.InFlight != CreateReplica && r.Created.Before(p.Intent.RestartedAt) {
+	if r.InFlight != CreateReplica && r.Created.Before(p.Intent.RestartedAt) || r.TakenOver {
 		rep.current = false
 	}
 	final := r.State == Exited && p.mayEnd(r)

@@ -9,6 +9,9 @@ import (
 // not before what depends on it.
 func (p *planner) remove() {
 	p.stopDrained()
+	for _, f := range p.Foreigners {
+		p.fail("ForeignContainer", f.Problem())
+	}
 	if len(p.Dependents) > 0 {
 		p.waiting = "waiting for " + strings.Join(p.Dependents, ", ") + " to stop"
 		return

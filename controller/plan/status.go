@@ -71,7 +71,7 @@ func (p *planner) finish() Plan {
 		s.UpdateRevision, s.CurrentRevision = p.Spec.Revision, p.plan.Rollout.Stable
 		p.contested()
 		p.conditions()
-		s.Converged = !busy && p.atSpec() && p.plan.Rollout.Complete && p.Spec.Revision == p.wanted
+		s.Converged = !busy && p.atSpec() && p.plan.Rollout.Complete && p.Spec.Revision == p.wanted && p.held == ""
 		p.forget()
 	}
 	p.publish()
@@ -175,6 +175,8 @@ func (p *planner) progressing() {
 	deadline := r.ProgressAt.Add(p.Spec.ProgressDeadline)
 	state := fmt.Sprintf("revision %s: %d of %s updated, %d old left, %d available", short(r.Revision), s.Updated, plural(s.Desired, "replica"), p.old, s.Available) + p.unanswered()
 	switch {
+	case p.held != "":
+		p.condition(Progressing, false, "ForeignContainer", p.held)
 	case p.Spec.Revision != p.wanted:
 		p.condition(Progressing, false, "RolledBack", fmt.Sprintf("revision %s was rolled back to %s: %s", short(r.Failed), short(p.Spec.Revision), r.Failure))
 	case r.Complete:
@@ -213,7 +215,7 @@ func (p *planner) unanswered() string {
 
 func (p *planner) jobConditions() {
 	switch {
-	case p.jobDone():
+	case p.jobDone() && p.held == "":
 		p.completed()
 	case p.failed != nil:
 		p.condition(Complete, false, p.failed.Reason, p.failed.Message)

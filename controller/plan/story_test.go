@@ -100,6 +100,7 @@ func newStory(t *testing.T) *story {
 var commands = map[string]func(*story){
 	"spec":       (*story).specify,
 	"replica":    (*story).replica,
+	"foreign":    (*story).foreign,
 	"settled":    (*story).settled,
 	"attempt":    (*story).attempt,
 	"health":     (*story).health,
@@ -242,11 +243,11 @@ func (s *story) specify() {
 	s.apply(w)
 }
 
-// replica: replica NUMBER REVISION STATE [HEALTH] [supervised] [orphan] key=value...
+// replica: replica NUMBER REVISION STATE [HEALTH] [supervised] [orphan] [taken-over] key=value...
 // Its image is what the image's name stands for, where image=ID does not say another.
 // The revision "compose" stands for a container that tend did not make.
 func (s *story) replica() {
-	supervised, orphan := s.flag("supervised"), s.flag("orphan")
+	supervised, orphan, takenOver := s.flag("supervised"), s.flag("orphan"), s.flag("taken-over")
 	number, err := strconv.Atoi(s.arg(0))
 	require.NoError(s.t, err, s.line)
 	s.made++
@@ -254,7 +255,7 @@ func (s *story) replica() {
 	ended := time.Duration(0)
 	r := Replica{
 		Workload: "web", Number: number, ID: fmt.Sprintf("id%d", s.made), Name: s.take("name", "shop-web-"+s.arg(0)),
-		Revision: s.arg(1), ConfigHash: "hash-" + s.arg(1), State: State(s.arg(2)), EngineRestarts: supervised, Orphan: orphan,
+		Revision: s.arg(1), ConfigHash: "hash-" + s.arg(1), State: State(s.arg(2)), EngineRestarts: supervised, Orphan: orphan, TakenOver: takenOver,
 		ExitCode: s.number("code", 0), Broken: s.take("broken", ""), HealthOutput: s.take("output", ""),
 		OOMKilled: s.take("oom", "") == "true", Kind: spec.Kind(s.take("kind", "")), ImageID: s.take("image", s.image), Addresses: map[string]string{"shop_backend": "10.0.0.1"},
 	}
@@ -279,6 +280,16 @@ func (s *story) replica() {
 		r.ReadySince, r.WasReady = s.ago("ready", up), true
 	}
 	s.replicas = append(s.replicas, r)
+}
+
+// foreign: foreign NAME FOLDER [gone] | foreign none: another folder's container.
+func (s *story) foreign() {
+	if s.arg(0) == "none" {
+		s.foreigners = nil
+		return
+	}
+	gone := s.flag("gone")
+	s.foreigners = append(s.foreigners, Foreigner{ID: s.arg(0), Name: s.arg(0), Workload: "web", Folder: s.arg(1), Gone: gone})
 }
 
 // settled: settled [REVISION]: the last rollout led there and is complete.

@@ -97,6 +97,9 @@ type Replica struct {
 	// ConfigFiles are the Compose files that it was made from, as seen from its
 	// project directory.
 	ConfigFiles []string
+	// TakenOver is true where it was made from another folder whose containers are
+	// to become the project's.
+	TakenOver bool
 	// Orphan is true for a container of a service that is not written and that
 	// tend has not kept before: it is somebody else's.
 	Orphan bool
@@ -111,6 +114,19 @@ type Mount struct {
 	Target, Source string
 	// Anonymous is true for a volume that nobody named: the engine did.
 	Anonymous bool
+}
+
+// Foreigner is a container that carries the project's name and was made from another
+// folder: another project's, or this one's from before it was moved.
+type Foreigner struct {
+	// ID is the container's, Name its name, Workload the service it is labelled with.
+	ID, Name, Workload string
+	// Folder is the project directory that it was made from; Gone is true where that
+	// is not to be found.
+	Folder string
+	Gone   bool
+	// Volumes are the named volumes that it mounts.
+	Volumes []string
 }
 
 // ActionKind says what an action does.

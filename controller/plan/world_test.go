@@ -30,6 +30,8 @@ type world struct {
 	missingError        string
 	// image is what the image's name stands for.
 	image string
+	// foreigners are another folder's containers.
+	foreigners []Foreigner
 	// hooks are the containers of hooks.
 	hooks  []HookRun
 	intent Intent
@@ -86,6 +88,7 @@ func (w *world) input() Input {
 		Dependencies: slices.Clone(w.dependencies), Missing: resources(w.missing, w.missingError), Dependents: slices.Clone(w.dependents),
 		Networks: w.networks, ImageID: w.image, Intent: w.intent, History: maps.Clone(w.history),
 		Subscribers: w.subscribers, Acknowledged: maps.Clone(w.acknowledged),
+		Foreigners: slices.Clone(w.foreigners),
 	}
 	if w.spec != nil {
 		s := *w.spec

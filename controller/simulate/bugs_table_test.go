@@ -87,6 +87,8 @@ var bugs = []bug{
 		old: "known = known && row.StartedAt.Equal(replica.StartedAt)", new: "known = known && (BUG || row.StartedAt.Equal(replica.StartedAt))"},
 	{name: "take in what others own", seed: 41, file: "observe/replica.go",
 		old: "|| labels[spec.LabelOneoff] != \"True\")", new: "|| BUG || labels[spec.LabelOneoff] != \"True\")"},
+	{name: "take another folder's containers for ours", seed: 151, file: "observe/replica.go",
+		old: "	folder := o.folders.Foreign(c.Labels)\n", new: "	folder := o.folders.Foreign(c.Labels)\n	if BUG { folder = \"\" }\n"},
 	{name: "plan what the engine has not confirmed", seed: 0, file: "controller.go",
 		old: "	if !c.linked {\n		return nil\n", new: "	if !c.linked && !BUG {\n		return nil\n"},
 	{name: "do not look at what an action did", seed: 0, file: "controller.go",

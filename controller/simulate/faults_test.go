@@ -522,7 +522,14 @@ func (w *world) foreign() {
 		return
 	}
 	web, ok := w.written["web"]
-	switch w.draw(4) {
+	switch w.draw(5) {
+	case 3: // of another folder's project of the same name
+		of := one(w.tape, append(slices.Clone(names), "theirs")...)
+		c.State = one(w.tape, engine.Running, engine.Exited)
+		c.Labels = map[string]string{
+			spec.LabelProject: project, spec.LabelService: of, spec.LabelOneoff: "False", spec.LabelContainerNumber: "1",
+			spec.LabelWorkingDir: otherFolder, spec.LabelRevision: "theirs",
+		}
 	case 0: // of another project
 		c.Labels = map[string]string{spec.LabelProject: "other", spec.LabelService: "web", spec.LabelContainerNumber: "1"}
 	case 1: // a one-off container of Compose's

@@ -260,7 +260,7 @@ func (w *world) heal() {
 	}
 	w.free()
 	for _, c := range w.checks.truth() {
-		if c.State == engine.Removing {
+		if c.State == engine.Removing || elsewhere(c) && slices.Contains(names, workloadOf(c)) {
 			w.engine.RemoveBehind(c.ID)
 		}
 		row, known := w.ctl.State().Snapshot().Replica(c.ID)

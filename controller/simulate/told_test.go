@@ -297,6 +297,9 @@ func knowsAll(snap *state.Snapshot, truth []engine.Container, workload string) b
 // ours says whether a container is one that tend may act on.
 func ours(c engine.Container) bool {
 	workload, number, _ := labelled(c.Labels)
+	if elsewhere(c) {
+		return false
+	}
 	if c.Labels[spec.LabelProject] != project || workload == "" {
 		return c.Labels[spec.LabelProject] == project && c.Labels[spec.LabelOneoff] == "True" && workload == ""
 	}
@@ -305,6 +308,14 @@ func ours(c engine.Container) bool {
 	}
 	n, err := strconv.Atoi(number)
 	return err == nil && n > 0 && c.Labels[spec.LabelOneoff] != "True"
+}
+
+// otherFolder has another project of the same name.
+const otherFolder = "/elsewhere"
+
+// elsewhere reports whether a container was made from another folder.
+func elsewhere(c engine.Container) bool {
+	return c.Labels[spec.LabelWorkingDir] == otherFolder
 }
 
 // revision is what a container was made from, also where docker compose made it.

@@ -13,6 +13,7 @@ import (
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
@@ -119,7 +120,7 @@ func (w *world) start() {
 	w.started = time.Now()
 	w.gate, w.run, w.quit, w.ended = g, ctx, quit, make(chan struct{})
 	w.ctl = controller.New(controller.Options{
-		Engine: g, Project: project, Log: zap.NewNop(), Durable: &disk{gate: g, rows: w.rows, gated: w.moods.disk},
+		Engine: g, Project: project, Folders: observe.Folders{Project: w.pool.base.WorkingDir}, Log: zap.NewNop(), Durable: &disk{gate: g, rows: w.rows, gated: w.moods.disk},
 		OnEvent: func(e *state.Event) {
 			if g.cut() {
 				return

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -69,6 +70,24 @@ func ContainerLabels(p *Project, w *Workload, number int, imageID string) map[st
 		labels[LabelEnvironmentFile] = strings.Join(p.EnvFiles, ",")
 	}
 	return labels
+}
+
+// OtherFolder is the project directory that a container was made from, where that
+// is another one than dir; empty where it is the same, by whatever path, or where
+// either is not known.
+func OtherFolder(dir string, labels map[string]string) string {
+	folder := labels[LabelWorkingDir]
+	if folder == "" || dir == "" || filepath.Clean(folder) == filepath.Clean(dir) {
+		return ""
+	}
+	there, err := os.Stat(folder)
+	if err != nil {
+		return folder
+	}
+	if here, err := os.Stat(dir); err == nil && os.SameFile(here, there) {
+		return ""
+	}
+	return folder
 }
 
 // ConfigFilesOf lists the Compose files that a container was made from, as seen

@@ -1,0 +1,32 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// obstructed reports whether containers of another folder are in the workload's way.
+// Then nothing is done: whatever it took, a name, a number or a volume, might be
+// theirs.
+func (p *planner) obstructed() bool {
+	if len(p.Foreigners) == 0 {
+		return false
+	}
+	p.held = p.Foreigners[0].Problem()
+	p.waiting = p.held // which is not the rollout's fault
+	if p.Spec.Kind == spec.Job {
+		p.giveUp("ForeignContainer", p.held)
+	} else {
+		p.fail("ForeignContainer", p.held)
+	}
+	return true
+}
+
+// Problem says whose a container is, and how to go on.
+func (f Foreigner) Problem() string {
+	if f.Gone {
+		return fmt.Sprintf("%s was made from %s, which is not to be found here, and is left alone: if this is that folder, moved or renamed, take it over with --take-over %s; else remove it, or give this project another name", f.Name, f.Folder, f.Folder)
+	}
+	return fmt.Sprintf("%s was made from %s, a project of the same name, and is left alone: give this one another name (name: in compose.yaml, or -p), or take that one over with --take-over %s", f.Name, f.Folder, f.Folder)
+}
