@@ -413,7 +413,9 @@ func (w *world) meddle() {
 		w.engine.RemoveBehind(c.ID)
 	case "stop":
 		w.engine.StopBehind(c.ID, 10*time.Second)
-		w.checks.stopped[c.ID] = w.checks.stopped[c.ID]
+		if _, noted := w.checks.stopped[c.ID]; !noted {
+			w.checks.stopped[c.ID] = false
+		}
 	case "pause":
 		w.engine.Pause(c.ID)
 	case "unpause":
