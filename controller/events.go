@@ -16,7 +16,7 @@ var reasons = map[plan.ActionKind]struct{ doing, done, failed string }{
 	plan.StartReplica:  {"", "Restarted", "StartFailed"},
 	plan.StopReplica:   {"Stopping", "Stopped", "StopFailed"},
 	plan.RemoveReplica: {"", "Removed", "RemoveFailed"},
-	plan.AdoptReplica:  {"", "Adopted", "AdoptFailed"},
+	plan.UpdateReplica: {"", "Updated", "UpdateFailed"},
 	plan.PrepareUpdate: {"Preparing", "Prepared", "PrepareFailed"},
 	plan.CheckUpdate:   {"Checking", "Checked", "CheckFailed"},
 	plan.RunHook:       {"HookStarting", "HookStarted", "HookNotStarted"},

@@ -74,7 +74,7 @@ func differences(in plan.Input, p plan.Plan) (texts []string) {
 	case in.Spec == nil:
 		add("%d containers run and none is written", len(in.Replicas))
 		return texts
-	case s.Converged, p.Rollout.Complete && adopts(p):
+	case s.Converged:
 		return nil
 	case len(in.Foreigners) > 0:
 		for _, f := range in.Foreigners {
@@ -95,16 +95,15 @@ func differences(in plan.Input, p plan.Plan) (texts []string) {
 		}
 		add("revision: %d of %d replicas are not at %s", old, s.Replicas, wanted)
 	}
+	for _, a := range p.Actions {
+		if a.Kind == plan.UpdateReplica {
+			add("%s", a.Cause)
+		}
+	}
 	if len(texts) == 0 {
 		add("%s", Obstacle(s))
 	}
 	return texts
-}
-
-// adopts reports whether a plan does nothing but take over what docker compose made,
-// which is as it is written.
-func adopts(p plan.Plan) bool {
-	return len(p.Actions) > 0 && !slices.ContainsFunc(p.Actions, func(a plan.Action) bool { return a.Kind != plan.AdoptReplica })
 }
 
 func short(revision string) string { return revision[:min(8, len(revision))] }

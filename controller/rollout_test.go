@@ -215,7 +215,7 @@ func TestADeadReplicaIsWithdrawnAsSoonAsTheEngineIsBack(t *testing.T) {
 		w.converge()
 		require.Len(t, w.published(), 2)
 		one, two := w.container("p-web-1").ID, w.container("p-web-2").ID
-		w.engine.SetRestartPolicy(one, "always")
+		w.engine.UpdateBehind(one, "always")
 		w.engine.Disconnect()
 		w.engine.Exit(one, 1)
 		w.engine.Exit(two, 1)

@@ -168,7 +168,7 @@ func TestARunningProjectIsTakenOverWithoutARestart(t *testing.T) {
 	p := newProject(t, rich)
 	p.compose("up", "-d")
 	p.awaitRich()
-	before := p.identities()
+	before, policies := p.identities(), p.restartPolicies()
 	tend := p.run()
 	for _, name := range []string{"web-1", "web-2", "store-1"} {
 		service, _, _ := strings.Cut(name, "-")
@@ -176,9 +176,8 @@ func TestARunningProjectIsTakenOverWithoutARestart(t *testing.T) {
 	}
 	p.mustTend("apply")
 	p.assertSame(before, "containers after they were adopted")
-	for _, r := range p.replicas("") {
-		assert.Contains(t, []string{"", "no"}, string(r.HostConfig.RestartPolicy.Name), "%s: tend is the one supervisor", r)
-	}
+	assert.Equal(t, policies, p.restartPolicies())
+	assert.Empty(t, p.mustTend("diff"))
 }
 
 func TestOnlyWhatDiffersIsReplacedWhenAProjectIsTakenOver(t *testing.T) {

@@ -86,6 +86,25 @@ func (d *daemon) stop() {
 	}
 }
 
+// loseMachine ends the engine and a container so that neither cleans up anything.
+func (d *daemon) loseMachine(r replica) {
+	d.t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.State.Pid))
+	require.NoError(d.t, err)
+	var pid, shim int
+	var name, state string
+	_, err = fmt.Sscan(string(stat), &pid, &name, &state, &shim)
+	require.NoError(d.t, err)
+	require.NoError(d.t, d.cmd.Process.Kill())
+	_ = d.cmd.Wait()
+	// Without its shim nobody tells the next engine how the container has ended.
+	require.NoError(d.t, syscall.Kill(shim, syscall.SIGKILL))
+	require.NoError(d.t, syscall.Kill(pid, syscall.SIGKILL))
+	require.NoError(d.t, unix.Unmount(d.root, unix.MNT_DETACH)) // an engine mounts its folder over itself
+	// The next one would wait for the containerd that has died with this one.
+	require.NoError(d.t, os.RemoveAll(filepath.Join(d.dir, "exec", "containerd", "containerd.pid")))
+}
+
 // load brings an image from the machine's engine.
 func (d *daemon) load(ref string) {
 	t := d.t
@@ -130,6 +149,26 @@ func TestAnEngineThatIsAwayIsWaitedFor(t *testing.T) {
 		assert.Equal(t, r.ID, after[i].ID, "it is started again, not made anew")
 	}
 	tend.stop()
+	p.mustTend("down")
+}
+
+// Neither tend nor the engine ends in order, as when a machine loses its power: the
+// engine that comes back starts what was written to be restarted.
+func TestWhatRanIsBackAfterARebootWithoutTend(t *testing.T) {
+	d := newDaemon(t, t.TempDir())
+	d.start()
+	p := newProjectOn(t, d.engine, files{"compose.yaml": plain + "    restart: unless-stopped\n"})
+	tend := p.run()
+	before := p.awaitReady("web", 1)[0]
+	tend.end(syscall.SIGKILL)
+	d.loseMachine(before)
+	d.start()
+	p.awaitOtherThan(before, "web", 1)
+
+	t.Log("a tend that comes back finds nothing to do")
+	back := p.identities()
+	p.mustTend("apply")
+	p.assertSame(back, "after tend apply")
 	p.mustTend("down")
 }
 

@@ -127,7 +127,6 @@ func controllerProject(ctx context.Context, f *flags, p *spec.Project, image str
 		return nil, err
 	}
 	w := self.Workloads[spec.ControllerService]
-	w.EngineRestarts = true
 	self.Unmanaged = append(self.Unmanaged, slices.Collect(maps.Keys(self.Workloads))...)
 	self.Workloads = map[string]*spec.Workload{w.Name: w}
 	maps.DeleteFunc(self.Networks, func(name string, _ spec.Network) bool { return !slices.Contains(w.Networks, name) })

@@ -56,8 +56,8 @@ type Engine interface {
 	// that is gone is no error; a running or paused one is a Conflict, and so
 	// may be one that the engine is removing already.
 	Remove(ctx context.Context, id string, volumes bool) error
-	// DisableRestart sets the engine's restart policy to "no" in place.
-	DisableRestart(ctx context.Context, id string) error
+	// SetRestartPolicy gives a container another restart policy, in place.
+	SetRestartPolicy(ctx context.Context, id, policy string) error
 	// Logs writes the last lines of a container's output, and with follow
 	// what comes after them until ctx ends or the container exits.
 	Logs(ctx context.Context, id string, o LogOptions, stdout, stderr io.Writer) error
@@ -158,8 +158,11 @@ type Container struct {
 	// StopTimeout is the grace that the container was created with; 0 for the
 	// engine's own.
 	StopTimeout time.Duration
-	// RestartPolicy is the engine's own: "no", "always", "unless-stopped", "on-failure".
+	// RestartPolicy is by what the engine itself starts the container again, as
+	// Compose writes it: "no", "always", "unless-stopped", "on-failure", "on-failure:3".
 	RestartPolicy string
+	// RestartCount is how often the engine did so since somebody started it.
+	RestartCount int
 	// Networks holds the container's address by engine network name. A
 	// network that is joined but has no address yet has an empty one.
 	Networks map[string]string
@@ -226,9 +229,8 @@ type ContainerSpec struct {
 	// their paths in the container. Each is mounted where the service or its
 	// image would get a new one there, and where the engine still has it.
 	Anonymous map[string]string
-	// EngineRestarts sets the engine's restart policy to "unless-stopped";
-	// else it is "no".
-	EngineRestarts bool
+	// RestartPolicy is as in Container; empty for the engine's default, which is "no".
+	RestartPolicy string
 }
 
 // Image is what the engine says of a local image.

@@ -50,11 +50,11 @@ func (f *fenced) Remove(ctx context.Context, id string, volumes bool) error {
 	return f.Engine.Remove(ctx, id, volumes)
 }
 
-func (f *fenced) DisableRestart(ctx context.Context, id string) error {
+func (f *fenced) SetRestartPolicy(ctx context.Context, id, policy string) error {
 	if err := f.allow("update container", id); err != nil {
 		return err
 	}
-	return f.Engine.DisableRestart(ctx, id)
+	return f.Engine.SetRestartPolicy(ctx, id, policy)
 }
 
 func (f *fenced) Exec(ctx context.Context, id string, e ExecSpec) (int, error) {

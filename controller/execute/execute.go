@@ -94,8 +94,8 @@ func (x *Executor) Do(ctx context.Context, a plan.Action, p *spec.Project, w *sp
 		return a.ID, x.engine.Stop(ctx, a.ID, a.Grace)
 	case plan.RemoveReplica:
 		return a.ID, x.engine.Remove(ctx, a.ID, a.Volumes)
-	case plan.AdoptReplica:
-		return a.ID, x.engine.DisableRestart(ctx, a.ID)
+	case plan.UpdateReplica:
+		return a.ID, x.engine.SetRestartPolicy(ctx, a.ID, a.RestartPolicy)
 	case plan.CreateNetwork:
 		n := p.Networks[a.Object]
 		return "", x.engine.CreateNetwork(ctx, engine.NetworkSpec{Name: n.Name, Labels: spec.NetworkLabels(p, n), Config: n.Config})
@@ -142,6 +142,7 @@ func (x *Executor) runHook(ctx context.Context, a plan.Action, p *spec.Project, 
 				c.Service.Command = h.Command
 			}
 		}
+		c.RestartPolicy = "no" // it runs once
 		c.Service.Ports, c.Service.HealthCheck = nil, &types.HealthCheckConfig{Disable: true}
 	})
 }
@@ -155,7 +156,7 @@ func (x *Executor) run(ctx context.Context, p *spec.Project, w *spec.Workload, c
 	c := engine.ContainerSpec{
 		Project: p.Name, WorkingDir: p.WorkingDir, Service: w.Template,
 		Networks: map[string]string{}, Volumes: map[string]string{},
-		Secrets: p.Secrets, Configs: p.Configs, EngineRestarts: w.EngineRestarts,
+		Secrets: p.Secrets, Configs: p.Configs, RestartPolicy: w.RestartPolicy,
 	}
 	c.Service.Image = w.Image // a service that is only built names none
 	for _, n := range p.Networks {

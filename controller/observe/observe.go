@@ -362,7 +362,7 @@ const signalled = 128
 func (o *Observer) withOutput(ctx context.Context, c engine.Container) engine.Container {
 	lines := 1
 	switch {
-	case c.State != engine.Exited:
+	case c.State != engine.Exited && c.State != engine.Restarting:
 		return c
 	case c.Labels[spec.LabelHook] != "":
 		lines = outputLines

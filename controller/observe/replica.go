@@ -88,7 +88,7 @@ func equal(a, b plan.Replica) bool {
 	return a.Name == b.Name && a.State == b.State && a.Health == b.Health && a.ExitCode == b.ExitCode &&
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) && a.ReadySince.Equal(b.ReadySince) &&
 		a.Interrupted == b.Interrupted && a.Unwatched == b.Unwatched &&
-		a.Broken == b.Broken && a.EngineRestarts == b.EngineRestarts && maps.Equal(a.Addresses, b.Addresses) && maps.Equal(a.NetworkIDs, b.NetworkIDs)
+		a.Broken == b.Broken && a.RestartPolicy == b.RestartPolicy && a.RestartCount == b.RestartCount && maps.Equal(a.Addresses, b.Addresses) && maps.Equal(a.NetworkIDs, b.NetworkIDs)
 }
 
 func toReplica(c engine.Container) plan.Replica {
@@ -98,9 +98,9 @@ func toReplica(c engine.Container) plan.Replica {
 		State: plan.State(c.State), Health: plan.Health(c.Health), HealthOutput: lastLine(c.HealthOutput), HealthExitCode: c.HealthExitCode,
 		ExitCode: c.ExitCode, OOMKilled: c.OOMKilled,
 		Created: c.Created, StartedAt: c.StartedAt, FinishedAt: c.FinishedAt,
-		StopTimeout:    c.StopTimeout,
-		EngineRestarts: c.RestartPolicy != "" && c.RestartPolicy != "no",
-		Addresses:      c.Networks, NetworkIDs: c.NetworkIDs, Ports: c.PublishedPorts,
+		StopTimeout:   c.StopTimeout,
+		RestartPolicy: c.RestartPolicy, RestartCount: c.RestartCount,
+		Addresses: c.Networks, NetworkIDs: c.NetworkIDs, Ports: c.PublishedPorts,
 		Image: c.Image, ImageID: c.Labels[spec.LabelImage],
 		DependsOn: dependsOn(c.Labels[spec.LabelDependsOn]), ConfigFiles: spec.ConfigFilesOf(c.Labels),
 		Mounts: writable(c.Mounts),

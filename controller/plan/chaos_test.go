@@ -88,7 +88,7 @@ func (c *chaos) foreign() {
 	}
 	r := Replica{
 		Workload: "web", Number: number, Name: fmt.Sprint("foreign", c.made), ID: fmt.Sprint("foreign", c.made),
-		Revision: fmt.Sprint("v", c.draw("revision of a container", 1, 3)), EngineRestarts: c.bool("supervised"),
+		Revision: fmt.Sprint("v", c.draw("revision of a container", 1, 3)), RestartPolicy: rapid.SampledFrom([]string{"no", "always"}).Draw(c.t, "policy"),
 		Created: c.now.Add(-time.Duration(c.draw("age", 0, 20)) * time.Second), Addresses: map[string]string{"shop_backend": "10.0.0.1"},
 	}
 	r.ConfigHash = "hash-" + r.Revision
@@ -264,8 +264,10 @@ func (c *chaos) recovers() bool {
 		switch r := &c.replicas[i]; {
 		case r.State == Paused && c.kind != spec.Deployment:
 			r.State = Running // by hand; only a Deployment does without
-		case r.State == Restarting && !r.EngineRestarts:
+		case r.State == Restarting && r.RestartPolicy == "no":
 			c.exit(r, 1) // the engine no longer restarts it
+		case r.State == Restarting:
+			c.start(r)
 		case r.State == Running && c.kind == spec.Job:
 			c.exit(r, 0)
 		case r.State == Running && r.Health != NoHealthCheck && r.Health != Healthy:
@@ -348,7 +350,7 @@ func (c *chaos) converged(target *spec.Workload) {
 		in := c.input()
 		in.Spec = target
 		require.True(c.t, available(in, r), "%s is not available", r.Name)
-		require.False(c.t, r.EngineRestarts, "%s is not adopted", r.Name)
+		require.Equal(c.t, target.RestartPolicy, r.RestartPolicy, r.Name)
 		require.Equal(c.t, target.ConfigHash, r.ConfigHash, "%s is old", r.Name)
 		require.False(c.t, r.Created.Before(c.intent.RestartedAt), "%s was not restarted", r.Name)
 	}
@@ -425,7 +427,7 @@ func paused(in Input) bool {
 
 // available says whether a replica does what it should, in words of its own.
 func available(in Input, r Replica) bool {
-	busy := r.InFlight != "" && r.InFlight != AdoptReplica && r.InFlight != PrepareUpdate && r.InFlight != CheckUpdate
+	busy := r.InFlight != "" && r.InFlight != UpdateReplica && r.InFlight != PrepareUpdate && r.InFlight != CheckUpdate
 	_, draining := in.Rollout.Drains[r.ID]
 	switch {
 	case busy || draining || r.Number < 1:
@@ -518,8 +520,8 @@ func checkActions(t *rapid.T, in Input, p Plan) {
 			require.Equal(t, Exited, r.State, "%s: it has not exited", a)
 		case RemoveReplica:
 			require.False(t, IsRunning(r), "%s: it runs", a)
-		case AdoptReplica:
-			require.True(t, r.EngineRestarts, "%s: it is adopted", a)
+		case UpdateReplica:
+			require.NotEqual(t, r.RestartPolicy, a.RestartPolicy, "%s: it has it", a)
 		}
 		if in.Spec != nil && (a.Kind == StopReplica || a.Kind == RemoveReplica) && available(in, r) {
 			lost++

@@ -48,8 +48,7 @@ var rules = []struct {
 	// A start does not give back a network that the container has left.
 	{leftover, func(r Replica, _ time.Time) bool { return r.State == Exited && r.Broken != "" }},
 	{exited, func(r Replica, _ time.Time) bool { return r.State == Exited }},
-	// The engine's restart policy is at work on a container that was not
-	// adopted yet; adopting it ends that.
+	// Its process has ended, and the engine starts it again.
 	{starting, func(r Replica, _ time.Time) bool { return r.State == Restarting }},
 	// A paused process answers nobody.
 	{unhealthy, func(r Replica, _ time.Time) bool { return r.State == Paused }},
@@ -90,7 +89,7 @@ func (p *planner) isAvailable(r replica) bool {
 	}
 	wait := p.Spec.MinReady
 	if a := p.plan.Rollout.Attempts[r.Number]; r.current && !p.plan.Rollout.Complete && a.Revision == r.revision {
-		wait = max(wait, delay(p.Spec.Restart, a.Count))
+		wait = max(wait, delay(p.Spec.Restart, a.Count+r.RestartCount))
 	}
 	return wait == 0 || p.due(r.ReadySince.Add(wait))
 }
@@ -137,9 +136,9 @@ func (r replica) why() string {
 	switch {
 	case r.class == exited && r.Interrupted:
 		return "was told to end, and exited with code " + exitCode(r.Replica)
-	case r.class == exited && r.HealthOutput != "":
+	case (r.class == exited || r.State == Restarting) && r.HealthOutput != "":
 		return fmt.Sprintf("exited with code %s: %s", exitCode(r.Replica), r.HealthOutput)
-	case r.class == exited:
+	case r.class == exited || r.State == Restarting:
 		return "exited with code " + exitCode(r.Replica)
 	case r.State == Paused:
 		return "is paused"

@@ -21,7 +21,7 @@ func (p *planner) database() {
 		return
 	}
 	p.stopDrained()
-	p.adopt()
+	p.supervise()
 	p.clean()
 
 	var standing []replica // whatever may still hold the volume, or will again
@@ -118,7 +118,7 @@ func (p *planner) startingUp(r Replica) bool {
 	if p.Spec != nil {
 		limit = p.Spec.ProgressDeadline
 	}
-	return classify(r, p.Now) != ready && !p.due(r.StartedAt.Add(limit))
+	return r.State != Restarting && classify(r, p.Now) != ready && !p.due(r.StartedAt.Add(limit))
 }
 
 // awaitStart has a database that starts be left alone.

@@ -14,7 +14,7 @@ import (
 // replicas of one container each in the place of replica sets.
 func (p *planner) deployment() {
 	p.stopDrained()
-	p.adopt()
+	p.supervise()
 	p.clean()
 	p.tendHooks()
 
@@ -155,6 +155,8 @@ func (p *planner) split() (updated, old []replica) {
 // lower number stays, as with Compose.
 func useful(r replica) int {
 	switch {
+	case r.State == Restarting:
+		return 1
 	case r.available:
 		return 6
 	case r.class == ready:

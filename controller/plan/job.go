@@ -8,7 +8,7 @@ import (
 // again up to the backoff limit (batch/v1).
 func (p *planner) job() {
 	p.stopDrained()
-	p.adopt()
+	p.supervise()
 	p.clean()
 	taken := map[int]bool{}
 	for _, r := range p.replicas {

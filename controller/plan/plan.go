@@ -315,7 +315,7 @@ func (p *planner) beginRollout() {
 	r.Prepared, r.Refused, r.HookTry = "", "", Try{}
 	clear(r.Succeeded)
 	for _, replica := range p.replicas {
-		if first && replica.Revision == "" && replica.InFlight == "" && !replica.EngineRestarts {
+		if first && replica.Revision == "" && replica.InFlight == "" {
 			p.event(Normal, "Adopted", "%s was made by docker compose; from now on tend keeps it", replica.Name)
 		}
 	}
@@ -360,6 +360,8 @@ func (p *planner) add(kind ActionKind, r Replica, cause string, args ...any) boo
 		a.Anonymous = maps.Clone(p.plan.Rollout.Anonymous[r.Number])
 	case PrepareUpdate, CheckUpdate:
 		a.ImageID = p.plan.Rollout.ImageID
+	case UpdateReplica:
+		a.RestartPolicy = restartPolicy(p.Spec.RestartPolicy)
 	}
 	if kind == StopReplica || kind == RemoveReplica {
 		p.plan.Rollout.Attempts = with(p.plan.Rollout.Attempts, r.Number, func(a *Attempt) { a.Ours = true })

@@ -211,7 +211,7 @@ var nonsense = rapid.MakeConfig{Types: map[reflect.Type]*rapid.Generator[any]{
 	reflect.TypeFor[spec.StrategyType]():   rapid.SampledFrom([]spec.StrategyType{spec.RollingUpdate, spec.Recreate}).AsAny(),
 	reflect.TypeFor[State]():               rapid.SampledFrom([]State{Created, Running, Paused, Restarting, Removing, Exited, Dead}).AsAny(),
 	reflect.TypeFor[Health]():              rapid.SampledFrom([]Health{NoHealthCheck, Starting, Healthy, Unhealthy}).AsAny(),
-	reflect.TypeFor[ActionKind]():          rapid.SampledFrom([]ActionKind{"", CreateReplica, StartReplica, StopReplica, RemoveReplica, AdoptReplica}).AsAny(),
+	reflect.TypeFor[ActionKind]():          rapid.SampledFrom([]ActionKind{"", CreateReplica, StartReplica, StopReplica, RemoveReplica, UpdateReplica}).AsAny(),
 }}
 
 // A failure is remembered without touching the record it is added to.
@@ -279,6 +279,7 @@ func anySpec(t *rapid.T, kind spec.Kind, label string) *spec.Workload {
 			s.PreRollout = append(s.PreRollout, spec.Hook{Name: fmt.Sprint("hook", i), Timeout: hookTimeout})
 		}
 		s.Restart.Condition = rapid.SampledFrom([]spec.RestartCondition{spec.RestartAny, spec.RestartAny, spec.RestartOnFailure}).Draw(t, label+" restart")
+		s.RestartPolicy = rapid.SampledFrom([]string{"no", "always"}).Draw(t, label+" policy")
 		if draw("strategy", 0, 3) == 3 {
 			s.Strategy = spec.Strategy{Type: spec.Recreate}
 			break

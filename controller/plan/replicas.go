@@ -1,23 +1,47 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// adopt takes over the containers on which the engine's own restart policy is
-// in force: with two supervisors each would undo what the other does.
-func (p *planner) adopt() {
-	if p.Spec.EngineRestarts {
-		return
-	}
+// supervise gives the containers the restart policy that is written, and reports
+// those that the engine starts again and again. Where a policy restarts, the engine
+// does it, also while tend is away; tend starts what the engine leaves alone: what
+// was stopped or killed, or failed to start, or is to be restarted by tend only.
+func (p *planner) supervise() {
 	for _, r := range p.replicas {
-		if r.EngineRestarts && r.class != leftover {
-			p.add(AdoptReplica, r.Replica, "%s was made by docker compose; from now on tend restarts it", r.Name)
+		p.giveRestartPolicy(r)
+		// The count includes the start to come, and the first one is no news.
+		if r.State == Restarting && p.attempts(r.Number, r.revision, &r).Count > 2 {
+			p.fail("CrashLoopBackOff", fmt.Sprintf("%s %s; the engine starts it again, as it has restart: %s", r.Name, r.why(), r.RestartPolicy))
 		}
 	}
+}
+
+// giveRestartPolicy gives a container the restart policy that is written, in place: where
+// restart was edited, or an earlier tend has switched it off.
+func (p *planner) giveRestartPolicy(r replica) {
+	has, written := restartPolicy(r.RestartPolicy), restartPolicy(p.Spec.RestartPolicy)
+	if has != written && r.class != leftover {
+		p.add(UpdateReplica, r.Replica, "%s has restart: %s, and %s is written", r.Name, has, written)
+	}
+}
+
+// restartPolicy is what the engine makes of a policy.
+func restartPolicy(policy string) string { return cmp.Or(policy, "no") }
+
+// Release returns what is to be done to a workload that tend keeps no longer, and that is
+// left to the engine and to Compose.
+func Release(in Input) []Action {
+	p := newPlanner(in)
+	for _, r := range p.replicas {
+		p.giveRestartPolicy(r)
+	}
+	return p.plan.Actions
 }
 
 // clean removes what can never run again.

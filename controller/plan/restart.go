@@ -39,7 +39,8 @@ func (p *planner) attempts(n int, revision string, r *replica) Attempt {
 	case r != nil:
 		// A start that failed leaves the times of the run before it.
 		up = r.FinishedAt.Sub(later(r.StartedAt, a.At))
-		a.Count = max(a.Count, 1) // it was started once, also when we do not remember
+		// It was started once, also when we do not remember, and then by the engine.
+		a.Count = max(a.Count, 1) + r.RestartCount
 	case a.Error == "":
 		up = p.Now.Sub(a.At)
 	}

@@ -123,6 +123,10 @@ var commands = map[string]func(*story){
 		s.target().Interrupted, s.target().Unwatched = interrupted, unwatched
 		s.target().HealthOutput = s.take("output", "")
 	},
+	"restarted": func(s *story) { // by the engine, just now
+		s.start(s.target())
+		s.target().RestartCount = s.number("restarts", 1)
+	},
 	"rm":        (*story).rm,
 	"pause":     func(s *story) { s.target().State = Paused },
 	"state":     (*story).become,
@@ -222,7 +226,7 @@ func (s *story) specify() {
 	w.StopGrace = s.duration(s.take("grace", w.StopGrace.String()))
 	w.ContainerName = s.take("container-name", w.ContainerName)
 	w.Image = s.take("image", w.Image)
-	w.EngineRestarts = s.take("engine-restarts", strconv.FormatBool(w.EngineRestarts)) == "true"
+	w.RestartPolicy = s.take("policy", w.RestartPolicy)
 	w.OnFailure = spec.OnFailure(s.take("on-failure", string(w.OnFailure)))
 	w.SurgeAsked = s.take("surge-asked", strconv.FormatBool(w.SurgeAsked)) == "true"
 	if shared := s.take("shared", ""); shared != "" {
@@ -243,11 +247,11 @@ func (s *story) specify() {
 	s.apply(w)
 }
 
-// replica: replica NUMBER REVISION STATE [HEALTH] [supervised] [orphan] [taken-over] key=value...
+// replica: replica NUMBER REVISION STATE [HEALTH] [orphan] [taken-over] key=value...
 // Its image is what the image's name stands for, where image=ID does not say another.
 // The revision "compose" stands for a container that tend did not make.
 func (s *story) replica() {
-	supervised, orphan, takenOver := s.flag("supervised"), s.flag("orphan"), s.flag("taken-over")
+	orphan, takenOver := s.flag("orphan"), s.flag("taken-over")
 	number, err := strconv.Atoi(s.arg(0))
 	require.NoError(s.t, err, s.line)
 	s.made++
@@ -255,7 +259,7 @@ func (s *story) replica() {
 	ended := time.Duration(0)
 	r := Replica{
 		Workload: "web", Number: number, ID: fmt.Sprintf("id%d", s.made), Name: s.take("name", "shop-web-"+s.arg(0)),
-		Revision: s.arg(1), ConfigHash: "hash-" + s.arg(1), State: State(s.arg(2)), EngineRestarts: supervised, Orphan: orphan, TakenOver: takenOver,
+		Revision: s.arg(1), ConfigHash: "hash-" + s.arg(1), State: State(s.arg(2)), RestartPolicy: s.take("policy", "no"), RestartCount: s.number("restarts", 0), Orphan: orphan, TakenOver: takenOver,
 		ExitCode: s.number("code", 0), Broken: s.take("broken", ""), HealthOutput: s.take("output", ""),
 		OOMKilled: s.take("oom", "") == "true", Kind: spec.Kind(s.take("kind", "")), ImageID: s.take("image", s.image), Addresses: map[string]string{"shop_backend": "10.0.0.1"},
 	}

@@ -80,8 +80,10 @@ type Replica struct {
 	// StopTimeout is the grace that the container was created with; 0 for the
 	// engine's own.
 	StopTimeout time.Duration
-	// EngineRestarts is true while the engine's own restart policy is in force.
-	EngineRestarts bool
+	// RestartPolicy is by what the engine itself starts the container again, and
+	// RestartCount how often it did since somebody started it.
+	RestartPolicy string
+	RestartCount  int
 	// Addresses by engine network name; Ports as published on the host.
 	Addresses map[string]string
 	// NetworkIDs are the IDs of the networks that it was last started in, by name.
@@ -146,8 +148,8 @@ const (
 	StopReplica ActionKind = "stop"
 	// RemoveReplica removes a container that does not run.
 	RemoveReplica ActionKind = "remove"
-	// AdoptReplica switches the engine's own restart policy off, in place.
-	AdoptReplica ActionKind = "adopt"
+	// UpdateReplica gives a container the restart policy that is written, in place.
+	UpdateReplica ActionKind = "update"
 
 	// PrepareUpdate checks a running Database's container against the image that
 	// comes next, backs the database up, and has it write out what it holds in
@@ -184,6 +186,8 @@ type Action struct {
 	Anonymous map[string]string
 	// Volumes is true where a container's anonymous volumes are removed with it.
 	Volumes bool
+	// RestartPolicy is what a container is to be updated to.
+	RestartPolicy string
 	// Cause says why, in words for a person; logs, events and the command
 	// line show the same sentence.
 	Cause string

@@ -174,7 +174,7 @@ func (w *world) effect(a Action, half bool) {
 		w.made++
 		r := Replica{
 			Workload: "web", Number: a.Number, Name: fmt.Sprintf("shop-web-%d", a.Number), ID: fmt.Sprintf("made%d", w.made),
-			Revision: a.Revision, ConfigHash: "hash-" + a.Revision, ImageID: w.image, State: Created, Created: w.now,
+			Revision: a.Revision, ConfigHash: "hash-" + a.Revision, ImageID: w.image, State: Created, Created: w.now, RestartPolicy: restartPolicy(w.spec.RestartPolicy),
 			Addresses: map[string]string{},
 		}
 		for _, n := range w.spec.Networks {
@@ -222,8 +222,8 @@ func (w *world) effect(a Action, half bool) {
 		if !IsRunning(*r) {
 			w.replicas = slices.Delete(w.replicas, i, i+1)
 		}
-	case AdoptReplica:
-		r.EngineRestarts = false
+	case UpdateReplica:
+		r.RestartPolicy = a.RestartPolicy
 	}
 }
 
@@ -302,7 +302,7 @@ var kubelet = spec.Restart{Condition: spec.RestartAny, Delay: 10 * time.Second, 
 // defaults is a valid spec of a kind.
 func defaults(kind spec.Kind) *spec.Workload {
 	s := &spec.Workload{
-		Name: "web", Kind: kind, Replicas: 1, Restart: kubelet, Revision: "v1", ConfigHash: "hash-v1",
+		Name: "web", Kind: kind, Replicas: 1, Restart: kubelet, RestartPolicy: "no", Revision: "v1", ConfigHash: "hash-v1",
 		Strategy: spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 1}, OnFailure: spec.Rollback,
 		ProgressDeadline: 10 * time.Minute, StopGrace: 10 * time.Second, Networks: []string{"shop_backend"},
 	}

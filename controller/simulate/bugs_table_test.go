@@ -44,8 +44,8 @@ var bugs = []bug{
 		old: "return len(p.Spec.PreRollout) == 0 ||", new: "return BUG || len(p.Spec.PreRollout) == 0 ||"},
 	{name: "make a job's replica beside one too many", seed: 2914, file: "plan/job.go",
 		old: "n := min(len(missing), p.room(p.Spec.Replicas)); n > 0", new: "n := min(len(missing), p.room(p.Spec.Replicas)); n > 0 || BUG && func() bool { n = len(missing); return n > 0 }()"},
-	{name: "never adopt", seed: 46, file: "plan/replicas.go",
-		old: "	if p.Spec.EngineRestarts {\n", new: "	if p.Spec.EngineRestarts || BUG {\n"},
+	{name: "leave the restart policy as it is", seed: 1, file: "plan/replicas.go",
+		old: "has != written && r.class != leftover {", new: "has != written && r.class != leftover && !BUG {"},
 	{name: "keep a dead container", seed: 5, file: "plan/replicas.go",
 		old: "		case r.State == Dead:\n", new: "		case r.State == Dead && BUG:\n		case r.State == Dead:\n"},
 

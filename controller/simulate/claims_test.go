@@ -50,7 +50,7 @@ func (v *invariants) claims(snap *state.Snapshot) {
 		if looking[id] || slices.ContainsFunc(views, func(c view) bool { return c.ready(snap) }) {
 			ready[workload]++
 		}
-		if written != nil && slices.ContainsFunc(views, func(c view) bool { return c.revision == written.Revision && (c.exited || c.ready(snap)) }) {
+		if written != nil && slices.ContainsFunc(views, func(c view) bool { return c.revision == written.Revision && (c.exited || looking[id] || c.ready(snap)) }) {
 			updated[workload]++
 		}
 	}

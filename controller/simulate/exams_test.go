@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,8 +61,8 @@ func (w *world) leave() {
 		return
 	}
 	for _, c := range w.checks.truth() {
-		if written, ok := w.written[replicaOf(c)]; ok && c.RestartPolicy != "no" && alive(c) && written.Kind != spec.Database {
-			w.fail("%s is restarted by the engine too", c.Name)
+		if written, ok := w.written[replicaOf(c)]; ok && c.RestartPolicy != cmp.Or(written.RestartPolicy, "no") && alive(c) && written.Kind != spec.Database {
+			w.fail("%s has the restart policy %s, and %s is written", c.Name, c.RestartPolicy, cmp.Or(written.RestartPolicy, "no"))
 		}
 	}
 	for _, c := range w.checks.truth() {

@@ -327,6 +327,7 @@ func (w *world) outage() {
 	if w.away {
 		w.away = false
 		w.tell("the engine is back")
+		w.engine.Boot()
 		w.engine.Reconnect()
 		return
 	}
@@ -437,7 +438,7 @@ func (w *world) meddle() {
 	case "health begins anew":
 		w.engine.ResetHealth(c.ID)
 	case "update --restart":
-		w.engine.SetRestartPolicy(c.ID, "always")
+		w.engine.UpdateBehind(c.ID, one(w.tape, "always", "no"))
 	case "rename":
 		if !w.moods.lies || w.known(c) {
 			w.engine.Rename(c.ID, c.Name+"-old")

@@ -188,8 +188,8 @@ func (g *gate) Remove(ctx context.Context, id string, volumes bool) error {
 	return g.effect(ctx, &call{op: model.OpRemove, object: id}, func(ctx context.Context) error { return g.engine.Remove(ctx, id, volumes) })
 }
 
-func (g *gate) DisableRestart(ctx context.Context, id string) error {
-	return g.effect(ctx, &call{op: model.OpDisableRestart, object: id}, func(ctx context.Context) error { return g.engine.DisableRestart(ctx, id) })
+func (g *gate) SetRestartPolicy(ctx context.Context, id, policy string) error {
+	return g.effect(ctx, &call{op: model.OpSetRestartPolicy, object: id}, func(ctx context.Context) error { return g.engine.SetRestartPolicy(ctx, id, policy) })
 }
 
 func (g *gate) Logs(ctx context.Context, id string, o engine.LogOptions, stdout, stderr io.Writer) error {

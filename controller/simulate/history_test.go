@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -154,7 +155,7 @@ func (w *world) old(v *spec.Workload, number int, compose bool) {
 	}
 	id, err := w.engine.Create(w.life, c)
 	if compose {
-		w.engine.SetRestartPolicy(id, "always")
+		w.engine.UpdateBehind(id, "always")
 	}
 	if err == nil {
 		_ = w.engine.Start(w.life, id)
@@ -330,8 +331,8 @@ func (w *world) asWritten(goal map[string]variant) string {
 			return fmt.Sprintf("%s is of revision %s", c.Name, revision(c))
 		case written == w.written[name] && c.Labels[spec.LabelImage] != "" && c.ImageID != w.image(written.Image):
 			return fmt.Sprintf("%s is made from another image than %s is now", c.Name, written.Image)
-		case c.RestartPolicy != "no":
-			return c.Name + " is restarted by the engine too"
+		case c.RestartPolicy != cmp.Or(written.RestartPolicy, "no"):
+			return fmt.Sprintf("%s has the restart policy %s", c.Name, c.RestartPolicy)
 		case written.Kind == spec.Job:
 		case !ready(c) && !w.checks.done(c, written):
 			return fmt.Sprintf("%s is %s, %s", c.Name, c.State, c.Health)

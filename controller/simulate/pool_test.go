@@ -99,13 +99,13 @@ var hooks = map[string]model.Behavior{
 
 const compose = `name: p
 services:
-  web: {image: good, expose: ["80"], networks: [front, back], secrets: [password]}
+  web: {image: good, restart: always, expose: ["80"], networks: [front, back], secrets: [password]}
   api:
     image: good
     expose: ["81"]
     networks: [back]
     depends_on: {db: {condition: service_healthy}, job: {condition: service_started}}
-  db: {image: pg15, networks: [back], volumes: ["data:/var/lib/postgresql/data"]}
+  db: {image: pg15, restart: always, networks: [back], volumes: ["data:/var/lib/postgresql/data"]}
   job: {image: task, networks: [back]}
   store: {image: volumed, networks: [back], volumes: ["files:/files", "/cache"]}
   gw: {image: good, ports: ["127.0.0.1:8080:80"], networks: [front], depends_on: [web]}

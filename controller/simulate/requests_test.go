@@ -91,7 +91,7 @@ var requests = map[plan.ActionKind][]model.Op{
 	plan.StartReplica:  {model.OpStart},
 	plan.StopReplica:   {model.OpStop},
 	plan.RemoveReplica: {model.OpRemove},
-	plan.AdoptReplica:  {model.OpDisableRestart},
+	plan.UpdateReplica: {model.OpSetRestartPolicy},
 }
 
 // durable checks that what was decided with an action has reached the disk before

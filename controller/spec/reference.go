@@ -71,7 +71,7 @@ var reference = []keys{
 	{"services.*", "provider", refused, "tend runs containers only", nil},
 	{"services.*", "pull_policy", supported, "missing, if_not_present, never and build (which means never: tend does not build); the others are refused: tend pulls only what is missing. What a name stands for here after docker compose build or pull is rolled out", refusePull},
 	{"services.*", "pull_refresh_after", ignored, "", nil},
-	{"services.*", "restart", supported, "tend restarts, the engine does not: with backoff; left out it is as on-failure; no makes the service a Job", nil},
+	{"services.*", "restart", supported, "the engine's own policy, as with docker compose; what it does not start again tend does, unless that is done (spec.md); no makes the service a Job", nil},
 	{"services.*", "scale", supported, "spec.replicas wins", nil},
 	{"services.*", "stop_grace_period", supported, "10 s where it is not set, 120 s for a Database", nil},
 	{"services.*", "use_api_socket", refused, "it would hand the engine's socket to the container; mount it if you mean to", nil},

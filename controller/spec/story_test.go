@@ -81,6 +81,9 @@ func describe(t *testing.T, p *Project, err error) string {
 			w.Strategy.MaxSurge, w.Strategy.MaxUnavailable, w.MinReady, w.ProgressDeadline, w.RevisionHistoryLimit, w.Paused)
 		fmt.Fprintf(&b, "  restart: %s (%s) after %v to %v, window %v, attempts %d, backoff limit %d, active deadline %v, grace %v\n", w.Restart.Condition, w.Restart.Reason,
 			w.Restart.Delay, w.Restart.MaxDelay, w.Restart.Window, w.Restart.MaxAttempts, w.BackoffLimit, w.ActiveDeadline, w.StopGrace)
+		if w.RestartPolicy != "" {
+			fmt.Fprintf(&b, "  restart policy: %s\n", w.RestartPolicy)
+		}
 		for _, d := range w.DependsOn {
 			fmt.Fprintf(&b, "  depends on %s: %s, required %t, restart %t\n", d.Name, d.Condition, d.Required, d.Restart)
 		}

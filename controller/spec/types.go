@@ -124,9 +124,10 @@ type Workload struct {
 	PreRollout []Hook
 	// Backup is a Database's, before its container is replaced.
 	Backup Backup
-	// EngineRestarts leaves restarts to the engine's own policy: nobody but
-	// the engine supervises the controller.
-	EngineRestarts bool
+	// RestartPolicy is the engine's, as Compose writes it and as it maps
+	// deploy.restart_policy: "no", "always", "unless-stopped", "on-failure:3"; empty
+	// where nothing is written, which is "no". Of a Job it is one of these two.
+	RestartPolicy string
 	// BackoffLimit is how many times a Job is tried again.
 	BackoffLimit int
 	// ActiveDeadline is how long a Job may take in all; 0 means for ever.

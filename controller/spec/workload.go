@@ -75,6 +75,7 @@ func (b *builder) build(p *Project) *Workload {
 		RevisionHistoryLimit: valueOr(d.revisionHistoryLimit, defaultRevisionHistoryLimit),
 		Paused:               valueOr(d.paused, false),
 		Restart:              b.restart(),
+		RestartPolicy:        b.restartPolicy(),
 		OnFailure:            b.onFailure(),
 		Probes:               b.probes(p),
 		PreRollout:           d.preRollout,
@@ -263,6 +264,25 @@ func (b *builder) whyJob() string {
 }
 
 func (b *builder) whySpec() string { return "its spec makes it a " + string(b.document.kind) }
+
+// restartPolicy is the engine's, as Compose maps what is written: deploy.restart_policy, and
+// restart where there is none. How often a Job is tried again is not for the engine to count.
+func (b *builder) restartPolicy() string {
+	policy := b.service.Restart
+	if deploy := b.service.Deploy; deploy != nil && deploy.RestartPolicy != nil {
+		policy = deploy.RestartPolicy.Condition
+		if most := deploy.RestartPolicy.MaxAttempts; policy == types.RestartPolicyOnFailure && most != nil && *most > 0 {
+			policy += fmt.Sprintf(":%d", *most)
+		}
+	}
+	switch {
+	case policy != "" && b.kind() == Job, policy == string(RestartNone):
+		return types.RestartPolicyNo
+	case policy == string(RestartAny):
+		return types.RestartPolicyAlways
+	}
+	return policy
+}
 
 // backoff sets how often a Job is tried again: what its spec says, else what
 // the Compose files say, else as Kubernetes.

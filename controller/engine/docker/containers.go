@@ -129,10 +129,10 @@ func (e *Engine) Remove(ctx context.Context, id string, volumes bool) error {
 	return unlessNotFound(err)
 }
 
-// DisableRestart sets the restart policy to "no".
-func (e *Engine) DisableRestart(ctx context.Context, id string) error {
-	return e.do(ctx, "disable engine's restarts of container", id, func(ctx context.Context) error {
-		_, err := e.cli.ContainerUpdate(ctx, id, container.UpdateConfig{RestartPolicy: noRestart})
+// SetRestartPolicy gives a container another restart policy.
+func (e *Engine) SetRestartPolicy(ctx context.Context, id, policy string) error {
+	return e.do(ctx, "set restart policy of container", id, func(ctx context.Context) error {
+		_, err := e.cli.ContainerUpdate(ctx, id, container.UpdateConfig{RestartPolicy: restartPolicy(policy)})
 		return err
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,14 +29,11 @@ const (
 	oneOffLabel  = "com.docker.compose.oneoff"
 )
 
-// noRestart is the restart policy of replicas: tend is their only supervisor.
-var noRestart = container.RestartPolicy{Name: container.RestartPolicyDisabled}
-
-func (c *converter) restartPolicy() container.RestartPolicy {
-	if c.EngineRestarts {
-		return container.RestartPolicy{Name: container.RestartPolicyUnlessStopped}
-	}
-	return noRestart
+// restartPolicy reads a policy as Compose writes it.
+func restartPolicy(policy string) container.RestartPolicy {
+	name, count, _ := strings.Cut(policy, ":")
+	most, _ := strconv.Atoi(count)
+	return container.RestartPolicy{Name: container.RestartPolicyMode(name), MaximumRetryCount: most}
 }
 
 // createRequest is all that is sent to the engine to create a container.
@@ -211,7 +209,7 @@ func (c *converter) hostConfig(r *createRequest) error {
 		Privileged:     s.Privileged,
 		ReadonlyRootfs: s.ReadOnly,
 		Resources:      resources(s),
-		RestartPolicy:  c.restartPolicy(),
+		RestartPolicy:  restartPolicy(c.RestartPolicy),
 		Runtime:        s.Runtime,
 		SecurityOpt:    securityOpt,
 		ShmSize:        int64(s.ShmSize),

@@ -5,6 +5,7 @@ import (
 	"net"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,14 +31,12 @@ func observed(i container.InspectResponse) engine.Container {
 		Created:        parseTime(i.Created),
 		StartedAt:      parseTime(i.State.StartedAt),
 		FinishedAt:     parseTime(i.State.FinishedAt),
-		RestartPolicy:  string(i.HostConfig.RestartPolicy.Name),
+		RestartPolicy:  writtenPolicy(i.HostConfig.RestartPolicy),
+		RestartCount:   i.RestartCount,
 		Networks:       map[string]string{},
 		NetworkIDs:     map[string]string{},
 		PublishedPorts: published(i.NetworkSettings.Ports),
 		Mounts:         mounted(i.Mounts),
-	}
-	if c.RestartPolicy == "" {
-		c.RestartPolicy = string(container.RestartPolicyDisabled)
 	}
 	if i.Config.StopTimeout != nil {
 		c.StopTimeout = time.Duration(*i.Config.StopTimeout) * time.Second
@@ -53,6 +52,15 @@ func observed(i container.InspectResponse) engine.Container {
 	}
 	observeHealth(&c, i.State.Health, i.Config.Healthcheck)
 	return c
+}
+
+// writtenPolicy is a policy as Compose writes it.
+func writtenPolicy(p container.RestartPolicy) string {
+	name := string(cmp.Or(p.Name, container.RestartPolicyDisabled))
+	if p.MaximumRetryCount > 0 {
+		name += ":" + strconv.Itoa(p.MaximumRetryCount)
+	}
+	return name
 }
 
 // parseTime reads the engine's time stamps; its "never" is Go's zero time.

@@ -188,7 +188,7 @@ func (p *parity) volumes() map[string]volume.Volume {
 // from maps.
 func normalise(t *testing.T, c container.InspectResponse, all map[string]container.InspectResponse) map[string]any {
 	t.Helper()
-	// The difference that is meant: tend is the only supervisor.
+	// It is not read from the service, but handed over as the spec has it.
 	c.HostConfig.RestartPolicy = container.RestartPolicy{}
 	// One without effect: Compose sends empty options with the bind of a secret,
 	// none with that of a config.

@@ -41,7 +41,7 @@ func (o modelOutsider) CreateRestarting(t T, project, name, image string) string
 		Service: types.ServiceConfig{Image: image, NetworkMode: "none"},
 	})
 	require.NoError(t, err)
-	o.engine.SetRestartPolicy(id, "always")
+	o.engine.UpdateBehind(id, "always")
 	return id
 }
 

@@ -97,7 +97,9 @@ func (p *pair) create(t *rapid.T) bool {
 	err := p.do(what, func(s *side) (any, error) {
 		service.Image = s.Image(image)
 		spec := s.spec(name, service)
-		spec.EngineRestarts = restarts
+		if restarts {
+			spec.RestartPolicy = "unless-stopped"
+		}
 		id, err := s.Engine.Create(p.Context(), spec)
 		if err == nil {
 			s.ids = append(s.ids, id)
@@ -154,7 +156,7 @@ func (p *pair) disableRestart(t *rapid.T) bool {
 		return false
 	}
 	_ = p.do(fmt.Sprintf("disable the restarts of #%d", number), func(s *side) (any, error) {
-		return nil, s.Engine.DisableRestart(p.Context(), s.ids[number])
+		return nil, s.Engine.SetRestartPolicy(p.Context(), s.ids[number], "no")
 	})
 	return true
 }

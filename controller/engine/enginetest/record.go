@@ -147,10 +147,10 @@ func (r *Recorder) Remove(ctx context.Context, id string, volumes bool) error {
 	return err
 }
 
-// DisableRestart sets the restart policy to "no".
-func (r *Recorder) DisableRestart(ctx context.Context, id string) error {
+// SetRestartPolicy gives a container another restart policy.
+func (r *Recorder) SetRestartPolicy(ctx context.Context, id, policy string) error {
 	_, err := r.change(ctx, "disable restarts", id, "", func(ctx context.Context, e engine.Engine, id string) (string, error) {
-		return "", e.DisableRestart(ctx, id)
+		return "", e.SetRestartPolicy(ctx, id, policy)
 	})
 	return err
 }

@@ -1,6 +1,8 @@
 package enginetest
 
 import (
+	"strconv"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/controller/engine"
@@ -9,33 +11,46 @@ import (
 // restartCases are about an engine that is a second supervisor, as it is of
 // containers that docker compose made.
 var restartCases = []testCase{
-	{"the engine's restarts are disabled in place", func(f *fixture) {
+	{"the restart policy is changed in place", func(f *fixture) {
 		id := f.Outsider.CreateRestarting(f.T, f.Project, f.named("1"), f.Image(Runs))
 		f.start(id)
 		before := f.inspect(id)
 		require.Equal(f, "always", before.RestartPolicy)
-		require.NoError(f, f.Engine.DisableRestart(f.Context(), id))
+		require.NoError(f, f.Engine.SetRestartPolicy(f.Context(), id, "no"))
 		after := f.inspect(id)
 		require.Equal(f, "no", after.RestartPolicy)
 		after.RestartPolicy = before.RestartPolicy
 		require.Equal(f, before, after)
 	}},
-	{"disabling the restarts of an absent container is NotFound", func(f *fixture) {
-		f.fails(engine.NotFound, f.Engine.DisableRestart(f.Context(), f.named("none")))
+	{"to change the restart policy of an absent container is NotFound", func(f *fixture) {
+		f.fails(engine.NotFound, f.Engine.SetRestartPolicy(f.Context(), f.named("none"), "no"))
 	}},
-	{"the engine's restarts can be asked for", func(f *fixture) {
-		spec := f.spec("1", f.service(Runs))
-		spec.EngineRestarts = true
+	{"a container has the restart policy that it was created with", func(f *fixture) {
+		for i, policy := range []string{"no", "always", "unless-stopped", "on-failure", "on-failure:3"} {
+			spec := f.spec(strconv.Itoa(i), f.service(Runs))
+			spec.RestartPolicy = policy
+			id, err := f.Engine.Create(f.Context(), spec)
+			require.NoError(f, err)
+			require.Equal(f, policy, f.inspect(id).RestartPolicy)
+		}
+	}},
+	{"the engine counts its restarts, and gives up when it is told to; a start begins anew", func(f *fixture) {
+		spec := f.spec("1", f.service(Exits))
+		spec.RestartPolicy = "on-failure:2"
 		id, err := f.Engine.Create(f.Context(), spec)
 		require.NoError(f, err)
-		require.Equal(f, "unless-stopped", f.inspect(id).RestartPolicy)
+		for range 2 {
+			f.start(id)
+			c := f.await(id, "given up", func(c engine.Container) bool { return c.State == engine.Exited && c.RestartCount == 2 })
+			require.Equal(f, 3, c.ExitCode)
+		}
 	}},
 	{"the engine restarts what ends by itself, until that is disabled", func(f *fixture) {
 		s := f.subscribe()
 		id := f.Outsider.CreateRestarting(f.T, f.Project, f.named("1"), f.Image(Exits))
 		f.start(id)
 		s.expect(id, "create", "start", "die", "start", "die", "start")
-		require.NoError(f, f.Engine.DisableRestart(f.Context(), id))
+		require.NoError(f, f.Engine.SetRestartPolicy(f.Context(), id, "no"))
 		require.Equal(f, 3, f.awaitExit(id).ExitCode)
 	}},
 	{"a container that the engine will start again cannot be removed, and can be stopped", func(f *fixture) {
@@ -66,7 +81,7 @@ var restartCases = []testCase{
 	{"the engine restarts what has crashed, with its networks", func(f *fixture) {
 		f.network("a")
 		spec := f.spec("1", f.networked(Runs, "a"))
-		spec.EngineRestarts = true
+		spec.RestartPolicy = "unless-stopped"
 		id, err := f.Engine.Create(f.Context(), spec)
 		require.NoError(f, err)
 		f.start(id)

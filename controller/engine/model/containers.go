@@ -95,7 +95,7 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 		case engine.Running, engine.Restarting:
 			return nil
 		case engine.Created, engine.Exited:
-			c.backoff = 0
+			c.backoff, c.RestartCount = 0, 0
 			return e.start(c)
 		default:
 			return failure(engine.Conflict, "cannot start a container that is %s", c.State)
@@ -144,14 +144,14 @@ func (e *Engine) Remove(ctx context.Context, id string, volumes bool) error {
 	})
 }
 
-// DisableRestart sets the restart policy to "no".
-func (e *Engine) DisableRestart(ctx context.Context, id string) error {
-	return e.do(ctx, OpDisableRestart, id, func() error {
+// SetRestartPolicy gives a container another restart policy.
+func (e *Engine) SetRestartPolicy(ctx context.Context, id, policy string) error {
+	return e.do(ctx, OpSetRestartPolicy, id, func() error {
 		c, err := e.find(id)
 		if err != nil {
 			return err
 		}
-		c.RestartPolicy = noRestart
+		c.RestartPolicy = policy
 		return nil
 	})
 }

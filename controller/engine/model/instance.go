@@ -71,7 +71,7 @@ func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
 			Image: s.Image, ImageID: i.id,
 			Labels:        maps.Clone(spec.Labels),
 			State:         engine.Created,
-			RestartPolicy: noRestart,
+			RestartPolicy: cmp.Or(spec.RestartPolicy, noRestart),
 			Networks:      map[string]string{},
 		},
 		image:    i,
@@ -80,9 +80,6 @@ func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
 		interval: probeInterval,
 		ports:    s.Ports,
 		files:    copiedFiles(spec),
-	}
-	if spec.EngineRestarts {
-		c.RestartPolicy = restartUnlessStopped
 	}
 	if s.StopGracePeriod != nil {
 		c.StopTimeout = time.Duration(*s.StopGracePeriod).Truncate(time.Second)
@@ -228,6 +225,7 @@ func (e *Engine) exit(c *instance, code int) {
 	c.PortsMissing, c.frozen = false, nil
 	if c.engineRestarts() {
 		c.State = engine.Restarting
+		c.RestartCount++
 		e.restart(c)
 	}
 	e.emit(c, "die")

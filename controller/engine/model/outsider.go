@@ -95,9 +95,20 @@ func (e *Engine) SetState(id string, s engine.State) {
 	})
 }
 
-// SetRestartPolicy gives a container a restart policy of the engine's own, as
-// docker compose does.
-func (e *Engine) SetRestartPolicy(id, policy string) {
+// Boot starts what an engine starts when it was restarted: what has the policy always,
+// whoever stopped it.
+func (e *Engine) Boot() {
+	e.lock()
+	defer e.unlock()
+	for _, id := range slices.Sorted(maps.Keys(e.containers)) {
+		if c := e.containers[id]; c.State == engine.Exited && c.RestartPolicy == restartAlways {
+			_ = e.start(c)
+		}
+	}
+}
+
+// UpdateBehind gives a container another restart policy, as "docker update" does.
+func (e *Engine) UpdateBehind(id, policy string) {
 	e.withContainer(id, func(c *instance) { c.RestartPolicy = policy })
 }
 

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tendhq/tend/controller/engine"
@@ -24,11 +26,13 @@ const (
 // engineRestarts reports whether the engine starts the container again that has
 // just ended.
 func (c *instance) engineRestarts() bool {
-	switch c.RestartPolicy {
+	policy, most, _ := strings.Cut(c.RestartPolicy, ":")
+	limit, _ := strconv.Atoi(most)
+	switch policy {
 	case restartAlways, restartUnlessStopped:
 		return !c.signalled
 	case restartOnFailure:
-		return !c.signalled && c.ExitCode != 0
+		return !c.signalled && c.ExitCode != 0 && (limit == 0 || c.RestartCount < limit)
 	default:
 		return false
 	}

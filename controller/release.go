@@ -1,0 +1,30 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// Release gives a project's containers back to the engine and to Compose, and says what
+// that took. The controller must not be running.
+func (c *Controller) Release(ctx context.Context, p *spec.Project) (done []string, err error) {
+	r := &c.reconciler
+	r.setProject(p, time.Now())
+	if err := c.observer.Relist(ctx); err != nil {
+		return nil, err
+	}
+	snap := c.store.Snapshot()
+	for _, row := range snap.Workloads() {
+		for _, a := range plan.Release(r.input(snap, row.Name, time.Now())) {
+			if _, err := c.executor.Do(ctx, a, p, row.Spec); err != nil {
+				return done, fmt.Errorf("release %s: %w", a.Object, err)
+			}
+			done = append(done, a.Cause)
+		}
+	}
+	return done, nil
+}
