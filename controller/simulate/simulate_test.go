@@ -23,12 +23,6 @@ var (
 	storyFlag     = flag.Bool("story", false, "tell the story of each history")
 )
 
-// open are the seeds whose histories are known to fail with the code as it is, and
-// why: they are told and do not count. docs/reliability.md lists them.
-var open = map[uint64]string{
-	806: "a replica that ended with 0 is started again beside a request that was lost",
-}
-
 // steps is how many steps a history has in which things go wrong. Those until
 // it has come to rest are about twice as many.
 const steps = 200
@@ -93,10 +87,6 @@ func (s *search) run(t *testing.T, end uint64) {
 		s.histories++
 		s.steps += o.steps
 		s.cover.add(o.cover)
-		if why, known := open[seed]; known && o.failed != "" {
-			t.Logf("seed %d fails still: %s (%s)", seed, o.failed, why)
-			o.failed = ""
-		}
 		if o.failed != "" {
 			s.found++
 		}
