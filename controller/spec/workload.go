@@ -188,13 +188,13 @@ func (b *builder) restart() Restart {
 	if b.service.Deploy != nil && b.service.Deploy.RestartPolicy != nil {
 		policy := b.service.Deploy.RestartPolicy
 		r.MaxAttempts = 0
-		if policy.Condition != "" {
-			r.Condition = RestartAny
-		}
-		switch c, known := restartConditions[policy.Condition]; {
+		switch c := restartConditions[policy.Condition]; {
+		case policy.Condition == "": // restart says it
 		case c == RestartOnFailure:
 			r.Condition = c
-		case !known && policy.Condition != "":
+		case c != "":
+			r.Condition = RestartAny
+		default:
 			b.fail("write no, always, on-failure or unless-stopped", fmt.Sprintf("condition cannot be %q", policy.Condition), "deploy", "restart_policy", "condition")
 		}
 		if policy.MaxAttempts != nil {
@@ -240,15 +240,21 @@ func (b *builder) restartWritten() string {
 	}
 	switch {
 	case policy != nil && policy.Condition != "":
-		return "deploy.restart_policy.condition: " + policy.Condition
-	case b.service.Restart == types.RestartPolicyNo:
-		return `restart: "no"` // without the quotes it is another word for false
+		return "deploy.restart_policy.condition: " + quoted(policy.Condition)
 	case b.service.Restart != "":
-		return "restart: " + b.service.Restart
+		return "restart: " + quoted(b.service.Restart)
 	case policy != nil:
 		return "deploy.restart_policy, whose condition is any where it is left out"
 	}
 	return ""
+}
+
+// quoted is a word as it has to be written in YAML, where no means false.
+func quoted(word string) string {
+	if word == types.RestartPolicyNo {
+		return strconv.Quote(word)
+	}
+	return word
 }
 
 // whyJob names what makes a service a Job.
