@@ -64,7 +64,7 @@ func TestRepairsWhatPeopleDo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
-				w.write(twoWebs + "  restart: always\n")
+				w.write(twoWebs)
 				w.converge()
 				meddle(w, w.container("p-web-2").ID)
 				w.pass(2 * time.Second)
@@ -76,8 +76,7 @@ func TestRepairsWhatPeopleDo(t *testing.T) {
 }
 
 // What people do is repaired at once, each time, and is never called a crash; so is
-// what ended while nobody watched. Without restart: always an end with 0 that nobody
-// watched may be that of a service that is done.
+// what ended while nobody watched.
 func TestWhatPeopleDoIsNoCrash(t *testing.T) {
 	people := map[string]func(w *world, id string){
 		"stop":  func(w *world, id string) { w.engine.StopBehind(id, 10*time.Second) },
@@ -88,7 +87,7 @@ func TestWhatPeopleDoIsNoCrash(t *testing.T) {
 			w.engine.StopBehind(id, 10*time.Second)
 			w.pass(time.Second)
 			w.start()
-			w.write("web: {image: 'plain:1', restart: always}")
+			w.write("web: {image: 'plain:1'}")
 		},
 		"the engine is killed": func(w *world, id string) {
 			w.engine.Disconnect()
@@ -101,7 +100,7 @@ func TestWhatPeopleDoIsNoCrash(t *testing.T) {
 	for name, do := range people {
 		t.Run(name, func(t *testing.T) {
 			inLastingWorld(t, func(w *world, _ *durabletest.Memory) {
-				w.write("web: {image: 'plain:1', restart: always}")
+				w.write("web: {image: 'plain:1'}")
 				w.converge()
 				for range 5 {
 					w.pass(20 * time.Second)

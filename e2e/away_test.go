@@ -11,8 +11,8 @@ import (
 func TestANetworkThatWentWhileTendWasAwayIsNoFailure(t *testing.T) {
 	p := newProject(t, files{"compose.yaml": `
 services:
-  a: {image: "${PROBE}", restart: always}
-  b: {image: "${PROBE}", restart: always, depends_on: [a]}
+  a: {image: "${PROBE}"}
+  b: {image: "${PROBE}", depends_on: [a]}
 `})
 	p.mustTend("apply")
 	p.compose("stop")

@@ -24,7 +24,7 @@ func TestWhatIsTakenAwayByHandIsRepaired(t *testing.T) {
 	}
 	for name, take := range byHand {
 		t.Run(name, func(t *testing.T) {
-			p := newProject(t, files{"compose.yaml": web + "    restart: always\n    deploy: {replicas: 2}\n"})
+			p := newProject(t, files{"compose.yaml": web + "    deploy: {replicas: 2}\n"})
 			p.run()
 			before := p.awaitReady("web", 2)
 			require.NoError(t, take(t, before[0].ID))

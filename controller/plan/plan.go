@@ -126,7 +126,7 @@ func newPlanner(in Input) *planner {
 	r.Anonymous = anonymous(in.Rollout.Anonymous, in.Replicas)
 	r.Drains = p.openDrains()
 	r.Tries = p.openTries()
-	r.Stopped = p.openStops()
+	r.Done = p.lastDone()
 	p.Dependencies = slices.SortedStableFunc(slices.Values(in.Dependencies), func(a, b Dependency) int { return cmp.Compare(a.Name, b.Name) })
 	p.Replicas = slices.SortedStableFunc(slices.Values(in.Replicas), func(a, b Replica) int {
 		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
@@ -212,6 +212,9 @@ func (p *planner) look(r Replica) replica {
 		rep.current = false
 	}
 	final := r.State == Exited && p.mayEnd(r)
+	if final {
+		p.plan.Rollout.Done[r.ID] = r.StartedAt
+	}
 	if rep.Broken == "" && !final {
 		rep.Broken = cmp.Or(p.lostNetwork(rep), p.goneNetwork(r))
 	}
@@ -355,7 +358,6 @@ func (p *planner) add(kind ActionKind, r Replica, cause string, args ...any) boo
 	switch kind {
 	case StopReplica:
 		a.Grace = p.grace(r)
-		p.plan.Rollout.Stopped[r.ID] = r.StartedAt
 	case CreateReplica:
 		a.Anonymous = maps.Clone(p.plan.Rollout.Anonymous[r.Number])
 	case PrepareUpdate, CheckUpdate:

@@ -203,16 +203,22 @@ func (p *planner) openTries() map[string]Try {
 	return open
 }
 
-// openStops returns the runs that tend has had stopped and that were the last of
-// their container.
-func (p *planner) openStops() map[string]time.Time {
-	open := map[string]time.Time{}
+// lastDone returns the runs that are done and were the last of their container.
+func (p *planner) lastDone() map[string]time.Time {
+	last := map[string]time.Time{}
 	for _, r := range p.Replicas {
-		if at, ok := p.Rollout.Stopped[r.ID]; ok && at.Equal(r.StartedAt) {
-			open[r.ID] = at
+		if p.wasDone(r) {
+			last[r.ID] = r.StartedAt
 		}
 	}
-	return open
+	return last
+}
+
+// wasDone says whether it is remembered that the last run of a container has ended
+// as it may.
+func (p *planner) wasDone(r Replica) bool {
+	at, ok := p.Rollout.Done[r.ID]
+	return ok && at.Equal(r.StartedAt)
 }
 
 // mayTry says whether the time has come for an action on a container, and
@@ -299,11 +305,21 @@ func later(a, b time.Time) time.Time {
 }
 
 // mayEnd says whether a container's process may have ended as it did: then it is
-// done, and is not started again. One that was told to end, by tend or by anybody
-// else, has not ended by itself.
+// done, and is not started again. One that was told to end has not done what it
+// was made for, whatever its exit code. Of an end that nobody has seen that cannot
+// be told: a server ends with 0, too, when the machine goes down. Of what tend has
+// not kept before, the exit code is all there is to go by.
 func (p *planner) mayEnd(r Replica) bool {
-	_, stopped := p.plan.Rollout.Stopped[r.ID]
-	return p.Spec != nil && p.Spec.Restart.Condition != spec.RestartAny && r.ExitCode == 0 && !stopped && !r.Interrupted
+	switch {
+	case p.Spec == nil || p.Spec.Restart.Condition == spec.RestartAny || r.ExitCode != 0:
+		return false
+	case p.wasDone(r):
+		return true
+	case r.Unwatched && p.Rollout.Revision != "":
+		return p.Spec.Kind == spec.Job
+	default:
+		return !r.Interrupted
+	}
 }
 
 // mayRestart says whether the restart policy allows an exited replica to run again.

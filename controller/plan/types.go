@@ -282,9 +282,9 @@ type Rollout struct {
 	// Anonymous are the anonymous volumes of each number, by path, also while no
 	// container has them: the next one of that number takes them over.
 	Anonymous map[int]map[string]string
-	// Stopped are the runs that tend itself has had stopped, by container ID: when
-	// each was started.
-	Stopped map[string]time.Time
+	// Done are the runs that have ended as they may, by container ID: when each was
+	// started.
+	Done map[string]time.Time
 	// Succeeded are the numbers of a Job that ran to completion at Revision.
 	Succeeded map[int]bool
 }

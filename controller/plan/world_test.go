@@ -126,7 +126,7 @@ func (w *world) input() Input {
 
 func cloneRollout(r Rollout) Rollout {
 	r.Attempts, r.Tries, r.Succeeded, r.Drains = maps.Clone(r.Attempts), maps.Clone(r.Tries), maps.Clone(r.Succeeded), maps.Clone(r.Drains)
-	r.Stopped = maps.Clone(r.Stopped)
+	r.Done = maps.Clone(r.Done)
 	return r
 }
 

@@ -50,10 +50,12 @@ var bugs = []bug{
 		old: "		case r.State == Dead:\n", new: "		case r.State == Dead && BUG:\n		case r.State == Dead:\n"},
 
 	{name: "start again what is done", seed: 0, file: "plan/restart.go",
-		old: "	_, stopped := p.plan.Rollout.Stopped[r.ID]\n", new: "	if BUG { return false }\n	_, stopped := p.plan.Rollout.Stopped[r.ID]\n"},
-	{name: "take what tend has stopped for done", seed: 0, file: "plan/restart.go",
-		old: "	_, stopped := p.plan.Rollout.Stopped[r.ID]\n	return", new: "	_, stopped := p.plan.Rollout.Stopped[r.ID]\n	stopped = stopped && !BUG\n	return"},
-	{name: "start again what was never healthy", seed: 0, file: "plan/deployment.go",
+		old: "	case p.wasDone(r):\n", new: "	case BUG:\n		return false\n	case p.wasDone(r):\n"},
+	{name: "forget what is done", seed: 260, file: "plan/restart.go",
+		old: "	return ok && at.Equal(r.StartedAt)\n", new: "	return ok && at.Equal(r.StartedAt) && !BUG\n"},
+	{name: "take what was told to end for done", seed: 49, file: "plan/restart.go",
+		old: "		return !r.Interrupted\n", new: "		return !r.Interrupted || BUG\n"},
+	{name: "start again what was never healthy", seed: 895, file: "plan/deployment.go",
 		old: "			if r.neverHealthy() {\n", new: "			if r.neverHealthy() && !BUG {\n"},
 
 	{name: "take from what is paused", seed: 4, file: "plan/deployment.go",

@@ -69,6 +69,24 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 	}
 	v.mayTake(in, p, d, snap, truth)
 	v.repairs(in, p)
+	v.leavesDone(in, p, d)
+}
+
+// leavesDone checks that what has ended with 0 and by itself is not started again,
+// where its service runs until then, however often tend is.
+func (v *invariants) leavesDone(in plan.Input, p plan.Plan, d decision) {
+	if d.written.Workload == nil || d.written.Kind != spec.Deployment || d.written.Restart.Condition != spec.RestartOnFailure {
+		return
+	}
+	for _, r := range in.Replicas {
+		if r.State == plan.Exited && r.ExitCode == 0 && !r.Interrupted && !r.Unwatched {
+			v.ended[r.ID] = r.StartedAt
+		}
+		started := slices.ContainsFunc(p.Actions, func(a plan.Action) bool { return a.Kind == plan.StartReplica && a.ID == r.ID })
+		if since, ok := v.ended[r.ID]; ok && since.Equal(r.StartedAt) && started {
+			v.blame("%s is started again, and has ended with 0", r.Name)
+		}
+	}
 }
 
 // repairs checks that what somebody other than tend has stopped is not taken for a

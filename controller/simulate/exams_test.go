@@ -86,10 +86,9 @@ func (w *world) neverHealthy() map[string]time.Time {
 	for _, c := range w.checks.truth() {
 		row, known := snap.Replica(c.ID)
 		rollout, begun := snap.Rollout(replicaOf(c))
-		_, stopped := w.checks.stopped[c.ID]
 		healed := c
 		healed.Health = engine.Healthy
-		if c.Image == "sick" && c.Health == engine.Unhealthy && ready(healed) && known && !row.WasReady && begun && !rollout.Complete && !stopped {
+		if c.Image == "sick" && c.Health == engine.Unhealthy && ready(healed) && known && !row.WasReady && begun && !rollout.Complete && !w.checks.stopped[c.ID] {
 			all[c.ID] = c.StartedAt
 		}
 	}

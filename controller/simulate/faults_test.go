@@ -414,9 +414,8 @@ func (w *world) meddle() {
 		w.engine.RemoveBehind(c.ID)
 	case "stop":
 		w.engine.StopBehind(c.ID, 10*time.Second)
-		if _, noted := w.checks.stopped[c.ID]; !noted {
-			w.checks.stopped[c.ID] = false
-		}
+		_, kept := w.ctl.State().Snapshot().Rollout(replicaOf(c))
+		w.checks.stopped[c.ID] = w.checks.stopped[c.ID] || kept && alive(c) && c.State != engine.Restarting
 	case "pause":
 		w.engine.Pause(c.ID)
 	case "unpause":

@@ -38,8 +38,10 @@ type invariants struct {
 	// not true, until it knows better.
 	lies map[string]bool
 	// stopped are the containers that somebody has had stopped since they were
-	// started last, and whether that was tend, which knows of it.
+	// started last. ended are the runs of which tend was told that they ended with 0
+	// and by themselves, by container: when each was started.
 	stopped map[string]bool
+	ended   map[string]time.Time
 	// refused are the containers whose start failed; passed is when a readiness
 	// probe passed, failed when any probe did not.
 	refused        map[string]bool
@@ -93,7 +95,7 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, holder: map[string]holding{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}}
+	v := &invariants{w: w, holder: map[string]holding{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}}
 	v.restarted()
 	return v
 }
@@ -115,9 +117,8 @@ func (v *invariants) restarted() {
 	v.times, v.anonymous = map[string][]time.Time{}, map[mountPoint]string{}
 	if v.w.moods.disk { // it may have been forgotten
 		clear(v.rolledBack)
-		for id := range v.stopped {
-			v.stopped[id] = false
-		}
+		clear(v.stopped)
+		clear(v.ended)
 	}
 	v.remembers = len(v.w.rows) > 0 && !v.w.moods.disk
 	v.kept = nil

@@ -234,7 +234,7 @@ func alive(c engine.Container) bool {
 }
 
 // done says whether a container has done what it was asked to: its process has
-// ended with 0, its service runs until then, and tend has not stopped it.
+// ended with 0, its service runs until then, and nobody has stopped it.
 func (v *invariants) done(c engine.Container, written variant) bool {
 	return written.Workload != nil && written.Kind == spec.Deployment && written.Restart.Condition == spec.RestartOnFailure &&
 		c.State == engine.Exited && c.ExitCode == 0 && !v.stopped[c.ID]
