@@ -4,17 +4,25 @@
 //	EXIT=N           exit with the code N, at once or after
 //	EXIT_AFTER=1s
 //	CRASH_FIRST=N    exit with the code N at once, when the container is started first
+//	EXIT_FIRST=N     exit with 1 at the first N starts of the container
 //	HEALTH=never     fail every health check
+//	HEALTHY_AFTER=5s fail the health checks of the first five seconds
+//	SICK_AFTER=20s   fail those after twenty
 //	IGNORE_TERM=1    do not end at SIGTERM
 //	DATA=/data       keep rows in this folder, see store
 //	DATA_FILES=1     each row in a file of its own
+//	ADDRESS=:9000    listen there
 //
+// "probe serve ARGUMENT..." is the same, for images whose program takes some.
+// "probe wait HOST:PORT" ends with 0 once somebody listens there.
 // "probe health" is its health check. "probe sick" makes a running one fail it.
 // "probe stuck" says so and never ends by itself.
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -25,15 +33,28 @@ import (
 )
 
 const (
-	address  = ":8080"
-	sickFile = "/sick"
+	sickFile   = "/sick"
+	startsFile = "/starts"
 	// crashedFile is there once a container has crashed for CRASH_FIRST.
 	crashedFile = "/crashed"
 )
 
+// address is where it listens.
+var address = cmp.Or(os.Getenv("ADDRESS"), ":8080")
+
 func main() {
+	if len(os.Args) > 2 {
+		switch os.Args[1] {
+		case "serve":
+			serve()
+			return
+		case "wait":
+			wait(os.Args[2])
+			return
+		}
+	}
 	switch command := strings.Join(os.Args[1:], " "); command {
-	case "":
+	case "", "serve":
 		serve()
 	case "health":
 		if err := health(); err != nil {
@@ -60,6 +81,9 @@ func serve() {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	fmt.Println(strings.Join(os.Environ(), "\n"))
+	if first, err := strconv.Atoi(os.Getenv("EXIT_FIRST")); err == nil && countStart() <= first {
+		os.Exit(1)
+	}
 
 	if code, err := strconv.Atoi(os.Getenv("CRASH_FIRST")); err == nil {
 		if _, err := os.Stat(crashedFile); os.IsNotExist(err) {
@@ -88,9 +112,48 @@ func serve() {
 	}
 }
 
+// countStart counts the starts of the container and returns their number.
+func countStart() int {
+	file, err := os.OpenFile(startsFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err == nil {
+		defer file.Close()
+		_, err = file.WriteString(".")
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	starts, _ := os.ReadFile(startsFile)
+	return len(starts)
+}
+
+// wait waits until somebody listens at an address.
+func wait(peer string) {
+	for {
+		connection, err := net.DialTimeout("tcp", peer, time.Second)
+		if err == nil {
+			connection.Close()
+			return
+		}
+		fmt.Println(err)
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// healthy reports whether health checks pass at a time after the start.
+func healthy(up time.Duration) bool {
+	if _, err := os.Stat(sickFile); err == nil || os.Getenv("HEALTH") == "never" {
+		return false
+	}
+	after, _ := time.ParseDuration(os.Getenv("HEALTHY_AFTER"))
+	until, err := time.ParseDuration(os.Getenv("SICK_AFTER"))
+	return up >= after && (err != nil || up < until)
+}
+
 func listen() {
+	started := time.Now()
 	http.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {
-		if _, err := os.Stat(sickFile); err == nil || os.Getenv("HEALTH") == "never" {
+		if !healthy(time.Since(started)) {
 			http.Error(w, "not healthy", http.StatusServiceUnavailable)
 		}
 	})
