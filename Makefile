@@ -82,6 +82,12 @@ mutate: ## change the planner in one place at a time, and see its tests fail
 	@go -C tools build -o $(CURDIR)/$(BIN)/mutate ./mutate
 	@$(BIN)/mutate -threshold 85 controller/plan -rapid.nofailfile
 
+# How long make compare leaves each project alone before it looks, in Go's notation.
+SETTLE ?= 5m
+.PHONY: compare
+compare: setup images $(BIN)/docker-compose ## run 60 projects by docker compose and by tend, each taken over by the other, and compare
+	@go test ./e2e -run '^TestTendMakesWhatComposeMakes$$' -count=1 -parallel 60 -timeout 2h -compare.all -compare.settle $(SETTLE)
+
 .PHONY: bench
 bench: setup images $(BIN)/docker-compose ## compare tend with its peers, and write docs/benchmarks.md
 	go -C bench run .

@@ -24,6 +24,7 @@ import (
 type daemon struct {
 	t         *testing.T
 	dir, root string
+	flags     []string
 	engine    engine
 	cmd       *exec.Cmd
 	log       *buffer
@@ -54,9 +55,10 @@ func newDaemon(t *testing.T, root string) *daemon {
 func (d *daemon) start() {
 	t := d.t
 	t.Helper()
-	// unshare becomes dockerd: its process is the one to stop.
-	d.cmd = exec.Command("unshare", "--net", "dockerd", "--host", d.engine.DaemonHost(), "--data-root", d.root,
-		"--exec-root", filepath.Join(d.dir, "exec"), "--pidfile", filepath.Join(d.dir, "pid"))
+	// The shell becomes dockerd: its process is the one to stop.
+	d.cmd = exec.Command("unshare", append([]string{"--net", "sh", "-c", `ip link set lo up && exec dockerd "$@"`, "sh",
+		"--host", d.engine.DaemonHost(), "--data-root", d.root,
+		"--exec-root", filepath.Join(d.dir, "exec"), "--pidfile", filepath.Join(d.dir, "pid")}, d.flags...)...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	require.NoError(t, d.cmd.Start())
 	require.Eventually(t, func() bool {

@@ -1,0 +1,125 @@
+package compare
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The records of docs/adr that decided them.
+const (
+	created = "0001-create-and-start-are-one-action.md"
+	exited  = "0002-an-exited-replica-is-started-again.md"
+)
+
+// meant is a difference that is meant: in words, and the test of what it covers.
+type meant struct {
+	What, Compose, Tend, Why string
+	// ADR is the record that decided it, in docs/adr.
+	ADR string
+	is  func(d Difference) bool
+}
+
+// Meant are all differences between docker compose up and tend on a plain
+// compose.yaml that are meant. What is not listed here is a mistake.
+var Meant = []meant{
+	{
+		What:    "The restart policy of a container that tend keeps",
+		Compose: "as written", Tend: "`no`, while a controller keeps it",
+		Why: "two supervisors of one container would fight", ADR: exited,
+		is: func(d Difference) bool {
+			return strings.HasPrefix(d.Field, "HostConfig.RestartPolicy.") && d.Direction != HandedBack
+		},
+	},
+	{
+		What:    "The delay before a container that ended is started again",
+		Compose: "0.1 s, doubling to 1 min; anew after 10 s up", Tend: "none, then 10 s, doubling to 5 min; anew after 10 min up",
+		Why: "a crash loop must not take the machine from its neighbours; the pace is that of the kubelet", ADR: exited,
+		is: func(d Difference) bool { return d.Field == Starts && d.loops() && !d.limited() },
+	},
+	{
+		What:    "What `docker ps` calls it until then",
+		Compose: "`Restarting`", Tend: "`Exited`; `tend get replicas` shows the back-off",
+		Why: "the engine knows nothing of tend's back-off", ADR: exited,
+		is: func(d Difference) bool { return (d.Field == State || d.Field == Health) && d.loops() },
+	},
+	{
+		What:    "The engine's count of restarts, `RestartCount`",
+		Compose: "counts", Tend: "stays 0; `tend get replicas` shows the count",
+		Why: "the engine counts only what it starts again itself", ADR: exited,
+		is: func(d Difference) bool { return d.Field == "RestartCount" && d.restarted() },
+	},
+	{
+		What:    "When a service is created whose dependencies are not met yet",
+		Compose: "at once, and started later, or never", Tend: "once they are met",
+		Why: "a container that is created and not started is what a failed start leaves, and is not worth keeping", ADR: created,
+		is: func(d Difference) bool { return d.Field == Present && d.Tend == nil && d.Compose[State] == "created" },
+	},
+	{
+		What:    "A service with `restart` unset whose container ends with another code than 0",
+		Compose: "stays down", Tend: "is started again, until it ends with 0; a Job at most six times",
+		Why: "one that crashes is started again, as a supervisor should; write `restart: \"no\"` where it must run once", ADR: exited,
+		is: func(d Difference) bool {
+			failed := strings.HasPrefix(d.Compose[State], "exited ") && d.Compose[State] != "exited 0"
+			return failed && d.Compose.unsupervised() && (d.Field == Starts || d.Field == State || d.Field == Health)
+		},
+	},
+	{
+		What:    "A container whose health check passed and fails now",
+		Compose: "runs on, `unhealthy`", Tend: "is stopped and started again",
+		Why: "it is wedged, as with a liveness probe", ADR: exited,
+		is: func(d Difference) bool {
+			wedged := d.Compose[State] == "running" && d.Compose[Health] == "unhealthy" && d.Compose[WasHealthy] == "true"
+			return wedged && slices.Contains([]string{Starts, State, Health, StartedAt}, d.Field)
+		},
+	},
+}
+
+// loops reports whether the container does not stay up on either side.
+func (d Difference) loops() bool { return starts(d.Compose) > 1 && starts(d.Tend) > 1 }
+
+// restarted reports whether it was started again on either side.
+func (d Difference) restarted() bool { return starts(d.Compose) > 1 || starts(d.Tend) > 1 }
+
+// limited reports whether a number of restarts is written.
+func (d Difference) limited() bool {
+	return d.Compose["HostConfig.RestartPolicy.MaximumRetryCount"] != "0"
+}
+
+// unsupervised reports whether nothing is written for restart.
+func (o Object) unsupervised() bool {
+	return o[restartPolicy] == unset
+}
+
+func starts(o Object) int {
+	n, _ := strconv.Atoi(o[Starts])
+	return n
+}
+
+// Document is docs/comparison.md.
+func Document() string {
+	var b strings.Builder
+	b.WriteString(`# tend beside docker compose up
+
+On a plain compose.yaml, without specs, tend makes what ` + "`docker compose up -d`" + ` makes: the same containers, networks
+and volumes, equal in each field of ` + "`docker inspect`" + `, with the same exit codes, running after five minutes as they
+run there. Either takes over what the other has made without replacing or restarting anything.
+
+` + "`make compare`" + ` holds that for 60 projects in the style of what people run (e2e/compare/testdata), made by Compose and
+taken over by tend, and made by tend and taken over by Compose 2.40.3. What differs on purpose stands below. This page is made
+from the list that the comparison goes by (e2e/compare/meant.go); what is not in it fails the comparison.
+
+| what | docker compose up | tend | why |
+| --- | --- | --- | --- |
+`)
+	for _, m := range Meant {
+		number, _, _ := strings.Cut(strings.TrimLeft(m.ADR, "0"), "-")
+		fmt.Fprintf(&b, "| %s | %s | %s | %s ([ADR %s](adr/%s)) |\n", m.What, m.Compose, m.Tend, m.Why, number, m.ADR)
+	}
+	b.WriteString(`
+Not compared is what differs between any two containers of the same make: IDs, times, addresses, ports that the engine chooses,
+names of anonymous volumes. tend's containers, networks and volumes carry labels of its own besides, which begin with ` + "`tend.`" + `.
+`)
+	return b.String()
+}

@@ -1,0 +1,2 @@
+#!/usr/bin/env bash
+echo "users and roles are created"
