@@ -11,6 +11,9 @@ import (
 const (
 	created = "0001-create-and-start-are-one-action.md"
 	exited  = "0002-an-exited-replica-is-started-again.md"
+	wish    = "0021-what-restart-says-is-the-wish.md"
+	healthy = "0022-never-healthy-is-not-became-unhealthy.md"
+	restart = "0023-the-engine-restarts-what-is-written-so.md"
 )
 
 // meant is a difference that is meant: in words, and the test of what it covers.
@@ -25,17 +28,18 @@ type meant struct {
 // compose.yaml that are meant. What is not listed here is a mistake.
 var Meant = []meant{
 	{
-		What:    "The restart policy of a container that tend keeps",
-		Compose: "as written", Tend: "`no`, while a controller keeps it",
-		Why: "two supervisors of one container would fight", ADR: exited,
+		What:    "The restart policy of a Job's container",
+		Compose: "as written", Tend: "`no`",
+		Why: "tend counts the tries of a Job itself", ADR: restart,
 		is: func(d Difference) bool {
-			return strings.HasPrefix(d.Field, "HostConfig.RestartPolicy.") && d.Direction != HandedBack
+			jobs := d.Compose[restartPolicy] == `"on-failure"` && d.Tend[restartPolicy] == `"no"`
+			return strings.HasPrefix(d.Field, "HostConfig.RestartPolicy.") && jobs && strings.HasPrefix(d.Compose[State], "exited")
 		},
 	},
 	{
-		What:    "The delay before a container that ended is started again",
+		What:    "The delay before a Job that failed is tried again",
 		Compose: "0.1 s, doubling to 1 min; anew after 10 s up", Tend: "none, then 10 s, doubling to 5 min; anew after 10 min up",
-		Why: "a crash loop must not take the machine from its neighbours; the pace is that of the kubelet", ADR: exited,
+		Why: "a crash loop must not take the machine from its neighbours; the pace is that of the kubelet", ADR: restart,
 		is: func(d Difference) bool { return d.Field == Starts && d.loops() && !d.limited() },
 	},
 	{
@@ -59,7 +63,7 @@ var Meant = []meant{
 	{
 		What:    "A service with `restart` unset whose container ends with another code than 0",
 		Compose: "stays down", Tend: "is started again, until it ends with 0; a Job at most six times",
-		Why: "one that crashes is started again, as a supervisor should; write `restart: \"no\"` where it must run once", ADR: exited,
+		Why: "one that crashes is started again, as a supervisor should; write `restart: \"no\"` where it must run once", ADR: wish,
 		is: func(d Difference) bool {
 			failed := strings.HasPrefix(d.Compose[State], "exited ") && d.Compose[State] != "exited 0"
 			return failed && d.Compose.unsupervised() && (d.Field == Starts || d.Field == State || d.Field == Health)
@@ -68,7 +72,7 @@ var Meant = []meant{
 	{
 		What:    "A container whose health check passed and fails now",
 		Compose: "runs on, `unhealthy`", Tend: "is stopped and started again",
-		Why: "it is wedged, as with a liveness probe", ADR: exited,
+		Why: "it is wedged, as with a liveness probe", ADR: healthy,
 		is: func(d Difference) bool {
 			wedged := d.Compose[State] == "running" && d.Compose[Health] == "unhealthy" && d.Compose[WasHealthy] == "true"
 			return wedged && slices.Contains([]string{Starts, State, Health, StartedAt}, d.Field)
