@@ -61,7 +61,7 @@ func ContainerLabels(p *Project, w *Workload, number int, imageID string) map[st
 		LabelOneoff:          "False",
 		LabelConfigHash:      w.ConfigHash,
 		LabelContainerNumber: strconv.Itoa(number),
-		LabelDependsOn:       dependsOn(w.Template),
+		LabelDependsOn:       dependsOn(w.Template, p.Disabled),
 		LabelImage:           imageID,
 		LabelRevision:        w.Revision,
 		LabelKind:            string(w.Kind),
@@ -117,11 +117,15 @@ func seenFrom(dir string, files []string) []string {
 	return seen
 }
 
-// dependsOn is what docker compose reads the order of stopping from.
-func dependsOn(s types.ServiceConfig) string {
+// dependsOn is what docker compose reads the order of stopping from. It leaves out
+// the optional dependencies outside the active profiles, as docker compose does.
+func dependsOn(s types.ServiceConfig, disabled []string) string {
 	var entries []string
 	for _, name := range slices.Sorted(maps.Keys(s.DependsOn)) {
 		d := s.DependsOn[name]
+		if slices.Contains(disabled, name) {
+			continue
+		}
 		entries = append(entries, fmt.Sprintf("%s:%s:%t", name, d.Condition, d.Restart))
 	}
 	return strings.Join(entries, ",")
