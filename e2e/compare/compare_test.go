@@ -97,7 +97,7 @@ func TestADifferenceThatIsNotMeantIsTold(t *testing.T) {
 		{"another health", `"healthy"`, `"unhealthy"`, "Health"},
 		{"another mount", `"Destination": "/data"`, `"Destination": "/d"`, "Mounts./d.Destination"},
 		{"another port", `"HostPort": "8081"}]}`, `"HostPort": "8082"}]}`, "HostConfig.PortBindings.81/tcp"},
-		{"another number", `"com.docker.compose.container-number": "1"`, `"com.docker.compose.container-number": "2"`, compare.Present},
+		{"another number", `"com.docker.compose.container-number": "1"`, `"com.docker.compose.container-number": "2"`, compare.Number},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			require.Contains(t, up, test.before)
@@ -150,4 +150,18 @@ func TestARestartOfWhatWasNeverHealthyIsNotMeant(t *testing.T) {
 	left[compare.WasHealthy] = "false"
 	unmeant, _ = compare.Split(compare.Compare(compare.ByTend, compare.Record{"x": left}, compare.Record{"x": again}))
 	assert.Len(t, unmeant, 3, "the health, the starts, and that it was healthy")
+}
+
+// A container that has another number is the same one under another name, and that is
+// meant of one that was wedged alone.
+func TestAnotherNumberIsMeantOfWhatWasWedgedAlone(t *testing.T) {
+	for health, meant := range map[string]bool{"unhealthy": true, "healthy": false} {
+		one := compare.Object{compare.State: "running", compare.Health: health, compare.WasHealthy: "true", "Name": "/a-web-1"}
+		two := compare.Object{compare.State: "running", compare.Health: health, compare.WasHealthy: "true", "Name": "/a-web-2"}
+		all := compare.Compare(compare.ByTend, compare.Record{"container web-1": one}, compare.Record{"container web-2": two})
+		require.Len(t, all, 1, health)
+		assert.Equal(t, compare.Number, all[0].Field)
+		unmeant, _ := compare.Split(all)
+		assert.Equal(t, meant, len(unmeant) == 0, health)
+	}
 }

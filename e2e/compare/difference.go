@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -49,20 +50,32 @@ const (
 	Present = "Present"
 	// StartedAt is when a container was started that ran before.
 	StartedAt = "StartedAt"
+	// Number is the number of a container in its service.
+	Number = "Number"
 )
 
 // Compare lists what differs from the record of Compose alone.
 func Compare(direction Direction, compose, tend Record) (all []Difference) {
+	numbers := renumbered(compose, tend)
 	for _, name := range union(compose, tend) {
-		want, got := compose[name], tend[name]
+		if slices.Contains(slices.Collect(maps.Values(numbers)), name) {
+			continue
+		}
+		want, got := compose[name], tend[cmp.Or(numbers[name], name)]
 		d := Difference{Direction: direction, Object: name, Compose: want, Tend: got}
+		other, renamed := numbers[name]
+		if renamed {
+			d.Field, d.Want, d.Got = Number, name, other
+			all = append(all, d)
+		}
 		if want == nil || got == nil {
 			d.Field, d.Want, d.Got = Present, strconv.FormatBool(want != nil), strconv.FormatBool(got != nil)
 			all = append(all, d)
 			continue
 		}
 		for _, field := range union(want, got) {
-			if want[field] == got[field] || !comparable(direction, field, want, got) {
+			named := renamed && (field == "Name" || field == "Config.Labels."+numberLabel)
+			if want[field] == got[field] || named || !comparable(direction, field, want, got) {
 				continue
 			}
 			d.Field, d.Want, d.Got = field, orAbsent(want, field), orAbsent(got, field)
@@ -70,6 +83,23 @@ func Compare(direction Direction, compose, tend Record) (all []Difference) {
 		}
 	}
 	return all
+}
+
+// renumbered returns by which name tend has the containers that Compose has by another:
+// those of one service that only one side knows belong together.
+func renumbered(compose, tend Record) map[string]string {
+	service := func(name string) string { return name[:max(strings.LastIndex(name, "-"), 0)] }
+	names := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(tend)) {
+		for _, other := range slices.Sorted(maps.Keys(compose)) {
+			_, known := names[other]
+			if strings.HasPrefix(name, "container ") && service(name) == service(other) && compose[name] == nil && tend[other] == nil && !known {
+				names[other] = name
+				break
+			}
+		}
+	}
+	return names
 }
 
 func union[V any](a, b map[string]V) []string {

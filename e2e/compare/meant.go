@@ -74,10 +74,20 @@ var Meant = []meant{
 		Compose: "runs on, `unhealthy`", Tend: "is stopped and started again",
 		Why: "it is wedged, as with a liveness probe", ADR: healthy,
 		is: func(d Difference) bool {
-			wedged := d.Compose[State] == "running" && d.Compose[Health] == "unhealthy" && d.Compose[WasHealthy] == "true"
-			return wedged && slices.Contains([]string{Starts, State, Health, StartedAt}, d.Field)
+			return d.wedged() && slices.Contains([]string{Starts, State, Health, StartedAt}, d.Field)
 		},
 	},
+	{
+		What:    "The number of such a container, where it mounts nothing writable",
+		Compose: "stays", Tend: "is that of the one that takes its place",
+		Why: "the next one serves before it is stopped, and two containers have two names", ADR: healthy,
+		is: func(d Difference) bool { return d.wedged() && d.Field == Number },
+	},
+}
+
+// wedged reports whether its health check has passed and fails now with Compose.
+func (d Difference) wedged() bool {
+	return d.Compose[State] == "running" && d.Compose[Health] == "unhealthy" && d.Compose[WasHealthy] == "true"
 }
 
 // loops reports whether the container does not stay up on either side.
