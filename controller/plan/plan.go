@@ -314,7 +314,8 @@ func (p *planner) beginRollout() {
 	}
 	r.Revision, r.RestartedAt = p.Spec.Revision, p.Intent.RestartedAt
 	r.StartedAt, r.ProgressAt = p.Now, p.Now
-	r.Updated, r.Available, r.Old = 0, 0, p.old
+	r.Updated, r.UpdatedReady, r.UpdatedAvailable, r.Ready, r.Available, r.Old = 0, 0, 0, 0, 0, p.old
+	r.AvailableSince = time.Time{}
 	r.Prepared, r.Refused, r.HookTry = "", "", Try{}
 	clear(r.Succeeded)
 	for _, replica := range p.replicas {

@@ -22,7 +22,7 @@ func Restored(r Rollout, replicas []Replica, now time.Time) Rollout {
 	// database has not been told since.
 	r.Hooked, r.Prepared = "", ""
 	if !r.Complete {
-		r.ProgressAt = now // time in which nobody acted does not count
+		r.ProgressAt, r.AvailableSince = now, time.Time{} // time in which nobody acted does not count
 	}
 
 	// A clock that was wrong must not hold anything up for years.
@@ -33,7 +33,7 @@ func Restored(r Rollout, replicas []Replica, now time.Time) Rollout {
 		return t
 	}
 	r.StartedAt, r.RestartedAt = past(r.StartedAt), past(r.RestartedAt)
-	r.ProgressAt, r.HookTry.At = past(r.ProgressAt), past(r.HookTry.At)
+	r.ProgressAt, r.AvailableSince, r.HookTry.At = past(r.ProgressAt), past(r.AvailableSince), past(r.HookTry.At)
 	for n, a := range r.Attempts {
 		a.At, a.Repair.First, a.Repair.Last = past(a.At), past(a.Repair.First), past(a.Repair.Last)
 		r.Attempts[n] = a
@@ -60,7 +60,8 @@ func Foreseeable(before, after Rollout) bool {
 		}
 	}
 	for _, r := range []*Rollout{&before, &after} {
-		r.ProgressAt, r.Drains, r.Updated, r.Old = time.Time{}, nil, 0, 0
+		r.ProgressAt, r.AvailableSince, r.Drains = time.Time{}, time.Time{}, nil
+		r.Updated, r.UpdatedReady, r.UpdatedAvailable, r.Ready, r.Old = 0, 0, 0, 0, 0
 	}
 	return reflect.DeepEqual(before, after)
 }

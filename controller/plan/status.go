@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tendhq/tend/controller/spec"
 )
@@ -36,15 +37,48 @@ func (p *planner) tally() {
 	}
 }
 
-// progress notes whether the rollout came forward.
+// progress notes whether the rollout came forward: with more updated replicas, more of
+// them ready, more of them available, or fewer old ones, as in Kubernetes
+// (DeploymentProgressing in pkg/controller/deployment/util). Each count is held against
+// the best there was, so that a replica that comes and goes is no progress.
 func (p *planner) progress() {
 	r, s := &p.plan.Rollout, p.plan.Status
-	available := min(s.Available, s.Desired) // what a surge adds is no progress, nor to be kept
-	forward := s.Updated > r.Updated || available > r.Available || p.old < r.Old
-	if forward || r.Blocked {
+	ready := p.count(func(rep replica) bool { return rep.live() && rep.current && rep.class == ready })
+	available := p.count(func(rep replica) bool { return rep.live() && rep.current && rep.available })
+	switch all := p.Spec != nil && p.atSpec(); {
+	case all && r.AvailableSince.IsZero():
+		r.AvailableSince = p.Now
+	case !all && !r.AvailableSince.IsZero():
+		r.ProgressAt = r.ProgressAt.Add(p.Now.Sub(r.AvailableSince))
+		r.AvailableSince = time.Time{}
+	}
+	wanted := min(s.Available, s.Desired) // what a surge adds is not to be kept
+	updated := s.Updated > r.Updated || ready > r.UpdatedReady || available > r.UpdatedAvailable
+	if updated || s.Ready > r.Ready || wanted > r.Available || p.old < r.Old || r.Blocked {
 		r.ProgressAt = p.Now
 	}
-	r.Updated, r.Available, r.Old = max(r.Updated, s.Updated), max(r.Available, available), min(r.Old, p.old)
+	r.Updated, r.UpdatedReady, r.UpdatedAvailable = max(r.Updated, s.Updated), max(r.UpdatedReady, ready), max(r.UpdatedAvailable, available)
+	r.Ready, r.Available, r.Old = max(r.Ready, s.Ready), max(r.Available, wanted), min(r.Old, p.old)
+}
+
+// endsForOther reports whether an old replica is ending, or is told to by this plan.
+func (p *planner) endsForOther(r replica) bool {
+	ends := func(a Action) bool { return a.ID == r.ID && (a.Kind == StopReplica || a.Kind == RemoveReplica) }
+	return !r.current && r.ID != "" && (r.class == leaving || slices.ContainsFunc(p.plan.Actions, ends))
+}
+
+// deadline is when the rollout has made no progress for as long as it may take. It is
+// false while the deadline does not run: where every replica is available it has been
+// met, and only a crash or the loss of readiness lets it run again.
+func (p *planner) deadline() (time.Time, bool) {
+	r := p.plan.Rollout
+	return r.ProgressAt.Add(p.Spec.ProgressDeadline), !r.Blocked && r.AvailableSince.IsZero()
+}
+
+// timedOut reports whether the deadline is over, and has the plan look again when it is not.
+func (p *planner) timedOut() bool {
+	at, runs := p.deadline()
+	return runs && p.due(at)
 }
 
 // finish adds to the plan what follows from it: the rollout's end, the status,
@@ -67,7 +101,7 @@ func (p *planner) finish() Plan {
 		if p.plan.Rollout.Complete && p.followsImage() {
 			p.plan.Rollout.StableImageID = p.ImageID
 		}
-		p.plan.Rollout.Blocked = p.paused() || p.waiting != "" && !p.fault
+		p.plan.Rollout.Blocked = p.paused() || p.waiting != "" && !p.fault || p.count(p.endsForOther) > 0
 		s.UpdateRevision, s.CurrentRevision = p.Spec.Revision, p.plan.Rollout.Stable
 		p.contested()
 		p.conditions()
@@ -172,7 +206,6 @@ func (p *planner) replicaFailure() {
 
 func (p *planner) progressing() {
 	r, s := p.plan.Rollout, p.plan.Status
-	deadline := r.ProgressAt.Add(p.Spec.ProgressDeadline)
 	state := fmt.Sprintf("revision %s: %d of %s updated, %d old left, %d available", short(r.Revision), s.Updated, plural(s.Desired, "replica"), p.old, s.Available) + p.unanswered()
 	switch {
 	case p.held != "":
@@ -183,9 +216,9 @@ func (p *planner) progressing() {
 		p.condition(Progressing, true, "NewReplicaSetAvailable", "revision "+short(r.Revision)+" is complete")
 	case p.paused():
 		p.condition(Progressing, false, "Paused", state)
-	case p.waiting != "" && !(p.fault && p.due(deadline)):
+	case p.waiting != "" && !(p.fault && p.timedOut()):
 		p.condition(Progressing, true, "Waiting", p.waiting)
-	case p.due(deadline):
+	case p.timedOut():
 		p.condition(Progressing, false, "ProgressDeadlineExceeded", fmt.Sprintf("no progress for %s; %s", p.Spec.ProgressDeadline, cmp.Or(p.waiting, state))+p.imageBefore())
 	default:
 		p.condition(Progressing, true, "ReplicaSetUpdated", state)

@@ -67,7 +67,7 @@ func (p *planner) rollBack() bool {
 	}
 	why := cmp.Or(p.hooksFailed(), r.Refused)
 	if why == "" {
-		if r.Blocked || p.Now.Before(r.ProgressAt.Add(p.Spec.ProgressDeadline)) {
+		if at, runs := p.deadline(); !runs || p.Now.Before(at) {
 			return false
 		}
 		why = fmt.Sprintf("no progress for %s", p.Spec.ProgressDeadline)

@@ -249,12 +249,16 @@ type Rollout struct {
 	// where it was never found; StableImageID the last one whose rollout completed.
 	ImageID, StableImageID string
 	// StartedAt is when the rollout to Revision began, ProgressAt when it last
-	// came forward.
+	// came forward, less the time that does not count.
 	StartedAt, ProgressAt time.Time
+	// AvailableSince is since when every replica runs at Revision and is available,
+	// zero while that is not so. The time does not count against the rollout.
+	AvailableSince time.Time
 	// Complete is true once every replica ran at Revision and was available.
 	Complete bool
 	// Blocked is true while the rollout is paused, or waits for something that
-	// is not its fault; the time does not count against it.
+	// is not its fault, as for an old replica to end; the time does not count
+	// against it.
 	Blocked bool
 	// Failed is a revision that was rolled back, and Failure why. It is not
 	// tried again until another one is written.
@@ -271,10 +275,11 @@ type Rollout struct {
 	// Drains are the replicas that are to be stopped and whose endpoint was
 	// withdrawn for that, by container ID.
 	Drains map[string]Drain
-	// Updated, Available and Old are the counts that ProgressAt is judged by.
-	// Available is the most that were, of those that are wanted: so many the
-	// rollout keeps up, less what it may take away.
-	Updated, Available, Old int
+	// Updated, UpdatedReady, UpdatedAvailable, Ready, Available and Old are the counts
+	// that ProgressAt is judged by: the most that were, and of the old the fewest.
+	// Available counts only those that are wanted: so many the rollout keeps up, less
+	// what it may take away.
+	Updated, UpdatedReady, UpdatedAvailable, Ready, Available, Old int
 	// Attempts by replica number.
 	Attempts map[int]Attempt
 	// Tries by container ID.

@@ -1,0 +1,140 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// A revision that does nothing wrong is rolled back only where Kubernetes' deployment
+// controller would have called its deadline exceeded, whatever is written and however
+// long its replicas take to become ready.
+func TestAGoodRevisionIsNotRolledBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string, from, to int) int { return rapid.IntRange(from, to).Draw(t, name) }
+		seconds := func(name string, from, to int) time.Duration {
+			return time.Duration(draw(name, from, to)) * time.Second
+		}
+		s := defaults(spec.Deployment)
+		s.Replicas = draw("replicas", 1, 5)
+		s.Strategy.MaxSurge, s.Strategy.MaxUnavailable = draw("surge", 0, 3), draw("unavailable", 0, 3)
+		if s.Strategy.MaxSurge+s.Strategy.MaxUnavailable == 0 {
+			s.Strategy.MaxUnavailable = 1
+		}
+		if draw("strategy", 0, 5) == 0 {
+			s.Strategy = spec.Strategy{Type: spec.Recreate}
+		}
+		s.MinReady = seconds("min ready", 0, 300)
+		s.ProgressDeadline = s.MinReady + seconds("deadline beyond that", 1, 300)
+		s.Restart.Delay = seconds("restart delay", 0, 900)
+		s.Restart.MaxDelay = max(s.Restart.MaxDelay, s.Restart.Delay)
+		s.Drain = seconds("drain", 0, 60)
+		s.Ports, s.NetworkKeys = []int{80}, map[string]string{"shop_backend": "backend"}
+
+		w := newWorld()
+		w.remembers, w.healthCheck = true, true
+		w.apply(s)
+		for n := 1; n <= s.Replicas; n++ {
+			w.replicas = append(w.replicas, Replica{
+				Workload: "web", Number: n, Name: fmt.Sprint("shop-web-", n), ID: fmt.Sprint("old", n), Revision: "v1", ConfigHash: "hash-v1",
+				State: Running, Health: Healthy, Created: noon.Add(-time.Hour), StartedAt: noon.Add(-time.Hour), ReadySince: noon.Add(-time.Hour), WasReady: true,
+				RestartPolicy: "no", Addresses: map[string]string{"shop_backend": "10.0.0.1"},
+			})
+		}
+		w.begin(Compute(w.input()))
+		next := *s
+		next.Revision, next.ConfigHash = "v2", "hash-v2"
+		next.Replicas = draw("replicas then", 1, 5)
+		w.apply(&next)
+
+		var kubernetes progressOfKubernetes
+		ends, readyAt := map[string]time.Time{}, map[string]time.Time{}
+		for range 10_000 {
+			p := Compute(w.input())
+			w.begin(p)
+			if p.Rollout.Failed == "" {
+				kubernetes.observe(w.now, p.Status, w.old(IsRunning) > p.Status.Replicas-p.Status.Updated)
+			}
+			switch timedOut := !w.now.Before(kubernetes.at.Add(next.ProgressDeadline)); {
+			case p.Rollout.Failed != "":
+				require.True(t, timedOut, "rolled back: %s", p.Rollout.Failure)
+				return
+			case timedOut:
+				return
+			case p.Status.Converged:
+				require.Equal(t, "v2", p.Rollout.Stable)
+				return
+			}
+			for _, a := range p.Actions {
+				ends[a.ID+string(a.Kind)+fmt.Sprint(a.Number)] = w.now.Add(seconds("action", 0, 20))
+			}
+			at := p.Next
+			soonest := func(t time.Time) {
+				if at.IsZero() || t.Before(at) {
+					at = t
+				}
+			}
+			for _, t := range ends {
+				soonest(t)
+			}
+			for _, t := range readyAt {
+				soonest(t)
+			}
+			require.False(t, at.IsZero(), "nothing is to come: %s", p)
+			w.now = at
+			for i := len(w.underWay) - 1; i >= 0; i-- {
+				a := w.underWay[i]
+				if key := a.ID + string(a.Kind) + fmt.Sprint(a.Number); !ends[key].After(w.now) {
+					delete(ends, key)
+					w.end(i, done, "")
+				}
+			}
+			for i := range w.replicas {
+				r := &w.replicas[i]
+				if at, known := readyAt[r.ID]; !known && r.Health == Starting {
+					readyAt[r.ID] = w.now.Add(seconds("until ready", 0, 500))
+				} else if known && !at.After(w.now) {
+					w.report(r, Healthy)
+				}
+			}
+			maps.DeleteFunc(readyAt, func(_ string, at time.Time) bool { return !at.After(w.now) })
+		}
+		require.Fail(t, "the rollout does not end", "%s", Compute(w.input()))
+	})
+}
+
+// old counts replicas of the revision before.
+func (w *world) old(match func(Replica) bool) int {
+	n := 0
+	for _, r := range w.replicas {
+		if r.Revision == "v1" && match(r) {
+			n++
+		}
+	}
+	return n
+}
+
+// progressOfKubernetes is when a rollout last came forward by the rules of Kubernetes:
+// DeploymentProgressing and DeploymentTimedOut of pkg/controller/deployment/util. Its
+// rollout does not wait for what ends, so that time does not count here.
+type progressOfKubernetes struct {
+	at     time.Time
+	status Status
+	ending bool
+}
+
+func (k *progressOfKubernetes) observe(now time.Time, s Status, ending bool) {
+	complete := s.Updated == s.Desired && s.Replicas == s.Desired && s.Available == s.Desired
+	old := func(s Status) int { return s.Replicas - s.Updated }
+	forward := s.Updated > k.status.Updated || old(s) < old(k.status) || s.Ready > k.status.Ready || s.Available > k.status.Available
+	if k.at.IsZero() || forward || k.ending || complete {
+		k.at = now
+	}
+	k.status, k.ending = s, ending
+}
