@@ -20,6 +20,8 @@ var failures = []struct {
 	{52000179, "two replicas of job come to exist, and at most one is to"},
 	{52002855, "more replicas are said to be ready than were seen"},
 	{77000100, "replicas of api are made, and nobody said that db is ready"},
+	{500007841, "no rest: a replica has exited with 0 and is left so"},
+	{500008004, "replicas of api are made, and nobody said that db is ready"},
 	{987664172, "a revision was rolled back, and fewer are ready than should be"},
 }
 
