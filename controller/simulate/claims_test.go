@@ -30,13 +30,22 @@ func (v *invariants) follow(snap *state.Snapshot) {
 	v.published = now
 }
 
+// lookedAt are the containers of which something was said that the controller does
+// not know yet, as it asks for what they have printed first.
+func (v *invariants) lookedAt() map[string]bool {
+	all := map[string]bool{}
+	for _, c := range v.w.gate.waiting() {
+		if c.op == model.OpLogs {
+			all[c.object] = true
+		}
+	}
+	return all
+}
+
 // claims checks that the controller says nothing that it was not told.
 func (v *invariants) claims(snap *state.Snapshot) {
 	v.prune()
-	looking := map[string]bool{} // what was said of them is not known yet
-	for _, c := range v.w.gate.waiting() {
-		looking[c.object] = looking[c.object] || c.op == model.OpLogs
-	}
+	looking := v.lookedAt()
 	for _, e := range snap.Endpoints("") {
 		if !looking[e.ID] && !slices.ContainsFunc(v.views[e.ID], func(c view) bool { return c.ready(snap) }) {
 			v.w.fail("the endpoint of %s is published, and nobody said that it is ready", e.Replica)

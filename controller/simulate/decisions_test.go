@@ -197,10 +197,12 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 	}
 }
 
-// seenReady says whether the controller was told of a replica that is ready.
+// seenReady says whether the controller was told of a replica that is ready, and of
+// nothing else since that it knows.
 func (v *invariants) seenReady(workload string, snap *state.Snapshot) bool {
-	for _, views := range v.views {
-		if slices.ContainsFunc(views, func(c view) bool { return c.workload == workload && c.ready(snap) }) {
+	looking := v.lookedAt()
+	for id, views := range v.views {
+		if slices.ContainsFunc(views, func(c view) bool { return c.workload == workload && (looking[id] || c.ready(snap)) }) {
 			return true
 		}
 	}

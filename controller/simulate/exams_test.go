@@ -83,12 +83,16 @@ func (w *world) leave() {
 func (w *world) neverHealthy() map[string]time.Time {
 	all := map[string]time.Time{}
 	snap := w.ctl.State().Snapshot()
+	toStop := map[string]bool{}
+	for _, c := range w.gate.waiting() {
+		toStop[c.object] = toStop[c.object] || c.op == model.OpStop
+	}
 	for _, c := range w.checks.truth() {
 		row, known := snap.Replica(c.ID)
 		rollout, begun := snap.Rollout(replicaOf(c))
 		healed := c
 		healed.Health = engine.Healthy
-		if c.Image == "sick" && c.Health == engine.Unhealthy && ready(healed) && known && !row.WasReady && begun && !rollout.Complete && !w.checks.stopped[c.ID] {
+		if c.Image == "sick" && c.Health == engine.Unhealthy && ready(healed) && known && !row.WasReady && begun && !rollout.Complete && !w.checks.stopped[c.ID] && !toStop[c.ID] {
 			all[c.ID] = c.StartedAt
 		}
 	}

@@ -255,6 +255,7 @@ func (w *world) effect(c *call) {
 		return
 	}
 	w.tell("%s takes effect", w.name(c))
+	w.checks.stops(c)
 	if c.op == model.OpStop {
 		go func() { _ = c.do(w.life) }() // it takes its time
 		return

@@ -50,9 +50,6 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 		return // to look into an image
 	}
 	v.alone(c)
-	if c.op == model.OpStop && alive(t) && t.State != engine.Restarting { // or its process has ended by itself
-		v.stopped[t.ID] = true
-	}
 	d, ok := v.decisionOn(t.ID, nameOf(t))
 	if !ok || !slices.Contains(requests[d.Kind], c.op) {
 		v.w.fail("%s: nobody has decided that", v.w.name(c))

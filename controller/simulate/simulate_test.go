@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 
 // TestHistories runs histories, each from a seed of its own, on all cores.
 func TestHistories(t *testing.T) {
+	fmt.Printf("histories from seed %d on\n", *seedFlag)
 	s := search{began: time.Now()}
 	s.next.Store(*seedFlag)
 	most := *historiesFlag
@@ -50,7 +51,7 @@ func TestHistories(t *testing.T) {
 		}
 	})
 	took := time.Since(s.began)
-	t.Logf("%d histories of %d steps in all, in %s: %.0f steps a second", s.histories, s.steps, took.Round(time.Second), float64(s.steps)/took.Seconds())
+	t.Logf("%d histories from seed %d on, of %d steps in all, in %s: %.0f steps a second", s.histories, *seedFlag, s.steps, took.Round(time.Second), float64(s.steps)/took.Seconds())
 	missing := s.cover.missing()
 	t.Logf("%d of the %d cells of faults and operations were reached:\n%s", len(matrix())-len(missing), len(matrix()), s.cover)
 	if s.histories >= 20_000 {

@@ -59,6 +59,19 @@ func (v *invariants) told(c *call, err error) {
 	}
 }
 
+// stops notes that a stop is about to have its effect. What has ended before was
+// not told to.
+func (v *invariants) stops(c *call) {
+	if c.op != model.OpStop {
+		return
+	}
+	for _, t := range v.truth() {
+		if t.ID == c.object && alive(t) && t.State != engine.Restarting && workloadOf(t) != "" {
+			v.stopped[t.ID] = true
+		}
+	}
+}
+
 // started notes how a start has ended.
 func (v *invariants) started(c *call, err error) {
 	if err != nil {

@@ -290,6 +290,7 @@ func (w *world) pend(c *call) {
 // respond has a call's effect, and then something that changes the world or the
 // answer.
 func (w *world) respond(c *call, change func(error) error) {
+	w.checks.stops(c)
 	w.gate.release(c, answer{then: func(err error) error {
 		err = change(err)
 		w.checks.told(c, err)

@@ -43,6 +43,7 @@ var faults = []fault{
 	{"scaling", 10, scale},
 	{"new revision of a service", 6, updateService},
 	{"new setting of a database", 2, updateDatabase},
+	{"new revision of a service without a spec", 4, updateStore},
 	{"invalid spec", 4, spoilSpec},
 	{"specs folder gone for a while", 3, hideSpecs},
 }
@@ -264,6 +265,11 @@ func updateDatabase(_ context.Context, c *chaos, rng *rand.Rand) error {
 	name := databases[rng.IntN(len(databases))]
 	c.journal.say("write a new setting of %s", name)
 	return c.specs.update(name)
+}
+
+func updateStore(_ context.Context, c *chaos, _ *rand.Rand) error {
+	c.journal.say("write a new revision of %s", store)
+	return c.specs.update(store)
 }
 
 func spoilSpec(ctx context.Context, c *chaos, rng *rand.Rand) error {

@@ -67,7 +67,8 @@ type box struct {
 	id, name, service, number string
 	ours, hook                bool
 	running, paused           bool
-	volumes                   []string
+	// volumes are those that it writes to, anonymous ones and folders included.
+	volumes []string
 }
 
 // wish is a number of replicas that was written.
@@ -169,6 +170,9 @@ func newBox(id, name string, labels map[string]string) *box {
 	b := &box{id: id, name: name, service: labels[serviceLabel], number: labels[numberLabel], hook: labels[hookLabel] != ""}
 	_, strange := strangers[name]
 	b.ours = labels[projectLabel] == project && !strange
+	if b.ours {
+		b.volumes = slices.Clone(binds[b.service])
+	}
 	return b
 }
 
@@ -398,12 +402,13 @@ func (v *judge) answered(r *request, status int) {
 func (v *judge) settle() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	folders, err := filepath.Glob(filepath.Join(v.volumeRoot, "*_*"))
+	data, err := filepath.Glob(filepath.Join(v.volumeRoot, "*", "_data"))
 	if err != nil {
 		return err
 	}
 	v.volumes = map[string]string{}
-	for _, folder := range folders {
+	for _, path := range data {
+		folder := filepath.Dir(path)
 		if v.volumes[filepath.Base(folder)], err = identify(folder); err != nil {
 			return err
 		}

@@ -47,7 +47,7 @@ func (s scene) volume(action events.Action, name string) {
 
 // keep has a volume that is there before anything happens.
 func (s scene) keep(name string) {
-	if err := errors.Join(os.Mkdir(filepath.Join(s.volumeRoot, name), 0o700), s.settle()); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(s.volumeRoot, name, "_data"), 0o700), s.settle()); err != nil {
 		panic(err)
 	}
 }
@@ -69,6 +69,10 @@ func TestTheJudgeSeesWhatMustNotBe(t *testing.T) {
 			s.run("a", "user-db", "1", "data")
 			s.run("b", "user-db", "2", "data")
 		}, "run on volume data"},
+		"two containers of a service without a spec on its folder": {func(s scene) {
+			s.run("a", store, "1", "data")
+			s.run("b", store, "2", "other data")
+		}, "a run on volume ./store"},
 		"a number twice": {func(s scene) {
 			s.run("a", "user-service", "1")
 			s.run("b", "user-service", "1")
@@ -125,6 +129,12 @@ func TestTheJudgeSeesWhatMustNotBe(t *testing.T) {
 			_ = os.Mkdir(filepath.Join(s.volumeRoot, "shop_data"), 0o700)
 			s.volume(events.ActionCreate, "shop_data")
 		}, "volume shop_data is made"},
+		"an anonymous volume that is not taken over": {func(s scene) {
+			s.keep("0123abcd")
+			s.run("a", store, "1", "0123abcd")
+			s.event(events.ActionDie, "a", store, "1")
+			s.volume(events.ActionCreate, "4567efef")
+		}, "volume 4567efef is made"},
 		"prune": {func(s scene) { s.asks("containers", "prune", "") }, "prune"},
 		"a hot loop": {func(s scene) {
 			for range pace + 1 {
@@ -157,6 +167,13 @@ func TestTheJudgeAllowsWhatMayBe(t *testing.T) {
 		"a volume told of again": func(s scene) {
 			s.keep("shop_data")
 			s.volume(events.ActionCreate, "shop_data")
+		},
+		"an anonymous volume taken over by the next container": func(s scene) {
+			s.keep("0123abcd")
+			s.run("a", store, "1", "0123abcd")
+			s.event(events.ActionDie, "a", store, "1")
+			s.volume(events.ActionCreate, "0123abcd")
+			s.run("b", store, "1", "0123abcd")
 		},
 		"surge, and a stranger and a hook beside it": func(s scene) {
 			for _, n := range []string{"1", "2", "3"} {

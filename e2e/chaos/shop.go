@@ -26,11 +26,19 @@ var (
 	databases = []string{"user-db", "product-db", "order-db", "payment-db"}
 )
 
+// store is a service of compose.yaml alone, without a spec.
+const store = "store"
+
+// binds are the folders that a service writes to: the engine's events do not tell
+// of them, as they do of volumes.
+var binds = map[string][]string{store: {"./store"}}
+
 // replicas is how many of a workload there are when nobody has changed it;
 // fewer than in the repository's specs, as for a machine that does other things.
 var replicas = map[string]int{
 	"gateway": 1, "redis-cache": 1, "user-service": 2, "product-service": 3, "order-service": 2, "payment-service": 2,
 	"user-db": 1, "product-db": 1, "order-db": 1, "payment-db": 1,
+	store: 1,
 }
 
 // maxReplicas is to how many a service is scaled at most.
@@ -38,7 +46,7 @@ const maxReplicas = 4
 
 // surgeOf is how many replicas of a workload there may be more than wanted.
 func surgeOf(workload string) int {
-	if workload == "gateway" || slices.Contains(databases, workload) {
+	if workload == "gateway" || workload == store || slices.Contains(databases, workload) {
 		return 0
 	}
 	return 1
@@ -50,17 +58,26 @@ const tendAddress = "10.66.0.1:7071"
 
 // override fits the shop to its surroundings. Back-offs begin anew after half a
 // minute instead of ten: nobody could wait for them after each round. Health
-// checks have time, as what is to be seen is not how slow the machine is.
-func override() string {
+// checks have time, as what is to be seen is not how slow the machine is. The store
+// is at a revision.
+func override(revision int) string {
 	var b strings.Builder
 	b.WriteString("networks:\n  frontend: {ipam: {config: [{subnet: 10.66.0.0/24, gateway: 10.66.0.1}]}}\nservices:\n")
 	for _, name := range slices.Sorted(maps.Keys(replicas)) {
 		fmt.Fprintf(&b, "  %s:\n    deploy: {replicas: %d, restart_policy: {delay: 2s, window: 30s}}\n", name, replicas[name])
-		b.WriteString("    healthcheck: {interval: 10s, timeout: 20s}\n")
-		if name == "gateway" {
+		switch name {
+		case store:
+			fmt.Fprintf(&b, "    image: redis:7-bookworm\n    command: [redis-server, --appendonly, \"yes\"]\n    environment: {CHAOS_REVISION: \"%d\"}\n", revision)
+			b.WriteString("    healthcheck: {test: [CMD, redis-cli, ping], interval: 10s, timeout: 20s}\n")
+			b.WriteString("    networks: [database]\n    volumes: [\"store-data:/data\", /anonymous, \"./store:/folder\"]\n")
+		case "gateway":
 			fmt.Fprintf(&b, "    environment: {TEND_ENDPOINTS_URL: %q}\n", "http://"+tendAddress)
+			fallthrough
+		default:
+			b.WriteString("    healthcheck: {interval: 10s, timeout: 20s}\n")
 		}
 	}
+	b.WriteString("volumes:\n  store-data: {}\n")
 	return b.String()
 }
 
@@ -101,10 +118,13 @@ func copyProject(repository, dir string) error {
 	}
 	return errors.Join(
 		copyFile(filepath.Join(repository, "compose.yaml"), filepath.Join(dir, "compose.yaml"), 0o644),
-		os.WriteFile(filepath.Join(dir, "compose.override.yaml"), []byte(override()), 0o644),
+		os.Mkdir(filepath.Join(dir, "store"), 0o755),
+		os.WriteFile(overrideOf(dir), []byte(override(0)), 0o644),
 		os.WriteFile(filepath.Join(dir, ".env"), []byte("COMPOSE_PROJECT_NAME="+project+"\n"), 0o644),
 	)
 }
+
+func overrideOf(dir string) string { return filepath.Join(dir, "compose.override.yaml") }
 
 var (
 	replicasLine = regexp.MustCompile(`(?m)^  replicas: \d+$`)
@@ -116,7 +136,7 @@ func withReplicas(content string, n int) string {
 	return replicasLine.ReplaceAllString(content, fmt.Sprintf("  replicas: %d", n))
 }
 
-// specs are the spec files of the copy, which people edit.
+// specs are the spec files of the copy, which people edit, and its Compose file.
 type specs struct {
 	dir   string
 	judge *judge
@@ -145,9 +165,19 @@ func readSpecs(dir string, j *judge) (*specs, error) {
 	return s, nil
 }
 
-// save puts a spec in the place of the one before, as editors do.
+// save puts a spec in the place of the one before.
 func (s *specs) save(name, content string) error {
-	file := filepath.Join(s.dir, name+".yaml")
+	return replace(filepath.Join(s.dir, name+".yaml"), content)
+}
+
+// saveStore puts a Compose file with the store at a revision in the place of the one
+// before.
+func (s *specs) saveStore(revision int) error {
+	return replace(overrideOf(filepath.Dir(s.dir)), override(revision))
+}
+
+// replace saves a file as editors do.
+func replace(file, content string) error {
 	if err := os.WriteFile(file+".new", []byte(content), 0o644); err != nil {
 		return err
 	}
@@ -174,6 +204,9 @@ func (s *specs) update(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.revision++
+	if name == store {
+		return s.saveStore(s.revision)
+	}
 	before, _, _ := strings.Cut(s.valid[name], "  template:")
 	template := fmt.Sprintf("environment: {CHAOS_REVISION: %q}", fmt.Sprint(s.revision))
 	if slices.Contains(databases, name) {
@@ -211,11 +244,11 @@ func (s *specs) hide(during func() error) error {
 	return errors.Join(during(), os.Rename(s.dir+".away", s.dir))
 }
 
-// restore writes all specs as they were.
+// restore writes all as it was.
 func (s *specs) restore() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var errs []error
+	errs := []error{s.saveStore(0)}
 	for name, content := range s.original {
 		errs = append(errs, s.write(name, content))
 	}
