@@ -52,7 +52,7 @@ func (p *planner) deployment() {
 	if rolling {
 		limit += p.Spec.Strategy.MaxSurge
 	}
-	n := min(desired-len(updated), p.room(limit)) - given
+	n := min(desired-len(updated), p.room(limit)) - len(given)
 	if n <= 0 {
 		return
 	}
@@ -63,7 +63,7 @@ func (p *planner) deployment() {
 	case rolling:
 		cause = "the rollout to revision " + short(p.Spec.Revision)
 	}
-	p.create(p.Spec.Revision, p.free(n + given)[given:], "%s", cause)
+	p.create(p.Spec.Revision, p.free(n, given...), "%s", cause)
 }
 
 // hold keeps as many replicas as there should be, of whatever revision, while
@@ -123,14 +123,13 @@ func proportion(n, old, updated int) int {
 	return (n*old + (old+updated)/2) / (old + updated)
 }
 
-// supplement creates n replicas of the last revision that worked, and returns
-// how many it could.
-func (p *planner) supplement(n int) int {
+// supplement creates n replicas of the last revision that worked, and returns the
+// numbers of those that come: the places of the others are the rollout's.
+func (p *planner) supplement(n int) []int {
 	if n <= 0 || !p.earlier() {
-		return 0
+		return nil
 	}
-	p.create(p.plan.Rollout.Stable, p.free(n), "%s lacking while revision %s is rolled out", plural(n, "replica"), short(p.Spec.Revision))
-	return n
+	return p.create(p.plan.Rollout.Stable, p.free(n), "%s lacking while revision %s is rolled out", plural(n, "replica"), short(p.Spec.Revision))
 }
 
 // split returns the live replicas that are made from the spec's template, the

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,11 +42,7 @@ func TestAGoodRevisionIsNotRolledBack(t *testing.T) {
 		w.remembers, w.healthCheck = true, true
 		w.apply(s)
 		for n := 1; n <= s.Replicas; n++ {
-			w.replicas = append(w.replicas, Replica{
-				Workload: "web", Number: n, Name: fmt.Sprint("shop-web-", n), ID: fmt.Sprint("old", n), Revision: "v1", ConfigHash: "hash-v1",
-				State: Running, Health: Healthy, Created: noon.Add(-time.Hour), StartedAt: noon.Add(-time.Hour), ReadySince: noon.Add(-time.Hour), WasReady: true,
-				RestartPolicy: "no", Addresses: map[string]string{"shop_backend": "10.0.0.1"},
-			})
+			w.replicas = append(w.replicas, served(n))
 		}
 		w.begin(Compute(w.input()))
 		next := *s
@@ -107,6 +104,63 @@ func TestAGoodRevisionIsNotRolledBack(t *testing.T) {
 		}
 		require.Fail(t, "the rollout does not end", "%s", Compute(w.input()))
 	})
+}
+
+// A rollout ends with as many replicas as are wanted, also where those of the revision
+// before are lost on the way and cannot be made any more.
+func TestARolloutEndsWithoutTheRevisionBefore(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := defaults(spec.Deployment)
+		s.Replicas = rapid.IntRange(1, 6).Draw(t, "replicas")
+		s.Strategy.MaxSurge, s.Strategy.MaxUnavailable = rapid.IntRange(0, 3).Draw(t, "surge"), rapid.IntRange(0, 3).Draw(t, "unavailable")
+		if s.Strategy.MaxSurge+s.Strategy.MaxUnavailable == 0 {
+			s.Strategy.MaxSurge = 1
+		}
+		w := newWorld()
+		w.remembers = true
+		w.apply(s)
+		for n := 1; n <= s.Replicas; n++ {
+			w.replicas = append(w.replicas, served(n))
+		}
+		w.begin(Compute(w.input()))
+		next := *s
+		next.Revision, next.ConfigHash, next.Replicas = "v2", "hash-v2", rapid.IntRange(1, 6).Draw(t, "replicas then")
+		w.apply(&next)
+		for range 200 {
+			if rapid.IntRange(0, 3).Draw(t, "lose one") == 0 {
+				if i := slices.IndexFunc(w.replicas, func(r Replica) bool { return r.Revision == "v1" }); i >= 0 {
+					w.replicas = slices.Delete(w.replicas, i, i+1)
+				}
+			}
+			p := Compute(w.input())
+			w.begin(p)
+			if p.Status.Converged {
+				require.Equal(t, next.Replicas, p.Status.Updated)
+				return
+			}
+			for len(w.underWay) > 0 {
+				how := done
+				if a := w.underWay[0]; a.Kind == CreateReplica && a.Revision == "v1" {
+					how = failed
+				}
+				w.end(0, how, "no such image")
+			}
+			if len(p.Actions) == 0 {
+				require.False(t, p.Next.IsZero(), "nothing is to come: %s", p)
+				w.now = p.Next
+			}
+		}
+		require.Fail(t, "the rollout does not end", "%s", Compute(w.input()))
+	})
+}
+
+// served is a replica of the first revision that has served for an hour.
+func served(n int) Replica {
+	return Replica{
+		Workload: "web", Number: n, Name: fmt.Sprint("shop-web-", n), ID: fmt.Sprint("old", n), Revision: "v1", ConfigHash: "hash-v1",
+		State: Running, Health: Healthy, Created: noon.Add(-time.Hour), StartedAt: noon.Add(-time.Hour), ReadySince: noon.Add(-time.Hour), WasReady: true,
+		RestartPolicy: "no", Addresses: map[string]string{"shop_backend": "10.0.0.1"},
+	}
 }
 
 // old counts replicas of the revision before.

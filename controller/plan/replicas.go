@@ -88,9 +88,12 @@ func (p *planner) settleNumbers() {
 	}
 }
 
-// free returns the n lowest numbers that no container carries.
-func (p *planner) free(n int) []int {
+// free returns the n lowest numbers that no container carries, and none that comes.
+func (p *planner) free(n int, come ...int) []int {
 	taken := map[int]bool{}
+	for _, number := range come {
+		taken[number] = true
+	}
 	for _, r := range p.replicas {
 		taken[r.Number] = true
 	}
@@ -104,15 +107,15 @@ func (p *planner) free(n int) []int {
 }
 
 // create makes replicas of a revision, when all they need is there and their
-// turn has come.
-func (p *planner) create(revision string, numbers []int, cause string, args ...any) {
+// turn has come. It returns those that come: now, or in a moment.
+func (p *planner) create(revision string, numbers []int, cause string, args ...any) (come []int) {
 	if reason := p.unmet(revision); reason != "" {
 		p.waiting = reason
-		return
+		return nil
 	}
 	if p.Spec.ContainerName != "" && len(p.replicas) > 0 {
 		p.waiting = fmt.Sprintf("waiting for the name %s, which another container carries", p.Spec.ContainerName)
-		return
+		return nil
 	}
 	for _, n := range numbers {
 		a := p.attempts(n, revision, nil)
@@ -120,7 +123,8 @@ func (p *planner) create(revision string, numbers []int, cause string, args ...a
 		at, wait := p.turn(a, nil, last, 0)
 		if !p.due(at) {
 			if last == interrupted {
-				continue // in a moment
+				come = append(come, n)
+				continue
 			}
 			why := "does not stay"
 			if a.Error != "" {
@@ -131,8 +135,10 @@ func (p *planner) create(revision string, numbers []int, cause string, args ...a
 		}
 		if p.add(CreateReplica, Replica{Number: n, Revision: revision}, cause, args...) {
 			p.record(n, a, last)
+			come = append(come, n)
 		}
 	}
+	return come
 }
 
 // cannotBeMade says whether the image, a network or a volume of the spec's
