@@ -156,8 +156,8 @@ func TestARestartOfWhatWasNeverHealthyIsNotMeant(t *testing.T) {
 // meant of one that was wedged alone.
 func TestAnotherNumberIsMeantOfWhatWasWedgedAlone(t *testing.T) {
 	for health, meant := range map[string]bool{"unhealthy": true, "healthy": false} {
-		one := compare.Object{compare.State: "running", compare.Health: health, compare.WasHealthy: "true", "Name": "/a-web-1"}
-		two := compare.Object{compare.State: "running", compare.Health: health, compare.WasHealthy: "true", "Name": "/a-web-2"}
+		one := compare.Object{compare.State: "running", compare.Health: health, compare.WasHealthy: "true", "Name": "/a-web-1", "Config.Hostname": "short ID of a-web-1"}
+		two := compare.Object{compare.State: "running", compare.Health: health, compare.WasHealthy: "true", "Name": "/a-web-2", "Config.Hostname": "short ID of a-web-2"}
 		all := compare.Compare(compare.ByTend, compare.Record{"container web-1": one}, compare.Record{"container web-2": two})
 		require.Len(t, all, 1, health)
 		assert.Equal(t, compare.Number, all[0].Field)

@@ -67,6 +67,7 @@ func Compare(direction Direction, compose, tend Record) (all []Difference) {
 		if renamed {
 			d.Field, d.Want, d.Got = Number, name, other
 			all = append(all, d)
+			got = got.under(name, other)
 		}
 		if want == nil || got == nil {
 			d.Field, d.Want, d.Got = Present, strconv.FormatBool(want != nil), strconv.FormatBool(got != nil)
@@ -74,8 +75,8 @@ func Compare(direction Direction, compose, tend Record) (all []Difference) {
 			continue
 		}
 		for _, field := range union(want, got) {
-			named := renamed && (field == "Name" || field == "Config.Labels."+numberLabel)
-			if want[field] == got[field] || named || !comparable(direction, field, want, got) {
+			number := renamed && field == "Config.Labels."+numberLabel
+			if want[field] == got[field] || number || !comparable(direction, field, want, got) {
 				continue
 			}
 			d.Field, d.Want, d.Got = field, orAbsent(want, field), orAbsent(got, field)
@@ -83,6 +84,15 @@ func Compare(direction Direction, compose, tend Record) (all []Difference) {
 		}
 	}
 	return all
+}
+
+// under returns the fields of a container as they are under the name of another one.
+func (o Object) under(name, own string) Object {
+	fields := Object{}
+	for field, value := range o {
+		fields[field] = strings.ReplaceAll(value, strings.TrimPrefix(own, "container "), strings.TrimPrefix(name, "container "))
+	}
+	return fields
 }
 
 // renumbered returns by which name tend has the containers that Compose has by another:
