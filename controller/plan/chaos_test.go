@@ -308,6 +308,8 @@ func (c *chaos) rest(p Plan) {
 	case c.kind == spec.Database && (corrupt || len(c.replicas) > 1):
 		require.NotNil(t, p.Status.Condition(ReplicaFailure), "two containers of a database and no word of it: %s", p)
 	case paused(c.input()) && (c.count(old) > 0 || shared(c.input())):
+	case paused(c.input()) && p.Rollout.Updated == 0 && p.Rollout.Stable != target.Revision:
+		require.Zero(t, p.Status.Updated, "made while it is paused: %s", p)
 	case p.Status.Updated == 0 && slices.ContainsFunc(c.hooks, func(run HookRun) bool {
 		return run.Revision == target.Revision && (run.ExitCode != 0 || run.FinishedAt.Sub(run.StartedAt) >= hookTimeout)
 	}):
@@ -491,7 +493,7 @@ func checkActions(t *rapid.T, in Input, p Plan) {
 			if a.Revision != p.Rollout.Stable && p.Status.Updated == 0 && p.Rollout.Hooked != a.Revision {
 				require.Empty(t, in.Spec.PreRollout, "%s: its hooks have not run", a)
 			}
-			require.False(t, paused(in) && len(in.Replicas) > 0 && a.Revision != p.Rollout.Stable && oldLive(in, target), "%s: the rollout is paused", a)
+			require.False(t, paused(in) && len(in.Replicas) > 0 && a.Revision != p.Rollout.Stable && oldLive(in, target) && p.Status.Updated == 0, "%s: the rollout is paused", a)
 			for _, d := range in.Dependencies {
 				require.True(t, d.Known, "%s: %s is not there", a, d.Name)
 			}
@@ -630,7 +632,7 @@ func checkDatabase(t *rapid.T, in Input, p Plan, target *spec.Workload, running,
 				require.Zero(t, running, "a second server on one volume")
 			case StopReplica:
 				young := in.Now.Before(r.StartedAt.Add(in.Spec.ProgressDeadline))
-				require.False(t, young && r.Health == Starting, "stopped while it starts")
+				require.False(t, young && r.Health == Starting && r.State != Restarting, "stopped while it starts")
 				if _, draining := in.Rollout.Drains[r.ID]; draining {
 					continue // a drain is not taken back
 				}

@@ -20,16 +20,19 @@ func (p *planner) deployment() {
 
 	updated, old := p.split()
 	desired := p.Spec.Replicas
-	standing := p.count(func(r replica) bool { return !r.current && r.class != leftover })
+	standing := p.count(p.holdsPlace)
 	rolling := standing > 0 || len(old) > 0
-	halted := len(old) > 0 || len(updated) == 0 && p.earlier()
+	halted := len(old) > 0 || len(updated) == 0 && (p.earlier() || !p.begun())
 	switch {
 	case halted && p.paused(), len(old) > 0 && p.cannotBeMade(), !p.hooked():
 		p.hold(updated, old)
 		return
-	case standing > 0 && p.Spec.Strategy.Type == spec.Recreate:
+	case p.Spec.Strategy.Type == spec.Recreate:
 		p.retire(old, "stopped before revision %s starts, as the strategy is Recreate", short(p.Spec.Revision))
-		return
+		if standing > 0 {
+			return
+		}
+		old = nil
 	}
 
 	kept := updated[:min(len(updated), desired)]
@@ -42,17 +45,13 @@ func (p *planner) deployment() {
 	p.keep(kept)
 	p.keep(old[len(leave):])
 
-	// Replicas that are missing beyond what the rollout itself may take away are
-	// made of both revisions, in proportion to what is there: a rollout that may
-	// yet fail is no reason to serve with fewer.
-	lacking := min(desired-p.Spec.Strategy.MaxUnavailable-len(updated)-len(old), p.room(desired))
-	given := p.supplement(max(proportion(lacking, len(old), len(updated)), p.lost(kept, old)))
+	given := p.supplement(max(p.share(len(updated), len(old)), p.lost(kept, old)))
 
 	limit := desired
 	if rolling {
 		limit += p.Spec.Strategy.MaxSurge
 	}
-	n := min(desired-len(updated), p.room(limit)) - len(given)
+	n := min(desired-len(updated), p.room(limit)-len(given))
 	if n <= 0 {
 		return
 	}
@@ -86,7 +85,14 @@ func (p *planner) hold(updated, old []replica) {
 		p.create(p.Spec.Revision, p.free(lacking), "%s wanted, %d exist", plural(desired, "replica"), len(all))
 		return
 	}
-	p.supplement(max(lacking, p.lost(updated, old)))
+	growth := 0
+	if len(updated) > 0 {
+		growth = min(p.growth(len(updated), len(old)), lacking)
+	}
+	given := p.supplement(max(lacking-growth, p.lost(updated, old)))
+	if n := lacking - len(given); n > 0 && len(updated) > 0 {
+		p.create(p.Spec.Revision, p.free(n, given...), "%s wanted, %d exist", plural(desired, "replica"), len(all))
+	}
 }
 
 // lost is how many replicas of the last revision that worked have to come back,
@@ -102,6 +108,21 @@ func (p *planner) lost(updated, old []replica) int {
 	return min(floor-countAvailable(updated)-len(old), p.room(p.Spec.Replicas+s.MaxSurge))
 }
 
+// begun reports whether a replica of the spec's revision has ever been made. A new
+// workload that is paused is not begun, as in Kubernetes.
+func (p *planner) begun() bool {
+	r := p.plan.Rollout
+	return r.Updated > 0 || r.Stable == p.Spec.Revision
+}
+
+// holdsPlace reports whether an old replica keeps its place until it is gone, and with
+// it those after it under Recreate. One that has exited does not, as in Kubernetes,
+// where it cannot be removed.
+func (p *planner) holdsPlace(r replica) bool {
+	stuck := r.class == exited && p.plan.Rollout.Tries[r.ID].Error != ""
+	return !r.current && r.class != leftover && !stuck
+}
+
 // earlier says whether another revision worked before and can be made again.
 func (p *planner) earlier() bool {
 	stable := p.plan.Rollout.Stable
@@ -115,12 +136,31 @@ func (p *planner) room(limit int) int {
 	return limit - p.count(func(r replica) bool { return r.class != leftover || r.InFlight != "" || p.planned(r.ID) })
 }
 
-// proportion is the share of n that falls to the old of a whole, rounded.
-func proportion(n, old, updated int) int {
-	if n <= 0 || old == 0 {
+// share is how many replicas of the last revision that worked are made where replicas
+// are missing beyond what the rollout itself may take away, as the workload has grown: a
+// rollout that may yet fail is no reason to serve with fewer. The new revision gets what
+// growth gives it, and the old one the rest.
+func (p *planner) share(updated, old int) int {
+	s := p.Spec.Strategy
+	switch {
+	case old == 0 || updated+old >= p.Spec.Replicas-s.MaxUnavailable:
 		return 0
+	case updated == 0:
+		return p.room(p.Spec.Replicas)
+	default:
+		return p.room(p.Spec.Replicas+s.MaxSurge) - p.growth(updated, old)
 	}
-	return (n*old + (old+updated)/2) / (old + updated)
+}
+
+// growth is how many replicas of the new revision are made where more are wanted than
+// before: as many as keep its share of all that the strategy allows for, as in
+// Kubernetes (GetReplicaSetProportion in pkg/controller/deployment/util).
+func (p *planner) growth(updated, old int) int {
+	surge := p.Spec.Strategy.MaxSurge
+	limit := p.Spec.Replicas + surge
+	before := max(min(p.Input.Status.Desired, p.Spec.Replicas)+surge, updated+old)
+	rounded := (2*updated*limit + before) / (2 * before)
+	return max(rounded-updated, 0)
 }
 
 // supplement creates n replicas of the last revision that worked, and returns the

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -151,6 +152,52 @@ func TestARolloutEndsWithoutTheRevisionBefore(t *testing.T) {
 			}
 		}
 		require.Fail(t, "the rollout does not end", "%s", Compute(w.input()))
+	})
+}
+
+// A workload that grows in the middle of a rollout has as many containers at once as its
+// strategy allows for, and no more of the new revision than Kubernetes would have.
+func TestGrowthIsNotTheNewRevisions(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string, from, to int) int { return rapid.IntRange(from, to).Draw(t, name) }
+		s := defaults(spec.Deployment)
+		s.Replicas = draw("replicas", 2, 10)
+		s.Strategy.MaxSurge, s.Strategy.MaxUnavailable = draw("surge", 1, 3), draw("unavailable", 0, 3)
+		w := newWorld()
+		w.remembers = true
+		w.apply(s)
+		exist := draw("exist", max(2, s.Replicas-s.Strategy.MaxUnavailable), s.Replicas+s.Strategy.MaxSurge)
+		updated := draw("updated", 1, min(exist-1, s.Replicas))
+		for n := 1; n <= exist; n++ {
+			w.replicas = append(w.replicas, served(n))
+		}
+		w.begin(Compute(w.input()))
+		next := *s
+		next.Revision, next.ConfigHash = "v2", "hash-v2"
+		w.rollout = Rollout{Workload: "web", Revision: "v2", Stable: "v1"}
+		w.status.Desired, w.underWay = s.Replicas, nil
+		for i := range updated {
+			w.replicas[i].Revision, w.replicas[i].ConfigHash = "v2", "hash-v2"
+		}
+		next.Replicas = draw("replicas then", exist+s.Strategy.MaxUnavailable+1, 40)
+		w.apply(&next)
+		made := map[string]int{}
+		for _, a := range Compute(w.input()).Actions {
+			require.Equal(t, CreateReplica, a.Kind)
+			made[a.Revision]++
+		}
+		limit := next.Replicas + s.Strategy.MaxSurge
+		require.Equal(t, limit-exist, made["v1"]+made["v2"])
+		// scale in pkg/controller/deployment/sync.go: each its share, rounded, and what
+		// is left over to the larger one, of equals the newer.
+		share := func(size int) int {
+			return int(math.Round(float64(size) * float64(limit) / float64(s.Replicas+s.Strategy.MaxSurge)))
+		}
+		kubernetes := share(updated)
+		if updated >= exist-updated {
+			kubernetes += max(0, limit-share(updated)-share(exist-updated))
+		}
+		require.LessOrEqual(t, updated+made["v2"], kubernetes, "more of the new revision than in Kubernetes")
 	})
 }
 
