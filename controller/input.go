@@ -218,18 +218,23 @@ func unknown(snap *state.Snapshot, key string) bool {
 	return written && slices.ContainsFunc(needs(snap, row.Spec), func(r plan.Resource) bool { return !r.Known })
 }
 
-// dataVolumes are the volumes that a Database was on when it last worked; none for
-// another kind, and where that is not known.
-func dataVolumes(snap *state.Snapshot, w *spec.Workload) []string {
+// dataVolumes are the volumes that a Database was on when it last worked, and those
+// that its container is on as far as is known; none for another kind.
+func dataVolumes(snap *state.Snapshot, w *spec.Workload) (volumes []string) {
 	if w.Kind != spec.Database {
 		return nil
 	}
-	if rollout, ok := snap.Rollout(w.Name); ok {
-		if worked, ok := snap.Revision(w.Name, rollout.Stable); ok {
-			return worked.Spec.Volumes
+	for _, row := range snap.Replicas(w.Name) {
+		for _, m := range row.Mounts {
+			volumes = append(volumes, m.Source)
 		}
 	}
-	return nil
+	if rollout, ok := snap.Rollout(w.Name); ok {
+		if worked, ok := snap.Revision(w.Name, rollout.Stable); ok {
+			volumes = append(volumes, worked.Spec.Volumes...)
+		}
+	}
+	return volumes
 }
 
 // foreigners are the containers of another folder that are in a workload's way.

@@ -5,8 +5,6 @@ package execute
 import (
 	"context"
 	"fmt"
-	"maps"
-	"sync"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -33,44 +31,17 @@ type Executor struct {
 	dataDir string
 
 	looking singleflight.Group
-	mu      sync.Mutex
-	images  map[string]seenImage
 }
 
-// seenImage is an image as it was a moment ago: many replicas are often created
-// at once.
-type seenImage struct {
-	engine.Image
-	at time.Time
-}
-
-// imageAge is for how long an image counts as seen.
-const imageAge = time.Second
-
-// image looks an image up, unless that was done a moment ago or is under way.
+// image looks an image up; replicas that are created at once share one look.
 func (x *Executor) image(ctx context.Context, ref string) (engine.Image, error) {
-	x.mu.Lock()
-	seen, ok := x.images[ref]
-	x.mu.Unlock()
-	if ok && time.Since(seen.at) < imageAge {
-		return seen.Image, nil
-	}
-	image, err, _ := x.looking.Do(ref, func() (any, error) {
-		image, err := x.engine.Image(ctx, ref)
-		if err == nil {
-			x.mu.Lock()
-			defer x.mu.Unlock()
-			maps.DeleteFunc(x.images, func(_ string, seen seenImage) bool { return time.Since(seen.at) >= imageAge })
-			x.images[ref] = seenImage{Image: image, at: time.Now()}
-		}
-		return image, err
-	})
+	image, err, _ := x.looking.Do(ref, func() (any, error) { return x.engine.Image(ctx, ref) })
 	return image.(engine.Image), err
 }
 
 // New makes an executor. Backups go to the data directory.
 func New(e engine.Engine, dataDir string) *Executor {
-	return &Executor{engine: e, dataDir: dataDir, images: map[string]seenImage{}}
+	return &Executor{engine: e, dataDir: dataDir}
 }
 
 // Do carries out one action. p is the project that it was planned for; w the

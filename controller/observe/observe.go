@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
@@ -220,6 +219,9 @@ func (o *Observer) Refresh(ctx context.Context, id string) error {
 		return err
 	}
 	if !gone {
+		if err := o.renew(ctx, c); err != nil {
+			return err
+		}
 		c = o.withOutput(ctx, c)
 	}
 	o.mu.Lock()
@@ -294,14 +296,12 @@ func (o *Observer) list(ctx context.Context, begins func()) (left []string, err 
 	within, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	look := o.begin()
-	var containers []engine.Container
-	looks, ctx := errgroup.WithContext(within)
-	looks.Go(func() (err error) {
-		containers, err = o.engine.Containers(ctx, o.project)
-		return err
-	})
-	looks.Go(func() error { return o.resources(ctx) })
-	if err := looks.Wait(); err != nil {
+	containers, err := o.engine.Containers(within, o.project)
+	if err != nil {
+		return nil, err
+	}
+	// After the containers: what one was made from is no news then.
+	if err := o.resources(within); err != nil {
 		return nil, err
 	}
 	for i, c := range containers {

@@ -21,6 +21,21 @@ func (o *Observer) Resources(ctx context.Context) error {
 	return o.resources(ctx)
 }
 
+// renew looks at the resources before a container is taken in that nobody has seen
+// before, and that was made from another image than its image's name is known to
+// stand for: else the newest image would be taken for an old one, and what was just
+// made of it for what is to be replaced.
+func (o *Observer) renew(ctx context.Context, c engine.Container) error {
+	snap := o.store.Snapshot()
+	image, needed := snap.Resource(plan.ImageResource, c.Image)
+	_, known := snap.Replica(c.ID)
+	madeFrom := c.Labels[spec.LabelImage]
+	if !needed || known || madeFrom == "" || madeFrom == image.ID {
+		return nil
+	}
+	return o.Resources(ctx)
+}
+
 // missesResource says whether something needed is not there.
 func (o *Observer) missesResource() bool {
 	return slices.ContainsFunc(o.store.Snapshot().Resources(), func(r *state.Resource) bool { return !r.Present })

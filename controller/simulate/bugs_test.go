@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -54,7 +55,7 @@ func TestPlantedBugs(t *testing.T) {
 	require.NoError(t, err, "%s", output)
 
 	var mu sync.Mutex
-	found := map[string]string{}
+	rows := map[string]string{}
 	t.Run("bugs", func(t *testing.T) {
 		for _, b := range bugs {
 			t.Run(b.name, func(t *testing.T) {
@@ -64,49 +65,68 @@ func TestPlantedBugs(t *testing.T) {
 				if *searchFlag {
 					seed = 0
 				}
-				failed := find(t, binary, b.name, seed, *searchFlag)
+				by := find(t, binary, b.name, seed, *searchFlag)
 				mu.Lock()
 				defer mu.Unlock()
-				found[b.name] = fmt.Sprintf("| %s | %s | %s |", b.name, failed, time.Since(began).Round(100*time.Millisecond))
+				rows[b.name] = fmt.Sprintf("| %s | %d | %s | %s |", b.name, by.seed, by.failed, time.Since(began).Round(100*time.Millisecond))
 			})
 		}
 	})
 	if *searchFlag {
 		for _, b := range bugs {
-			fmt.Println(found[b.name])
+			fmt.Println(rows[b.name])
 		}
 	}
-	require.Empty(t, failing(t, binary, "", 0, 20), "without a bug nothing fails")
+	require.Nil(t, failing(t, binary, "", 0, 20), "without a bug nothing fails")
 }
 
-// find returns which seed finds a bug, and how.
-func find(t *testing.T, binary, name string, seed uint64, search bool) string {
+// found is a history that fails with a planted bug.
+type found struct {
+	seed   uint64
+	failed string
+}
+
+// find returns a history that finds a bug: one that fails with it, and does not
+// without it, built in the same way.
+func find(t *testing.T, binary, name string, seed uint64, search bool) found {
 	const most = 3000 // histories: about a minute
-	n := uint64(1)
-	if search {
-		n = most
+	if !search {
+		if f := failing(t, binary, name, seed, 1); f != nil && failing(t, binary, "", seed, 1) == nil {
+			return *f
+		}
 	}
-	failed := failing(t, binary, name, seed, n)
-	if failed == "" && !search { // the seeds shift with every change
-		failed = failing(t, binary, name, 0, most)
+	// The seeds shift with every change.
+	for from := uint64(0); from < most; {
+		f := failing(t, binary, name, from, most-from)
+		if f == nil {
+			break
+		}
+		if failing(t, binary, "", f.seed, 1) == nil {
+			return *f
+		}
+		from = f.seed + 1
 	}
-	require.NotEmpty(t, failed, "nothing finds it")
-	return failed
+	require.Fail(t, "nothing finds it")
+	return found{}
 }
 
-// failing runs histories with a bug until one fails, and says which and how.
-func failing(t *testing.T, binary, name string, seed, n uint64) string {
+// failing runs histories with a bug until one fails, and returns that; nil where none
+// does.
+func failing(t *testing.T, binary, name string, seed, n uint64) *found {
 	t.Helper()
 	c := exec.Command(binary, "-test.run=TestFirstFailure$", "-test.cpu=1", fmt.Sprint("-seed=", seed), fmt.Sprint("-histories=", n))
 	c.Env = append(os.Environ(), "PLANTED_BUG="+name)
 	output, err := c.CombinedOutput()
 	for line := range strings.Lines(string(output)) {
 		if text, ok := strings.CutPrefix(line, firstFailure); ok {
-			return strings.TrimSpace(text)
+			number, failed, _ := strings.Cut(strings.TrimSpace(text), " | ")
+			seed, err := strconv.ParseUint(number, 10, 64)
+			require.NoError(t, err)
+			return &found{seed, failed}
 		}
 	}
 	require.NoError(t, err, "%s", output)
-	return ""
+	return nil
 }
 
 const firstFailure = "the first failure: "

@@ -68,8 +68,24 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 		v.mayCreate(d, snap, truth, creating)
 	}
 	v.mayTake(in, p, d, snap, truth)
+	v.leavesNewest(p, d, truth)
 	v.repairs(in, p)
 	v.leavesDone(in, p, d)
+}
+
+// leavesNewest checks that nothing is replaced for its image that was made from what
+// the image's name stands for.
+func (v *invariants) leavesNewest(p plan.Plan, d decision, truth []engine.Container) {
+	if d.written.Workload == nil {
+		return
+	}
+	newest := v.w.image(d.written.Image)
+	for _, a := range p.Actions {
+		i := slices.IndexFunc(truth, func(c engine.Container) bool { return c.ID == a.ID })
+		if i >= 0 && newest != "" && strings.Contains(a.Cause, "is another image now") && truth[i].Labels[spec.LabelImage] == newest {
+			v.blame("%s is replaced for its image, and that is the one that its name stands for", a.Object)
+		}
+	}
 }
 
 // leavesDone checks that what has ended with 0 and by itself is not started again,

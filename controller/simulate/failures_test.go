@@ -20,9 +20,11 @@ var failures = []struct {
 	{52000179, "two replicas of job come to exist, and at most one is to"},
 	{52002855, "more replicas are said to be ready than were seen"},
 	{77000100, "replicas of api are made, and nobody said that db is ready"},
+	{500001717, "a container of job is made 23 times in a minute"},
 	{500007841, "no rest: a replica has exited with 0 and is left so"},
 	{500008004, "replicas of api are made, and nobody said that db is ready"},
 	{987664172, "a revision was rolled back, and fewer are ready than should be"},
+	{4242007315, "the volume of a database held data and is gone, and an empty one is made"},
 }
 
 // TestHistoriesThatFailed runs the history of each seed that has failed once.
