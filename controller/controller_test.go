@@ -380,7 +380,7 @@ func TestJobThatFails(t *testing.T) {
 		w.write("seed: {image: 'crashes:1', restart: 'no'}", "kind: Job\nmetadata: {name: seed}\nspec: {backoffLimit: 2}")
 		ctx, cancel := context.WithTimeout(w.ctx, time.Hour)
 		defer cancel()
-		require.ErrorContains(t, w.ctl.Wait(ctx), "tried 3 times")
+		require.ErrorContains(t, w.ctl.Wait(ctx), "3 runs failed")
 		require.True(t, w.heard("seed BackoffLimitExceeded"), w.events)
 	})
 }

@@ -271,7 +271,7 @@ services:
     environment: {EXIT: "4"}
 `, "specs/migrate.yaml": "apiVersion: tend/v1\nkind: Job\nmetadata: {name: migrate}\nspec: {backoffLimit: 0}\n"})
 	tend := p.run()
-	tend.awaitEvent("migrate", "BackoffLimitExceeded", "exited with code 4", "tried 1 time")
+	tend.awaitEvent("migrate", "BackoffLimitExceeded", "exited with code 4", "1 run failed")
 	tend.awaitEvent("app", "Waiting", "migrate to complete")
 	assert.Empty(t, p.replicas("app"))
 	p.edit("compose.yaml", `EXIT: "4"`, `EXIT: "0"`)

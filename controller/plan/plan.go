@@ -88,9 +88,8 @@ type planner struct {
 	plan Plan
 	// replicas in order of number, without those whose labels are corrupt.
 	replicas []replica
-	// failure is the condition ReplicaFailure, when there is one to report;
-	// failed is why a Job is given up.
-	failure, failed *Condition
+	// failure is the condition ReplicaFailure, when there is one to report.
+	failure *Condition
 	// waiting says what creations wait for; quiet where that is only on its
 	// way, and fault where it is the rollout's own.
 	waiting      string
@@ -315,7 +314,7 @@ func (p *planner) beginRollout() {
 	r.Revision, r.RestartedAt = p.Spec.Revision, p.Intent.RestartedAt
 	r.StartedAt, r.ProgressAt = p.Now, p.Now
 	r.Updated, r.UpdatedReady, r.UpdatedAvailable, r.Ready, r.Available, r.Old = 0, 0, 0, 0, 0, p.old
-	r.AvailableSince = time.Time{}
+	r.AvailableSince, r.GivenUp = time.Time{}, Failure{}
 	r.Prepared, r.Refused, r.HookTry = "", "", Try{}
 	clear(r.Succeeded)
 	for _, replica := range p.replicas {

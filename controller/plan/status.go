@@ -102,6 +102,9 @@ func (p *planner) finish() Plan {
 			p.plan.Rollout.StableImageID = p.ImageID
 		}
 		p.plan.Rollout.Blocked = p.paused() || p.waiting != "" && !p.fault || p.count(p.endsForOther) > 0
+		if p.Rollout.Blocked && !p.plan.Rollout.Blocked && p.Spec.Kind == spec.Job {
+			p.plan.Rollout.StartedAt = p.Now // activeDeadlineSeconds begins anew
+		}
 		s.UpdateRevision, s.CurrentRevision = p.Spec.Revision, p.plan.Rollout.Stable
 		p.contested()
 		p.conditions()
@@ -247,12 +250,13 @@ func (p *planner) unanswered() string {
 }
 
 func (p *planner) jobConditions() {
+	failure := p.plan.Rollout.GivenUp
 	switch {
+	case failure.Reason != "":
+		p.condition(Complete, false, failure.Reason, failure.Message)
+		p.condition(Failed, true, failure.Reason, failure.Message)
 	case p.jobDone() && p.held == "":
 		p.completed()
-	case p.failed != nil:
-		p.condition(Complete, false, p.failed.Reason, p.failed.Message)
-		p.condition(Failed, true, p.failed.Reason, p.failed.Message)
 	case p.waiting != "":
 		p.condition(Complete, false, "Waiting", p.waiting)
 	default:

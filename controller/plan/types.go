@@ -248,8 +248,9 @@ type Rollout struct {
 	// ImageID is the image that the replicas of Revision are to be made from, empty
 	// where it was never found; StableImageID the last one whose rollout completed.
 	ImageID, StableImageID string
-	// StartedAt is when the rollout to Revision began, ProgressAt when it last
-	// came forward, less the time that does not count.
+	// StartedAt is when the rollout to Revision began, or that of a Job went on after
+	// it was blocked; ProgressAt is when it last came forward, less the time that does
+	// not count.
 	StartedAt, ProgressAt time.Time
 	// AvailableSince is since when every replica runs at Revision and is available,
 	// zero while that is not so. The time does not count against the rollout.
@@ -290,8 +291,16 @@ type Rollout struct {
 	// Done are the runs that have ended as they may, by container ID: when each was
 	// started.
 	Done map[string]time.Time
-	// Succeeded are the numbers of a Job that ran to completion at Revision.
+	// Succeeded are the numbers of a Job that ran to completion at Revision, and
+	// GivenUp is why it was given up there, which is final.
 	Succeeded map[int]bool
+	GivenUp   Failure
+}
+
+// Failure is why a Job was given up; zero while it was not.
+type Failure struct {
+	// Reason is that of batch/v1, Message a sentence.
+	Reason, Message string
 }
 
 // Endpoint is a ready replica's address, published to gateways and scrapers.

@@ -1,0 +1,66 @@
+package plan
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// However its replicas end, a Job is tried again as often as its backoff limit allows, of
+// all replicas together; once it is given up nothing of it runs, and the reason stands.
+func TestAJobFailsOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string, from, to int) int { return rapid.IntRange(from, to).Draw(t, name) }
+		s := defaults(spec.Job)
+		s.Replicas, s.BackoffLimit = draw("replicas", 1, 4), draw("backoff limit", 0, 4)
+		s.ActiveDeadline = time.Duration(draw("active deadline", 0, 2)) * time.Minute
+		w := newWorld()
+		w.apply(s)
+		starts, active := 0, time.Duration(0)
+		var failure Failure
+		for range 120 {
+			p := Compute(w.input())
+			w.begin(p)
+			for _, a := range p.Actions {
+				if isStart(a.Kind) {
+					require.Empty(t, failure, "%s of a Job that was given up", a)
+					require.False(t, w.spec.Paused, "%s of a Job that is paused", a)
+					starts++
+				}
+			}
+			require.LessOrEqual(t, starts, s.Replicas+s.BackoffLimit, "tried too often")
+			w.endAll()
+			if failure != (Failure{}) {
+				require.Equal(t, failure, p.Rollout.GivenUp, "another reason")
+				for _, r := range w.replicas {
+					require.False(t, IsRunning(r), "%s runs on", r.Name)
+				}
+			}
+			if failure = p.Rollout.GivenUp; failure.Reason == "DeadlineExceeded" {
+				require.GreaterOrEqual(t, active, s.ActiveDeadline, "the time in which it was paused counts")
+			}
+			if len(p.Actions) > 0 {
+				continue
+			}
+			switch draw("what", 0, 5) {
+			case 0:
+				next := *w.spec
+				next.Paused = !next.Paused
+				w.apply(&next)
+			case 1, 2:
+				if len(w.replicas) > 0 {
+					w.exit(&w.replicas[draw("which", 0, len(w.replicas)-1)], draw("code", 0, 1))
+				}
+			default:
+				d := time.Duration(draw("seconds", 1, 60)) * time.Second
+				if w.now = w.now.Add(d); !w.spec.Paused {
+					active += d
+				}
+			}
+		}
+	})
+}
