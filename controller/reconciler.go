@@ -229,6 +229,7 @@ func (r *reconciler) finish(key string, a plan.Action, err error, now time.Time)
 		return
 	}
 	r.event(failed(a, err), now)
+	snap := r.store.Snapshot()
 	r.store.Update(func(tx *state.Tx) {
 		switch {
 		case key == projectKey:
@@ -240,8 +241,8 @@ func (r *reconciler) finish(key string, a plan.Action, err error, now time.Time)
 				}
 			}
 		default:
-			if row, ok := tx.Rollout(key); ok {
-				rollout := plan.StartFailed(row.Rollout, a, err.Error())
+			if _, ok := tx.Rollout(key); ok {
+				rollout := plan.StartFailed(r.input(snap, key, now), a, err.Error())
 				if refusal, ok := errors.AsType[*postgres.Refusal](err); ok {
 					rollout = plan.Refused(rollout, a, refusal.Reason)
 				}

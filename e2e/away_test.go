@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -23,6 +24,23 @@ services:
 	p.awaitReady("b", 1)
 	for _, e := range tend.events() {
 		assert.Equal(t, "info", strings.ToLower(e.Level), "%s: %s", e.Reason, e.Message)
+	}
+}
+
+func TestANetworkThatGoesUnseenIsNoFailureOfTheReplica(t *testing.T) {
+	p := newProject(t, files{"compose.yaml": plain})
+	tend := p.run()
+	p.awaitReady("web", 1)
+	// tend is to learn of the crash before it can learn of the network.
+	require.NoError(t, tend.cmd.Process.Signal(syscall.SIGSTOP))
+	before := p.crash("web")
+	p.awaitReplicas("web", 1, func(r replica) bool { return !r.State.Running })
+	require.NoError(t, p.engine.NetworkRemove(t.Context(), p.name+"_default"))
+	require.NoError(t, tend.cmd.Process.Signal(syscall.SIGCONT))
+	tend.awaitEvent("web", "StartFailed", "network", "not found")
+	p.awaitOtherThan(before, "web", 1)
+	for _, e := range tend.events() {
+		assert.NotContains(t, e.Reason, "BackOff", e.Message)
 	}
 }
 

@@ -179,8 +179,8 @@ func TestComputeIsTotal(t *testing.T) {
 		Compute(Input{Spec: &spec.Workload{Kind: kind}, Replicas: []Replica{{}, {Number: 1}, {Number: -1}}, Dependencies: []Dependency{{}}})
 	}
 	ComputeProject(ProjectInput{Resources: []Resource{{}, {Known: true}}})
-	StartFailed(Rollout{}, Action{}, "")
-	StartFailed(Rollout{}, Action{Kind: CreateReplica, Number: 1}, "")
+	StartFailed(Input{}, Action{}, "")
+	StartFailed(Input{}, Action{Kind: CreateReplica, Number: 1}, "")
 	replica := rapid.MakeCustom[Replica](nonsense)
 	workload := rapid.MakeCustom[spec.Workload](nonsense)
 	rollout := rapid.MakeCustom[Rollout](nonsense)
@@ -218,8 +218,8 @@ var nonsense = rapid.MakeConfig{Types: map[reflect.Type]*rapid.Generator[any]{
 func TestStartFailedKeepsItsInput(t *testing.T) {
 	r := Rollout{Attempts: map[int]Attempt{1: {Count: 1}}, Tries: map[string]Try{"id1": {State: Running, Count: 1}}}
 	before := cloneRollout(r)
-	create := StartFailed(r, Action{Kind: CreateReplica, Number: 1}, "no space")
-	stop := StartFailed(r, Action{Kind: StopReplica, ID: "id1"}, "busy")
+	create := StartFailed(Input{Rollout: r}, Action{Kind: CreateReplica, Number: 1}, "no space")
+	stop := StartFailed(Input{Rollout: r}, Action{Kind: StopReplica, ID: "id1"}, "busy")
 	assert.Equal(t, before, r)
 	assert.Equal(t, Attempt{Count: 1, Error: "no space"}, create.Attempts[1])
 	assert.Equal(t, Try{State: Running, Count: 1, Error: "busy"}, stop.Tries["id1"])

@@ -157,17 +157,32 @@ func (p *planner) contested() {
 // it, otherwise a Try.
 func isStart(kind ActionKind) bool { return kind == CreateReplica || kind == StartReplica }
 
-// StartFailed returns the rollout record after an action of it failed.
-func StartFailed(r Rollout, a Action, err string) Rollout {
+// StartFailed returns the rollout record after an action of it failed. A start for
+// which something is missing now is not counted: that says nothing about the replica.
+func StartFailed(in Input, a Action, err string) Rollout {
+	r := in.Rollout
 	switch {
 	case isStart(a.Kind):
-		r.Attempts = with(r.Attempts, a.Number, func(t *Attempt) { t.Error = err })
+		r.Attempts = with(r.Attempts, a.Number, func(t *Attempt) {
+			t.Error = err
+			if in.misses(a.Kind, t.Revision) {
+				t.Count = max(t.Count-1, 0)
+			}
+		})
 	case a.Kind == RunHook:
 		r.HookTry.Error = err
 	default:
 		r.Tries = with(r.Tries, a.ID, func(t *Try) { t.Error = err })
 	}
 	return r
+}
+
+// misses reports whether something is missing that a start at a revision needs. Of a
+// container that exists only its networks can go.
+func (in Input) misses(kind ActionKind, revision string) bool {
+	return in.Spec != nil && in.Spec.Revision == revision && slices.ContainsFunc(in.Missing, func(r Resource) bool {
+		return kind == CreateReplica || r.Kind == NetworkResource
+	})
 }
 
 // with returns a copy of m in which the value at a key, if any, is changed.

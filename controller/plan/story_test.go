@@ -106,7 +106,7 @@ var commands = map[string]func(*story){
 	"health":     (*story).health,
 	"dependency": (*story).dependency,
 	"mount":      (*story).mount,
-	"network":    func(s *story) { s.networks = map[string]string{"shop_backend": s.arg(0)} },
+	"network":    func(s *story) { s.networks = map[string]string{"shop_backend": strings.Join(s.args, "")} },
 	"missing":    (*story).miss,
 	"image":      func(s *story) { s.image = strings.Join(s.args, "") },
 	"dependents": func(s *story) { s.dependents = s.args },

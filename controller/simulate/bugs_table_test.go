@@ -141,7 +141,7 @@ var bugs = []bug{
 		new: "	if BUG && known && before.Health == plan.Healthy && r.Health == plan.Starting { r.Health, r.ReadySince = plan.Healthy, r.StartedAt }\n	if known && equal(before.Replica, r.Replica) {\n"},
 	{name: "take a container without its ports for ready", seed: 3, file: "observe/replica.go",
 		old: "	if c.PortsMissing {\n", new: "	if c.PortsMissing && !BUG {\n"},
-	{name: "take the newest image for an old one", seed: 0, file: "observe/resources.go",
+	{name: "take the newest image for an old one", seed: 5370, file: "observe/resources.go",
 		old: "	if !needed || known ||", new: "	if BUG || !needed || known ||"},
 	{name: "ask again at once where the engine is away", seed: 277, file: "observe/observe.go",
 		old: "		wait = min(2*wait, reconnectMax)\n", new: "		wait = min(2*wait, reconnectMax)\n		if BUG { wait = 0 }\n"},
