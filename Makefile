@@ -70,8 +70,12 @@ simulate: ## simulate what can go wrong, from a fresh seed; FOR=10m says how lon
 simulate-bugs: ## plant one bug after the other, and find it by simulation
 	@go test ./controller/simulate -run '^TestPlantedBugs$$' -count=1 -v -timeout 1h -search
 
+.PHONY: lint
+lint: $(BIN)/golangci-lint ## format, vet, lint
+	@tools/lint.sh $(MODULES)
+
 .PHONY: check
-check: setup-test images $(BIN)/docker-compose $(BIN)/golangci-lint $(BIN)/govulncheck ## format, vet, lint, race tests, known vulnerabilities
+check: lint setup-test images $(BIN)/docker-compose $(BIN)/govulncheck ## lint, race tests, known vulnerabilities
 	@tools/check.sh $(MODULES)
 
 .PHONY: sbom
