@@ -42,7 +42,7 @@ func toSpec(w *spec.Workload) WorkloadSpec {
 	s := WorkloadSpec{
 		Revision:             w.Revision,
 		Replicas:             w.Replicas,
-		Strategy:             Strategy{Type: string(w.Strategy.Type)},
+		Strategy:             Strategy{Type: string(w.Strategy.Type), Reason: w.Strategy.Reason},
 		MinReadySeconds:      w.MinReady.Seconds(),
 		RevisionHistoryLimit: w.RevisionHistoryLimit,
 		Paused:               w.Paused,

@@ -79,6 +79,8 @@ type Strategy struct {
 	Type string `json:"type"`
 	// RollingUpdate is absent with Recreate.
 	RollingUpdate *RollingUpdate `json:"rollingUpdate,omitempty"`
+	// Reason says why there is no surge; absent where there is one.
+	Reason string `json:"reason,omitempty"`
 }
 
 // RollingUpdate bounds a rolling update, in replicas.

@@ -38,6 +38,7 @@ func TestWhatEndsWithZeroIsDone(t *testing.T) {
 	explained := p.mustTend("explain", "migrate")
 	assert.Contains(t, explained, "runs until it ends with 0: nothing is written for restart")
 	assert.Contains(t, explained, "it ran to completion")
+	assert.Contains(t, p.mustTend("explain", "once"), `is a Job and runs once: restart: "no"`)
 	tend.stop()
 
 	tend = p.run()

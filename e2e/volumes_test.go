@@ -113,6 +113,7 @@ func TestAVolumeHasOneContainerAtATime(t *testing.T) {
 	p.watchWriters()
 	p.run()
 	p.awaitVersion("1")
+	assert.Contains(t, p.mustTend("explain", "named"), "An update stops a container before it starts the next one: it writes to /data")
 	p.write("compose.yaml", strings.ReplaceAll(stranger, `VERSION: "1"`, `VERSION: "2"`))
 	p.awaitVersion("2")
 	for _, r := range append(p.replicas("named"), p.replicas("bound")...) {

@@ -215,6 +215,12 @@ func TestExplainSaysWhyAndWhatToDo(t *testing.T) {
 	})
 	explained("web is a Deployment and runs until it ends with 0: nothing is written for restart.", "web has converged: it ran to completion, at revision rev2rev2.")
 
+	w.keep("web", func(written *spec.Workload, _ *plan.Status) {
+		written.Restart = spec.Restart{Condition: spec.RestartAny, Reason: "restart: always"}
+		written.Strategy = spec.Strategy{Type: spec.RollingUpdate, MaxUnavailable: 1, Reason: "it writes to /data"}
+	})
+	explained("web is a Deployment and runs always: restart: always.", "An update stops a container before it starts the next one: it writes to /data.")
+
 	w.keep("db", func(_ *spec.Workload, s *plan.Status) {
 		s.Ready = 0
 		s.Conditions = []plan.Condition{progressing(true, "ReplicaSetUpdated", "is starting")}

@@ -38,6 +38,9 @@ func explain(ctx context.Context, c *client.Client, out io.Writer, name string) 
 	say := func(format string, values ...any) { fmt.Fprintf(out, format+"\n", values...) }
 	restart := a.Spec.Restart
 	say("%s is a %s and runs %s: %s.", name, a.Kind, spec.RestartCondition(restart.Condition).Runs(), restart.Reason)
+	if reason := a.Spec.Strategy.Reason; reason != "" {
+		say("An update stops a container before it starts the next one: %s.", reason)
+	}
 	switch at := revision(a.Status.UpdateRevision); {
 	case !current(a.Workload) || !a.Status.Converged:
 	case holds(a.Workload, plan.Complete):

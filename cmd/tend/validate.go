@@ -37,10 +37,14 @@ func newValidate(f *flags) *cobra.Command {
 // listKinds says what each service is taken for, and why.
 func listKinds(out io.Writer, p *spec.Project) error {
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "SERVICE\tKIND\tRUNS\tWHY")
+	fmt.Fprintln(table, "SERVICE\tKIND\tRUNS\tWHY\tUPDATE")
 	for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
 		w := p.Workloads[name]
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", name, w.Kind, w.Restart.Condition.Runs(), w.Restart.Reason)
+		update := "starts first"
+		if w.Strategy.Reason != "" {
+			update = "stops first: " + w.Strategy.Reason
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", name, w.Kind, w.Restart.Condition.Runs(), w.Restart.Reason, update)
 	}
 	return table.Flush()
 }

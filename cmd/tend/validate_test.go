@@ -14,19 +14,32 @@ import (
 func TestValidateSaysWhatEachServiceIsTakenFor(t *testing.T) {
 	w := newWorld(t, `
 services:
+  db: {image: postgres, restart: always, volumes: ["data:/var/lib/postgresql/data", "/etc/x:/x:ro", /spool]}
+  files: {image: web, restart: always, volumes: ["shared:/files"]}
+  front: {image: web, restart: always, ports: ["80:80"]}
+  host: {image: web, restart: always, network_mode: host}
+  many: {image: web, restart: always, volumes: ["data:/data"], scale: 2}
+  each: {image: web, restart: always, volumes: ["data:/data", /spool], scale: 2}
   migrate: {image: web}
   setup: {image: web}
   once: {image: web, restart: "no"}
   web: {image: web, restart: unless-stopped, depends_on: {setup: {condition: service_completed_successfully}}}
+volumes: {data: , shared: {x-tend: {accessMode: ReadWriteMany}}}
 `)
 	out, err := w.tend("validate")
 	require.NoError(t, err)
 	_, table, _ := strings.Cut(out, "\n")
-	assert.Equal(t, `SERVICE   KIND         RUNS                   WHY
-migrate   Deployment   until it ends with 0   nothing is written for restart
-once      Job          once                   restart: "no"
-setup     Job          until it ends with 0   web waits for it to complete
-web       Deployment   always                 restart: unless-stopped
+	assert.Equal(t, `SERVICE   KIND         RUNS                   WHY                              UPDATE
+db        Deployment   always                 restart: always                  stops first: it writes to /var/lib/postgresql/data, /spool
+each      Deployment   always                 restart: always                  stops first: it writes to /spool
+files     Deployment   always                 restart: always                  starts first
+front     Deployment   always                 restart: always                  stops first: another container cannot have host port 0.0.0.0:80/tcp
+host      Deployment   always                 restart: always                  stops first: a second process would find its ports on the host's network taken
+many      Deployment   always                 restart: always                  starts first
+migrate   Deployment   until it ends with 0   nothing is written for restart   starts first
+once      Job          once                   restart: "no"                    stops first: it is a Job
+setup     Job          until it ends with 0   web waits for it to complete     stops first: it is a Job
+web       Deployment   always                 restart: unless-stopped          starts first
 `, table)
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// supervise gives the containers the restart policy that is written, and reports
+// supervise gives the containers the restart policy of the spec, and reports
 // those that the engine starts again and again. Where a policy restarts, the engine
 // does it, also while tend is away; tend starts what the engine leaves alone: what
 // was stopped or killed, or failed to start, or is to be restarted by tend only.
@@ -22,12 +22,12 @@ func (p *planner) supervise() {
 	}
 }
 
-// giveRestartPolicy gives a container the restart policy that is written, in place: where
+// giveRestartPolicy gives a container the restart policy of the spec, in place: where
 // restart was edited, or an earlier tend has switched it off.
 func (p *planner) giveRestartPolicy(r replica) {
 	has, written := restartPolicy(r.RestartPolicy), restartPolicy(p.Spec.RestartPolicy)
 	if has != written && r.class != leftover {
-		p.add(UpdateReplica, r.Replica, "%s has restart: %s, and %s is written", r.Name, has, written)
+		p.add(UpdateReplica, r.Replica, "%s has restart: %s and is to have restart: %s", r.Name, has, written)
 	}
 }
 

@@ -148,7 +148,7 @@ const (
 	StopReplica ActionKind = "stop"
 	// RemoveReplica removes a container that does not run.
 	RemoveReplica ActionKind = "remove"
-	// UpdateReplica gives a container the restart policy that is written, in place.
+	// UpdateReplica gives a container the restart policy of the spec, in place.
 	UpdateReplica ActionKind = "update"
 
 	// PrepareUpdate checks a running Database's container against the image that

@@ -62,7 +62,7 @@ func (w *world) leave() {
 	}
 	for _, c := range w.checks.truth() {
 		if written, ok := w.written[replicaOf(c)]; ok && c.RestartPolicy != cmp.Or(written.RestartPolicy, "no") && alive(c) && written.Kind != spec.Database {
-			w.fail("%s has the restart policy %s, and %s is written", c.Name, c.RestartPolicy, cmp.Or(written.RestartPolicy, "no"))
+			w.fail("%s has the restart policy %s, and is to have %s", c.Name, c.RestartPolicy, cmp.Or(written.RestartPolicy, "no"))
 		}
 	}
 	for _, c := range w.checks.truth() {

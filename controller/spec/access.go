@@ -67,13 +67,15 @@ func (b *builder) sharedMounts() (targets []string) {
 	return targets
 }
 
-// contended lists the container paths of the named volumes and binds that only one
-// container may write to at a time. The engine alone knows what else there is:
-// the volumes of an image, and those of volumes_from.
+// contended lists the container paths of the volumes and binds that only one
+// container may write to at a time: all that a single replica writes to, and the
+// anonymous volumes of several, as each belongs to a number. The engine alone knows
+// what else there is: the volumes of an image, and those of volumes_from.
 func (b *builder) contended(w *Workload) (targets []string) {
 	for _, m := range w.Template.Volumes {
 		kept := m.Type == types.VolumeTypeVolume || m.Type == types.VolumeTypeBind
-		if kept && !m.ReadOnly && !slices.Contains(w.SharedMounts, m.Target) {
+		anonymous := m.Type == types.VolumeTypeVolume && m.Source == ""
+		if (kept && w.Replicas <= 1 || anonymous) && !m.ReadOnly && !slices.Contains(w.SharedMounts, m.Target) {
 			targets = append(targets, m.Target)
 		}
 	}

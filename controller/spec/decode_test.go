@@ -93,13 +93,13 @@ func TestPercentagesAreRoundedAsInKubernetes(t *testing.T) {
 		replicas           int
 		want               Strategy
 	}{
-		{percent(25), percent(25), 1, Strategy{RollingUpdate, 1, 0}},
-		{percent(25), percent(25), 4, Strategy{RollingUpdate, 1, 1}},
-		{percent(25), percent(25), 10, Strategy{RollingUpdate, 3, 2}},
-		{percent(0), percent(10), 5, Strategy{RollingUpdate, 0, 1}}, // both come to 0
-		{percent(25), percent(25), 0, Strategy{RollingUpdate, 0, 1}},
-		{percent(100), percent(100), 3, Strategy{RollingUpdate, 3, 3}},
-		{count(2), count(9), 3, Strategy{RollingUpdate, 2, 3}},
+		{percent(25), percent(25), 1, Strategy{RollingUpdate, 1, 0, ""}},
+		{percent(25), percent(25), 4, Strategy{RollingUpdate, 1, 1, ""}},
+		{percent(25), percent(25), 10, Strategy{RollingUpdate, 3, 2, ""}},
+		{percent(0), percent(10), 5, Strategy{RollingUpdate, 0, 1, ""}}, // both come to 0
+		{percent(25), percent(25), 0, Strategy{RollingUpdate, 0, 1, ""}},
+		{percent(100), percent(100), 3, Strategy{RollingUpdate, 3, 3, ""}},
+		{count(2), count(9), 3, Strategy{RollingUpdate, 2, 3, ""}},
 	} {
 		assert.Equal(t, c.want, rolling(c.surge, c.unavailable, c.replicas))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -263,25 +264,44 @@ func (l *loading) checkDatabases(p *Project) (problems Errors) {
 	return problems
 }
 
-// checkContainerNames refuses two services with one container_name: the engine
-// gives a name to one container only.
+// checkContainerNames refuses a container_name that another service's container has
+// or may get: the engine gives a name to one container only.
 func (l *loading) checkContainerNames(composed *types.Project) (problems Errors) {
 	owners := map[string]string{}
 	for _, name := range composed.ServiceNames() {
 		containerName := composed.Services[name].ContainerName
-		owner, taken := owners[containerName]
-		switch {
-		case containerName == "":
-		case taken:
+		if containerName == "" {
+			continue
+		}
+		message := ""
+		if owner, taken := owners[containerName]; taken {
+			message = fmt.Sprintf("is that of service %s already", owner)
+		} else if owner := generates(composed, containerName); owner != "" && owner != name {
+			message = fmt.Sprintf("is what a replica of service %s is called", owner)
+		}
+		if message != "" {
 			e := l.sources.locate("services", name, "container_name")
-			e.Message = fmt.Sprintf("container_name %q is that of service %s already, and the engine gives a name to one container only", containerName, owner)
+			e.Message = fmt.Sprintf("container_name %q %s, and the engine gives a name to one container only", containerName, message)
 			e.Hint = "give each its own, or remove container_name: services find each other by the names of the services"
 			problems = append(problems, e)
-		default:
-			owners[containerName] = name
+			continue
 		}
+		owners[containerName] = name
 	}
 	return problems
+}
+
+// generates returns the service whose replicas have names like a container's, empty
+// where there is none.
+func generates(composed *types.Project, containerName string) string {
+	for _, name := range composed.ServiceNames() {
+		number, ok := strings.CutPrefix(containerName, composed.Name+"-"+name+"-")
+		n, err := strconv.Atoi(number)
+		if ok && err == nil && n > 0 && strconv.Itoa(n) == number && composed.Services[name].ContainerName == "" {
+			return name
+		}
+	}
+	return ""
 }
 
 // DataMounts are the volumes and binds that hold the data of a Postgres server.

@@ -56,7 +56,7 @@ var reference = []keys{
 		userns_mode uts volumes working_dir`, supported, "", nil},
 	{"services.*", "attach", ignored, "there is no foreground to attach to", nil},
 	{"services.*", "build", supported, "tend does not build: build the image before, with docker compose build; without image it is PROJECT-SERVICE, as Compose names it", nil},
-	{"services.*", "container_name", supported, "one service and one replica only, and an update stops the old container before the new one starts", nil},
+	{"services.*", "container_name", supported, "one service and one replica only, not the name of another service's replica (PROJECT-SERVICE-N), and an update stops the old container before the new one starts", nil},
 	{"services.*", "credential_spec", refused, "it is for Windows containers", nil},
 	{"services.*", "depends_on", supported, "an unmanaged service is not waited for", nil},
 	{"services.*", "deploy", supported, "", nil},

@@ -16,24 +16,25 @@ func (b *builder) rollout(w *Workload) {
 	w.FixedHostPorts = fixedHostPorts(w.Template.Ports)
 	w.Room = room(w.Template)
 	if w.Kind != Deployment {
-		w.Strategy = Strategy{Type: Recreate}
+		w.Strategy = Strategy{Type: Recreate, Reason: fmt.Sprintf("it is a %s", w.Kind)}
 		if w.Kind == Job {
 			b.checkExclusive(w, w.Replicas)
 		}
 		return
 	}
 	explicit := b.document.maxSurge != nil
-	startFirst := false
+	startFirst, stopFirst := false, false
 	quarter := amount{percent: 25}
 	maxSurge, maxUnavailable := quarter, quarter
 	if b.document.strategy == nil && !explicit && b.document.maxUnavailable == nil {
 		if update := b.updateConfig(); update != nil {
 			maxSurge, maxUnavailable = b.readUpdateConfig(w, update)
 			startFirst = update.Order == "start-first"
+			stopFirst = !startFirst
 		}
 	}
 	if b.document.strategy != nil && *b.document.strategy == Recreate {
-		w.Strategy = Strategy{Type: Recreate}
+		w.Strategy = Strategy{Type: Recreate, Reason: "its spec says Recreate"}
 		b.checkExclusive(w, w.Replicas)
 		return
 	}
@@ -44,15 +45,18 @@ func (b *builder) rollout(w *Workload) {
 	if !b.checkExclusive(w, w.Replicas) {
 		return
 	}
-	surge := w.Strategy.MaxSurge
-	if w.Replicas <= 1 && !w.SurgeAsked && len(b.contended(w)) > 0 {
-		surge = 0
-	}
-	if w.Template.NetworkMode == "host" && !explicit {
-		surge = 0 // a second process would find the ports of the first one taken
-	}
-	if w.Room > 0 {
-		surge = min(surge, w.Room-w.Replicas)
+	surge, reason := w.Strategy.MaxSurge, ""
+	switch contended := b.contended(w); {
+	case !w.SurgeAsked && len(contended) > 0:
+		surge, reason = 0, "it writes to "+strings.Join(contended, ", ")
+	case w.Template.NetworkMode == "host" && !explicit:
+		surge, reason = 0, "a second process would find its ports on the host's network taken"
+	case w.Room > 0 && w.Room-w.Replicas < surge:
+		surge, reason = w.Room-w.Replicas, "another container cannot have "+b.exclusive(w)
+	case surge == 0 && explicit:
+		reason = "its spec says maxSurge: 0"
+	case stopFirst:
+		reason = "deploy.update_config.order is stop-first, also where it is left out"
 	}
 	if explicit && surge < w.Strategy.MaxSurge {
 		b.failSpec("set maxSurge: 0 and maxUnavailable: 1",
@@ -61,6 +65,9 @@ func (b *builder) rollout(w *Workload) {
 		return
 	}
 	w.Strategy = w.Strategy.WithSurge(surge)
+	if surge == 0 {
+		w.Strategy.Reason = reason
+	}
 }
 
 func (b *builder) updateConfig() *types.UpdateConfig {

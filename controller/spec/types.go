@@ -185,6 +185,8 @@ type Strategy struct {
 	Type           StrategyType
 	MaxSurge       int
 	MaxUnavailable int
+	// Reason says in words why there is no surge; empty where there is one.
+	Reason string
 }
 
 // OnFailure is what follows a failed rollout.
