@@ -45,7 +45,7 @@ func (p *planner) attempts(n int, revision string, r *replica) Attempt {
 		up = p.Now.Sub(a.At)
 	}
 	window := p.Spec.Restart.Window
-	if a.Count > 0 && window > 0 && up >= window && p.Spec.Kind != spec.Job {
+	if a.Count > 0 && window > 0 && up > window && p.Spec.Kind != spec.Job {
 		a.Count, a.Error = 1, ""
 	}
 	return a
