@@ -116,6 +116,7 @@ func replicas(snap *state.Snapshot, workload string) List[Replica] {
 }
 
 func toReplica(snap *state.Snapshot, r plan.Replica) Replica {
+	r = snap.Probed(r)
 	out := Replica{
 		TypeMeta: typeMeta(ReplicaKind),
 		Metadata: Metadata{Name: r.Name},
@@ -124,7 +125,7 @@ func toReplica(snap *state.Snapshot, r plan.Replica) Replica {
 			ContainerID: r.ID,
 			State:       string(r.State),
 			Health:      string(r.Health),
-			Ready:       plan.IsReady(r),
+			Ready:       snap.IsReady(r),
 			StartedAt:   r.StartedAt.UTC(),
 			Addresses:   r.Addresses,
 			Ports:       r.Ports,

@@ -341,7 +341,7 @@ func (c *Controller) carryOut(ctx context.Context, key string, a plan.Action) {
 		c.lanes[name] = turn
 	}
 	project := c.reconciler.project
-	w := c.reconciler.workload(key, a.Revision)
+	w := c.store.Snapshot().Made(key, a.Revision)
 	turn.enter(func() {
 		c.busy.Go(func() {
 			began := time.Now()

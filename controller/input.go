@@ -71,7 +71,7 @@ func (r *reconciler) replicas(snap *state.Snapshot, key string) []plan.Replica {
 		}
 	}
 	for _, row := range snap.Replicas(key) {
-		replica := r.probed(snap, row.Replica)
+		replica := snap.Probed(row.Replica)
 		replica.Orphan = r.isOrphan(snap, row.Replica)
 		if a, ok := r.flights[key][replica.ID]; ok {
 			replica.InFlight = a.Kind
@@ -118,52 +118,6 @@ func (r *reconciler) hookRuns(snap *state.Snapshot, key string) []plan.HookRun {
 	return all
 }
 
-// probed is a replica with what tend's own probes say of it, where there are
-// any: then the container's health check does not count. Of what is not written
-// any more counts what they said last.
-func (r *reconciler) probed(snap *state.Snapshot, replica plan.Replica) plan.Replica {
-	row, known := snap.Probe(replica.ID)
-	known = known && row.StartedAt.Equal(replica.StartedAt) // of this run
-	has := known
-	if w := r.workload(replica.Workload, replica.Revision); w != nil {
-		has = w.Probes.Any()
-	}
-	if !has || replica.State != plan.Running {
-		return replica
-	}
-	replica.Probed, replica.HealthExitCode = true, 0
-	replica.Health, replica.ReadySince, replica.HealthOutput, replica.WasReady = plan.Starting, time.Time{}, "", false
-	if !known {
-		return replica
-	}
-	replica.WasReady, replica.HealthOutput = row.WasReady, row.Message
-	switch {
-	case !row.Live:
-		replica.Health = plan.Unhealthy
-	case !row.Started || !row.Ready && !row.WasReady:
-		replica.Health = plan.Starting
-	case !row.Ready:
-		replica.Health = plan.Unready
-	default:
-		replica.Health, replica.ReadySince = plan.Healthy, row.Since
-	}
-	return replica
-}
-
-// workload is what a container of a revision was or is to be made from: the
-// workload as it is written, or an earlier revision of it. It is nil where that
-// is not known.
-func (r *reconciler) workload(name, revision string) *spec.Workload {
-	w := r.project.Workloads[name]
-	if w == nil || revision == "" || revision == w.Revision {
-		return w
-	}
-	if row, ok := r.store.Snapshot().Revision(name, revision); ok {
-		return w.WithTemplateOf(row.Spec)
-	}
-	return nil
-}
-
 // dependency is the state of a workload that another one depends on.
 func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.Dependency {
 	out := plan.Dependency{Dependency: d}
@@ -173,8 +127,7 @@ func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.De
 		if plan.IsRunning(row.Replica) {
 			out.Running++
 		}
-		w := r.workload(d.Name, row.Revision)
-		if plan.IsReady(r.probed(snap, row.Replica)) && (w == nil || plan.LostNetwork(row.Replica, w) == "") {
+		if snap.IsReady(row.Replica) {
 			out.Ready++
 		}
 		if !managed && row.State == plan.Exited && row.ExitCode == 0 {

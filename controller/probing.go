@@ -19,7 +19,7 @@ func (c *Controller) sync(ctx context.Context, key string) {
 	runs := map[probe.Run]spec.Probes{}
 	snap := c.store.Snapshot()
 	for _, row := range snap.Replicas(key) {
-		w := c.reconciler.workload(key, row.Revision)
+		w := snap.Made(key, row.Revision)
 		if w != nil && w.Probes.Any() && row.State == plan.Running {
 			runs[runOf(row.Replica)] = w.Probes
 		}
@@ -92,7 +92,7 @@ func (c *Controller) exec(ctx context.Context, id string, command []string) (cod
 // probed yet. To plan now would mean to withdraw what serves.
 func (r *reconciler) unprobed(snap *state.Snapshot, key string) bool {
 	return slices.ContainsFunc(snap.Replicas(key), func(row *state.Replica) bool {
-		w := r.workload(key, row.Revision)
+		w := snap.Made(key, row.Revision)
 		if w == nil || !w.Probes.Any() || row.State != plan.Running || row.StartedAt.After(r.began) {
 			return false
 		}

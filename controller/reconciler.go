@@ -86,7 +86,7 @@ func (r *reconciler) plan(key string, now time.Time) (actions []plan.Action, nex
 	}
 	for i, a := range actions {
 		if a.Kind == plan.CreateReplica { // the planner knows no project, hence no names
-			a.Object = spec.ContainerName(r.project, r.workload(key, a.Revision), a.Number)
+			a.Object = spec.ContainerName(r.project, r.store.Snapshot().Made(key, a.Revision), a.Number)
 			actions[i] = a
 		}
 		if r.flights[key] == nil {

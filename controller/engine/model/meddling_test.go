@@ -182,6 +182,16 @@ func TestAReservedNameIsAConflictThatNobodyCanInspect(t *testing.T) {
 	})
 }
 
+func TestANameThatAContainerHasStaysItsOwn(t *testing.T) {
+	in(t, model.Behavior{}, func(t *testing.T, e *model.Engine) {
+		create(t, e, spec("c1"))
+		e.ReserveName("c1")
+		e.ReleaseName("c1")
+		_, err := e.Create(t.Context(), spec("c1"))
+		require.Equal(t, engine.Conflict, engine.ClassOf(err))
+	})
+}
+
 func publishing(t *testing.T, e *model.Engine, name string) string {
 	t.Helper()
 	s := spec(name)

@@ -198,18 +198,23 @@ func (e *Engine) Put(c engine.Container, b Behavior) string {
 }
 
 // ReserveName makes the engine refuse a name for a container that nobody can
-// find, as happens while another is being made or after one was lost (moby#37698).
+// find, as happens while another is being made or after one was lost (moby#37698). One
+// that a container has is refused anyway.
 func (e *Engine) ReserveName(name string) {
 	e.lock()
 	defer e.unlock()
-	e.names[name] = e.newID()
+	if _, taken := e.names[name]; !taken {
+		e.names[name] = e.newID()
+	}
 }
 
 // ReleaseName undoes ReserveName.
 func (e *Engine) ReleaseName(name string) {
 	e.lock()
 	defer e.unlock()
-	delete(e.names, name)
+	if _, has := e.containers[e.names[name]]; !has {
+		delete(e.names, name)
+	}
 }
 
 // HoldPort takes a port on the host, as another program would, and returns

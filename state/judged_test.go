@@ -1,0 +1,56 @@
+package state
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// What is shown of a replica and what is decided about it go by the same judgement.
+func TestAReplicaIsReadyByTheProbesOfItsRevision(t *testing.T) {
+	begun := time.Unix(1_000_000, 0)
+	probed := &spec.Workload{Name: "web", Revision: "probed", Networks: []string{"front"}, Probes: spec.Probes{Readiness: &spec.Probe{}}}
+	plain := &spec.Workload{Name: "web", Revision: "plain", Networks: []string{"front"}}
+	passed := Probe{ID: "a", Workload: "web", StartedAt: begun, Started: true, Ready: true, Live: true, WasReady: true}
+	failed := passed
+	failed.Ready = false
+	earlier := passed
+	earlier.StartedAt = begun.Add(-time.Minute)
+	joined := map[string]string{"front": "172.20.0.2"}
+	for _, c := range []struct {
+		name    string
+		written *spec.Workload
+		replica plan.Replica
+		probe   *Probe
+		ready   bool
+	}{
+		{"no probes, and a health check that passes", plain, plan.Replica{Revision: "plain", Health: plan.Healthy, Addresses: joined}, nil, true},
+		{"no probes, and a health check that fails", plain, plan.Replica{Revision: "plain", Health: plan.Unhealthy, Addresses: joined}, nil, false},
+		{"a probe that passes, and a health check that fails", probed, plan.Replica{Revision: "probed", Health: plan.Unhealthy, Addresses: joined}, &passed, true},
+		{"a probe that fails, and a health check that passes", probed, plan.Replica{Revision: "probed", Health: plan.Healthy, Addresses: joined}, &failed, false},
+		{"a probe that nobody has asked", probed, plan.Replica{Revision: "probed", Health: plan.Healthy, Addresses: joined}, nil, false},
+		{"a probe that passed in an earlier run", probed, plan.Replica{Revision: "probed", Health: plan.Healthy, Addresses: joined}, &earlier, false},
+		{"an earlier revision without probes", probed, plan.Replica{Revision: "plain", Health: plan.Healthy, Addresses: joined}, nil, true},
+		{"a service that is not written any more, by what its probes said last", nil, plan.Replica{Revision: "probed", Health: plan.Healthy}, &failed, false},
+		{"a network that it has left", plain, plan.Replica{Revision: "plain"}, nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			store := New(func([]Change) {})
+			store.Update(func(tx *Tx) {
+				tx.PutRevision(&Revision{Workload: "web", Revision: "plain", Spec: plain})
+				if c.written != nil {
+					tx.PutWorkload(&Workload{Name: "web", Spec: c.written})
+				}
+				if c.probe != nil {
+					tx.PutProbe(c.probe)
+				}
+			})
+			c.replica.Workload, c.replica.ID, c.replica.State, c.replica.StartedAt = "web", "a", plan.Running, begun
+			require.Equal(t, c.ready, store.Snapshot().IsReady(c.replica))
+		})
+	}
+}
