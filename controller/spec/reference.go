@@ -49,11 +49,11 @@ var reference = []keys{
 	{"services.*", `annotations blkio_config cap_add cap_drop cgroup cgroup_parent command configs
 		cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset
 		device_cgroup_rules devices dns dns_opt dns_search domainname entrypoint env_file environment
-		expose external_links extra_hosts gpus group_add healthcheck hostname init isolation
+		expose external_links extra_hosts gpus group_add hostname init isolation
 		label_file labels links logging mac_address mem_limit mem_reservation mem_swappiness memswap_limit
 		networks oom_kill_disable oom_score_adj pids_limit platform privileged profiles read_only runtime
 		secrets security_opt shm_size stdin_open stop_signal storage_opt sysctls tmpfs tty ulimits user
-		userns_mode uts volumes working_dir`, supported, "", nil},
+		userns_mode uts working_dir`, supported, "", nil},
 	{"services.*", "attach", ignored, "there is no foreground to attach to", nil},
 	{"services.*", "build", supported, "tend does not build: build the image before, with docker compose build; without image it is PROJECT-SERVICE, as Compose names it", nil},
 	{"services.*", "container_name", supported, "one service and one replica only, not the name of another service's replica (PROJECT-SERVICE-N), and an update stops the old container before the new one starts", nil},
@@ -62,6 +62,7 @@ var reference = []keys{
 	{"services.*", "deploy", supported, "", nil},
 	{"services.*", "develop", ignored, "it belongs to docker compose watch", nil},
 	{"services.*", "extends", supported, "local files only", nil},
+	{"services.*", "healthcheck", supported, "a container that passed it and fails now is replaced or restarted; one that has never passed it is reported and goes on", nil},
 	{"services.*", "image", supported, "what it is after it was built or pulled anew under its name is rolled out, as docker compose up recreates", nil},
 	{"services.*", "ipc network_mode pid", supported, "service:NAME is refused: a replaced container takes its namespace with it", refuseService},
 	{"services.*", "models", refused, "tend runs no models", nil},
@@ -71,10 +72,11 @@ var reference = []keys{
 	{"services.*", "provider", refused, "tend runs containers only", nil},
 	{"services.*", "pull_policy", supported, "missing, if_not_present, never and build (which means never: tend does not build); the others are refused: tend pulls only what is missing. What a name stands for here after docker compose build or pull is rolled out", refusePull},
 	{"services.*", "pull_refresh_after", ignored, "", nil},
-	{"services.*", "restart", supported, "the engine's own policy, as with docker compose; what it does not start again tend does, unless that is done (spec.md); no makes the service a Job", nil},
+	{"services.*", "restart", supported, "the engine's own policy, as with docker compose; what it does not start again tend does, unless that is done (spec.md); \"no\", where it is written, makes the service a Job, whose containers always have that policy", nil},
 	{"services.*", "scale", supported, "spec.replicas wins", nil},
 	{"services.*", "stop_grace_period", supported, "10 s where it is not set, 120 s for a Database", nil},
 	{"services.*", "use_api_socket", refused, "it would hand the engine's socket to the container; mount it if you mean to", nil},
+	{"services.*", "volumes", supported, "what one replica may write to has one container at a time, unless accessMode or a surge is asked for; an anonymous volume goes to the next container of its number", nil},
 	{"services.*", "volumes_from", supported, "service names are refused: a replaced container takes its volumes with it; container:NAME works", refuseVolumesFrom},
 
 	{"services.*.blkio_config", "device_read_bps device_read_iops device_write_bps device_write_iops weight weight_device", supported, "", nil},
@@ -90,7 +92,7 @@ var reference = []keys{
 	{"services.*.depends_on.*", "condition required", supported, "", nil},
 	{"services.*.depends_on.*", "restart", supported, "a new revision of the dependency replaces the replicas", nil},
 	{"services.*.deploy", "endpoint_mode labels placement", ignored, "for Swarm only", nil},
-	{"services.*.deploy", "mode", supported, "replicated; replicated-job makes the service a Job; global and global-job mean one replica", nil},
+	{"services.*.deploy", "mode", supported, "replicated; replicated-job and global-job make the service a Job; global and global-job mean one replica", nil},
 	{"services.*.deploy", "replicas", supported, "spec.replicas wins", nil},
 	{"services.*.deploy", "resources", supported, "", nil},
 	{"services.*.deploy", "restart_policy", supported, "", nil},
@@ -101,10 +103,10 @@ var reference = []keys{
 	{"services.*.deploy.resources.reservations", "cpus generic_resources", ignored, "one engine cannot reserve them", nil},
 	{"services.*.deploy.resources.reservations", "devices memory", supported, "", nil},
 	{"services.*.deploy.resources.reservations.devices.*", "capabilities count device_ids driver options", supported, "", nil},
-	{"services.*.deploy.restart_policy", "condition", supported, "on-failure; any, always and unless-stopped are one; none and no make the service a Job", nil},
-	{"services.*.deploy.restart_policy", "delay", supported, "the first delay; it doubles up to 300 s", nil},
+	{"services.*.deploy.restart_policy", "condition", supported, "on-failure, always and unless-stopped as in restart; any means always; none and no make the service a Job", nil},
+	{"services.*.deploy.restart_policy", "delay", supported, "the first delay of the starts that tend makes; it doubles up to 300 s", nil},
 	{"services.*.deploy.restart_policy", "max_attempts", supported, "", nil},
-	{"services.*.deploy.restart_policy", "window", supported, "a run as long as this begins the delays anew", nil},
+	{"services.*.deploy.restart_policy", "window", supported, "a run longer than this begins tend's delays anew", nil},
 	{"services.*.deploy.update_config", "delay monitor", supported, "the longer of the two is minReadySeconds", nil},
 	{"services.*.deploy.update_config", "failure_action", supported, "rollback and pause; spec.onFailure wins; continue is refused: a revision that failed on one replica would be brought to all", nil},
 	{"services.*.deploy.update_config", "max_failure_ratio", supported, "0 only: a rollout goes on only when each replica has become available", nil},
