@@ -333,7 +333,7 @@ func (p *planner) mayEnd(r Replica) bool {
 	case r.Unwatched && p.Rollout.Revision != "":
 		return p.Spec.Kind == spec.Job
 	default:
-		return !r.Interrupted
+		return !r.Interrupted && r.InFlight != StopReplica
 	}
 }
 

@@ -216,10 +216,8 @@ func (w *world) effect(a Action, half bool) {
 			w.start(r)
 		}
 	case StopReplica:
-		if IsRunning(*r) { // not one that has ended by itself meanwhile
-			w.exit(r, 143)
-			r.Interrupted = true
-		}
+		w.exit(r, 143)
+		r.Interrupted = true
 	case RemoveReplica:
 		if !IsRunning(*r) {
 			w.replicas = slices.Delete(w.replicas, i, i+1)
