@@ -435,7 +435,8 @@ func available(in Input, r Replica) bool {
 	case busy || draining || r.Number < 1:
 		return false
 	case r.State == Exited && in.Spec.Kind == spec.Deployment:
-		return in.Spec.Restart.Condition == spec.RestartOnFailure && r.ExitCode == 0
+		done := !r.Interrupted || in.Rollout.Done[r.ID].Equal(r.StartedAt)
+		return in.Spec.Restart.Condition == spec.RestartOnFailure && r.ExitCode == 0 && done
 	case r.State != Running || r.Broken != "" || r.Health == Starting || r.Health == Unhealthy || r.Health == Unready:
 		return false
 	case len(r.Addresses) == 0 && (r.ConfigHash == in.Spec.ConfigHash || r.Revision != "" && in.History[r.Revision] != nil):
