@@ -27,7 +27,7 @@ func newDown(f *flags) *cobra.Command {
 			return down(c.Context(), f, volumes)
 		},
 	}
-	c.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove the named volumes too, and what is in them")
+	c.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove the volumes of the services that are written, anonymous ones too, and what is in them")
 	f.waits(c.Flags())
 	f.owns(c.Flags())
 	return c

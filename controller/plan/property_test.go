@@ -76,12 +76,12 @@ func TestRollingUpdateKeepsItsBounds(t *testing.T) {
 	})
 }
 
-// A workload of one replica never has two running containers that write to one
-// volume, whatever happens, unless it is written so; and an anonymous volume goes
+// A workload of one replica, of any kind, never has two running containers that write
+// to one volume, whatever happens, unless it is written so; and an anonymous volume goes
 // over to the next container of its number for as long as the workload is written.
 func TestAVolumeHasOneContainerAtATime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := &chaos{world: newWorld(), t: t, kind: spec.Deployment}
+		c := &chaos{world: newWorld(), t: t, kind: rapid.SampledFrom(kinds).Draw(t, "kind")}
 		c.healthCheck, c.remembers = c.bool("health check"), c.bool("history")
 		c.mounts = map[string]string{"/cache": ""} // as an image's: only the engine knows of it
 		named := c.bool("named volume")
@@ -89,7 +89,10 @@ func TestAVolumeHasOneContainerAtATime(t *testing.T) {
 			c.mounts["/data"] = "data"
 		}
 		next := func(label string) {
-			s := anySpec(t, spec.Deployment, label)
+			if c.bool("another kind") {
+				c.kind = rapid.SampledFrom(kinds).Draw(t, "kind")
+			}
+			s := anySpec(t, c.kind, label)
 			s.Replicas, s.PreRollout = min(s.Replicas, 1), nil
 			if named && s.Strategy.Type == spec.RollingUpdate {
 				s.Strategy = s.Strategy.WithSurge(0) // as package spec makes of a volume that is written
