@@ -1,10 +1,6 @@
 package plan
 
-import (
-	"fmt"
-
-	"github.com/tendhq/tend/controller/spec"
-)
+import "fmt"
 
 // obstructed reports whether containers of another folder are in the workload's way.
 // Then nothing is done: whatever it took, a name, a number or a volume, might be
@@ -15,11 +11,7 @@ func (p *planner) obstructed() bool {
 	}
 	p.held = p.Foreigners[0].Problem()
 	p.waiting = p.held // which is not the rollout's fault
-	if p.Spec.Kind == spec.Job {
-		p.giveUp("ForeignContainer", p.held)
-	} else {
-		p.fail("ForeignContainer", p.held)
-	}
+	p.fail("ForeignContainer", p.held)
 	return true
 }
 

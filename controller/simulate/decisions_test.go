@@ -170,7 +170,7 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 			names[name] = true
 		}
 	}
-	others := map[string]bool{} // the revisions of what runs
+	others, begun := map[string]bool{}, map[string]bool{} // the revisions of what runs, and of what exists
 	for _, c := range truth {
 		_, known := snap.Replica(c.ID)
 		if replicaOf(c) != d.Workload || !known && !v.made[nameOf(c)] {
@@ -181,6 +181,7 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 		case job && c.State == engine.Running && revision(c) == d.written.Revision, !job && (c.State == engine.Running || c.State == engine.Exited):
 			names[nameOf(c)] = true
 		}
+		begun[revision(c)] = true
 		if alive(c) && !v.doomed[c.ID] {
 			others[revision(c)] = true
 		}
@@ -194,11 +195,13 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 	}
 	rollout, ok := snap.Rollout(d.Workload)
 	stable := ok && rollout.Stable == d.Revision
+	grows := len(names) <= d.written.Replicas // what is scaled while it is paused is made of both revisions
 	for _, wanted := range creating {
+		grows = grows && begun[wanted]
 		delete(others, wanted)
 		stable = stable || ok && rollout.Stable == wanted
 	}
-	if len(others) > 0 && v.paused(snap, d.Workload) && !stable && !d.misled {
+	if len(others) > 0 && v.paused(snap, d.Workload) && !stable && !grows && !d.misled {
 		v.blame("the rollout of %s is paused, and goes on", d.Workload)
 	}
 	for _, dependency := range d.written.DependsOn {

@@ -11,7 +11,9 @@ var failures = []struct {
 }{
 	{720, "how was not written down"},
 	{806, "a replica that has ended with 0 is started again"},
+	{1116, "a job that another folder's container was in the way of is given up for good"},
 	{1162, "the rollout of job is paused, and goes on"},
+	{1811, "what is scaled while it is paused was taken for the rollout"},
 	{1217, "a replica of api is made, and the hook of its revision has not run"},
 	{5391, "replicas of api are made, and nobody said that db is ready"},
 	{6314, "a replica has an empty volume, and its number had one with data"},
