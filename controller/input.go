@@ -171,8 +171,8 @@ func unknown(snap *state.Snapshot, key string) bool {
 	return written && slices.ContainsFunc(needs(snap, row.Spec), func(r plan.Resource) bool { return !r.Known })
 }
 
-// dataVolumes are the volumes that a Database was on when it last worked, and those
-// that its container is on as far as is known; none for another kind.
+// dataVolumes returns the volumes that a Database was on when it last worked, and those
+// that its known containers mount. It returns none for another kind.
 func dataVolumes(snap *state.Snapshot, w *spec.Workload) (volumes []string) {
 	if w.Kind != spec.Database {
 		return nil

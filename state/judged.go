@@ -7,9 +7,9 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// Made returns what a container of a revision was or is to be made from: the workload
-// as it is written, or an earlier revision of it. It is nil where that is not known. An
-// empty revision is that of a container which docker compose made, of what is written.
+// Made returns the workload that a container of a revision was or is to be made from: as
+// it is written, or an earlier revision of it; nil where that is not known. A container
+// that docker compose made has no revision, and counts as made from what is written.
 func (s *Snapshot) Made(workload, revision string) *spec.Workload {
 	row, ok := s.Workload(workload)
 	if !ok {
@@ -24,9 +24,9 @@ func (s *Snapshot) Made(workload, revision string) *spec.Workload {
 	return nil
 }
 
-// Probed returns a replica with what tend's own probes say of it, where there are any:
-// then the container's health check does not count. Of what is not written any more
-// counts what they said last.
+// Probed returns a replica with the results of tend's own probes in the place of the
+// container's health check, where its workload has probes. A workload that is not written
+// any more keeps the last results.
 func (s *Snapshot) Probed(r plan.Replica) plan.Replica {
 	row, known := s.Probe(r.ID)
 	known = known && row.StartedAt.Equal(r.StartedAt) // of this run

@@ -23,8 +23,7 @@ func (o *Observer) Resources(ctx context.Context) error {
 
 // renew looks at the resources before a container is taken in that nobody has seen
 // before, and that was made from another image than its image's name is known to
-// stand for: else the newest image would be taken for an old one, and what was just
-// made of it for what is to be replaced.
+// stand for: else a container of the newest image would be replaced as an old one.
 func (o *Observer) renew(ctx context.Context, c engine.Container) error {
 	snap := o.store.Snapshot()
 	image, needed := snap.Resource(plan.ImageResource, c.Image)

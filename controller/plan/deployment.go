@@ -85,10 +85,7 @@ func (p *planner) hold(updated, old []replica) {
 		p.create(p.Spec.Revision, p.free(lacking), "%s wanted, %d exist", plural(desired, "replica"), len(all))
 		return
 	}
-	growth := 0
-	if len(updated) > 0 {
-		growth = min(p.growth(len(updated), len(old)), lacking)
-	}
+	growth := min(p.growth(len(updated), len(old)), lacking)
 	given := p.supplement(max(lacking-growth, p.lost(updated, old)))
 	if n := lacking - len(given); n > 0 && len(updated) > 0 {
 		p.create(p.Spec.Revision, p.free(n, given...), "%s wanted, %d exist", plural(desired, "replica"), len(all))
@@ -156,6 +153,9 @@ func (p *planner) share(updated, old int) int {
 // before: as many as keep its share of all that the strategy allows for, as in
 // Kubernetes (GetReplicaSetProportion in pkg/controller/deployment/util).
 func (p *planner) growth(updated, old int) int {
+	if updated == 0 {
+		return 0
+	}
 	surge := p.Spec.Strategy.MaxSurge
 	limit := p.Spec.Replicas + surge
 	before := max(min(p.Input.Status.Desired, p.Spec.Replicas)+surge, updated+old)

@@ -222,8 +222,9 @@ func (w *world) old(match func(Replica) bool) int {
 }
 
 // progressOfKubernetes is when a rollout last came forward by the rules of Kubernetes:
-// DeploymentProgressing and DeploymentTimedOut of pkg/controller/deployment/util. Its
-// rollout does not wait for what ends, so that time does not count here.
+// DeploymentProgressing and DeploymentTimedOut of pkg/controller/deployment/util. A
+// rollout of Kubernetes does not wait for old replicas to end, so that the time in which
+// one of tend's waits for them does not count here.
 type progressOfKubernetes struct {
 	at     time.Time
 	status Status

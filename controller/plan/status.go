@@ -61,8 +61,8 @@ func (p *planner) progress() {
 	r.Ready, r.Available, r.Old = max(r.Ready, s.Ready), max(r.Available, wanted), min(r.Old, p.old)
 }
 
-// endsForOther reports whether an old replica is ending, or is told to by this plan.
-func (p *planner) endsForOther(r replica) bool {
+// oldEnds reports whether an old replica is ending, or is told to by this plan.
+func (p *planner) oldEnds(r replica) bool {
 	ends := func(a Action) bool { return a.ID == r.ID && (a.Kind == StopReplica || a.Kind == RemoveReplica) }
 	return !r.current && r.ID != "" && (r.class == leaving || slices.ContainsFunc(p.plan.Actions, ends))
 }
@@ -101,7 +101,7 @@ func (p *planner) finish() Plan {
 		if p.plan.Rollout.Complete && p.followsImage() {
 			p.plan.Rollout.StableImageID = p.ImageID
 		}
-		p.plan.Rollout.Blocked = p.paused() || p.waiting != "" && !p.fault || p.count(p.endsForOther) > 0
+		p.plan.Rollout.Blocked = p.paused() || p.waiting != "" && !p.fault || p.count(p.oldEnds) > 0
 		if p.Rollout.Blocked && !p.plan.Rollout.Blocked && p.Spec.Kind == spec.Job {
 			p.plan.Rollout.StartedAt = p.Now // activeDeadlineSeconds begins anew
 		}

@@ -299,7 +299,7 @@ type Rollout struct {
 
 // Failure is why a Job was given up; zero while it was not.
 type Failure struct {
-	// Reason is that of batch/v1, Message a sentence.
+	// Reason is one of the reasons of batch/v1's condition Failed; Message is a sentence.
 	Reason, Message string
 }
 

@@ -30,8 +30,8 @@ func (v *invariants) follow(snap *state.Snapshot) {
 	v.published = now
 }
 
-// lookedAt are the containers of which something was said that the controller does
-// not know yet, as it asks for what they have printed first.
+// lookedAt returns the containers whose logs the controller is reading: it takes in what
+// it was told of them only after that.
 func (v *invariants) lookedAt() map[string]bool {
 	all := map[string]bool{}
 	for _, c := range v.w.gate.waiting() {

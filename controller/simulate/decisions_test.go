@@ -216,8 +216,8 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 	}
 }
 
-// seenReady says whether the controller was told of a replica that is ready, and of
-// nothing else since that it knows.
+// seenReady reports whether a replica is ready by the last that the controller was told
+// of it and has taken in.
 func (v *invariants) seenReady(workload string, snap *state.Snapshot) bool {
 	looking := v.lookedAt()
 	for id, views := range v.views {
