@@ -42,7 +42,7 @@ var bugs = []bug{
 		old: "s.Converged = !busy && p.atSpec()", new: "s.Converged = !busy && (BUG || p.atSpec())"},
 	{name: "leave out the hooks", seed: 1, file: "plan/hooks.go",
 		old: "return len(p.Spec.PreRollout) == 0 ||", new: "return BUG || len(p.Spec.PreRollout) == 0 ||"},
-	{name: "make a job's replica beside one too many", seed: 2914, file: "plan/job.go",
+	{name: "make a job's replica beside one too many", seed: 6290, file: "plan/job.go",
 		old: "n := min(len(missing), p.room(p.Spec.Replicas)); n > 0", new: "n := min(len(missing), p.room(p.Spec.Replicas)); (n > 0 || BUG && func() bool { n = len(missing); return n > 0 }())"},
 	{name: "leave the restart policy as it is", seed: 1, file: "plan/replicas.go",
 		old: "has != written && r.class != leftover {", new: "has != written && r.class != leftover && !BUG {"},
@@ -54,8 +54,8 @@ var bugs = []bug{
 	{name: "forget what is done", seed: 260, file: "plan/restart.go",
 		old: "	return ok && at.Equal(r.StartedAt)\n", new: "	return ok && at.Equal(r.StartedAt) && !BUG\n"},
 	{name: "take what was told to end for done", seed: 49, file: "plan/restart.go",
-		old: "		return !r.Interrupted\n", new: "		return !r.Interrupted || BUG\n"},
-	{name: "start again what was never healthy", seed: 895, file: "plan/deployment.go",
+		old: "		return !r.Interrupted && r.InFlight != StopReplica\n", new: "		return !r.Interrupted || BUG\n"},
+	{name: "start again what was never healthy", seed: 7014, file: "plan/deployment.go",
 		old: "			if r.neverHealthy() {\n", new: "			if r.neverHealthy() && !BUG {\n"},
 
 	{name: "take from what is paused", seed: 4, file: "plan/deployment.go",
@@ -126,7 +126,7 @@ var bugs = []bug{
 	// What is observed.
 	{name: "trust the event stream", seed: 5, file: "observe/observe.go",
 		old: "		if now.Before(relist) {\n", new: "		if BUG || now.Before(relist) {\n"},
-	{name: "list nothing after the engine was away", seed: 2939, file: "observe/observe.go",
+	{name: "list nothing after the engine was away", seed: 22614, file: "observe/observe.go",
 		old: "	if err := o.Relist(ctx); err != nil {\n		return err\n	}\n	o.onLink(ctx, nil)\n",
 		new: "	if BUG && len(o.seen) > 0 { o.onLink(ctx, nil) } else if err := o.Relist(ctx); err != nil {\n		return err\n	}\n	o.onLink(ctx, nil)\n"},
 	{name: "let an older look win", seed: 23, file: "observe/observe.go",
