@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
@@ -43,7 +44,7 @@ func (v *invariants) lookedAt() map[string]bool {
 }
 
 // claims checks that the controller says nothing that it was not told.
-func (v *invariants) claims(snap *state.Snapshot) {
+func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 	v.prune()
 	looking := v.lookedAt()
 	for _, e := range snap.Endpoints("") {
@@ -76,6 +77,7 @@ func (v *invariants) claims(snap *state.Snapshot) {
 			}
 		}
 		v.counts(row, snap, ready[row.Workload], updated[row.Workload])
+		v.shown(row, snap, truth)
 	}
 }
 

@@ -53,6 +53,7 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 			}
 		}
 	}
+	v.underWay[in.Workload] += len(p.Actions)
 	creating := map[string]string{} // the revisions of what is to be made, by name
 	for _, a := range p.Actions {
 		d.Action, d.held = a, held(snap, a.ID)
@@ -69,6 +70,7 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 	}
 	v.mayTake(in, p, d, snap, truth)
 	v.leavesNewest(p, d, truth)
+	v.justly(in, p, snap)
 	v.repairs(in, p)
 	v.leavesDone(in, p, d)
 }

@@ -184,7 +184,7 @@ func (w *world) loseEvents() {
 // within one resync.
 func (w *world) miss() {
 	for _, c := range w.checks.truth() {
-		if name := replicaOf(c); name == "" || w.written[name].Kind == spec.Job || !alive(c) {
+		if name := replicaOf(c); name == "" || w.written[name].Workload == nil || w.written[name].Kind == spec.Job || !alive(c) {
 			continue
 		}
 		w.tell("%s dies, and the events are lost", c.Name)

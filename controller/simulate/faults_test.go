@@ -92,8 +92,10 @@ var faults = []fault{
 	}},
 	{name: "404", ops: inspecting, when: lies, do: func(w *world, c *call) bool {
 		return w.disguise(c, func(now engine.Container) (engine.Container, error) {
-			if now.Name != nameOf(now) {
-				return now, nil // only its name keeps another one from being made in its place
+			// Only its name keeps another one from being made in its place: the first
+			// number is taken first.
+			if beside := len(now.NamedVolumes()) > 0 && now.Labels[spec.LabelContainerNumber] != "1"; beside || now.Name != nameOf(now) {
+				return now, nil
 			}
 			return engine.Container{}, c.fail(engine.NotFound, errors.New("no such container"))
 		})
@@ -492,6 +494,7 @@ func (w *world) loseVolume(how string) {
 		w.tell("a person removes %s, and the containers on it: %s", volume.Name, how)
 		w.cover.count("volume", how)
 		must(w.engine.RemoveVolume(w.life, volume.Name))
+		delete(w.checks.holder, volume.Name)
 		if how == "swapped" {
 			w.makeVolume(volume.Name)
 		}
@@ -521,9 +524,6 @@ func (w *world) free() {
 func (w *world) foreign() {
 	w.checks.strangers++
 	c := engine.Container{Name: "stranger-" + string(rune('a'+w.checks.strangers%26)), State: engine.Exited, Created: time.Now()}
-	if slices.ContainsFunc(w.checks.truth(), func(other engine.Container) bool { return other.Name == c.Name }) {
-		return
-	}
 	web, ok := w.written["web"]
 	switch w.draw(5) {
 	case 3: // of another folder's project of the same name
@@ -549,6 +549,9 @@ func (w *world) foreign() {
 		for _, network := range web.Networks {
 			c.Networks[network] = ""
 		}
+	}
+	if slices.ContainsFunc(w.checks.truth(), func(other engine.Container) bool { return other.Name == c.Name || nameOf(other) == c.Name }) {
+		return
 	}
 	w.tell("a person makes %s", c.Name)
 	w.cover.count("outsider", "create")

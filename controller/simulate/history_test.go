@@ -17,6 +17,7 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
 )
 
 // outcome is what came of a history.
@@ -174,6 +175,7 @@ func (w *world) settle() {
 		if rest := time.Since(wrote) >= quiet; rest || time.Since(looked) > patience/6 {
 			looked = time.Now()
 			if problem = w.asWritten(w.goal()); problem == "" && rest {
+				w.shownAtRest()
 				return
 			}
 			w.refused()
@@ -304,6 +306,24 @@ func (w *world) goal() map[string]variant {
 	return goal
 }
 
+// neverKept reports whether docker compose has made a container, and tend does not
+// remember to have kept its service, as it had no time or no disk to write that down:
+// it is left alone.
+func (w *world) neverKept(c engine.Container) bool {
+	if c.Labels[spec.LabelRevision] != "" {
+		return false
+	}
+	if w.moods.disk {
+		return len(w.ctl.State().Snapshot().Revisions(workloadOf(c))) == 0
+	}
+	for key := range w.rows {
+		if key[0] == state.Revisions && strings.HasPrefix(key[1], workloadOf(c)+"/") {
+			return false
+		}
+	}
+	return true
+}
+
 // image is what an image's name stands for; empty where it stands for nothing.
 func (w *world) image(name string) string {
 	image, err := w.engine.Image(w.life, name)
@@ -325,6 +345,7 @@ func (w *world) asWritten(goal map[string]variant) string {
 			if c.Labels[spec.LabelHook] != "" && alive(c) {
 				return c.Name + " still runs"
 			}
+		case !ok && w.neverKept(c):
 		case !ok:
 			return c.Name + " still exists"
 		case revision(c) != written.Revision:

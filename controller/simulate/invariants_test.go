@@ -22,6 +22,7 @@ type invariants struct {
 	// What is, and was. holder is who had a volume last; kept are the volumes on
 	// which the controller knew a database to have worked a step ago.
 	holder    map[string]holding
+	served    map[build]time.Time // when a server was there last
 	kept      []string
 	strangers int
 
@@ -57,6 +58,10 @@ type invariants struct {
 	creating, made map[string]bool
 	doomed         map[string]bool
 	drained        map[string]time.Time
+	// underWay counts the actions that have not ended, by workload.
+	underWay map[string]int
+	// advances are how far the rollouts have come, by workload.
+	advances map[string]advance
 
 	// What it said. withdrawn is when an endpoint was withdrawn, and with which
 	// index.
@@ -95,7 +100,7 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, holder: map[string]holding{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}}
+	v := &invariants{w: w, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}}
 	v.restarted()
 	return v
 }
@@ -112,7 +117,8 @@ func (v *invariants) restarted() {
 	v.views, v.knows, v.hidden, v.listed, v.unsure = map[string][]view{}, map[string]bool{}, nil, 0, v.w.at
 	v.lies, v.passed, v.failed = map[string]bool{}, map[string]time.Time{}, map[string]time.Time{}
 	v.decisions, v.creating, v.made = map[string]decision{}, map[string]bool{}, map[string]bool{}
-	v.doomed, v.drained = map[string]bool{}, map[string]time.Time{}
+	v.doomed, v.drained, v.advances = map[string]bool{}, map[string]time.Time{}, map[string]advance{}
+	v.underWay = map[string]int{}
 	v.withdrawn, v.published, v.index = map[string]withdrawal{}, map[string]bool{}, 0
 	v.times, v.anonymous = map[string][]time.Time{}, map[mountPoint]string{}
 	if v.w.moods.disk { // it may have been forgotten
@@ -167,7 +173,7 @@ func (v *invariants) look(planned bool) {
 	v.kept = dataOn(snap)
 	if v.news && planned && v.w.ctl.Linked() && !v.w.away {
 		v.news = v.looking() // then not all is known yet
-		v.claims(snap)
+		v.claims(snap, truth)
 	}
 }
 
@@ -185,6 +191,9 @@ func (v *invariants) volumesHold(truth []engine.Container) {
 				v.w.fail("%s and %s run on volume %s", other, c.Name, volume)
 			}
 			holders[volume] = c.Name
+			if data, ok := servers[c.Image]; ok {
+				v.served[data] = time.Now()
+			}
 			// The first server makes the files.
 			v.holder[volume] = holding{id: c.ID, data: cmp.Or(v.holder[volume].data, servers[c.Image])}
 		}

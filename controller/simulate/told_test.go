@@ -172,6 +172,9 @@ func (v *invariants) prune() {
 // said notes an event of the controller.
 func (v *invariants) said(e *state.Event) {
 	name, _, _ := strings.Cut(e.Message, ":")
+	if slices.Contains(ends, e.Reason) {
+		v.underWay[e.Workload]--
+	}
 	switch {
 	case strings.Contains(e.Message, canary):
 		v.blame("a secret is in an event: %s", e.Message)
@@ -187,7 +190,7 @@ func (v *invariants) said(e *state.Event) {
 	case e.Reason == "StopFailed":
 		snap := v.w.ctl.State().Snapshot()
 		for _, c := range v.truth() {
-			if (c.Name == name || nameOf(c) == name) && !draining(snap, c) { // it may have been renamed since
+			if (nameOf(c) == name || v.decisions[c.ID].Object == name) && !draining(snap, c) { // it may have been renamed since
 				delete(v.doomed, c.ID)
 			}
 		}

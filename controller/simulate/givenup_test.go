@@ -1,0 +1,155 @@
+package simulate
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// advance is how far a rollout has come, by what the controller was told of the
+// containers: never by what it has written down of that.
+type advance struct {
+	revision string
+	begun    time.Time // the rollout, as the controller says
+	at       time.Time // when it came forward last, or could not for another's sake
+	// The most replicas of the revision that there were, that were ready, and that
+	// were available.
+	updated, ready, available int
+	// crashed is true once one of them has ended: then it is left open for how long one
+	// has to be ready to count as available.
+	crashed bool
+}
+
+// justly checks that a revision is given up for what has happened to its containers:
+// as its hook has failed, or the data is another server's, or as nothing has come
+// forward for progressDeadlineSeconds, which is more replicas of the revision, more of
+// them ready, or more of them available. Once all are available the deadline is met.
+func (v *invariants) justly(in plan.Input, p plan.Plan, snap *state.Snapshot) {
+	if in.Spec == nil || in.Spec.Kind == spec.Job {
+		delete(v.advances, in.Workload)
+		return
+	}
+	failed := ""
+	if p.Rollout.Failed != in.Rollout.Failed {
+		failed = p.Rollout.Failed
+	}
+	a := v.advance(in, p, failed)
+	all := a.comeForward(in, snap)
+	if v.paused(snap, in.Workload) || waited(in) {
+		a.at = in.Now
+	}
+	v.advances[in.Workload] = a
+	switch deadline := in.Spec.ProgressDeadline; {
+	case failed == "" || hookFailed(in, failed) || v.unreadable(in):
+	case in.Now.Before(a.at.Add(deadline)):
+		v.blame("revision %s of %s is given up %s after it came forward last, and has %s: %s", failed, in.Workload, in.Now.Sub(a.at), deadline, p.Rollout.Failure)
+	case all && !a.crashed:
+		v.blame("revision %s of %s is given up, and all its replicas are available: %s", failed, in.Workload, p.Rollout.Failure)
+	}
+}
+
+// advance is what was known of the rollout under way, or of the one that is given up.
+// What an earlier run of the controller has counted is not counted again.
+func (v *invariants) advance(in plan.Input, p plan.Plan, failed string) advance {
+	a, known := v.advances[in.Workload]
+	switch {
+	case failed != "" && known && a.revision == failed:
+		return a
+	case failed != "":
+		return advance{revision: failed, begun: in.Rollout.StartedAt, at: in.Now}
+	case known && a.revision == p.Rollout.Revision && a.begun.Equal(p.Rollout.StartedAt):
+		return a
+	}
+	a = advance{revision: p.Rollout.Revision, begun: p.Rollout.StartedAt, at: in.Now}
+	if r := in.Rollout; r.Revision == a.revision && r.StartedAt.Equal(a.begun) {
+		a.updated, a.ready, a.available = r.Updated, r.UpdatedReady, r.UpdatedAvailable
+		for _, attempt := range r.Attempts {
+			a.crashed = a.crashed || attempt.Revision == a.revision && attempt.Count > 1
+		}
+	}
+	return a
+}
+
+// comeForward takes in what the containers are like now. It reports whether all that
+// are wanted are available, and there is no other.
+func (a *advance) comeForward(in plan.Input, snap *state.Snapshot) (all bool) {
+	updated, ready, available, others := map[int]bool{}, map[int]bool{}, map[int]bool{}, 0
+	for _, r := range in.Replicas {
+		_, draining := in.Rollout.Drains[r.ID]
+		of := a.revision == revisionOf(r) && !(in.Spec.Revision == a.revision && in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID) &&
+			!r.TakenOver && (r.InFlight == plan.CreateReplica || !r.Created.Before(in.Intent.RestartedAt))
+		a.crashed = a.crashed || of && (r.State == plan.Exited || r.State == plan.Restarting || r.RestartCount > 0)
+		switch {
+		case !of:
+			others++
+		case draining || r.InFlight == plan.StopReplica || r.InFlight == plan.RemoveReplica:
+		case r.InFlight == plan.CreateReplica:
+			updated[r.Number] = true
+		case r.State == plan.Exited, r.State == plan.Created && in.Now.Sub(r.Created) < 10*time.Second:
+			updated[r.Number] = true
+		case plan.IsRunning(r):
+			updated[r.Number] = true
+			if held(snap, r.ID) {
+				ready[r.Number] = true
+				available[r.Number] = !a.crashed && !in.Now.Before(r.ReadySince.Add(in.Spec.MinReady))
+			}
+		}
+	}
+	n := 0
+	for _, is := range available {
+		if is {
+			n++
+		}
+	}
+	if len(updated) > a.updated || len(ready) > a.ready || n > a.available {
+		a.at = in.Now
+	}
+	a.updated, a.ready, a.available = max(a.updated, len(updated)), max(a.ready, len(ready)), max(a.available, n)
+	return n >= in.Spec.Replicas && others == 0
+}
+
+// revisionOf is what a replica was made from, also where docker compose made it.
+func revisionOf(r plan.Replica) string {
+	if r.Revision != "" {
+		return r.Revision
+	}
+	if len(r.ConfigHash) > len(composeHash) {
+		return r.ConfigHash[len(composeHash):]
+	}
+	return ""
+}
+
+// waited reports whether the controller has said that the rollout waits for a
+// dependency, and that is still so.
+func waited(in plan.Input) bool {
+	c := in.Status.Condition(plan.Progressing)
+	return c != nil && c.Reason == "Waiting" && slices.ContainsFunc(in.Dependencies, func(d plan.Dependency) bool {
+		return d.Condition == spec.DependencyHealthy && d.Ready == 0 && c.Message == fmt.Sprintf("waiting for %s to be healthy", d.Name)
+	})
+}
+
+// hookFailed reports whether a hook of a revision has failed, or took longer than it
+// may.
+func hookFailed(in plan.Input, revision string) bool {
+	return slices.ContainsFunc(in.HookRuns, func(run plan.HookRun) bool {
+		i := slices.IndexFunc(in.Spec.PreRollout, func(h spec.Hook) bool { return h.Name == run.Hook })
+		return i >= 0 && run.Revision == revision && run.State == plan.Exited &&
+			(run.ExitCode != 0 || run.FinishedAt.Sub(run.StartedAt) >= in.Spec.PreRollout[i].Timeout)
+	})
+}
+
+// unreadable reports whether a database's data is of another server than the one that is
+// written, or its container was a moment ago: a refusal may outlast what it was for.
+func (v *invariants) unreadable(in plan.Input) bool {
+	const moment = 5 * time.Minute
+	for data, at := range v.served {
+		if data != servers[in.Spec.Image] && time.Since(at) < moment && in.Spec.Kind == spec.Database {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,167 @@
+package simulate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
+)
+
+// ends are the reasons of the events that tell of an action's end.
+var ends = []string{
+	"Created", "CreateFailed", "Restarted", "StartFailed", "Stopped", "StopFailed", "Removed", "RemoveFailed",
+	"Updated", "UpdateFailed", "Prepared", "PrepareFailed", "Checked", "CheckFailed", "HookStarted", "HookNotStarted",
+}
+
+// shown checks that what is said of a workload is what there is, where the controller
+// knows its containers as they are, has planned with that, and has nothing under way.
+func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engine.Container) {
+	written := v.w.written[row.Workload]
+	of, ok := snap.Workload(row.Workload)
+	if !ok || written.Workload == nil || row.ObservedGeneration != of.Generation || written.Kind == spec.Job {
+		return
+	}
+	if rollout, ok := snap.Rollout(row.Workload); !ok || len(rollout.Drains) > 0 || v.underWay[row.Workload] > 0 ||
+		len(v.lies) > 0 || v.looking() || !knowsAll(snap, truth, row.Workload) || len(snap.Foreigners()) > 0 {
+		return
+	}
+	c, ok := v.count(row, written, snap, truth)
+	if !ok {
+		return
+	}
+	said := func(what string, said, least, most int) {
+		if said < least || said > most {
+			v.w.fail("of %s %d replicas are said to be %s, and there are %d to %d", row.Workload, said, what, least, most)
+		}
+	}
+	said("there", row.Replicas, c.alive, c.alive+c.ended)
+	said("updated", row.Updated, c.updated, c.updated+c.endedUpdated)
+	said("ready", row.Ready, c.ready, c.ready)
+	said("available", row.Available, 0, c.ready+c.done)
+	said("wanted", row.Desired, written.Replicas, written.Replicas)
+	said("unavailable", row.Unavailable, max(0, row.Desired-row.Available), max(0, row.Desired-row.Available))
+	if rollout, _ := snap.Rollout(row.Workload); rollout.Complete && written.MinReady == 0 {
+		said("available", row.Available, c.ready, c.ready+c.done)
+	}
+	if _, asked := snap.Intent(row.Workload); !asked && row.UpdateRevision != written.Revision && !v.rolledBack[row.Workload] {
+		v.w.fail("%s is said to be kept at revision %s, and %s is written", row.Workload, row.UpdateRevision, written.Revision)
+	}
+	if c.ready < c.alive {
+		for _, r := range ask[api.List[api.Replica]](v.w, "/api/v1/workloads/"+row.Workload+"/replicas").Items {
+			if is := held(snap, r.Status.ContainerID); r.Spec.Number > 0 && r.Status.Ready != is {
+				v.w.fail("the API shows %s ready %t, and it is %t", r.Metadata.Name, r.Status.Ready, is)
+			}
+		}
+	}
+	if published := len(snap.Endpoints(row.Workload)); len(written.Ports) > 0 && published != c.ready {
+		v.w.fail("of %s %d endpoints are published, and %d replicas are ready", row.Workload, published, c.ready)
+	}
+}
+
+// counted are the containers of a workload: those that are alive, that have ended or
+// not begun, and of both those of the revision that is said to be kept.
+type counted struct{ alive, updated, ready, ended, endedUpdated, done int }
+
+// count counts containers; ok is false where two of them carry one number, or somebody
+// else is about to start one.
+func (v *invariants) count(row *state.Status, written variant, snap *state.Snapshot, truth []engine.Container) (n counted, ok bool) {
+	numbers := map[string]bool{}
+	newest := written.Revision == row.UpdateRevision
+	image, _ := snap.Resource(plan.ImageResource, written.Image)
+	intent, asked := snap.Intent(row.Workload)
+	for _, c := range truth {
+		number := c.Labels[spec.LabelContainerNumber]
+		switch {
+		case replicaOf(c) != row.Workload:
+			continue
+		case numbers[number] || c.State == engine.Removing || c.State == engine.Created:
+			return n, false
+		}
+		numbers[number] = true
+		from := c.Labels[spec.LabelImage]
+		updated := revision(c) == row.UpdateRevision && !(newest && image != nil && image.ID != "" && from != "" && from != image.ID) &&
+			!(asked && c.Created.Before(intent.RestartedAt))
+		switch {
+		case alive(c):
+			n.alive++
+			if updated {
+				n.updated++
+			}
+			if held(snap, c.ID) {
+				n.ready++
+			}
+		case c.State == engine.Exited:
+			n.ended++
+			if updated {
+				n.endedUpdated++
+			}
+			if v.done(c, written) {
+				n.done++
+			}
+		}
+	}
+	return n, true
+}
+
+// ask gets an answer of the API, as it is served.
+func ask[T any](w *world, path string) (answer T) {
+	handler := api.New(api.Config{Store: w.ctl.State(), Controller: w.ctl, Ready: w.ctl.Ready, Project: project, Log: zap.NewNop(), Metrics: http.NotFoundHandler()})
+	local := context.WithValue(w.life, http.LocalAddrContextKey, &net.UnixAddr{})
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, httptest.NewRequestWithContext(local, http.MethodGet, path, nil))
+	if recorder.Code != http.StatusOK {
+		w.fail("GET %s: %d %s", path, recorder.Code, recorder.Body)
+	}
+	must(json.Unmarshal(recorder.Body.Bytes(), &answer))
+	return answer
+}
+
+// shownAtRest checks that the API tells of the containers as they are, once all is as
+// it is written, and at rest.
+func (w *world) shownAtRest() {
+	snap := w.ctl.State().Snapshot()
+	replicas, ready := map[string]string{}, map[string]int{}
+	for _, c := range w.checks.truth() {
+		workload, number, _ := labelled(c.Labels)
+		if replicaOf(c) == "" {
+			continue
+		}
+		is := held(snap, c.ID)
+		if is {
+			ready[workload]++
+		}
+		replicas[c.ID] = fmt.Sprint(workload, " ", number, " ", c.Name, " ", c.State, " ready ", is)
+	}
+	shown := slices.DeleteFunc(ask[api.List[api.Replica]](w, "/api/v1/replicas").Items, func(r api.Replica) bool { return r.Spec.Number == 0 })
+	for _, r := range shown {
+		text := fmt.Sprint(r.Spec.Workload, " ", r.Spec.Number, " ", r.Metadata.Name, " ", r.Status.State, " ready ", r.Status.Ready)
+		if is := replicas[r.Status.ContainerID]; is != text {
+			w.fail("the API shows %q, and there is %q", text, is)
+		}
+	}
+	if len(shown) != len(replicas) {
+		w.fail("the API shows %d replicas, and there are %d", len(shown), len(replicas))
+	}
+	for _, s := range ask[api.List[api.Workload]](w, "/api/v1/workloads").Items {
+		name := s.Metadata.Name
+		if written := w.written[name]; written.Kind != spec.Job && (s.Status.ReadyReplicas != ready[name] || s.Spec.Replicas != written.Replicas || s.Spec.Revision != written.Revision) {
+			w.fail("the API shows %d of %d replicas of %s ready at %s, and there are %d of %d at %s", s.Status.ReadyReplicas, s.Spec.Replicas, name, s.Spec.Revision, ready[name], written.Replicas, written.Revision)
+		}
+	}
+	for name, endpoints := range ask[api.Endpoints](w, "/api/v1/endpoints").Workloads {
+		if len(w.written[name].Ports) > 0 && len(endpoints) != ready[name] {
+			w.fail("the API shows %d endpoints of %s, and %d replicas are ready", len(endpoints), name, ready[name])
+		}
+	}
+}
