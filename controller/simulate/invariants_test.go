@@ -22,7 +22,7 @@ type invariants struct {
 	// What is, and was. holder is who had a volume last; kept are the volumes on
 	// which the controller knew a database to have worked a step ago.
 	holder    map[string]holding
-	served    map[build]time.Time // when a server was there last
+	served    map[build]time.Time // when there was a container of a server last
 	kept      []string
 	strangers int
 
@@ -182,6 +182,9 @@ func (v *invariants) volumesHold(truth []engine.Container) {
 	holders := map[string]string{}
 	for _, c := range truth {
 		v.carriesOver(c)
+		if data, ok := servers[c.Image]; ok {
+			v.served[data] = time.Now()
+		}
 		for _, m := range c.Mounts {
 			volume := m.Source
 			if !alive(c) || m.ReadOnly {
@@ -191,9 +194,6 @@ func (v *invariants) volumesHold(truth []engine.Container) {
 				v.w.fail("%s and %s run on volume %s", other, c.Name, volume)
 			}
 			holders[volume] = c.Name
-			if data, ok := servers[c.Image]; ok {
-				v.served[data] = time.Now()
-			}
 			// The first server makes the files.
 			v.holder[volume] = holding{id: c.ID, data: cmp.Or(v.holder[volume].data, servers[c.Image])}
 		}
