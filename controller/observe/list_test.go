@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"io"
 	"testing"
 	"testing/synctest"
 
@@ -42,6 +43,43 @@ func TestWhatAListLeavesOutIsGoneOnlyWhenItIsNotFound(t *testing.T) {
 		require.Len(t, store.Snapshot().Replicas("web"), 1)
 		e.RemoveBehind(id)
 		look(forgetful{e})
+		require.Empty(t, store.Snapshot().Replicas("web"))
+	})
+}
+
+// talkative is an engine that takes its time to tell what a container has printed.
+type talkative struct {
+	*model.Engine
+	asked, tell chan struct{}
+}
+
+func (t talkative) Logs(ctx context.Context, id string, o engine.LogOptions, stdout, stderr io.Writer) error {
+	close(t.asked)
+	<-t.tell
+	return t.Engine.Logs(ctx, id, o, stdout, stderr)
+}
+
+// A container that was seen before it was removed must not come back with that look,
+// however many lists have been without it meanwhile.
+func TestALookFromBeforeARemovalTellsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := talkative{Engine: model.New(), asked: make(chan struct{}), tell: make(chan struct{})}
+		defer func() { require.NoError(t, e.Close()) }()
+		e.AddImage("image", model.Behavior{Exits: true, Code: 1})
+		id, err := e.Create(t.Context(), engine.ContainerSpec{Name: "web-001", Labels: labelsOf("web-001"), Service: types.ServiceConfig{Image: "image", NetworkMode: "none"}})
+		require.NoError(t, err)
+		require.NoError(t, e.Start(t.Context(), id))
+		synctest.Wait()
+		store := state.New(func([]state.Change) {})
+		o := New(e, store, "p", Folders{}, zap.NewNop(), func(context.Context, error) {})
+		earlier := make(chan error)
+		go func() { earlier <- o.Refresh(t.Context(), id) }()
+		<-e.asked
+		e.RemoveBehind(id)
+		require.NoError(t, o.Refresh(t.Context(), id))
+		require.NoError(t, o.Relist(t.Context()))
+		close(e.tell)
+		require.NoError(t, <-earlier)
 		require.Empty(t, store.Snapshot().Replicas("web"))
 	})
 }

@@ -56,6 +56,7 @@ type Observer struct {
 	// gathering is the next full list, nil where nobody has asked for one.
 	gathering *gathering
 	seq       uint64            // counts looks, in the order in which they began
+	underWay  map[uint64]bool   // the looks that have not ended
 	seen      map[string]uint64 // the latest look at each container, gone ones included
 	ends      *ends
 }
@@ -73,7 +74,7 @@ type Folders struct {
 // when it cannot be reached.
 func New(e engine.Engine, s *state.Store, project string, folders Folders, log *zap.Logger, onLink func(context.Context, error)) *Observer {
 	return &Observer{engine: e, store: s, project: project, folders: folders, log: log, onLink: onLink, relist: semaphore.NewWeighted(1),
-		pace: rate.NewLimiter(lookRate, maxHints), seen: map[string]uint64{}, ends: newEnds()}
+		pace: rate.NewLimiter(lookRate, maxHints), underWay: map[uint64]bool{}, seen: map[string]uint64{}, ends: newEnds()}
 }
 
 // Run observes until ctx ends.
@@ -190,12 +191,29 @@ func (o *Observer) unready() (ids []string) {
 	return ids
 }
 
-// begin notes that a look begins.
-func (o *Observer) begin() uint64 {
+// begin notes that a look begins; ended is to be called at its end.
+func (o *Observer) begin() (look uint64, ended func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.seq++
-	return o.seq
+	look = o.seq
+	o.underWay[look] = true
+	return look, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.underWay, look)
+	}
+}
+
+// mayCome reports whether a look that began before another one has not ended, and may
+// tell of what is gone since.
+func (o *Observer) mayCome(before uint64) bool {
+	for look := range o.underWay {
+		if look < before {
+			return true
+		}
+	}
+	return false
 }
 
 // newer says whether a look is newer than what is known of a container, and
@@ -212,7 +230,8 @@ func (o *Observer) newer(id string, look uint64) bool {
 func (o *Observer) Refresh(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	look := o.begin()
+	look, ended := o.begin()
+	defer ended()
 	c, err := o.engine.Container(ctx, id)
 	gone := engine.ClassOf(err) == engine.NotFound
 	if err != nil && !gone {
@@ -295,7 +314,8 @@ func (o *Observer) list(ctx context.Context, begins func()) (left []string, err 
 	defer o.relist.Release(1)
 	within, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	look := o.begin()
+	look, ended := o.begin()
+	defer ended()
 	containers, err := o.engine.Containers(within, o.project)
 	if err != nil {
 		return nil, err
@@ -335,7 +355,7 @@ func (o *Observer) list(ctx context.Context, begins func()) (left []string, err 
 	})
 	o.ends.keep(listed)
 	for id, at := range o.seen {
-		if !listed[id] && at <= look {
+		if !listed[id] && at <= look && !o.mayCome(at) {
 			delete(o.seen, id) // gone, or looked at anew in a moment
 		}
 	}
