@@ -38,7 +38,7 @@ func (t *Tx) PutWorkload(w *Workload) { must(t.txn.Insert(Workloads, w)) }
 
 // DeleteWorkload forgets a workload and its rollout, but for the anonymous volumes.
 func (t *Tx) DeleteWorkload(name string) {
-	t.deleteAll(name, Workloads)
+	t.deleteAll(name, Workloads, Intents)
 	t.forgetRollout(name)
 }
 
@@ -56,7 +56,7 @@ func (t *Tx) forgetRollout(name string) {
 
 // Forget drops what is remembered of a workload of which nothing runs: its
 // rollout but for the anonymous volumes, and where it is not written any more its
-// history and what was asked.
+// history and, if it was taken out while nobody watched, what was asked.
 func (t *Tx) Forget(name string) {
 	t.forgetRollout(name)
 	t.deleteAll(name, Statuses)
