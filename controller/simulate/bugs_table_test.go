@@ -123,6 +123,9 @@ var bugs = []bug{
 	{name: "take an engine that is away for a failed probe", seed: 98, file: "probing.go",
 		old: "	if err != nil && (ctx.Err() == nil || !c.Linked()) {\n", new: "	if !BUG && err != nil && (ctx.Err() == nil || !c.Linked()) {\n"},
 
+	{name: "keep what was asked of a service that is taken out", seed: 89, file: "../state/workloads.go",
+		old: "	t.deleteAll(name, Workloads, Intents)\n", new: "	if BUG { t.deleteAll(name, Workloads) } else { t.deleteAll(name, Workloads, Intents) }\n"},
+
 	// What is observed.
 	{name: "trust the event stream", seed: 5, file: "observe/observe.go",
 		old: "		if now.Before(relist) {\n", new: "		if BUG || now.Before(relist) {\n"},
@@ -131,6 +134,8 @@ var bugs = []bug{
 		new: "	if BUG && len(o.seen) > 0 { o.onLink(ctx, nil) } else if err := o.Relist(ctx); err != nil {\n		return err\n	}\n	o.onLink(ctx, nil)\n"},
 	{name: "let an older look win", seed: 23, file: "observe/observe.go",
 		old: "	if o.seen[id] > look {\n", new: "	if o.seen[id] > look && !BUG {\n"},
+	{name: "forget that something is gone while a look from before is under way", seed: 0, file: "observe/observe.go",
+		old: "&& at <= look && !o.mayCome(at) {", new: "&& at <= look && (BUG || !o.mayCome(at)) {"},
 	{name: "delete what a list leaves out", seed: 364, file: "observe/observe.go",
 		old: "			if !listed[id] && o.newer(id, look) {\n",
 		new: "			if !listed[id] && o.newer(id, look) {\n				if BUG { go func() { _ = o.engine.Remove(context.WithoutCancel(ctx), id, false) }() }\n"},

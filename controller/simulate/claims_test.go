@@ -70,6 +70,11 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 			v.w.fail("%s is held for unready, and none of its probes has failed", row.Name)
 		}
 	}
+	for _, name := range names {
+		if _, ok := snap.Intent(name); ok && !v.intended[name] {
+			v.w.fail("what was asked of %s outlasts its being taken out of the project", name)
+		}
+	}
 	for _, row := range snap.Statuses() {
 		for _, condition := range row.Conditions {
 			if strings.Contains(condition.Message, canary) {

@@ -53,7 +53,8 @@ func matrix() []cell {
 	for _, kind := range meddling {
 		all = append(all, cell{"outsider", kind})
 	}
-	return append(all, cell{"outsider", "create"}, cell{"spec file", "invalid"}, cell{"volume", "missing"}, cell{"volume", "swapped"})
+	return append(all, cell{"outsider", "create"}, cell{"spec file", "invalid"}, cell{"volume", "missing"}, cell{"volume", "swapped"},
+		cell{"image", "built anew"}, cell{"service", "taken out and written again"})
 }
 
 // missing are the cells that were not reached.

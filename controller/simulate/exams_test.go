@@ -143,7 +143,7 @@ func (w *world) rewrite(keep bool) {
 		}
 		if keep && v.good && v.Replicas > 0 && !moved && v.Kind != spec.Job {
 			kept := *v.Workload
-			kept.Paused = false
+			kept.Paused, kept.ProgressDeadline = false, patient(v)
 			next[name] = variant{Workload: &kept, good: true}
 		} else {
 			next[name] = w.pool.last[name]
@@ -159,6 +159,9 @@ func (w *world) rewrite(keep bool) {
 	w.unintend()
 	w.pass(settled)
 }
+
+// patient is a deadline within which what works comes forward.
+func patient(v variant) time.Duration { return max(v.ProgressDeadline, v.MinReady+time.Minute) }
 
 // within has things go their way until there is no problem any more, and fails
 // where that takes longer than it may.
@@ -229,6 +232,7 @@ func (w *world) block(workload string) {
 	for name, v := range next {
 		if v.Kind == spec.Deployment {
 			anew := withImage(v.Workload, "good2", "migrate")
+			anew.ProgressDeadline = patient(v)
 			next[name] = variant{Workload: anew, good: true}
 		}
 	}

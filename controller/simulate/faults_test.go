@@ -442,7 +442,8 @@ func (w *world) meddle() {
 	case "update --restart":
 		w.engine.UpdateBehind(c.ID, one(w.tape, "always", "no"))
 	case "rename":
-		if !w.moods.lies || w.known(c) {
+		// Where a list may leave it out, only its name keeps another one from being made.
+		if !w.moods.lies || w.known(c) && !w.checks.creating[nameOf(c)] {
 			w.engine.Rename(c.ID, c.Name+"-old")
 		}
 	case "start":
@@ -456,7 +457,9 @@ func (w *world) meddle() {
 
 // disturb has somebody do something that concerns no container of tend's.
 func (w *world) disturb() {
-	switch w.draw(5) {
+	switch w.draw(6) {
+	case 5:
+		w.build(w.written[one(w.tape, names...)])
 	case 0:
 		w.gateway.active = !w.gateway.active
 		w.tell("a gateway comes or goes: %t", w.gateway.active)
@@ -475,6 +478,17 @@ func (w *world) disturb() {
 	case 3:
 		w.free()
 	}
+}
+
+// build has a person build the image of a workload anew under its name.
+func (w *world) build(v variant) {
+	if v.Workload == nil || v.Image == "absent" || w.image(v.Image) == "" {
+		return
+	}
+	w.tell("a person builds %s anew", v.Image)
+	w.cover.count("image", "built anew")
+	w.addImage(v.Image, images[v.Image])
+	w.checks.touch()
 }
 
 // loseVolume has a person remove the database's container and its volume, and

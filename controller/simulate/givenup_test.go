@@ -43,6 +43,9 @@ func (v *invariants) justly(in plan.Input, p plan.Plan, snap *state.Snapshot) {
 		a.at = in.Now
 	}
 	v.advances[in.Workload] = a
+	if failed != "" {
+		v.givenUp[in.Workload] = failed
+	}
 	switch deadline := in.Spec.ProgressDeadline; {
 	case failed == "" || hookFailed(in, failed) || v.unreadable(in):
 	case in.Now.Before(a.at.Add(deadline)):

@@ -219,7 +219,7 @@ func (w *world) again() {
 		rolled, failed := s.Condition(plan.Progressing), s.Condition(plan.ReplicaFailure)
 		if rolled != nil && rolled.Reason == "RolledBack" || failed != nil && failed.Reason == "HookFailed" {
 			anew := withImage(v.Workload, v.Image, fmt.Sprint("again ", w.at))
-			anew.PreRollout = v.PreRollout
+			anew.PreRollout, anew.ProgressDeadline = v.PreRollout, patient(v)
 			next[name] = variant{Workload: anew, good: true}
 			w.tell("%s has failed, and is written again", name)
 		}

@@ -68,9 +68,13 @@ type invariants struct {
 	withdrawn  map[string]withdrawal
 	published  map[string]bool
 	index      uint64
-	rolledBack map[string]bool // revisions, since their workload was edited
+	rolledBack map[string]bool   // revisions, since their workload was edited
+	givenUp    map[string]string // the revision that was rolled back last, by workload
 	// rewritten is when people last wanted something else of a workload.
 	rewritten map[string]time.Time
+	// intended are the workloads of which people have asked for something since they
+	// were written.
+	intended  map[string]bool
 	remembers bool // something was on the disk when this run began, and nothing can go wrong with it
 
 	// What it asked for. times are those of the latest calls, by what they were
@@ -100,7 +104,7 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}}
+	v := &invariants{w: w, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}}
 	v.restarted()
 	return v
 }
@@ -118,7 +122,10 @@ func (v *invariants) restarted() {
 	v.lies, v.passed, v.failed = map[string]bool{}, map[string]time.Time{}, map[string]time.Time{}
 	v.decisions, v.creating, v.made = map[string]decision{}, map[string]bool{}, map[string]bool{}
 	v.doomed, v.drained, v.advances = map[string]bool{}, map[string]time.Time{}, map[string]advance{}
-	v.underWay = map[string]int{}
+	v.underWay, v.intended = map[string]int{}, map[string]bool{}
+	for key := range v.w.rows {
+		v.intended[key[1]] = v.intended[key[1]] || key[0] == state.Intents
+	}
 	v.withdrawn, v.published, v.index = map[string]withdrawal{}, map[string]bool{}, 0
 	v.times, v.anonymous = map[string][]time.Time{}, map[mountPoint]string{}
 	if v.w.moods.disk { // it may have been forgotten

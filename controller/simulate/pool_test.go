@@ -223,16 +223,24 @@ func vary(w *spec.Workload, rng *rand.Rand) variant {
 		next.OnFailure = spec.Pause
 	}
 	next.Paused = maybe(10)
+	if maybe(30) {
+		next.Restart.Delay = seconds(3, 60, 300)
+		next.Restart.MaxDelay = max(next.Restart.Delay*[]time.Duration{1, 4}[rng.IntN(2)], 20*time.Second)
+		next.Restart.Window = seconds(5, 600)
+	}
 	switch w.Kind {
 	case spec.Job:
-		next.Replicas, next.BackoffLimit = 1+rng.IntN(2), rng.IntN(4)
-		next.ActiveDeadline = seconds(0, 0, 0, 120)
+		next.Replicas, next.BackoffLimit = 1+rng.IntN(3), rng.IntN(4)
+		next.ActiveDeadline = seconds(0, 0, 0, 4, 30, 120)
 	case spec.Database:
 	default:
 		if maybe(40) {
 			next.Restart.Condition = spec.RestartAny
 		}
-		next.MinReady = seconds(0, 0, 5)
+		next.MinReady = seconds(0, 0, 0, 5, 40)
+		if maybe(30) {
+			next.ProgressDeadline = next.MinReady + seconds(1, 3, 9, 20)
+		}
 		next.RevisionHistoryLimit = []int{10, 10, 1}[rng.IntN(3)]
 		if len(w.FixedHostPorts) > 0 || len(w.Volumes) > 0 {
 			break

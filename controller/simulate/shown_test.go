@@ -54,7 +54,7 @@ func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engi
 	if rollout, _ := snap.Rollout(row.Workload); rollout.Complete && written.MinReady == 0 {
 		said("available", row.Available, c.ready, c.ready+c.done)
 	}
-	if _, asked := snap.Intent(row.Workload); !asked && row.UpdateRevision != written.Revision && !v.rolledBack[row.Workload] {
+	if _, asked := snap.Intent(row.Workload); !asked && row.UpdateRevision != written.Revision && v.givenUp[row.Workload] != written.Revision {
 		v.w.fail("%s is said to be kept at revision %s, and %s is written", row.Workload, row.UpdateRevision, written.Revision)
 	}
 	if c.ready < c.alive {

@@ -3,6 +3,7 @@ package simulate
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing/synctest"
@@ -362,9 +363,17 @@ func (w *world) edit() {
 		next[n] = v
 	}
 	v := w.pool.variants[name][w.draw(len(w.pool.variants[name]))]
-	if _, there := next[name]; there && w.draw(12) == 11 {
+	if before, there := next[name]; there && w.draw(12) == 11 {
 		delete(next, name)
 		w.tell("%s is taken out of the project", name)
+		if w.draw(2) == 1 {
+			w.put(next)
+			w.pass(settled)
+			w.tell("%s is written again, as it was", name)
+			w.cover.count("service", "taken out and written again")
+			next = maps.Clone(next)
+			next[name] = before
+		}
 	} else {
 		next[name] = v
 		w.tell("%s is written: %s", name, v)
@@ -377,6 +386,9 @@ func (w *world) put(next map[string]variant) {
 	for _, name := range names {
 		if next[name] != w.written[name] {
 			w.checks.edited(name)
+		}
+		if next[name].Workload == nil {
+			delete(w.checks.intended, name)
 		}
 	}
 	w.written = next
@@ -402,6 +414,7 @@ func (w *world) intention(name, what string, n int) {
 	// A crash may keep it from being taken back.
 	w.paused[name] = w.paused[name] || what == "paused"
 	w.undone[name] = w.undone[name] || what == "undone"
+	w.checks.intended[name] = true
 	ctl := w.ctl
 	go func() {
 		_ = ctl.Intend(w.life, name, func(i *plan.Intent, s *state.Snapshot) error {
