@@ -224,7 +224,7 @@ func TestStartFailedKeepsItsInput(t *testing.T) {
 	create := StartFailed(Input{Rollout: r}, Action{Kind: CreateReplica, Number: 1}, "no space")
 	stop := StartFailed(Input{Rollout: r}, Action{Kind: StopReplica, ID: "id1"}, "busy")
 	assert.Equal(t, before, r)
-	assert.Equal(t, Attempt{Count: 1, Error: "no space"}, create.Attempts[1])
+	assert.Equal(t, Attempt{Count: 1, Unstarted: 1, Error: "no space"}, create.Attempts[1])
 	assert.Equal(t, Try{State: Running, Count: 1, Error: "busy"}, stop.Tries["id1"])
 }
 

@@ -55,8 +55,8 @@ func (p *planner) clean() {
 			p.add(RemoveReplica, r.Replica, "number %d belongs to another container", r.Number)
 		case r.State == Dead:
 			p.add(RemoveReplica, r.Replica, "%s is dead: a removal failed half-way", r.Name)
-		default:
-			p.add(RemoveReplica, r.Replica, "%s was created and not started", r.Name)
+		case p.add(RemoveReplica, r.Replica, "%s was created and not started", r.Name):
+			p.plan.Rollout.Attempts = with(p.plan.Rollout.Attempts, r.Number, func(a *Attempt) { a.failed("it was not started") })
 		}
 	}
 }

@@ -46,7 +46,7 @@ func (p *planner) attempts(n int, revision string, r *replica) Attempt {
 	}
 	window := p.Spec.Restart.Window
 	if a.Count > 0 && window > 0 && up > window && p.Spec.Kind != spec.Job {
-		a.Count, a.Error = 1, ""
+		a.Count, a.Unstarted, a.Error = 1, 0, ""
 	}
 	return a
 }
@@ -164,9 +164,10 @@ func StartFailed(in Input, a Action, err string) Rollout {
 	switch {
 	case isStart(a.Kind):
 		r.Attempts = with(r.Attempts, a.Number, func(t *Attempt) {
-			t.Error = err
 			if in.misses(a.Kind, t.Revision) {
-				t.Count = max(t.Count-1, 0)
+				t.Count, t.Error = max(t.Count-1, 0), err
+			} else {
+				t.failed(err)
 			}
 		})
 	case a.Kind == RunHook:
@@ -175,6 +176,14 @@ func StartFailed(in Input, a Action, err string) Rollout {
 		r.Tries = with(r.Tries, a.ID, func(t *Try) { t.Error = err })
 	}
 	return r
+}
+
+// failed notes that the last start has failed, unless that is known.
+func (a *Attempt) failed(why string) {
+	if a.Error == "" {
+		a.Unstarted++
+		a.Error = why
+	}
 }
 
 // misses reports whether something is missing that a start at a revision needs. Of a

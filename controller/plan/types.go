@@ -201,6 +201,8 @@ type Attempt struct {
 	// Count is how many times it was started, At when last.
 	Count int
 	At    time.Time
+	// Unstarted counts those of them that failed, so that nothing ever ran.
+	Unstarted int
 	// Error says why the last start failed; empty when it did not.
 	Error string
 	// Ours is true once tend itself has stopped or removed what it started then.
