@@ -93,10 +93,14 @@ func (v *invariants) counts(row *state.Status, snap *state.Snapshot, ready, upda
 	if written == nil || written.Kind == spec.Job {
 		return
 	}
+	w, ok := snap.Workload(row.Workload)
+	if ok && row.ObservedGeneration != w.Generation {
+		return // it is planned when the probes that are written now have been answered
+	}
 	if row.Ready > ready {
 		v.w.fail("%d replicas of %s are said to be ready, and %d were seen", row.Ready, row.Workload, ready)
 	}
-	if w, ok := snap.Workload(row.Workload); !ok || !row.Converged || row.ObservedGeneration != w.Generation {
+	if !ok || !row.Converged {
 		return
 	}
 	if _, asked := snap.Intent(row.Workload); !asked && updated < written.Replicas {

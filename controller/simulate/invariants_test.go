@@ -144,6 +144,17 @@ func (v *invariants) edited(workload string) {
 	v.rewritten[workload] = time.Now()
 }
 
+// takenOut notes that a workload is not written any more: what was asked of it, and who
+// has stopped what, is forgotten.
+func (v *invariants) takenOut(workload string) {
+	delete(v.intended, workload)
+	for _, c := range v.truth() {
+		if workloadOf(c) == workload {
+			delete(v.stopped, c.ID)
+		}
+	}
+}
+
 // touch notes that something gave tend a reason to try again at once.
 func (v *invariants) touch() {
 	v.touched = append(v.touched, time.Now())

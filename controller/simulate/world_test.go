@@ -387,8 +387,8 @@ func (w *world) put(next map[string]variant) {
 		if next[name] != w.written[name] {
 			w.checks.edited(name)
 		}
-		if next[name].Workload == nil {
-			delete(w.checks.intended, name)
+		if next[name].Workload == nil && w.written[name].Workload != nil {
+			w.checks.takenOut(name)
 		}
 	}
 	w.written = next
