@@ -40,6 +40,7 @@ var failures = []struct {
 	{920007476, "what was asked of a service outlasts its being taken out"},
 	{920008413, "more replicas are said to be available than there are"},
 	{920009355, "more replicas are said to be ready than were seen"},
+	{930005199, "fewer replicas are said to be there than there are"},
 	{987664172, "a revision was rolled back, and fewer are ready than should be"},
 	{4242007315, "the volume of a database held data and is gone, and an empty one is made"},
 }

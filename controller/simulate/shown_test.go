@@ -73,8 +73,8 @@ func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engi
 // not begun, and of both those of the revision that is said to be kept.
 type counted struct{ alive, updated, ready, ended, endedUpdated, done int }
 
-// count counts containers; ok is false where two of them carry one number, or somebody
-// else is about to start one.
+// count counts containers; ok is false where two of them carry one number, somebody
+// else is about to start one, or a probe has not been asked yet: that is waited for.
 func (v *invariants) count(row *state.Status, written variant, snap *state.Snapshot, truth []engine.Container) (n counted, ok bool) {
 	numbers := map[string]bool{}
 	newest := written.Revision == row.UpdateRevision
@@ -85,7 +85,7 @@ func (v *invariants) count(row *state.Status, written variant, snap *state.Snaps
 		switch {
 		case replicaOf(c) != row.Workload:
 			continue
-		case numbers[number] || c.State == engine.Removing || c.State == engine.Created:
+		case numbers[number] || c.State == engine.Removing || c.State == engine.Created || unasked(snap, c.ID):
 			return n, false
 		}
 		numbers[number] = true
@@ -112,6 +112,16 @@ func (v *invariants) count(row *state.Status, written variant, snap *state.Snaps
 		}
 	}
 	return n, true
+}
+
+// unasked reports whether a container has probes that have not been answered in this run.
+func unasked(snap *state.Snapshot, id string) bool {
+	row, ok := snap.Replica(id)
+	if !ok || row.State != plan.Running || !probesOf(snap, row.Replica).Any() {
+		return false
+	}
+	p, asked := snap.Probe(id)
+	return !asked || !p.StartedAt.Equal(row.StartedAt)
 }
 
 // ask gets an answer of the API, as it is served.
