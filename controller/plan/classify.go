@@ -89,7 +89,7 @@ func (p *planner) isAvailable(r replica) bool {
 	}
 	wait := p.Spec.MinReady
 	if a := p.plan.Rollout.Attempts[r.Number]; r.current && !p.plan.Rollout.Complete && a.Revision == r.revision {
-		wait = max(wait, delay(p.Spec.Restart, a.Count-a.Unstarted+r.RestartCount))
+		wait = max(wait, delay(p.Spec.Restart, a.ran()+r.RestartCount))
 	}
 	return wait == 0 || p.due(r.ReadySince.Add(wait))
 }

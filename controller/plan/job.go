@@ -86,9 +86,7 @@ func lastOf(failed []replica) string {
 func (p *planner) failedRuns() int {
 	runs := map[int]int{}
 	for n := 1; n <= p.Spec.Replicas; n++ {
-		if a := p.attempts(n, p.Spec.Revision, nil); a.Error == "" {
-			runs[n] = a.Count
-		}
+		runs[n] = p.attempts(n, p.Spec.Revision, nil).ran()
 		if p.plan.Rollout.Succeeded[n] {
 			runs[n] = max(runs[n]-1, 0)
 		}
@@ -97,9 +95,9 @@ func (p *planner) failedRuns() int {
 		if !r.current || r.Number > p.Spec.Replicas || p.plan.Rollout.Succeeded[r.Number] {
 			continue
 		}
-		runs[r.Number] = p.attempts(r.Number, r.revision, &r).Count
+		runs[r.Number] = p.attempts(r.Number, r.revision, &r).ran()
 		if r.class != exited {
-			runs[r.Number]--
+			runs[r.Number] = max(runs[r.Number]-1, 0)
 		}
 	}
 	failed := 0

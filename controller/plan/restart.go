@@ -178,6 +178,9 @@ func StartFailed(in Input, a Action, err string) Rollout {
 	return r
 }
 
+// ran is how often a process was started.
+func (a Attempt) ran() int { return a.Count - a.Unstarted }
+
 // failed notes that the last start has failed, unless that is known.
 func (a *Attempt) failed(why string) {
 	if a.Error == "" {
