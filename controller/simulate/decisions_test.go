@@ -71,6 +71,7 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 	v.mayTake(in, p, d, snap, truth)
 	v.leavesNewest(p, d, truth)
 	v.justly(in, p, snap)
+	v.tried(in, p)
 	v.repairs(in, p)
 	v.leavesDone(in, p, d)
 }

@@ -9,6 +9,8 @@ var failures = []struct {
 	seed   uint64
 	failed string
 }{
+	{126, "job is tried again, and more of its runs have failed than may"},
+	{322, "job is tried again, and more of its runs have failed than may"},
 	{720, "how was not written down"},
 	{806, "a replica that has ended with 0 is started again"},
 	{1116, "a job that another folder's container was in the way of is given up for good"},
@@ -31,6 +33,8 @@ var failures = []struct {
 	{700004475, "two containers of one name run on a volume"},
 	{700005993, "two containers are of one number"},
 	{700006711, "no rest: a container of a service that tend has not kept still exists"},
+	{940000386, "a container is stopped that the last list did not have"},
+	{940004610, "the API says at rest that it does not know the endpoints"},
 	{900000366, "two containers run on a volume"},
 	{910003685, "more replicas are said to be ready than were seen"},
 	{910004656, "a workload is said to be kept at another revision than is written"},

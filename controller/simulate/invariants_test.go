@@ -62,6 +62,7 @@ type invariants struct {
 	underWay map[string]int
 	// advances are how far the rollouts have come, by workload.
 	advances map[string]advance
+	tries    map[string]tries
 
 	// What it said. withdrawn is when an endpoint was withdrawn, and with which
 	// index.
@@ -122,6 +123,7 @@ func (v *invariants) restarted() {
 	v.lies, v.passed, v.failed = map[string]bool{}, map[string]time.Time{}, map[string]time.Time{}
 	v.decisions, v.creating, v.made = map[string]decision{}, map[string]bool{}, map[string]bool{}
 	v.doomed, v.drained, v.advances = map[string]bool{}, map[string]time.Time{}, map[string]advance{}
+	v.tries = map[string]tries{}
 	v.underWay, v.intended = map[string]int{}, map[string]bool{}
 	for key := range v.w.rows {
 		v.intended[key[1]] = v.intended[key[1]] || key[0] == state.Intents

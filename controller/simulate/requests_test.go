@@ -43,13 +43,13 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 	case !v.knows[t.ID]:
 		v.w.fail("%s: nobody has told tend of it", v.w.name(c))
 	}
+	if workloadOf(t) == "" {
+		return // to look into an image
+	}
 	_, known := snap.Replica(t.ID)
 	known = known || slices.ContainsFunc(snap.HookRuns(workloadOf(t)), func(h *state.HookRun) bool { return h.ID == t.ID })
 	if v.hidden[t.ID] && !known && c.op != model.OpStart {
 		v.w.fail("%s: the last list did not have it", v.w.name(c))
-	}
-	if workloadOf(t) == "" {
-		return // to look into an image
 	}
 	v.alone(c)
 	d, ok := v.decisionOn(t.ID, nameOf(t))

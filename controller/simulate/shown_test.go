@@ -169,6 +169,9 @@ func (w *world) shownAtRest() {
 			w.fail("the API shows %d of %d replicas of %s ready at %s, and there are %d of %d at %s", s.Status.ReadyReplicas, s.Spec.Replicas, name, s.Spec.Revision, ready[name], written.Replicas, written.Revision)
 		}
 	}
+	if len(w.written) == 0 {
+		return // then it is not known what is published
+	}
 	for name, endpoints := range ask[api.Endpoints](w, "/api/v1/endpoints").Workloads {
 		if len(w.written[name].Ports) > 0 && len(endpoints) != ready[name] {
 			w.fail("the API shows %d endpoints of %s, and %d replicas are ready", len(endpoints), name, ready[name])

@@ -1,0 +1,53 @@
+package simulate
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// ran is a run of a container.
+type ran struct {
+	id string
+	at time.Time
+}
+
+// tries are the runs of a Job's revision that have failed, as far as this run of the
+// controller was told.
+type tries struct {
+	begun  time.Time // the rollout, as the controller says
+	failed map[ran]bool
+}
+
+// tried checks how a Job ends, as in batch/v1: nothing is tried again once more runs
+// have failed than backoffLimit, nor once the Job is said to have failed.
+func (v *invariants) tried(in plan.Input, p plan.Plan) {
+	if in.Spec == nil || in.Spec.Kind != spec.Job {
+		delete(v.tries, in.Workload)
+		return
+	}
+	job, known := v.tries[in.Workload]
+	if !known || !job.begun.Equal(p.Rollout.StartedAt) {
+		job = tries{begun: p.Rollout.StartedAt, failed: map[ran]bool{}}
+	}
+	for _, r := range in.Replicas {
+		if in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID || r.Created.Before(in.Intent.RestartedAt) {
+			continue // of another rollout to this revision
+		}
+		if r.State == plan.Exited && r.ExitCode != 0 && revisionOf(r) == p.Rollout.Revision && r.Number <= in.Spec.Replicas && r.InFlight == "" {
+			job.failed[ran{r.ID, r.StartedAt}] = true
+		}
+	}
+	v.tries[in.Workload] = job
+	starts := slices.ContainsFunc(p.Actions, func(a plan.Action) bool { return a.Kind == plan.CreateReplica || a.Kind == plan.StartReplica })
+	before := in.Status.Condition(plan.Failed)
+	switch {
+	case !starts:
+	case len(job.failed) > in.Spec.BackoffLimit:
+		v.blame("%s is tried again, and %d of its runs have failed, which may %d times", in.Workload, len(job.failed), in.Spec.BackoffLimit)
+	case before != nil && before.Status && in.Rollout.StartedAt.Equal(p.Rollout.StartedAt) && in.Status.ObservedGeneration == in.Generation:
+		v.blame("%s is said to have failed, and is tried again", in.Workload)
+	}
+}
