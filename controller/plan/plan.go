@@ -207,6 +207,7 @@ func (p *planner) look(r Replica) replica {
 	rep.rebuilt = rep.current && p.madeFromAnother(r)
 	rep.current = rep.current && !rep.rebuilt
 	rep.WasReady = r.WasReady || p.completedWith(rep)
+	p.noteStarted(rep)
 	if r.InFlight != CreateReplica && r.Created.Before(p.Intent.RestartedAt) || r.TakenOver {
 		rep.current = false
 	}

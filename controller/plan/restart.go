@@ -189,6 +189,17 @@ func (a *Attempt) failed(why string) {
 	}
 }
 
+// noteStarted takes back that the last start of a replica has failed, where its container
+// has been started since: only the engine's answer was lost.
+func (p *planner) noteStarted(r replica) {
+	a := p.plan.Rollout.Attempts[r.Number]
+	if a.Error == "" || a.Revision != r.revision || r.StartedAt.IsZero() || r.StartedAt.Before(a.At) {
+		return
+	}
+	a.Error, a.Unstarted = "", max(a.Unstarted-1, 0)
+	p.plan.Rollout.Attempts[r.Number] = a
+}
+
 // misses reports whether something is missing that a start at a revision needs. Of a
 // container that exists only its networks can go.
 func (in Input) misses(kind ActionKind, revision string) bool {

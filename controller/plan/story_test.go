@@ -308,14 +308,14 @@ func (s *story) settled() {
 	}
 }
 
-// attempt: attempt NUMBER REVISION [ours] count=N at=AGO error=TEXT
+// attempt: attempt NUMBER REVISION [ours] count=N unstarted=N at=AGO error=TEXT
 func (s *story) attempt() {
 	n, err := strconv.Atoi(s.arg(0))
 	require.NoError(s.t, err, s.line)
 	if s.rollout.Attempts == nil {
 		s.rollout.Attempts = map[int]Attempt{}
 	}
-	s.rollout.Attempts[n] = Attempt{Revision: s.arg(1), Count: s.number("count", 1), At: s.ago("at", 0), Error: s.take("error", ""), Ours: s.flag("ours")}
+	s.rollout.Attempts[n] = Attempt{Revision: s.arg(1), Count: s.number("count", 1), Unstarted: s.number("unstarted", 0), At: s.ago("at", 0), Error: s.take("error", ""), Ours: s.flag("ours")}
 }
 
 // health: health on|off: whether new containers have a health check.
