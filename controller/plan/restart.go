@@ -320,6 +320,10 @@ func (p *planner) restart(r replica, extra int) {
 		p.fail("CrashLoopBackOff", fmt.Sprintf("%s %s; back-off %s before start %d", r.Name, why, wait, a.Count+1))
 		return
 	}
+	if p.misses(StartReplica, r.revision) {
+		p.waiting = p.unmet(r.revision)
+		return
+	}
 	if writer := p.otherWriter(r); writer != "" {
 		p.waiting = fmt.Sprintf("waiting for %s to end: %s writes to the same volume", writer, r.Name)
 		return
