@@ -221,6 +221,9 @@ func (r *reconciler) finish(key string, a plan.Action, err error, now time.Time)
 	if len(r.flights[key]) == 0 {
 		delete(r.flights, key)
 	}
+	if a.Kind == plan.StopReplica {
+		r.stopped(key, a)
+	}
 	if err == nil {
 		r.event(succeeded(a), now)
 		if row, ok := r.store.Snapshot().Rollout(key); ok && (a.Kind == plan.PrepareUpdate || a.Kind == plan.CheckUpdate) {
@@ -250,6 +253,23 @@ func (r *reconciler) finish(key string, a plan.Action, err error, now time.Time)
 			}
 		}
 	})
+}
+
+// stopped writes down that tend has told a replica to end, also where that was not
+// answered: it would be forgotten where its service was taken out meanwhile, and written
+// again.
+func (r *reconciler) stopped(key string, a plan.Action) {
+	snap := r.store.Snapshot()
+	if _, written := snap.Workload(key); !written {
+		return
+	}
+	before := plan.Rollout{Workload: key}
+	if row, ok := snap.Rollout(key); ok {
+		before = row.Rollout
+	}
+	if next := plan.Stopped(before, a); !reflect.DeepEqual(next, before) {
+		r.store.Update(func(tx *state.Tx) { tx.PutRollout(next) })
+	}
 }
 
 // neighbours are the workloads whose plan may depend on a workload's state:

@@ -157,6 +157,21 @@ func (p *planner) contested() {
 // it, otherwise a Try.
 func isStart(kind ActionKind) bool { return kind == CreateReplica || kind == StartReplica }
 
+// Stopped returns the rollout record after tend has told a replica to end.
+func Stopped(r Rollout, a Action) Rollout {
+	if a.Number < 1 || r.Attempts[a.Number].Ours {
+		return r
+	}
+	r.Attempts = clone(r.Attempts)
+	attempt := r.Attempts[a.Number]
+	if attempt.Count == 0 {
+		attempt = Attempt{Revision: a.Revision, Count: 1}
+	}
+	attempt.Ours = true
+	r.Attempts[a.Number] = attempt
+	return r
+}
+
 // StartFailed returns the rollout record after an action of it failed. A start for
 // which something is missing now is not counted: that says nothing about the replica.
 func StartFailed(in Input, a Action, err string) Rollout {
@@ -357,7 +372,7 @@ func (p *planner) mayEnd(r Replica) bool {
 		return false
 	case p.wasDone(r):
 		return true
-	case r.Unwatched && p.Rollout.Revision != "":
+	case r.Unwatched && (p.Rollout.Revision != "" || p.Rollout.Attempts[r.Number].Ours):
 		return p.Spec.Kind == spec.Job
 	default:
 		return !r.Interrupted && r.InFlight != StopReplica
