@@ -67,8 +67,8 @@ simulate: ## simulate what can go wrong, from a fresh seed; FOR=10m says how lon
 	@go test ./controller/simulate -run '^TestHistories$$' -count=1 -v -timeout 0 -seed $(SEED) $(if $(HISTORIES),-histories $(HISTORIES),-for $(FOR)) $(if $(STORY),-story)
 
 .PHONY: simulate-bugs
-simulate-bugs: ## plant one bug after the other, and find it by simulation
-	@go test ./controller/simulate -run '^TestPlantedBugs$$' -count=1 -v -timeout 1h -search
+simulate-bugs: ## plant one bug after the other, and find it by simulation from a fresh seed, or SEED=5
+	@go test ./controller/simulate -run '^TestPlantedBugs$$' -count=1 -v -timeout 0 -search -seed $(SEED)
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## format, vet, lint

@@ -38,7 +38,7 @@ var plantedBug = os.Getenv("PLANTED_BUG")
 func planted(name string) bool { return plantedBug == name }
 `
 
-var searchFlag = flag.Bool("search", false, "look for the first seed that finds each planted bug")
+var searchFlag = flag.Bool("search", false, "look for the first seed from -seed on that finds each planted bug")
 
 // TestPlantedBugs shows that the simulator finds mistakes: it builds itself with
 // all bugs, switches on one at a time, and expects a history to fail.
@@ -61,11 +61,7 @@ func TestPlantedBugs(t *testing.T) {
 			t.Run(b.name, func(t *testing.T) {
 				t.Parallel()
 				began := time.Now()
-				seed := b.seed
-				if *searchFlag {
-					seed = 0
-				}
-				by := find(t, binary, b.name, seed, *searchFlag)
+				by := find(t, binary, b)
 				mu.Lock()
 				defer mu.Unlock()
 				rows[b.name] = fmt.Sprintf("| %s | %d | %s | %s |", b.name, by.seed, by.failed, time.Since(began).Round(100*time.Millisecond))
@@ -73,6 +69,7 @@ func TestPlantedBugs(t *testing.T) {
 		}
 	})
 	if *searchFlag {
+		fmt.Printf("from seed %d on:\n", *seedFlag)
 		for _, b := range bugs {
 			fmt.Println(rows[b.name])
 		}
@@ -87,17 +84,20 @@ type found struct {
 }
 
 // find returns a history that finds a bug: one that fails with it, and does not
-// without it, built in the same way.
-func find(t *testing.T, binary, name string, seed uint64, search bool) found {
-	const most = 3000 // histories: about a minute
-	if !search {
-		if f := failing(t, binary, name, seed, 1); f != nil && failing(t, binary, "", seed, 1) == nil {
+// without it, built in the same way. It is the one of the bug's own seed, unless that
+// draws another history by now, or another seed is to be looked for.
+func find(t *testing.T, binary string, b bug) found {
+	if !*searchFlag {
+		if f := failing(t, binary, b.name, b.seed, 1); f != nil && failing(t, binary, "", b.seed, 1) == nil {
 			return *f
 		}
 	}
-	// The seeds shift with every change.
-	for from := uint64(0); from < most; {
-		f := failing(t, binary, name, from, most-from)
+	from, most := uint64(0), uint64(3_000) // histories: about a minute
+	if *searchFlag {
+		from, most = *seedFlag, 30_000
+	}
+	for end := from + most; from < end; {
+		f := failing(t, binary, b.name, from, end-from)
 		if f == nil {
 			break
 		}
@@ -114,7 +114,7 @@ func find(t *testing.T, binary, name string, seed uint64, search bool) found {
 // does.
 func failing(t *testing.T, binary, name string, seed, n uint64) *found {
 	t.Helper()
-	c := exec.Command(binary, "-test.run=TestFirstFailure$", "-test.cpu=1", fmt.Sprint("-seed=", seed), fmt.Sprint("-histories=", n))
+	c := exec.Command(binary, "-test.run=TestFirstFailure$", "-test.cpu=1", "-test.timeout=0", fmt.Sprint("-seed=", seed), fmt.Sprint("-histories=", n))
 	c.Env = append(os.Environ(), "PLANTED_BUG="+name)
 	output, err := c.CombinedOutput()
 	for line := range strings.Lines(string(output)) {
@@ -137,7 +137,7 @@ func TestFirstFailure(t *testing.T) {
 	if os.Getenv("PLANTED_BUG") == "" && !testing.Short() {
 		*historiesFlag = min(*historiesFlag, 20)
 	}
-	for seed := *seedFlag; seed < *seedFlag+min(*historiesFlag, 3000); seed++ {
+	for seed := *seedFlag; seed < *seedFlag+*historiesFlag; seed++ {
 		if o := run(t, record(seed), steps, false); o.failed != "" {
 			fmt.Printf("%s%d | %s\n", firstFailure, seed, o.failed)
 			t.Fail()

@@ -16,6 +16,8 @@ type advance struct {
 	revision string
 	begun    time.Time // the rollout, as the controller says
 	at       time.Time // when it came forward last, or could not for another's sake
+	// held is true while it could not.
+	held bool
 	// The most replicas of the revision that there were, that were ready, and that
 	// were available.
 	updated, ready, available int
@@ -39,7 +41,8 @@ func (v *invariants) justly(in plan.Input, p plan.Plan, snap *state.Snapshot) {
 	}
 	a := v.advance(in, p, failed)
 	all := a.comeForward(in, snap)
-	if v.paused(snap, in.Workload) || waited(in) {
+	held := a.held
+	if a.held = v.paused(snap, in.Workload) || waited(in); held || a.held {
 		a.at = in.Now
 	}
 	v.advances[in.Workload] = a
@@ -92,7 +95,7 @@ func (a *advance) comeForward(in plan.Input, snap *state.Snapshot) (all bool) {
 		case draining || r.InFlight == plan.StopReplica || r.InFlight == plan.RemoveReplica:
 		case r.InFlight == plan.CreateReplica:
 			updated[r.Number] = true
-		case r.State == plan.Exited, r.State == plan.Created && in.Now.Sub(r.Created) < 10*time.Second:
+		case r.State == plan.Exited && !lostNetwork(in, snap, r), r.State == plan.Created && in.Now.Sub(r.Created) < 10*time.Second:
 			updated[r.Number] = true
 		case plan.IsRunning(r):
 			updated[r.Number] = true
@@ -113,6 +116,20 @@ func (a *advance) comeForward(in plan.Input, snap *state.Snapshot) (all bool) {
 	}
 	a.updated, a.ready, a.available = max(a.updated, len(updated)), max(a.ready, len(ready)), max(a.available, n)
 	return n >= in.Spec.Replicas && others == 0
+}
+
+// lostNetwork reports whether an exited container cannot be started again, for want of a
+// network that it was in.
+func lostNetwork(in plan.Input, snap *state.Snapshot, r plan.Replica) bool {
+	for name, id := range r.NetworkIDs {
+		if now, known := in.Networks[name]; known && now != id {
+			return true
+		}
+	}
+	return slices.ContainsFunc(knownNetworks(snap, r.Workload, r.Revision, r.ConfigHash), func(name string) bool {
+		_, joined := r.Addresses[name]
+		return !joined
+	})
 }
 
 // revisionOf is what a replica was made from, also where docker compose made it.

@@ -30,8 +30,9 @@ func (v *invariants) told(c *call, err error) {
 		if !c.look {
 			break
 		}
-		// A look that began later may know better, though it was answered before.
-		v.views[c.object] = slices.DeleteFunc(v.views[c.object], func(old view) bool { return old.asked <= c.step })
+		// A look that began later, or in the same step, may know better, though it was
+		// answered before.
+		v.views[c.object] = slices.DeleteFunc(v.views[c.object], func(old view) bool { return old.asked < c.step })
 		if err == nil {
 			v.views[c.object] = append(v.views[c.object], seen(*value, c.step))
 		} else if len(v.views[c.object]) == 0 {
