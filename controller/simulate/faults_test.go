@@ -450,7 +450,7 @@ func (w *world) meddle() {
 		if c.State == engine.Exited && len(c.NamedVolumes()) == 0 && !w.away {
 			if w.engine.Start(w.life, c.ID) == nil {
 				delete(w.checks.stopped, c.ID)
-				delete(w.checks.tries, workloadOf(c)) // it is no try of tend's
+				w.checks.helped[runOf(w.checks.truth(), c.ID)] = true
 			}
 		}
 	}

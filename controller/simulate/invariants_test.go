@@ -63,6 +63,8 @@ type invariants struct {
 	// advances are how far the rollouts have come, by workload.
 	advances map[string]advance
 	tries    map[string]tries
+	// helped are the runs that a person began, which are no tries of tend's.
+	helped map[ran]bool
 
 	// What it said. withdrawn is when an endpoint was withdrawn, and with which
 	// index.
@@ -105,7 +107,7 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}}
+	v := &invariants{w: w, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}, helped: map[ran]bool{}}
 	v.restarted()
 	return v
 }
@@ -222,7 +224,11 @@ func (v *invariants) volumesHold(truth []engine.Container) {
 
 // carriesOver checks that a replica has the anonymous volumes that the last one of its
 // number had, as this run had planned with it and as far as the engine still has them.
+// One that was made late, by a request that failed, does no harm before it is started.
 func (v *invariants) carriesOver(c engine.Container) {
+	if c.State == engine.Created {
+		return
+	}
 	for _, m := range c.Mounts {
 		if !m.Anonymous || replicaOf(c) == "" {
 			continue

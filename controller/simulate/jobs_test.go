@@ -1,9 +1,11 @@
 package simulate
 
 import (
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 )
@@ -14,11 +16,20 @@ type ran struct {
 	at time.Time
 }
 
+// runOf is the run that a container is in, or was in last.
+func runOf(truth []engine.Container, id string) ran {
+	i := slices.IndexFunc(truth, func(c engine.Container) bool { return c.ID == id })
+	if i < 0 {
+		return ran{id: id}
+	}
+	return ran{id: id, at: truth[i].StartedAt}
+}
+
 // tries are the runs of a Job's revision that have failed, as far as this run of the
 // controller was told.
 type tries struct {
-	begun  time.Time // the rollout, as the controller says
-	failed map[ran]bool
+	begun  time.Time   // the rollout, as the controller says
+	failed map[ran]int // the number of the replica
 }
 
 // tried checks how a Job ends, as in batch/v1: nothing is tried again once more runs
@@ -30,16 +41,17 @@ func (v *invariants) tried(in plan.Input, p plan.Plan) {
 	}
 	job, known := v.tries[in.Workload]
 	if !known || !job.begun.Equal(p.Rollout.StartedAt) {
-		job = tries{begun: p.Rollout.StartedAt, failed: map[ran]bool{}}
+		job = tries{begun: p.Rollout.StartedAt, failed: map[ran]int{}}
 	}
 	for _, r := range in.Replicas {
 		if in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID || r.Created.Before(in.Intent.RestartedAt) {
 			continue // of another rollout to this revision
 		}
-		if r.State == plan.Exited && r.ExitCode != 0 && revisionOf(r) == p.Rollout.Revision && r.Number <= in.Spec.Replicas && r.InFlight == "" {
-			job.failed[ran{r.ID, r.StartedAt}] = true
+		if r.State == plan.Exited && r.ExitCode != 0 && revisionOf(r) == p.Rollout.Revision && r.InFlight == "" && !v.helped[ran{r.ID, r.StartedAt}] {
+			job.failed[ran{r.ID, r.StartedAt}] = r.Number
 		}
 	}
+	maps.DeleteFunc(job.failed, func(_ ran, number int) bool { return number > in.Spec.Replicas })
 	v.tries[in.Workload] = job
 	starts := slices.ContainsFunc(p.Actions, func(a plan.Action) bool { return a.Kind == plan.CreateReplica || a.Kind == plan.StartReplica })
 	before := in.Status.Condition(plan.Failed)
