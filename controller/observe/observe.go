@@ -245,6 +245,9 @@ func (o *Observer) Refresh(ctx context.Context, id string) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if gone {
+		look = o.seq // No ID is used again, so that all looks under way are older than this answer.
+	}
 	if !o.newer(id, look) {
 		return nil
 	}
