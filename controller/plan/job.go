@@ -96,7 +96,7 @@ func (p *planner) failedRuns() int {
 			continue
 		}
 		runs[r.Number] = p.attempts(r.Number, r.revision, &r).ran()
-		if ended := r.State == Exited || r.State == Dead; !ended || r.class == coming {
+		if ended := r.State == Exited || r.State == Dead || r.State == Removing; !ended || r.class == coming {
 			runs[r.Number] = max(runs[r.Number]-1, 0)
 		}
 	}

@@ -40,7 +40,11 @@ func (p *planner) attempts(n int, revision string, r *replica) Attempt {
 		// A start that failed leaves the times of the run before it.
 		up = r.FinishedAt.Sub(later(r.StartedAt, a.At))
 		// It was started once, also when we do not remember, and then by the engine.
-		a.Count = max(a.Count, 1) + r.RestartCount
+		a.Count = max(a.Count, 1)
+		if !r.StartedAt.IsZero() {
+			a.Count = max(a.Count, a.Unstarted+1)
+		}
+		a.Count += r.RestartCount
 	case a.Error == "":
 		up = p.Now.Sub(a.At)
 	}

@@ -9,7 +9,8 @@ import (
 
 // anonymous returns the anonymous volumes of each number: what was known, and
 // over it what the replicas that exist have, of two that share a number the
-// younger. It returns nil where there are none.
+// younger. A container that was never started has written nothing, and adds only
+// what is not known. It returns nil where there are none.
 func anonymous(known map[int]map[string]string, replicas []Replica) map[int]map[string]string {
 	type held struct {
 		of Replica
@@ -32,10 +33,13 @@ func anonymous(known map[int]map[string]string, replicas []Replica) map[int]map[
 	all := clone(known)
 	copied := map[int]bool{}
 	for _, h := range seen {
-		if n := h.of.Number; !copied[n] {
+		n := h.of.Number
+		if !copied[n] {
 			all[n], copied[n] = clone(all[n]), true
 		}
-		all[h.of.Number][h.Target] = h.Source
+		if _, known := all[n][h.Target]; !known || !h.of.StartedAt.IsZero() {
+			all[n][h.Target] = h.Source
+		}
 	}
 	return all
 }
