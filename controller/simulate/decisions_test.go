@@ -48,7 +48,7 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 	}
 	for _, r := range in.Replicas {
 		for _, m := range r.Mounts {
-			if m.Anonymous && r.State != plan.Created { // of two with one number, the one that has run
+			if m.Anonymous && r.State != plan.Created && r.InFlight != plan.CreateReplica { // what is being made was decided before
 				v.anonymous[mountPoint{workload: in.Workload, number: fmt.Sprint(r.Number), target: m.Target}] = m.Source
 			}
 		}
