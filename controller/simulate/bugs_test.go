@@ -65,6 +65,7 @@ func TestPlantedBugs(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				rows[b.name] = fmt.Sprintf("| %s | %d | %s | %s |", b.name, by.seed, by.failed, time.Since(began).Round(100*time.Millisecond))
+				t.Log(rows[b.name])
 			})
 		}
 	})
