@@ -70,6 +70,7 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 	}
 	v.mayTake(in, p, d, snap, truth)
 	v.leavesNewest(p, d, truth)
+	v.leavesUnhealthy(in, p, d)
 	v.justly(in, p, snap)
 	v.tried(in, p)
 	v.repairs(in, p)
@@ -87,6 +88,21 @@ func (v *invariants) leavesNewest(p plan.Plan, d decision, truth []engine.Contai
 		i := slices.IndexFunc(truth, func(c engine.Container) bool { return c.ID == a.ID })
 		if i >= 0 && newest != "" && strings.Contains(a.Cause, "is another image now") && truth[i].Labels[spec.LabelImage] == newest {
 			v.blame("%s is replaced for its image, and that is the one that its name stands for", a.Object)
+		}
+	}
+}
+
+// leavesUnhealthy checks that no replica is stopped for a health check that it has never
+// passed: that may well be the check's fault.
+func (v *invariants) leavesUnhealthy(in plan.Input, p plan.Plan, d decision) {
+	if d.written.Workload == nil || d.written.Kind != spec.Deployment {
+		return
+	}
+	for _, r := range in.Replicas {
+		if slices.ContainsFunc(p.Actions, func(a plan.Action) bool {
+			return a.ID == r.ID && a.Kind == plan.StopReplica && !r.WasReady && strings.HasPrefix(a.Cause, r.Name+" has not passed its health check")
+		}) {
+			v.blame("%s has never been healthy, and is stopped for that", r.Name)
 		}
 	}
 }
