@@ -174,7 +174,7 @@ func (w *world) settle() {
 		}
 		if rest := time.Since(wrote) >= quiet; rest || time.Since(looked) > patience/6 {
 			looked = time.Now()
-			if problem = w.asWritten(w.goal()); problem == "" && rest {
+			if problem = w.asWritten(w.goal()); problem == "" && rest && w.ctl.Ready() == nil {
 				w.shownAtRest()
 				return
 			}
