@@ -21,7 +21,10 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	act()
+	goleak.VerifyTestMain(m)
+}
 
 // world is a project whose controller is played by the test: it serves a store
 // that the test fills, and notes what it is asked.
