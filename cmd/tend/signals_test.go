@@ -40,19 +40,22 @@ type process struct {
 	t     *testing.T
 	cmd   *exec.Cmd
 	err   output
-	ended chan error
+	ended chan struct{}
 }
 
 func startAs(t *testing.T, what string, args ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	p := &process{t: t, cmd: exec.Command(self, args...), ended: make(chan error, 1)} //nolint:gosec // this program
+	p := &process{t: t, cmd: exec.Command(self, args...), ended: make(chan struct{})} //nolint:gosec // this program
 	p.cmd.Env = append(os.Environ(), actAs+"="+what)
 	p.cmd.Stderr = &p.err
 	require.NoError(t, p.cmd.Start())
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
-	go func() { p.ended <- p.cmd.Wait() }()
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // its state tells
+	}()
 	return p
 }
 
@@ -105,8 +108,11 @@ func emptyEngine(t *testing.T) (host string, lists *atomic.Int32) {
 			_, _ = w.Write([]byte(`{"message": "there is none"}`))
 		}
 	})}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(listener) // until it is closed
+	}()
 	t.Cleanup(func() {
 		_ = server.Close()
 		<-done
@@ -162,7 +168,12 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 		p.says("ending", 1)
 		eventually(t, func() bool {
 			_ = p.cmd.Process.Signal(s) // until the first one was dealt with, this one counts as the same
-			return len(p.ended) > 0
+			select {
+			case <-p.ended:
+				return true
+			default:
+				return false
+			}
 		}, "it goes on after a second %s", s)
 		assert.Equal(t, s, p.end().Sys().(syscall.WaitStatus).Signal())
 	}
