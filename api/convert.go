@@ -85,6 +85,11 @@ func toStatus(p plan.Status) WorkloadStatus {
 		UpdateRevision:      p.UpdateRevision,
 		Conditions:          []Condition{},
 		Converged:           p.Converged,
+		Outcome:             string(p.Outcome),
+		Obstacle:            p.Obstacle,
+		Remedy:              p.Remedy,
+		WaitsFor:            p.WaitsFor,
+		Blockers:            p.Blockers,
 	}
 	for _, c := range p.Conditions {
 		status := "False"

@@ -130,6 +130,17 @@ type WorkloadStatus struct {
 	// Converged is true when what runs is what the spec of ObservedGeneration
 	// asks for and nothing is under way.
 	Converged bool `json:"converged"`
+	// Outcome is Converged, Moving, Waiting, Paused or Stalled; absent where the
+	// workload was not looked at yet.
+	Outcome string `json:"outcome,omitempty"`
+	// Obstacle is what keeps the workload from converging, or is wrong though it has
+	// converged; Remedy is what a person can do about it.
+	Obstacle string `json:"obstacle,omitempty"`
+	Remedy   string `json:"remedy,omitempty"`
+	// WaitsFor names the dependencies that have to come first.
+	WaitsFor []string `json:"waitsFor,omitempty"`
+	// Blockers are the replicas that are not ready, or not as the spec asks for, and why.
+	Blockers []string `json:"blockers,omitempty"`
 }
 
 // Condition is one aspect of a workload's status.

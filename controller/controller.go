@@ -454,6 +454,20 @@ func (c *Controller) SetProject(p *spec.Project) {
 	})
 }
 
+// Relist lists the engine anew, after what is written was read again, and reports
+// both as an event.
+func (c *Controller) Relist(ctx context.Context) {
+	c.do(func() {
+		c.busy.Go(func() {
+			e := plan.Event{Type: plan.Normal, Reason: "Reloaded", Message: "what is written was read again, and the engine was listed anew"}
+			if err := c.observer.Relist(ctx); err != nil {
+				e = plan.Event{Type: plan.Warning, Reason: "Reloaded", Message: "what is written was read again; the engine is listed as soon as it answers: " + err.Error()}
+			}
+			c.do(func() { c.reconciler.event(e, time.Now()) })
+		})
+	})
+}
+
 // lookAtResources has the needed resources looked at of which nothing is known.
 // While the engine is away that is left to the list that ends this.
 func (c *Controller) lookAtResources(ctx context.Context) {

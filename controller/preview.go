@@ -56,7 +56,7 @@ func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference
 		in := r.input(snap, key, time.Now())
 		p := plan.Compute(in)
 		if in.Spec == nil && p.Status.Converged {
-			all = append(all, Difference{Workload: key, Text: Obstacle(p.Status), Left: true})
+			all = append(all, Difference{Workload: key, Text: p.Status.Obstacle, Left: true})
 			continue
 		}
 		for _, text := range differences(in, p) {
@@ -101,7 +101,7 @@ func differences(in plan.Input, p plan.Plan) (texts []string) {
 		}
 	}
 	if len(texts) == 0 {
-		add("%s", Obstacle(s))
+		add("%s", s.Obstacle)
 	}
 	return texts
 }

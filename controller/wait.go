@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/state"
 )
 
@@ -76,7 +75,7 @@ func (c *Controller) outcome(workloads []string) (done bool, err error) {
 		}
 		if !s.Converged {
 			waiting = true
-			if !stalled(s.Status) {
+			if !s.Outcome.Halted() {
 				return false, nil
 			}
 		}
@@ -86,15 +85,6 @@ func (c *Controller) outcome(workloads []string) (done bool, err error) {
 	}
 	// Workloads that were taken out of the project have no row any more.
 	return len(workloads) > 0 || !c.hasOrphans(snap), nil
-}
-
-// stalled says whether a workload will not converge without a change.
-func stalled(s plan.Status) bool {
-	if c := s.Condition(plan.Failed); c != nil && c.Status {
-		return true
-	}
-	c := s.Condition(plan.Progressing)
-	return c != nil && !c.Status
 }
 
 // managedReplicas are the containers over which tend decides.
@@ -123,23 +113,8 @@ func (c *Controller) obstacles(snap *state.Snapshot, workloads []string) error {
 		case !ok:
 			errs = append(errs, fmt.Errorf("%s: not looked at yet", row.Name))
 		case !s.Converged:
-			errs = append(errs, fmt.Errorf("%s: %s", row.Name, Obstacle(s.Status)))
+			errs = append(errs, fmt.Errorf("%s: %s", row.Name, s.Obstacle))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Obstacle says in words what keeps a workload from converging.
-func Obstacle(s plan.Status) string {
-	for _, t := range []plan.ConditionType{plan.ReplicaFailure, plan.Failed} {
-		if c := s.Condition(t); c != nil && c.Status {
-			return c.Message
-		}
-	}
-	for _, t := range []plan.ConditionType{plan.Complete, plan.Progressing, plan.Available} {
-		if c := s.Condition(t); c != nil && (!c.Status || c.Reason == "Waiting" || c.Reason == "ReplicaSetUpdated") {
-			return c.Message
-		}
-	}
-	return "replicas are on their way"
 }

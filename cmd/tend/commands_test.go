@@ -18,8 +18,9 @@ import (
 
 const oneService = "services: {web: {image: \"web:1\"}}\n"
 
-func progressing(status bool, reason, message string) plan.Condition {
-	return plan.Condition{Type: plan.Progressing, Status: status, Reason: reason, Message: message, Since: time.Now()}
+// fares has a workload not converged.
+func fares(s *plan.Status, outcome plan.Outcome, obstacle, remedy string) {
+	s.Converged, s.Outcome, s.Obstacle, s.Remedy = false, outcome, obstacle, remedy
 }
 
 func TestWrongArgumentsAreMistakesOfUsage(t *testing.T) {
@@ -83,52 +84,74 @@ func TestRolloutCommandsAskForIt(t *testing.T) {
 
 func TestRolloutStatusTellsHowFarItIsAndWaits(t *testing.T) {
 	w := newWorld(t, oneService)
-	w.keep("web", func(_ *spec.Workload, s *plan.Status) {
-		s.Updated, s.Converged = 1, false
-		s.Conditions = []plan.Condition{progressing(true, "ReplicaSetUpdated", "on its way")}
-	})
+	w.keep("web", func(_ *spec.Workload, s *plan.Status) { fares(s, plan.OutcomeMoving, "1 of 2 replicas updated", "") })
 	out, _ := w.start("rollout", "status", "web")
 	told := func(text string) {
 		t.Helper()
 		eventually(t, func() bool { return strings.Contains(out.String(), text) }, "%q is not told", text)
 	}
-	told("new replicas: 1 of 2 there")
-	w.keep("web", func(_ *spec.Workload, s *plan.Status) { s.Replicas, s.Converged = 3, false })
-	told("old replicas to leave: 1")
-	w.keep("web", func(_ *spec.Workload, s *plan.Status) { s.Available, s.Converged = 0, false })
-	told("new replicas: 0 of 2 available")
+	told("waiting for web: 1 of 2 replicas updated")
+	w.keep("web", func(_ *spec.Workload, s *plan.Status) { s.ObservedGeneration = 0 })
+	told("waiting for web: the controller has not looked at generation 1 of its spec yet")
 	w.keep("web", func(_ *spec.Workload, s *plan.Status) {
-		s.Updated, s.Converged = 0, false
-		s.Conditions = []plan.Condition{progressing(false, "Paused", "2 old left")}
+		fares(s, plan.OutcomePaused, "the rollout is paused: 2 old left", "")
 	})
-	told("the rollout is paused: 2 old left")
+	told("waiting for web: the rollout is paused: 2 old left")
 	w.keep("web", func(*spec.Workload, *plan.Status) {})
 	told("the rollout of web is complete")
 }
 
-func TestRolloutStatusFailsWithTheReason(t *testing.T) {
+// All who tell what is in the way tell the same.
+func TestRolloutStatusWaitAndGetNameTheObstacleOfTheStatus(t *testing.T) {
 	w := newWorld(t, oneService)
-	for _, reason := range []string{"ProgressDeadlineExceeded", "RolledBack"} {
-		w.keep("web", func(_ *spec.Workload, s *plan.Status) {
-			s.Converged = false
-			s.Conditions = []plan.Condition{progressing(false, reason, "it never got ready")}
-		})
-		_, err := w.tend("rollout", "status", "web")
-		assert.ErrorContains(t, err, "web: it never got ready")
-	}
 	w.keep("web", func(_ *spec.Workload, s *plan.Status) {
-		s.Updated, s.Converged = 0, false
-		s.Conditions = []plan.Condition{progressing(true, "Waiting", "waits for db")}
+		fares(s, plan.OutcomeStalled, "shop-web-1 exited with code 3", "")
+		s.Conditions = []plan.Condition{
+			{Type: plan.Progressing, Reason: "ProgressDeadlineExceeded", Message: "no progress"},
+			{Type: plan.ReplicaFailure, Status: true, Reason: "CrashLoopBackOff", Message: "another sentence"},
+		}
 	})
-	_, err := w.tend("rollout", "status", "web", "--timeout", "100ms")
-	assert.ErrorContains(t, err, "not done after 100ms")
-	assert.ErrorContains(t, err, "web: waits for db")
+	_, err := w.tend("rollout", "status", "web")
+	assert.EqualError(t, err, "web: shop-web-1 exited with code 3")
+	_, err = w.tend("wait", "web", "--timeout", "100ms")
+	assert.EqualError(t, err, "not done after 100ms\nweb: shop-web-1 exited with code 3")
+	out, err := w.tend("get", "workloads", "-o", "wide")
+	require.NoError(t, err)
+	assert.Contains(t, out, "Stalled   shop-web-1 exited with code 3")
+	out, err = w.tend("explain", "web")
+	require.NoError(t, err)
+	assert.Contains(t, out, "web has not converged: shop-web-1 exited with code 3.")
+	w.keep("web", func(_ *spec.Workload, s *plan.Status) { fares(s, plan.OutcomeWaiting, "waiting for db", "") })
+	_, err = w.tend("rollout", "status", "web", "--timeout", "100ms")
+	assert.EqualError(t, err, "not done after 100ms\nweb: waiting for db")
+}
+
+func TestGetAndDescribeShowTheReadinessThatIsDecidedBy(t *testing.T) {
+	w := newWorld(t, oneService)
+	w.keep("web", func(written *spec.Workload, s *plan.Status) {
+		written.Probes = spec.Probes{Readiness: &spec.Probe{}}
+		fares(s, plan.OutcomeMoving, "shop-web-1 is not ready", "")
+	})
+	begun := time.Now()
+	w.store.Update(func(tx *state.Tx) {
+		tx.PutReplica(&state.Replica{Replica: plan.Replica{Workload: "web", Number: 1, Name: "shop-web-1", ID: "a", Revision: "rev2rev2rev2", State: plan.Running, Health: plan.Healthy, StartedAt: begun, ReadySince: begun}})
+		tx.PutProbe(&state.Probe{ID: "a", Workload: "web", StartedAt: begun, Started: true, Live: true, WasReady: true, Message: "readiness: 503"})
+	})
+	out, err := w.tend("get", "replicas")
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^shop-web-1 +web +running \(unready\) +no `, out)
+	out, err = w.tend("describe", "web")
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^shop-web-1 +rev2rev2 +running \(unready\) +no `, out)
 }
 
 func TestWaitReturnsWhenAllHaveWhatIsWaitedFor(t *testing.T) {
 	w := newWorld(t, oneService)
 	w.keep("web", func(*spec.Workload, *plan.Status) {})
-	w.keep("db", func(_ *spec.Workload, s *plan.Status) { s.Converged, s.Conditions = false, nil })
+	w.keep("db", func(_ *spec.Workload, s *plan.Status) {
+		fares(s, plan.OutcomeMoving, "is starting", "")
+		s.Conditions = nil
+	})
 	_, err := w.tend("wait", "web")
 	require.NoError(t, err)
 	for _, goal := range []string{"converged", "available", "complete"} {
@@ -140,7 +163,8 @@ func TestWaitReturnsWhenAllHaveWhatIsWaitedFor(t *testing.T) {
 	w.keep("db", func(_ *spec.Workload, s *plan.Status) { s.Converged = false })
 	require.NoError(t, <-ended, "available, if not converged")
 	w.keep("web", func(_ *spec.Workload, s *plan.Status) {
-		s.Conditions = []plan.Condition{{Type: plan.Failed, Status: true, Message: "exited with code 3"}}
+		fares(s, plan.OutcomeStalled, "exited with code 3", "")
+		s.Conditions = []plan.Condition{{Type: plan.Failed, Status: true}}
 	})
 	_, err = w.tend("wait", "web", "--for=complete")
 	assert.ErrorContains(t, err, "exited with code 3", "it will never be complete")
@@ -223,25 +247,39 @@ func TestExplainSaysWhyAndWhatToDo(t *testing.T) {
 
 	w.keep("db", func(_ *spec.Workload, s *plan.Status) {
 		s.Ready = 0
-		s.Conditions = []plan.Condition{progressing(true, "ReplicaSetUpdated", "is starting")}
+		fares(s, plan.OutcomeMoving, "is starting", "")
 	})
 	w.keep("web", func(written *spec.Workload, s *plan.Status) {
 		written.DependsOn = []spec.Dependency{{Name: "db", Condition: spec.DependencyHealthy}}
-		s.Converged = false
-		s.Conditions = []plan.Condition{progressing(true, "Waiting", "waits for db to be ready")}
+		fares(s, plan.OutcomeWaiting, "waiting for db to be healthy", "see `tend explain db`")
+		s.WaitsFor, s.Blockers = []string{"db"}, []string{"shop-web-2 exited with code 3"}
 	})
-	w.store.Update(func(tx *state.Tx) {
-		tx.PutReplica(&state.Replica{Replica: plan.Replica{Workload: "web", Number: 1, Name: "shop-web-1", ID: "a", Revision: "rev1", State: plan.Running, ReadySince: time.Now()}})
-		tx.PutReplica(&state.Replica{Replica: plan.Replica{Workload: "web", Number: 2, Name: "shop-web-2", ID: "b", Revision: "rev2rev2rev2", State: plan.Exited, ExitCode: 3}})
-	})
-	explained("waits for db to be ready", "it depends on db (service_healthy), of which 0 of 2 replicas are ready: is starting",
-		"shop-web-2 is not ready: exited (code 3)", "shop-web-1 is at revision rev1 still", "tend explain")
+	explained("web has not converged: waiting for db to be healthy.", "it depends on db (service_healthy), of which 0 of 2 replicas are ready: is starting",
+		"  shop-web-2 exited with code 3", "Next: see `tend explain db`.")
 
-	w.keep("web", func(_ *spec.Workload, s *plan.Status) {
-		s.Converged = false
-		s.Conditions = []plan.Condition{progressing(false, "Paused", "paused")}
+	w.keep("web", func(_ *spec.Workload, s *plan.Status) { s.Obstacle, s.Remedy = "odd is left alone", "remove odd" })
+	explained("web has converged", "Still, something is wrong: odd is left alone.", "Next: remove odd.")
+
+	now := time.Now()
+	w.planned(&spec.Workload{Name: "web", Kind: spec.Job, Replicas: 1, Revision: "rev1", Restart: spec.Restart{Condition: spec.RestartOnFailure}}, func(in *plan.Input) {
+		in.Replicas = []plan.Replica{{Workload: "web", Number: 1, Name: "shop-web-1", ID: "a", Revision: "rev1", State: plan.Exited, ExitCode: 3, Created: now, StartedAt: now, FinishedAt: now}}
 	})
-	explained("tend rollout resume web")
+	explained("web has not converged: shop-web-1 exited with code 3; 1 run failed.", "Next: see `tend logs web`, and correct the spec or the image: as it is, the Job is not tried again.")
+
+	w.planned(&spec.Workload{Name: "web", Kind: spec.Database, Replicas: 1, Revision: "rev1", ProgressDeadline: time.Minute}, func(in *plan.Input) {
+		in.Missing = []plan.Resource{{Kind: plan.VolumeResource, Name: "shop_data", DataOf: "web"}}
+	})
+	explained("web has not converged: volume shop_data held the data of web and is gone", "Next: bring it back, or for an empty database make one with docker volume create shop_data.")
+
+	w.planned(&spec.Workload{Name: "seed", Kind: spec.Job, Replicas: 1, Revision: "rev1"}, func(in *plan.Input) {
+		in.Rollout = plan.Rollout{Workload: "seed", Revision: "rev1", Stable: "rev1", Complete: true, Succeeded: map[int]bool{1: true}}
+	})
+	w.planned(&spec.Workload{Name: "web", Replicas: 1, Revision: "rev1", DependsOn: []spec.Dependency{{Name: "seed", Condition: spec.DependencyStarted}}}, func(in *plan.Input) {
+		in.Dependencies = []plan.Dependency{{Dependency: in.Spec.DependsOn[0], Known: true, Completed: true}}
+	})
+	out, err := w.tend("explain", "web")
+	require.NoError(t, err)
+	assert.NotContains(t, out, "it depends on seed", "it ran to completion, and its container is gone")
 
 	w.keep("web", func(_ *spec.Workload, s *plan.Status) { s.ObservedGeneration, s.Converged = 0, false })
 	explained("not looked at generation 1")

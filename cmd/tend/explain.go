@@ -45,9 +45,13 @@ func explain(ctx context.Context, c *client.Client, out io.Writer, name string) 
 	case !current(a.Workload) || !a.Status.Converged:
 	case holds(a.Workload, plan.Complete):
 		say("%s has converged: it ran to completion, at revision %s.", name, at)
-		return nil
 	default:
 		say("%s has converged: %d of %d replicas are available, at revision %s.", name, a.Status.AvailableReplicas, a.Spec.Replicas, at)
+	}
+	if current(a.Workload) && a.Status.Converged {
+		if a.Status.Obstacle != "" {
+			say("\nStill, something is wrong: %s.\n\nNext: %s.", a.Status.Obstacle, a.Status.Remedy)
+		}
 		return nil
 	}
 	if err := c.Ready(ctx); err != nil {
@@ -55,92 +59,52 @@ func explain(ctx context.Context, c *client.Client, out io.Writer, name string) 
 		return nil
 	}
 	if !current(a.Workload) {
-		say("%s has not converged: the controller has not looked at generation %d of its spec yet.", name, a.Metadata.Generation)
+		say("%s has not converged: %s.", name, notLookedAt(a.Workload))
 		return nil
 	}
-	say("%s has not converged: %s.", name, obstacle(a.Status.Conditions))
+	say("%s has not converged: %s.", name, a.Status.Obstacle)
 	if len(a.Status.Conditions) > 0 {
 		say("\nIts conditions:")
 	}
 	for _, condition := range a.Status.Conditions {
 		say("  %s is %s since %s (%s): %s", condition.Type, condition.Status, age(condition.LastTransitionTime), condition.Reason, condition.Message)
 	}
-	blockers, err := a.blockers(ctx, c)
+	awaited, err := a.awaited(ctx, c)
 	if err != nil {
 		return err
 	}
+	blockers := append(awaited, a.Status.Blockers...)
 	if len(blockers) > 0 {
 		say("\nIn its way:")
 	}
 	for _, text := range blockers {
 		say("  %s", text)
 	}
-	say("\nNext: %s", a.next())
+	say("\nNext: %s.", a.Status.Remedy)
 	return nil
 }
 
-// blockers are the dependencies that are not met and the replicas that are not
-// as they should be.
-func (a *account) blockers(ctx context.Context, c *client.Client) (texts []string, err error) {
+// awaited are the dependencies that have to come first, and what is in the way there.
+func (a *account) awaited(ctx context.Context, c *client.Client) (texts []string, err error) {
 	list, err := c.Workloads(ctx)
 	if err != nil {
 		return nil, err
 	}
+	conditions := map[string]string{}
 	for _, d := range a.Spec.DependsOn {
-		i := slices.IndexFunc(list.Items, func(w api.Workload) bool { return w.Metadata.Name == d.Name })
-		if i >= 0 && !met(d, list.Items[i]) {
-			texts = append(texts, fmt.Sprintf("it depends on %s (%s), of which %d of %d replicas are ready: %s",
-				d.Name, d.Condition, list.Items[i].Status.ReadyReplicas, list.Items[i].Spec.Replicas, obstacle(list.Items[i].Status.Conditions)))
-		}
+		conditions[d.Name] = d.Condition
 	}
-	if a.Kind == string(spec.Job) {
-		return texts, nil
-	}
-	for _, r := range a.replicas {
-		switch code := r.Status.ExitCode; {
-		case code != nil && *code == 0 && a.Spec.Restart.Condition != string(spec.RestartAny): // it is done
-		case !r.Status.Ready:
-			texts = append(texts, fmt.Sprintf("%s is not ready: %s, %d restarts", r.Metadata.Name, replicaState(r), r.Status.Restarts))
-		case r.Spec.Revision != a.Status.UpdateRevision:
-			texts = append(texts, fmt.Sprintf("%s is at revision %s still", r.Metadata.Name, revision(r.Spec.Revision)))
-		}
-	}
-	return texts, nil
-}
-
-// met says whether a dependency is met, as far as the API tells.
-func met(d api.Dependency, w api.Workload) bool {
-	switch spec.DependencyCondition(d.Condition) {
-	case spec.DependencyCompleted:
-		return holds(w, plan.Complete)
-	case spec.DependencyHealthy:
-		return w.Status.ReadyReplicas > 0
-	}
-	return w.Status.Replicas > 0
-}
-
-// next says what a person can do, or that there is nothing to do.
-func (a *account) next() string {
-	name := a.Metadata.Name
-	known := map[string]string{
-		"RolledBack":               "correct what failed in the spec and save it: the new revision is tried at once. See `tend logs " + name + "` and `tend events " + name + "`.",
-		"Paused":                   "`tend rollout resume " + name + "`.",
-		"ProgressDeadlineExceeded": "see `tend logs " + name + "`; correct the spec, or go back with `tend rollout undo " + name + "`.",
-		"CrashLoopBackOff":         "see `tend logs " + name + "`. It is started again after the back-off; a corrected spec is tried at once.",
-		"BackOff":                  "correct what the message says. It is tried again after the back-off.",
-		"HookFailed":               "see `tend logs " + name + "`, and correct the hook or the image.",
-		"Unhealthy":                "see `tend logs " + name + "`, and correct what the message says; or the health check, where it is not the service that fails.",
-		"RestartLimit":             "see `tend logs " + name + "`, and correct the spec: it is not started again as it is.",
-		"MultipleContainers":       "do what the message says.",
-		"CorruptLabels":            "do what the message says.",
-		"Waiting":                  "nothing, if what it waits for comes; `tend explain` tells the same of a workload that it depends on.",
-	}
-	for _, reasonsOf := range []plan.ConditionType{plan.ReplicaFailure, plan.Failed, plan.Progressing, plan.Complete} {
-		for _, c := range a.Status.Conditions {
-			if text, ok := known[c.Reason]; ok && c.Type == string(reasonsOf) {
-				return text
+	for _, name := range a.Status.WaitsFor {
+		text := fmt.Sprintf("it depends on %s (%s)", name, conditions[name])
+		i := slices.IndexFunc(list.Items, func(w api.Workload) bool { return w.Metadata.Name == name })
+		if i >= 0 {
+			w := list.Items[i]
+			text += fmt.Sprintf(", of which %d of %d replicas are ready", w.Status.ReadyReplicas, w.Spec.Replicas)
+			if w.Status.Obstacle != "" {
+				text += ": " + w.Status.Obstacle
 			}
 		}
+		texts = append(texts, text)
 	}
-	return "nothing: the controller is at work. `tend wait " + name + "` returns when it is done."
+	return texts, nil
 }

@@ -92,35 +92,9 @@ func unconverged(p *spec.Project, running []api.Workload) (problems []error, sta
 		case !ok || w.Spec.Replicas != want.Replicas || w.Spec.Revision != want.Revision || w.Status.ObservedGeneration != w.Metadata.Generation:
 			problems, stalled = append(problems, fmt.Errorf("%s: the controller has not read its spec yet", name)), false
 		case !w.Status.Converged:
-			problems = append(problems, fmt.Errorf("%s: %s", name, obstacle(w.Status.Conditions)))
-			stalled = stalled && halted(w.Status.Conditions)
+			problems = append(problems, fmt.Errorf("%s: %s", name, w.Status.Obstacle))
+			stalled = stalled && plan.Outcome(w.Status.Outcome).Halted()
 		}
 	}
 	return problems, stalled
-}
-
-// halted says whether a workload will not converge without a change.
-func halted(conditions []api.Condition) bool {
-	for _, c := range conditions {
-		if t := plan.ConditionType(c.Type); t == plan.Failed && c.Status == "True" || t == plan.Progressing && c.Status == "False" {
-			return true
-		}
-	}
-	return false
-}
-
-// obstacle is the condition that says most about why a workload has not converged.
-func obstacle(conditions []api.Condition) string {
-	text := "replicas are on their way"
-	for _, c := range conditions {
-		switch plan.ConditionType(c.Type) {
-		case plan.ReplicaFailure, plan.Failed:
-			return c.Message
-		case plan.Progressing, plan.Complete:
-			if c.Reason != "NewReplicaSetAvailable" {
-				text = c.Message
-			}
-		}
-	}
-	return text
 }

@@ -86,13 +86,13 @@ func (p *printer) document() bool { return p.format == "json" || p.format == "ya
 
 func (p *printer) workloads(ctx context.Context, c *client.Client, name string) error {
 	header := []string{"NAME", "KIND", "READY", "UP-TO-DATE", "AVAILABLE", "CONVERGED"}
-	wide := []string{"REVISION", "IMAGE", "CONDITION"}
+	wide := []string{"REVISION", "IMAGE", "OUTCOME", "OBSTACLE"}
 	row := func(w api.Workload) ([]string, []string) {
 		s := w.Status
 		return []string{
 			w.Metadata.Name, w.Kind, fmt.Sprintf("%d/%d", s.ReadyReplicas, w.Spec.Replicas),
 			fmt.Sprint(s.UpdatedReplicas), fmt.Sprint(s.AvailableReplicas), yes(s.Converged),
-		}, []string{s.UpdateRevision, w.Spec.Template.Image, obstacle(s.Conditions)}
+		}, []string{s.UpdateRevision, w.Spec.Template.Image, s.Outcome, s.Obstacle}
 	}
 	if name != "" && !p.watch {
 		w, err := c.Workload(ctx, name)

@@ -21,7 +21,10 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	act()
+	goleak.VerifyTestMain(m)
+}
 
 // world is a project whose controller is played by the test: it serves a store
 // that the test fills, and notes what it is asked.
@@ -91,13 +94,27 @@ func (w *world) keep(name string, change func(*spec.Workload, *plan.Status)) {
 	written := &spec.Workload{Name: name, Kind: spec.Deployment, Replicas: 2, Image: "web:1", Revision: "rev2rev2rev2", Strategy: spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 1}}
 	status := plan.Status{
 		Workload: name, ObservedGeneration: 1, Desired: 2, Replicas: 2, Updated: 2, Ready: 2, Available: 2,
-		UpdateRevision: written.Revision, CurrentRevision: written.Revision, Converged: true,
+		UpdateRevision: written.Revision, CurrentRevision: written.Revision, Converged: true, Outcome: plan.OutcomeConverged,
 		Conditions: []plan.Condition{{Type: plan.Available, Status: true, Reason: "MinimumReplicasAvailable", Message: "2 of 2 replicas available", Since: time.Now()}},
 	}
 	change(written, &status)
 	w.store.Update(func(tx *state.Tx) {
 		tx.PutWorkload(&state.Workload{Name: name, Generation: 1, Spec: written})
 		tx.PutStatus(status)
+	})
+}
+
+// planned keeps a workload with the status that the planner gives it.
+func (w *world) planned(written *spec.Workload, change func(*plan.Input)) {
+	in := plan.Input{Now: time.Now(), Workload: written.Name, Generation: 1, Spec: written}
+	change(&in)
+	p := plan.Compute(in)
+	w.store.Update(func(tx *state.Tx) {
+		tx.PutWorkload(&state.Workload{Name: written.Name, Generation: 1, Spec: written})
+		tx.PutStatus(p.Status)
+		for _, r := range in.Replicas {
+			tx.PutReplica(&state.Replica{Replica: r})
+		}
 	})
 }
 

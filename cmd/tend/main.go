@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -39,8 +37,7 @@ func (e *exitError) Error() string {
 func (e *exitError) Unwrap() error { return e.err }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx := untilSignalled(context.Background())
 	tellWarnings(func(warning string) { fmt.Fprintf(os.Stderr, "tend: warning: %s\n", warning) })
 	os.Exit(execute(ctx, os.Args[1:]))
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/api/client"
 	"github.com/tendhq/tend/controller/plan"
-	"github.com/tendhq/tend/controller/spec"
 )
 
 func newRollout(f *flags) *cobra.Command {
@@ -114,38 +113,27 @@ func newRolloutStatus(f *flags) *cobra.Command {
 	return c
 }
 
-// progress says in words how far a rollout is, as kubectl does, and whether it
-// is done; the error is why it has failed.
+// progress says in words how far a rollout is, and whether it is done; the error is
+// why it has failed.
 func progress(w api.Workload) (text string, done bool, err error) {
 	name, s := w.Metadata.Name, w.Status
-	for _, c := range s.Conditions {
-		switch t := plan.ConditionType(c.Type); {
-		case s.ObservedGeneration != w.Metadata.Generation:
-		case t == plan.Failed && c.Status == "True", t == plan.Progressing && c.Status == "False" && c.Reason != "Paused":
-			return "", false, fmt.Errorf("%s: %s", name, c.Message)
-		case t == plan.Complete && c.Status == "True":
-			return name + " ran to completion", true, nil
-		case t == plan.Progressing && c.Reason == "Paused":
-			return fmt.Sprintf("waiting for %s: the rollout is paused: %s", name, c.Message), false, nil
-		}
-	}
 	switch {
-	case s.ObservedGeneration != w.Metadata.Generation:
-		text = "the controller has not looked at the spec yet"
-	case w.Kind == string(spec.Job):
-		text = obstacle(s.Conditions)
-	case s.UpdatedReplicas < w.Spec.Replicas:
-		text = fmt.Sprintf("new replicas: %d of %d there", s.UpdatedReplicas, w.Spec.Replicas)
-	case s.Replicas > s.UpdatedReplicas:
-		text = fmt.Sprintf("old replicas to leave: %d", s.Replicas-s.UpdatedReplicas)
-	case s.AvailableReplicas < w.Spec.Replicas:
-		text = fmt.Sprintf("new replicas: %d of %d available", s.AvailableReplicas, w.Spec.Replicas)
+	case !current(w):
+		return fmt.Sprintf("waiting for %s: %s", name, notLookedAt(w)), false, nil
+	case s.Outcome == string(plan.OutcomeStalled):
+		return "", false, fmt.Errorf("%s: %s", name, s.Obstacle)
 	case !s.Converged:
-		text = obstacle(s.Conditions)
+		return fmt.Sprintf("waiting for %s: %s", name, s.Obstacle), false, nil
+	case holds(w, plan.Complete):
+		return name + " ran to completion", true, nil
 	default:
 		return "the rollout of " + name + " is complete", true, nil
 	}
-	return fmt.Sprintf("waiting for %s: %s", name, text), false, nil
+}
+
+// notLookedAt says that a status is older than the spec.
+func notLookedAt(w api.Workload) string {
+	return fmt.Sprintf("the controller has not looked at generation %d of its spec yet", w.Metadata.Generation)
 }
 
 // await waits until a condition holds for all of some workloads, or has failed
@@ -159,24 +147,28 @@ func (f *flags) await(ctx context.Context, c *client.Client, names []string, con
 			return err
 		}
 		clear(obstacles)
+		missing := map[string]bool{}
 		for _, name := range names {
-			obstacles[name] = ""
+			missing[name] = true
 		}
 		var failures []error
 		for _, w := range list.Items {
-			if _, awaited := obstacles[w.Metadata.Name]; !awaited {
+			if !missing[w.Metadata.Name] {
 				continue
 			}
-			delete(obstacles, w.Metadata.Name)
+			delete(missing, w.Metadata.Name)
 			done, err := condition(w)
 			if err != nil {
 				failures = append(failures, err)
 			} else if !done {
-				obstacles[w.Metadata.Name] = obstacle(w.Status.Conditions)
+				obstacles[w.Metadata.Name] = w.Status.Obstacle
+				if !current(w) {
+					obstacles[w.Metadata.Name] = notLookedAt(w)
+				}
 			}
 		}
 		for _, name := range names {
-			if text, missing := obstacles[name]; missing && text == "" {
+			if missing[name] {
 				failures = append(failures, fmt.Errorf("there is no workload %q", name))
 			}
 		}

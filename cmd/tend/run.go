@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"os/signal"
 	"sync"
 	"syscall"
 
@@ -43,6 +45,9 @@ func newRun(f *flags) *cobra.Command {
 func run(ctx context.Context, f *flags, listen string, explicit bool, endpointsListen string) error {
 	tell := newServiceNarrator()
 	defer func() { _ = tell.log.Sync() }()
+	hangUps := make(chan os.Signal, 1) // one that comes while this stands by has to wait
+	signal.Notify(hangUps, syscall.SIGHUP)
+	defer signal.Stop(hangUps)
 	project, err := f.load(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot start:\n%w", err)
@@ -55,7 +60,7 @@ func run(ctx context.Context, f *flags, listen string, explicit bool, endpointsL
 		if err != nil {
 			return err
 		}
-		err = keep(ctx, f, r, project, tell, listen, explicit, endpointsListen)
+		err = keep(ctx, f, r, project, tell, hangUps, listen, explicit, endpointsListen)
 		if released := r.Release(); released != nil {
 			tell.log.Warn("the right to act was not given up in order; it ends by itself", zap.Error(released))
 		}
@@ -67,8 +72,8 @@ func run(ctx context.Context, f *flags, listen string, explicit bool, endpointsL
 }
 
 // keep keeps the project until ctx ends or the right to act is lost, which is
-// durable.ErrLost.
-func keep(ctx context.Context, f *flags, r *right, project *spec.Project, tell *narrator, listen string, explicit bool, endpointsListen string) error {
+// durable.ErrLost. On a hang-up it reads everything again.
+func keep(ctx context.Context, f *flags, r *right, project *spec.Project, tell *narrator, hangUps <-chan os.Signal, listen string, explicit bool, endpointsListen string) error {
 	e, err := docker.New(f.host)
 	if err != nil {
 		return err
@@ -109,12 +114,22 @@ func keep(ctx context.Context, f *flags, r *right, project *spec.Project, tell *
 		}
 	})
 	tell.say("keeping project %s: %d workloads, from %s", project.Name, len(project.Workloads), project.WorkingDir)
-	err = spec.NewSource(f.spec).Run(acting, func(u spec.Update) {
+	source := spec.NewSource(f.spec)
+	parts.Go(func() {
+		onHangUp(acting, hangUps, func() {
+			tell.say("SIGHUP: reading what is written again, and listing the engine anew")
+			source.Reload()
+		})
+	})
+	err = source.Run(acting, func(u spec.Update) {
 		if u.Err != nil {
 			ctl.RejectProject(u.Err)
-			return
+		} else {
+			ctl.SetProject(u.Project)
 		}
-		ctl.SetProject(u.Project)
+		if u.Reloaded {
+			ctl.Relist(acting)
+		}
 	})
 	cancel()
 	parts.Wait()

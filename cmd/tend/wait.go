@@ -18,7 +18,7 @@ var goals = map[string]func(api.Workload) (bool, error){
 	"available": func(w api.Workload) (bool, error) { return current(w) && holds(w, plan.Available), nil },
 	"complete": func(w api.Workload) (bool, error) {
 		if current(w) && holds(w, plan.Failed) {
-			return false, fmt.Errorf("%s: %s", w.Metadata.Name, obstacle(w.Status.Conditions))
+			return false, fmt.Errorf("%s: %s", w.Metadata.Name, w.Status.Obstacle)
 		}
 		return current(w) && holds(w, plan.Complete), nil
 	},

@@ -650,6 +650,12 @@ func checkDatabase(t *rapid.T, in Input, p Plan, target *spec.Workload, running,
 
 // checkStatus checks that a status claims nothing that is not so.
 func checkStatus(t *rapid.T, in Input, p Plan) {
+	require.Equal(t, p.Status.Converged, p.Status.Outcome == OutcomeConverged, "two accounts")
+	if !p.Status.Converged {
+		require.NotEmpty(t, p.Status.Outcome, "%s", p)
+		require.NotEmpty(t, p.Status.Obstacle, "%s", p)
+		require.NotEmpty(t, p.Status.Remedy, "%s", p)
+	}
 	if in.Spec == nil {
 		return
 	}

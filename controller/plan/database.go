@@ -17,7 +17,8 @@ func (p *planner) database() {
 		return // a container with corrupt labels may hold the volume
 	}
 	if running := p.running(); len(running) > 1 {
-		p.fail("MultipleContainers", fmt.Sprintf("%s run on the volume of one database: stop all but one at once; tend touches none of them", strings.Join(running, " and ")))
+		p.fail("MultipleContainers", fmt.Sprintf("%s run on the volume of one database: stop all but one at once; tend touches none of them", strings.Join(running, " and ")),
+			"stop all but one of them at once, with `docker stop`")
 		return
 	}
 	p.stopDrained()
@@ -52,6 +53,7 @@ func (p *planner) wasDatabase() bool {
 	for _, r := range p.Replicas {
 		if r.Kind == spec.Database {
 			p.waiting = fmt.Sprintf("%s is a Database's, and %s is a %s now: write its spec again, or remove the container", r.Name, p.Workload, p.written.Kind)
+			p.remedy = fmt.Sprintf("write the spec of %s again, or remove %s", p.Workload, r.Name)
 			return true
 		}
 	}
@@ -82,7 +84,7 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 	if p.Spec.Replicas == 0 {
 		cause = "no replica wanted"
 	} else if r.class == unhealthy && r.Broken != "" {
-		p.fail("Unhealthy", r.Name+" "+r.why())
+		p.fail("Unhealthy", r.Name+" "+r.why(), "")
 	}
 	switch {
 	case r.class == leaving || r.class == coming:
@@ -91,7 +93,8 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 		if alone && p.mayRestart(r) {
 			p.restart(r, 0)
 		} else if !alone {
-			p.fail("MultipleContainers", fmt.Sprintf("%s is one of several containers of one database: remove those that are not wanted", r.Name))
+			p.fail("MultipleContainers", fmt.Sprintf("%s is one of several containers of one database: remove those that are not wanted", r.Name),
+				"remove those that are not wanted, with `docker rm`")
 		}
 	case !wanted && r.class != exited && p.startingUp(r.Replica):
 		p.awaitStart(r)
@@ -103,7 +106,7 @@ func (p *planner) keepDatabase(r replica, alone bool) {
 		p.stop(r, "%s", cause)
 	case r.class == unhealthy:
 		// It may be recovering. A restart would begin the recovery anew.
-		p.fail("Unhealthy", fmt.Sprintf("%s %s; a database is not restarted for that", r.Name, r.why()))
+		p.fail("Unhealthy", fmt.Sprintf("%s %s; a database is not restarted for that", r.Name, r.why()), p.seeLogs(correctHealth))
 	}
 }
 
@@ -138,7 +141,7 @@ func (p *planner) unprepared(running replica) bool {
 // be backed up, and is not kept for that: another setting may be its cure.
 func (p *planner) prepare(r replica) {
 	if why := p.plan.Rollout.Refused; why != "" {
-		p.fail("UpdateRefused", why)
+		p.fail("UpdateRefused", why, "do what the message says, or write the image from before again")
 		p.waiting, p.fault, p.quiet = why, true, true
 		return
 	}

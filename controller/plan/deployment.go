@@ -285,10 +285,10 @@ func (p *planner) keep(s []replica) {
 			}
 		case unhealthy:
 			if r.neverHealthy() {
-				p.fail("Unhealthy", fmt.Sprintf("%s %s; it is not restarted for that", r.Name, r.why()))
+				p.fail("Unhealthy", fmt.Sprintf("%s %s; it is not restarted for that", r.Name, r.why()), p.seeLogs(correctHealth))
 				continue
 			}
-			p.fail("Unhealthy", fmt.Sprintf("%s %s", r.Name, r.why()))
+			p.fail("Unhealthy", fmt.Sprintf("%s %s", r.Name, r.why()), p.seeLogs(correctHealth))
 			if !p.wedged(r) {
 				p.stop(r, "%s %s", r.Name, r.why())
 			}

@@ -77,7 +77,7 @@ func (p *planner) hooked() bool {
 			return false
 		}
 		if why := failure(h, run); why != "" {
-			p.fail("HookFailed", why)
+			p.fail("HookFailed", why, p.seeLogs("correct the hook or the image"))
 			p.waiting, p.fault, p.quiet = why, true, true
 			return false
 		}
@@ -121,8 +121,7 @@ func (p *planner) hookRun(h spec.Hook) *HookRun {
 // runHook has a hook run when all it needs is there, and no other one runs:
 // that of a revision that was given up is stopped first.
 func (p *planner) runHook(h spec.Hook) {
-	if reason := p.unmet(p.Spec.Revision); reason != "" {
-		p.waiting = reason
+	if p.lacks(p.Spec.Revision) {
 		return
 	}
 	busy := slices.ContainsFunc(p.HookRuns, func(run HookRun) bool { return run.InFlight != "" || IsRunning(run.Replica) })

@@ -88,11 +88,14 @@ type planner struct {
 	plan Plan
 	// replicas in order of number, without those whose labels are corrupt.
 	replicas []replica
-	// failure is the condition ReplicaFailure, when there is one to report.
-	failure *Condition
+	// failure is what is wrong with a replica, when there is something to report.
+	failure *problem
 	// waiting says what creations wait for; quiet where that is only on its
-	// way, and fault where it is the rollout's own.
+	// way, and fault where it is the rollout's own. remedy is what a person can do
+	// about it, and waitsFor are the dependencies among it.
 	waiting      string
+	remedy       string
+	waitsFor     []string
 	quiet, fault bool
 	// held says why nothing is done at all.
 	held string
@@ -132,7 +135,8 @@ func newPlanner(in Input) *planner {
 	})
 	for _, r := range p.Replicas {
 		if r.Number < 1 {
-			p.fail("CorruptLabels", fmt.Sprintf("container %s carries no valid replica number and is left alone: remove it, or correct its label", r.Name))
+			p.fail("CorruptLabels", fmt.Sprintf("container %s carries no valid replica number and is left alone: remove it, or correct its label", r.Name),
+				fmt.Sprintf("remove %s, or correct its label", r.Name))
 		}
 	}
 	p.aim(p.target())
@@ -394,12 +398,26 @@ func (p *planner) event(t EventType, reason, message string, args ...any) {
 	p.plan.Events = append(p.plan.Events, Event{Type: t, Workload: p.Workload, Reason: reason, Message: fmt.Sprintf(message, args...)})
 }
 
+// problem is what is wrong with a replica, and what a person can do about it.
+type problem struct{ reason, message, remedy string }
+
 // fail reports a ReplicaFailure; the first one stands.
-func (p *planner) fail(reason, message string) {
+func (p *planner) fail(reason, message, remedy string) {
 	if p.failure == nil {
-		p.failure = &Condition{Type: ReplicaFailure, Status: true, Reason: reason, Message: message}
+		p.failure = &problem{reason: reason, message: message, remedy: remedy}
 	}
 }
+
+// seeLogs is a remedy that begins with what the replicas have printed.
+func (p *planner) seeLogs(then string) string {
+	return fmt.Sprintf("see `tend logs %s`, and %s", p.Workload, then)
+}
+
+// The remedies of more than one problem.
+const (
+	correctHealth = "correct what fails; or the health check, where it is not the service that fails"
+	correctTry    = "correct what the message says; it is tried again after the back-off"
+)
 
 // short is how a revision is shown to a person.
 func short(revision string) string {

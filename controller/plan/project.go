@@ -111,15 +111,33 @@ func (r Resource) Problem() string {
 	case r.Present:
 		return ""
 	case r.External:
-		return fmt.Sprintf("%s is external and does not exist: create it with docker %s create %s", r, r.Kind, r.Name)
+		return fmt.Sprintf("%s is external and does not exist: %s", r, r.remedy())
 	case r.DataOf != "":
-		return fmt.Sprintf("%s held the data of %s and is gone: bring it back, or for an empty database make one with docker volume create %s", r, r.DataOf, r.Name)
+		return fmt.Sprintf("%s held the data of %s and is gone: %s", r, r.DataOf, r.remedy())
 	case r.NoPull:
-		return fmt.Sprintf("%s is not there and its pull_policy is %s: build it with docker compose build, or pull it", r, "never or build")
+		return fmt.Sprintf("%s is not there and its pull_policy is %s: %s", r, "never or build", r.remedy())
 	case r.Attempt.Error != "":
 		return fmt.Sprintf("%s: %s", r, r.Attempt.Error)
 	default:
 		return r.String()
+	}
+}
+
+// remedy is what a person can do about Problem; empty when there is nothing to do.
+func (r Resource) remedy() string {
+	switch {
+	case r.Present:
+		return ""
+	case r.External:
+		return fmt.Sprintf("create it with docker %s create %s", r.Kind, r.Name)
+	case r.DataOf != "":
+		return "bring it back, or for an empty database make one with docker volume create " + r.Name
+	case r.NoPull:
+		return "build it with docker compose build, or pull it"
+	case r.Attempt.Error != "":
+		return correctTry
+	default:
+		return ""
 	}
 }
 

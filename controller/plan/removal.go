@@ -10,7 +10,7 @@ import (
 func (p *planner) remove() {
 	p.stopDrained()
 	for _, f := range p.Foreigners {
-		p.fail("ForeignContainer", f.Problem())
+		p.fail("ForeignContainer", f.Problem(), f.remedy())
 	}
 	if len(p.Dependents) > 0 {
 		p.waiting = "waiting for " + strings.Join(p.Dependents, ", ") + " to stop"
@@ -28,7 +28,8 @@ func (p *planner) remove() {
 	for _, r := range p.replicas {
 		switch {
 		case r.Orphan:
-			p.fail("OrphanContainer", fmt.Sprintf("%s is of a service %s that is not written here and that tend has not kept: it is left alone; --remove-orphans removes it", r.Name, p.Workload))
+			p.fail("OrphanContainer", fmt.Sprintf("%s is of a service %s that is not written here and that tend has not kept: it is left alone; --remove-orphans removes it", r.Name, p.Workload),
+				"have it removed with --remove-orphans, or write the service again")
 		case r.class == leaving:
 		case r.class == coming || r.class == exited || r.class == leftover:
 			p.add(RemoveReplica, r.Replica, "%s is no longer wanted", p.Workload)

@@ -17,7 +17,8 @@ func (p *planner) supervise() {
 		p.giveRestartPolicy(r)
 		// The count includes the start to come, and the first one is no news.
 		if r.State == Restarting && p.attempts(r.Number, r.revision, &r).Count > 2 {
-			p.fail("CrashLoopBackOff", fmt.Sprintf("%s %s; the engine starts it again, as it has restart: %s", r.Name, r.why(), r.RestartPolicy))
+			p.fail("CrashLoopBackOff", fmt.Sprintf("%s %s; the engine starts it again, as it has restart: %s", r.Name, r.why(), r.RestartPolicy),
+				p.seeLogs("correct the spec; meanwhile the engine goes on starting it"))
 		}
 	}
 }
@@ -109,8 +110,7 @@ func (p *planner) free(n int, come ...int) []int {
 // create makes replicas of a revision, when all they need is there and their
 // turn has come. It returns those that come: now, or in a moment.
 func (p *planner) create(revision string, numbers []int, cause string, args ...any) (come []int) {
-	if reason := p.unmet(revision); reason != "" {
-		p.waiting = reason
+	if p.lacks(revision) {
 		return nil
 	}
 	if p.Spec.ContainerName != "" && len(p.replicas) > 0 {
@@ -130,7 +130,7 @@ func (p *planner) create(revision string, numbers []int, cause string, args ...a
 			if a.Error != "" {
 				why = "could not be created: " + a.Error
 			}
-			p.fail("BackOff", fmt.Sprintf("replica %d %s; back-off %s before try %d", n, why, wait, a.Count+1))
+			p.fail("BackOff", fmt.Sprintf("replica %d %s; back-off %s before try %d", n, why, wait, a.Count+1), correctTry)
 			continue
 		}
 		if p.add(CreateReplica, Replica{Number: n, Revision: revision}, cause, args...) {
@@ -144,34 +144,40 @@ func (p *planner) create(revision string, numbers []int, cause string, args ...a
 // cannotBeMade says whether the image, a network or a volume of the spec's
 // revision is missing. Nothing is stopped for what cannot be made.
 func (p *planner) cannotBeMade() bool {
-	if len(p.Missing) == 0 || p.Spec.Revision != p.written.Revision {
-		return false
-	}
-	p.waiting = p.unmet(p.Spec.Revision)
-	return true
+	return len(p.Missing) > 0 && p.Spec.Revision == p.written.Revision && p.lacks(p.Spec.Revision)
 }
 
-// unmet says what a new container of a revision still has to wait for, or nothing.
-func (p *planner) unmet(revision string) string {
+// lacks reports whether a new container of a revision has to wait, and notes for what.
+func (p *planner) lacks(revision string) bool {
 	if len(p.Missing) > 0 && revision == p.written.Revision {
-		var problems []string
+		var problems, remedies []string
 		p.quiet = true
 		for _, r := range p.Missing {
 			if r.DataOf != "" {
-				p.fail("VolumeMissing", r.Problem())
+				p.fail("VolumeMissing", r.Problem(), r.remedy())
 			}
 			problems = append(problems, r.Problem())
+			if remedy := r.remedy(); remedy != "" {
+				remedies = append(remedies, remedy)
+			}
 			p.quiet = p.quiet && r.Problem() == r.String()
 		}
 		p.fault = !p.quiet
-		return "waiting for " + strings.Join(problems, ", ")
+		p.waiting, p.remedy = "waiting for "+strings.Join(problems, ", "), strings.Join(remedies, "; ")
+		return true
 	}
+	var reasons []string
+	p.waitsFor = nil
 	for _, d := range p.Dependencies {
 		if reason := d.unmet(); reason != "" {
-			return reason
+			reasons, p.waitsFor = append(reasons, reason), append(p.waitsFor, d.Name)
 		}
 	}
-	return ""
+	if len(reasons) == 0 {
+		return false
+	}
+	p.waiting = reasons[0]
+	return true
 }
 
 // unmet says why a dependency does not hold yet, or nothing.

@@ -152,7 +152,8 @@ func (p *planner) contested() {
 		r := p.plan.Rollout.Attempts[n].Repair
 		if r.Count > contest && !p.due(r.Last.Add(time.Minute)) {
 			p.fail("Contested", fmt.Sprintf("replica %d was stopped or removed more than %d times within a minute, and not by tend: something else decides over it too. "+
-				"\"docker events --filter label=%s=%s\" shows what it does", n, contest, spec.LabelService, p.Workload))
+				"\"docker events --filter label=%s=%s\" shows what it does", n, contest, spec.LabelService, p.Workload),
+				"find out what stops or removes it, and end that")
 		}
 	}
 }
@@ -302,7 +303,7 @@ func (p *planner) tryDue(object string, t Try) bool {
 	if t.Error == "" || p.due(t.At.Add(wait)) {
 		return true
 	}
-	p.fail("BackOff", fmt.Sprintf("%s: %s; back-off %s before try %d", object, t.Error, wait, t.Count+1))
+	p.fail("BackOff", fmt.Sprintf("%s: %s; back-off %s before try %d", object, t.Error, wait, t.Count+1), correctTry)
 	return false
 }
 
@@ -336,11 +337,12 @@ func (p *planner) restart(r replica, extra int) {
 		if a.Error != "" {
 			why = "could not be started: " + a.Error
 		}
-		p.fail("CrashLoopBackOff", fmt.Sprintf("%s %s; back-off %s before start %d", r.Name, why, wait, a.Count+1))
+		p.fail("CrashLoopBackOff", fmt.Sprintf("%s %s; back-off %s before start %d", r.Name, why, wait, a.Count+1),
+			p.seeLogs("correct the spec: another revision is tried at once, and this one after the back-off"))
 		return
 	}
 	if p.misses(StartReplica, r.revision) {
-		p.waiting = p.unmet(r.revision)
+		p.lacks(r.revision) // which notes what it waits for
 		return
 	}
 	if writer := p.otherWriter(r); writer != "" {
@@ -390,7 +392,8 @@ func (p *planner) mayRestart(r replica) bool {
 		return false
 	}
 	if s.MaxAttempts > 0 && p.attempts(r.Number, r.revision, &r).Count > s.MaxAttempts {
-		p.fail("RestartLimit", fmt.Sprintf("%s %s and was restarted %s, the most that deploy.restart_policy.max_attempts allows", r.Name, r.why(), plural(s.MaxAttempts, "time")))
+		p.fail("RestartLimit", fmt.Sprintf("%s %s and was restarted %s, the most that deploy.restart_policy.max_attempts allows", r.Name, r.why(), plural(s.MaxAttempts, "time")),
+			p.seeLogs("correct the spec: it is not started again as it is"))
 		return false
 	}
 	return true

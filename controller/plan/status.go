@@ -96,6 +96,7 @@ func (p *planner) finish() Plan {
 		s.Converged = !busy && !slices.ContainsFunc(p.Replicas, func(r Replica) bool { return !r.Orphan }) &&
 			!slices.ContainsFunc(p.HookRuns, func(run HookRun) bool { return !run.Orphan })
 		p.removalConditions()
+		p.moving("its containers are being taken away")
 	} else {
 		p.complete()
 		if p.plan.Rollout.Complete && p.followsImage() {
@@ -108,9 +109,11 @@ func (p *planner) finish() Plan {
 		s.UpdateRevision, s.CurrentRevision = p.Spec.Revision, p.plan.Rollout.Stable
 		p.contested()
 		p.conditions()
+		p.blockers()
 		s.Converged = !busy && p.atSpec() && p.plan.Rollout.Complete && p.Spec.Revision == p.wanted && p.held == ""
 		p.forget()
 	}
+	p.conclude()
 	p.publish()
 	p.transitions()
 	return p.plan
@@ -203,7 +206,7 @@ func (p *planner) removalConditions() {
 
 func (p *planner) replicaFailure() {
 	if p.failure != nil {
-		p.condition(ReplicaFailure, true, p.failure.Reason, p.failure.Message)
+		p.condition(ReplicaFailure, true, p.failure.reason, p.failure.message)
 	}
 }
 
@@ -213,18 +216,100 @@ func (p *planner) progressing() {
 	switch {
 	case p.held != "":
 		p.condition(Progressing, false, "ForeignContainer", p.held)
+		p.verdict(OutcomeStalled, p.held, p.remedy)
 	case p.Spec.Revision != p.wanted:
-		p.condition(Progressing, false, "RolledBack", fmt.Sprintf("revision %s was rolled back to %s: %s", short(r.Failed), short(p.Spec.Revision), r.Failure))
+		why := fmt.Sprintf("revision %s was rolled back to %s: %s", short(r.Failed), short(p.Spec.Revision), r.Failure)
+		p.condition(Progressing, false, "RolledBack", why)
+		p.verdict(OutcomeStalled, why, p.seeLogs("correct what failed: another revision is tried as soon as it is written"))
 	case r.Complete:
 		p.condition(Progressing, true, "NewReplicaSetAvailable", "revision "+short(r.Revision)+" is complete")
+		p.moving(state)
 	case p.paused():
 		p.condition(Progressing, false, "Paused", state)
+		p.pausedAt(state)
 	case p.waiting != "" && !(p.fault && p.timedOut()):
 		p.condition(Progressing, true, "Waiting", p.waiting)
+		p.moving(state)
 	case p.timedOut():
-		p.condition(Progressing, false, "ProgressDeadlineExceeded", fmt.Sprintf("no progress for %s; %s", p.Spec.ProgressDeadline, cmp.Or(p.waiting, state))+p.imageBefore())
+		none := fmt.Sprintf("no progress for %s; ", p.Spec.ProgressDeadline)
+		p.condition(Progressing, false, "ProgressDeadlineExceeded", none+cmp.Or(p.waiting, state)+p.imageBefore())
+		why, remedy := cmp.Or(p.waiting, state), p.seeLogs(fmt.Sprintf("correct the spec, or go back with `tend rollout undo %s`", p.Workload))
+		if p.failure != nil {
+			why, remedy = p.failure.message, cmp.Or(p.failure.remedy, remedy)
+		}
+		p.verdict(OutcomeStalled, none+why+p.imageBefore(), remedy)
 	default:
 		p.condition(Progressing, true, "ReplicaSetUpdated", state)
+		p.moving(state)
+	}
+}
+
+// verdict notes how far the workload is, what is in its way, and what a person can do.
+func (p *planner) verdict(o Outcome, obstacle, remedy string) {
+	s := &p.plan.Status
+	s.Outcome, s.Obstacle, s.Remedy = o, obstacle, remedy
+}
+
+// moving is the verdict on a workload that nobody holds: it waits, or comes forward.
+func (p *planner) moving(state string) {
+	if p.waiting == "" {
+		p.verdict(OutcomeMoving, state, "")
+		return
+	}
+	p.verdict(OutcomeWaiting, p.waiting, p.remedy)
+	p.plan.Status.WaitsFor = p.waitsFor
+	if len(p.waitsFor) > 0 {
+		p.plan.Status.Remedy = fmt.Sprintf("see `tend explain %s`, which says what is in the way there", p.waitsFor[0])
+	}
+}
+
+func (p *planner) pausedAt(state string) {
+	p.verdict(OutcomePaused, "the rollout is paused: "+state, fmt.Sprintf("`tend rollout resume %s`", p.Workload))
+}
+
+// conclude completes the verdict: by the failure of a replica, unless something is
+// decided that outlasts it, and by what holds where there is nothing to tell.
+func (p *planner) conclude() {
+	s := &p.plan.Status
+	switch {
+	case s.Converged:
+		p.verdict(OutcomeConverged, "", "")
+		s.WaitsFor = nil
+		if p.failure != nil {
+			s.Obstacle, s.Remedy = p.failure.message, p.failure.remedy
+		}
+		return
+	case s.Outcome.Halted():
+	case p.failure != nil:
+		p.verdict(OutcomeWaiting, p.failure.message, p.failure.remedy)
+	}
+	if s.Remedy == "" {
+		s.Remedy = fmt.Sprintf("nothing: the controller is at work; `tend wait %s` returns when it is done", p.Workload)
+	}
+}
+
+// blockers lists the replicas that are not ready or not at the spec's revision.
+func (p *planner) blockers() {
+	for _, r := range p.replicas {
+		switch {
+		case r.current && (r.class == ready || r.class == exited && r.available || p.plan.Rollout.Succeeded[r.Number]):
+		case r.class == ready:
+			p.blocker(r, "is at revision "+short(r.revision)+" still")
+		case r.class == leaving:
+			p.blocker(r, "is being stopped")
+		case r.class == coming:
+			p.blocker(r, "is being started")
+		case r.class == leftover:
+			p.blocker(r, "cannot run as it was made to, and is to be removed")
+		default:
+			p.blocker(r, r.why())
+		}
+	}
+}
+
+func (p *planner) blocker(r replica, why string) {
+	if r.Name != "" {
+		p.plan.Status.Blockers = append(p.plan.Status.Blockers, r.Name+" "+why)
 	}
 }
 
@@ -255,10 +340,16 @@ func (p *planner) jobConditions() {
 	case failure.Reason != "":
 		p.condition(Complete, false, failure.Reason, failure.Message)
 		p.condition(Failed, true, failure.Reason, failure.Message)
+		p.verdict(OutcomeStalled, failure.Message, p.seeLogs("correct the spec or the image: as it is, the Job is not tried again"))
 	case p.jobDone() && p.held == "":
 		p.completed()
+		p.moving("it ran to completion, and containers of it are to be stopped or removed")
+	case p.held != "":
+		p.condition(Complete, false, "Waiting", p.waiting)
+		p.verdict(OutcomeStalled, p.held, p.remedy)
 	case p.waiting != "":
 		p.condition(Complete, false, "Waiting", p.waiting)
+		p.moving("")
 	default:
 		succeeded := 0
 		for n := range p.plan.Rollout.Succeeded {
@@ -266,7 +357,13 @@ func (p *planner) jobConditions() {
 				succeeded++
 			}
 		}
-		p.condition(Complete, false, "Running", fmt.Sprintf("%d of %s succeeded", succeeded, plural(p.Spec.Replicas, "completion")))
+		state := fmt.Sprintf("%d of %s succeeded", succeeded, plural(p.Spec.Replicas, "completion"))
+		p.condition(Complete, false, "Running", state)
+		if p.paused() {
+			p.pausedAt(state)
+		} else {
+			p.moving(state)
+		}
 	}
 	p.replicaFailure()
 }

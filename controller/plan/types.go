@@ -355,6 +355,27 @@ type Condition struct {
 	Since time.Time
 }
 
+// Outcome is how far a workload is from its spec.
+type Outcome string
+
+// The outcomes.
+const (
+	// OutcomeConverged: what runs is what is written.
+	OutcomeConverged Outcome = "Converged"
+	// OutcomeMoving: actions are under way, or come next.
+	OutcomeMoving Outcome = "Moving"
+	// OutcomeWaiting: something has to happen or to pass first, as a dependency to
+	// become ready or a back-off.
+	OutcomeWaiting Outcome = "Waiting"
+	// OutcomePaused: somebody holds the rollout where it is.
+	OutcomePaused Outcome = "Paused"
+	// OutcomeStalled: it does not converge unless somebody changes something.
+	OutcomeStalled Outcome = "Stalled"
+)
+
+// Halted reports whether no waiting helps.
+func (o Outcome) Halted() bool { return o == OutcomePaused || o == OutcomeStalled }
+
 // Status is what a workload is like, seen from its spec.
 type Status struct {
 	Workload string
@@ -370,6 +391,16 @@ type Status struct {
 	// Converged is true when what runs is what is written, the rollout that led
 	// there can no longer be taken back, and nothing is under way.
 	Converged bool
+	Outcome   Outcome
+	// Obstacle is what keeps the workload from converging, or is wrong though it has
+	// converged, and Remedy what a person can do about it, in a sentence each. Both are
+	// empty where there is nothing.
+	Obstacle, Remedy string
+	// WaitsFor names the dependencies that have to come first.
+	WaitsFor []string
+	// Blockers are the replicas that are not ready, or not as the spec asks for, and
+	// why, in a sentence each.
+	Blockers []string
 }
 
 // Condition returns the condition of a type, or nil.

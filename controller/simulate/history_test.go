@@ -13,7 +13,6 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
-	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
@@ -183,7 +182,7 @@ func (w *world) settle() {
 		}
 		if time.Since(began) > patience || i > lastStep {
 			for _, s := range w.ctl.State().Snapshot().Statuses() {
-				w.tell("%s: %s; %s", s.Workload, s.Status, controller.Obstacle(s.Status))
+				w.tell("%s: %s; %s", s.Workload, s.Status, s.Obstacle)
 			}
 			w.fail("no rest after %s and %d steps: %s", time.Since(began).Round(time.Second), i, problem)
 		}

@@ -25,6 +25,7 @@ type Source struct {
 	last    *Project // the last good one
 	said    string   // the last error that was passed on, if it still stands
 	inputs  *inputs
+	demands chan struct{} // of Reload
 }
 
 // Update is the desired state after a change on disk.
@@ -35,14 +36,26 @@ type Update struct {
 	// Err says why what is on disk now is not in force: Errors where a person
 	// can correct it. It is nil when Project is what is on disk.
 	Err error
+	// Reloaded is true where Reload asked for it; then it may differ in nothing.
+	Reloaded bool
 }
 
 // NewSource returns the source of a project.
-func NewSource(o Options) *Source { return &Source{options: o, inputs: newInputs()} }
+func NewSource(o Options) *Source {
+	return &Source{options: o, inputs: newInputs(), demands: make(chan struct{}, 1)}
+}
+
+// Reload has everything read again now, and passed on also where nothing differs.
+func (s *Source) Reload() {
+	select {
+	case s.demands <- struct{}{}:
+	default: // it is asked for already
+	}
+}
 
 // Run loads the project, watches it, and passes each change to update, one at
 // a time: at first what is there, in any case; then only what differs from the
-// update before. It returns nil when ctx ends.
+// update before, or what Reload asks for. It returns nil when ctx ends.
 func (s *Source) Run(ctx context.Context, update func(Update)) (err error) {
 	w, err := newWatcher()
 	if err != nil {
@@ -55,7 +68,7 @@ func (s *Source) Run(ctx context.Context, update func(Update)) (err error) {
 		s.inputs = in
 		_, _ = w.watch(in) // it is tried again below
 	}
-	settled := true // what is there at the start counts at once
+	settled, reloaded := true, false // what is there at the start counts at once
 	for {
 		project, in, err := load(ctx, s.options)
 		if ctx.Err() != nil {
@@ -84,13 +97,13 @@ func (s *Source) Run(ctx context.Context, update func(Update)) (err error) {
 			again = rewatchPeriod
 			fallthrough
 		default:
-			s.accept(project, err, update)
+			s.accept(project, err, reloaded, update)
 		}
-		what, err := w.wait(ctx, again)
+		what, err := w.wait(ctx, again, s.demands)
 		if err != nil || what == ended {
 			return err
 		}
-		settled = what == unchanged
+		settled, reloaded = what != changed, what == demanded
 	}
 }
 
@@ -115,8 +128,9 @@ func (s *Source) doubtful(project *Project, err error) bool {
 	return slices.ContainsFunc(s.last.specs, func(name string) bool { return !specs[name] })
 }
 
-// accept passes on what Load made of the files, unless that was said before.
-func (s *Source) accept(project *Project, err error, update func(Update)) {
+// accept passes on what Load made of the files, unless that was said before and
+// nobody has asked for it.
+func (s *Source) accept(project *Project, err error, reloaded bool, update func(Update)) {
 	said := ""
 	if err != nil {
 		said, project = err.Error(), s.last
@@ -125,11 +139,11 @@ func (s *Source) accept(project *Project, err error, update func(Update)) {
 	if reflect.DeepEqual(project, s.last) {
 		project = s.last
 	}
-	if !first && said == s.said && project == s.last {
+	if !first && !reloaded && said == s.said && project == s.last {
 		return
 	}
 	s.last, s.said = project, said
-	update(Update{Project: project, Err: err})
+	update(Update{Project: project, Err: err, Reloaded: reloaded})
 }
 
 // guard refuses what is well-formed but most likely an accident, and would

@@ -433,3 +433,27 @@ func TestAnErrorInAnyFileIsLeftByMendingIt(t *testing.T) {
 		require.NoError(t, r.next(t).Err, name)
 	}
 }
+
+func TestReloadReadsAgainAtOnceAndAlwaysSaysSo(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "demo")
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	write(t, filepath.Join(dir, "compose.yaml"), twoServices)
+	source := NewSource(Options{ProjectDirectory: dir})
+	r := runSource(t, source, dir)
+	first := r.next(t)
+	assert.False(t, first.Reloaded)
+	source.Reload()
+	again := r.next(t)
+	require.NoError(t, again.Err)
+	assert.True(t, again.Reloaded)
+	assert.Same(t, first.Project, again.Project, "nothing differs")
+
+	write(t, r.path("compose.yaml"), "services: [")
+	wrong := r.next(t)
+	require.Error(t, wrong.Err)
+	source.Reload()
+	again = r.next(t)
+	require.Equal(t, wrong.Err, again.Err, "it is said again")
+	assert.Same(t, first.Project, again.Project, "the last good one stays in force")
+}

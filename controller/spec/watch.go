@@ -136,11 +136,12 @@ const (
 	ended     waited = iota // the context
 	changed                 // something did
 	unchanged               // nothing did for the time asked for
+	demanded                // somebody wants it read again
 )
 
-// wait returns when something has changed and has settled since, or, if atMost
-// is not 0, after that time without a change.
-func (w *watcher) wait(ctx context.Context, atMost time.Duration) (waited, error) {
+// wait returns when something has changed and has settled since, when there is a
+// demand, or, if atMost is not 0, after that time without a change.
+func (w *watcher) wait(ctx context.Context, atMost time.Duration, demands <-chan struct{}) (waited, error) {
 	var idle, quiet, latest <-chan time.Time
 	if atMost > 0 {
 		idle = time.After(atMost)
@@ -151,6 +152,8 @@ func (w *watcher) wait(ctx context.Context, atMost time.Duration) (waited, error
 			return ended, nil
 		case <-idle:
 			return unchanged, nil
+		case <-demands:
+			return demanded, nil
 		case <-quiet:
 			return changed, nil
 		case <-latest:
