@@ -130,7 +130,7 @@ type WorkloadStatus struct {
 	// Converged is true when what runs is what the spec of ObservedGeneration
 	// asks for and nothing is under way.
 	Converged bool `json:"converged"`
-	// Outcome is Converged, Moving, Waiting, Paused or Stalled; absent where the
+	// Outcome is Converged, Complete, Moving, Waiting, Paused or Stalled; absent where the
 	// workload was not looked at yet.
 	Outcome string `json:"outcome,omitempty"`
 	// Obstacle is what keeps the workload from converging, or is wrong though it has

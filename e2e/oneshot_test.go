@@ -34,7 +34,7 @@ func TestWhatEndsWithZeroIsDone(t *testing.T) {
 	tend.awaitEvent("once", "Complete", "ran to completion")
 	before := p.identities()
 	p.mustTend("apply")
-	assert.Regexp(t, `(?m)^migrate .* yes .*ran to completion$`, p.mustTend("get", "workloads", "-o", "wide"))
+	assert.Regexp(t, `(?m)^migrate .* yes .* Complete *$`, p.mustTend("get", "workloads", "-o", "wide"))
 	explained := p.mustTend("explain", "migrate")
 	assert.Contains(t, explained, "runs until it ends with 0: nothing is written for restart")
 	assert.Contains(t, explained, "it ran to completion")

@@ -274,6 +274,9 @@ func (p *planner) conclude() {
 	switch {
 	case s.Converged:
 		p.verdict(OutcomeConverged, "", "")
+		if c := s.Condition(Complete); c != nil && c.Status {
+			s.Outcome = OutcomeComplete
+		}
 		s.WaitsFor = nil
 		if p.failure != nil {
 			s.Obstacle, s.Remedy = p.failure.message, p.failure.remedy

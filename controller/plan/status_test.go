@@ -63,7 +63,7 @@ func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 				job(in)
 				in.Rollout = Rollout{Workload: "web", Revision: "v1", Stable: "v1", Complete: true, Succeeded: map[int]bool{1: true}}
 			},
-			OutcomeConverged, "", "", nil, nil,
+			OutcomeComplete, "", "", nil, nil,
 		},
 		{
 			"a volume whose data are gone", func(in *Input) {

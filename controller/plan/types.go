@@ -362,6 +362,8 @@ type Outcome string
 const (
 	// OutcomeConverged: what runs is what is written.
 	OutcomeConverged Outcome = "Converged"
+	// OutcomeComplete: it has converged by running to completion.
+	OutcomeComplete Outcome = "Complete"
 	// OutcomeMoving: actions are under way, or come next.
 	OutcomeMoving Outcome = "Moving"
 	// OutcomeWaiting: something has to happen or to pass first, as a dependency to
@@ -394,7 +396,7 @@ type Status struct {
 	Outcome   Outcome
 	// Obstacle is what keeps the workload from converging, or is wrong though it has
 	// converged, and Remedy what a person can do about it, in a sentence each. Both are
-	// empty where there is nothing.
+	// empty where it has converged and nothing is wrong.
 	Obstacle, Remedy string
 	// WaitsFor names the dependencies that have to come first.
 	WaitsFor []string
