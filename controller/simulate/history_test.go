@@ -173,7 +173,7 @@ func (w *world) settle() {
 		}
 		if rest := time.Since(wrote) >= quiet; rest || time.Since(looked) > patience/6 {
 			looked = time.Now()
-			if problem = w.asWritten(w.goal()); problem == "" && rest && w.ctl.Ready() == nil {
+			if problem = w.asWritten(w.goal()); problem == "" && rest && w.ctl.Linked() {
 				w.shownAtRest()
 				return
 			}
