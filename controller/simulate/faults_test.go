@@ -451,6 +451,7 @@ func (w *world) meddle() {
 			if w.engine.Start(w.life, c.ID) == nil {
 				delete(w.checks.stopped, c.ID)
 				w.checks.helped[runOf(w.checks.truth(), c.ID)] = true
+				delete(w.checks.tries, workloadOf(c)) // the run before it is not known any more
 			}
 		}
 	}
