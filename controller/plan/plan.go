@@ -408,7 +408,7 @@ func (p *planner) fail(reason, message, remedy string) {
 	}
 }
 
-// seeLogs is a remedy that begins with what the replicas have printed.
+// seeLogs returns a remedy that begins with reading the logs of the replicas.
 func (p *planner) seeLogs(then string) string {
 	return fmt.Sprintf("see `tend logs %s`, and %s", p.Workload, then)
 }

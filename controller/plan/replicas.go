@@ -147,7 +147,8 @@ func (p *planner) cannotBeMade() bool {
 	return len(p.Missing) > 0 && p.Spec.Revision == p.written.Revision && p.lacks(p.Spec.Revision)
 }
 
-// lacks reports whether a new container of a revision has to wait, and notes for what.
+// lacks reports whether a new container of a revision has to wait. It notes the missing
+// resources or the unready dependencies that it waits for.
 func (p *planner) lacks(revision string) bool {
 	if len(p.Missing) > 0 && revision == p.written.Revision {
 		var problems, remedies []string
@@ -163,20 +164,20 @@ func (p *planner) lacks(revision string) bool {
 			p.quiet = p.quiet && r.Problem() == r.String()
 		}
 		p.fault = !p.quiet
-		p.waiting, p.remedy = "waiting for "+strings.Join(problems, ", "), strings.Join(remedies, "; ")
+		p.waiting, p.remedy, p.waitsFor = "waiting for "+strings.Join(problems, ", "), strings.Join(remedies, "; "), nil
 		return true
 	}
 	var reasons []string
-	p.waitsFor = nil
+	var names []string
 	for _, d := range p.Dependencies {
 		if reason := d.unmet(); reason != "" {
-			reasons, p.waitsFor = append(reasons, reason), append(p.waitsFor, d.Name)
+			reasons, names = append(reasons, reason), append(names, d.Name)
 		}
 	}
 	if len(reasons) == 0 {
 		return false
 	}
-	p.waiting = reasons[0]
+	p.waiting, p.remedy, p.waitsFor = reasons[0], "", names
 	return true
 }
 

@@ -31,8 +31,8 @@ func (v *invariants) follow(snap *state.Snapshot) {
 	v.published = now
 }
 
-// lookedAt returns the containers whose logs the controller is reading: it takes in what
-// it was told of them only after that.
+// lookedAt returns the containers whose logs the controller is reading. It stores the
+// state of such a container only after its logs.
 func (v *invariants) lookedAt() map[string]bool {
 	all := map[string]bool{}
 	for _, c := range v.w.gate.waiting() {

@@ -80,8 +80,8 @@ func (v *invariants) advance(in plan.Input, p plan.Plan, failed string) advance 
 	return a
 }
 
-// comeForward takes in what the containers are like now. It reports whether all that
-// are wanted are available, and there is no other.
+// comeForward updates the counts with the containers as they are now. It reports whether
+// all wanted replicas are available and no others exist.
 func (a *advance) comeForward(in plan.Input, snap *state.Snapshot) (all bool) {
 	updated, ready, available, others := map[int]bool{}, map[int]bool{}, map[int]bool{}, 0
 	for _, r := range in.Replicas {

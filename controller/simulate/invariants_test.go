@@ -75,8 +75,8 @@ type invariants struct {
 	givenUp    map[string]string // the revision that was rolled back last, by workload
 	// rewritten is when people last wanted something else of a workload.
 	rewritten map[string]time.Time
-	// intended are the workloads of which people have asked for something since they
-	// were written.
+	// intended holds the workloads that people have paused, restarted or undone since
+	// they were written.
 	intended  map[string]bool
 	remembers bool // something was on the disk when this run began, and nothing can go wrong with it
 

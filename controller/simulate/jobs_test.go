@@ -25,8 +25,8 @@ func runOf(truth []engine.Container, id string) ran {
 	return ran{id: id, at: truth[i].StartedAt}
 }
 
-// tries are the runs of a Job's revision that have failed, as far as this run of the
-// controller was told.
+// tries holds the failed runs of a Job's revision that this run of the controller was
+// told of.
 type tries struct {
 	begun  time.Time   // the rollout, as the controller says
 	failed map[ran]int // the number of the replica
