@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/stdcopy"
 	"golang.org/x/sync/errgroup"
 
@@ -103,8 +104,19 @@ func (e *Engine) publishes(ctx context.Context, c engine.Container) (bool, error
 
 // Start starts a container. NotFound means that the container is gone, or a
 // network that it joins.
+//
+// It is Unavailable where the engine takes no new connections. An engine that
+// shuts down stops listening before it stops the containers, and goes on
+// answering on the connections that it has: a container started over one of
+// them outlives its engine, and the next engine can neither start nor remove it
+// (seen with Engine 20.10).
 func (e *Engine) Start(ctx context.Context, id string) error {
 	return e.do(ctx, "start container", id, func(ctx context.Context) error {
+		conn, err := e.cli.Dialer()(ctx)
+		if err != nil {
+			return client.ErrorConnectionFailed(e.cli.DaemonHost())
+		}
+		_ = conn.Close()
 		return e.cli.ContainerStart(ctx, id, container.StartOptions{})
 	})
 }

@@ -177,3 +177,21 @@ func TestABadHostIsInvalid(t *testing.T) {
 	_, err := docker.New("nonsense")
 	require.Equal(t, engine.Invalid, engine.ClassOf(err), "%v", err)
 }
+
+func TestAnEngineThatShutsDownStartsNothing(t *testing.T) {
+	c := newCreator(t)
+	l := newLine(t, c.cli.Dialer())
+	e, err := docker.New("unix://" + l.path)
+	require.NoError(t, err)
+	defer e.Close()
+	id, err := c.engine.Create(t.Context(), c.spec(types.ServiceConfig{}))
+	require.NoError(t, err)
+	require.NoError(t, e.Ping(t.Context()))
+	l.Refuse()
+	require.NoError(t, e.Ping(t.Context()), "the connection that is open is still answered on")
+	err = e.Start(t.Context(), id)
+	require.Equal(t, engine.Unavailable, engine.ClassOf(err), "%v", err)
+	made, err := c.cli.ContainerInspect(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, container.StateCreated, made.State.Status)
+}

@@ -58,6 +58,13 @@ func (l *line) Mend() {
 	})
 }
 
+// Refuse ends only the listening, as an engine does that begins to shut down.
+func (l *line) Refuse() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.listener.Close()
+}
+
 // Cut makes the engine unreachable, and ends what is under way.
 func (l *line) Cut() {
 	l.mu.Lock()
