@@ -376,12 +376,14 @@ func (p *planner) mayEnd(r Replica) bool {
 	switch {
 	case p.Spec == nil || p.Spec.Restart.Condition == spec.RestartAny || r.ExitCode != 0:
 		return false
+	case r.Interrupted || r.InFlight == StopReplica: // also where that is heard of late
+		return false
 	case p.wasDone(r):
 		return true
 	case r.Unwatched && (p.Rollout.Revision != "" || p.Rollout.Attempts[r.Number].Ours):
 		return p.Spec.Kind == spec.Job
 	default:
-		return !r.Interrupted && r.InFlight != StopReplica
+		return !p.Rollout.Attempts[r.Number].Ours
 	}
 }
 
