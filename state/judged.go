@@ -26,11 +26,13 @@ func (s *Snapshot) Made(workload, revision string) *spec.Workload {
 
 // Probed returns a replica with the results of tend's own probes in the place of the
 // container's health check, where its workload has probes. A workload that is not written
-// any more keeps the last results.
+// any more keeps the last results; a revision of which nothing is remembered is asked
+// nothing, and the health check tells.
 func (s *Snapshot) Probed(r plan.Replica) plan.Replica {
 	row, known := s.Probe(r.ID)
 	known = known && row.StartedAt.Equal(r.StartedAt) // of this run
-	has := known
+	_, written := s.Workload(r.Workload)
+	has := known && !written
 	if w := s.Made(r.Workload, r.Revision); w != nil {
 		has = w.Probes.Any()
 	}

@@ -36,6 +36,7 @@ func TestAReplicaIsReadyByTheProbesOfItsRevision(t *testing.T) {
 		{"a probe that passed in an earlier run", probed, plan.Replica{Revision: "probed", Health: plan.Healthy, Addresses: joined}, &earlier, false},
 		{"an earlier revision without probes", probed, plan.Replica{Revision: "plain", Health: plan.Healthy, Addresses: joined}, nil, true},
 		{"a service that is not written any more, by what its probes said last", nil, plan.Replica{Revision: "probed", Health: plan.Healthy}, &failed, false},
+		{"a revision of which nothing is remembered, and a health check that fails", plain, plan.Replica{Revision: "probed", Health: plan.Unhealthy, Addresses: joined}, &passed, false},
 		{"a network that it has left", plain, plan.Replica{Revision: "plain"}, nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
