@@ -57,8 +57,10 @@ var bugs = []bug{
 		old: "	case p.wasDone(r):\n", new: "	case BUG:\n		return false\n	case p.wasDone(r):\n"},
 	{name: "forget what is done", seed: 2804, file: "plan/restart.go",
 		old: "	return ok && at.Equal(r.StartedAt)\n", new: "	return ok && at.Equal(r.StartedAt) && !BUG\n"},
-	{name: "take what was told to end for done", seed: 215, file: "plan/restart.go",
-		old: "		return !r.Interrupted && ", new: "		return BUG || !r.Interrupted && "},
+	{name: "take what was told to end for done", seed: 516, file: "plan/restart.go",
+		old: "	case r.Interrupted || r.InFlight == StopReplica: // also", new: "	case (r.Interrupted || r.InFlight == StopReplica) && !BUG: // also"},
+	{name: "take what tend has told to end for done", seed: 1300001178, file: "plan/restart.go",
+		old: "		return !p.Rollout.Attempts[r.Number].Ours\n", new: "		return BUG || !p.Rollout.Attempts[r.Number].Ours\n"},
 	{name: "start again what was never healthy", seed: 0, file: "plan/deployment.go",
 		old: "			if r.neverHealthy() {\n", new: "			if r.neverHealthy() && !BUG {\n"},
 

@@ -196,7 +196,7 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 			continue
 		}
 		switch {
-		case v.decisions[c.ID].Kind == plan.RemoveReplica && c.State == engine.Exited: // what cannot be removed is not waited for
+		case c.State == engine.Exited && (v.decisions[c.ID].Kind == plan.RemoveReplica || v.irremovable[c.ID]): // it is not waited for
 		case job && c.State == engine.Running && revision(c) == d.written.Revision, !job && (c.State == engine.Running || c.State == engine.Exited):
 			names[nameOf(c)] = true
 		}

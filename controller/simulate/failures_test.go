@@ -60,6 +60,9 @@ var failures = []struct {
 	{960004976, "more replicas are said to be available than there are"},
 	{960007160, "replicas of api are made, and nobody said that db is ready"},
 	{987664172, "a revision was rolled back, and fewer are ready than should be"},
+	{1300001178, "a replica that was told to end is said to be available"},
+	{1300001749, "more replicas are said to be ready than there are"},
+	{2300001771, "two replicas of gw come to exist, and at most one is to"},
 	{4242007315, "the volume of a database held data and is gone, and an empty one is made"},
 }
 

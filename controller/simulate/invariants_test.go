@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -65,6 +66,8 @@ type invariants struct {
 	tries    map[string]tries
 	// helped are the runs that a person began, which are no tries of tend's.
 	helped map[ran]bool
+	// irremovable are the containers that a former run of the controller was to remove.
+	irremovable map[string]bool
 
 	// What it said. withdrawn is when an endpoint was withdrawn, and with which
 	// index.
@@ -107,7 +110,7 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}, helped: map[ran]bool{}}
+	v := &invariants{w: w, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}, helped: map[ran]bool{}, irremovable: map[string]bool{}}
 	v.restarted()
 	return v
 }
@@ -123,6 +126,11 @@ func (v *invariants) blame(format string, args ...any) {
 func (v *invariants) restarted() {
 	v.views, v.knows, v.hidden, v.listed, v.unsure = map[string][]view{}, map[string]bool{}, nil, 0, v.w.at
 	v.lies, v.passed, v.failed = map[string]bool{}, map[string]time.Time{}, map[string]time.Time{}
+	for id, d := range v.decisions {
+		if d.Kind == plan.RemoveReplica {
+			v.irremovable[id] = true
+		}
+	}
 	v.decisions, v.creating, v.made = map[string]decision{}, map[string]bool{}, map[string]bool{}
 	v.doomed, v.drained, v.advances = map[string]bool{}, map[string]time.Time{}, map[string]advance{}
 	v.tries = map[string]tries{}

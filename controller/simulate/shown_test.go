@@ -9,8 +9,6 @@ import (
 	"net/http/httptest"
 	"slices"
 
-	"go.uber.org/zap"
-
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
@@ -126,10 +124,9 @@ func unasked(snap *state.Snapshot, id string) bool {
 
 // ask gets an answer of the API, as it is served.
 func ask[T any](w *world, path string) (answer T) {
-	handler := api.New(api.Config{Store: w.ctl.State(), Controller: w.ctl, Ready: w.ctl.Ready, Project: project, Log: zap.NewNop(), Metrics: http.NotFoundHandler()})
 	local := context.WithValue(w.life, http.LocalAddrContextKey, &net.UnixAddr{})
 	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, httptest.NewRequestWithContext(local, http.MethodGet, path, nil))
+	w.api.ServeHTTP(recorder, httptest.NewRequestWithContext(local, http.MethodGet, path, nil))
 	if recorder.Code != http.StatusOK {
 		w.fail("GET %s: %d %s", path, recorder.Code, recorder.Body)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
@@ -39,6 +41,7 @@ type world struct {
 
 	gate *gate
 	ctl  *controller.Controller
+	api  http.Handler // of ctl
 	// run is this run of the controller, quit ends it, and ended is closed when
 	// it has.
 	run   context.Context
@@ -135,6 +138,7 @@ func (w *world) start() {
 			}
 		},
 	})
+	w.api = api.New(api.Config{Store: w.ctl.State(), Controller: w.ctl, Ready: w.ctl.Ready, Project: project, Log: zap.NewNop(), Metrics: http.NotFoundHandler()})
 	ended := w.ended
 	ctl := w.ctl
 	w.checks.restarted()
