@@ -435,14 +435,30 @@ func available(in Input, r Replica) bool {
 	case busy || draining || r.Number < 1:
 		return false
 	case r.State == Exited && in.Spec.Kind == spec.Deployment:
-		done := !r.Interrupted || in.Rollout.Done[r.ID].Equal(r.StartedAt)
-		return in.Spec.Restart.Condition == spec.RestartOnFailure && r.ExitCode == 0 && done
+		done := in.Rollout.Done[r.ID].Equal(r.StartedAt) || !in.Rollout.Attempts[r.Number].Ours
+		return in.Spec.Restart.Condition == spec.RestartOnFailure && r.ExitCode == 0 && !r.Interrupted && done
 	case r.State != Running || r.Broken != "" || r.Health == Starting || r.Health == Unhealthy || r.Health == Unready:
 		return false
-	case len(r.Addresses) == 0 && (r.ConfigHash == in.Spec.ConfigHash || r.Revision != "" && in.History[r.Revision] != nil):
+	case len(r.Addresses) == 0 && remembered(in, r):
 		return false // it has left its network, as is known of a revision that is remembered
 	}
 	return !in.Now.Before(r.ReadySince.Add(in.Spec.MinReady))
+}
+
+// remembered reports whether it is known what a replica was made from.
+func remembered(in Input, r Replica) bool {
+	if r.Revision != "" {
+		return r.Revision == in.Spec.Revision || in.History[r.Revision] != nil
+	}
+	if r.ConfigHash == in.Spec.ConfigHash {
+		return true
+	}
+	for _, s := range in.History {
+		if s.ConfigHash == r.ConfigHash {
+			return true
+		}
+	}
+	return false
 }
 
 // checkActions checks that a plan is safe.

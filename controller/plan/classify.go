@@ -1,10 +1,214 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/tendhq/tend/controller/spec"
 )
+
+// view is the first stage: what there is, whatever is to be kept.
+type view struct {
+	// Input has its replicas in order of number, and its dependencies in order of name.
+	Input
+	// containers are the replicas that carry a number; corrupt are the others.
+	containers []replica
+	corrupt    []Replica
+	// known is the record without what is over, and with what the containers tell.
+	known Rollout
+}
+
+// replica is a Replica with what the later stages want to know of it.
+type replica struct {
+	Replica
+	class class
+	// done is true where it has exited as it may, so that it is not started again.
+	done bool
+	// changesAt is when time alone changes its class; zero for never.
+	changesAt time.Time
+
+	// What follows is told by the spec to keep, in the second stage.
+
+	// revision is what it was made from, also where tend did not make it.
+	revision string
+	// current is true where it was made from the template of the spec, and from its
+	// image as it is now; rebuilt where the image is another now.
+	current, rebuilt bool
+	// available is true where it counts for maxUnavailable; availableAt is when time
+	// alone makes it so, zero for never.
+	available   bool
+	availableAt time.Time
+}
+
+// classify tells what each container is.
+func classify(in Input) view {
+	in.Dependencies = slices.SortedStableFunc(slices.Values(in.Dependencies), func(a, b Dependency) int { return cmp.Compare(a.Name, b.Name) })
+	in.Replicas = slices.SortedStableFunc(slices.Values(in.Replicas), func(a, b Replica) int {
+		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	v := view{Input: in, known: in.Rollout}
+	v.known.Workload = in.Workload
+	v.known.Anonymous = anonymous(in.Rollout.Anonymous, in.Replicas)
+	v.known.Drains = in.openDrains()
+	v.known.Tries = in.openTries()
+	v.known.Done = in.lastDone()
+	for _, r := range in.Replicas {
+		if r.Number < 1 {
+			v.corrupt = append(v.corrupt, r)
+			continue
+		}
+		c := v.classify(r)
+		if c.done {
+			v.known.Done[c.ID] = c.StartedAt
+		}
+		v.containers = append(v.containers, c)
+	}
+	return v
+}
+
+func (v view) classify(r Replica) replica {
+	c := replica{Replica: r, done: r.State == Exited && v.mayEnd(r)}
+	if c.Broken == "" && !c.done {
+		c.Broken = cmp.Or(v.lostNetwork(r), v.goneNetwork(r))
+	}
+	c.class = classOf(c.Replica, v.Now)
+	if _, draining := v.known.Drains[r.ID]; draining {
+		c.class = leaving
+	}
+	if c.class == coming && r.InFlight == "" {
+		c.changesAt = r.Created.Add(leftoverGrace)
+	}
+	return c
+}
+
+// mayEnd reports whether a container's process may have ended as it did: then it is
+// done, and is not started again. One that was told to end has not done what it
+// was made for, whatever its exit code. Of an end that nobody has seen that cannot
+// be told: a server ends with 0, too, when the machine goes down. Of what tend has
+// not kept before, the exit code is all there is to go by.
+func (in Input) mayEnd(r Replica) bool {
+	switch {
+	case in.Spec == nil || in.Spec.Restart.Condition == spec.RestartAny || r.ExitCode != 0:
+		return false
+	case r.Interrupted || r.InFlight == StopReplica: // also where that is heard of late
+		return false
+	case in.wasDone(r):
+		return true
+	case r.Unwatched && (in.Rollout.Revision != "" || in.Rollout.Attempts[r.Number].Ours):
+		return in.Spec.Kind == spec.Job
+	default:
+		return !in.Rollout.Attempts[r.Number].Ours
+	}
+}
+
+// wasDone reports whether it is remembered that the last run of a container has ended
+// as it may.
+func (in Input) wasDone(r Replica) bool {
+	at, ok := in.Rollout.Done[r.ID]
+	return ok && at.Equal(r.StartedAt)
+}
+
+// lastDone returns the runs that are done and were the last of their container.
+func (in Input) lastDone() map[string]time.Time {
+	last := map[string]time.Time{}
+	for _, r := range in.Replicas {
+		if in.wasDone(r) {
+			last[r.ID] = r.StartedAt
+		}
+	}
+	return last
+}
+
+// openTries returns the tries that have not succeeded: what is under way or failed.
+func (in Input) openTries() map[string]Try {
+	open := map[string]Try{}
+	keep := func(r Replica) {
+		if t, ok := in.Rollout.Tries[r.ID]; ok && (r.InFlight != "" || t.Error != "") {
+			open[r.ID] = t
+		}
+	}
+	for _, r := range in.Replicas {
+		keep(r)
+	}
+	for _, run := range in.HookRuns {
+		keep(run.Replica)
+	}
+	return open
+}
+
+// openDrains returns the drains of containers that still exist.
+func (in Input) openDrains() map[string]Drain {
+	open := map[string]Drain{}
+	for _, r := range in.Replicas {
+		if d, ok := in.Rollout.Drains[r.ID]; ok {
+			open[r.ID] = d
+		}
+	}
+	return open
+}
+
+// lostNetwork names a network that a replica has left, where it is known which
+// ones it was made to join; empty where there is none.
+func (in Input) lostNetwork(r Replica) string {
+	made := in.madeFrom(r)
+	if made == nil {
+		return ""
+	}
+	return LostNetwork(r, made)
+}
+
+// madeFrom returns the spec that a container was made from: what is written, or a
+// former one; nil where that is not known.
+func (in Input) madeFrom(r Replica) *spec.Workload {
+	if in.Spec != nil {
+		if _, written := revisionOf(r, in.Spec); written {
+			return in.Spec
+		}
+	}
+	if r.Revision != "" {
+		return in.History[r.Revision]
+	}
+	for _, revision := range slices.Sorted(maps.Keys(in.History)) {
+		if former := in.History[revision]; former.ConfigHash == r.ConfigHash {
+			return former
+		}
+	}
+	return nil
+}
+
+// LostNetwork names a network that a container was made to join, from a spec, and
+// has left; empty where there is none. The engine keeps the names also of a
+// container that has exited.
+func LostNetwork(r Replica, made *spec.Workload) string {
+	if !IsRunning(r) && r.State != Exited {
+		return ""
+	}
+	for _, n := range made.Networks {
+		if _, joined := r.Addresses[n]; !joined {
+			return "network " + n
+		}
+	}
+	return ""
+}
+
+// goneNetwork names a network that an exited container was last started in and that
+// is gone, also where there is another one of its name: the engine will not start
+// the container again. It is empty where there is none.
+func (in Input) goneNetwork(r Replica) string {
+	if r.State != Exited {
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.NetworkIDs)) {
+		if id, known := in.Networks[name]; known && id != r.NetworkIDs[name] {
+			return "network " + name
+		}
+	}
+	return ""
+}
 
 // class is what a replica is to the policies.
 type class string
@@ -59,7 +263,8 @@ var rules = []struct {
 	{ready, func(Replica, time.Time) bool { return true }},
 }
 
-func classify(r Replica, now time.Time) class {
+// classOf returns the class of a replica at an instant.
+func classOf(r Replica, now time.Time) class {
 	for _, rule := range rules {
 		if rule.match(r, now) {
 			return rule.class
@@ -68,49 +273,31 @@ func classify(r Replica, now time.Time) class {
 	return ready
 }
 
-// IsReady says whether a replica runs and does what it should.
-func IsReady(r Replica) bool { return classify(r, time.Time{}) == ready }
+// IsReady reports whether a replica runs and does what it should.
+func IsReady(r Replica) bool { return classOf(r, time.Time{}) == ready }
 
-// IsRunning says whether a replica's process runs, whatever it does.
+// IsRunning reports whether a replica's process runs, whatever it does.
 func IsRunning(r Replica) bool {
 	return r.State == Running || r.State == Paused || r.State == Restarting
 }
 
-// isAvailable says whether a replica has been ready for long enough, and notes
-// when it will have been: for the spec's MinReady and, if it crashed in the
-// course of the rollout, for as long as its next restart would have to wait.
-// So a revision that is ready for a moment and dies does not get any further.
-func (p *planner) isAvailable(r replica) bool {
-	if r.class != ready {
-		return false
-	}
-	if p.Spec == nil {
-		return true
-	}
-	wait := p.Spec.MinReady
-	if a := p.plan.Rollout.Attempts[r.Number]; r.current && !p.plan.Rollout.Complete && a.Revision == r.revision {
-		wait = max(wait, delay(p.Spec.Restart, a.ran()+r.RestartCount))
-	}
-	return wait == 0 || p.due(r.ReadySince.Add(wait))
-}
-
-// live is a replica that holds its number: it runs, or will run again.
+// live reports whether a replica holds its number: it runs, or will run again.
 func (r replica) live() bool {
 	return r.class != leaving && r.class != leftover
 }
 
-// runs is a container whose process is there, or is about to be.
+// runs reports whether the process of a container is there, or is about to be.
 func (r replica) runs() bool {
 	return r.InFlight == CreateReplica || r.InFlight == StartReplica || IsRunning(r.Replica)
 }
 
-// neverHealthy says whether a replica fails its own health check and has never
+// neverHealthy reports whether a replica fails its own health check and has never
 // passed it in this run. That may well be the check's fault.
 func (r replica) neverHealthy() bool {
 	return r.class == unhealthy && r.State == Running && r.Broken == "" && !r.Probed && !r.WasReady
 }
 
-// checkCannotRun says whether the last health check has found nothing out, as
+// checkCannotRun reports whether the last health check has found nothing out, as
 // the program that it calls does not exist or cannot be executed.
 func (r replica) checkCannotRun() bool {
 	if r.HealthExitCode == cannotExecute || r.HealthExitCode == noProgram {

@@ -2,19 +2,6 @@ package plan
 
 import "fmt"
 
-// obstructed reports whether containers of another folder are in the workload's way.
-// Then nothing is done: whatever it took, a name, a number or a volume, might be
-// theirs.
-func (p *planner) obstructed() bool {
-	if len(p.Foreigners) == 0 {
-		return false
-	}
-	p.held, p.remedy = p.Foreigners[0].Problem(), p.Foreigners[0].remedy()
-	p.waiting = p.held // which is not the rollout's fault
-	p.fail("ForeignContainer", p.held, p.remedy)
-	return true
-}
-
 // Problem says whose a container is, and how to go on.
 func (f Foreigner) Problem() string {
 	if f.Gone {

@@ -20,130 +20,140 @@ type HookRun struct {
 	Output string
 }
 
-// tendHooks has no hook run for longer than it may, nor for what is not wanted
+// endHooks has no hook run for longer than it may, nor for what is not wanted
 // any more, and removes the containers that nobody needs to read.
-func (p *planner) tendHooks() {
-	for _, run := range p.HookRuns {
-		i := slices.IndexFunc(p.Spec.PreRollout, func(h spec.Hook) bool { return h.Name == run.Hook })
-		wanted := run.Revision == p.Spec.Revision && i >= 0
-		over := fmt.Sprintf("hook %s of revision %s is over", run.Hook, short(run.Revision))
+func (s *steps) endHooks() {
+	for _, run := range s.HookRuns {
+		i := slices.IndexFunc(s.desired.PreRollout, func(h spec.Hook) bool { return h.Name == run.Hook })
+		wanted := run.Revision == s.desired.Revision && i >= 0
 		switch {
 		case run.State == Removing || run.InFlight != "":
 		case IsRunning(run.Replica) && !wanted:
-			p.add(StopReplica, run.Replica, "hook %s of revision %s is no longer wanted", run.Hook, short(run.Revision))
+			s.add(StopReplica, run.Replica, "hook %s of revision %s is no longer wanted", run.Hook, short(run.Revision))
 		case IsRunning(run.Replica):
-			if h := p.Spec.PreRollout[i]; p.due(run.StartedAt.Add(h.Timeout)) {
-				p.add(StopReplica, run.Replica, "hook %s has run for more than %s", h.Name, h.Timeout)
+			h := s.desired.PreRollout[i]
+			if at := run.StartedAt.Add(h.Timeout); at.After(s.Now) {
+				s.lookAgain(at)
+			} else {
+				s.add(StopReplica, run.Replica, "hook %s has run for more than %s", h.Name, h.Timeout)
 			}
 		case run.State == Created:
-			if p.due(run.Created.Add(leftoverGrace)) {
-				p.removeHook(run, "%s was created and not started", run.Name)
+			if at := run.Created.Add(leftoverGrace); at.After(s.Now) {
+				s.lookAgain(at)
+			} else {
+				s.removeHook(run, "%s was created and not started", run.Name)
 			}
 		case run.State == Dead:
-			p.removeHook(run, "%s is dead: a removal failed half-way", run.Name)
-		case !wanted && run.Revision != p.plan.Rollout.Failed, p.outdated(run):
-			p.removeHook(run, "%s", over)
+			s.removeHook(run, "%s is dead: a removal failed half-way", run.Name)
+		case !wanted && run.Revision != s.record.Failed, s.outdated(run):
+			s.removeHook(run, "hook %s of revision %s is over", run.Hook, short(run.Revision))
 		}
 	}
 }
 
 // removeHook removes the container of a hook, and with it what it kept in anonymous
 // volumes: no other container is to go on with that.
-func (p *planner) removeHook(run HookRun, cause string, args ...any) {
-	if p.add(RemoveReplica, run.Replica, cause, args...) {
-		p.plan.Actions[len(p.plan.Actions)-1].Volumes = true
+func (s *steps) removeHook(run HookRun, cause string, args ...any) {
+	if s.add(RemoveReplica, run.Replica, cause, args...) {
+		s.actions[len(s.actions)-1].Volumes = true
 	}
 }
 
-// hooked says whether the pre-rollout hooks of the spec's revision have run;
-// if not, it has the next one run. Until then no replica is created for the
-// revision, or stopped for it.
-func (p *planner) hooked() bool {
-	if p.needsNoHook() {
-		return true
-	}
-	r := &p.plan.Rollout
-	for _, h := range p.Spec.PreRollout {
-		run := p.hookRun(h)
-		if run != nil && run.State != Created {
-			r.HookTry = Try{}
-		}
-		if !p.ended(run) {
-			p.waiting = "waiting for the hook " + h.Name
-			if run == nil {
-				p.runHook(h)
-			}
-			p.fault = p.fault || r.HookTry.Count > 1
-			return false
-		}
-		if why := failure(h, run); why != "" {
-			p.fail("HookFailed", why, p.seeLogs("correct the hook or the image"))
-			p.waiting, p.fault, p.quiet = why, true, true
-			return false
-		}
-	}
-	r.Hooked = p.Spec.Revision
-	return true
+// hooks is how far the pre-rollout hooks of the desired revision are.
+type hooks struct {
+	// needed is false where the rollout goes on without them.
+	needed bool
+	// next is the first that has not ended, and run its container, nil where there is
+	// none; next is nil where all have ended, or one has failed.
+	next *spec.Hook
+	run  *HookRun
+	// failed says why one has failed; empty where none has.
+	failed string
+	// begun is true where one of them has begun to run.
+	begun bool
 }
 
-// needsNoHook says whether the rollout goes on without the hooks. Where there
-// are replicas of the revision, they have run; where none are wanted, they run
-// before the first that is.
-func (p *planner) needsNoHook() bool {
-	return len(p.Spec.PreRollout) == 0 || p.Spec.Replicas == 0 ||
-		p.plan.Rollout.Hooked == p.Spec.Revision || p.plan.Status.Updated > 0
-}
-
-// hooksFailed says why the rollout cannot begin, or nothing.
-func (p *planner) hooksFailed() string {
-	if p.needsNoHook() {
-		return ""
+// hooks tells how far the pre-rollout hooks are. Where there are replicas of the
+// revision, they have run; where none are wanted, they run before the first that is.
+func (t *target) hooks() hooks {
+	if len(t.desired.PreRollout) == 0 || t.desired.Replicas == 0 || t.rollout.Hooked == t.desired.Revision || t.counts.updated > 0 {
+		return hooks{}
 	}
-	for _, h := range p.Spec.PreRollout {
-		if run := p.hookRun(h); p.ended(run) {
-			if why := failure(h, run); why != "" {
-				return why
-			}
+	so := hooks{needed: true}
+	for _, h := range t.desired.PreRollout {
+		run := t.hookRun(h)
+		so.begun = so.begun || run != nil && run.State != Created
+		if run == nil || run.State != Exited || run.InFlight != "" || t.outdated(*run) {
+			so.next, so.run = &h, run
+			return so
+		}
+		if so.failed = failure(h, run); so.failed != "" {
+			return so
 		}
 	}
-	return ""
+	return so
 }
 
-// hookRun is the container of a hook at the spec's revision, or nil.
-func (p *planner) hookRun(h spec.Hook) *HookRun {
-	i := slices.IndexFunc(p.HookRuns, func(run HookRun) bool { return run.Hook == h.Name && run.Revision == p.Spec.Revision })
+// hookRun is the container of a hook at the desired revision, or nil.
+func (t *target) hookRun(h spec.Hook) *HookRun {
+	i := slices.IndexFunc(t.HookRuns, func(run HookRun) bool { return run.Hook == h.Name && run.Revision == t.desired.Revision })
 	if i < 0 {
 		return nil
 	}
-	return &p.HookRuns[i]
+	return &t.HookRuns[i]
 }
 
-// runHook has a hook run when all it needs is there, and no other one runs:
-// that of a revision that was given up is stopped first.
-func (p *planner) runHook(h spec.Hook) {
-	if p.lacks(p.Spec.Revision) {
+// outdated reports whether a person asked to have a run repeated, or it was one of
+// another image.
+func (t *target) outdated(run HookRun) bool {
+	return t.madeFromAnother(run.Replica) || run.Created.Before(t.Intent.RestartedAt)
+}
+
+// runHooks has the next pre-rollout hook of the desired revision run, and reports
+// whether all have. Until then no replica is created for the revision, or stopped for it.
+func (s *steps) runHooks() bool {
+	so := s.hooks()
+	if so.begun {
+		s.record.HookTry = Try{}
+	}
+	switch {
+	case !so.needed:
+		return true
+	case so.failed != "":
+		s.waitFor(wait{
+			message: so.failed, fault: true, quiet: true,
+			problem: &problem{"HookFailed", so.failed, s.seeLogs("correct the hook or the image")},
+		})
+		return false
+	case so.next == nil:
+		s.record.Hooked = s.desired.Revision
+		return true
+	}
+	w := wait{message: "waiting for the hook " + so.next.Name}
+	if so.run == nil {
+		if lacking := s.lacking(s.desired.Revision); lacking != nil {
+			w = *lacking
+		} else {
+			s.runHook(*so.next)
+		}
+	}
+	w.fault = w.fault || s.record.HookTry.Count > 1
+	s.waitFor(w)
+	return false
+}
+
+// runHook has a hook run when no other one runs: that of a revision that was given up is
+// stopped first.
+func (s *steps) runHook(h spec.Hook) {
+	busy := slices.ContainsFunc(s.HookRuns, func(run HookRun) bool { return run.InFlight != "" || IsRunning(run.Replica) })
+	if busy || !s.retry("hook "+h.Name, s.record.HookTry) {
 		return
 	}
-	busy := slices.ContainsFunc(p.HookRuns, func(run HookRun) bool { return run.InFlight != "" || IsRunning(run.Replica) })
-	t := p.plan.Rollout.HookTry
-	if busy || !p.tryDue("hook "+h.Name, t) {
-		return
-	}
-	p.plan.Rollout.HookTry = Try{Count: t.Count + 1, At: p.Now}
-	p.plan.Actions = append(p.plan.Actions, Action{
-		Kind: RunHook, Workload: p.Workload, Object: h.Name, Revision: p.Spec.Revision,
-		Cause: "before the rollout to revision " + short(p.Spec.Revision),
+	s.record.HookTry = Try{Count: s.record.HookTry.Count + 1, At: s.Now}
+	s.actions = append(s.actions, Action{
+		Kind: RunHook, Workload: s.Workload, Object: h.Name, Revision: s.desired.Revision,
+		Cause: "before the rollout to revision " + short(s.desired.Revision),
 	})
-}
-
-// ended says whether a run is over, and still counts.
-func (p *planner) ended(run *HookRun) bool {
-	return run != nil && run.State == Exited && run.InFlight == "" && !p.outdated(*run)
-}
-
-// outdated is a run that a person asked to have repeated, or one of another image.
-func (p *planner) outdated(run HookRun) bool {
-	return p.madeFromAnother(run.Replica) || run.Created.Before(p.Intent.RestartedAt)
 }
 
 // failure says why a run that is over has failed, or nothing. One that was

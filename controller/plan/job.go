@@ -1,68 +1,74 @@
 package plan
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // job runs each of its replicas to completion once per revision, and tries again until
 // more runs have failed than the backoff limit, of all replicas together (batch/v1).
 // What it does otherwise than Kubernetes stands in docs/adr/0027-jobs.md.
-func (p *planner) job() {
-	p.stopDrained()
-	p.supervise()
-	p.clean()
+func (s *steps) job() {
+	s.stopDrained()
+	s.superviseRestarts()
+	s.removeLeftovers()
 	taken := map[int]bool{}
 	var failed []replica
-	for _, r := range p.replicas {
+	for _, r := range s.replicas {
 		taken[r.Number] = true
 		switch {
 		case !r.live() || r.class == coming:
-		case !r.current && p.paused():
+		case !r.current && s.paused():
 		case !r.current:
-			p.replace([]replica{r})
-		case r.Number > p.Spec.Replicas:
-			p.retire([]replica{r}, "%s wanted", plural(p.Spec.Replicas, "completion"))
-		case p.plan.Rollout.Succeeded[r.Number]: // whatever someone does with it now
+			s.replace([]replica{r})
+		case r.Number > s.desired.Replicas:
+			s.retire([]replica{r}, "%s wanted", plural(s.desired.Replicas, "completion"))
+		case s.record.Succeeded[r.Number]: // whatever someone does with it now
 		case r.class != exited:
-		case p.givenUp() || !p.mayEnd(r.Replica) || !p.inTime(r):
+		case s.givenUp() || !r.done || !s.inTime(r):
 			failed = append(failed, r)
 		default:
-			p.plan.Rollout.Succeeded[r.Number] = true
+			s.record.Succeeded[r.Number] = true
 		}
 	}
-	if n := p.failedRuns(); n > p.Spec.BackoffLimit {
-		p.giveUp("BackoffLimitExceeded", fmt.Sprintf("%s; %s failed", lastOf(failed), plural(n, "run")))
+	if n := s.failedRuns(); n > s.desired.BackoffLimit {
+		s.giveUp("BackoffLimitExceeded", fmt.Sprintf("%s; %s failed", lastOf(failed), plural(n, "run")))
 	}
-	if p.overdue() {
-		p.giveUp("DeadlineExceeded", fmt.Sprintf("not complete after %s", p.Spec.ActiveDeadline))
+	if at := s.activeUntil(); !at.IsZero() && s.succeeded(s.record) < s.desired.Replicas {
+		s.lookAgain(at)
+		if !at.After(s.Now) {
+			s.giveUp("DeadlineExceeded", fmt.Sprintf("not complete after %s", s.desired.ActiveDeadline))
+		}
 	}
 	switch {
-	case p.givenUp():
-		p.stopAll()
-	case !p.paused():
+	case s.givenUp():
+		s.stopAll()
+	case !s.paused():
 		for _, r := range failed {
-			p.restart(r, 1)
+			s.restart(r, 1)
 		}
-		p.createMissing(taken)
+		s.createMissing(taken)
 	}
 }
 
 // createMissing creates the replicas that have neither run to completion nor exist.
-func (p *planner) createMissing(taken map[int]bool) {
+func (s *steps) createMissing(taken map[int]bool) {
 	var missing []int
-	for n := 1; n <= p.Spec.Replicas; n++ {
-		if !taken[n] && !p.plan.Rollout.Succeeded[n] {
+	for n := 1; n <= s.desired.Replicas; n++ {
+		if !taken[n] && !s.record.Succeeded[n] {
 			missing = append(missing, n)
 		}
 	}
-	if n := min(len(missing), p.room(p.Spec.Replicas)); n > 0 {
-		p.create(p.Spec.Revision, missing[:n], "revision %s has to run", short(p.Spec.Revision))
+	if n := min(len(missing), s.room(s.desired.Replicas)); n > 0 {
+		s.create(s.desired.Revision, missing[:n], "revision %s has to run", short(s.desired.Revision))
 	}
 }
 
 // stopAll stops what still runs of a Job that was given up.
-func (p *planner) stopAll() {
-	for _, r := range p.replicas {
+func (s *steps) stopAll() {
+	for _, r := range s.replicas {
 		if r.current && r.live() && r.class != coming && r.class != exited {
-			p.add(StopReplica, r.Replica, "%s", p.plan.Rollout.GivenUp.Message)
+			s.add(StopReplica, r.Replica, "%s", s.record.GivenUp.Message)
 		}
 	}
 }
@@ -83,19 +89,19 @@ func lastOf(failed []replica) string {
 
 // failedRuns counts the runs at the spec's revision that have failed. A run that goes on
 // has not, nor one whose container could not be made.
-func (p *planner) failedRuns() int {
+func (s *steps) failedRuns() int {
 	runs := map[int]int{}
-	for n := 1; n <= p.Spec.Replicas; n++ {
-		runs[n] = p.attempts(n, p.Spec.Revision, nil).ran()
-		if p.plan.Rollout.Succeeded[n] {
+	for n := 1; n <= s.desired.Replicas; n++ {
+		runs[n] = s.attempts(n, s.desired.Revision, nil).ran()
+		if s.record.Succeeded[n] {
 			runs[n] = max(runs[n]-1, 0)
 		}
 	}
-	for _, r := range p.replicas {
-		if !r.current || r.Number > p.Spec.Replicas || p.plan.Rollout.Succeeded[r.Number] {
+	for _, r := range s.replicas {
+		if !r.current || r.Number > s.desired.Replicas || s.record.Succeeded[r.Number] {
 			continue
 		}
-		runs[r.Number] = p.attempts(r.Number, r.revision, &r).ran()
+		runs[r.Number] = s.attempts(r.Number, r.revision, &r).ran()
 		if ended := r.State == Exited || r.State == Dead || r.State == Removing; !ended || r.class == coming {
 			runs[r.Number] = max(runs[r.Number]-1, 0)
 		}
@@ -107,36 +113,27 @@ func (p *planner) failedRuns() int {
 	return failed
 }
 
-// overdue reports whether a Job has had its activeDeadlineSeconds and is not complete.
+// activeUntil is when a Job has had its activeDeadlineSeconds; zero where it has none.
 // The time in which it is paused, or waits for others, does not count.
-func (p *planner) overdue() bool {
-	return p.Spec.ActiveDeadline > 0 && !p.blocked() && !p.jobDone() && p.due(p.plan.Rollout.StartedAt.Add(p.Spec.ActiveDeadline))
+func (t *target) activeUntil() time.Time {
+	if t.desired.ActiveDeadline == 0 || t.paused() || t.Rollout.Blocked {
+		return time.Time{}
+	}
+	return t.rollout.StartedAt.Add(t.desired.ActiveDeadline)
 }
 
 // inTime reports whether a container of a Job ended before the deadline. One that
 // was stopped for the deadline may well exit with 0.
-func (p *planner) inTime(r replica) bool {
-	return p.Spec.ActiveDeadline == 0 || p.blocked() || !r.FinishedAt.After(p.plan.Rollout.StartedAt.Add(p.Spec.ActiveDeadline))
+func (t *target) inTime(r replica) bool {
+	until := t.activeUntil()
+	return until.IsZero() || !r.FinishedAt.After(until)
 }
-
-// blocked reports whether a Job is paused, or was blocked until now.
-func (p *planner) blocked() bool { return p.paused() || p.Rollout.Blocked }
 
 // giveUp notes that a Job has failed; the first reason stands.
-func (p *planner) giveUp(reason, message string) {
-	if !p.givenUp() {
-		p.plan.Rollout.GivenUp = Failure{Reason: reason, Message: message}
+func (s *steps) giveUp(reason, message string) {
+	if !s.givenUp() {
+		s.record.GivenUp = Failure{Reason: reason, Message: message}
 	}
 }
 
-func (p *planner) givenUp() bool { return p.plan.Rollout.GivenUp.Reason != "" }
-
-// jobDone reports whether every replica of a Job has run to completion.
-func (p *planner) jobDone() bool {
-	for n := 1; n <= p.Spec.Replicas; n++ {
-		if !p.plan.Rollout.Succeeded[n] {
-			return false
-		}
-	}
-	return true
-}
+func (s *steps) givenUp() bool { return s.record.GivenUp.Reason != "" }

@@ -304,6 +304,7 @@ func checkPure(t *rapid.T, in Input) Plan {
 	before, shuffled := copyInput(in), copyInput(in)
 	p := Compute(in)
 	require.Equal(t, before, in, "the plan changed its input")
+	checkStages(t, in)
 
 	if distinct(in.Replicas) {
 		for i, j := range rapid.Permutation(indices(in.Replicas)).Draw(t, "order") {
@@ -316,6 +317,20 @@ func checkPure(t *rapid.T, in Input) Plan {
 	require.True(t, p.Next.IsZero() || p.Next.After(in.Now), "next is not in the future: %s", p.Next)
 	require.Equal(t, in.Generation, p.Status.ObservedGeneration)
 	return p
+}
+
+// checkStages checks that no stage changes what an earlier one has made.
+func checkStages(t *rapid.T, in Input) {
+	viewed := func() view { return classify(in) }
+	chosen := func() target { return chooseTarget(viewed()) }
+	decided := func() steps { return nextSteps(chosen()) }
+	v, c, s := viewed(), chosen(), decided()
+	chooseTarget(v)
+	require.Equal(t, viewed(), v, "chooseTarget changed the view")
+	nextSteps(c)
+	require.Equal(t, chosen(), c, "nextSteps changed the target")
+	report(s)
+	require.Equal(t, decided(), s, "report changed the steps")
 }
 
 func indices[T any](s []T) []int {

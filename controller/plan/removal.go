@@ -7,36 +7,36 @@ import (
 
 // remove takes a workload away: containers only, never volumes, not orphans, and
 // not before what depends on it.
-func (p *planner) remove() {
-	p.stopDrained()
-	for _, f := range p.Foreigners {
-		p.fail("ForeignContainer", f.Problem(), f.remedy())
+func (s *steps) remove() {
+	s.stopDrained()
+	for _, f := range s.Foreigners {
+		s.fail("ForeignContainer", f.Problem(), f.remedy())
 	}
-	if len(p.Dependents) > 0 {
-		p.waiting = "waiting for " + strings.Join(p.Dependents, ", ") + " to stop"
+	if len(s.Dependents) > 0 {
+		s.waitFor(wait{message: "waiting for " + strings.Join(s.Dependents, ", ") + " to stop"})
 		return
 	}
-	for _, run := range p.HookRuns {
+	for _, run := range s.HookRuns {
 		switch {
 		case run.Orphan:
 		case IsRunning(run.Replica):
-			p.add(StopReplica, run.Replica, "%s is no longer wanted", p.Workload)
+			s.add(StopReplica, run.Replica, "%s is no longer wanted", s.Workload)
 		default:
-			p.removeHook(run, "%s is no longer wanted", p.Workload)
+			s.removeHook(run, "%s is no longer wanted", s.Workload)
 		}
 	}
-	for _, r := range p.replicas {
+	for _, r := range s.replicas {
 		switch {
 		case r.Orphan:
-			p.fail("OrphanContainer", fmt.Sprintf("%s is of a service %s that is not written here and that tend has not kept: it is left alone; --remove-orphans removes it", r.Name, p.Workload),
+			s.fail("OrphanContainer", fmt.Sprintf("%s is of a service %s that is not written here and that tend has not kept: it is left alone; --remove-orphans removes it", r.Name, s.Workload),
 				"have it removed with --remove-orphans, or write the service again")
 		case r.class == leaving:
 		case r.class == coming || r.class == exited || r.class == leftover:
-			p.add(RemoveReplica, r.Replica, "%s is no longer wanted", p.Workload)
-		case p.isDatabase(r) && p.startingUp(r.Replica):
-			p.awaitStart(r)
+			s.add(RemoveReplica, r.Replica, "%s is no longer wanted", s.Workload)
+		case s.isDatabase(r) && s.startingUp(r.Replica):
+			s.awaitStart(r)
 		default:
-			p.stop(r, "%s is no longer wanted", p.Workload)
+			s.drain(r, "%s is no longer wanted", s.Workload)
 		}
 	}
 }

@@ -84,17 +84,17 @@ func vacant(s *spec.Workload, replicas []Replica, anonymous map[int]map[string]s
 // otherWriter names a running container of the workload that has a volume or bind
 // which an exited one would write to as well, if it were started; empty where that
 // is allowed, or there is none.
-func (p *planner) otherWriter(exited replica) string {
-	if p.Spec.Replicas > 1 || p.Spec.SurgeAsked {
+func (t *target) otherWriter(exited replica) string {
+	if t.desired.Replicas > 1 || t.desired.SurgeAsked {
 		return "" // they are written to share
 	}
-	for _, r := range p.replicas {
+	for _, r := range t.replicas {
 		if r.ID == exited.ID || !r.runs() {
 			continue
 		}
 		for _, m := range r.Mounts {
 			sameSource := func(other Mount) bool {
-				return other.Source == m.Source && !slices.Contains(p.Spec.SharedMounts, other.Target)
+				return other.Source == m.Source && !slices.Contains(t.desired.SharedMounts, other.Target)
 			}
 			if slices.ContainsFunc(exited.Mounts, sameSource) {
 				return r.Name

@@ -1,0 +1,353 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// steps is the third stage: what is done now, and what stands in the way of more.
+type steps struct {
+	target
+	// record is the target's, with what is to be remembered of the steps.
+	record  Rollout
+	actions []Action
+	events  []Event
+	// failure is what is wrong with a replica, when there is something to report.
+	failure *problem
+	// wait is what creations wait for.
+	wait wait
+	// held is true where nothing is done at all.
+	held bool
+	// next is when time alone may change the steps; zero for never.
+	next time.Time
+}
+
+// nextSteps decides what to do about a target now.
+func nextSteps(t target) steps {
+	s := newSteps(t)
+	for _, r := range t.corrupt {
+		s.fail("CorruptLabels", fmt.Sprintf("container %s carries no valid replica number and is left alone: remove it, or correct its label", r.Name),
+			fmt.Sprintf("remove %s, or correct its label", r.Name))
+	}
+	switch {
+	case t.desired == nil:
+		s.remove()
+	case len(t.Foreigners) > 0:
+		s.leaveTo(t.Foreigners[0])
+	case t.desired.Kind == spec.Database:
+		s.database()
+	case t.formerDatabase() != nil:
+		s.waitFor(*t.formerDatabase())
+	case t.desired.Kind == spec.Job:
+		s.job()
+	default:
+		s.deployment()
+	}
+	return s
+}
+
+func newSteps(t target) steps {
+	s := steps{target: t, record: t.rollout, events: slices.Clone(t.events)}
+	r := &s.record
+	r.Attempts, r.Succeeded, r.Tries, r.Drains = clone(r.Attempts), clone(r.Succeeded), clone(r.Tries), clone(r.Drains)
+	return s
+}
+
+// leaveTo has nothing done while a container of another folder is in the workload's
+// way: whatever was taken, a name, a number or a volume, might be that one's.
+func (s *steps) leaveTo(f Foreigner) {
+	s.held = true
+	s.waitFor(wait{message: f.Problem(), remedy: f.remedy(), problem: &problem{"ForeignContainer", f.Problem(), f.remedy()}})
+}
+
+// add plans an action on a replica, unless one is under way or planned already (of
+// each object at most one action is under way at a time), or it failed just before.
+// It reports whether it did.
+func (s *steps) add(kind ActionKind, r Replica, cause string, args ...any) bool {
+	if r.InFlight != "" || s.planned(r.ID) || !isStart(kind) && !s.try(r) {
+		return false
+	}
+	a := Action{
+		Kind: kind, Workload: s.Workload, Object: r.Name, ID: r.ID, Number: r.Number, Revision: r.Revision,
+		Cause: fmt.Sprintf(cause, args...),
+	}
+	switch kind {
+	case StopReplica:
+		a.Grace = s.grace(r)
+	case CreateReplica:
+		a.Anonymous = maps.Clone(s.record.Anonymous[r.Number])
+	case PrepareUpdate, CheckUpdate:
+		a.ImageID = s.record.ImageID
+	case UpdateReplica:
+		a.RestartPolicy = restartPolicy(s.desired.RestartPolicy)
+	}
+	if kind == StopReplica || kind == RemoveReplica {
+		s.record.Attempts = with(s.record.Attempts, r.Number, func(a *Attempt) { a.Ours = true })
+	}
+	s.actions = append(s.actions, a)
+	return true
+}
+
+// planned reports whether there is an action on a container already.
+func (s *steps) planned(id string) bool {
+	return id != "" && slices.ContainsFunc(s.actions, func(a Action) bool { return a.ID == id })
+}
+
+// defaultGrace is the engine's and Compose's.
+const defaultGrace = 10 * time.Second
+
+// grace is the time between a replica's stop signal and SIGKILL: what is
+// written, or where nothing is any more, what the container was created with.
+func (t *target) grace(r Replica) time.Duration {
+	if t.desired == nil {
+		return cmp.Or(r.StopTimeout, defaultGrace)
+	}
+	return t.desired.StopGrace
+}
+
+func (s *steps) tell(kind EventType, reason, message string, args ...any) {
+	s.events = append(s.events, s.event(kind, reason, message, args...))
+}
+
+// fail reports what is wrong with a replica; the first problem stands.
+func (s *steps) fail(reason, message, remedy string) {
+	if s.failure == nil {
+		s.failure = &problem{reason: reason, message: message, remedy: remedy}
+	}
+}
+
+// lookAgain has the plan made again at an instant.
+func (s *steps) lookAgain(at time.Time) {
+	if at.After(s.Now) {
+		s.next = soonest(s.next, at)
+	}
+}
+
+// try notes a try of an action on a container other than a start, and reports whether
+// it is due: after a failure only when the back-off is over. Starts are paced by their
+// attempts.
+func (s *steps) try(r Replica) bool {
+	before := s.record.Tries[r.ID]
+	if before.State != r.State {
+		before = Try{State: r.State}
+	}
+	if !s.retry(r.Name, before) {
+		return false
+	}
+	s.record.Tries[r.ID] = Try{State: r.State, Count: before.Count + 1, At: s.Now}
+	return true
+}
+
+// tryBackoff paces what fails on containers that exist. It begins below the
+// restarts' as an engine that was busy is soon free again.
+var tryBackoff = spec.Restart{Delay: time.Second, MaxDelay: 300 * time.Second}
+
+// retry reports whether something may be tried again, and where it may not yet, why
+// the last try has failed.
+func (s *steps) retry(object string, last Try) bool {
+	pause := delay(tryBackoff, last.Count+1)
+	if at := last.At.Add(pause); last.Error != "" && at.After(s.Now) {
+		s.lookAgain(at)
+		s.fail("BackOff", fmt.Sprintf("%s: %s; back-off %s before try %d", object, last.Error, pause, last.Count+1), correctTry)
+		return false
+	}
+	return true
+}
+
+// lacking returns what a new container of a revision has to wait for: missing
+// resources, or else dependencies that do not hold yet; nil where there is nothing.
+func (t *target) lacking(revision string) *wait {
+	if len(t.Missing) > 0 && revision == t.Spec.Revision {
+		return t.missing()
+	}
+	var w wait
+	for _, d := range t.Dependencies {
+		if reason := d.unmet(); reason != "" {
+			w.message = cmp.Or(w.message, reason)
+			w.dependencies = append(w.dependencies, d.Name)
+		}
+	}
+	if w.message == "" {
+		return nil
+	}
+	return &w
+}
+
+// missing returns the wait for the missing resources. It is quiet while all of them are
+// on their way.
+func (t *target) missing() *wait {
+	var problems, remedies []string
+	w := wait{quiet: true}
+	for _, r := range t.Missing {
+		problems = append(problems, r.Problem())
+		if remedy := r.remedy(); remedy != "" {
+			remedies = append(remedies, remedy)
+		}
+		w.quiet = w.quiet && r.Problem() == r.String()
+		if r.DataOf != "" && w.problem == nil {
+			w.problem = &problem{"VolumeMissing", r.Problem(), r.remedy()}
+		}
+	}
+	w.fault = !w.quiet
+	w.message, w.remedy = "waiting for "+strings.Join(problems, ", "), strings.Join(remedies, "; ")
+	return &w
+}
+
+// waitFor notes what creations wait for.
+func (s *steps) waitFor(w wait) {
+	s.wait = w
+	if w.problem != nil {
+		s.fail(w.problem.reason, w.problem.message, w.problem.remedy)
+	}
+}
+
+// cannotBeMade returns what is missing of the image, the networks and the volumes of
+// the desired revision; nil where nothing is. Nothing is stopped for what cannot be made.
+func (t *target) cannotBeMade() *wait {
+	if len(t.Missing) == 0 || t.desired.Revision != t.Spec.Revision {
+		return nil
+	}
+	return t.missing()
+}
+
+// unmet says why a dependency does not hold yet, or nothing.
+func (d Dependency) unmet() string {
+	switch {
+	case !d.Known && !d.Required:
+		return ""
+	case !d.Known:
+		return fmt.Sprintf("waiting for %s, which the project does not have", d.Name)
+	case d.Restart && !d.Converged:
+		return fmt.Sprintf("waiting for %s to be at its spec", d.Name)
+	case d.Condition == spec.DependencyCompleted && !d.Completed:
+		return fmt.Sprintf("waiting for %s to complete", d.Name)
+	case d.Condition == spec.DependencyHealthy && d.Ready == 0:
+		return fmt.Sprintf("waiting for %s to be healthy", d.Name)
+	case d.Condition == spec.DependencyStarted && d.Running == 0 && !d.Completed:
+		return fmt.Sprintf("waiting for %s to start", d.Name)
+	}
+	return ""
+}
+
+// create makes replicas of a revision, when all they need is there and their
+// turn has come. It returns the numbers of those that come: now, or in a moment.
+func (s *steps) create(revision string, numbers []int, cause string, args ...any) (come []int) {
+	if w := s.lacking(revision); w != nil {
+		s.waitFor(*w)
+		return nil
+	}
+	if s.desired.ContainerName != "" && len(s.replicas) > 0 {
+		s.waitFor(wait{message: fmt.Sprintf("waiting for the name %s, which another container carries", s.desired.ContainerName)})
+		return nil
+	}
+	for _, n := range numbers {
+		a := s.attempts(n, revision, nil)
+		last := s.endingOf(a, nil)
+		at, pause := s.turn(a, nil, last, 0)
+		if at.After(s.Now) {
+			s.lookAgain(at)
+			if last == interrupted {
+				come = append(come, n)
+				continue
+			}
+			why := "does not stay"
+			if a.Error != "" {
+				why = "could not be created: " + a.Error
+			}
+			s.fail("BackOff", fmt.Sprintf("replica %d %s; back-off %s before try %d", n, why, pause, a.Count+1), correctTry)
+			continue
+		}
+		if s.add(CreateReplica, Replica{Number: n, Revision: revision}, cause, args...) {
+			s.noteAttempt(n, a, last)
+			come = append(come, n)
+		}
+	}
+	return come
+}
+
+// free returns the n lowest numbers that no container carries, and none that comes.
+func (t *target) free(n int, come ...int) []int {
+	taken := map[int]bool{}
+	for _, number := range come {
+		taken[number] = true
+	}
+	for _, r := range t.replicas {
+		taken[r.Number] = true
+	}
+	var numbers []int
+	for i := 1; len(numbers) < n; i++ {
+		if !taken[i] {
+			numbers = append(numbers, i)
+		}
+	}
+	return numbers
+}
+
+// room is how many containers may be created without exceeding a limit. What
+// is leaving still holds its memory, its ports and its number. Only what cannot
+// be removed is not waited for.
+func (s *steps) room(limit int) int {
+	return limit - s.number(func(r replica) bool { return r.class != leftover || r.InFlight != "" || s.planned(r.ID) })
+}
+
+// superviseRestarts gives the containers the restart policy of the spec, and reports
+// those that the engine starts again and again. Where a policy restarts, the engine
+// does it, also while tend is away; tend starts what the engine leaves alone: what
+// was stopped or killed, or failed to start, or is to be restarted by tend only.
+func (s *steps) superviseRestarts() {
+	for _, r := range s.replicas {
+		s.giveRestartPolicy(r)
+		// The count includes the start to come, and the first one is no news.
+		if r.State == Restarting && s.attempts(r.Number, r.revision, &r).Count > 2 {
+			s.fail("CrashLoopBackOff", fmt.Sprintf("%s %s; the engine starts it again, as it has restart: %s", r.Name, r.why(), r.RestartPolicy),
+				s.seeLogs("correct the spec; meanwhile the engine goes on starting it"))
+		}
+	}
+}
+
+// giveRestartPolicy gives a container the restart policy of the spec, in place: where
+// restart was edited, or an earlier tend has switched it off.
+func (s *steps) giveRestartPolicy(r replica) {
+	has, written := restartPolicy(r.RestartPolicy), restartPolicy(s.desired.RestartPolicy)
+	if has != written && r.class != leftover {
+		s.add(UpdateReplica, r.Replica, "%s has restart: %s and is to have restart: %s", r.Name, has, written)
+	}
+}
+
+// restartPolicy is what the engine makes of a policy.
+func restartPolicy(policy string) string { return cmp.Or(policy, "no") }
+
+// Release returns what is to be done to a workload that tend keeps no longer, and that is
+// left to the engine and to Compose.
+func Release(in Input) []Action {
+	s := newSteps(chooseTarget(classify(in)))
+	for _, r := range s.replicas {
+		s.giveRestartPolicy(r)
+	}
+	return s.actions
+}
+
+// removeLeftovers removes what can never run again.
+func (s *steps) removeLeftovers() {
+	for _, r := range s.replicas {
+		switch {
+		case r.class != leftover:
+		case r.Broken != "":
+			s.add(RemoveReplica, r.Replica, "%s has lost %s, and a start does not give it back", r.Name, r.Broken)
+		case r.State == Exited:
+			s.add(RemoveReplica, r.Replica, "number %d belongs to another container", r.Number)
+		case r.State == Dead:
+			s.add(RemoveReplica, r.Replica, "%s is dead: a removal failed half-way", r.Name)
+		default:
+			if s.add(RemoveReplica, r.Replica, "%s was created and not started", r.Name) {
+				s.record.Attempts = with(s.record.Attempts, r.Number, func(a *Attempt) { a.failed("it was not started") })
+			}
+		}
+	}
+}
