@@ -157,7 +157,7 @@ func Stopped(r Rollout, a Action) Rollout {
 	r.Attempts = clone(r.Attempts)
 	attempt := r.Attempts[a.Number]
 	if attempt.Count == 0 {
-		attempt = Attempt{Revision: a.Revision, Count: 1}
+		attempt = Attempt{Revision: a.Revision} // it was forgotten as nothing was wrong with it
 	}
 	attempt.Ours = true
 	r.Attempts[a.Number] = attempt

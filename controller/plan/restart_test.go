@@ -39,3 +39,19 @@ func TestAContainerThatTheEngineGoesOnRefusingToStartIsReplaced(t *testing.T) {
 		})
 	}
 }
+
+// A replica that tend has stopped though nothing was wrong with it, as for a restart that
+// somebody asked for, is no crash: the next one of its number is available at once.
+func TestAReplicaThatTendHasStoppedIsNoCrash(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	in := Input{
+		Now: now, Workload: "web",
+		Spec: &spec.Workload{Name: "web", Kind: spec.Deployment, Replicas: 1, Revision: "v1", ProgressDeadline: time.Minute, Restart: spec.Restart{
+			Condition: spec.RestartAny, Delay: time.Hour, MaxDelay: time.Hour,
+		}},
+		Rollout: Stopped(Rollout{Workload: "web", Revision: "v1", StartedAt: now, ProgressAt: now}, Action{Kind: StopReplica, Number: 1, Revision: "v1"}),
+	}
+	in.Rollout = Compute(in).Rollout
+	in.Replicas = []Replica{{Workload: "web", Number: 1, Name: "web-1", ID: "a", Revision: "v1", State: Running, StartedAt: now, ReadySince: now}}
+	require.Equal(t, 1, Compute(in).Status.Available)
+}

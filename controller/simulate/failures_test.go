@@ -62,6 +62,7 @@ var failures = []struct {
 	{987664172, "a revision was rolled back, and fewer are ready than should be"},
 	{1300001178, "a replica that was told to end is said to be available"},
 	{1300001749, "more replicas are said to be ready than there are"},
+	{5100010406, "a revision is given up while its replica is up, as tend had stopped the one before"},
 	{2300001771, "two replicas of gw come to exist, and at most one is to"},
 	{4242007315, "the volume of a database held data and is gone, and an empty one is made"},
 }
