@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tendhq/tend/controller"
-	"github.com/tendhq/tend/controller/engine"
-	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/app"
 	"github.com/tendhq/tend/state/durable"
 )
 
@@ -54,21 +52,7 @@ func apply(ctx context.Context, f *flags) (err error) {
 	defer cancel()
 	ctx, stop := durable.Guard(ctx, r)
 	defer stop()
-	return converge(ctx, f, engine.Fence(e, r.Check), r.store, project, newNarrator(), func(c *controller.Controller) { c.SetProject(project) })
-}
-
-// converge runs a controller, has it begin, and waits until it has converged.
-// store is nil where nothing of it is to be remembered.
-func converge(ctx context.Context, f *flags, e engine.Engine, store durable.Store, p *spec.Project, tell *narrator, begin func(*controller.Controller)) error {
-	o := f.options(p)
-	o.Engine, o.Log, o.OnEvent, o.Durable = e, tell.log, tell.event, store
-	ctl := controller.New(o)
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var parts sync.WaitGroup
-	parts.Go(func() { ctl.Run(running) })
-	begin(ctl)
-	err := ctl.Wait(ctx)
-	stop()
-	parts.Wait()
-	return err
+	tell, o := newNarrator(), f.options(project)
+	o.Engine, o.Log, o.OnEvent = e, tell.log, tell.event
+	return app.Converge(ctx, o, r, func(c *controller.Controller) { c.SetProject(project) })
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/app"
 	"github.com/tendhq/tend/state"
 )
 
@@ -47,8 +48,7 @@ func diff(c *cobra.Command, f *flags) ([]controller.Difference, error) {
 	defer e.Close()
 	o := f.options(p)
 	o.Engine, o.Log, o.OnEvent = e, newNarrator().log, func(*state.Event) {}
-	ctl := controller.New(o)
-	differences, err := ctl.Preview(ctx, p)
+	differences, err := app.New(o, nil).Preview(ctx, p)
 	for _, d := range differences {
 		if d.Workload != "" {
 			d.Text = d.Workload + ": " + d.Text

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/app"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
@@ -61,9 +62,10 @@ func down(ctx context.Context, f *flags, volumes bool) (err error) {
 	defer func() { err = errors.Join(err, r.Release()) }()
 	ctx, stop := durable.Guard(ctx, r)
 	defer stop()
-	e = engine.Fence(e, r.Check)
+	o := f.options(project)
+	o.Engine, o.Log, o.OnEvent = e, tell.log, tell.event
 	var ctl *controller.Controller
-	err = converge(ctx, f, e, r.store, project, tell, func(c *controller.Controller) {
+	err = app.Converge(ctx, o, r, func(c *controller.Controller) {
 		ctl = c
 		c.RemoveAll()
 		c.SetProject(project)
@@ -71,6 +73,7 @@ func down(ctx context.Context, f *flags, volumes bool) (err error) {
 	if err != nil {
 		return err
 	}
+	e = engine.Fence(e, r.Check)
 	if err := removeNetworks(ctx, e, project, tell); err != nil {
 		return err
 	}

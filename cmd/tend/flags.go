@@ -13,11 +13,17 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tendhq/tend/api/client"
-	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/app"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
 	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/spec"
+)
+
+// The variables that name the database where no flag does.
+const (
+	databaseEnv     = "TEND_DATABASE_URL"
+	databaseFileEnv = "TEND_DATABASE_URL_FILE"
 )
 
 // flags are those that every command takes, named as docker compose names them.
@@ -102,11 +108,11 @@ func (f *flags) ownership() (args []string) {
 	return args
 }
 
-// options are those of a controller that keeps a project.
-func (f *flags) options(p *spec.Project) controller.Options {
-	o := controller.Options{
-		Project: p.Name, DataDir: f.data(p), RemoveOrphans: f.removeOrphans,
-		Folders: observe.Folders{Project: p.WorkingDir},
+// options are what a project is kept with.
+func (f *flags) options(p *spec.Project) app.Options {
+	o := app.Options{
+		Project: p, Spec: f.spec, DataDir: f.data(p), Version: version,
+		Folders: observe.Folders{Project: p.WorkingDir}, RemoveOrphans: f.removeOrphans,
 	}
 	for _, folder := range f.takeOver {
 		if abs, err := filepath.Abs(folder); err == nil {
@@ -128,6 +134,30 @@ func (f *flags) data(p *spec.Project) string {
 		return f.dataDir
 	}
 	return filepath.Join(p.WorkingDir, ".tend")
+}
+
+// take takes the right to act on a project.
+func (f *flags) take(ctx context.Context, p *spec.Project) (*app.Right, error) {
+	url, err := f.database()
+	if err != nil {
+		return nil, err
+	}
+	return app.TakeRight(ctx, f.data(p), p.Name, url)
+}
+
+// database is the URL of the database for tend's own state, or nothing.
+func (f *flags) database() (string, error) {
+	if f.databaseURL != "" {
+		return f.databaseURL, nil
+	}
+	if path := os.Getenv(databaseFileEnv); path != "" {
+		content, err := os.ReadFile(path) //nolint:gosec // whoever runs tend names it
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", databaseFileEnv, err)
+		}
+		return strings.TrimSpace(string(content)), nil
+	}
+	return os.Getenv(databaseEnv), nil
 }
 
 // dial reads the project and finds the controller that keeps it.

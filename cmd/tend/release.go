@@ -7,8 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tendhq/tend/controller"
-	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/app"
 	"github.com/tendhq/tend/state/durable"
 )
 
@@ -48,8 +47,8 @@ func release(ctx context.Context, f *flags) (err error) {
 	defer func() { err = errors.Join(err, r.Release()) }()
 	ctx, stop := durable.Guard(ctx, r)
 	defer stop()
-	ctl := controller.New(controller.Options{Engine: engine.Fence(e, r.Check), Project: project.Name, DataDir: f.data(project), Log: tell.log})
-	done, err := ctl.Release(ctx, project)
+	o := app.Options{Engine: e, Project: project, DataDir: f.data(project), Log: tell.log}
+	done, err := app.New(o, r).Release(ctx, project)
 	for _, text := range done {
 		tell.say("%s", text)
 	}

@@ -14,16 +14,3 @@ func untilSignalled(ctx context.Context) context.Context {
 	context.AfterFunc(ctx, stop)
 	return ctx
 }
-
-// onHangUp calls f on each SIGHUP until ctx ends; those that come while it works count
-// as one.
-func onHangUp(ctx context.Context, hangUps <-chan os.Signal, f func()) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangUps:
-			f()
-		}
-	}
-}

@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/app"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
 )
@@ -78,7 +79,9 @@ func up(ctx context.Context, f *flags, image string) error {
 		return err
 	}
 	tell.say("starting the controller of project %s", project.Name)
-	if err := converge(ctx, f, e, nil, self, tell, func(c *controller.Controller) { c.SetProject(self) }); err != nil {
+	o := f.options(self)
+	o.Engine, o.Log, o.OnEvent = e, tell.log, tell.event
+	if err := app.Converge(ctx, o, nil, func(c *controller.Controller) { c.SetProject(self) }); err != nil {
 		return fmt.Errorf("start the controller: %w", err)
 	}
 	return follow(ctx, f, project)

@@ -1,0 +1,74 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/controller"
+)
+
+// newServer opens the listeners of the API. The function it returns serves them until
+// ctx ends.
+func newServer(ctl *controller.Controller, o Options) (serve func(context.Context) error, err error) {
+	var open []net.Listener
+	defer func() {
+		if err != nil {
+			for _, l := range open {
+				_ = l.Close()
+			}
+		}
+	}()
+	control, err := listenTCP(o.Listen)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE) && o.ListenOptional:
+		o.Say("%s is taken: the control API is on the Unix socket only", o.Listen)
+	case err != nil:
+		return nil, fmt.Errorf("listen for the control API: %w", err)
+	}
+	open = append(open, control...)
+	public, err := listenTCP(o.EndpointsListen)
+	if err != nil {
+		return nil, fmt.Errorf("listen for those who read endpoints: %w", err)
+	}
+	open = append(open, public...)
+	token, err := api.Token(o.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	unix, err := api.ListenUnix(o.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	config := api.Config{
+		Store: ctl.State(), Controller: ctl, Spec: o.Spec,
+		Metrics: ctl.Metrics().Handler(), Log: o.Log, Token: token,
+		Project: o.Project.Name, Version: o.Version,
+		Ready: ctl.Ready,
+	}
+	return func(ctx context.Context) error {
+		serving, ctx := errgroup.WithContext(ctx)
+		serving.Go(func() error { return api.Serve(ctx, api.New(config), o.Log, append(control, unix)...) })
+		if len(public) > 0 {
+			serving.Go(func() error { return api.Serve(ctx, api.NewReadOnly(config), o.Log, public...) })
+		}
+		return serving.Wait()
+	}, nil
+}
+
+// listenTCP opens a TCP listener; none for an empty address.
+func listenTCP(address string) ([]net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return []net.Listener{l}, nil
+}
