@@ -2,114 +2,12 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"os"
 
-	"github.com/spf13/cobra"
+	"github.com/tendhq/tend/cmd/cli"
 )
 
 // version is set with -ldflags "-X main.version=…".
 var version = "dev"
 
-// The exit codes.
-const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
-
-// exitError is an error that ends the program with a code of its own. Without
-// a text it has been told already.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return ""
-	}
-	return e.err.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.err }
-
-func main() {
-	ctx := untilSignalled(context.Background())
-	tellWarnings(func(warning string) { fmt.Fprintf(os.Stderr, "tend: warning: %s\n", warning) })
-	os.Exit(execute(ctx, os.Args[1:]))
-}
-
-// execute runs one command line and returns the exit code.
-func execute(ctx context.Context, args []string) int {
-	root := newRoot()
-	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitDone
-	}
-	code := exitFailed
-	var exit *exitError
-	if errors.As(err, &exit) {
-		code = exit.code
-	}
-	if text := err.Error(); text != "" {
-		fmt.Fprintf(os.Stderr, "tend: %s\n", text)
-	}
-	return code
-}
-
-func newRoot() *cobra.Command {
-	f := &flags{}
-	root := &cobra.Command{
-		Use:           "tend",
-		Short:         "Keep a Docker Compose project at its desired state",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(c, fmt.Errorf("no such command: %s", args[0]))
-			}
-			return nil
-		},
-		// A command that does nothing takes any argument for a request for help.
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
-	// Flags before a command are the project's: -f is a Compose file there, and
-	// after logs it is to follow, as with docker compose.
-	root.TraverseChildren = true
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
-	f.register(root.PersistentFlags())
-	root.AddCommand(
-		newUp(f), newRun(f), newApply(f), newValidate(f), newDiff(f),
-		newGet(f), newDescribe(f), newExplain(f), newEvents(f), newLogs(f), newEndpoints(f),
-		newScale(f), newRollout(f), newWait(f), newBackup(f), newRestore(f), newRelease(f), newDown(f), newReplay(f), newVersion(f),
-	)
-	for _, c := range root.Commands() {
-		checkArgs(c)
-	}
-	return root
-}
-
-// checkArgs makes wrong arguments of a command and those under it a mistake in
-// the command line.
-func checkArgs(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return usage(c, err)
-			}
-			return nil
-		}
-	}
-	for _, sub := range c.Commands() {
-		checkArgs(sub)
-	}
-}
-
-// usage is a mistake in the command line.
-func usage(c *cobra.Command, err error) error {
-	return &exitError{code: exitUsage, err: fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
-}
+func main() { os.Exit(cli.Run(version, os.Args[1:])) }

@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/app"
+	"github.com/tendhq/tend/state/durable"
+)
+
+func newApply(f *flags) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "apply",
+		Short: "Converge once and exit; where a controller runs, wait until it has",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return apply(c.Context(), f)
+		},
+	}
+	f.waits(c.Flags())
+	f.owns(c.Flags())
+	return c
+}
+
+func apply(ctx context.Context, f *flags) (err error) {
+	project, err := f.load(ctx)
+	if err != nil {
+		return err
+	}
+	r, err := f.take(ctx, project)
+	if held := new(durable.HeldError); errors.As(err, &held) && !held.Elsewhere {
+		if asked := f.ownership(); len(asked) > 0 {
+			return fmt.Errorf("%s keeps project %s, and it was not started with %s: restart it with that, or stop it first", held.Holder, project.Name, strings.Join(asked, " "))
+		}
+		return follow(ctx, f, project)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Release()) }()
+	e, err := f.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
+	defer cancel()
+	ctx, stop := durable.Guard(ctx, r)
+	defer stop()
+	tell, o := newNarrator(), f.options(project)
+	o.Engine, o.Log, o.OnEvent = e, tell.log, tell.event
+	return app.Converge(ctx, o, r, func(c *controller.Controller) { c.SetProject(project) })
+}

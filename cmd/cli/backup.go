@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/postgres"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+func newBackup(f *flags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "backup WORKLOAD",
+		Short: "Dump a database to a file in the data directory and check the file; print its path",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return withDatabase(c.Context(), f, args[0], func(db *database) error {
+				return db.backup(c.Context(), f.data(db.project), c.OutOrStdout(), c.ErrOrStderr())
+			})
+		},
+	}
+}
+
+func newRestore(f *flags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "restore WORKLOAD FILE",
+		Short: "Bring a running database back to what a dump holds, all of it or nothing",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			return withDatabase(c.Context(), f, args[0], func(db *database) error {
+				return db.restore(c.Context(), args[1], c.ErrOrStderr())
+			})
+		},
+	}
+}
+
+// database is a Database workload and the container that it runs in.
+type database struct {
+	engine    engine.Engine
+	project   *spec.Project
+	workload  *spec.Workload
+	container engine.Container
+}
+
+// withDatabase finds a running database. A controller may go on keeping it
+// meanwhile.
+func withDatabase(ctx context.Context, f *flags, name string, do func(*database) error) error {
+	project, err := f.load(ctx)
+	if err != nil {
+		return err
+	}
+	w, ok := project.Workloads[name]
+	if !ok {
+		return fmt.Errorf("there is no workload %q", name)
+	}
+	if w.Kind != spec.Database {
+		return fmt.Errorf("%s is a %s: only a Database, which a spec makes of a service with kind: Database, can be backed up and restored", name, w.Kind)
+	}
+	e, err := f.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	containers, err := e.Containers(ctx, project.Name)
+	if err != nil {
+		return err
+	}
+	for _, c := range containers {
+		if spec.OtherFolder(project.WorkingDir, c.Labels) == "" && c.Labels[spec.LabelService] == name && c.Labels[spec.LabelOneoff] != "True" && c.State == engine.Running {
+			return do(&database{engine: e, project: project, workload: w, container: c})
+		}
+	}
+	return fmt.Errorf("no container of %s runs: start it with tend apply", name)
+}
+
+func (db *database) backup(ctx context.Context, dataDir string, out, progress io.Writer) error {
+	server, err := postgres.Describe(ctx, db.engine, db.container.ID)
+	if err != nil {
+		return err
+	}
+	dir := postgres.Dir(dataDir, db.workload.Name)
+	fmt.Fprintf(progress, "dumping %s (Postgres %s in %s) to %s\n", db.workload.Name, server.Version, db.container.Name, dir)
+	dump, err := postgres.Backup(ctx, db.engine, db.container.ID, dir, db.workload.Backup.Keep)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(progress, "read back and kept: %d bytes\n", dump.Size)
+	fmt.Fprintln(out, dump.Path)
+	return nil
+}
+
+func (db *database) restore(ctx context.Context, file string, progress io.Writer) error {
+	fmt.Fprintf(progress, "restoring %s into %s\n", file, db.container.Name)
+	if err := postgres.Restore(ctx, db.engine, db.container.ID, file); err != nil {
+		return err
+	}
+	fmt.Fprintf(progress, "%s is as in %s\n", db.workload.Name, file)
+	return nil
+}

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/api/client"
+	"github.com/tendhq/tend/controller/plan"
+)
+
+func newEvents(f *flags) *cobra.Command {
+	var watch bool
+	c := &cobra.Command{
+		Use:   "events [WORKLOAD]",
+		Short: "Show what happened, oldest first",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			_, controller, err := f.dial(ctx)
+			if err != nil {
+				return err
+			}
+			o := client.EventOptions{}
+			if len(args) > 0 {
+				o.Workload = args[0]
+				if _, err := controller.Workload(ctx, o.Workload); err != nil {
+					return err
+				}
+			}
+			tell := &narrator{out: c.OutOrStdout()}
+			if !watch {
+				list, err := controller.Events(ctx, o)
+				if err != nil {
+					return err
+				}
+				tell.events(list.Items)
+				return nil
+			}
+			for e, err := range controller.WatchEvents(ctx, o) {
+				if err != nil {
+					return err
+				}
+				tell.events([]api.Event{e})
+			}
+			return nil // interrupted, which is how a watch ends
+		},
+	}
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on with what happens, until interrupted")
+	return c
+}
+
+// events tells events of the API.
+func (n *narrator) events(events []api.Event) {
+	for _, e := range events {
+		text := e.Message
+		if e.Count > 1 {
+			text = fmt.Sprintf("%s (%d times)", text, e.Count)
+		}
+		n.line(e.LastTimestamp.Local(), plan.EventType(e.Type), e.Workload, e.Reason, text)
+	}
+}

@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tendhq/tend/api/client"
+	"github.com/tendhq/tend/controller/app"
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/docker"
+	"github.com/tendhq/tend/controller/observe"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// The variables that name the database where no flag does.
+const (
+	databaseEnv     = "TEND_DATABASE_URL"
+	databaseFileEnv = "TEND_DATABASE_URL_FILE"
+)
+
+// flags are those that every command takes, named as docker compose names them.
+type flags struct {
+	version string // the program's
+	spec    spec.Options
+	host    string
+	dataDir string
+	// databaseURL is that of --database-url; database knows where else it may be.
+	databaseURL string
+	timeout     time.Duration
+	// takeOver are folders whose containers are to become the project's, and
+	// removeOrphans says whether what nobody has written may be removed.
+	takeOver      []string
+	removeOrphans bool
+}
+
+func (f *flags) register(s *pflag.FlagSet) {
+	s.StringVar(&f.spec.ProjectDirectory, "project-directory", "", "project directory (default: that of the first Compose file)")
+	s.StringArrayVarP(&f.spec.Files, "file", "f", nil, "Compose file, or - for the standard input; may be given more than once")
+	f.spec.Stdin = readOnce(os.Stdin)
+	s.StringVarP(&f.spec.Name, "project-name", "p", "", "project name")
+	s.StringArrayVar(&f.spec.EnvFiles, "env-file", envFiles(), "environment file instead of .env; may be given more than once (default: those of COMPOSE_ENV_FILES, with commas between them)")
+	s.StringArrayVar(&f.spec.Profiles, "profile", nil, "profile to activate; may be given more than once")
+	s.Var(&f.spec.Policy, "policy", "what containers may be created with, after the Pod Security Standards of Kubernetes: privileged, baseline or restricted (default: privileged, as Compose)")
+	s.StringVarP(&f.host, "host", "H", "", "engine to use, as unix:///path or tcp://host:port (default: DOCKER_HOST)")
+	s.StringVar(&f.databaseURL, "database-url", "", "Postgres database that keeps what survives a restart and says which tend acts (default: "+databaseEnv+", or the content of the file "+databaseFileEnv+"; without any, the data directory)")
+	s.StringVar(&f.dataDir, "data-dir", "", "data directory (default: .tend in the project directory)")
+}
+
+// envFiles are those of COMPOSE_ENV_FILES, as docker compose reads it.
+func envFiles() []string {
+	return strings.FieldsFunc(os.Getenv("COMPOSE_ENV_FILES"), func(r rune) bool { return r == ',' })
+}
+
+// maxInput is how many bytes of the standard input are read: more than a Compose
+// file may have.
+const maxInput = 16 << 20
+
+// readOnce returns what reads a file to its end at the first call, and returns the
+// same at each. The read may never end, as of a terminal, so that only the wait for
+// it ends with the context.
+func readOnce(file io.Reader) func(context.Context) ([]byte, error) {
+	var content []byte
+	var failed error
+	read := make(chan struct{})
+	start := sync.OnceFunc(func() {
+		go func() {
+			defer close(read)
+			content, failed = io.ReadAll(io.LimitReader(file, maxInput))
+		}()
+	})
+	return func(ctx context.Context) ([]byte, error) {
+		start()
+		select {
+		case <-read:
+			return content, failed
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// waits adds --timeout to a command that waits for convergence.
+func (f *flags) waits(s *pflag.FlagSet) {
+	s.DurationVar(&f.timeout, "timeout", 10*time.Minute, "how long to wait until the project has converged")
+}
+
+// owns adds what a command that changes containers takes for the project's.
+func (f *flags) owns(s *pflag.FlagSet) {
+	s.StringArrayVar(&f.takeOver, "take-over", nil, "folder whose containers of this project's name are to become this project's: that of a project that was moved or renamed; may be given more than once")
+	s.BoolVar(&f.removeOrphans, "remove-orphans", false, "remove containers of services that are not written and that tend has not kept, too")
+}
+
+// ownership are the flags of owns as they were given, for another tend.
+func (f *flags) ownership() (args []string) {
+	for _, folder := range f.takeOver {
+		args = append(args, "--take-over", folder)
+	}
+	if f.removeOrphans {
+		args = append(args, "--remove-orphans")
+	}
+	return args
+}
+
+// options are what a project is kept with.
+func (f *flags) options(p *spec.Project) app.Options {
+	o := app.Options{
+		Project: p, Spec: f.spec, DataDir: f.data(p), Version: f.version,
+		Folders: observe.Folders{Project: p.WorkingDir}, RemoveOrphans: f.removeOrphans,
+	}
+	for _, folder := range f.takeOver {
+		if abs, err := filepath.Abs(folder); err == nil {
+			folder = abs
+		}
+		o.Folders.TakeOver = append(o.Folders.TakeOver, folder)
+	}
+	return o
+}
+
+// load reads the project.
+func (f *flags) load(ctx context.Context) (*spec.Project, error) {
+	return spec.Load(ctx, f.spec)
+}
+
+// data is the data directory of a project.
+func (f *flags) data(p *spec.Project) string {
+	if f.dataDir != "" {
+		return f.dataDir
+	}
+	return filepath.Join(p.WorkingDir, ".tend")
+}
+
+// take takes the right to act on a project.
+func (f *flags) take(ctx context.Context, p *spec.Project) (*app.Right, error) {
+	url, err := f.database()
+	if err != nil {
+		return nil, err
+	}
+	return app.TakeRight(ctx, f.data(p), p.Name, url)
+}
+
+// database is the URL of the database for tend's own state, or nothing.
+func (f *flags) database() (string, error) {
+	if f.databaseURL != "" {
+		return f.databaseURL, nil
+	}
+	if path := os.Getenv(databaseFileEnv); path != "" {
+		content, err := os.ReadFile(path) //nolint:gosec // whoever runs tend names it
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", databaseFileEnv, err)
+		}
+		return strings.TrimSpace(string(content)), nil
+	}
+	return os.Getenv(databaseEnv), nil
+}
+
+// dial reads the project and finds the controller that keeps it.
+func (f *flags) dial(ctx context.Context) (*spec.Project, *client.Client, error) {
+	project, err := f.load(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := client.Dial(f.data(project))
+	return project, c, err
+}
+
+// connect makes a client of the engine and asks whether it is there.
+func (f *flags) connect(ctx context.Context) (engine.Engine, error) {
+	e, err := docker.New(f.host)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Ping(ctx); err != nil {
+		_ = e.Close()
+		return nil, fmt.Errorf("no container engine answers: %w; start one, or name it with --host or DOCKER_HOST", err)
+	}
+	return e, nil
+}

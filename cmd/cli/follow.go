@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/api/client"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// dialRetry paces the tries to reach a controller that is starting.
+const dialRetry = 100 * time.Millisecond
+
+// follow waits until the running controller has brought the project to what is
+// written now, and tells what it does meanwhile.
+func follow(ctx context.Context, f *flags, p *spec.Project) error {
+	tell := newNarrator()
+	c, err := reach(ctx, f.data(p))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not converged after %s", f.timeout))
+	defer cancel()
+	telling, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for e, err := range c.WatchEvents(telling, client.EventOptions{Limit: 1}) {
+			if err != nil {
+				return // the list below says what there is to say
+			}
+			tell.line(e.LastTimestamp.Local(), plan.EventType(e.Type), e.Workload, e.Reason, e.Message)
+		}
+	}()
+	defer func() { stop(); <-done }()
+
+	var last []error
+	for list, err := range c.WatchWorkloads(ctx) {
+		if err != nil {
+			break
+		}
+		var stalled bool
+		if last, stalled = unconverged(p, list.Items); len(last) == 0 {
+			tell.say("project %s has converged: %d workloads", p.Name, len(p.Workloads))
+			return nil
+		}
+		if stalled {
+			return errors.Join(last...)
+		}
+	}
+	if ctx.Err() == nil {
+		return errors.New("the controller has ended while the project was converging")
+	}
+	return errors.Join(append([]error{context.Cause(ctx)}, last...)...)
+}
+
+// reach dials a controller that may be starting still.
+func reach(ctx context.Context, dataDir string) (*client.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, controllerGrace)
+	defer cancel()
+	for {
+		c, err := client.Dial(dataDir)
+		if err == nil || !errors.Is(err, client.ErrNotRunning) {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the controller does not answer: %w; see its log with docker compose logs %s", err, spec.ControllerService)
+		case <-time.After(dialRetry):
+		}
+	}
+}
+
+// unconverged says what is not yet as p has it, and whether waiting any longer
+// cannot help.
+func unconverged(p *spec.Project, running []api.Workload) (problems []error, stalled bool) {
+	known := map[string]api.Workload{}
+	stalled = true
+	for _, w := range running {
+		known[w.Metadata.Name] = w
+		if p.Workloads[w.Metadata.Name] == nil {
+			problems, stalled = append(problems, fmt.Errorf("%s: is to be taken away", w.Metadata.Name)), false
+		}
+	}
+	for name, want := range p.Workloads {
+		w, ok := known[name]
+		switch {
+		case !ok || w.Spec.Replicas != want.Replicas || w.Spec.Revision != want.Revision || w.Status.ObservedGeneration != w.Metadata.Generation:
+			problems, stalled = append(problems, fmt.Errorf("%s: the controller has not read its spec yet", name)), false
+		case !w.Status.Converged:
+			problems = append(problems, fmt.Errorf("%s: %s", name, w.Status.Obstacle))
+			stalled = stalled && plan.Outcome(w.Status.Outcome).Halted()
+		}
+	}
+	return problems, stalled
+}

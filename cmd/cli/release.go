@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tendhq/tend/controller/app"
+	"github.com/tendhq/tend/state/durable"
+)
+
+func newRelease(f *flags) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "release",
+		Short: "Keep the project no longer and leave it to docker compose, running as it is",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return release(c.Context(), f)
+		},
+	}
+	f.waits(c.Flags())
+	return c
+}
+
+func release(ctx context.Context, f *flags) (err error) {
+	tell := newNarrator()
+	project, err := f.load(ctx)
+	if err != nil {
+		return err
+	}
+	e, err := f.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
+	defer cancel()
+	if err := removeController(ctx, e, project); err != nil {
+		return err
+	}
+	r, err := f.take(ctx, project)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Release()) }()
+	ctx, stop := durable.Guard(ctx, r)
+	defer stop()
+	o := app.Options{Engine: e, Project: project, DataDir: f.data(project), Log: tell.log}
+	done, err := app.New(o, r).Release(ctx, project)
+	for _, text := range done {
+		tell.say("%s", text)
+	}
+	if err != nil {
+		return err
+	}
+	tell.say("project %s is docker compose's: it runs as it did, and tend run or tend up takes it over again", project.Name)
+	return nil
+}

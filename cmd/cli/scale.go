@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+func newScale(f *flags) *cobra.Command {
+	var replicas int
+	c := &cobra.Command{
+		Use:   "scale WORKLOAD --replicas N",
+		Short: "Write the number of replicas into the workload's spec file",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if !c.Flags().Changed("replicas") {
+				return usage(c, errors.New("how many? add --replicas N"))
+			}
+			// The file is here, whether a controller runs or not; one that does
+			// sees the change.
+			path, err := spec.Scale(c.Context(), f.spec, args[0], replicas)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d replicas, in %s\n", args[0], replicas, path)
+			return err
+		},
+	}
+	c.Flags().IntVar(&replicas, "replicas", 0, "number of replicas")
+	return c
+}

@@ -1,0 +1,246 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/app"
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+const (
+	// controllerGrace is how long the controller's container may take to end.
+	controllerGrace = 30 * time.Second
+	// defaultSocket is the engine's, where no DOCKER_HOST says otherwise.
+	defaultSocket = "/var/run/docker.sock"
+	// nobody is the user of a controller whose project belongs to root.
+	nobody = 65532
+)
+
+func newUp(f *flags) *cobra.Command {
+	var image string
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Run the controller in a container, and wait until the project has converged",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return up(c.Context(), f, image)
+		},
+	}
+	c.Flags().StringVar(&image, "image", "tend/tend:"+f.version, "image of the controller, where compose.yaml has no service tend")
+	f.waits(c.Flags())
+	f.owns(c.Flags())
+	return c
+}
+
+func up(ctx context.Context, f *flags, image string) error {
+	tell := newNarrator()
+	project, err := f.load(ctx)
+	if err != nil {
+		return err
+	}
+	if _, managed := project.Workloads[spec.ControllerService]; managed {
+		return fmt.Errorf("the service %s of compose.yaml is kept by tend like any other: write x-tend: {managed: false} on it if it is the controller, or give it another name", spec.ControllerService)
+	}
+	if slices.Contains(project.ConfigFiles, "-") {
+		return errors.New("a controller in a container cannot read the standard input: write the Compose file down, or use tend run")
+	}
+	e, err := f.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
+	defer cancel()
+
+	if err := f.nameFolders(ctx, e, project); err != nil {
+		return err
+	}
+	self, err := controllerProject(ctx, f, project, image)
+	if err != nil {
+		return err
+	}
+	if err := ownData(f.data(project), self.Workloads[spec.ControllerService].Template.User); err != nil {
+		return err
+	}
+	tell.say("starting the controller of project %s", project.Name)
+	o := f.options(self)
+	o.Engine, o.Log, o.OnEvent = e, tell.log, tell.event
+	if err := app.Converge(ctx, o, nil, func(c *controller.Controller) { c.SetProject(self) }); err != nil {
+		return fmt.Errorf("start the controller: %w", err)
+	}
+	return follow(ctx, f, project)
+}
+
+// nameFolders has the controller take over containers that were made from the
+// project's folder by another path: from inside its container it cannot see that.
+func (f *flags) nameFolders(ctx context.Context, e engine.Engine, p *spec.Project) error {
+	containers, err := e.Containers(ctx, p.Name)
+	if err != nil {
+		return err
+	}
+	for _, c := range containers {
+		folder := c.Labels[spec.LabelWorkingDir]
+		same := folder != p.WorkingDir && folder != "" && spec.OtherFolder(p.WorkingDir, c.Labels) == ""
+		if same && !slices.Contains(f.takeOver, folder) {
+			f.takeOver = append(f.takeOver, folder)
+		}
+	}
+	return nil
+}
+
+// controllerProject is the project with the controller's service alone: the
+// one of compose.yaml, or a built-in one. tend up keeps it as tend keeps all
+// others.
+func controllerProject(ctx context.Context, f *flags, p *spec.Project, image string) (*spec.Project, error) {
+	o := f.spec
+	service := map[string]any{"x-tend": map[string]any{"managed": true}}
+	if asked := f.ownership(); slices.Contains(p.Unmanaged, spec.ControllerService) {
+		if len(asked) > 0 {
+			return nil, fmt.Errorf("compose.yaml has a service %s with a command of its own: write %s there", spec.ControllerService, strings.Join(asked, " "))
+		}
+	} else {
+		var err error
+		if service, err = builtIn(f, p, image); err != nil {
+			return nil, err
+		}
+	}
+	overlay, err := yaml.Marshal(map[string]any{"services": map[string]any{spec.ControllerService: service}})
+	if err != nil {
+		return nil, err
+	}
+	o.Overlay = overlay
+	self, err := spec.Load(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	w := self.Workloads[spec.ControllerService]
+	self.Unmanaged = append(self.Unmanaged, slices.Collect(maps.Keys(self.Workloads))...)
+	self.Workloads = map[string]*spec.Workload{w.Name: w}
+	maps.DeleteFunc(self.Networks, func(name string, _ spec.Network) bool { return !slices.Contains(w.Networks, name) })
+	maps.DeleteFunc(self.Volumes, func(name string, _ spec.Volume) bool { return !slices.Contains(w.Volumes, name) })
+	return self, nil
+}
+
+// builtIn is the controller's service for a compose.yaml that has none: all
+// that it needs and nothing else.
+func builtIn(f *flags, p *spec.Project, image string) (map[string]any, error) {
+	socket, group, err := engineSocket(f.host)
+	if err != nil {
+		return nil, err
+	}
+	uid, gid, err := owner(p.WorkingDir)
+	if err != nil {
+		return nil, err
+	}
+	data := f.data(p)
+	command := []string{"run", "--listen", "", "--endpoints-listen", ":7071", "--project-directory", p.WorkingDir, "--project-name", p.Name, "--data-dir", data}
+	for _, file := range p.ConfigFiles {
+		command = append(command, "--file", file)
+	}
+	for _, file := range f.spec.EnvFiles {
+		command = append(command, "--env-file", file)
+	}
+	for _, profile := range f.spec.Profiles {
+		command = append(command, "--profile", profile)
+	}
+	if policy := f.spec.Policy; policy != "" {
+		command = append(command, "--policy", policy.String())
+	}
+	command = append(command, f.ownership()...)
+	environment, err := databaseOf(f)
+	if err != nil {
+		return nil, err
+	}
+	networks := []string{}
+	for _, name := range slices.Sorted(maps.Keys(p.Networks)) {
+		networks = append(networks, p.Networks[name].Key)
+	}
+	return map[string]any{
+		"image": image, "command": command, "restart": "unless-stopped", "environment": environment,
+		"user": fmt.Sprintf("%d:%d", uid, gid), "group_add": []string{strconv.Itoa(group)},
+		"read_only": true, "cap_drop": []string{"ALL"}, "security_opt": []string{"no-new-privileges:true"},
+		"networks": networks, "expose": []string{"7071"},
+		"volumes": []string{
+			socket + ":" + defaultSocket,
+			// At their own paths, so that paths and hashes are the same inside and outside.
+			p.WorkingDir + ":" + p.WorkingDir + ":ro",
+			data + ":" + data,
+		},
+	}, nil
+}
+
+// databaseOf tells a controller in a container which database keeps its state.
+func databaseOf(f *flags) (environment map[string]string, err error) {
+	url, err := f.database()
+	if url == "" || err != nil {
+		return nil, err
+	}
+	return map[string]string{databaseEnv: strings.ReplaceAll(url, "$", "$$")}, nil // not for Compose to interpolate
+}
+
+// engineSocket is the engine's Unix socket and the group that may use it.
+func engineSocket(host string) (path string, group int, err error) {
+	if host == "" {
+		host = os.Getenv("DOCKER_HOST")
+	}
+	path = strings.TrimPrefix(host, "unix://")
+	if path == "" {
+		path = defaultSocket
+	}
+	if strings.Contains(path, "://") {
+		return "", 0, fmt.Errorf("the engine is at %s: a controller in a container needs its Unix socket; use tend run", host)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", 0, fmt.Errorf("find the group of the engine's socket: %w", err)
+	}
+	return path, int(info.Sys().(*syscall.Stat_t).Gid), nil
+}
+
+// owner is whom the controller runs as: whoever owns the project, but for root.
+func owner(dir string) (uid, gid int, err error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return 0, 0, err
+	}
+	s := info.Sys().(*syscall.Stat_t)
+	if s.Uid == 0 {
+		return nobody, nobody, nil
+	}
+	return int(s.Uid), int(s.Gid), nil
+}
+
+// ownData makes the data directory and gives it to the controller's user.
+func ownData(dir, user string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	name, group, _ := strings.Cut(user, ":")
+	uid, err := strconv.Atoi(name)
+	if err != nil || os.Geteuid() != 0 {
+		return nil // it is ours, and so is the controller
+	}
+	gid, err := strconv.Atoi(group)
+	if err != nil {
+		gid = uid
+	}
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, uid, gid))
+	})
+}

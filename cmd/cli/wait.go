@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/controller/plan"
+)
+
+// goals are what can be waited for.
+var goals = map[string]func(api.Workload) (bool, error){
+	"converged": func(w api.Workload) (bool, error) { return current(w) && w.Status.Converged, nil },
+	"available": func(w api.Workload) (bool, error) { return current(w) && holds(w, plan.Available), nil },
+	"complete": func(w api.Workload) (bool, error) {
+		if current(w) && holds(w, plan.Failed) {
+			return false, fmt.Errorf("%s: %s", w.Metadata.Name, w.Status.Obstacle)
+		}
+		return current(w) && holds(w, plan.Complete), nil
+	},
+}
+
+// current says whether a status was made from the spec of now.
+func current(w api.Workload) bool { return w.Status.ObservedGeneration == w.Metadata.Generation }
+
+// holds says whether a condition is true.
+func holds(w api.Workload, t plan.ConditionType) bool {
+	return slices.ContainsFunc(w.Status.Conditions, func(c api.Condition) bool {
+		return c.Type == string(t) && c.Status == "True"
+	})
+}
+
+func newWait(f *flags) *cobra.Command {
+	var goal string
+	c := &cobra.Command{
+		Use:   "wait WORKLOAD…",
+		Short: "Wait until workloads are converged, available or complete",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			reached, ok := goals[goal]
+			if !ok {
+				return usage(c, fmt.Errorf("nobody waits for %q; it is one of %s", goal, strings.Join(slices.Sorted(maps.Keys(goals)), ", ")))
+			}
+			_, controller, err := f.dial(c.Context())
+			if err != nil {
+				return err
+			}
+			return f.await(c.Context(), controller, args, reached)
+		},
+	}
+	c.Flags().StringVar(&goal, "for", "converged", "what to wait for: converged, available, or (a Job) complete")
+	f.waits(c.Flags())
+	return c
+}
