@@ -68,11 +68,10 @@ type Options struct {
 
 // Controller keeps one project at its desired state.
 type Controller struct {
-	engine   engine.Engine
+	options  Options
 	store    *state.Store
 	observer *observe.Observer
 	executor *execute.Executor
-	log      *zap.Logger
 	metrics  *Metrics
 	// subscribers follow the endpoints.
 	subscribers subscribers
@@ -81,11 +80,15 @@ type Controller struct {
 	dirty   map[string]bool
 	linked  bool // the engine answered last time, and everything was listed
 	wake    chan struct{}
-	calls   chan func()   // run by the loop between two plans
-	ended   []ended       // actions that have ended, for the loop
-	stopped chan struct{} // closed when the loop has ended
+	calls   chan func(*loop) // run by the loop between two plans
+	ended   []ended          // actions that have ended, for the loop
+	stopped chan struct{}    // closed when the loop has ended
+}
 
-	// The loop's own; nothing else touches them.
+// loop is what only the goroutine of Run touches. Others reach it through
+// Controller.do, which has that goroutine call a function with it.
+type loop struct {
+	*Controller
 	reconciler reconciler
 	keeper     keeper
 	next       map[string]time.Time
@@ -101,24 +104,20 @@ type Controller struct {
 
 // New makes a controller; Run starts it.
 func New(o Options) *Controller {
-	c := &Controller{
-		engine:   o.Engine,
-		probers:  map[string]prober{},
-		executor: execute.New(o.Engine, o.DataDir),
-		log:      o.Log,
-		metrics:  o.Metrics,
-		dirty:    map[string]bool{},
-		wake:     make(chan struct{}, 1),
-		calls:    make(chan func(), 64),
-		stopped:  make(chan struct{}),
-		next:     map[string]time.Time{},
-		lanes:    map[string]*lane{},
-	}
 	if o.Record == nil {
 		o.Record = func(plan.Input, plan.Plan) {}
 	}
-	if c.metrics == nil {
-		c.metrics = NewMetrics()
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics()
+	}
+	c := &Controller{
+		options:  o,
+		executor: execute.New(o.Engine, o.DataDir),
+		metrics:  o.Metrics,
+		dirty:    map[string]bool{},
+		wake:     make(chan struct{}, 1),
+		calls:    make(chan func(*loop), 64),
+		stopped:  make(chan struct{}),
 	}
 	c.store = state.New(c.changed)
 	// More than any index of an earlier run, so that what a subscriber has in force
@@ -126,25 +125,39 @@ func New(o Options) *Controller {
 	c.store.CountEndpointsFrom(uint64(time.Now().UnixMilli()))
 	c.observer = observe.New(o.Engine, c.store, o.Project, o.Folders, o.Log, c.onLink)
 	c.metrics.watch(c.store)
-	c.keeper = keeper{
-		store: c.store, durable: o.Durable, metrics: c.metrics,
-		event: func(e plan.Event) { c.reconciler.event(e, time.Now()) },
-	}
-	c.reconciler = reconciler{
+	return c
+}
+
+func (c *Controller) newReconciler() reconciler {
+	return reconciler{
 		store:       c.store,
 		flights:     map[string]map[string]plan.Action{},
 		withdrawn:   map[string]map[string]uint64{},
 		subscribers: &c.subscribers,
-		record:      o.Record,
+		record:      c.options.Record,
 		mark:        c.mark,
 
-		removeOrphans: o.RemoveOrphans,
+		removeOrphans: c.options.RemoveOrphans,
 		emit: func(e *state.Event) {
 			c.metrics.event(e)
-			o.OnEvent(e)
+			c.options.OnEvent(e)
 		},
 	}
-	return c
+}
+
+func (c *Controller) newLoop() *loop {
+	l := &loop{
+		Controller: c,
+		reconciler: c.newReconciler(),
+		next:       map[string]time.Time{},
+		lanes:      map[string]*lane{},
+		probers:    map[string]prober{},
+	}
+	l.keeper = keeper{
+		store: c.store, durable: c.options.Durable, metrics: c.metrics,
+		event: func(e plan.Event) { l.reconciler.event(e, time.Now()) },
+	}
+	return l
 }
 
 // State is the controller's state, to read.
@@ -156,18 +169,19 @@ func (c *Controller) Metrics() *Metrics { return c.metrics }
 // Run works until ctx ends, and returns when every action under way has ended
 // or was given up.
 func (c *Controller) Run(ctx context.Context) {
-	c.reconciler.restored = c.keeper.restore(ctx)
-	defer c.keeper.close(ctx)
+	l := c.newLoop()
+	l.reconciler.restored = l.keeper.restore(ctx)
+	defer l.keeper.close(ctx)
 	var observing sync.WaitGroup
 	observing.Go(func() { c.observer.Run(ctx) })
 	defer observing.Wait()
-	defer c.busy.Wait()
+	defer l.busy.Wait()
 	defer close(c.stopped)
 	c.subscribers.await(time.Now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		call := func() {}
+		call := func(*loop) {}
 		select {
 		case <-ctx.Done():
 			return
@@ -176,49 +190,49 @@ func (c *Controller) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		time.Sleep(settle)
-		call()
-		c.drain()
-		if c.unsure {
-			c.unsure = false
-			c.lookAtResources(ctx) // once all calls have said what is needed
+		call(l)
+		l.drain()
+		if l.unsure {
+			l.unsure = false
+			l.lookAtResources(ctx) // once all calls have said what is needed
 		}
-		c.finish()
+		l.finish()
 		now := time.Now()
-		for key, at := range c.next {
+		for key, at := range l.next {
 			if !at.After(now) {
-				delete(c.next, key)
+				delete(l.next, key)
 				c.mark(key)
 			}
 		}
 		var actions []plan.Action
-		for keys := c.take(); len(keys) > 0; keys = c.take() {
+		for keys := l.take(); len(keys) > 0; keys = l.take() {
 			for _, key := range keys {
-				actions = append(actions, c.plan(ctx, key)...)
+				actions = append(actions, l.plan(ctx, key)...)
 			}
 		}
-		c.keeper.commit(ctx, false)
+		l.keeper.commit(ctx, false)
 		for _, a := range actions {
-			c.carryOut(ctx, a.Workload, a)
+			l.carryOut(ctx, a.Workload, a)
 		}
-		c.answer()
-		timer.Reset(c.untilNext())
+		l.answer()
+		timer.Reset(l.untilNext())
 	}
 }
 
 // drain runs the calls that are waiting, so that one plan serves them all.
-func (c *Controller) drain() {
+func (l *loop) drain() {
 	for {
 		select {
-		case f := <-c.calls:
-			f()
+		case f := <-l.calls:
+			f(l)
 		default:
 			return
 		}
 	}
 }
 
-// do has the loop run f, unless it has ended.
-func (c *Controller) do(f func()) {
+// do has the loop call f, unless it has ended.
+func (c *Controller) do(f func(*loop)) {
 	select {
 	case c.calls <- f:
 	case <-c.stopped:
@@ -240,27 +254,27 @@ func (c *Controller) mark(keys ...string) {
 
 // take returns the dirty keys in order, and none while the engine is away:
 // nothing is decided on what may no longer be true. They stay dirty.
-func (c *Controller) take() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.linked {
+func (l *loop) take() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.linked {
 		return nil
 	}
 	var keys []string
-	for key := range c.dirty {
-		keys = append(append(keys, key), c.reconciler.neighbours(key)...)
+	for key := range l.dirty {
+		keys = append(append(keys, key), l.reconciler.neighbours(key)...)
 	}
-	c.dirty = map[string]bool{} // not cleared, as then it would stay as large as it ever was
+	l.dirty = map[string]bool{} // not cleared, as then it would stay as large as it ever was
 	slices.Sort(keys)
 	return slices.Compact(keys)
 }
 
-func (c *Controller) untilNext() time.Duration {
+func (l *loop) untilNext() time.Duration {
 	wait := time.Hour
-	if due := c.keeper.due; !due.IsZero() {
+	if due := l.keeper.due; !due.IsZero() {
 		wait = time.Until(due)
 	}
-	for _, at := range c.next {
+	for _, at := range l.next {
 		wait = min(wait, time.Until(at))
 	}
 	return max(wait, 0)
@@ -307,43 +321,44 @@ func (c *Controller) markAll() {
 
 // plan plans one key and returns its actions, which are to be carried out once
 // what was decided with them is durable.
-func (c *Controller) plan(ctx context.Context, key string) []plan.Action {
+func (l *loop) plan(ctx context.Context, key string) []plan.Action {
 	began := time.Now()
-	if key != projectKey && c.reconciler.project != nil {
-		c.sync(ctx, key)
+	if key != projectKey && l.reconciler.project != nil {
+		l.sync(ctx, key)
 	}
-	actions, next := c.reconciler.plan(key, began)
-	c.metrics.planned(time.Since(began))
+	actions, next := l.reconciler.plan(key, began)
+	l.metrics.planned(time.Since(began))
 	if next.IsZero() {
-		delete(c.next, key)
+		delete(l.next, key)
 	} else {
-		c.next[key] = next
+		l.next[key] = next
 	}
 	for _, a := range actions {
 		if e, ok := started(a); ok {
-			c.reconciler.event(e, began)
+			l.reconciler.event(e, began)
 		}
-		c.log.Debug("action", zap.String("workload", key), zap.Stringer("action", a))
+		l.options.Log.Debug("action", zap.String("workload", key), zap.Stringer("action", a))
 	}
 	return actions
 }
 
 // carryOut has an action carried out, in a goroutine of its own, when its turn
 // has come.
-func (c *Controller) carryOut(ctx context.Context, key string, a plan.Action) {
+func (l *loop) carryOut(ctx context.Context, key string, a plan.Action) {
 	name, width := key, parallel
 	if a.Kind == plan.StopReplica {
 		name, width = key+" stops", parallelStops
 	}
-	turn, ok := c.lanes[name]
+	turn, ok := l.lanes[name]
 	if !ok {
 		turn = &lane{name: name, width: width}
-		c.lanes[name] = turn
+		l.lanes[name] = turn
 	}
-	project := c.reconciler.project
-	w := c.store.Snapshot().Made(key, a.Revision)
+	project := l.reconciler.project
+	w := l.store.Snapshot().Made(key, a.Revision)
+	c := l.Controller // the action's goroutine touches nothing of the loop's own
 	turn.enter(func() {
-		c.busy.Go(func() {
+		l.busy.Go(func() {
 			began := time.Now()
 			id, err := c.executor.Do(ctx, a, project, w)
 			c.metrics.action(a, time.Since(began), err)
@@ -366,21 +381,21 @@ type ended struct {
 
 // finish takes in the actions that have ended; those that ended together, as
 // all that wait for one image, in an order of their own.
-func (c *Controller) finish() {
-	c.mu.Lock()
-	all := c.ended
-	c.ended = nil
-	c.mu.Unlock()
+func (l *loop) finish() {
+	l.mu.Lock()
+	all := l.ended
+	l.ended = nil
+	l.mu.Unlock()
 	slices.SortFunc(all, func(a, b ended) int {
 		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(object(a.action), object(b.action)))
 	})
 	for _, e := range all {
 		e.lane.leave()
 		if e.lane.busy == 0 {
-			delete(c.lanes, e.lane.name)
+			delete(l.lanes, e.lane.name)
 		}
-		c.reconciler.finish(e.key, e.action, e.err, time.Now())
-		c.mark(e.key)
+		l.reconciler.finish(e.key, e.action, e.err, time.Now())
+		l.mark(e.key)
 	}
 }
 
@@ -418,22 +433,22 @@ func (c *Controller) onLink(ctx context.Context, err error) {
 	c.linked = err == nil
 	c.mu.Unlock()
 	c.metrics.link(err)
-	c.do(func() {
+	c.do(func(l *loop) {
 		now := time.Now()
 		switch {
-		case err == nil && c.linkErr != "":
-			c.reconciler.event(plan.Event{Type: plan.Normal, Reason: "EngineReachable", Message: "the engine answers again"}, now)
-			c.linkErr = ""
-		case err != nil && c.linkErr == "":
-			c.linkErr = err.Error()
-			c.reconciler.event(plan.Event{Type: plan.Warning, Reason: "EngineUnavailable", Message: "nothing is changed until the engine answers: " + c.linkErr}, now)
+		case err == nil && l.linkErr != "":
+			l.reconciler.event(plan.Event{Type: plan.Normal, Reason: "EngineReachable", Message: "the engine answers again"}, now)
+			l.linkErr = ""
+		case err != nil && l.linkErr == "":
+			l.linkErr = err.Error()
+			l.reconciler.event(plan.Event{Type: plan.Warning, Reason: "EngineUnavailable", Message: "nothing is changed until the engine answers: " + l.linkErr}, now)
 		}
 		if err == nil {
-			if c.reconciler.began.IsZero() {
-				c.reconciler.began = now
+			if l.reconciler.began.IsZero() {
+				l.reconciler.began = now
 			}
-			c.keeper.listed()
-			c.unsure = true
+			l.keeper.listed()
+			l.unsure = true
 			c.markAll()
 		}
 	})
@@ -441,15 +456,15 @@ func (c *Controller) onLink(ctx context.Context, err error) {
 
 // SetProject puts a desired state in force.
 func (c *Controller) SetProject(p *spec.Project) {
-	c.do(func() {
+	c.do(func(l *loop) {
 		now := time.Now()
-		if c.rejected {
-			c.rejected = false
-			c.reconciler.event(plan.Event{Type: plan.Normal, Reason: "SpecInForce", Message: "what is written is in force again"}, now)
+		if l.rejected {
+			l.rejected = false
+			l.reconciler.event(plan.Event{Type: plan.Normal, Reason: "SpecInForce", Message: "what is written is in force again"}, now)
 		}
-		c.reconciler.setProject(p, now)
+		l.reconciler.setProject(p, now)
 		c.metrics.spec(nil)
-		c.unsure = true
+		l.unsure = true
 		c.markAll()
 	})
 }
@@ -457,40 +472,40 @@ func (c *Controller) SetProject(p *spec.Project) {
 // Relist lists the engine anew, after what is written was read again, and reports
 // both as an event.
 func (c *Controller) Relist(ctx context.Context) {
-	c.do(func() {
-		c.busy.Go(func() {
+	c.do(func(l *loop) {
+		l.busy.Go(func() {
 			e := plan.Event{Type: plan.Normal, Reason: "Reloaded", Message: "what is written was read again, and the engine was listed anew"}
 			if err := c.observer.Relist(ctx); err != nil {
 				e = plan.Event{Type: plan.Warning, Reason: "Reloaded", Message: "what is written was read again; the engine is listed as soon as it answers: " + err.Error()}
 			}
-			c.do(func() { c.reconciler.event(e, time.Now()) })
+			c.do(func(l *loop) { l.reconciler.event(e, time.Now()) })
 		})
 	})
 }
 
 // lookAtResources has the needed resources looked at of which nothing is known.
 // While the engine is away that is left to the list that ends this.
-func (c *Controller) lookAtResources(ctx context.Context) {
+func (l *loop) lookAtResources(ctx context.Context) {
 	unknown := func(r *state.Resource) bool { return !r.Known }
-	if c.Linked() && slices.ContainsFunc(c.store.Snapshot().Resources(), unknown) {
-		c.busy.Go(func() { c.look(ctx, projectKey, "", nil) })
+	if l.Linked() && slices.ContainsFunc(l.store.Snapshot().Resources(), unknown) {
+		l.busy.Go(func() { l.look(ctx, projectKey, "", nil) })
 	}
 }
 
 // RejectProject reports that what is written cannot be put in force. The last
 // good desired state stays in force.
 func (c *Controller) RejectProject(err error) {
-	c.do(func() {
-		c.rejected = true
+	c.do(func(l *loop) {
+		l.rejected = true
 		c.metrics.spec(err)
-		c.reconciler.event(plan.Event{Type: plan.Warning, Reason: "InvalidSpec", Message: err.Error()}, time.Now())
+		l.reconciler.event(plan.Event{Type: plan.Warning, Reason: "InvalidSpec", Message: err.Error()}, time.Now())
 	})
 }
 
 // RemoveAll asks that every workload be taken away, dependents first.
 func (c *Controller) RemoveAll() {
-	c.do(func() {
-		c.reconciler.remove = true
+	c.do(func(l *loop) {
+		l.reconciler.remove = true
 		c.markAll()
 	})
 }

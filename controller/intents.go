@@ -20,7 +20,7 @@ func (e *UnknownWorkloadError) Error() string { return "there is no workload " +
 // then nothing changes.
 func (c *Controller) Intend(ctx context.Context, workload string, change func(*plan.Intent, *state.Snapshot) error) error {
 	done := make(chan error, 1)
-	c.do(func() {
+	c.do(func(l *loop) {
 		snap := c.store.Snapshot()
 		if _, ok := snap.Workload(workload); !ok {
 			done <- &UnknownWorkloadError{Workload: workload}
@@ -35,7 +35,7 @@ func (c *Controller) Intend(ctx context.Context, workload string, change func(*p
 			return
 		}
 		c.store.Update(func(tx *state.Tx) { tx.PutIntent(&state.Intent{Workload: workload, Intent: intent}) })
-		c.planned = append(c.planned, func() { done <- nil })
+		l.planned = append(l.planned, func() { done <- nil })
 	})
 	select {
 	case err := <-done:
@@ -52,9 +52,9 @@ func (c *Controller) Intend(ctx context.Context, workload string, change func(*p
 // lost is to be called when the connection breaks before the answer.
 func (c *Controller) Subscribed(name string, index uint64) (lost func()) {
 	query := c.subscribers.asked(name, index, time.Now())
-	c.do(func() { c.mark(c.reconciler.draining()...) })
+	c.do(func(l *loop) { c.mark(l.reconciler.draining()...) })
 	return func() {
 		c.subscribers.lost(name, query, time.Now())
-		c.do(func() { c.mark(c.reconciler.draining()...) })
+		c.do(func(l *loop) { c.mark(l.reconciler.draining()...) })
 	}
 }

@@ -308,8 +308,11 @@ func TestWorkloadsThatComeAndGoLeaveNothing(t *testing.T) {
 		waiting, leave := context.WithTimeout(w.ctx, 10*time.Second)
 		defer leave()
 		require.ErrorIs(t, w.ctl.Wait(waiting), context.DeadlineExceeded)
-		waiters := make(chan int, 1)
-		w.ctl.do(func() { waiters <- len(w.ctl.waiters) })
+		waiters, loops := make(chan int, 1), make(chan *loop, 1)
+		w.ctl.do(func(l *loop) {
+			waiters <- len(l.waiters)
+			loops <- l
+		})
 		assert.Zero(t, <-waiters)
 		turn(0)
 		w.pass(10 * time.Minute)
@@ -317,11 +320,12 @@ func TestWorkloadsThatComeAndGoLeaveNothing(t *testing.T) {
 		after.costsNoMoreThan(t, before, 4<<20)
 		assert.Equal(t, before.rows, after.rows)
 		w.stop() // so that nothing changes while it is counted
-		assert.LessOrEqual(t, len(w.ctl.probers), 1)
-		assert.Empty(t, w.ctl.lanes)
-		assert.Empty(t, w.ctl.reconciler.flights)
-		assert.Empty(t, w.ctl.reconciler.withdrawn)
-		assert.LessOrEqual(t, len(w.ctl.next), 2)
+		l := <-loops
+		assert.LessOrEqual(t, len(l.probers), 1)
+		assert.Empty(t, l.lanes)
+		assert.Empty(t, l.reconciler.flights)
+		assert.Empty(t, l.reconciler.withdrawn)
+		assert.LessOrEqual(t, len(l.next), 2)
 	})
 }
 
@@ -339,7 +343,7 @@ func (talker) Exec(_ context.Context, _ string, e engine.ExecSpec) (int, error) 
 }
 
 func TestAProbeThatTalksWithoutEndCostsNoMemory(t *testing.T) {
-	c := &Controller{engine: talker{}}
+	c := &Controller{options: Options{Engine: talker{}}}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	code, output, err := c.exec(t.Context(), "id", []string{"check"})

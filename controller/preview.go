@@ -24,7 +24,7 @@ type Difference struct {
 // Preview looks at the engine and says what differs from a project, without
 // changing anything. The controller must not be running.
 func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference, error) {
-	r := &c.reconciler
+	r := c.newReconciler()
 	r.setProject(p, time.Now())
 	if err := c.observer.Relist(ctx); err != nil {
 		return nil, err

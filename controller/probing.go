@@ -15,29 +15,30 @@ import (
 
 // sync has the running replicas of a workload probed, each with the probes of
 // its own revision.
-func (c *Controller) sync(ctx context.Context, key string) {
+func (l *loop) sync(ctx context.Context, key string) {
 	runs := map[probe.Run]spec.Probes{}
-	snap := c.store.Snapshot()
+	snap := l.store.Snapshot()
 	for _, row := range snap.Replicas(key) {
 		w := snap.Made(key, row.Revision)
 		if w != nil && w.Probes.Any() && row.State == plan.Running {
 			runs[runOf(row.Replica)] = w.Probes
 		}
 	}
-	p, ok := c.probers[key]
+	p, ok := l.probers[key]
 	if len(runs) == 0 {
 		if ok {
 			p.Sync(p.ctx, nil)
 			p.stop()
-			delete(c.probers, key)
+			delete(l.probers, key)
 		}
 		return
 	}
 	if !ok {
+		c := l.Controller // the prober's goroutines touch nothing of the loop's own
 		p.Prober = probe.New(c.exec, func(r probe.Result) { c.probed(key, r) })
 		p.ctx, p.stop = context.WithCancel(ctx)
-		c.probers[key] = p
-		c.busy.Go(func() {
+		l.probers[key] = p
+		l.busy.Go(func() {
 			<-p.ctx.Done()
 			p.Wait()
 		})
@@ -81,7 +82,7 @@ func (c *Controller) probed(workload string, r probe.Result) {
 // answer of the replica's, and neither is that it does not answer while it is away.
 func (c *Controller) exec(ctx context.Context, id string, command []string) (code int, output string, err error) {
 	var out engine.Tail
-	code, err = c.engine.Exec(ctx, id, engine.ExecSpec{Command: command, Stdout: &out, Stderr: &out})
+	code, err = c.options.Engine.Exec(ctx, id, engine.ExecSpec{Command: command, Stdout: &out, Stderr: &out})
 	if err != nil && (ctx.Err() == nil || !c.Linked()) {
 		err = &probe.Unasked{Err: err}
 	}

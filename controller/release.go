@@ -12,7 +12,7 @@ import (
 // Release gives a project's containers back to the engine and to Compose, and says what
 // that took. The controller must not be running.
 func (c *Controller) Release(ctx context.Context, p *spec.Project) (done []string, err error) {
-	r := &c.reconciler
+	r := c.newReconciler()
 	r.setProject(p, time.Now())
 	if err := c.observer.Relist(ctx); err != nil {
 		return nil, err

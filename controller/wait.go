@@ -20,28 +20,28 @@ type waiter struct {
 // way when ctx ends, or as soon as no more waiting can help.
 func (c *Controller) Wait(ctx context.Context, workloads ...string) error {
 	w := waiter{workloads: workloads, done: make(chan error, 1)}
-	c.do(func() { c.waiters = append(c.waiters, w) })
+	c.do(func(l *loop) { l.waiters = append(l.waiters, w) })
 	select {
 	case err := <-w.done:
 		return err
 	case <-c.stopped:
 		return errors.New("the controller has stopped")
 	case <-ctx.Done():
-		c.do(func() {
-			c.waiters = slices.DeleteFunc(c.waiters, func(other waiter) bool { return other.done == w.done })
+		c.do(func(l *loop) {
+			l.waiters = slices.DeleteFunc(l.waiters, func(other waiter) bool { return other.done == w.done })
 		})
 		return errors.Join(fmt.Errorf("not converged: %w", context.Cause(ctx)), c.obstacles(c.store.Snapshot(), workloads))
 	}
 }
 
 // answer tells those who wait, after each round of plans.
-func (c *Controller) answer() {
-	for _, f := range c.planned {
+func (l *loop) answer() {
+	for _, f := range l.planned {
 		f()
 	}
-	c.planned = nil
-	c.waiters = slices.DeleteFunc(c.waiters, func(w waiter) bool {
-		done, err := c.outcome(w.workloads)
+	l.planned = nil
+	l.waiters = slices.DeleteFunc(l.waiters, func(w waiter) bool {
+		done, err := l.outcome(w.workloads)
 		if done {
 			w.done <- err
 		}
@@ -50,19 +50,19 @@ func (c *Controller) answer() {
 }
 
 // outcome says whether waiting has come to an end, and how.
-func (c *Controller) outcome(workloads []string) (done bool, err error) {
-	if !c.Linked() || c.reconciler.project == nil {
+func (l *loop) outcome(workloads []string) (done bool, err error) {
+	if !l.Linked() || l.reconciler.project == nil {
 		return false, nil
 	}
-	for _, f := range c.reconciler.flights {
+	for _, f := range l.reconciler.flights {
 		if len(f) > 0 {
 			return false, nil
 		}
 	}
-	snap := c.store.Snapshot()
-	if c.reconciler.remove {
-		hook := func(h *state.HookRun) bool { return c.reconciler.decides(snap, h.Replica) }
-		return len(c.managedReplicas(snap)) == 0 && !slices.ContainsFunc(snap.HookRuns(""), hook), nil
+	snap := l.store.Snapshot()
+	if l.reconciler.remove {
+		hook := func(h *state.HookRun) bool { return l.reconciler.decides(snap, h.Replica) }
+		return len(l.managedReplicas(snap)) == 0 && !slices.ContainsFunc(snap.HookRuns(""), hook), nil
 	}
 	waiting := false
 	for _, row := range snap.Workloads() {
@@ -81,20 +81,20 @@ func (c *Controller) outcome(workloads []string) (done bool, err error) {
 		}
 	}
 	if waiting {
-		return true, c.obstacles(snap, workloads)
+		return true, l.obstacles(snap, workloads)
 	}
 	// Workloads that were taken out of the project have no row any more.
-	return len(workloads) > 0 || !c.hasOrphans(snap), nil
+	return len(workloads) > 0 || !l.hasOrphans(snap), nil
 }
 
 // managedReplicas are the containers over which tend decides.
-func (c *Controller) managedReplicas(snap *state.Snapshot) []*state.Replica {
-	return slices.DeleteFunc(snap.Replicas(""), func(r *state.Replica) bool { return !c.reconciler.decides(snap, r.Replica) })
+func (l *loop) managedReplicas(snap *state.Snapshot) []*state.Replica {
+	return slices.DeleteFunc(snap.Replicas(""), func(r *state.Replica) bool { return !l.reconciler.decides(snap, r.Replica) })
 }
 
-func (c *Controller) hasOrphans(snap *state.Snapshot) bool {
-	return slices.ContainsFunc(c.managedReplicas(snap), func(r *state.Replica) bool {
-		return c.reconciler.project.Workloads[r.Workload] == nil
+func (l *loop) hasOrphans(snap *state.Snapshot) bool {
+	return slices.ContainsFunc(l.managedReplicas(snap), func(r *state.Replica) bool {
+		return l.reconciler.project.Workloads[r.Workload] == nil
 	})
 }
 
