@@ -17,7 +17,7 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	"go.uber.org/zap"
 
-	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
 	"github.com/tendhq/tend/state"
 )
 
@@ -29,7 +29,7 @@ type Config struct {
 	Store      *state.Store
 	Controller Controller
 	// Spec says where the project is written, to edit its spec files.
-	Spec spec.Options
+	Spec load.Options
 	// Ready returns why the controller cannot do its work, or nil.
 	Ready func() error
 	// Metrics serves /metrics.

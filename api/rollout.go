@@ -13,6 +13,7 @@ import (
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/edit"
 	"github.com/tendhq/tend/state"
 )
 
@@ -182,7 +183,7 @@ func (s *server) scale(w http.ResponseWriter, r *http.Request) {
 		fail(w, problem(http.StatusBadRequest, `send the number of replicas: {"replicas": 4}`))
 		return
 	}
-	if _, err := spec.Scale(r.Context(), s.Spec, name, *asked.Replicas); err != nil {
+	if _, err := edit.Scale(r.Context(), s.Spec, name, *asked.Replicas); err != nil {
 		fail(w, scaleProblem(err))
 		return
 	}
@@ -194,7 +195,7 @@ func scaleProblem(err error) *Problem {
 	if wrong := (spec.Errors{}); errors.As(err, &wrong) {
 		return problem(http.StatusUnprocessableEntity, err.Error())
 	}
-	if readOnly := new(spec.ReadOnlyError); errors.As(err, &readOnly) {
+	if readOnly := new(edit.ReadOnlyError); errors.As(err, &readOnly) {
 		return problem(http.StatusConflict, err.Error())
 	}
 	return problem(http.StatusInternalServerError, err.Error())

@@ -14,6 +14,8 @@ import (
 
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/edit"
+	"github.com/tendhq/tend/controller/spec/load"
 	"github.com/tendhq/tend/state"
 )
 
@@ -159,7 +161,7 @@ func TestScaleEditsTheSpecFile(t *testing.T) {
 	const written = "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 2 # for now\n"
 	require.NoError(t, os.WriteFile(file, []byte(written), 0o644))
 	c := config(published())
-	c.Spec = spec.Options{ProjectDirectory: dir}
+	c.Spec = load.Options{ProjectDirectory: dir}
 
 	answer := send(t, c, http.MethodPut, "/api/v1/workloads/web/scale", `{"replicas": 4}`)
 	assert.Equal(t, http.StatusOK, answer.status, answer.body)
@@ -173,7 +175,7 @@ func TestScaleEditsTheSpecFile(t *testing.T) {
 }
 
 func TestAScaleThatCannotBeWrittenIsAConflict(t *testing.T) {
-	p := scaleProblem(&spec.ReadOnlyError{File: "specs/web.yaml", Workload: "web", Replicas: 4, Err: os.ErrPermission})
+	p := scaleProblem(&edit.ReadOnlyError{File: "specs/web.yaml", Workload: "web", Replicas: 4, Err: os.ErrPermission})
 	assert.Equal(t, http.StatusConflict, p.Status)
 	assert.Contains(t, p.Detail, "tend scale web --replicas 4")
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
 )
@@ -122,7 +123,7 @@ func (w *world) load(compose string, specs ...string) *spec.Project {
 		name := filepath.Join(dir, "specs", string(rune('a'+i))+".yaml")
 		require.NoError(w.t, os.WriteFile(name, []byte("apiVersion: tend/v1\n"+s), 0o600))
 	}
-	p, err := spec.Load(context.Background(), spec.Options{ProjectDirectory: dir})
+	p, err := load.Project(context.Background(), load.Options{ProjectDirectory: dir})
 	require.NoError(w.t, err)
 	return p
 }

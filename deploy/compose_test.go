@@ -5,12 +5,12 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
 )
 
 // Without tend, docker compose must start what tend would.
 func TestComposeFileAndSpecsAgreeOnReplicas(t *testing.T) {
-	withSpecs, err := spec.Load(t.Context(), spec.Options{ProjectDirectory: ".."})
+	withSpecs, err := load.Project(t.Context(), load.Options{ProjectDirectory: ".."})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func TestComposeFileAndSpecsAgreeOnReplicas(t *testing.T) {
 	if err := os.WriteFile(alone, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	withoutSpecs, err := spec.Load(t.Context(), spec.Options{Files: []string{alone}})
+	withoutSpecs, err := load.Project(t.Context(), load.Options{Files: []string{alone}})
 	if err != nil {
 		t.Fatal(err)
 	}

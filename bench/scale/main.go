@@ -26,6 +26,7 @@ import (
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
 )
@@ -194,7 +195,7 @@ type running struct {
 }
 
 func start(ctx context.Context, dir string, e *watched) (*running, error) {
-	project, err := spec.Load(ctx, spec.Options{ProjectDirectory: dir})
+	project, err := load.Project(ctx, load.Options{ProjectDirectory: dir})
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/tendhq/tend/controller/engine/docker"
 	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
 )
 
 // The variables that name the database where no flag does.
@@ -29,7 +30,7 @@ const (
 // flags are those that every command takes, named as docker compose names them.
 type flags struct {
 	version string // the program's
-	spec    spec.Options
+	spec    load.Options
 	host    string
 	dataDir string
 	// databaseURL is that of --database-url; database knows where else it may be.
@@ -126,7 +127,7 @@ func (f *flags) options(p *spec.Project) app.Options {
 
 // load reads the project.
 func (f *flags) load(ctx context.Context) (*spec.Project, error) {
-	return spec.Load(ctx, f.spec)
+	return load.Project(ctx, f.spec)
 }
 
 // data is the data directory of a project.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/edit"
 )
 
 func newScale(f *flags) *cobra.Command {
@@ -21,7 +21,7 @@ func newScale(f *flags) *cobra.Command {
 			}
 			// The file is here, whether a controller runs or not; one that does
 			// sees the change.
-			path, err := spec.Scale(c.Context(), f.spec, args[0], replicas)
+			path, err := edit.Scale(c.Context(), f.spec, args[0], replicas)
 			if err != nil {
 				return err
 			}

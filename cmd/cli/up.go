@@ -21,6 +21,7 @@ import (
 	"github.com/tendhq/tend/controller/app"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
 )
 
 const (
@@ -125,7 +126,7 @@ func controllerProject(ctx context.Context, f *flags, p *spec.Project, image str
 		return nil, err
 	}
 	o.Overlay = overlay
-	self, err := spec.Load(ctx, o)
+	self, err := load.Project(ctx, o)
 	if err != nil {
 		return nil, err
 	}

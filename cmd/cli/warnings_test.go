@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
 )
 
 func TestEachWarningOfComposeIsToldOnce(t *testing.T) {
@@ -18,7 +18,7 @@ func TestEachWarningOfComposeIsToldOnce(t *testing.T) {
 	var told []string
 	tellWarnings(func(warning string) { told = append(told, warning) })
 	for range 3 {
-		_, err := spec.Load(t.Context(), spec.Options{ProjectDirectory: dir})
+		_, err := load.Project(t.Context(), load.Options{ProjectDirectory: dir})
 		require.NoError(t, err)
 	}
 	assert.ElementsMatch(t, []string{

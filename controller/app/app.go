@@ -15,6 +15,8 @@ import (
 	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/recorder"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
+	"github.com/tendhq/tend/controller/spec/watch"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
 )
@@ -26,7 +28,7 @@ type Options struct {
 	// Project is what was written when Spec was loaded.
 	Project *spec.Project
 	// Spec tells where the project is written. Run watches it, and the API edits it.
-	Spec spec.Options
+	Spec load.Options
 	// Folders say which containers of the project's name are the project's.
 	Folders observe.Folders
 	// RemoveOrphans has orphans removed: the containers of services that are not
@@ -123,14 +125,14 @@ func keep(ctx context.Context, o Options, r *Right) error {
 	})
 	p := o.Project
 	o.Say("keeping project %s: %d workloads, from %s", p.Name, len(p.Workloads), p.WorkingDir)
-	source := spec.NewSource(o.Spec)
+	source := watch.NewSource(o.Spec)
 	parts.Go(func() {
 		onHangUp(acting, o.HangUps, func() {
 			o.Say("SIGHUP: reading what is written again, and listing the engine anew")
 			source.Reload()
 		})
 	})
-	err = source.Run(acting, func(u spec.Update) {
+	err = source.Run(acting, func(u watch.Update) {
 		if u.Err != nil {
 			ctl.RejectProject(u.Err)
 		} else {

@@ -25,7 +25,7 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/observe"
-	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
 )
@@ -50,8 +50,8 @@ func newShop(t *testing.T) *shop {
 	e.AddImage("web:1", model.Behavior{})
 	s := &shop{t: t, dir: t.TempDir(), hangUps: make(chan os.Signal, 1)}
 	s.write(2)
-	o := spec.Options{ProjectDirectory: s.dir}
-	p, err := spec.Load(t.Context(), o)
+	o := load.Options{ProjectDirectory: s.dir}
+	p, err := load.Project(t.Context(), o)
 	require.NoError(t, err)
 	s.options = Options{
 		Engine: e, Project: p, Spec: o, DataDir: filepath.Join(s.dir, ".tend"),

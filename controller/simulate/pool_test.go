@@ -16,6 +16,7 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
 )
 
 const (
@@ -145,7 +146,7 @@ var loadPool = sync.OnceValue(func() *pool {
 		must(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	p := &pool{variants: map[string][]variant{}, last: map[string]variant{}}
-	p.base, err = spec.Load(context.Background(), spec.Options{ProjectDirectory: dir})
+	p.base, err = load.Project(context.Background(), load.Options{ProjectDirectory: dir})
 	must(err)
 	rng := rand.New(rand.NewPCG(1, 1))
 	const many = 48

@@ -49,7 +49,7 @@ func shorten(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// Errors are all the problems that Load found, by file, line and column. It is
+// Errors are all the problems that were found, by file, line and column. It is
 // the type of every error that is a person's to correct; reach it by errors.As.
 type Errors []*Error
 
@@ -93,9 +93,9 @@ func (e Errors) Unwrap() []error {
 	return all
 }
 
-// orNil sorts the problems, drops those said twice, and returns nil where
+// OrNil sorts the problems, drops those said twice, and returns nil where
 // there are none.
-func (e Errors) orNil() error {
+func (e Errors) OrNil() error {
 	if len(e) == 0 {
 		return nil
 	}
@@ -108,40 +108,4 @@ func (e Errors) orNil() error {
 		)
 	})
 	return slices.CompactFunc(e, func(a, b *Error) bool { return *a == *b })
-}
-
-// nearest returns the known name that a mistyped one most likely stands for,
-// or "" where none is close.
-func nearest(name string, known []string) string {
-	best, bestDistance := "", max(2, len(name)/3)+1
-	for _, k := range known {
-		if d := editDistance(strings.ToLower(name), strings.ToLower(k)); d < bestDistance {
-			best, bestDistance = k, d
-		}
-	}
-	return best
-}
-
-// editDistance is the number of inserted, removed, replaced or swapped
-// neighbouring bytes between a and b.
-func editDistance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row[0] = i + 1
-		for j := range len(b) {
-			change := 1
-			if a[i] == b[j] {
-				change = 0
-			}
-			row[j+1] = min(last[j]+change, last[j+1]+1, row[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last, row = last, row, before
-	}
-	return last[len(b)]
 }

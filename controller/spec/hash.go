@@ -14,8 +14,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// hash sets the hashes of a project that is complete otherwise.
-func (p *Project) hash() error {
+// SetHashes sets the hashes and revisions of a project that is complete otherwise.
+func (p *Project) SetHashes() error {
 	for name, n := range p.Networks {
 		hash, err := sum(n.Config)
 		if err != nil {

@@ -1,16 +1,20 @@
-package spec
+package spec_test
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
 )
 
 // hashedProject returns the workload web of a project with the given lines in
 // its service, and a dependency with a command.
-func hashedProject(t *testing.T, lines, dependency string, files map[string]string) *Workload {
+func hashedProject(t *testing.T, lines, dependency string, files map[string]string) *spec.Workload {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "demo")
 	write(t, filepath.Join(dir, "compose.yaml"), `
@@ -28,7 +32,7 @@ configs: {c: {content: "{{C}}"}}
 	for name, content := range files {
 		write(t, filepath.Join(dir, name), content)
 	}
-	p, err := Load(t.Context(), Options{ProjectDirectory: dir})
+	p, err := load.Project(t.Context(), load.Options{ProjectDirectory: dir})
 	require.NoError(t, err)
 	return p.Workloads["web"]
 }
@@ -122,7 +126,7 @@ kind: Database
 metadata: {name: db}
 spec: {engine: postgres, readinessProbe: {postgres: {}}}
 `)
-	p, err := Load(t.Context(), Options{ProjectDirectory: dir})
+	p, err := load.Project(t.Context(), load.Options{ProjectDirectory: dir})
 	require.NoError(t, err)
 	assert.Equal(t, "ad2f8b4e4fb829b5", p.Workloads["web"].Revision)
 	assert.Equal(t, "e598fe95679622f7", p.Workloads["probed"].Revision)
@@ -133,9 +137,9 @@ spec: {engine: postgres, readinessProbe: {postgres: {}}}
 }
 
 func TestContainerLabelsOverrideTheServicesOwn(t *testing.T) {
-	p := &Project{Name: "demo", WorkingDir: "/demo", ConfigFiles: []string{"/demo/a.yaml", "/demo/b.yaml"}, EnvFiles: []string{"x.env"}}
-	w := &Workload{Name: "web", Kind: Deployment, Revision: "r", ConfigHash: "h"}
-	w.Template.Labels = map[string]string{LabelRevision: "forged", "own": "label"}
+	p := &spec.Project{Name: "demo", WorkingDir: "/demo", ConfigFiles: []string{"/demo/a.yaml", "/demo/b.yaml"}, EnvFiles: []string{"x.env"}}
+	w := &spec.Workload{Name: "web", Kind: spec.Deployment, Revision: "r", ConfigHash: "h"}
+	w.Template.Labels = map[string]string{spec.LabelRevision: "forged", "own": "label"}
 	assert.Equal(t, map[string]string{
 		"own":                                         "label",
 		"com.docker.compose.project":                  "demo",
@@ -151,11 +155,11 @@ func TestContainerLabelsOverrideTheServicesOwn(t *testing.T) {
 		"com.docker.compose.project.environment_file": "x.env",
 		"tend.revision":                               "r",
 		"tend.kind":                                   "Deployment",
-	}, ContainerLabels(p, w, 7, "sha256:i"))
-	assert.Equal(t, "forged", w.Template.Labels[LabelRevision], "the project was changed")
-	assert.Equal(t, "demo-web-7", ContainerName(p, w, 7))
+	}, spec.ContainerLabels(p, w, 7, "sha256:i"))
+	assert.Equal(t, "forged", w.Template.Labels[spec.LabelRevision], "the project was changed")
+	assert.Equal(t, "demo-web-7", spec.ContainerName(p, w, 7))
 	w.ContainerName = "fixed"
-	assert.Equal(t, "fixed", ContainerName(p, w, 1))
+	assert.Equal(t, "fixed", spec.ContainerName(p, w, 1))
 }
 
 func TestPolicyIsInNoHash(t *testing.T) {
@@ -169,4 +173,10 @@ func TestPolicyIsInNoHash(t *testing.T) {
 		assert.Equal(t, plain.Revision, w.Revision, policy)
 		assert.Equal(t, plain.ConfigHash, w.ConfigHash, policy)
 	}
+}
+
+func write(t testing.TB, path, content string) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
 }

@@ -1,4 +1,4 @@
-package spec
+package spec_test
 
 import (
 	"bytes"
@@ -18,6 +18,9 @@ import (
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
 )
 
 // parityProject is a project in which whatever could disturb a hash is in play.
@@ -108,39 +111,39 @@ func TestLabelsNamesAndHashesAreThoseOfCompose(t *testing.T) {
 	})
 	compose(t.Context(), "create")
 
-	project, err := Load(t.Context(), Options{ProjectDirectory: dir, Name: name})
+	project, err := load.Project(t.Context(), load.Options{ProjectDirectory: dir, Name: name})
 	require.NoError(t, err)
 
 	containers, err := docker.ContainerList(t.Context(), container.ListOptions{
-		All: true, Filters: filters.NewArgs(filters.Arg("label", LabelProject+"="+name)),
+		All: true, Filters: filters.NewArgs(filters.Arg("label", spec.LabelProject+"="+name)),
 	})
 	require.NoError(t, err)
 	require.Len(t, containers, 4)
 	for _, c := range containers {
-		w := project.Workloads[c.Labels[LabelService]]
-		number, err := strconv.Atoi(c.Labels[LabelContainerNumber])
+		w := project.Workloads[c.Labels[spec.LabelService]]
+		number, err := strconv.Atoi(c.Labels[spec.LabelContainerNumber])
 		require.NoError(t, err)
-		ours := ContainerLabels(project, w, number, c.ImageID)
-		delete(ours, LabelRevision)
-		delete(ours, LabelKind)
-		delete(c.Labels, LabelRevision)
+		ours := spec.ContainerLabels(project, w, number, c.ImageID)
+		delete(ours, spec.LabelRevision)
+		delete(ours, spec.LabelKind)
+		delete(c.Labels, spec.LabelRevision)
 		assert.Equal(t, c.Labels, ours, w.Name)
-		assert.Equal(t, c.Names, []string{"/" + ContainerName(project, w, number)})
+		assert.Equal(t, c.Names, []string{"/" + spec.ContainerName(project, w, number)})
 	}
 
 	networks, err := docker.NetworkList(t.Context(), network.ListOptions{
-		Filters: filters.NewArgs(filters.Arg("label", LabelProject+"="+name)),
+		Filters: filters.NewArgs(filters.Arg("label", spec.LabelProject+"="+name)),
 	})
 	require.NoError(t, err)
 	require.Len(t, networks, 2)
 	for _, n := range networks {
-		ours := NetworkLabels(project, project.Networks[n.Name])
+		ours := spec.NetworkLabels(project, project.Networks[n.Name])
 		assert.Equal(t, n.Labels, ours)
 	}
 	for _, v := range []string{name + "_data", "tend-parity-elsewhere"} {
 		theirs, err := docker.VolumeInspect(t.Context(), v)
 		require.NoError(t, err)
-		ours := VolumeLabels(project, project.Volumes[v])
+		ours := spec.VolumeLabels(project, project.Volumes[v])
 		assert.Equal(t, theirs.Labels, ours)
 	}
 }
@@ -158,6 +161,6 @@ func composeBinary(t *testing.T) string {
 	require.NoError(t, err, "there is no docker-compose; make setup builds it")
 	version, err := exec.CommandContext(t.Context(), inPath, "version", "--short").Output()
 	require.NoError(t, err)
-	require.Equal(t, ComposeVersion, strings.TrimPrefix(strings.TrimSpace(string(version)), "v"))
+	require.Equal(t, spec.ComposeVersion, strings.TrimPrefix(strings.TrimSpace(string(version)), "v"))
 	return inPath
 }

@@ -44,22 +44,12 @@ func (p *Policy) Set(name string) error {
 func (p *Policy) Type() string { return "policy" }
 
 // Allows says whether containers may be made from a workload's template.
-func (p Policy) Allows(w *Workload) bool { return len(p.violations(w.Template)) == 0 }
+func (p Policy) Allows(w *Workload) bool { return len(p.Violations(w.Template)) == 0 }
 
-// violation is a key that a policy refuses, and what to do about it.
-type violation struct {
-	key, message, hint string
-}
-
-// enforce refuses what the policy does not allow. The controller's own service
-// holds the engine's socket in any case: whoever writes it decides this too.
-func (b *builder) enforce(p Policy) {
-	if b.service.Name == ControllerService {
-		return
-	}
-	for _, v := range p.violations(b.service) {
-		b.fail(v.hint, fmt.Sprintf("%s: the policy %s refuses that", v.message, p), v.key)
-	}
+// Violation is a key of a service that a policy refuses.
+type Violation struct {
+	// Key is the key, Message says why it is refused, and Hint what to do about it.
+	Key, Message, Hint string
 }
 
 // Capabilities and sysctls that Baseline allows.
@@ -77,10 +67,11 @@ var (
 	baselineSELinuxTypes = []string{"container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
 )
 
-func (p Policy) violations(s types.ServiceConfig) []violation {
-	var found []violation
+// Violations are the keys of a service that the policy refuses.
+func (p Policy) Violations(s types.ServiceConfig) []Violation {
+	var found []Violation
 	refuse := func(key, hint, message string, args ...any) {
-		found = append(found, violation{key: key, message: fmt.Sprintf(message, args...), hint: hint})
+		found = append(found, Violation{Key: key, Message: fmt.Sprintf(message, args...), Hint: hint})
 	}
 	switch p {
 	case Baseline:
@@ -181,23 +172,4 @@ func unconfined(option string) bool {
 	default:
 		return false
 	}
-}
-
-// enforceVolumes refuses volumes that are folders of the host by another name.
-func (l *loading) enforceVolumes(p Policy, volumes types.Volumes) Errors {
-	if p != Baseline && p != Restricted {
-		return nil
-	}
-	var problems Errors
-	for _, name := range slices.Sorted(maps.Keys(volumes)) {
-		v := volumes[name]
-		if v.DriverOpts["device"] == "" || v.DriverOpts["type"] == "tmpfs" || strings.HasPrefix(v.DriverOpts["type"], "nfs") {
-			continue
-		}
-		e := l.sources.locate("volumes", name, "driver_opts", "device")
-		e.Message = fmt.Sprintf("volume %s is %s of the host: the policy %s refuses that", name, v.DriverOpts["device"], p)
-		e.Hint = "remove driver_opts, so that the engine keeps the volume"
-		problems = append(problems, e)
-	}
-	return problems
 }

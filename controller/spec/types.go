@@ -1,8 +1,9 @@
-// Package spec reads what should run: compose.yaml through compose-go, with
-// specs/*.yaml merged over it, defaulted, validated and hashed.
+// Package spec is what should run: a Project and its workloads, with their hashes,
+// labels and policies. Package load reads it, watch follows what is written, edit
+// changes that, keys is the table of Compose's keys, and syntax reads YAML.
 //
-// The package is pure but for reading files: it knows no container engine, no
-// store and no clock. A Project is immutable once Load has returned it.
+// The packages are pure but for reading and writing files: they know no container
+// engine, no store and no clock. A Project is immutable once it was loaded.
 package spec
 
 import (
@@ -17,6 +18,10 @@ const APIVersion = "tend/v1"
 // ControllerService is the Compose service that tend itself runs as. Its
 // containers are left alone, also where compose.yaml does not name it.
 const ControllerService = "tend"
+
+// ExtensionKey is the one x-* key that tend reads: of a service, and of a volume or a
+// service's mount.
+const ExtensionKey = "x-tend"
 
 // Kind says by which policy a workload is kept at its spec.
 type Kind string
@@ -62,9 +67,8 @@ type Project struct {
 	Configs types.Configs
 	// Policy is what was in force when the project was read.
 	Policy Policy
-
-	// specs names the services that have a spec.
-	specs []string
+	// Specs names the services that have a spec.
+	Specs []string
 }
 
 // Network is a network of the project.

@@ -15,7 +15,7 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
 	"github.com/tendhq/tend/controller/engine/enginetest"
-	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
 	"github.com/tendhq/tend/state"
 )
 
@@ -86,7 +86,7 @@ volumes: {data: {}}
 	web := fmt.Sprintf("apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: %d}\n", replicas)
 	require.NoError(c, os.WriteFile(filepath.Join(folder, "compose.yaml"), []byte(compose), 0o600))
 	require.NoError(c, os.WriteFile(filepath.Join(folder, "specs", "web.yaml"), []byte(web), 0o600))
-	p, err := spec.Load(c.Context(), spec.Options{ProjectDirectory: folder})
+	p, err := load.Project(c.Context(), load.Options{ProjectDirectory: folder})
 	require.NoError(c, err)
 	c.ctl.SetProject(p)
 	c.converge()

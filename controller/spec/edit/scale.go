@@ -1,0 +1,224 @@
+// Package edit changes what a person has written, and no other byte of it.
+package edit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/load"
+	"github.com/tendhq/tend/controller/spec/syntax"
+)
+
+// ReadOnlyError says that a spec file cannot be written from here.
+type ReadOnlyError struct {
+	File, Workload string
+	Replicas       int
+	Err            error
+}
+
+func (e *ReadOnlyError) Error() string {
+	return fmt.Sprintf("%s cannot be written (%v): run `tend scale %s --replicas %d` as its owner, where the project is, or edit the file",
+		e.File, e.Err, e.Workload, e.Replicas)
+}
+
+func (e *ReadOnlyError) Unwrap() error { return e.Err }
+
+// Scale writes the number of replicas into the spec file of a Deployment, and
+// returns the file's path. Every other byte stays as it is; a Deployment
+// without a spec gets one, in a file of its name. The project must be valid
+// with the change: if not, the error is Errors, and nothing is written. It is a
+// *ReadOnlyError where the file cannot be written.
+func Scale(ctx context.Context, o load.Options, workload string, replicas int) (path string, err error) {
+	before, in, err := load.WithInputs(ctx, o)
+	if err != nil {
+		return "", err
+	}
+	w := before.Workloads[workload]
+	switch {
+	case w == nil:
+		return "", spec.Errors{{Workload: workload, Message: fmt.Sprintf("there is no workload %q", workload)}}
+	case w.Kind != spec.Deployment:
+		return "", spec.Errors{{Workload: workload, Message: fmt.Sprintf("%s is a %s: only a Deployment is scaled", workload, w.Kind)}}
+	}
+	d, err := scaled(in.Specs, before.SpecFiles, workload, replicas)
+	if err != nil {
+		return "", err
+	}
+	o.Draft = d
+	after, err := load.Project(ctx, o)
+	if err != nil {
+		return "", err
+	}
+	if got := after.Workloads[workload].Replicas; got != replicas {
+		return "", fmt.Errorf("%s would have %d replicas and not %d", workload, got, replicas)
+	}
+	err = save(d)
+	for _, refused := range []error{syscall.EROFS, syscall.EACCES, syscall.EPERM} {
+		if errors.Is(err, refused) {
+			return "", &ReadOnlyError{File: d.Path, Workload: workload, Replicas: replicas, Err: refused}
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("write the spec: %w", err)
+	}
+	return d.Path, nil
+}
+
+// scaled is the spec file of a workload with another number of replicas.
+func scaled(dir string, files []string, workload string, replicas int) (*load.Draft, error) {
+	for _, path := range files {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		roots, problems := syntax.Parse(path, content)
+		if err := problems.OrNil(); err != nil {
+			return nil, err
+		}
+		for _, root := range roots {
+			_, metadata := syntax.Entry(root, "metadata")
+			if _, name := syntax.Entry(metadata, "name"); name == nil || syntax.Dereference(name).Value != workload {
+				continue
+			}
+			edited, at := setReplicas(content, root, replicas)
+			if edited == nil {
+				return nil, spec.Errors{{File: path, Line: at.Line, Column: at.Column, Workload: workload,
+					Message: "the number of replicas is written in a way that cannot be changed here", Hint: "edit it by hand"}}
+			}
+			return &load.Draft{Path: path, Content: edited}, nil
+		}
+	}
+	d := &load.Draft{Path: filepath.Join(dir, workload+".yaml")}
+	if !load.IsSpecFile(filepath.Base(d.Path)) {
+		return nil, spec.Errors{{File: d.Path, Workload: workload, Message: "no spec file can have this name", Hint: "write the spec in another file"}}
+	}
+	d.Content = fmt.Appendf(nil, "apiVersion: %s\nkind: %s\nmetadata: {name: %q}\nspec:\n  replicas: %d\n", spec.APIVersion, spec.Deployment, workload, replicas)
+	if slices.Contains(files, d.Path) { // of other workloads
+		content, err := os.ReadFile(d.Path)
+		if err != nil {
+			return nil, err
+		}
+		d.Content = slices.Concat(bytes.TrimRight(content, "\n"), []byte("\n---\n"), d.Content)
+	}
+	return d, nil
+}
+
+// setReplicas changes or adds spec.replicas of a document, and nothing else.
+// Where it cannot, it returns nil and the node in the way.
+func setReplicas(content []byte, root *yaml.Node, replicas int) (edited []byte, at *yaml.Node) {
+	number := strconv.Itoa(replicas)
+	var key, fields *yaml.Node
+	for i := 0; root.Kind == yaml.MappingNode && i < len(root.Content); i += 2 {
+		if root.Content[i].Value == "spec" {
+			key, fields = root.Content[i], root.Content[i+1]
+		}
+	}
+	if fields == nil || fields.Kind != yaml.MappingNode {
+		return nil, root
+	}
+	for i := 0; i < len(fields.Content); i += 2 {
+		if fields.Content[i].Value == "replicas" {
+			old := fields.Content[i+1]
+			written := old.Value
+			if old.Kind == yaml.AliasNode {
+				written = "*" + old.Value
+			}
+			return replace(content, offset(content, old), written, number), old
+		}
+	}
+	if fields.Style&yaml.FlowStyle != 0 {
+		add := "{replicas: " + number
+		if len(fields.Content) > 0 {
+			add += ", "
+		}
+		return replace(content, offset(content, fields), "{", add), fields
+	}
+	// As the first field, under the key, so that a comment above the field
+	// that was the first stays with it.
+	first := fields.Content[0]
+	line := offset(content, &yaml.Node{Line: key.Line + 1, Column: 1})
+	return replace(content, line, "", strings.Repeat(" ", first.Column-1)+"replicas: "+number+"\n"), fields
+}
+
+// offset is where a node begins, in bytes. The parser counts columns in
+// characters.
+func offset(content []byte, n *yaml.Node) int {
+	at := 0
+	for range n.Line - 1 {
+		at += bytes.IndexByte(content[at:], '\n') + 1
+	}
+	for range n.Column - 1 {
+		_, size := utf8.DecodeRune(content[at:])
+		at += size
+	}
+	return at
+}
+
+// replace puts text in the place of what is written at an offset. It returns
+// nil where something else is written there.
+func replace(content []byte, at int, written, text string) []byte {
+	if !bytes.HasPrefix(content[at:], []byte(written)) {
+		return nil
+	}
+	return slices.Concat(content[:at], []byte(text), content[at+len(written):])
+}
+
+// save puts a draft in place, whole, with the mode and owner of the one
+// before it.
+func save(d *load.Draft) error {
+	path, err := filepath.EvalSymlinks(d.Path)
+	if errors.Is(err, os.ErrNotExist) {
+		path, err = d.Path, os.MkdirAll(filepath.Dir(d.Path), 0o755)
+	}
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".scale-*") // hidden: not a spec file
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(d.Content)
+	err = errors.Join(err, likeBefore(f, path), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// likeBefore gives a file the mode and owner of the one that it replaces, or
+// those of the folder where there is none.
+func likeBefore(f *os.File, path string) error {
+	mode := os.FileMode(0o644)
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		info, err = os.Stat(filepath.Dir(path))
+	} else if err == nil {
+		mode = info.Mode().Perm()
+	}
+	if err != nil {
+		return err
+	}
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	if int(owner.Uid) == os.Geteuid() {
+		return nil
+	}
+	return f.Chown(int(owner.Uid), int(owner.Gid))
+}

@@ -1,0 +1,85 @@
+package load
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// The access modes of a volume or a bind, with the words of Kubernetes
+// (core/v1 PersistentVolumeAccessMode).
+const (
+	// readWriteOnce lets one container of a service write at a time. It is the
+	// default, but for a service that is written with several replicas.
+	readWriteOnce = "ReadWriteOnce"
+	// readWriteMany lets several containers write at a time.
+	readWriteMany = "ReadWriteMany"
+)
+
+// accessModeKey is the key of x-tend that says how a volume may be shared.
+const accessModeKey = "accessMode"
+
+// readAccessModes notes which volumes of the project may be shared, by their
+// Compose keys.
+func (l *loading) readAccessModes(volumes types.Volumes) (problems spec.Errors) {
+	l.shared = map[string]bool{}
+	for _, key := range slices.Sorted(maps.Keys(volumes)) {
+		mode, problem := l.accessMode(volumes[key].Extensions, "volumes", key)
+		if problem != nil {
+			problems = append(problems, problem)
+		}
+		l.shared[key] = mode == readWriteMany
+	}
+	return problems
+}
+
+// accessMode reads x-tend of a volume or of a service's mount at a place in the
+// Compose files.
+func (l *loading) accessMode(extensions types.Extensions, at ...string) (mode string, problem *spec.Error) {
+	settings, written, problem := l.settings(extensions, accessModeKey, readWriteMany, at...)
+	if problem != nil || !written {
+		return "", problem
+	}
+	mode, _ = settings.(string)
+	if mode != readWriteOnce && mode != readWriteMany {
+		e := l.sources.locate(append(at, spec.ExtensionKey, accessModeKey)...)
+		e.Message = fmt.Sprintf("%s cannot be %v", accessModeKey, settings)
+		e.Hint = fmt.Sprintf("write %s for one container at a time, or %s for several", readWriteOnce, readWriteMany)
+		return "", e
+	}
+	return mode, nil
+}
+
+// sharedMounts lists the container paths of what several containers may write to.
+func (b *builder) sharedMounts() (targets []string) {
+	for i, m := range b.service.Volumes {
+		mode, problem := b.accessMode(m.Extensions, "services", b.service.Name, "volumes", fmt.Sprint(i))
+		if problem != nil {
+			b.problems = append(b.problems, problem)
+		}
+		if mode == readWriteMany || mode == "" && m.Type == types.VolumeTypeVolume && b.shared[m.Source] {
+			targets = append(targets, m.Target)
+		}
+	}
+	slices.Sort(targets)
+	return targets
+}
+
+// contended lists the container paths of the volumes and binds that only one
+// container may write to at a time: all that a single replica writes to, and the
+// anonymous volumes of several, as each belongs to a number. The engine alone knows
+// what else there is: the volumes of an image, and those of volumes_from.
+func (b *builder) contended(w *spec.Workload) (targets []string) {
+	for _, m := range w.Template.Volumes {
+		kept := m.Type == types.VolumeTypeVolume || m.Type == types.VolumeTypeBind
+		anonymous := m.Type == types.VolumeTypeVolume && m.Source == ""
+		if (kept && w.Replicas <= 1 || anonymous) && !m.ReadOnly && !slices.Contains(w.SharedMounts, m.Target) {
+			targets = append(targets, m.Target)
+		}
+	}
+	return targets
+}

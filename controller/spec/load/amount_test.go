@@ -1,0 +1,29 @@
+package load
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+func TestPercentagesAreRoundedAsInKubernetes(t *testing.T) {
+	percent := func(n int) amount { return amount{percent: n} }
+	count := func(n int) amount { return amount{count: n} }
+	for _, c := range []struct {
+		surge, unavailable amount
+		replicas           int
+		want               spec.Strategy
+	}{
+		{percent(25), percent(25), 1, spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 1, MaxUnavailable: 0}},
+		{percent(25), percent(25), 4, spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 1, MaxUnavailable: 1}},
+		{percent(25), percent(25), 10, spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 3, MaxUnavailable: 2}},
+		{percent(0), percent(10), 5, spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 0, MaxUnavailable: 1}}, // both come to 0
+		{percent(25), percent(25), 0, spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 0, MaxUnavailable: 1}},
+		{percent(100), percent(100), 3, spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 3, MaxUnavailable: 3}},
+		{count(2), count(9), 3, spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 2, MaxUnavailable: 3}},
+	} {
+		assert.Equal(t, c.want, rolling(c.surge, c.unavailable, c.replicas))
+	}
+}

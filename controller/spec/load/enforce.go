@@ -1,0 +1,42 @@
+package load
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// enforce refuses what the policy does not allow. The controller's own service
+// holds the engine's socket in any case: whoever writes it decides this too.
+func (b *builder) enforce(p spec.Policy) {
+	if b.service.Name == spec.ControllerService {
+		return
+	}
+	for _, v := range p.Violations(b.service) {
+		b.fail(v.Hint, fmt.Sprintf("%s: the policy %s refuses that", v.Message, p), v.Key)
+	}
+}
+
+// enforceVolumes refuses volumes that are folders of the host by another name.
+func (l *loading) enforceVolumes(p spec.Policy, volumes types.Volumes) spec.Errors {
+	if p != spec.Baseline && p != spec.Restricted {
+		return nil
+	}
+	var problems spec.Errors
+	for _, name := range slices.Sorted(maps.Keys(volumes)) {
+		v := volumes[name]
+		if v.DriverOpts["device"] == "" || v.DriverOpts["type"] == "tmpfs" || strings.HasPrefix(v.DriverOpts["type"], "nfs") {
+			continue
+		}
+		e := l.sources.locate("volumes", name, "driver_opts", "device")
+		e.Message = fmt.Sprintf("volume %s is %s of the host: the policy %s refuses that", name, v.DriverOpts["device"], p)
+		e.Hint = "remove driver_opts, so that the engine keeps the volume"
+		problems = append(problems, e)
+	}
+	return problems
+}

@@ -1,0 +1,110 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"regexp"
+	"strings"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// places says where in the Compose model an error of compose-go belongs, which
+// names it only in its text, and what to do. The first match counts; $1 and $2
+// are what the parentheses matched. Where message is set, it says it better.
+var places = []struct {
+	text    *regexp.Regexp
+	path    []string
+	message string
+	hint    string
+}{
+	{regexp.MustCompile(`^dependency cycle detected: (\S+) -> (\S+)`),
+		[]string{"services", "$1", "depends_on", "$2"}, "", "remove one of these dependencies"},
+	{regexp.MustCompile(`^service "([^"]+)" depends on undefined service "([^"]+)"`),
+		[]string{"services", "$1", "depends_on", "$2"}, "", "define it, activate its profile with --profile, or set required: false"},
+	{regexp.MustCompile(`^service "([^"]+)" refers to undefined (?:build )?(network|volume|secret|config|model) `),
+		[]string{"services", "$1", "${2}s"}, "", "define it at the top level"},
+	{regexp.MustCompile(`^service "([^"]+)" has neither an image nor a build context`),
+		[]string{"services", "$1"}, "", "add image"},
+	{regexp.MustCompile(`^services\.\S+: can't set container_name and (\S+) as container name must be unique`),
+		[]string{"services", "$1", "container_name"}, "several replicas cannot all have one container_name",
+		"remove container_name (replicas are found by the service's name), or run one replica"},
+	{regexp.MustCompile(`^(secret|config) "([^"]+)" `), []string{"${1}s", "$2"}, "", ""},
+	{regexp.MustCompile(`(?:^|[ :'])(services|networks|volumes|secrets|configs)((?:\.[^\s:,'\[\]]+|\[[^\]]+\])+)`),
+		[]string{"$1", "$2"}, "", ""},
+	{regexp.MustCompile(`service "?([^" ]+)"? `), []string{"services", "$1"}, "", ""},
+	{regexp.MustCompile(`^([a-z]+) must be `), []string{"$1"}, "", ""},
+}
+
+var (
+	// wrapping is what compose-go wraps its messages in, which says nothing
+	// beyond the place.
+	wrapping      = regexp.MustCompile(`^(?:validating [^:]+: |decoding failed due to the following error\(s\): )|: invalid compose project$`)
+	unknownFormat = regexp.MustCompile(`^unsupported env_file format "(.+)"$`)
+	missingFile   = regexp.MustCompile(`^(env|label) file (.+) not found`)
+)
+
+// explain finds the place of an error of compose-go.
+func (l *loading) explain(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	var own *spec.Error
+	if errors.As(err, &own) {
+		return spec.Errors{own}
+	}
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	text = wrapping.ReplaceAllString(text, "")
+	e := l.place(err, text)
+	if e.File == "" {
+		e.File = l.options.ConfigPaths[0]
+	}
+	if e.Message == "" {
+		e.Message = text
+	}
+	return spec.Errors{e}
+}
+
+func (l *loading) place(err error, text string) *spec.Error {
+	var missing *fs.PathError
+	if m := missingFile.FindStringSubmatch(text); m != nil {
+		e := l.named[m[2]]
+		e.Hint = "create it"
+		if m[1] == "env" {
+			e.Hint = "create it, or set required: false"
+		}
+		return &e
+	}
+	if m := unknownFormat.FindStringSubmatch(text); m != nil {
+		if e := l.sources.containing(m[1]); e != nil {
+			e.Hint = "write raw, or leave it out"
+			return e
+		}
+	}
+	if errors.As(err, &missing) {
+		e := l.named[missing.Path]
+		return &e
+	}
+	for _, p := range places {
+		match := p.text.FindStringSubmatchIndex(text)
+		if match == nil {
+			continue
+		}
+		var path []string
+		for _, step := range p.path {
+			step = string(p.text.ExpandString(nil, step, text, match))
+			path = append(path, strings.FieldsFunc(step, func(r rune) bool { return strings.ContainsRune(".[]", r) })...)
+		}
+		e := l.sources.locate(path...)
+		e.Message, e.Hint = p.message, p.hint
+		return e
+	}
+	// Some messages end with the value, or the part of it, that is wrong.
+	if i := strings.LastIndex(text, ": "); i > 0 {
+		if e := l.sources.containing(text[i+2:]); e != nil {
+			return e
+		}
+	}
+	return l.sources.locate()
+}

@@ -1,0 +1,304 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/keys"
+)
+
+// managedKey is the key of x-tend that leaves a service alone.
+const managedKey = "managed"
+
+// project turns what compose-go has merged into a Project.
+func (l *loading) project(composed *types.Project, o Options, specFiles []string) (*spec.Project, error) {
+	p := &spec.Project{
+		Name:        composed.Name,
+		WorkingDir:  composed.WorkingDir,
+		ConfigFiles: composed.ComposeFiles,
+		EnvFiles:    o.EnvFiles,
+		SpecFiles:   specFiles,
+		Workloads:   map[string]*spec.Workload{},
+		Disabled:    composed.DisabledServiceNames(),
+		Networks:    map[string]spec.Network{},
+		Volumes:     map[string]spec.Volume{},
+		Secrets:     composed.Secrets,
+		Configs:     composed.Configs,
+		Policy:      o.Policy,
+	}
+	for _, s := range composed.Secrets {
+		l.inputs.add(s.File)
+	}
+	for _, c := range composed.Configs {
+		l.inputs.add(c.File)
+	}
+
+	var problems spec.Errors
+	services := map[string]types.ServiceConfig{}
+	for _, name := range composed.ServiceNames() {
+		service := composed.Services[name]
+		managed, problem := l.managed(service)
+		switch {
+		case problem != nil:
+			problems = append(problems, problem)
+		case managed:
+			services[name] = service
+		default:
+			p.Unmanaged = append(p.Unmanaged, name)
+		}
+	}
+
+	problems = append(problems, l.readAccessModes(composed.Volumes)...)
+
+	documents := map[string]*document{}
+	for _, d := range l.documents {
+		documents[d.name] = d
+		p.Specs = append(p.Specs, d.name)
+		if slices.Contains(p.Unmanaged, d.name) {
+			e := d.problem("metadata", "name")
+			e.Message = fmt.Sprintf("service %q has a spec, but %s says managed: false", d.name, spec.ExtensionKey)
+			e.Hint = "remove one of the two"
+			problems = append(problems, e)
+		}
+	}
+
+	completed := awaitedToComplete(services)
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		b := builder{loading: l, service: services[name], document: documents[name], awaited: completed[name]}
+		if b.document == nil {
+			b.document = &document{}
+		}
+		workload := b.build(p)
+		b.enforce(o.Policy)
+		problems = append(problems, b.problems...)
+		p.Workloads[name] = workload
+		addResources(p, composed, workload)
+	}
+	unsupported, err := l.checkSupport(p)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, unsupported...)
+	problems = append(problems, l.checkDependencies(p)...)
+	problems = append(problems, l.checkDatabases(p)...)
+	problems = append(problems, l.checkContainerNames(composed)...)
+	problems = append(problems, l.enforceVolumes(o.Policy, composed.Volumes)...)
+	if err := problems.OrNil(); err != nil {
+		return nil, err
+	}
+	if err := p.SetHashes(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// managed reads x-tend of a service.
+func (l *loading) managed(service types.ServiceConfig) (bool, *spec.Error) {
+	at := []string{"services", service.Name}
+	value, written, problem := l.settings(service.Extensions, managedKey, "false", at...)
+	if problem != nil || !written {
+		return true, problem
+	}
+	managed, ok := value.(bool)
+	if !ok {
+		e := l.sources.locate(append(at, spec.ExtensionKey, managedKey)...)
+		e.Message, e.Hint = managedKey+" must be true or false", "write true or false"
+		return false, e
+	}
+	return managed, nil
+}
+
+// settings reads the one key of x-tend that may stand at a place in the Compose
+// files. It reports whether it is written there.
+func (l *loading) settings(extensions types.Extensions, known, example string, at ...string) (value any, written bool, problem *spec.Error) {
+	extension, written := extensions[spec.ExtensionKey]
+	if !written {
+		return nil, false, nil
+	}
+	at = append(slices.Clone(at), spec.ExtensionKey)
+	settings, ok := extension.(map[string]any)
+	if !ok {
+		e := l.sources.locate(at...)
+		e.Message, e.Hint = spec.ExtensionKey+" must be a mapping", fmt.Sprintf("write %s: {%s: %s}, or remove it", spec.ExtensionKey, known, example)
+		return nil, false, e
+	}
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		if key != known {
+			e := l.sources.locate(append(at, key)...)
+			e.Message, e.Hint = fmt.Sprintf("unknown field %q in %s", key, spec.ExtensionKey), "known here: "+known
+			return nil, false, e
+		}
+	}
+	value, written = settings[known]
+	return value, written, nil
+}
+
+// awaitedToComplete are the services that another one waits for until they
+// have completed, each with the first that does.
+func awaitedToComplete(services map[string]types.ServiceConfig) map[string]string {
+	awaited := map[string]string{}
+	for _, waiting := range slices.Sorted(maps.Keys(services)) {
+		for name, d := range services[waiting].DependsOn {
+			if d.Condition == types.ServiceConditionCompletedSuccessfully && awaited[name] == "" {
+				awaited[name] = waiting
+			}
+		}
+	}
+	return awaited
+}
+
+// addResources adds the networks and volumes that a workload uses.
+func addResources(p *spec.Project, composed *types.Project, w *spec.Workload) {
+	for key := range w.Template.Networks {
+		config := composed.Networks[key]
+		p.Networks[config.Name] = spec.Network{
+			Key: key, Name: config.Name, External: bool(config.External), Config: config,
+		}
+		w.Networks = append(w.Networks, config.Name)
+		if w.NetworkKeys == nil {
+			w.NetworkKeys = map[string]string{}
+		}
+		w.NetworkKeys[config.Name] = key
+	}
+	for _, mount := range w.Template.Volumes {
+		if mount.Type != types.VolumeTypeVolume || mount.Source == "" {
+			continue
+		}
+		config := composed.Volumes[mount.Source]
+		p.Volumes[config.Name] = spec.Volume{
+			Key: mount.Source, Name: config.Name, External: bool(config.External), Config: config,
+		}
+		w.Volumes = append(w.Volumes, config.Name)
+	}
+	slices.Sort(w.Networks)
+	slices.Sort(w.Volumes)
+	w.Volumes = slices.Compact(w.Volumes)
+}
+
+// checkSupport refuses what tend cannot honour in the managed services and in
+// what they use.
+func (l *loading) checkSupport(p *spec.Project) (problems spec.Errors, err error) {
+	check := func(section, name string, merged any) {
+		found, failed := keys.Refused(section, name, merged, l.sources.locate)
+		problems = append(problems, found...)
+		err = errors.Join(err, failed)
+	}
+	for _, w := range p.Workloads {
+		check("services", w.Name, w.Template)
+		for _, s := range w.Template.Secrets {
+			check("secrets", s.Source, p.Secrets[s.Source])
+			problems = append(problems, l.checkVariable("secrets", s.Source, types.FileObjectConfig(p.Secrets[s.Source]))...)
+		}
+		for _, c := range w.Template.Configs {
+			check("configs", c.Source, p.Configs[c.Source])
+			problems = append(problems, l.checkVariable("configs", c.Source, types.FileObjectConfig(p.Configs[c.Source]))...)
+		}
+	}
+	for _, n := range p.Networks {
+		check("networks", n.Key, n.Config)
+	}
+	for _, v := range p.Volumes {
+		check("volumes", v.Key, v.Config)
+	}
+	return problems, err
+}
+
+// checkVariable refuses a secret or config whose environment variable is not
+// set, as Compose does when it creates the container.
+func (l *loading) checkVariable(section, key string, o types.FileObjectConfig) spec.Errors {
+	if o.Environment == "" {
+		return nil
+	}
+	if _, set := l.options.Environment[o.Environment]; set {
+		return nil
+	}
+	e := l.sources.locate(section, key, "environment")
+	e.Message = fmt.Sprintf("the environment variable %s is not set", o.Environment)
+	e.Hint = "set it, in .env for instance"
+	return spec.Errors{e}
+}
+
+// checkDependencies refuses dependencies that could never be met. What only a
+// service outside the project could meet was left out before.
+func (l *loading) checkDependencies(p *spec.Project) (problems spec.Errors) {
+	for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
+		for _, d := range p.Workloads[name].DependsOn {
+			target := p.Workloads[d.Name]
+			if d.Condition == spec.DependencyCompleted && target.Kind != spec.Job {
+				e := l.sources.locate("services", name, "depends_on", d.Name)
+				e.Message = fmt.Sprintf("%s waits until %s has completed, but a spec says that it is a %s, which runs on", name, d.Name, target.Kind)
+				e.Hint = "wait for service_healthy, or make it a Job"
+				problems = append(problems, e)
+			}
+		}
+	}
+	return problems
+}
+
+// checkDatabases refuses two Databases on one volume.
+func (l *loading) checkDatabases(p *spec.Project) (problems spec.Errors) {
+	owners := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
+		w := p.Workloads[name]
+		if w.Kind != spec.Database {
+			continue
+		}
+		for _, mount := range spec.DataMounts(w.Template) {
+			if owner, taken := owners[mount.Source]; taken {
+				e := l.sources.locate("services", name, "volumes")
+				e.Message = fmt.Sprintf("%s and %s keep their data in one volume, %s, which would destroy it", owner, name, mount.Source)
+				e.Hint = "give each a volume of its own"
+				problems = append(problems, e)
+			}
+			owners[mount.Source] = name
+		}
+	}
+	return problems
+}
+
+// checkContainerNames refuses a container_name that another service's container has
+// or may get: the engine gives a name to one container only.
+func (l *loading) checkContainerNames(composed *types.Project) (problems spec.Errors) {
+	owners := map[string]string{}
+	for _, name := range composed.ServiceNames() {
+		containerName := composed.Services[name].ContainerName
+		if containerName == "" {
+			continue
+		}
+		message := ""
+		if owner, taken := owners[containerName]; taken {
+			message = fmt.Sprintf("is that of service %s already", owner)
+		} else if owner := generates(composed, containerName); owner != "" && owner != name {
+			message = fmt.Sprintf("is what a replica of service %s is called", owner)
+		}
+		if message != "" {
+			e := l.sources.locate("services", name, "container_name")
+			e.Message = fmt.Sprintf("container_name %q %s, and the engine gives a name to one container only", containerName, message)
+			e.Hint = "give each its own, or remove container_name: services find each other by the names of the services"
+			problems = append(problems, e)
+			continue
+		}
+		owners[containerName] = name
+	}
+	return problems
+}
+
+// generates returns the service whose replicas have names like a container's, empty
+// where there is none.
+func generates(composed *types.Project, containerName string) string {
+	for _, name := range composed.ServiceNames() {
+		number, ok := strings.CutPrefix(containerName, composed.Name+"-"+name+"-")
+		n, err := strconv.Atoi(number)
+		if ok && err == nil && n > 0 && strconv.Itoa(n) == number && composed.Services[name].ContainerName == "" {
+			return name
+		}
+	}
+	return ""
+}

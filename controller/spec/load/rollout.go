@@ -1,0 +1,237 @@
+package load
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// rollout sets how replicas are replaced: by the spec, else by
+// deploy.update_config, else as Kubernetes.
+func (b *builder) rollout(w *spec.Workload) {
+	w.SharedMounts = b.sharedMounts()
+	w.FixedHostPorts = fixedHostPorts(w.Template.Ports)
+	w.Room = room(w.Template)
+	if w.Kind != spec.Deployment {
+		w.Strategy = spec.Strategy{Type: spec.Recreate, Reason: fmt.Sprintf("it is a %s", w.Kind)}
+		if w.Kind == spec.Job {
+			b.checkExclusive(w, w.Replicas)
+		}
+		return
+	}
+	explicit := b.document.maxSurge != nil
+	startFirst, stopFirst := false, false
+	quarter := amount{percent: 25}
+	maxSurge, maxUnavailable := quarter, quarter
+	if b.document.strategy == nil && !explicit && b.document.maxUnavailable == nil {
+		if update := b.updateConfig(); update != nil {
+			maxSurge, maxUnavailable = b.readUpdateConfig(w, update)
+			startFirst = update.Order == "start-first"
+			stopFirst = !startFirst
+		}
+	}
+	if b.document.strategy != nil && *b.document.strategy == spec.Recreate {
+		w.Strategy = spec.Strategy{Type: spec.Recreate, Reason: "its spec says Recreate"}
+		b.checkExclusive(w, w.Replicas)
+		return
+	}
+	w.Strategy = rolling(valueOr(b.document.maxSurge, maxSurge), valueOr(b.document.maxUnavailable, maxUnavailable), w.Replicas)
+
+	w.SurgeAsked = explicit || startFirst
+
+	if !b.checkExclusive(w, w.Replicas) {
+		return
+	}
+	surge, reason := w.Strategy.MaxSurge, ""
+	switch contended := b.contended(w); {
+	case !w.SurgeAsked && len(contended) > 0:
+		surge, reason = 0, "it writes to "+strings.Join(contended, ", ")
+	case w.Template.NetworkMode == "host" && !explicit:
+		surge, reason = 0, "a second process would find its ports on the host's network taken"
+	case w.Room > 0 && w.Room-w.Replicas < surge:
+		surge, reason = w.Room-w.Replicas, "another container cannot have "+b.exclusive(w)
+	case surge == 0 && explicit:
+		reason = "its spec says maxSurge: 0"
+	case stopFirst:
+		reason = "deploy.update_config.order is stop-first, also where it is left out"
+	}
+	if explicit && surge < w.Strategy.MaxSurge {
+		b.failSpec("set maxSurge: 0 and maxUnavailable: 1",
+			fmt.Sprintf("maxSurge asks for a second container beside the first, but only one can hold %s", b.exclusive(w)),
+			"strategy", "rollingUpdate", "maxSurge")
+		return
+	}
+	w.Strategy = w.Strategy.WithSurge(surge)
+	if surge == 0 {
+		w.Strategy.Reason = reason
+	}
+}
+
+func (b *builder) updateConfig() *types.UpdateConfig {
+	if b.service.Deploy == nil {
+		return nil
+	}
+	return b.service.Deploy.UpdateConfig
+}
+
+// readUpdateConfig reads deploy.update_config with Swarm's meaning.
+func (b *builder) readUpdateConfig(w *spec.Workload, update *types.UpdateConfig) (maxSurge, maxUnavailable amount) {
+	if update.MaxFailureRatio != 0 {
+		b.fail("remove it", "max_failure_ratio is not supported: a rollout goes on only when each replica has become available",
+			"deploy", "update_config", "max_failure_ratio")
+	}
+	if b.document.minReady == nil {
+		w.MinReady = max(
+			b.duration(update.Delay, "deploy", "update_config", "delay"),
+			b.duration(update.Monitor, "deploy", "update_config", "monitor"))
+	}
+	parallelism := valueOr(update.Parallelism, 1)
+	if parallelism == 0 || parallelism > uint64(w.Replicas) {
+		parallelism = uint64(w.Replicas) // 0 means all at once
+	}
+	batch := amount{count: int(parallelism)}
+	if update.Order == "start-first" {
+		return batch, amount{}
+	}
+	return amount{}, batch
+}
+
+// onFailure is what the spec says, else deploy.update_config.
+func (b *builder) onFailure() spec.OnFailure {
+	update := b.updateConfig()
+	if b.document.onFailure != nil || update == nil || b.kind() == spec.Job {
+		return valueOr(b.document.onFailure, spec.Rollback)
+	}
+	switch action := update.FailureAction; action {
+	case "", string(spec.Rollback):
+		return spec.Rollback
+	case string(spec.Pause):
+		return spec.Pause
+	default:
+		b.fail("write rollback, which goes back to what worked, or pause, which stops a failed rollout where it is",
+			fmt.Sprintf("failure_action: %s is not supported: a revision that failed on one replica would be brought to all", action),
+			"deploy", "update_config", "failure_action")
+		return spec.Rollback
+	}
+}
+
+// drain sets how long a Deployment's replica goes on serving those who have
+// not heard that it leaves. One that may then take less time to end than that
+// has its grace wrong, which bounds the requests it has accepted.
+func (b *builder) drain(w *spec.Workload) {
+	if w.Kind != spec.Deployment {
+		return
+	}
+	w.Drain = valueOr(b.document.drain, defaultDrain)
+	if b.document.drain != nil && w.Drain > w.StopGrace {
+		b.failSpec(fmt.Sprintf("set stop_grace_period to %v or more, or shorten drainSeconds", w.Drain),
+			fmt.Sprintf("drainSeconds (%v) is longer than the grace in which a replica ends what it was asked until then (stop_grace_period, %v)",
+				w.Drain, w.StopGrace),
+			"drainSeconds")
+	}
+}
+
+// checkExclusive refuses more replicas than can hold what the service claims
+// for itself, and returns whether there was nothing to refuse.
+func (b *builder) checkExclusive(w *spec.Workload, replicas int) bool {
+	if replicas <= 1 || w.Room == 0 || replicas <= w.Room {
+		return true
+	}
+	claim := b.exclusive(w)
+	message := fmt.Sprintf("%d replicas cannot all have %s", replicas, claim)
+	switch {
+	case w.ContainerName != "":
+		b.fail("remove container_name (replicas are found by the service's name), or run one replica", message, "container_name")
+	case len(w.FixedHostPorts) > 0 || strings.HasPrefix(claim, "the "):
+		b.fail(fmt.Sprintf(`publish a range with a port for each ("8000-%d:80"), or none and reach the replicas through a gateway, or run one replica`, 8000+replicas),
+			message, "ports")
+	default:
+		b.fail("remove the address (replicas are found by the service's name), or run one replica", message, "networks")
+	}
+	return false
+}
+
+// room is how many containers of a template can exist side by side, 0 where
+// nothing bounds that.
+func room(template types.ServiceConfig) int {
+	if template.ContainerName != "" || len(fixedHostPorts(template.Ports)) > 0 || fixedAddress(template) != "" {
+		return 1
+	}
+	room := 0
+	for _, p := range template.Ports {
+		if first, last, ok := hostPorts(p); ok && last > first && (room == 0 || last-first+1 < room) {
+			room = last - first + 1
+		}
+	}
+	return room
+}
+
+// exclusive names what bounds room.
+func (b *builder) exclusive(w *spec.Workload) string {
+	switch address := fixedAddress(w.Template); {
+	case w.ContainerName != "":
+		return fmt.Sprintf("the name %q", w.ContainerName)
+	case len(w.FixedHostPorts) > 0:
+		return "host port " + strings.Join(w.FixedHostPorts, ", ")
+	case address != "":
+		return "address " + address
+	}
+	for _, p := range w.Template.Ports {
+		if first, last, ok := hostPorts(p); ok && last-first+1 == w.Room {
+			return fmt.Sprintf("the %d host ports %s", last-first+1, p.Published)
+		}
+	}
+	return ""
+}
+
+// fixedAddress is the first address on a network that the service claims.
+func fixedAddress(service types.ServiceConfig) string {
+	for _, key := range service.NetworksByPriority() {
+		if n := service.Networks[key]; n != nil {
+			if address := n.Ipv4Address + n.Ipv6Address; address != "" {
+				return address
+			}
+		}
+	}
+	return ""
+}
+
+// fixedHostPorts are the host ports that only one container can hold.
+func fixedHostPorts(ports []types.ServicePortConfig) (fixed []string) {
+	for _, p := range ports {
+		first, last, ok := hostPorts(p)
+		if !ok || first != last {
+			continue
+		}
+		ip := p.HostIP
+		switch {
+		case ip == "":
+			ip = "0.0.0.0"
+		case strings.Contains(ip, ":"):
+			ip = "[" + ip + "]"
+		}
+		fixed = append(fixed, fmt.Sprintf("%s:%d/%s", ip, first, p.Protocol))
+	}
+	slices.Sort(fixed)
+	return slices.Compact(fixed)
+}
+
+// hostPorts is the range that a published port is chosen from; it is not ok
+// where the engine chooses any.
+func hostPorts(p types.ServicePortConfig) (first, last int, ok bool) {
+	from, to, isRange := strings.Cut(p.Published, "-")
+	first, err := strconv.Atoi(from)
+	if err != nil || first == 0 {
+		return 0, 0, false
+	}
+	if !isRange {
+		return first, first, true
+	}
+	last, err = strconv.Atoi(to)
+	return first, last, err == nil
+}

@@ -1,0 +1,217 @@
+// Package syntax reads YAML as nodes with their places, within bounds.
+package syntax
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// Bounds on what is read, so that no file can take the controller's memory or
+// time. They are far above what people write.
+const (
+	// MaxFileSize is how many bytes of a file are read.
+	MaxFileSize  = 1 << 20
+	maxDocuments = 1000
+	maxNodes     = 1 << 18 // of one document, its aliases expanded
+)
+
+// Parse returns the root nodes of the documents in a file; empty documents
+// are left out. Duplicate keys, alias bombs and aliases that contain
+// themselves are errors.
+func Parse(file string, content []byte) ([]*yaml.Node, spec.Errors) {
+	if len(content) > MaxFileSize {
+		return nil, spec.Errors{{File: file,
+			Message: fmt.Sprintf("the file has %d bytes, more than the %d that are read", len(content), MaxFileSize),
+			Hint:    "split it"}}
+	}
+	var roots []*yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	for n := 0; ; n++ {
+		var document yaml.Node
+		err := decoder.Decode(&document)
+		if errors.Is(err, io.EOF) {
+			return roots, nil
+		}
+		if err != nil {
+			return nil, spec.Errors{syntaxError(file, content, err)}
+		}
+		if n == maxDocuments {
+			return nil, spec.Errors{{File: file, Line: document.Line, Column: document.Column,
+				Message: fmt.Sprintf("the file has more than %d documents", maxDocuments),
+				Hint:    "split it"}}
+		}
+		root := document.Content[0]
+		if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" {
+			continue
+		}
+		if e := boundAliases(root); e != nil {
+			e.File = file
+			return nil, spec.Errors{e}
+		}
+		if e := duplicateKeys(file, root); len(e) > 0 {
+			return nil, e
+		}
+		roots = append(roots, root)
+	}
+}
+
+var lineInMessage = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// unexpected begins the errors of the YAML library's parser. It counts lines
+// from 0 in those, and leaves out the first; its scanner counts from 1.
+const unexpected = "did not find expected"
+
+// syntaxError places an error of the YAML library, which gives its line in the
+// text only and counts a tab from the line before.
+func syntaxError(file string, content []byte, err error) *spec.Error {
+	e := &spec.Error{File: file, Message: "not valid YAML: " + err.Error()}
+	m := lineInMessage.FindStringSubmatch(err.Error())
+	if m == nil {
+		return e
+	}
+	e.Message = "not valid YAML: " + strings.TrimPrefix(err.Error(), m[0])
+	e.Line, _ = strconv.Atoi(m[1])
+	lines := strings.Split(string(content), "\n")
+	if strings.HasPrefix(err.Error()[len(m[0]):], unexpected) {
+		e.Line = min(e.Line+1, len(lines))
+	}
+	if e.Line > 0 && e.Line <= len(lines) {
+		line := lines[e.Line-1]
+		e.Column = len(line) - len(strings.TrimLeft(line, " \t")) + 1
+	}
+	return e
+}
+
+// boundAliases refuses a document that would have too many nodes, or no end of
+// them, once its aliases were expanded.
+func boundAliases(root *yaml.Node) *spec.Error {
+	const open = -1 // the size of a node whose content is being counted
+	sizes := map[*yaml.Node]int{}
+	var size func(n *yaml.Node) (int, *spec.Error)
+	size = func(n *yaml.Node) (int, *spec.Error) {
+		if n.Kind == yaml.AliasNode {
+			if sizes[n.Alias] == open {
+				return 0, &spec.Error{Line: n.Line, Column: n.Column,
+					Message: fmt.Sprintf("the anchor %q contains itself", n.Value),
+					Hint:    "take the alias out of what the anchor names"}
+			}
+			n = n.Alias
+		}
+		if s, seen := sizes[n]; seen {
+			return s, nil
+		}
+		sizes[n] = open
+		sum := 1
+		for _, child := range n.Content {
+			s, err := size(child)
+			if err != nil {
+				return 0, err
+			}
+			if sum += s; sum > maxNodes {
+				return 0, &spec.Error{Line: child.Line, Column: child.Column,
+					Message: fmt.Sprintf("with its aliases expanded the document has more than %d values", maxNodes),
+					Hint:    "use fewer aliases"}
+			}
+		}
+		sizes[n] = sum
+		return sum, nil
+	}
+	_, err := size(root)
+	return err
+}
+
+// duplicateKeys finds keys written twice in one mapping.
+func duplicateKeys(file string, n *yaml.Node) (found spec.Errors) {
+	if n.Kind == yaml.MappingNode {
+		lines := map[string]int{}
+		for i := 0; i < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if line, seen := lines[key.Value]; seen {
+				found = append(found, &spec.Error{File: file, Line: key.Line, Column: key.Column,
+					Message: fmt.Sprintf("the key %q was given before, in line %d", key.Value, line),
+					Hint:    "keep one of the two"})
+			}
+			lines[key.Value] = key.Line
+		}
+	}
+	for _, child := range n.Content {
+		found = append(found, duplicateKeys(file, child)...)
+	}
+	return found
+}
+
+// Pairs yields the keys and values of a mapping, those merged in with "<<"
+// after its own; of anything else, nothing.
+func Pairs(n *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
+	return func(yield func(key, value *yaml.Node) bool) {
+		if n = Dereference(n); n == nil || n.Kind != yaml.MappingNode {
+			return
+		}
+		var merged []*yaml.Node
+		for i := 0; i < len(n.Content); i += 2 {
+			key, value := n.Content[i], n.Content[i+1]
+			if key.ShortTag() == "!!merge" {
+				merged = append(merged, value)
+			} else if !yield(key, value) {
+				return
+			}
+		}
+		for _, m := range merged {
+			sources := []*yaml.Node{m}
+			if m = Dereference(m); m.Kind == yaml.SequenceNode {
+				sources = m.Content
+			}
+			for _, source := range sources {
+				for key, value := range Pairs(source) {
+					if !yield(key, value) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// Entry returns the key and the value at a key of a mapping, or at an index of
+// a sequence (key and value are the same then), or nil. Of a sequence that
+// stands for a mapping, as "- NAME=value", the name counts as the index.
+func Entry(n *yaml.Node, name string) (key, value *yaml.Node) {
+	n = Dereference(n)
+	if n == nil {
+		return nil, nil
+	}
+	if n.Kind == yaml.SequenceNode {
+		if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(n.Content) {
+			return n.Content[i], n.Content[i]
+		}
+		for _, item := range n.Content {
+			if v := item.Value; v == name || strings.HasPrefix(v, name+"=") {
+				return item, item
+			}
+		}
+		return nil, nil
+	}
+	for k, v := range Pairs(n) {
+		if k.Value == name {
+			return k, v
+		}
+	}
+	return nil, nil
+}
+
+// Dereference returns what an alias stands for, and any other node itself.
+func Dereference(n *yaml.Node) *yaml.Node {
+	for n != nil && n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n
+}
