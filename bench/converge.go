@@ -11,6 +11,8 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 const (
@@ -115,7 +117,7 @@ func (b *convergence) scale(ctx context.Context) error {
 // scaleUp measures from just before the command is given or the spec saved
 // until the engine has started the last replica.
 func (b *convergence) scaleUp(ctx context.Context, c contender) (time.Duration, error) {
-	if err := pause(ctx, settle); err != nil {
+	if err := kit.Pause(ctx, settle); err != nil {
 		return 0, err
 	}
 	mark, began := b.watch.mark(), time.Now()
@@ -161,7 +163,7 @@ func (b *convergence) kill(ctx context.Context) error {
 	}
 	for round := range rounds {
 		for _, r := range turn(repairs, round) {
-			if err := pause(ctx, settle); err != nil {
+			if err := kit.Pause(ctx, settle); err != nil {
 				return err
 			}
 			victim := victims[r.project][0].ID
@@ -221,7 +223,7 @@ func (b *convergence) noop(ctx context.Context) error {
 	for round := range rounds {
 		for i := range commands {
 			c := &commands[(i+round)%len(commands)]
-			if err := pause(ctx, settle); err != nil {
+			if err := kit.Pause(ctx, settle); err != nil {
 				return err
 			}
 			began := time.Now()
@@ -321,7 +323,7 @@ func (b *convergence) counted(p *proxy, c column, work func(context.Context) err
 // awaitQuiet waits until no request has come for a while.
 func (b *convergence) awaitQuiet(ctx context.Context, p *proxy) error {
 	for {
-		if err := pause(ctx, quiet); err != nil {
+		if err := kit.Pause(ctx, quiet); err != nil {
 			return err
 		}
 		if len(p.since(time.Now().Add(-quiet))) == 0 {
@@ -383,7 +385,7 @@ func (b *convergence) idle(ctx context.Context, p *proxy) error {
 		return err
 	}
 	began := time.Now()
-	if err := pause(ctx, idleFor); err != nil {
+	if err := kit.Pause(ctx, idleFor); err != nil {
 		return err
 	}
 	after, err := readProcess(b.tend.run.cmd.Process.Pid)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/client"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // daemon is a Docker Engine of the benchmark's own, in a network namespace of
@@ -53,7 +55,7 @@ func (d *daemon) awaitAnswer(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if ended := pause(ctx, 100*time.Millisecond); ended != nil {
+		if ended := kit.Pause(ctx, 100*time.Millisecond); ended != nil {
 			return errors.Join(ended, err)
 		}
 	}

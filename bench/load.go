@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tendhq/tend/e2e/kit"
 	"github.com/tendhq/tend/e2e/load"
 )
 
@@ -58,7 +59,7 @@ var disturbances = []struct {
 	name string
 	do   func(ctx context.Context, s *shop) error
 }{
-	{"nothing happens", func(ctx context.Context, _ *shop) error { return pause(ctx, repairTime) }},
+	{"nothing happens", func(ctx context.Context, _ *shop) error { return kit.Pause(ctx, repairTime) }},
 	{"rolling update of 5 replicas", func(ctx context.Context, s *shop) error {
 		return s.update(ctx, updatedService, enough, func(d *desired) { d.revision++ })
 	}},
@@ -76,7 +77,7 @@ var disturbances = []struct {
 	}},
 	{"SIGKILL of a replica", func(ctx context.Context, s *shop) error {
 		_, err := s.signal(ctx, syscall.SIGKILL)
-		return errors.Join(err, pause(ctx, repairTime))
+		return errors.Join(err, kit.Pause(ctx, repairTime))
 	}},
 	{"a replica that hangs", func(ctx context.Context, s *shop) error { return s.hang(ctx) }},
 	{"a replica whose readiness fails and returns", func(ctx context.Context, s *shop) error { return s.cutOff(ctx) }},
@@ -107,7 +108,7 @@ func faulty(fault string) string {
 func broken(keys string) func(ctx context.Context, s *shop) error {
 	return func(ctx context.Context, s *shop) error {
 		s.mistaken = s.update(ctx, updatedService, patience, func(d *desired) { d.broken = keys }) == nil
-		if err := pause(ctx, hesitation); err != nil {
+		if err := kit.Pause(ctx, hesitation); err != nil {
 			return err
 		}
 		return s.update(ctx, updatedService, enough, func(d *desired) { d.broken = "" })
@@ -187,7 +188,7 @@ func underLoad(ctx context.Context, s *shop, happen func(context.Context, *shop)
 	})
 	err := awaitLoad(ctx, &answered)
 	if err == nil {
-		err = errors.Join(happen(ctx, s), pause(ctx, around))
+		err = errors.Join(happen(ctx, s), kit.Pause(ctx, around))
 	}
 	stop()
 	done.Wait()
@@ -196,10 +197,10 @@ func underLoad(ctx context.Context, s *shop, happen func(context.Context, *shop)
 
 // awaitLoad waits until requests have come for a while.
 func awaitLoad(ctx context.Context, answered *atomic.Int64) error {
-	for float64(answered.Load()) < loadRate*around.Seconds() {
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
-			return err
+	return kit.Await(ctx, func() error {
+		if n := answered.Load(); float64(n) < loadRate*around.Seconds() {
+			return fmt.Errorf("%d requests have come", n)
 		}
-	}
-	return nil
+		return nil
+	})
 }

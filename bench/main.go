@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/client"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 const (
@@ -175,19 +177,9 @@ func (b *bench) folder(name string) (string, error) {
 
 // within gives a step its time.
 func within(ctx context.Context, step func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, stepTimeout, fmt.Errorf("not done after %s", stepTimeout))
+	ctx, cancel := kit.Patience(ctx, stepTimeout)
 	defer cancel()
 	return step(ctx)
-}
-
-// pause waits; it ends early only with ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // turn begins each round with another one, so that nobody always comes after

@@ -16,6 +16,8 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // repairPolicy asks often while a replica starts, and each second from then on.
@@ -77,10 +79,10 @@ func (b *bench) repair(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.tend.stop()) }()
 	r.tend.policy = repairPolicy
-	if r.tend.listen, err = freeAddress(); err != nil {
+	if r.tend.listen, err = kit.FreeAddress(); err != nil {
 		return err
 	}
-	address, err := freeAddress()
+	address, err := kit.FreeAddress()
 	if err != nil {
 		return err
 	}
@@ -115,16 +117,6 @@ func (b *bench) repair(ctx context.Context) (err error) {
 		}
 	}
 	return errors.Join(r.kill(ctx), r.wedge(ctx, replicas))
-}
-
-// freeAddress is an address of this host that nobody listens at.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 func (r *repairs) awaitReady(ctx context.Context, n int) error {
@@ -191,7 +183,7 @@ func (r *repairs) kill(ctx context.Context) error {
 	}
 	for round := range rounds {
 		for _, step := range turn(steps, round) {
-			if err := pause(ctx, settle); err != nil {
+			if err := kit.Pause(ctx, settle); err != nil {
 				return err
 			}
 			if err := within(ctx, func(ctx context.Context) error { return step(ctx, round) }); err != nil {
@@ -254,7 +246,7 @@ func (r *repairs) wedge(ctx context.Context, replicas int) error {
 			if err := r.awaitReady(ctx, replicas); err != nil {
 				return err
 			}
-			if err := pause(ctx, settle+time.Duration(rand.Int64N(int64(time.Second)))); err != nil {
+			if err := kit.Pause(ctx, settle+time.Duration(rand.Int64N(int64(time.Second)))); err != nil {
 				return err
 			}
 			withdrawn, published, stopped, err := r.wedgeOne(ctx)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/events"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // rolloutPolicy is what a person writes who wants all replicas ready at any
@@ -119,7 +121,7 @@ func (b *bench) rollout(ctx context.Context) (err error) {
 // that were there have ended and as many others have started, and counts the
 // fewest that ran meanwhile.
 func rollOnce(ctx context.Context, w *watch, r roller) (took time.Duration, least int, err error) {
-	if err := errors.Join(r.settled(ctx), pause(ctx, settle)); err != nil {
+	if err := errors.Join(r.settled(ctx), kit.Pause(ctx, settle)); err != nil {
 		return 0, 0, err
 	}
 	mark, began := w.mark(), time.Now()

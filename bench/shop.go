@@ -14,12 +14,12 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
 
 	"github.com/tendhq/tend/e2e/cases"
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 const (
@@ -181,11 +181,7 @@ func (s *shop) prepare(ctx context.Context) error {
 
 // save writes what is wanted.
 func (s *shop) save() error {
-	file := filepath.Join(s.dir, "compose.override.yaml")
-	if err := os.WriteFile(file+".new", []byte(s.want.override(s.parts)), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(file+".new", file)
+	return kit.Replace(filepath.Join(s.dir, "compose.override.yaml"), s.want.override(s.parts))
 }
 
 // start starts the shop, which is not measured, and finds its gateway.
@@ -198,7 +194,7 @@ func (s *shop) start(ctx context.Context) error {
 			break
 		}
 		progress("%s: tried again after: %v", s.name, err)
-		if ended := pause(ctx, around); ended != nil {
+		if ended := kit.Pause(ctx, around); ended != nil {
 			return errors.Join(ended, err)
 		}
 	}
@@ -237,14 +233,16 @@ func (s *shop) interrupt(ctx context.Context, change func(*desired)) error {
 	waiting, giveUp := context.WithCancel(ctx)
 	var updating sync.WaitGroup
 	updating.Go(func() { _ = s.update(waiting, updatedService, enough, change) }) // it fails, as it is given up
-	for made := false; !made && err == nil; {
-		var now []container.Summary
-		now, err = s.replicas(ctx, updatedService)
-		made = slices.ContainsFunc(now, func(c container.Summary) bool {
+	err = kit.Await(ctx, func() error {
+		now, err := s.replicas(ctx, updatedService)
+		made := slices.ContainsFunc(now, func(c container.Summary) bool {
 			return !slices.ContainsFunc(before, func(b container.Summary) bool { return b.ID == c.ID })
 		})
-		err = errors.Join(err, pause(ctx, 50*time.Millisecond))
-	}
+		if err == nil && !made {
+			err = fmt.Errorf("%s has no new replica", updatedService)
+		}
+		return err
+	})
 	giveUp()
 	updating.Wait()
 	return err
@@ -284,7 +282,7 @@ func (s *shop) hang(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = pause(ctx, repairTime)
+	err = kit.Pause(ctx, repairTime)
 	_ = syscall.Kill(pid, syscall.SIGCONT) // it may have been replaced by now
 	return err
 }
@@ -303,5 +301,5 @@ func (s *shop) cutOff(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(pause(ctx, repairTime), heal(context.WithoutCancel(ctx)), pause(ctx, repairTime))
+	return errors.Join(kit.Pause(ctx, repairTime), heal(context.WithoutCancel(ctx)), kit.Pause(ctx, repairTime))
 }

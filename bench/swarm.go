@@ -9,6 +9,8 @@ import (
 	networktypes "github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/swarm"
 	"github.com/docker/docker/client"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 const swarmProject = prefix + "swarm"
@@ -89,7 +91,7 @@ func (s swarmRollout) settled(ctx context.Context) error {
 		case state.State == swarm.UpdateStatePaused:
 			return fmt.Errorf("swarm paused its update: %s", state.Message)
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := kit.Pause(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/sys/unix"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // plain is a Compose file with one service without a health check.
@@ -313,7 +315,8 @@ func TestTheControlAPIIsOnASocketForItsUserAlone(t *testing.T) {
 }
 
 func TestTheControlAPIIsOnLoopbackToo(t *testing.T) {
-	address := freeAddress(t)
+	address, err := kit.FreeAddress()
+	require.NoError(t, err)
 	p := newProject(t, files{"compose.yaml": plain})
 	p.start("run", "--listen", address)
 	p.awaitReady("web", 1)
@@ -343,13 +346,4 @@ func assertAnswers(t *testing.T, c *http.Client, base, token string) {
 		assert.Equal(t, http.StatusOK, answer.StatusCode, "%s: %s", path, body)
 		assert.Contains(t, strings.ReplaceAll(string(body), `": `, `":`), want, path)
 	}
-}
-
-// freeAddress is one on loopback at which nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }

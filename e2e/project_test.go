@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 const (
@@ -123,19 +125,9 @@ func (p *project) replica(service string) replica {
 // await waits until a condition returns no error, and fails with the last one.
 func (p *project) await(condition func() error) {
 	p.t.Helper()
-	ticker := time.NewTicker(glance)
-	defer ticker.Stop()
-	for late := time.After(patience); ; {
-		err := condition()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ticker.C:
-		case <-late:
-			require.NoError(p.t, err, "not after %s", patience)
-		}
-	}
+	ctx, cancel := kit.Patience(p.t.Context(), patience)
+	defer cancel()
+	require.NoError(p.t, kit.Await(ctx, condition))
 }
 
 // awaitReady waits until a service has exactly n containers, all ready, and

@@ -10,6 +10,8 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // change is something that a person does to a project, or that happens to it.
@@ -102,12 +104,12 @@ func updateInterrupted(ctx context.Context, p *project, rng *rand.Rand) error {
 
 func updateAway(ctx context.Context, p *project, rng *rand.Rand) error {
 	p.kill(os.Kill)
-	return errors.Join(p.edit(), pause(ctx, between(rng, 0, 2*time.Second)))
+	return errors.Join(p.edit(), kit.Pause(ctx, between(rng, 0, 2*time.Second)))
 }
 
 func peerKilled(ctx context.Context, p *project, rng *rand.Rand) error {
 	p.kill(os.Kill)
-	return pause(ctx, between(rng, 0, 2*time.Second))
+	return kit.Pause(ctx, between(rng, 0, 2*time.Second))
 }
 
 // strangerTime is how long a peer has to do wrong to a stranger.
@@ -123,7 +125,7 @@ func otherFolder(ctx context.Context, p *project, _ *rand.Rand) error {
 
 // stranger brings up what is not the project's own, and gives the peer time.
 func (p *project) stranger(ctx context.Context, dir string, command ...string) error {
-	return errors.Join(p.composeIn(ctx, dir, command...), p.keep(ctx), pause(ctx, strangerTime))
+	return errors.Join(p.composeIn(ctx, dir, command...), p.keep(ctx), kit.Pause(ctx, strangerTime))
 }
 
 // goneTime is how long the Compose file says nothing.
@@ -135,7 +137,7 @@ func gone(ctx context.Context, p *project, rng *rand.Rand) error {
 		return err
 	}
 	content := []string{"services: {}\n", ""}[rng.IntN(2)]
-	if err := errors.Join(p.save(content), p.keep(ctx), pause(ctx, goneTime)); err != nil {
+	if err := errors.Join(p.save(content), p.keep(ctx), kit.Pause(ctx, goneTime)); err != nil {
 		return err
 	}
 	after, err := p.running(ctx)
@@ -181,5 +183,5 @@ func (p *project) make(ctx context.Context, c drawn) (made, ok bool) {
 		p.judge.report(notBack, "%s: after %s %v", c.name, patience, err)
 		return made, false
 	}
-	return made, pause(ctx, between(rng, 500*time.Millisecond, 2500*time.Millisecond)) == nil
+	return made, kit.Pause(ctx, between(rng, 500*time.Millisecond, 2500*time.Millisecond)) == nil
 }

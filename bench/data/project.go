@@ -17,6 +17,8 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // Labels of Compose.
@@ -29,7 +31,7 @@ const (
 	// patience bounds the time until all is as it is written, beyond every
 	// back-off that a few faults lead to.
 	patience = 90 * time.Second
-	// glance paces the looks at a condition.
+	// glance is within what time another row is acknowledged.
 	glance = 200 * time.Millisecond
 	// commandTimeout bounds a command of Compose.
 	commandTimeout = 3 * time.Minute
@@ -91,11 +93,7 @@ func (p *project) prepare() (err error) {
 
 // save puts a Compose file in the place of the one before, as editors do.
 func (p *project) save(content string) error {
-	file := filepath.Join(p.folder(), "compose.yaml")
-	if err := os.WriteFile(file+".new", []byte(content), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(file+".new", file)
+	return kit.Replace(filepath.Join(p.folder(), "compose.yaml"), content)
 }
 
 // edit gives the setting another value.
@@ -159,7 +157,7 @@ func (p *project) keep(ctx context.Context) error {
 // a while.
 func (p *project) interrupt(ctx context.Context, after time.Duration) error {
 	if p.peer == tendPeer {
-		err := errors.Join(p.keep(ctx), pause(ctx, after))
+		err := errors.Join(p.keep(ctx), kit.Pause(ctx, after))
 		p.kill(os.Kill)
 		return err
 	}
@@ -171,7 +169,7 @@ func (p *project) interrupt(ctx context.Context, after time.Duration) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	err = pause(ctx, after)
+	err = kit.Pause(ctx, after)
 	_ = cmd.Process.Kill() // fails where it has ended already
 	_ = cmd.Wait()
 	p.tell("docker compose up -d, killed after %s: %v", after, cmd.ProcessState)
@@ -240,23 +238,19 @@ func addressesOf(c container.InspectResponse) (all []string) {
 // awaitWritten waits until the store runs as it is written, and acknowledges a
 // row.
 func (p *project) awaitWritten(ctx context.Context) error {
-	late := time.Now().Add(patience)
-	for {
+	ctx, cancel := kit.Patience(ctx, patience)
+	defer cancel()
+	return kit.Await(ctx, func() error {
 		acknowledged := p.writer.count()
 		err := p.written(ctx)
 		if err == nil {
-			if err = pause(ctx, glance); err == nil && p.writer.count() == acknowledged {
-				err = fmt.Errorf("no row is acknowledged: %w", p.writer.trouble())
-			}
+			err = kit.Pause(ctx, glance)
 		}
-		if err == nil || ctx.Err() != nil {
-			return context.Cause(ctx)
+		if err == nil && p.writer.count() == acknowledged {
+			err = fmt.Errorf("no row is acknowledged: %w", p.writer.trouble())
 		}
-		if time.Now().After(late) {
-			return err
-		}
-		_ = pause(ctx, glance)
-	}
+		return err
+	})
 }
 
 // written returns how what runs differs from what is written.

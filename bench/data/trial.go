@@ -13,6 +13,8 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // outcome is what became of one copy of a project.
@@ -256,22 +258,25 @@ func (p *project) lastContainers(ctx context.Context) ([]container.InspectRespon
 
 // readOne reads what one container holds, as soon as it answers.
 func (p *project) readOne(ctx context.Context, id string) (rows map[int]bool, damage []string, err error) {
-	for late := time.Now().Add(patience); time.Now().Before(late); _ = pause(ctx, glance) {
-		var c container.InspectResponse
-		if c, err = p.engine.ContainerInspect(ctx, id); err != nil {
-			return nil, nil, err
+	ctx, cancel := kit.Patience(ctx, patience)
+	defer cancel()
+	err = kit.Await(ctx, func() error {
+		c, err := p.engine.ContainerInspect(ctx, id)
+		if err != nil {
+			return err
 		}
 		err = fmt.Errorf("it is %s, with the exit code %d", c.State.Status, c.State.ExitCode)
 		for _, address := range addressesOf(c) {
 			if rows, damage, err = p.readAt(ctx, address); err == nil {
-				return rows, append(damage, p.checkAOF(ctx, id)...), nil
+				return nil
 			}
 		}
-		if ctx.Err() != nil {
-			return nil, nil, context.Cause(ctx)
-		}
+		return err
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("it does not answer after a restart: %w", err)
 	}
-	return nil, nil, fmt.Errorf("it does not answer after a restart: %w", err)
+	return rows, append(damage, p.checkAOF(ctx, id)...), nil
 }
 
 func (p *project) readAt(ctx context.Context, address string) (map[int]bool, []string, error) {

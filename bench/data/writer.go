@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 const (
@@ -38,7 +40,7 @@ func (w *writer) write(ctx context.Context) {
 			w.mu.Lock()
 			w.lastError = err
 			w.mu.Unlock()
-			_ = pause(ctx, retryPause)
+			_ = kit.Pause(ctx, retryPause)
 		}
 	}
 }
@@ -49,7 +51,7 @@ func (w *writer) oneConnection(ctx context.Context) error {
 		return err
 	}
 	if len(addresses) == 0 {
-		return pause(ctx, retryPause)
+		return kit.Pause(ctx, retryPause)
 	}
 	address := addresses[rand.IntN(len(addresses))]
 	s, err := w.connect(ctx, address)
@@ -62,7 +64,7 @@ func (w *writer) oneConnection(ctx context.Context) error {
 		return err
 	}
 	for range connectionRows {
-		if err := pause(ctx, writePause); err != nil {
+		if err := kit.Pause(ctx, writePause); err != nil {
 			return err
 		}
 		n := w.number()
@@ -104,16 +106,4 @@ func (w *writer) trouble() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.lastError
-}
-
-// pause waits for a time, or fails with the cause of ctx's end.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

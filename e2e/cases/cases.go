@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // Case is one kind of disturbance, which is repeated while the load lasts.
@@ -167,7 +169,7 @@ func hangReplica(ctx context.Context, s *Shop, round int) error {
 	if round%4 >= 2 {
 		return s.awaitRepaired(ctx, replica)
 	}
-	return errors.Join(pause(ctx, 2*time.Second), s.unpause(context.WithoutCancel(ctx), replica))
+	return errors.Join(kit.Pause(ctx, 2*time.Second), s.unpause(context.WithoutCancel(ctx), replica))
 }
 
 // loseReadiness cuts a replica off from its database until it is no endpoint any
@@ -277,7 +279,7 @@ func pauseRollout(ctx context.Context, s *Shop, round int) error {
 	if err := s.rollout(ctx, service, "pause"); err != nil {
 		return err
 	}
-	if err := pause(ctx, 3*time.Second); err != nil {
+	if err := kit.Pause(ctx, 3*time.Second); err != nil {
 		return err
 	}
 	if err := s.rollout(ctx, service, "resume"); err != nil {

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // workload is what the controller says of one, as far as it matters here.
@@ -66,7 +68,7 @@ func (s *Shop) ask(ctx context.Context, method, path string, answer any) error {
 		if err == nil || errors.As(err, &refused) {
 			return err
 		}
-		if ended := pause(ctx, glance); ended != nil {
+		if ended := kit.Pause(ctx, 100*time.Millisecond); ended != nil {
 			return fmt.Errorf("%w: %w", ended, err)
 		}
 	}
@@ -102,7 +104,7 @@ func (s *Shop) await(ctx context.Context, name, what string, holds func(workload
 		if err == nil && holds(w) {
 			return nil
 		}
-		if ended := pause(ctx, glance); ended != nil {
+		if ended := kit.Pause(ctx, 100*time.Millisecond); ended != nil {
 			return fmt.Errorf("%s: wait until %s: %w; it is %+v", name, what, ended, w)
 		}
 	}
@@ -149,7 +151,7 @@ func (s *Shop) awaitEndpoint(ctx context.Context, workload, replica string, want
 		if err == nil && is == want {
 			return nil
 		}
-		if err := pause(ctx, glance); err != nil {
+		if err := kit.Pause(ctx, 100*time.Millisecond); err != nil {
 			return fmt.Errorf("%s: wait until being an endpoint is %t: %w", replica, want, err)
 		}
 	}

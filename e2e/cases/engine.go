@@ -19,6 +19,8 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/pkg/stdcopy"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 const (
@@ -78,21 +80,16 @@ func (s *Shop) pick(ctx context.Context, service string, round int) (container.I
 // awaitRepaired waits until a container was started anew, or is gone, as it was
 // replaced by another one.
 func (s *Shop) awaitRepaired(ctx context.Context, was container.InspectResponse) error {
-	for {
+	return kit.Await(ctx, func() error {
 		now, err := s.engine.ContainerInspect(ctx, was.ID)
 		if errdefs.IsNotFound(err) {
 			return nil
 		}
-		if err != nil {
-			return err
+		if err == nil && (!now.State.Running || now.State.Paused || now.State.StartedAt == was.State.StartedAt) {
+			err = fmt.Errorf("%s does not run again", was.Name)
 		}
-		if now.State.Running && !now.State.Paused && now.State.StartedAt != was.State.StartedAt {
-			return nil
-		}
-		if err := pause(ctx, glance); err != nil {
-			return fmt.Errorf("wait until %s runs again: %w", was.Name, err)
-		}
-	}
+		return err
+	})
 }
 
 // unpause lets a replica go on, unless tend has done so already in order to stop it.
@@ -110,7 +107,7 @@ func (s *Shop) unpause(ctx context.Context, r container.InspectResponse) error {
 
 // awaitCreated waits until a service has a container that it had not before.
 func (s *Shop) awaitCreated(ctx context.Context, service string, before []container.InspectResponse) error {
-	for {
+	return kit.Await(ctx, func() error {
 		now, err := s.replicas(ctx, service)
 		if err != nil {
 			return err
@@ -120,28 +117,24 @@ func (s *Shop) awaitCreated(ctx context.Context, service string, before []contai
 				return nil
 			}
 		}
-		if err := pause(ctx, glance); err != nil {
-			return fmt.Errorf("wait for a new replica of %s: %w", service, err)
-		}
-	}
+		return fmt.Errorf("%s has no new replica", service)
+	})
 }
 
 // awaitOnly waits until a service has as many replicas as before, all running
 // and all of the image of those before.
 func (s *Shop) awaitOnly(ctx context.Context, service string, before []container.InspectResponse) error {
-	for {
+	return kit.Await(ctx, func() error {
 		now, err := s.replicas(ctx, service)
 		if err != nil {
 			return err
 		}
 		other := func(r container.InspectResponse) bool { return !r.State.Running || r.Image != before[0].Image }
-		if len(now) == len(before) && !slices.ContainsFunc(now, other) {
-			return nil
+		if len(now) != len(before) || slices.ContainsFunc(now, other) {
+			return fmt.Errorf("%s has other replicas than its old ones", service)
 		}
-		if err := pause(ctx, glance); err != nil {
-			return fmt.Errorf("wait until %s has its old replicas only: %w", service, err)
-		}
-	}
+		return nil
+	})
 }
 
 // Partition cuts a replica off from an address, as a broken network would, until
@@ -203,19 +196,18 @@ func (s *Shop) awaitChanges(ctx context.Context, since time.Time, n int) error {
 // awaitTold waits until the log holds an event of a service with a reason since an
 // instant, which it does a moment after the controller has written it, and returns
 // its message.
-func (s *Shop) awaitTold(ctx context.Context, service, reason string, since time.Time) (string, error) {
-	for {
+func (s *Shop) awaitTold(ctx context.Context, service, reason string, since time.Time) (message string, err error) {
+	err = kit.Await(ctx, func() error {
 		messages, err := s.told(ctx, service, reason, since)
-		if err != nil {
-			return "", err
+		if err == nil && len(messages) == 0 {
+			err = fmt.Errorf("%s: no event tells of %s", service, reason)
 		}
-		if len(messages) > 0 {
-			return messages[0], nil
+		if err == nil {
+			message = messages[0]
 		}
-		if err := pause(ctx, glance); err != nil {
-			return "", fmt.Errorf("%s: wait until an event tells of %s: %w", service, reason, err)
-		}
-	}
+		return err
+	})
+	return message, err
 }
 
 // told returns the messages of a service's events with a reason, since an instant.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tendhq/tend/e2e/kit"
 	"github.com/tendhq/tend/e2e/load"
 )
 
@@ -77,7 +78,7 @@ func (s *Shop) Run(parent context.Context, c Case, config load.Config, requests 
 	}
 	endLoad()
 	result.Err = errors.Join(err, <-ended)
-	restoreCtx, cancelRestore := context.WithTimeout(parent, roundTimeout)
+	restoreCtx, cancelRestore := kit.Patience(parent, roundTimeout)
 	defer cancelRestore()
 	result.Err = errors.Join(result.Err, result.Report.Err(), s.Restore(restoreCtx))
 	return result
@@ -107,17 +108,17 @@ func tell(answered *atomic.Int64, progress func(string)) (stop func()) {
 
 // awaitLoad waits until all users send requests.
 func (s *Shop) awaitLoad(ctx context.Context, answered *atomic.Int64) error {
-	for answered.Load() < settledLoad {
-		if err := pause(ctx, glance); err != nil {
-			return fmt.Errorf("wait for the load to begin: %w", err)
+	return kit.Await(ctx, func() error {
+		if n := answered.Load(); n < settledLoad {
+			return fmt.Errorf("the load has not begun: %d requests were answered", n)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // round disturbs the shop once, and kills tend meanwhile if asked to.
 func (s *Shop) round(ctx context.Context, c Case, round int, kill bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, roundTimeout, fmt.Errorf("not done after %s", roundTimeout))
+	ctx, cancel := kit.Patience(ctx, roundTimeout)
 	defer cancel()
 	began, killed := time.Now(), make(chan error, 1)
 	if kill {

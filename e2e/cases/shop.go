@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,14 +22,12 @@ import (
 	"time"
 
 	"github.com/docker/docker/client"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
-const (
-	// glance paces the looks at a condition.
-	glance = 200 * time.Millisecond
-	// cleanUpTimeout bounds the removal of a shop.
-	cleanUpTimeout = 3 * time.Minute
-)
+// cleanUpTimeout bounds the removal of a shop.
+const cleanUpTimeout = 3 * time.Minute
 
 // Shop is a copy of the shop that runs under tend.
 type Shop struct {
@@ -56,7 +53,7 @@ type Shop struct {
 // builds new ones meanwhile changes nothing here.
 const override = `services:
   tend: {image: %[1]s/tend:1, ports: !override ["127.0.0.1::7070"]}
-  gateway: {image: %[1]s/gateway:1, ports: !override ["127.0.0.1:%[2]d:8080"]}
+  gateway: {image: %[1]s/gateway:1, ports: !override ["%[2]s:8080"]}
   user-service: {image: %[1]s/user-service:1}
   product-service: {image: %[1]s/product-service:1}
   order-service: {image: %[1]s/order-service:1}
@@ -92,11 +89,11 @@ func (s *Shop) copyFiles(repository string) error {
 			return err
 		}
 	}
-	port, err := freePort()
+	address, err := kit.FreeAddress()
 	if err != nil {
 		return err
 	}
-	s.URL = fmt.Sprintf("http://127.0.0.1:%d", port)
+	s.URL = "http://" + address
 	compose, err := os.ReadFile(filepath.Join(repository, "compose.yaml"))
 	if err != nil {
 		return err
@@ -109,7 +106,7 @@ func (s *Shop) copyFiles(repository string) error {
 	env = fmt.Appendf(env, "COMPOSE_PROJECT_NAME=%s\nTEND_PROJECT_DIRECTORY=%s\n", s.project, s.dir)
 	if err := errors.Join(
 		os.WriteFile(filepath.Join(s.dir, "compose.yaml"), compose, 0o644),
-		os.WriteFile(filepath.Join(s.dir, "compose.override.yaml"), fmt.Appendf(nil, override, s.project, port), 0o644),
+		os.WriteFile(filepath.Join(s.dir, "compose.override.yaml"), fmt.Appendf(nil, override, s.project, address), 0o644),
 		os.WriteFile(filepath.Join(s.dir, ".env"), env, 0o644),
 	); err != nil {
 		return err
@@ -126,15 +123,6 @@ func (s *Shop) copyFiles(repository string) error {
 		s.specs[strings.TrimSuffix(filepath.Base(file), ".yaml")] = string(content)
 	}
 	return s.openToController(repository)
-}
-
-// freePort is a port that nobody listens on.
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
 
 // openToController lets tend's user, who is another one in its container, read
@@ -192,10 +180,7 @@ func (s *Shop) save(service, content string) error {
 	if current, err := os.ReadFile(file); err == nil && string(current) == content {
 		return nil
 	}
-	if err := os.WriteFile(file+".new", []byte(content), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(file+".new", file)
+	return kit.Replace(file, content)
 }
 
 // replicasOf is how many replicas the repository's spec of a service asks for.
@@ -220,16 +205,4 @@ func (s *Shop) write(service string, replicas int, template string) error {
 // nextRevision is a template that makes a revision nobody has seen before.
 func (s *Shop) nextRevision() string {
 	return fmt.Sprintf("environment: {CASES_REVISION: %q}", fmt.Sprint(s.revision.Add(1)))
-}
-
-// pause waits for d, or fails with the cause of ctx's end.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

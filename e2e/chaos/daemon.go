@@ -13,6 +13,8 @@ import (
 
 	"github.com/docker/docker/client"
 	"golang.org/x/sys/unix"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // startTimeout bounds the start of the engine, which first ends or takes over
@@ -61,7 +63,7 @@ func (d *daemon) up(ctx context.Context, liveRestore bool) error {
 		if time.Since(began) > startTimeout {
 			return err
 		}
-		if err := pause(ctx, time.Second); err != nil {
+		if err := kit.Pause(ctx, time.Second); err != nil {
 			return err
 		}
 	}
@@ -85,24 +87,20 @@ func (d *daemon) start(ctx context.Context, liveRestore bool) error {
 	if err := d.cmd.Start(); err != nil {
 		return err
 	}
+	running, end := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
 	d.ended = ended
-	go func() { defer close(ended); _ = d.cmd.Wait() }()
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	go func() {
+		defer close(ended)
+		_ = d.cmd.Wait()
+		end(errors.New("it has ended; see its log"))
+	}()
+	starting, cancel := kit.Patience(running, startTimeout)
 	defer cancel()
-	for {
-		if _, err := d.Ping(ctx); err == nil {
-			return nil
-		}
-		select {
-		case <-ended:
-			return errors.New("it has ended; see its log")
-		default:
-		}
-		if err := pause(ctx, glance); err != nil {
-			return err
-		}
-	}
+	return kit.Await(starting, func() error {
+		_, err := d.Ping(starting)
+		return err
+	})
 }
 
 // namespaces is where the engine keeps the containers' network namespaces.
@@ -162,7 +160,7 @@ func (d *daemon) restart(ctx context.Context, after time.Duration, liveRestore b
 	if err := d.kill(); err != nil {
 		return err
 	}
-	if err := pause(ctx, after); err != nil {
+	if err := kit.Pause(ctx, after); err != nil {
 		return err
 	}
 	return d.up(ctx, liveRestore)
@@ -191,21 +189,6 @@ func (d *daemon) loadImages(ctx context.Context) error {
 	}
 	return os.Remove(path)
 }
-
-// pause waits for a time, or fails with the cause of ctx's end.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// glance paces the looks at a condition.
-const glance = 200 * time.Millisecond
 
 // lockedUp is after what time without an answer an engine counts as locked up.
 const lockedUp = time.Minute

@@ -17,6 +17,8 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 	"golang.org/x/sys/unix"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // fault is one thing that goes wrong, or that people do.
@@ -70,7 +72,7 @@ func deal(rng *rand.Rand) iter.Seq[fault] {
 // for a while is mended when it returns.
 func (c *chaos) afflict(ctx context.Context, rng *rand.Rand) {
 	for f := range deal(rng) {
-		if pause(ctx, between(rng, 200*time.Millisecond, 3*time.Second)) != nil {
+		if kit.Pause(ctx, between(rng, 200*time.Millisecond, 3*time.Second)) != nil {
 			break
 		}
 		switch err := f.do(ctx, c, rng); {
@@ -88,7 +90,7 @@ func (c *chaos) afflict(ctx context.Context, rng *rand.Rand) {
 // later undoes something after a while, or when the round ends.
 func (c *chaos) later(ctx context.Context, after time.Duration, what string, undo func(context.Context) error) {
 	c.mending.Go(func() {
-		_ = pause(ctx, after)
+		_ = kit.Pause(ctx, after)
 		if err := undo(context.WithoutCancel(ctx)); err != nil {
 			c.journal.note("chaos", "%s: %v", what, err)
 		}
@@ -237,7 +239,7 @@ func (c *chaos) fill(ctx context.Context, name string, during time.Duration, don
 					end += size
 				}
 			}
-			if pause(ctx, glance) != nil {
+			if kit.Pause(ctx, 200*time.Millisecond) != nil {
 				break
 			}
 		}
@@ -275,13 +277,13 @@ func updateStore(_ context.Context, c *chaos, _ *rand.Rand) error {
 func spoilSpec(ctx context.Context, c *chaos, rng *rand.Rand) error {
 	name, during := services[rng.IntN(len(services))], between(rng, time.Second, 6*time.Second)
 	c.journal.say("make the spec of %s invalid for %s", name, during)
-	return c.specs.spoil(rng, name, func() error { _ = pause(ctx, during); return nil })
+	return c.specs.spoil(rng, name, func() error { _ = kit.Pause(ctx, during); return nil })
 }
 
 func hideSpecs(ctx context.Context, c *chaos, rng *rand.Rand) error {
 	during := between(rng, time.Second, 8*time.Second)
 	c.journal.say("take the specs folder away for %s", during)
-	return c.specs.hide(func() error { _ = pause(ctx, during); return nil })
+	return c.specs.hide(func() error { _ = kit.Pause(ctx, during); return nil })
 }
 
 // tally counts by name.

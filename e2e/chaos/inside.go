@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tendhq/tend/e2e/kit"
 	"github.com/tendhq/tend/e2e/load"
 )
 
@@ -138,7 +139,7 @@ func (c *chaos) oneRound(ctx context.Context, during time.Duration) error {
 		})
 	}()
 	defer func() { endLoad(); <-loaded }()
-	if err := pause(ctx, 3*time.Second); err != nil { // its users are registered
+	if err := kit.Pause(ctx, 3*time.Second); err != nil { // its users are registered
 		return err
 	}
 
@@ -202,7 +203,7 @@ func (c *chaos) awaitConverged(ctx context.Context, since time.Time) error {
 		if time.Since(since) > convergence {
 			return fmt.Errorf("VIOLATION: not converged after %s: %w", convergence, problem)
 		}
-		if err := pause(ctx, time.Second); err != nil {
+		if err := kit.Pause(ctx, time.Second); err != nil {
 			return err
 		}
 	}
@@ -248,7 +249,7 @@ func (c *chaos) writeAnew(name string) error {
 // assertRest checks that nothing is written for a while.
 func (c *chaos) assertRest(ctx context.Context) error {
 	began := time.Now()
-	if err := pause(ctx, rest); err != nil {
+	if err := kit.Pause(ctx, rest); err != nil {
 		return err
 	}
 	if quiet := c.judge.quiet(); quiet < time.Since(began) {
@@ -261,7 +262,7 @@ func (c *chaos) assertRest(ctx context.Context) error {
 // guard restarts an engine that locks up (docs/adr/0009) or ends by itself, as
 // its operator would.
 func (c *chaos) guard(ctx context.Context) {
-	for pause(ctx, 10*time.Second) == nil {
+	for kit.Pause(ctx, 10*time.Second) == nil {
 		if c.engine.useless(ctx) && ctx.Err() == nil {
 			c.journal.say("the engine has locked up, or ended: restart it")
 			c.made.add(failedEngine)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/client"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // images are those of the shop. They are taken from the machine's engine, which
@@ -141,7 +143,9 @@ func cgroupOf(dir string) string { return filepath.Base(dir) }
 
 // removeCgroups waits until those who were killed have left them.
 func removeCgroups(dir string) error {
-	for began := time.Now(); ; time.Sleep(glance) {
+	ctx, cancel := kit.Patience(context.Background(), dyingTimeout)
+	defer cancel()
+	return kit.Await(ctx, func() error {
 		var errs []error
 		for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
 			roots, err := filepath.Glob(pattern + cgroupOf(dir))
@@ -150,10 +154,8 @@ func removeCgroups(dir string) error {
 				errs = append(errs, removeTree(root))
 			}
 		}
-		if err := errors.Join(errs...); err == nil || time.Since(began) > dyingTimeout {
-			return err
-		}
-	}
+		return errors.Join(errs...)
+	})
 }
 
 // dyingTimeout bounds the end of processes that were killed.

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // project is the name of the shop's copy.
@@ -167,23 +169,16 @@ func readSpecs(dir string, j *judge) (*specs, error) {
 
 // save puts a spec in the place of the one before.
 func (s *specs) save(name, content string) error {
-	return replace(filepath.Join(s.dir, name+".yaml"), content)
+	return kit.Replace(filepath.Join(s.dir, name+".yaml"), content)
 }
 
 // saveStore puts a Compose file with the store at a revision in the place of the one
 // before.
 func (s *specs) saveStore(revision int) error {
-	return replace(overrideOf(filepath.Dir(s.dir)), override(revision))
+	return kit.Replace(overrideOf(filepath.Dir(s.dir)), override(revision))
 }
 
 // replace saves a file as editors do.
-func replace(file, content string) error {
-	if err := os.WriteFile(file+".new", []byte(content), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(file+".new", file)
-}
-
 // write saves a valid spec.
 func (s *specs) write(name, content string) error {
 	s.valid[name] = content

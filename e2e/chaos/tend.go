@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // tend is the program under test, which is started again whenever it ends.
@@ -57,7 +59,7 @@ func (t *tend) keep(ctx context.Context) {
 		}
 		wait := t.pause
 		t.mu.Unlock()
-		_ = pause(ctx, wait)
+		_ = kit.Pause(ctx, wait)
 	}
 }
 
@@ -83,7 +85,7 @@ func (t *tend) harass(ctx context.Context, rng *rand.Rand) {
 		if rng.IntN(4) == 0 { // long enough for what takes several steps
 			next = between(rng, 15*time.Second, 40*time.Second)
 		}
-		if pause(ctx, next) != nil {
+		if kit.Pause(ctx, next) != nil {
 			return
 		}
 		after := time.Duration(0)

@@ -1,0 +1,63 @@
+// Package kit holds what the programs that test and measure tend from outside
+// share: a copy of the shop, an engine of their own, waiting for a condition, and
+// what the controller's API says.
+package kit
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"time"
+)
+
+// glance is how long Await pauses between two calls of a condition.
+const glance = 100 * time.Millisecond
+
+// Await asks a condition again and again until it returns no error. Where ctx ends first, the
+// error holds the cause of that and what the condition returned last.
+func Await(ctx context.Context, condition func() error) error {
+	for {
+		err := condition()
+		if err == nil {
+			return nil
+		}
+		if ended := Pause(ctx, glance); ended != nil {
+			return fmt.Errorf("%w: %w", ended, err)
+		}
+	}
+}
+
+// Patience returns a context that ends after d, with that as its cause.
+func Patience(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, d, fmt.Errorf("not done after %s", d))
+}
+
+// Pause waits for a time, or fails with the cause of ctx's end.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Replace puts a file in the place of the one before, as editors do.
+func Replace(file string, content string) error {
+	if err := os.WriteFile(file+".new", []byte(content), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+// FreeAddress returns an address on loopback at which nobody listens.
+func FreeAddress() (string, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
