@@ -2,22 +2,20 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tendhq/tend/api/client"
 )
 
 // follower follows the endpoints of a workload as a gateway without requests
 // does: what it is told is in force at once.
 type follower struct {
-	client *http.Client
-	stop   context.CancelFunc
-	ended  chan struct{}
+	stop  context.CancelFunc
+	ended chan struct{}
 
 	mu      sync.Mutex
 	changes []change
@@ -32,29 +30,24 @@ type change struct {
 }
 
 // follow follows the endpoints of the one service of the project in dir.
-func follow(ctx context.Context, dir string) *follower {
-	ctx, stop := context.WithCancel(ctx)
-	socket := filepath.Join(dir, ".tend", "tend.sock")
-	f := &follower{
-		client: &http.Client{Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-			},
-		}},
-		stop: stop, ended: make(chan struct{}), more: make(chan struct{}),
+func follow(ctx context.Context, dir string) (*follower, error) {
+	controller, err := client.Dial(filepath.Join(dir, ".tend"))
+	if err != nil {
+		return nil, err
 	}
+	ctx, stop := context.WithCancel(ctx)
+	f := &follower{stop: stop, ended: make(chan struct{}), more: make(chan struct{})}
 	go func() {
 		defer close(f.ended)
-		defer f.client.CloseIdleConnections()
 		for index := uint64(0); ; {
-			c, next, err := f.ask(ctx, index)
+			c, next, err := poll(ctx, controller, index)
 			if f.add(c, err); err != nil {
 				return
 			}
 			index = next
 		}
 	}()
-	return f
+	return f, nil
 }
 
 func (f *follower) close() {
@@ -62,34 +55,15 @@ func (f *follower) close() {
 	<-f.ended
 }
 
-// ask waits for what follows an index, which tells the controller that the
+// poll waits for what follows an index, which tells the controller that the
 // endpoints of that index are in force here.
-func (f *follower) ask(ctx context.Context, index uint64) (c change, next uint64, err error) {
-	url := fmt.Sprintf("http://tend/api/v1/endpoints?index=%d&wait=30s&subscriber=%sfollower", index, prefix)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return c, 0, err
-	}
-	response, err := f.client.Do(request)
-	if err != nil {
-		return c, 0, err
-	}
-	defer response.Body.Close()
-	var answer struct {
-		Index     uint64
-		Workloads map[string][]struct{ Replica string }
-	}
-	if response.StatusCode != http.StatusOK {
-		return c, 0, fmt.Errorf("the controller answered %s", response.Status)
-	}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		return c, 0, err
-	}
+func poll(ctx context.Context, controller *client.Client, index uint64) (c change, next uint64, err error) {
+	endpoints, err := controller.Endpoints(ctx, client.EndpointOptions{Subscriber: prefix + "follower", Index: index, Wait: 30 * time.Second})
 	c.at = time.Now()
-	for _, e := range answer.Workloads[serviceName] {
+	for _, e := range endpoints.Workloads[serviceName] {
 		c.replicas = append(c.replicas, e.Replica)
 	}
-	return c, answer.Index, nil
+	return c, endpoints.Index, err
 }
 
 func (f *follower) add(c change, err error) {

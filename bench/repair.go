@@ -106,7 +106,9 @@ func (b *bench) repair(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, gateway.stop()) }()
-	r.follower = follow(ctx, r.tend.dir)
+	if r.follower, err = follow(ctx, r.tend.dir); err != nil {
+		return err
+	}
 	defer r.follower.close()
 	for _, step := range []func(context.Context) error{
 		func(ctx context.Context) error { return r.awaitReady(ctx, replicas) },

@@ -63,7 +63,10 @@ func (b *bench) rollout(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	f := follow(ctx, t.dir)
+	f, err := follow(ctx, t.dir)
+	if err != nil {
+		return err
+	}
 	defer f.close()
 	if _, err := f.await(ctx, time.Now(), func(replicas []string) bool { return len(replicas) == many }); err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/sys/unix"
 
+	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/e2e/kit"
 )
 
@@ -308,10 +309,14 @@ func TestTheControlAPIIsOnASocketForItsUserAlone(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, mode, info.Mode(), name)
 	}
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", p.path(".tend/tend.sock"))
-	}}
-	assertAnswers(t, &http.Client{Transport: transport}, "http://localhost", "")
+	assertAnswers(t, p.overSocket(), "http://localhost", "")
+}
+
+// overSocket returns a client that sends its requests to the controller's socket.
+func (p *project) overSocket() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return api.DialUnix(ctx, p.path(".tend"))
+	}}}
 }
 
 func TestTheControlAPIIsOnLoopbackToo(t *testing.T) {

@@ -1,11 +1,8 @@
 package e2e_test
 
 import (
-	"context"
 	"io"
 	"io/fs"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,15 +67,12 @@ configs:
 	} {
 		ask(args...)
 	}
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", p.path(".tend/tend.sock"))
-	}}}
-	defer client.CloseIdleConnections()
+	socket := p.overSocket()
 	for _, path := range []string{
 		"/metrics", "/healthz", "/readyz", "/api/v1/workloads", "/api/v1/workloads/web", "/api/v1/workloads/web/replicas",
 		"/api/v1/workloads/web/revisions", "/api/v1/events", "/api/v1/endpoints", "/api/v1/discovery/prometheus", "/api/v1/discovery/traefik",
 	} {
-		response, err := client.Get("http://tend" + path)
+		response, err := socket.Get("http://tend" + path)
 		require.NoError(t, err)
 		body, err := io.ReadAll(response.Body)
 		require.NoError(t, err)

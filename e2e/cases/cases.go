@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/e2e/kit"
 )
 
@@ -100,7 +101,7 @@ func (s *Shop) update(ctx context.Context, service string, replicas int, templat
 	if err := s.write(service, replicas, template); err != nil {
 		return "", err
 	}
-	return revision, s.await(ctx, service, "the new revision is read", func(w workload) bool {
+	return revision, s.await(ctx, service, "the new revision is read", func(w api.Workload) bool {
 		revision = w.Spec.Revision
 		return revision != before
 	})
@@ -135,8 +136,8 @@ func scale(ctx context.Context, s *Shop, round int) error {
 		if err := s.save(service, replicasLine.ReplaceAllString(s.specs[service], fmt.Sprintf("  replicas: %d", replicas))); err != nil {
 			return err
 		}
-		err := s.await(ctx, service, fmt.Sprintf("it has %d replicas", replicas), func(w workload) bool {
-			return w.atRest() && w.Status.Replicas == replicas
+		err := s.await(ctx, service, fmt.Sprintf("it has %d replicas", replicas), func(w api.Workload) bool {
+			return kit.AtRest(w) && w.Status.Replicas == replicas
 		})
 		if err != nil {
 			return err
@@ -219,7 +220,7 @@ func badUpdate(fault string) func(context.Context, *Shop, int) error {
 		if err := s.save(service, content+"  template: {"+image+s.nextRevision()+"}\n"); err != nil {
 			return err
 		}
-		if err := s.await(ctx, service, "it is rolled back", workload.rolledBack); err != nil {
+		if err := s.await(ctx, service, "it is rolled back", kit.RolledBack); err != nil {
 			return err
 		}
 		if err := s.awaitOnly(ctx, service, old); err != nil {
@@ -261,8 +262,8 @@ func rescale(ctx context.Context, s *Shop, round int) error {
 	if err := s.write(service, replicas, template); err != nil {
 		return err
 	}
-	err = s.await(ctx, service, fmt.Sprintf("it has %d replicas at %s", replicas, revision), func(w workload) bool {
-		return w.atRest() && w.Status.Replicas == replicas && w.Status.CurrentRevision == revision
+	err = s.await(ctx, service, fmt.Sprintf("it has %d replicas at %s", replicas, revision), func(w api.Workload) bool {
+		return kit.AtRest(w) && w.Status.Replicas == replicas && w.Status.CurrentRevision == revision
 	})
 	if err != nil {
 		return err
@@ -276,13 +277,13 @@ func pauseRollout(ctx context.Context, s *Shop, round int) error {
 	if err != nil {
 		return err
 	}
-	if err := s.rollout(ctx, service, "pause"); err != nil {
+	if err := rollout(ctx, service, s.controller.Pause); err != nil {
 		return err
 	}
 	if err := kit.Pause(ctx, 3*time.Second); err != nil {
 		return err
 	}
-	if err := s.rollout(ctx, service, "resume"); err != nil {
+	if err := rollout(ctx, service, s.controller.Resume); err != nil {
 		return err
 	}
 	return s.awaitRevision(ctx, service, revision)
@@ -297,7 +298,10 @@ func undoRollout(ctx context.Context, s *Shop, round int) error {
 	if _, err := s.beginUpdate(ctx, service, s.nextRevision()); err != nil {
 		return err
 	}
-	if err := s.rollout(ctx, service, "undo"); err != nil {
+	undo := func(ctx context.Context, service string) (api.Workload, error) {
+		return s.controller.Undo(ctx, service, 0)
+	}
+	if err := rollout(ctx, service, undo); err != nil {
 		return err
 	}
 	if err := s.awaitRevision(ctx, service, before); err != nil {

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,8 +20,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/docker/docker/client"
+	docker "github.com/docker/docker/client"
 
+	"github.com/tendhq/tend/api/client"
 	"github.com/tendhq/tend/e2e/kit"
 )
 
@@ -37,9 +37,9 @@ type Shop struct {
 	project string
 	dir     string
 	program string // tend
-	engine  *client.Client
+	engine  *docker.Client
 	// controller speaks to tend.
-	controller *http.Client
+	controller *client.Client
 	// specs are the contents of the spec files, by service, as they are in the
 	// repository.
 	specs map[string]string
@@ -63,7 +63,7 @@ const override = `services:
 // Start brings up a copy of the shop of a repository, whose images have been
 // built, as the Compose project of the given name. The caller removes it, also
 // after an error.
-func Start(ctx context.Context, engine *client.Client, repository, program, project string) (*Shop, error) {
+func Start(ctx context.Context, engine *docker.Client, repository, program, project string) (*Shop, error) {
 	s := &Shop{project: project, program: program, engine: engine, specs: map[string]string{}}
 	var err error
 	if s.dir, err = os.MkdirTemp("", project+"-"); err != nil {
@@ -72,11 +72,14 @@ func Start(ctx context.Context, engine *client.Client, repository, program, proj
 	if err := s.copyFiles(repository); err != nil {
 		return s, fmt.Errorf("copy the shop: %w", err)
 	}
-	s.controller = newController(s.dir)
 	if err := s.buildImages(ctx, repository); err != nil {
 		return s, fmt.Errorf("prepare the shop's images: %w", err)
 	}
-	return s, s.command(ctx, "up")
+	if err := s.command(ctx, "up"); err != nil {
+		return s, err
+	}
+	s.controller, err = client.Dial(filepath.Join(s.dir, ".tend"))
+	return s, err
 }
 
 // copyFiles copies what makes the shop, and has .env say where the copy is.

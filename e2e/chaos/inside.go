@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,8 +24,6 @@ const (
 	// rest is for how long nothing must be written after that.
 	rest = 20 * time.Second
 )
-
-var plainClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 // chaos is a run.
 type chaos struct {
@@ -57,7 +54,7 @@ func inside(parent context.Context, o options) (err error) {
 	}
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	c := &chaos{options: o, dir: o.inside, journal: journal, judge: newJudge(journal, filepath.Join(o.inside, "disk", "docker", "volumes"), cancel), outcomes: map[string]int{}, rewritten: map[string]time.Time{}}
+	c := &chaos{options: o, dir: o.inside, journal: journal, judge: newJudge(journal, o.inside, cancel), outcomes: map[string]int{}, rewritten: map[string]time.Time{}}
 	err = c.run(ctx)
 	if violation := context.Cause(ctx); violation != nil {
 		err = violation
@@ -219,9 +216,9 @@ func (c *chaos) unconverged(ctx context.Context) error {
 	}
 	var problems []error
 	for _, w := range all {
-		if w.rolledBack() {
+		if kit.RolledBack(w) {
 			problems = append(problems, fmt.Errorf("%s was rolled back", w.Metadata.Name), c.writeAnew(w.Metadata.Name))
-		} else if !w.Status.Converged || w.Status.ObservedGeneration != w.Metadata.Generation {
+		} else if !kit.AtRest(w) {
 			problems = append(problems, fmt.Errorf("%s: %v", w.Metadata.Name, w.Status.Conditions))
 		}
 	}

@@ -14,11 +14,12 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 	"golang.org/x/sys/unix"
+
+	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/api/client"
 )
 
 const (
-	// askTimeout bounds a question to tend.
-	askTimeout = 5 * time.Second
 	// edited is for how long what was written before may still be acted on.
 	edited = 3 * time.Minute
 	// ownDoing is for how long what happens to a container may be our doing.
@@ -34,8 +35,8 @@ const (
 // tend asks it for.
 type judge struct {
 	journal *journal
-	// volumeRoot is where the engine has its volumes.
-	volumeRoot string
+	// dir is the run's folder.
+	dir string
 	// stop ends the run with the first violation.
 	stop context.CancelCauseFunc
 
@@ -77,9 +78,9 @@ type wish struct {
 	at       time.Time
 }
 
-func newJudge(j *journal, volumeRoot string, stop context.CancelCauseFunc) *judge {
+func newJudge(j *journal, dir string, stop context.CancelCauseFunc) *judge {
 	v := &judge{
-		journal: j, volumeRoot: volumeRoot, stop: stop, containers: map[string]*box{}, strange: map[string]bool{}, written: map[string][]wish{},
+		journal: j, dir: dir, stop: stop, containers: map[string]*box{}, strange: map[string]bool{}, written: map[string][]wish{},
 		touched: map[string]time.Time{}, stopping: map[string]time.Time{}, asking: map[string][]time.Time{},
 		excuses: map[string]int{}, counts: map[string]int{},
 	}
@@ -254,7 +255,7 @@ func (v *judge) toldOfVolume(m events.Message) {
 		}
 	case events.ActionCreate:
 		// An engine that was restarted tells of one that it finds there, too.
-		if now, err := identify(filepath.Join(v.volumeRoot, name)); v.volumes != nil && (err != nil || now != v.volumes[name]) {
+		if now, err := identify(filepath.Join(volumesOf(v.dir), name)); v.volumes != nil && (err != nil || now != v.volumes[name]) {
 			v.fail("volume %s is made, after all were there", name)
 		}
 	case events.ActionDestroy:
@@ -370,13 +371,16 @@ func (v *judge) look(r *request) (name string, published, known bool) {
 	if r.verb != "stop" {
 		return b.name, false, false
 	}
-	var endpoints struct {
-		Workloads map[string][]struct{ Replica string }
-	}
-	if err := get(context.Background(), plainClient, "http://"+tendAddress+"/api/v1/endpoints", &endpoints); err != nil {
+	tend, err := client.Dial(dataDirOf(v.dir))
+	if err != nil {
 		return b.name, false, false
 	}
-	return b.name, slices.Contains(endpoints.Workloads[b.service], struct{ Replica string }{b.name}), true
+	endpoints, err := tend.Endpoints(context.Background(), client.EndpointOptions{})
+	if err != nil {
+		return b.name, false, false
+	}
+	published = slices.ContainsFunc(endpoints.Workloads[b.service], func(e api.Endpoint) bool { return e.Replica == b.name })
+	return b.name, published, true
 }
 
 // checkPace checks that nothing is tried again and again without a pause.
@@ -402,7 +406,7 @@ func (v *judge) answered(r *request, status int) {
 func (v *judge) settle() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	data, err := filepath.Glob(filepath.Join(v.volumeRoot, "*", "_data"))
+	data, err := filepath.Glob(filepath.Join(volumesOf(v.dir), "*", "_data"))
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func (s scene) volume(action events.Action, name string) {
 
 // keep has a volume that is there before anything happens.
 func (s scene) keep(name string) {
-	if err := errors.Join(os.MkdirAll(filepath.Join(s.volumeRoot, name, "_data"), 0o700), s.settle()); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(volumesOf(s.dir), name, "_data"), 0o700), s.settle()); err != nil {
 		panic(err)
 	}
 }
@@ -125,8 +125,8 @@ func TestTheJudgeSeesWhatMustNotBe(t *testing.T) {
 		}, "volume shop_other is made"},
 		"a volume made anew": {func(s scene) {
 			s.keep("shop_data")
-			_ = os.Rename(filepath.Join(s.volumeRoot, "shop_data"), filepath.Join(s.volumeRoot, "gone"))
-			_ = os.Mkdir(filepath.Join(s.volumeRoot, "shop_data"), 0o700)
+			_ = os.Rename(filepath.Join(volumesOf(s.dir), "shop_data"), filepath.Join(volumesOf(s.dir), "gone"))
+			_ = os.Mkdir(filepath.Join(volumesOf(s.dir), "shop_data"), 0o700)
 			s.volume(events.ActionCreate, "shop_data")
 		}, "volume shop_data is made"},
 		"an anonymous volume that is not taken over": {func(s scene) {

@@ -98,6 +98,9 @@ func prepare(ctx context.Context, o options, dir string) error {
 	return saveImages(ctx, filepath.Join(dir, "images.tar"))
 }
 
+// volumesOf is where the engine has its volumes.
+func volumesOf(dir string) string { return filepath.Join(dir, "disk", "docker", "volumes") }
+
 func saveImages(ctx context.Context, file string) error {
 	machine, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	if err != nil {

@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,6 +13,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/api/client"
 	"github.com/tendhq/tend/e2e/kit"
 )
 
@@ -54,8 +53,8 @@ func surgeOf(workload string) int {
 	return 1
 }
 
-// tendAddress is where the gateway, and the judge, read the endpoints: tend
-// runs outside the containers, on the network's own address.
+// tendAddress is where the gateway reads the endpoints: tend runs outside the
+// containers, on the network's own address.
 const tendAddress = "10.66.0.1:7071"
 
 // override fits the shop to its surroundings. Back-offs begin anew after half a
@@ -250,54 +249,15 @@ func (s *specs) restore() error {
 	return errors.Join(errs...)
 }
 
-// workload is what tend says of one, as far as it matters here.
-type workload struct {
-	Metadata struct {
-		Name       string
-		Generation int64
-	}
-	Status struct {
-		ObservedGeneration int64
-		Converged          bool
-		Conditions         []struct{ Type, Status, Reason, Message string }
-	}
-}
-
-// rolledBack says whether the revision that is written was given up.
-func (w workload) rolledBack() bool {
-	for _, c := range w.Status.Conditions {
-		if c.Reason == "RolledBack" {
-			return true
-		}
-	}
-	return false
-}
+// dataDirOf is where tend keeps its data and its socket.
+func dataDirOf(dir string) string { return filepath.Join(dir, "data", "tend") }
 
 // workloads asks tend how the workloads are.
-func workloads(ctx context.Context, dir string) ([]workload, error) {
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, "data", "tend", "tend.sock"))
-	}}
-	var list struct{ Items []workload }
-	err := get(ctx, &http.Client{Transport: transport}, "http://tend/api/v1/workloads", &list)
+func workloads(ctx context.Context, dir string) ([]api.Workload, error) {
+	tend, err := client.Dial(dataDirOf(dir))
+	if err != nil {
+		return nil, err
+	}
+	list, err := tend.Workloads(ctx)
 	return list.Items, err
-}
-
-// get asks for JSON.
-func get(ctx context.Context, client *http.Client, url string, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s", url, response.Status)
-	}
-	return json.NewDecoder(response.Body).Decode(answer)
 }

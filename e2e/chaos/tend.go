@@ -39,7 +39,7 @@ func newTend(dir string, j *journal, judge *judge) (*tend, error) {
 func (t *tend) keep(ctx context.Context) {
 	for ctx.Err() == nil {
 		cmd := exec.CommandContext(ctx, filepath.Join(t.dir, "tend"), "run", "--project-directory", filepath.Join(t.dir, "project"),
-			"--host", "unix://"+filepath.Join(t.dir, "witness.sock"), "--data-dir", filepath.Join(t.dir, "data", "tend"),
+			"--host", "unix://"+filepath.Join(t.dir, "witness.sock"), "--data-dir", dataDirOf(t.dir),
 			"--listen", "", "--endpoints-listen", "0.0.0.0:7071")
 		cmd.Stdout, cmd.Stderr = t.log, t.log
 		t.judge.tendStarts()
