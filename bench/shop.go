@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -132,51 +131,22 @@ func (b *bench) newShops(ctx context.Context) ([]*shop, error) {
 	return shops, nil
 }
 
-// replicasLine and deadlineLine are what the copies of the specs say otherwise:
-// the number of replicas stands in the Compose files for both contenders, and an
-// update of the service that cannot work is given up as soon by both.
-var (
-	replicasLine = regexp.MustCompile(`(?m)^  replicas: .*\n`)
-	deadlineLine = regexp.MustCompile(`(?m)^  progressDeadlineSeconds: .*\n`)
-)
+// replicasLine is not in the copies of the specs: the number of replicas stands in
+// the Compose files for both contenders.
+var replicasLine = regexp.MustCompile(`(?m)^  replicas: .*\n`)
+
+// fit has both contenders give up an update that cannot work as soon.
+func fit(service, spec string) string {
+	if service == updatedService {
+		spec = kit.Set(spec, "progressDeadlineSeconds", patience)
+	}
+	return replicasLine.ReplaceAllString(spec, "")
+}
 
 // prepare writes the files of the project.
 func (s *shop) prepare(ctx context.Context) error {
-	compose, err := os.ReadFile(filepath.Join(repository, "compose.yaml"))
-	if err != nil {
-		return err
-	}
-	specs, err := filepath.Glob(filepath.Join(repository, "specs", "*.yaml"))
-	if err != nil {
-		return err
-	}
-	files := map[string][]byte{"compose.yaml": compose, "nginx.conf": nginxConfig, ".env": []byte("COMPOSE_PROJECT_NAME=" + s.label + "\n")}
-	for _, path := range specs {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		content = replicasLine.ReplaceAll(content, nil)
-		if filepath.Base(path) == updatedService+".yaml" {
-			content = deadlineLine.ReplaceAll(content, fmt.Appendf(nil, "  progressDeadlineSeconds: %d\n", patience))
-		}
-		files[filepath.Join("specs", filepath.Base(path))] = content
-	}
-	if err := os.Mkdir(filepath.Join(s.dir, "specs"), 0o755); err != nil {
-		return err
-	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(s.dir, name), content, 0o644); err != nil {
-			return err
-		}
-	}
-	setup := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c",
-		`. deploy/lib/common.sh; . deploy/lib/project.sh; ensure_secrets "$1"; ensure_env "$1"`, "bash", s.dir)
-	setup.Dir = repository
-	if output, err := setup.CombinedOutput(); err != nil {
-		return fmt.Errorf("prepare the project: %w\n%s", err, output)
-	}
-	return s.save()
+	files := kit.Shop{Repository: repository, Dir: s.dir, Project: s.label, Override: s.want.override(s.parts), Fit: fit}
+	return errors.Join(files.Write(ctx), os.WriteFile(filepath.Join(s.dir, "nginx.conf"), nginxConfig, 0o644))
 }
 
 // save writes what is wanted.

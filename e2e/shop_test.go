@@ -6,48 +6,33 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // TestTheShop does what make up does, with this repository's own compose.yaml
 // and specs under another project's name and on ports of its own.
 func TestTheShop(t *testing.T) {
-	p := newProject(t, files{
-		"compose.yaml": readRepository(t, "compose.yaml"),
-		"compose.override.yaml": `services:
+	p := newProject(t, nil)
+	require.NoError(t, kit.Shop{Repository: repository, Dir: p.dir, Project: p.name, Override: `services:
   tend: {image: "${TEND_IMAGE}", ports: !override ["127.0.0.1::7070"], volumes: ["${SOCKET}:/var/run/docker.sock"]}
   gateway: {ports: !override ["127.0.0.1::8080"]}
-`,
-	})
-	for _, name := range []string{"postgres_password", "jwt_secret", "redis_password"} {
-		p.write("deploy/secrets/"+name, rand.Text()+rand.Text())
-	}
-	counts := map[string]int{"redis-cache": 1}
-	specs, err := filepath.Glob(filepath.Join(repository, "specs", "*.yaml"))
+`}.Write(t.Context()))
+	specs, err := kit.Specs(p.dir)
 	require.NoError(t, err)
-	for _, path := range specs {
-		name := filepath.Join("specs", filepath.Base(path))
-		content := readRepository(t, name)
-		p.write(name, content)
-		var spec struct {
-			Metadata struct{ Name string }
-			Spec     struct{ Replicas int }
-		}
-		require.NoError(t, yaml.Unmarshal([]byte(content), &spec))
-		counts[spec.Metadata.Name] = spec.Spec.Replicas
+	counts := map[string]int{}
+	for service, spec := range specs {
+		counts[service] = kit.Replicas(spec)
 	}
 	require.Len(t, counts, 10, "%v", counts)
 	socket, group := engineSocket(t)
-	p.write(".env", p.read(".env")+fmt.Sprintf("TEND_PROJECT_DIRECTORY=%s\nTEND_UID=65532\nTEND_GID=65532\nDOCKER_GID=%s\nSOCKET=%s\n", p.dir, group, socket))
+	p.write(".env", p.read(".env")+fmt.Sprintf("DOCKER_GID=%s\nSOCKET=%s\n", group, socket))
 
 	up := p.tend("up", "--timeout", "4m")
 	require.Zero(t, up.code, "%s", up)
@@ -87,13 +72,6 @@ func TestTheShop(t *testing.T) {
 	p.mustTend("down", "-v")
 	assert.Empty(t, p.replicas(""))
 	assert.Empty(t, p.leftovers())
-}
-
-func readRepository(t *testing.T, name string) string {
-	t.Helper()
-	content, err := os.ReadFile(filepath.Join(repository, name))
-	require.NoError(t, err)
-	return string(content)
 }
 
 // published is the host's address of a port of a service's one container.

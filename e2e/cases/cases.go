@@ -113,7 +113,7 @@ func (s *Shop) beginUpdate(ctx context.Context, service, template string) (revis
 	if err != nil {
 		return "", err
 	}
-	if revision, err = s.update(ctx, service, s.replicasOf(service), template); err != nil {
+	if revision, err = s.update(ctx, service, kit.Replicas(s.specs[service]), template); err != nil {
 		return "", err
 	}
 	return revision, s.awaitCreated(ctx, service, before)
@@ -121,7 +121,7 @@ func (s *Shop) beginUpdate(ctx context.Context, service, template string) (revis
 
 func rollingUpdate(service string) func(context.Context, *Shop, int) error {
 	return func(ctx context.Context, s *Shop, _ int) error {
-		revision, err := s.update(ctx, service, s.replicasOf(service), s.nextRevision())
+		revision, err := s.update(ctx, service, kit.Replicas(s.specs[service]), s.nextRevision())
 		if err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func rollingUpdate(service string) func(context.Context, *Shop, int) error {
 func scale(ctx context.Context, s *Shop, round int) error {
 	service := turn(round)
 	for _, replicas := range []int{5, 2} {
-		if err := s.save(service, replicasLine.ReplaceAllString(s.specs[service], fmt.Sprintf("  replicas: %d", replicas))); err != nil {
+		if err := s.save(service, kit.Set(s.specs[service], "replicas", replicas)); err != nil {
 			return err
 		}
 		err := s.await(ctx, service, fmt.Sprintf("it has %d replicas", replicas), func(w api.Workload) bool {
@@ -216,7 +216,7 @@ func badUpdate(fault string) func(context.Context, *Shop, int) error {
 			image = "image: localhost:1/nowhere:1, "
 		}
 		// A person who waits for the deadline waits a minute; the load need not.
-		content := deadlineLine.ReplaceAllString(s.specs[service], "  progressDeadlineSeconds: 8")
+		content := kit.Set(s.specs[service], "progressDeadlineSeconds", 8)
 		if err := s.save(service, content+"  template: {"+image+s.nextRevision()+"}\n"); err != nil {
 			return err
 		}
@@ -245,7 +245,7 @@ func thirdRevision(ctx context.Context, s *Shop, round int) error {
 	if _, err := s.beginUpdate(ctx, service, s.nextRevision()); err != nil {
 		return err
 	}
-	revision, err := s.update(ctx, service, s.replicasOf(service), s.nextRevision())
+	revision, err := s.update(ctx, service, kit.Replicas(s.specs[service]), s.nextRevision())
 	if err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func thirdRevision(ctx context.Context, s *Shop, round int) error {
 
 func rescale(ctx context.Context, s *Shop, round int) error {
 	service := turn(round)
-	template, replicas := s.nextRevision(), s.replicasOf(service)+2
+	template, replicas := s.nextRevision(), kit.Replicas(s.specs[service])+2
 	revision, err := s.beginUpdate(ctx, service, template)
 	if err != nil {
 		return err
@@ -268,7 +268,7 @@ func rescale(ctx context.Context, s *Shop, round int) error {
 	if err != nil {
 		return err
 	}
-	return s.write(service, s.replicasOf(service), template)
+	return s.write(service, kit.Replicas(s.specs[service]), template)
 }
 
 func pauseRollout(ctx context.Context, s *Shop, round int) error {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -28,16 +27,6 @@ const (
 	serviceLabel = "com.docker.compose.service"
 	oneoffLabel  = "com.docker.compose.oneoff"
 )
-
-// copyOwner gives a file the owner and the mode of another one.
-func copyOwner(from, to string) error {
-	info, err := os.Stat(from)
-	if err != nil {
-		return err
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	return errors.Join(os.Chown(to, int(owner.Uid), int(owner.Gid)), os.Chmod(to, info.Mode().Perm()))
-}
 
 // replicas lists a service's containers, without hooks.
 func (s *Shop) replicas(ctx context.Context, service string) ([]container.InspectResponse, error) {

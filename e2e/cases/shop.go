@@ -11,11 +11,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -64,13 +62,22 @@ const override = `services:
 // built, as the Compose project of the given name. The caller removes it, also
 // after an error.
 func Start(ctx context.Context, engine *docker.Client, repository, program, project string) (*Shop, error) {
-	s := &Shop{project: project, program: program, engine: engine, specs: map[string]string{}}
+	s := &Shop{project: project, program: program, engine: engine}
 	var err error
 	if s.dir, err = os.MkdirTemp("", project+"-"); err != nil {
 		return s, err
 	}
-	if err := s.copyFiles(repository); err != nil {
+	address, err := kit.FreeAddress()
+	if err != nil {
+		return s, err
+	}
+	s.URL = "http://" + address
+	files := kit.Shop{Repository: repository, Dir: s.dir, Project: project, Override: fmt.Sprintf(override, project, address)}
+	if err := files.Write(ctx); err != nil {
 		return s, fmt.Errorf("copy the shop: %w", err)
+	}
+	if s.specs, err = kit.Specs(s.dir); err != nil {
+		return s, err
 	}
 	if err := s.buildImages(ctx, repository); err != nil {
 		return s, fmt.Errorf("prepare the shop's images: %w", err)
@@ -80,70 +87,6 @@ func Start(ctx context.Context, engine *docker.Client, repository, program, proj
 	}
 	s.controller, err = client.Dial(filepath.Join(s.dir, ".tend"))
 	return s, err
-}
-
-// copyFiles copies what makes the shop, and has .env say where the copy is.
-func (s *Shop) copyFiles(repository string) error {
-	for _, name := range []string{"specs", "deploy/secrets"} {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(s.dir, name)), 0o755); err != nil {
-			return err
-		}
-		if err := os.CopyFS(filepath.Join(s.dir, name), os.DirFS(filepath.Join(repository, name))); err != nil {
-			return err
-		}
-	}
-	address, err := kit.FreeAddress()
-	if err != nil {
-		return err
-	}
-	s.URL = "http://" + address
-	compose, err := os.ReadFile(filepath.Join(repository, "compose.yaml"))
-	if err != nil {
-		return err
-	}
-	// What holds of this machine stands in the repository's own .env.
-	env, err := os.ReadFile(filepath.Join(repository, ".env"))
-	if err != nil {
-		return fmt.Errorf("%w; make setup writes it", err)
-	}
-	env = fmt.Appendf(env, "COMPOSE_PROJECT_NAME=%s\nTEND_PROJECT_DIRECTORY=%s\n", s.project, s.dir)
-	if err := errors.Join(
-		os.WriteFile(filepath.Join(s.dir, "compose.yaml"), compose, 0o644),
-		os.WriteFile(filepath.Join(s.dir, "compose.override.yaml"), fmt.Appendf(nil, override, s.project, address), 0o644),
-		os.WriteFile(filepath.Join(s.dir, ".env"), env, 0o644),
-	); err != nil {
-		return err
-	}
-	files, err := filepath.Glob(filepath.Join(s.dir, "specs", "*.yaml"))
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		s.specs[strings.TrimSuffix(filepath.Base(file), ".yaml")] = string(content)
-	}
-	return s.openToController(repository)
-}
-
-// openToController lets tend's user, who is another one in its container, read
-// the copy, and keeps everyone else out of the secrets.
-func (s *Shop) openToController(repository string) error {
-	if err := os.Chmod(s.dir, 0o755); err != nil {
-		return err
-	}
-	return filepath.WalkDir(filepath.Join(repository, "deploy", "secrets"), func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		relative, err := filepath.Rel(repository, path)
-		if err != nil {
-			return err
-		}
-		return copyOwner(path, filepath.Join(s.dir, relative))
-	})
 }
 
 // Remove takes away all that belongs to the shop. It does so also after ctx has ended.
@@ -179,30 +122,17 @@ func (s *Shop) Restore(ctx context.Context) error {
 
 // save puts a spec in the place of the one before, as editors do.
 func (s *Shop) save(service, content string) error {
-	file := filepath.Join(s.dir, "specs", service+".yaml")
+	file := kit.SpecFile(s.dir, service)
 	if current, err := os.ReadFile(file); err == nil && string(current) == content {
 		return nil
 	}
 	return kit.Replace(file, content)
 }
 
-// replicasOf is how many replicas the repository's spec of a service asks for.
-func (s *Shop) replicasOf(service string) (n int) {
-	// A spec without the line would fail the first wait for it.
-	_, _ = fmt.Sscanf(replicasLine.FindString(s.specs[service]), "  replicas: %d", &n)
-	return n
-}
-
-var (
-	replicasLine = regexp.MustCompile(`(?m)^  replicas: \d+$`)
-	deadlineLine = regexp.MustCompile(`(?m)^  progressDeadlineSeconds: \d+$`)
-)
-
 // write saves a service's spec: that of the repository with another number of
 // replicas, and with a template (Compose keys in YAML's flow form).
 func (s *Shop) write(service string, replicas int, template string) error {
-	content := replicasLine.ReplaceAllString(s.specs[service], fmt.Sprintf("  replicas: %d", replicas))
-	return s.save(service, content+"  template: {"+template+"}\n")
+	return s.save(service, kit.Set(s.specs[service], "replicas", replicas)+"  template: {"+template+"}\n")
 }
 
 // nextRevision is a template that makes a revision nobody has seen before.

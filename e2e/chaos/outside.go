@@ -92,7 +92,7 @@ func prepare(ctx context.Context, o options, dir string) error {
 	if err := copyFile(o.tend, filepath.Join(dir, "tend"), 0o755); err != nil {
 		return err
 	}
-	if err := copyProject(o.repository, filepath.Join(dir, "project")); err != nil {
+	if err := writeProject(ctx, o.repository, filepath.Join(dir, "project")); err != nil {
 		return fmt.Errorf("copy the shop: %w", err)
 	}
 	return saveImages(ctx, filepath.Join(dir, "images.tar"))

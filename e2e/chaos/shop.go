@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -82,60 +81,21 @@ func override(revision int) string {
 	return b.String()
 }
 
-// copyProject copies what makes the shop.
-func copyProject(repository, dir string) error {
-	for _, name := range []string{"specs", "deploy/secrets"} {
-		to := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.CopyFS(to, os.DirFS(filepath.Join(repository, name)))); err != nil {
-			return err
-		}
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "specs", "*.yaml"))
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		fitted := withReplicas(string(content), replicas[strings.TrimSuffix(filepath.Base(file), ".yaml")])
-		fitted = timeoutLine.ReplaceAllString(fitted, "    timeoutSeconds: 5")
-		fitted = strings.ReplaceAll(fitted, "    failureThreshold: 5\n", "    failureThreshold: 30\n") // of the liveness probes
-		fitted = deadlineLine.ReplaceAllString(fitted, "  progressDeadlineSeconds: 240")
-		if err := os.WriteFile(file, []byte(fitted), 0o644); err != nil {
-			return err
-		}
-	}
-	// The secrets are read by the users of the containers.
-	secrets, err := filepath.Glob(filepath.Join(dir, "deploy", "secrets", "*"))
-	if err != nil {
-		return err
-	}
-	for _, file := range secrets {
-		if err := os.Chmod(file, 0o644); err != nil {
-			return err
-		}
-	}
-	return errors.Join(
-		copyFile(filepath.Join(repository, "compose.yaml"), filepath.Join(dir, "compose.yaml"), 0o644),
-		os.Mkdir(filepath.Join(dir, "store"), 0o755),
-		os.WriteFile(overrideOf(dir), []byte(override(0)), 0o644),
-		os.WriteFile(filepath.Join(dir, ".env"), []byte("COMPOSE_PROJECT_NAME="+project+"\n"), 0o644),
-	)
+// writeProject writes a copy of the shop.
+func writeProject(ctx context.Context, repository, dir string) error {
+	shop := kit.Shop{Repository: repository, Dir: dir, Project: project, Override: override(0), Fit: fit}
+	return errors.Join(shop.Write(ctx), os.Mkdir(filepath.Join(dir, store), 0o755))
+}
+
+// fit fits a spec to its surroundings.
+func fit(service, spec string) string {
+	spec = kit.Set(spec, "replicas", replicas[service])
+	spec = kit.Set(spec, "timeoutSeconds", 5)
+	spec = strings.ReplaceAll(spec, "    failureThreshold: 5\n", "    failureThreshold: 30\n") // of the liveness probes
+	return kit.Set(spec, "progressDeadlineSeconds", 240)
 }
 
 func overrideOf(dir string) string { return filepath.Join(dir, "compose.override.yaml") }
-
-var (
-	replicasLine = regexp.MustCompile(`(?m)^  replicas: \d+$`)
-	timeoutLine  = regexp.MustCompile(`(?m)^    timeoutSeconds: [\d.]+$`)
-	deadlineLine = regexp.MustCompile(`(?m)^  progressDeadlineSeconds: \d+$`)
-)
-
-func withReplicas(content string, n int) string {
-	return replicasLine.ReplaceAllString(content, fmt.Sprintf("  replicas: %d", n))
-}
 
 // specs are the spec files of the copy, which people edit, and its Compose file.
 type specs struct {
@@ -150,47 +110,36 @@ type specs struct {
 }
 
 func readSpecs(dir string, j *judge) (*specs, error) {
-	s := &specs{dir: filepath.Join(dir, "project", "specs"), judge: j, original: map[string]string{}}
-	files, err := filepath.Glob(filepath.Join(s.dir, "*.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		s.original[strings.TrimSuffix(filepath.Base(file), ".yaml")] = string(content)
-	}
+	s := &specs{dir: filepath.Join(dir, "project"), judge: j}
+	var err error
+	s.original, err = kit.Specs(s.dir)
 	s.valid = maps.Clone(s.original)
-	return s, nil
+	return s, err
 }
 
 // save puts a spec in the place of the one before.
 func (s *specs) save(name, content string) error {
-	return kit.Replace(filepath.Join(s.dir, name+".yaml"), content)
+	return kit.Replace(kit.SpecFile(s.dir, name), content)
 }
 
 // saveStore puts a Compose file with the store at a revision in the place of the one
 // before.
 func (s *specs) saveStore(revision int) error {
-	return kit.Replace(overrideOf(filepath.Dir(s.dir)), override(revision))
+	return kit.Replace(overrideOf(s.dir), override(revision))
 }
 
 // replace saves a file as editors do.
 // write saves a valid spec.
 func (s *specs) write(name, content string) error {
 	s.valid[name] = content
-	n := 0
-	_, _ = fmt.Sscanf(replicasLine.FindString(content), "  replicas: %d", &n)
-	s.judge.wrote(name, n)
+	s.judge.wrote(name, kit.Replicas(content))
 	return s.save(name, content)
 }
 
 func (s *specs) scale(name string, n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.write(name, withReplicas(s.valid[name], n))
+	return s.write(name, kit.Set(s.valid[name], "replicas", n))
 }
 
 // update gives a workload a revision that nobody has seen before.
@@ -216,7 +165,7 @@ func (s *specs) spoil(rng *rand.Rand, name string, during func() error) error {
 	valid := s.valid[name]
 	broken := []string{
 		valid[:len(valid)/2] + "\n\t- [",
-		replicasLine.ReplaceAllString(valid, "  replicas: many"),
+		kit.Set(valid, "replicas", "many"),
 		strings.Replace(valid, "tend/v1", "tend/v9", 1),
 		valid + "  nonsense: true\n",
 	}[rng.IntN(4)]
@@ -232,10 +181,11 @@ func (s *specs) spoil(rng *rand.Rand, name string, during func() error) error {
 func (s *specs) hide(during func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := os.Rename(s.dir, s.dir+".away"); err != nil {
+	specs := filepath.Join(s.dir, "specs")
+	if err := os.Rename(specs, specs+".away"); err != nil {
 		return err
 	}
-	return errors.Join(during(), os.Rename(s.dir+".away", s.dir))
+	return errors.Join(during(), os.Rename(specs+".away", specs))
 }
 
 // restore writes all as it was.
