@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -27,33 +28,41 @@ type roller interface {
 	roll(ctx context.Context) error
 }
 
-// rollout measures how long it takes to replace many replicas.
+// rollout measures how long it takes to replace many replicas, on an engine of its
+// own: what could lock up an engine, as Compose's stop of thirty containers at the
+// same moment, or changes it, as Swarm, is done there.
 func (b *bench) rollout(ctx context.Context) (err error) {
 	dir, err := b.folder("engine")
 	if err != nil {
 		return err
 	}
 	progress("starting an engine for the rollouts")
-	d, err := startDaemon(ctx, dir, b.cli)
+	e, err := kit.NewEngine(dir, filepath.Join(dir, "root"))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.stop()) }()
-	w := startWatch(ctx, d.cli)
+	defer func() { err = errors.Join(err, e.Stop(), e.Close()) }()
+	if err := within(ctx, func(ctx context.Context) error { return e.Start(ctx) }); err != nil {
+		return errors.Join(err, errors.New(e.Log()))
+	}
+	if err := e.Copy(ctx, b.cli, imageName); err != nil {
+		return err
+	}
+	w := startWatch(ctx, e.Client)
 	defer w.close()
 
 	t, err := b.newTend("rollout-tend")
 	if err != nil {
 		return err
 	}
-	t.watch, t.host, t.before, t.policy = w, d.host, d.inside(), rolloutPolicy
+	t.watch, t.host, t.before, t.policy = w, e.DaemonHost(), e.Inside(), rolloutPolicy
 	defer func() { err = errors.Join(err, t.stop()) }()
 	c, err := b.newCompose("rollout-compose")
 	if err != nil {
 		return err
 	}
-	c.cli, c.host = d.cli, d.host
-	s := &swarmMode{cli: d.cli, watch: w}
+	c.cli, c.host = e.Client, e.DaemonHost()
+	s := &swarmMode{cli: e.Client, watch: w}
 	for _, begin := range []func(context.Context) error{
 		func(ctx context.Context) error { return t.beginWith(ctx, many) },
 		func(ctx context.Context) error { return c.scale(ctx, 0, many) },

@@ -82,9 +82,7 @@ func newComparingDaemon(t *testing.T) *daemon {
 	d := newDaemon(t, t.TempDir())
 	d.flags = []string{"--default-address-pool", "base=10.128.0.0/9,size=24"}
 	d.start()
-	for _, ref := range []string{"postgres:15-bookworm", "redis:7-bookworm"} {
-		d.load(ref)
-	}
+	d.load("postgres:15-bookworm", "redis:7-bookworm")
 	return d
 }
 

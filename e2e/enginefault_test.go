@@ -2,90 +2,62 @@ package e2e_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
-	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
-// daemon is a Docker Engine of the test's own, to do harm to. It has a network
-// namespace of its own: an engine that starts makes or removes the bridge
-// docker0 and changes the firewall, which would cut off the machine's engine.
+// daemon is an engine of the test's own.
 type daemon struct {
-	t         *testing.T
-	dir, root string
-	flags     []string
-	engine    engine
-	cmd       *exec.Cmd
-	log       *buffer
-	loaded    bool
+	*kit.Engine
+	t      *testing.T
+	engine engine
+	flags  []string
+	loaded bool
 }
 
 // newDaemon prepares an engine that keeps its data in root; start starts it.
 func newDaemon(t *testing.T, root string) *daemon {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Fatal("starting an engine takes root")
-	}
-	dir := t.TempDir()
-	d := &daemon{t: t, dir: dir, root: root, log: &buffer{}}
-	cli, err := client.NewClientWithOpts(client.WithHost("unix://"+filepath.Join(dir, "socket")), client.WithAPIVersionNegotiation())
+	e, err := kit.NewEngine(t.TempDir(), root)
 	require.NoError(t, err)
-	t.Cleanup(func() { cli.Close() })
-	d.engine = engine{cli}
+	t.Cleanup(func() { e.Close() })
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the engine's log:\n%s", d.log)
+			t.Logf("the engine's log:\n%s", e.Log())
 		}
 	})
+	d := &daemon{Engine: e, t: t, engine: engine{e.Client}}
 	t.Cleanup(d.stop)
 	return d
 }
 
 func (d *daemon) start() {
-	t := d.t
-	t.Helper()
-	// The shell becomes dockerd: its process is the one to stop.
-	d.cmd = exec.Command("unshare", append([]string{"--net", "sh", "-c", `ip link set lo up && exec dockerd "$@"`, "sh",
-		"--host", d.engine.DaemonHost(), "--data-root", d.root,
-		"--exec-root", filepath.Join(d.dir, "exec"), "--pidfile", filepath.Join(d.dir, "pid")}, d.flags...)...)
-	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
-	require.NoError(t, d.cmd.Start())
-	require.Eventually(t, func() bool {
-		_, err := d.engine.Ping(context.Background())
-		return err == nil
-	}, patience, glance)
+	d.t.Helper()
+	require.NoError(d.t, d.Start(d.t.Context(), d.flags...))
 	if !d.loaded {
 		d.load(probe)
 		d.loaded = true
 	}
 }
 
-// stop ends the engine and all its containers. It may have ended already.
 func (d *daemon) stop() {
-	if d.cmd == nil || d.cmd.ProcessState != nil {
-		return
-	}
-	assert.NoError(d.t, d.cmd.Process.Signal(syscall.SIGTERM))
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = d.cmd.Wait() }()
-	select {
-	case <-ended:
-	case <-time.After(patience):
-		_ = d.cmd.Process.Kill()
-		<-ended
-		d.t.Error("the engine does not stop")
-	}
+	d.t.Helper()
+	assert.NoError(d.t, d.Stop())
+}
+
+// load brings images from the machine's engine.
+func (d *daemon) load(images ...string) {
+	d.t.Helper()
+	require.NoError(d.t, d.Copy(d.t.Context(), docker.Client, images...))
 }
 
 // loseMachine ends the engine and a container so that neither cleans up anything.
@@ -97,28 +69,10 @@ func (d *daemon) loseMachine(r replica) {
 	var name, state string
 	_, err = fmt.Sscan(string(stat), &pid, &name, &state, &shim)
 	require.NoError(d.t, err)
-	require.NoError(d.t, d.cmd.Process.Kill())
-	_ = d.cmd.Wait()
+	require.NoError(d.t, d.Kill())
 	// Without its shim nobody tells the next engine how the container has ended.
 	require.NoError(d.t, syscall.Kill(shim, syscall.SIGKILL))
 	require.NoError(d.t, syscall.Kill(pid, syscall.SIGKILL))
-	require.NoError(d.t, unix.Unmount(d.root, unix.MNT_DETACH)) // an engine mounts its folder over itself
-	// The next one would wait for the containerd that has died with this one.
-	require.NoError(d.t, os.RemoveAll(filepath.Join(d.dir, "exec", "containerd", "containerd.pid")))
-}
-
-// load brings an image from the machine's engine.
-func (d *daemon) load(ref string) {
-	t := d.t
-	t.Helper()
-	saved, err := docker.ImageSave(t.Context(), []string{ref})
-	require.NoError(t, err)
-	defer saved.Close()
-	loaded, err := d.engine.ImageLoad(t.Context(), saved)
-	require.NoError(t, err)
-	defer loaded.Body.Close()
-	_, err = io.Copy(io.Discard, loaded.Body)
-	require.NoError(t, err)
 }
 
 func TestAnEngineThatIsAwayIsWaitedFor(t *testing.T) {

@@ -4,58 +4,50 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"github.com/docker/docker/client"
 	"golang.org/x/sys/unix"
 
 	"github.com/tendhq/tend/e2e/kit"
 )
 
-// startTimeout bounds the start of the engine, which first ends or takes over
-// the containers of its predecessor.
+// startTimeout bounds for how long the engine is started again and again.
 const startTimeout = 3 * time.Minute
 
 // daemon is the engine of the run.
 type daemon struct {
-	*client.Client
+	*kit.Engine
 
 	dir     string
 	journal *journal
 	judge   *judge
 	witness *witness
-	log     *os.File
 
 	// using is held for reading by who asks the engine, and for writing while
 	// it is away.
 	using   sync.RWMutex
-	cmd     *exec.Cmd
-	ended   chan struct{}
 	watched sync.WaitGroup
 }
 
-func newDaemon(dir string, j *journal, judge *judge, witness *witness) (*daemon, error) {
-	cli, err := client.NewClientWithOpts(client.WithHost("unix://"+engineSocket(dir)), client.WithAPIVersionNegotiation())
+func newDaemon(dir string, j *journal, judge *judge) (*daemon, error) {
+	e, err := kit.NewEngine(dir, filepath.Join(dir, "disk", "docker"))
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(dir, "dockerd.log"))
-	return &daemon{Client: cli, dir: dir, journal: j, judge: judge, witness: witness, log: log}, err
+	return &daemon{Engine: e, dir: dir, journal: j, judge: judge, witness: newWitness(dir, e.Dialer(), judge)}, nil
 }
-
-func engineSocket(dir string) string { return filepath.Join(dir, "docker.sock") }
 
 // up starts the engine, again and again where it cannot, as on a full disk.
 // Nobody but the judge can reach it before the judge has seen what runs.
 func (d *daemon) up(ctx context.Context, liveRestore bool) error {
 	began := time.Now()
 	for {
-		err := d.start(ctx, liveRestore)
+		d.judge.engineStarts()
+		err := d.StartHere(ctx, "--cgroup-parent", "/"+cgroupOf(d.dir), "--exec-opt", "native.cgroupdriver=cgroupfs",
+			fmt.Sprintf("--live-restore=%t", liveRestore))
 		if err == nil {
 			break
 		}
@@ -77,35 +69,6 @@ func (d *daemon) up(ctx context.Context, liveRestore bool) error {
 	return d.witness.open()
 }
 
-// start starts the engine's process and waits until it answers.
-func (d *daemon) start(ctx context.Context, liveRestore bool) error {
-	d.cmd = exec.Command("dockerd", "--host", "unix://"+engineSocket(d.dir), "--data-root", filepath.Join(d.dir, "disk", "docker"),
-		"--exec-root", "/run/docker", "--pidfile", pidFile, "--cgroup-parent", "/"+cgroupOf(d.dir),
-		"--exec-opt", "native.cgroupdriver=cgroupfs", fmt.Sprintf("--live-restore=%t", liveRestore))
-	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
-	d.judge.engineStarts()
-	if err := d.cmd.Start(); err != nil {
-		return err
-	}
-	running, end := context.WithCancelCause(ctx)
-	ended := make(chan struct{})
-	d.ended = ended
-	go func() {
-		defer close(ended)
-		_ = d.cmd.Wait()
-		end(errors.New("it has ended; see its log"))
-	}()
-	starting, cancel := kit.Patience(running, startTimeout)
-	defer cancel()
-	return kit.Await(starting, func() error {
-		_, err := d.Ping(starting)
-		return err
-	})
-}
-
-// namespaces is where the engine keeps the containers' network namespaces.
-const namespaces = "/run/docker/netns"
-
 // sweep takes away the network namespaces from before a time of which no
 // container runs. An Engine 20.10 that was killed while it made or ended one
 // forgets it, and gives its addresses to other containers; both answer then, and
@@ -119,6 +82,8 @@ func (d *daemon) sweep(ctx context.Context, before time.Time) error {
 	for _, c := range all {
 		used[filepath.Base(c.NetworkSettings.SandboxKey)] = true
 	}
+	// The containers' network namespaces.
+	namespaces := filepath.Join(d.ExecRoot(), "netns")
 	entries, err := os.ReadDir(namespaces)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -139,27 +104,15 @@ func (d *daemon) sweep(ctx context.Context, before time.Time) error {
 	return nil
 }
 
-// kill kills the engine, so that it cleans up nothing, its pid file included.
-// It may have ended already.
-func (d *daemon) kill() error {
-	if err := d.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	<-d.ended
-	d.witness.close()
-	d.watched.Wait()
-	return os.RemoveAll(pidFile)
-}
-
-const pidFile = "/run/docker.pid"
-
 // restart kills the engine and starts it again after a while.
 func (d *daemon) restart(ctx context.Context, after time.Duration, liveRestore bool) error {
 	d.using.Lock()
 	defer d.using.Unlock()
-	if err := d.kill(); err != nil {
+	if err := d.Kill(); err != nil {
 		return err
 	}
+	d.witness.close()
+	d.watched.Wait()
 	if err := kit.Pause(ctx, after); err != nil {
 		return err
 	}
@@ -174,12 +127,7 @@ func (d *daemon) loadImages(ctx context.Context) error {
 		return err
 	}
 	defer file.Close()
-	loaded, err := d.ImageLoad(ctx, file)
-	if err != nil {
-		return fmt.Errorf("load the shop's images: %w", err)
-	}
-	defer loaded.Body.Close()
-	if _, err := io.Copy(io.Discard, loaded.Body); err != nil {
+	if err := d.Load(ctx, file); err != nil {
 		return err
 	}
 	for _, image := range images {
@@ -202,7 +150,7 @@ func (d *daemon) useless(parent context.Context) bool {
 	defer cancel()
 	_, err := d.containers(ctx)
 	select {
-	case <-d.ended:
+	case <-d.Ended():
 		return true
 	default:
 		return err != nil && ctx.Err() != nil

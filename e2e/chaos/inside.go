@@ -68,7 +68,7 @@ func inside(parent context.Context, o options) (err error) {
 }
 
 func (c *chaos) run(ctx context.Context) (err error) {
-	if c.engine, err = newDaemon(c.dir, c.journal, c.judge, newWitness(c.dir, c.judge)); err != nil {
+	if c.engine, err = newDaemon(c.dir, c.journal, c.judge); err != nil {
 		return err
 	}
 	if c.tend, err = newTend(c.dir, c.journal, c.judge); err != nil {

@@ -134,7 +134,7 @@ func cleanUp(dir string, all bool) error {
 		return os.RemoveAll(dir)
 	}
 	var errs []error
-	for _, name := range []string{"disk", "data", "disk.img", "images.tar", "tend"} {
+	for _, name := range []string{"disk", "data", "exec", "disk.img", "images.tar", "tend"} {
 		errs = append(errs, os.RemoveAll(filepath.Join(dir, name)))
 	}
 	return errors.Join(errs...)

@@ -26,7 +26,7 @@ type witness struct {
 	server *http.Server
 }
 
-func newWitness(dir string, j *judge) *witness {
+func newWitness(dir string, dial func(context.Context) (net.Conn, error), j *judge) *witness {
 	w := &witness{socket: filepath.Join(dir, "witness.sock"), judge: j}
 	w.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -34,9 +34,7 @@ func newWitness(dir string, j *judge) *witness {
 			r.Out.Host = r.In.Host
 		},
 		Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", engineSocket(dir))
-			},
+			DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 			DisableCompression: true,
 		},
 		FlushInterval: -1, // events are to come when they happen
