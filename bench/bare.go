@@ -11,6 +11,8 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 const bareProject = prefix + "bare"
@@ -27,7 +29,7 @@ func (b *bare) project() string { return bareProject }
 
 func (b *bare) begin(ctx context.Context) error {
 	_, err := b.cli.NetworkCreate(ctx, bareProject+"_default", network.CreateOptions{
-		Driver: "bridge", Labels: map[string]string{projectLabel: bareProject},
+		Driver: "bridge", Labels: map[string]string{kit.ProjectLabel: bareProject},
 	})
 	if err != nil && !errdefs.IsConflict(err) { // left by a run before
 		return err
@@ -71,9 +73,9 @@ func (b *bare) run(ctx context.Context, number int) (id string, err error) {
 		&container.Config{
 			Image: imageName,
 			Labels: map[string]string{
-				projectLabel: bareProject, serviceLabel: serviceName,
-				"com.docker.compose.container-number": strconv.Itoa(number),
-				"com.docker.compose.oneoff":           "False",
+				kit.ProjectLabel: bareProject, kit.ServiceLabel: serviceName,
+				kit.NumberLabel: strconv.Itoa(number),
+				kit.OneoffLabel: "False",
 			},
 		},
 		&container.HostConfig{
@@ -103,7 +105,7 @@ func (b *bare) runOne(ctx context.Context) (id string, err error) {
 // clear removes the containers that have exited.
 func (b *bare) clear(ctx context.Context) error {
 	exited, err := b.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(
-		filters.Arg("label", projectLabel+"="+bareProject), filters.Arg("status", "exited"))})
+		filters.Arg("label", kit.ProjectLabel+"="+bareProject), filters.Arg("status", "exited"))})
 	if err != nil {
 		return err
 	}

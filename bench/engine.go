@@ -12,11 +12,11 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 const (
-	projectLabel = "com.docker.compose.project"
-	serviceLabel = "com.docker.compose.service"
 	// prefix begins the name of everything that the benchmark makes.
 	prefix = "tend-bench-"
 	// serviceName is the one service of each project of the benchmark's own.
@@ -29,7 +29,7 @@ const (
 // containersOf lists the containers of a project, stopped ones included.
 func containersOf(ctx context.Context, cli *client.Client, project string) ([]container.Summary, error) {
 	return cli.ContainerList(ctx, container.ListOptions{
-		All: true, Filters: filters.NewArgs(filters.Arg("label", projectLabel+"="+project)),
+		All: true, Filters: filters.NewArgs(filters.Arg("label", kit.ProjectLabel+"="+project)),
 	})
 }
 
@@ -53,12 +53,12 @@ func remove(ctx context.Context, cli *client.Client, containers []container.Summ
 }
 
 // ours says whether labels are those of something that the benchmark made.
-func ours(labels map[string]string) bool { return strings.HasPrefix(labels[projectLabel], prefix) }
+func ours(labels map[string]string) bool { return strings.HasPrefix(labels[kit.ProjectLabel], prefix) }
 
 // removeContainers removes all containers that the benchmark made. A controller
 // goes first: it would repair what is taken away.
 func removeContainers(ctx context.Context, cli *client.Client) error {
-	all, err := cli.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", projectLabel))})
+	all, err := cli.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", kit.ProjectLabel))})
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func removeContainers(ctx context.Context, cli *client.Client) error {
 }
 
 func controllersFirst(c container.Summary) int {
-	if c.Labels[serviceLabel] == controllerService {
+	if c.Labels[kit.ServiceLabel] == controllerService {
 		return 0
 	}
 	return 1
@@ -77,7 +77,7 @@ func controllersFirst(c container.Summary) int {
 // removeRest removes what else the benchmark made on the engine, but for images.
 func removeRest(ctx context.Context, cli *client.Client) error {
 	var errs []error
-	labelled := filters.NewArgs(filters.Arg("label", projectLabel))
+	labelled := filters.NewArgs(filters.Arg("label", kit.ProjectLabel))
 	networks, err := cli.NetworkList(ctx, network.ListOptions{Filters: labelled})
 	if err != nil {
 		return err

@@ -174,7 +174,7 @@ func (s *shop) start(ctx context.Context) error {
 	}
 	for _, c := range all {
 		for _, p := range c.Ports {
-			if c.Labels[serviceLabel] == "gateway" && p.PrivatePort == 8080 && p.PublicPort != 0 {
+			if c.Labels[kit.ServiceLabel] == "gateway" && p.PrivatePort == 8080 && p.PublicPort != 0 {
 				s.url = fmt.Sprintf("http://127.0.0.1:%d", p.PublicPort)
 				return nil
 			}
@@ -221,7 +221,7 @@ func (s *shop) interrupt(ctx context.Context, change func(*desired)) error {
 // replicas are the running replicas of a service.
 func (s *shop) replicas(ctx context.Context, service string) ([]container.Summary, error) {
 	all, err := running(ctx, s.cli, s.label)
-	return slices.DeleteFunc(all, func(c container.Summary) bool { return c.Labels[serviceLabel] != service }), err
+	return slices.DeleteFunc(all, func(c container.Summary) bool { return c.Labels[kit.ServiceLabel] != service }), err
 }
 
 // replica is one of the running replicas of a service.

@@ -37,7 +37,7 @@ func (s *swarmMode) begin(ctx context.Context) error {
 		Annotations: swarm.Annotations{Name: serviceName},
 		TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{
 			Image:           imageName,
-			Labels:          map[string]string{projectLabel: swarmProject}, // as the others have, for the events
+			Labels:          map[string]string{kit.ProjectLabel: swarmProject}, // as the others have, for the events
 			StopGracePeriod: &grace,
 		}, Networks: []swarm.NetworkAttachmentConfig{{Target: network.ID}}},
 		Mode: swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &replicas}},

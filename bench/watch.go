@@ -9,6 +9,8 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // watch follows the engine's container events of all projects of the
@@ -93,7 +95,7 @@ func (w *watch) look(mark int, project string, action events.Action) (found []ev
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, m := range w.events[mark:] {
-		if m.Actor.Attributes[projectLabel] == project && (action == "" || m.Action == action) {
+		if m.Actor.Attributes[kit.ProjectLabel] == project && (action == "" || m.Action == action) {
 			found = append(found, m)
 		}
 	}

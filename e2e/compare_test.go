@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/e2e/compare"
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 var (
@@ -192,7 +193,7 @@ func (c *comparison) follow() {
 	t := c.t
 	ctx, cancel := context.WithCancel(context.Background())
 	messages, failed := c.engine.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
-		filters.Arg("type", "container"), filters.Arg("event", "start"), filters.Arg("event", "health_status"), filters.Arg("label", projectLabel+"="+c.name))})
+		filters.Arg("type", "container"), filters.Arg("event", "start"), filters.Arg("event", "health_status"), filters.Arg("label", kit.ProjectLabel+"="+c.name))})
 	var done sync.WaitGroup
 	done.Go(func() {
 		for {
@@ -331,7 +332,7 @@ func (c *comparison) record() record {
 			ID: one.ID, StartedAt: one.State.StartedAt, Stands: one.State.Running && past.Starts < 2,
 		}
 	}
-	labelled := filters.NewArgs(filters.Arg("label", projectLabel+"="+c.name))
+	labelled := filters.NewArgs(filters.Arg("label", kit.ProjectLabel+"="+c.name))
 	networks, err := c.engine.NetworkList(ctx, network.ListOptions{Filters: labelled})
 	require.NoError(c.t, err)
 	for _, n := range networks {

@@ -14,6 +14,8 @@ import (
 	"github.com/docker/docker/api/types/volume"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // rich is a project that uses most of what a Compose file can say.
@@ -102,7 +104,7 @@ type resource struct {
 
 // resources are the project's networks and volumes, by name.
 func (p *project) resources() map[string]resource {
-	labelled := filters.NewArgs(filters.Arg("label", projectLabel+"="+p.name))
+	labelled := filters.NewArgs(filters.Arg("label", kit.ProjectLabel+"="+p.name))
 	all := map[string]resource{}
 	networks, err := p.engine.NetworkList(p.t.Context(), network.ListOptions{Filters: labelled})
 	require.NoError(p.t, err)

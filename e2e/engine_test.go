@@ -20,13 +20,8 @@ import (
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-)
 
-const (
-	projectLabel = "com.docker.compose.project"
-	serviceLabel = "com.docker.compose.service"
-	numberLabel  = "com.docker.compose.container-number"
-	oneoffLabel  = "com.docker.compose.oneoff"
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // engine is a container engine, seen from outside tend.
@@ -35,11 +30,11 @@ type engine struct{ *client.Client }
 // replica is a container of a project.
 type replica struct{ container.InspectResponse }
 
-func (r replica) service() string { return r.Config.Labels[serviceLabel] }
+func (r replica) service() string { return r.Config.Labels[kit.ServiceLabel] }
 func (r replica) name() string    { return strings.TrimPrefix(r.Name, "/") }
 
 func (r replica) number() int {
-	n, _ := strconv.Atoi(r.Config.Labels[numberLabel])
+	n, _ := strconv.Atoi(r.Config.Labels[kit.NumberLabel])
 	return n
 }
 
@@ -73,41 +68,30 @@ func (r replica) String() string {
 // replicas lists all containers of a project; or those of one service of it,
 // without what runs once on its behalf.
 func (e engine) replicas(ctx context.Context, project, service string) ([]replica, error) {
-	labels := filters.NewArgs(filters.Arg("label", projectLabel+"="+project))
+	labels := []string{kit.ProjectLabel + "=" + project}
 	if service != "" {
-		labels.Add("label", serviceLabel+"="+service)
-		labels.Add("label", oneoffLabel+"=False")
+		labels = append(labels, kit.ServiceLabel+"="+service, kit.OneoffLabel+"=False")
 	}
-	list, err := e.ContainerList(ctx, container.ListOptions{All: true, Filters: labels})
-	if err != nil {
-		return nil, err
-	}
+	found, err := kit.Containers(ctx, e, labels...)
 	var all []replica
-	for _, c := range list {
-		inspected, err := e.ContainerInspect(ctx, c.ID)
-		if errdefs.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, replica{inspected})
+	for _, c := range found {
+		all = append(all, replica{c})
 	}
 	slices.SortFunc(all, func(a, b replica) int {
 		return cmp.Or(cmp.Compare(a.service(), b.service()), cmp.Compare(a.number(), b.number()), cmp.Compare(a.Created, b.Created))
 	})
-	return all, nil
+	return all, err
 }
 
 // remove removes all that is left of a project. It outlives the test's context.
 func (e engine) remove(t *testing.T, project string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	labelled := filters.NewArgs(filters.Arg("label", projectLabel+"="+project))
+	labelled := filters.NewArgs(filters.Arg("label", kit.ProjectLabel+"="+project))
 	containers, err := e.ContainerList(ctx, container.ListOptions{All: true, Filters: labelled})
 	assert.NoError(t, err)
 	// A controller goes first: it would repair what is taken away.
-	if i := slices.IndexFunc(containers, func(c container.Summary) bool { return c.Labels[serviceLabel] == "tend" }); i > 0 {
+	if i := slices.IndexFunc(containers, func(c container.Summary) bool { return c.Labels[kit.ServiceLabel] == "tend" }); i > 0 {
 		containers[0], containers[i] = containers[i], containers[0]
 	}
 	for _, c := range containers {
@@ -147,8 +131,8 @@ func (p *project) record(service string) *recorder {
 	t := p.t
 	ctx, cancel := context.WithCancel(context.Background())
 	args := filters.NewArgs(filters.Arg("type", "container"),
-		filters.Arg("label", projectLabel+"="+p.name), filters.Arg("label", serviceLabel+"="+service),
-		filters.Arg("label", oneoffLabel+"=False"))
+		filters.Arg("label", kit.ProjectLabel+"="+p.name), filters.Arg("label", kit.ServiceLabel+"="+service),
+		filters.Arg("label", kit.OneoffLabel+"=False"))
 	for _, action := range []string{"start", "die", "kill", "health_status", "pause", "destroy"} {
 		args.Add("event", action)
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // What is valid and cannot work: the rollout is taken back by itself, what ran
@@ -205,7 +207,7 @@ func (p *project) inVolume(volume, script string) {
 	ctx := p.t.Context()
 	created, err := p.engine.ContainerCreate(ctx, &container.Config{
 		Image: "postgres:15-bookworm", Entrypoint: []string{"sh", "-euc", script}, WorkingDir: "/volume", User: "root",
-		Labels: map[string]string{projectLabel: p.name, oneoffLabel: "True"},
+		Labels: map[string]string{kit.ProjectLabel: p.name, kit.OneoffLabel: "True"},
 	}, &container.HostConfig{Binds: []string{p.name + "_" + volume + ":/volume"}, NetworkMode: "none"}, nil, nil, "")
 	require.NoError(p.t, err)
 	require.NoError(p.t, p.engine.ContainerStart(ctx, created.ID, container.StartOptions{}))

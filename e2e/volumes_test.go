@@ -14,6 +14,8 @@ import (
 	"github.com/docker/docker/api/types/mount"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // stranger is a compose.yaml as people write it, without a spec.
@@ -51,16 +53,16 @@ func (p *project) watchWriters() *writers {
 	w := &writers{running: map[string]int{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	messages, errs := p.engine.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
-		filters.Arg("label", projectLabel+"="+p.name), filters.Arg("event", "start"), filters.Arg("event", "die"),
+		filters.Arg("label", kit.ProjectLabel+"="+p.name), filters.Arg("event", "start"), filters.Arg("event", "die"),
 	)})
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		for {
 			select {
 			case m := <-messages:
-				key := m.Actor.Attributes[serviceLabel]
+				key := m.Actor.Attributes[kit.ServiceLabel]
 				if key == "anonymous" {
-					key += "-" + m.Actor.Attributes[numberLabel]
+					key += "-" + m.Actor.Attributes[kit.NumberLabel]
 				}
 				w.mu.Lock()
 				if m.Action == events.ActionStart {

@@ -8,6 +8,8 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/mount"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // What must never be done to data.
@@ -73,7 +75,7 @@ func (j *judge) report(what, format string, arguments ...any) {
 func (j *judge) made(c container.InspectResponse) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	b := &box{id: c.ID, name: c.Name, foreign: c.Config.Labels[serviceLabel] != service}
+	b := &box{id: c.ID, name: c.Name, foreign: c.Config.Labels[kit.ServiceLabel] != service}
 	for _, m := range c.Mounts {
 		if m.Type == mount.TypeVolume {
 			j.mounts[m.Name] = true

@@ -7,6 +7,8 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/mount"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // scene is a judge to whom things are told.
@@ -16,7 +18,7 @@ type scene struct{ *judge }
 func (s scene) creates(name, of string, mounts ...container.MountPoint) {
 	s.made(container.InspectResponse{
 		ContainerJSONBase: &container.ContainerJSONBase{ID: name, Name: name},
-		Config:            &container.Config{Labels: map[string]string{serviceLabel: of}},
+		Config:            &container.Config{Labels: map[string]string{kit.ServiceLabel: of}},
 		Mounts:            mounts,
 	})
 }

@@ -21,12 +21,6 @@ import (
 	"github.com/tendhq/tend/e2e/kit"
 )
 
-// Labels of Compose.
-const (
-	projectLabel = "com.docker.compose.project"
-	serviceLabel = "com.docker.compose.service"
-)
-
 const (
 	// patience bounds the time until all is as it is written, beyond every
 	// back-off that a few faults lead to.
@@ -189,27 +183,12 @@ func (p *project) kill(signal os.Signal) {
 
 // running are the containers of the store that run now.
 func (p *project) running(ctx context.Context) (all []container.InspectResponse, err error) {
-	list, err := p.engine.ContainerList(ctx, container.ListOptions{Filters: p.labelled(serviceLabel + "=" + service)})
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range list {
-		inspected, err := p.engine.ContainerInspect(ctx, c.ID)
-		if errdefs.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if inspected.State.Running {
-			all = append(all, inspected)
-		}
-	}
-	return all, nil
+	all, err = kit.Containers(ctx, p.engine, kit.ProjectLabel+"="+p.name, kit.ServiceLabel+"="+service)
+	return slices.DeleteFunc(all, func(c container.InspectResponse) bool { return !c.State.Running }), err
 }
 
 func (p *project) labelled(more ...string) filters.Args {
-	args := filters.NewArgs(filters.Arg("label", projectLabel+"="+p.name))
+	args := filters.NewArgs(filters.Arg("label", kit.ProjectLabel+"="+p.name))
 	for _, label := range more {
 		args.Add("label", label)
 	}

@@ -239,7 +239,7 @@ func (p *project) lastContainers(ctx context.Context) ([]container.InspectRespon
 	if err != nil || len(running) > 0 {
 		return running, err
 	}
-	ended, err := p.engine.ContainerList(ctx, container.ListOptions{All: true, Filters: p.labelled(serviceLabel + "=" + service)})
+	ended, err := p.engine.ContainerList(ctx, container.ListOptions{All: true, Filters: p.labelled(kit.ServiceLabel + "=" + service)})
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // witness follows the engine's events and tells each project's judge of them.
@@ -64,7 +66,7 @@ func (w *witness) told(ctx context.Context, m events.Message) {
 		return
 	}
 	w.mu.Lock()
-	j := w.judges[m.Actor.Attributes[projectLabel]]
+	j := w.judges[m.Actor.Attributes[kit.ProjectLabel]]
 	w.mu.Unlock()
 	if j == nil {
 		return

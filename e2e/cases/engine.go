@@ -22,35 +22,11 @@ import (
 	"github.com/tendhq/tend/e2e/kit"
 )
 
-const (
-	projectLabel = "com.docker.compose.project"
-	serviceLabel = "com.docker.compose.service"
-	oneoffLabel  = "com.docker.compose.oneoff"
-)
-
 // replicas lists a service's containers, without hooks.
 func (s *Shop) replicas(ctx context.Context, service string) ([]container.InspectResponse, error) {
-	list, err := s.engine.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(
-		filters.Arg("label", projectLabel+"="+s.project),
-		filters.Arg("label", serviceLabel+"="+service),
-		filters.Arg("label", oneoffLabel+"=False"),
-	)})
-	if err != nil {
-		return nil, err
-	}
-	var all []container.InspectResponse
-	for _, c := range list {
-		inspected, err := s.engine.ContainerInspect(ctx, c.ID)
-		if errdefs.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, inspected)
-	}
+	all, err := kit.Containers(ctx, s.engine, kit.ProjectLabel+"="+s.project, kit.ServiceLabel+"="+service, kit.OneoffLabel+"=False")
 	slices.SortFunc(all, func(a, b container.InspectResponse) int { return strings.Compare(a.Name, b.Name) })
-	return all, nil
+	return all, err
 }
 
 // pick returns one of a service's running replicas, another one each round.
@@ -161,7 +137,7 @@ func (s *Shop) killController(ctx context.Context) error {
 func (s *Shop) awaitChanges(ctx context.Context, since time.Time, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, killPatience)
 	defer cancel()
-	args := filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("label", projectLabel+"="+s.project))
+	args := filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("label", kit.ProjectLabel+"="+s.project))
 	for _, action := range []events.Action{events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionDestroy, events.ActionPause} {
 		args.Add("event", string(action))
 	}
@@ -169,7 +145,7 @@ func (s *Shop) awaitChanges(ctx context.Context, since time.Time, n int) error {
 	for n > 0 {
 		select {
 		case m := <-messages:
-			if m.Actor.Attributes[serviceLabel] != "tend" {
+			if m.Actor.Attributes[kit.ServiceLabel] != "tend" {
 				n--
 			}
 		case err := <-broken:

@@ -75,7 +75,7 @@ func (d *daemon) up(ctx context.Context, liveRestore bool) error {
 // nothing but a restart of the machine helps.
 func (d *daemon) sweep(ctx context.Context, before time.Time) error {
 	used := map[string]bool{"default": true} // that of the machine
-	all, err := d.containers(ctx)
+	all, err := kit.Containers(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (d *daemon) useless(parent context.Context) bool {
 	defer d.using.RUnlock()
 	ctx, cancel := context.WithTimeout(parent, lockedUp)
 	defer cancel()
-	_, err := d.containers(ctx)
+	_, err := kit.Containers(ctx, d)
 	select {
 	case <-d.Ended():
 		return true

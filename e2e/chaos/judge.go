@@ -17,6 +17,7 @@ import (
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/api/client"
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 const (
@@ -168,9 +169,9 @@ func (v *judge) touch(id string) {
 // newBox reads what a container is from its labels.
 func newBox(id, name string, labels map[string]string) *box {
 	name = strings.TrimPrefix(name, "/")
-	b := &box{id: id, name: name, service: labels[serviceLabel], number: labels[numberLabel], hook: labels[hookLabel] != ""}
+	b := &box{id: id, name: name, service: labels[kit.ServiceLabel], number: labels[kit.NumberLabel], hook: labels[hookLabel] != ""}
 	_, strange := strangers[name]
-	b.ours = labels[projectLabel] == project && !strange
+	b.ours = labels[kit.ProjectLabel] == project && !strange
 	if b.ours {
 		b.volumes = slices.Clone(binds[b.service])
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // scene is a judge to whom things are told.
@@ -25,7 +27,7 @@ func newScene(t *testing.T) scene {
 }
 
 func (s scene) event(action events.Action, name, service, number string, more ...string) {
-	attributes := map[string]string{"name": name, projectLabel: project, serviceLabel: service, numberLabel: number, oneoffLabel: "False"}
+	attributes := map[string]string{"name": name, kit.ProjectLabel: project, kit.ServiceLabel: service, kit.NumberLabel: number, kit.OneoffLabel: "False"}
 	for i := 0; i < len(more); i += 2 {
 		attributes[more[i]] = more[i+1]
 	}

@@ -8,40 +8,36 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
-// Labels of Compose and of tend.
-const (
-	projectLabel = "com.docker.compose.project"
-	serviceLabel = "com.docker.compose.service"
-	numberLabel  = "com.docker.compose.container-number"
-	oneoffLabel  = "com.docker.compose.oneoff"
-	hookLabel    = "tend.hook"
-)
+// hookLabel is on the containers of tend's hooks.
+const hookLabel = "tend.hook"
 
 // strangers are containers that are not tend's to touch, though some look like
 // it: by name, with labels of their own.
 var strangers = map[string]map[string]string{
 	"stranger":             nil,
 	"chaos-user-service-9": nil,
-	"neighbour":            {projectLabel: project + "-2", serviceLabel: "user-service", numberLabel: "1", oneoffLabel: "False", "tend.revision": "1", "tend.kind": "Deployment"},
-	"upper-case":           {projectLabel: "CHAOS", serviceLabel: "user-service", numberLabel: "1", oneoffLabel: "False"},
-	"other-key":            {"com.docker.compose.projects": project, serviceLabel: "user-service", numberLabel: "1"},
-	"no-project":           {serviceLabel: "user-db", numberLabel: "1", oneoffLabel: "False", "tend.kind": "Database"},
-	"one-off":              {projectLabel: project, serviceLabel: "user-service", numberLabel: "1", oneoffLabel: "True"},
-	"odd-number":           {projectLabel: project, serviceLabel: "user-service", numberLabel: "01", oneoffLabel: "False"},
-	"no-number":            {projectLabel: project, serviceLabel: "product-service", numberLabel: "x1", oneoffLabel: "False"},
+	"neighbour":            {kit.ProjectLabel: project + "-2", kit.ServiceLabel: "user-service", kit.NumberLabel: "1", kit.OneoffLabel: "False", "tend.revision": "1", "tend.kind": "Deployment"},
+	"upper-case":           {kit.ProjectLabel: "CHAOS", kit.ServiceLabel: "user-service", kit.NumberLabel: "1", kit.OneoffLabel: "False"},
+	"other-key":            {"com.docker.compose.projects": project, kit.ServiceLabel: "user-service", kit.NumberLabel: "1"},
+	"no-project":           {kit.ServiceLabel: "user-db", kit.NumberLabel: "1", kit.OneoffLabel: "False", "tend.kind": "Database"},
+	"one-off":              {kit.ProjectLabel: project, kit.ServiceLabel: "user-service", kit.NumberLabel: "1", kit.OneoffLabel: "True"},
+	"odd-number":           {kit.ProjectLabel: project, kit.ServiceLabel: "user-service", kit.NumberLabel: "01", kit.OneoffLabel: "False"},
+	"no-number":            {kit.ProjectLabel: project, kit.ServiceLabel: "product-service", kit.NumberLabel: "x1", kit.OneoffLabel: "False"},
 }
 
 // strangeNetworks and strangeVolumes are such networks and volumes.
 var (
 	strangeNetworks = map[string]map[string]string{
 		"chaos_back":   nil,
-		"chaos-2_back": {projectLabel: project + "-2", "com.docker.compose.network": "backend"},
+		"chaos-2_back": {kit.ProjectLabel: project + "-2", "com.docker.compose.network": "backend"},
 	}
 	strangeVolumes = map[string]map[string]string{
 		"chaos_user-db-data-2": nil,
-		"chaos-2_user-db-data": {projectLabel: project + "-2", "com.docker.compose.volume": "user-db-data"},
+		"chaos-2_user-db-data": {kit.ProjectLabel: project + "-2", "com.docker.compose.volume": "user-db-data"},
 	}
 )
 

@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // watch has the judge look at all containers, and then follow the engine's
@@ -20,7 +20,7 @@ func (d *daemon) watch(ctx context.Context) error {
 		args.Add("event", action)
 	}
 	messages, broken := d.Events(ctx, events.ListOptions{Filters: args})
-	found, err := d.containers(ctx)
+	found, err := kit.Containers(ctx, d)
 	if err != nil {
 		return fmt.Errorf("look at the containers: %w", err)
 	}
@@ -37,23 +37,4 @@ func (d *daemon) watch(ctx context.Context) error {
 		}
 	})
 	return nil
-}
-
-// containers lists all containers there are.
-func (d *daemon) containers(ctx context.Context) (all []container.InspectResponse, err error) {
-	list, err := d.ContainerList(ctx, container.ListOptions{All: true})
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range list {
-		inspected, err := d.ContainerInspect(ctx, c.ID)
-		if errdefs.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, inspected)
-	}
-	return all, nil
 }
