@@ -76,7 +76,7 @@ func run(ctx context.Context) error {
 	if *only != "" && !slices.Contains(names, *only) {
 		return fmt.Errorf("-only must be one of %s", strings.Join(names, ", "))
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, *timeout, fmt.Errorf("not done after %s", *timeout))
+	ctx, cancel := kit.Patience(ctx, *timeout)
 	defer cancel()
 
 	bin, err := filepath.Abs(*programs)

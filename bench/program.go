@@ -11,8 +11,7 @@ import (
 )
 
 const (
-	// stopTimeout is how long a program may take to end: an engine stops its
-	// containers first.
+	// stopTimeout is how long a program may take to end.
 	stopTimeout = 2 * time.Minute
 	// saidLimit is how many bytes of a program's output an error shows.
 	saidLimit = 4000
