@@ -89,7 +89,7 @@ func toStatus(p plan.Status) WorkloadStatus {
 		Obstacle:            p.Obstacle,
 		Remedy:              p.Remedy,
 		WaitsFor:            p.WaitsFor,
-		Blockers:            p.Blockers,
+		Blockers:            p.Blockers(),
 	}
 	for _, c := range p.Conditions {
 		status := "False"
@@ -121,7 +121,7 @@ func replicas(snap *state.Snapshot, workload string) List[Replica] {
 }
 
 func toReplica(snap *state.Snapshot, r plan.Replica) Replica {
-	r = snap.Probed(r)
+	said := statusOf(snap, r)
 	out := Replica{
 		TypeMeta: typeMeta(ReplicaKind),
 		Metadata: Metadata{Name: r.Name},
@@ -129,8 +129,9 @@ func toReplica(snap *state.Snapshot, r plan.Replica) Replica {
 		Status: ReplicaStatus{
 			ContainerID: r.ID,
 			State:       string(r.State),
-			Health:      string(r.Health),
-			Ready:       snap.IsReady(r),
+			Health:      string(said.Health),
+			Ready:       said.Ready,
+			Restarts:    said.Restarts,
 			StartedAt:   r.StartedAt.UTC(),
 			Addresses:   r.Addresses,
 			Ports:       r.Ports,
@@ -139,13 +140,18 @@ func toReplica(snap *state.Snapshot, r plan.Replica) Replica {
 	if r.State == plan.Exited || r.State == plan.Dead {
 		out.Status.ExitCode = &r.ExitCode
 	}
-	if rollout, ok := snap.Rollout(r.Workload); ok {
-		// A container that tend did not make has no revision, but attempts.
-		if a := rollout.Attempts[r.Number]; r.Revision == "" || r.Revision == a.Revision {
-			out.Status.Restarts = max(0, a.Count-1)
+	return out
+}
+
+// statusOf returns what the planner says of a container; of one that it does not plan for,
+// as that of a service that tend leaves alone, what the engine says.
+func statusOf(snap *state.Snapshot, r plan.Replica) plan.ReplicaStatus {
+	if row, ok := snap.Status(r.Workload); ok {
+		if said, ok := row.Replica(r.ID); ok {
+			return said
 		}
 	}
-	return out
+	return plan.ReplicaStatus{Health: r.Health, Ready: plan.IsReady(r, nil)}
 }
 
 // toEndpoints makes the endpoints of one workload, by replica.

@@ -61,6 +61,7 @@ func shop() *state.Store {
 				{Type: plan.Available, Status: true, Reason: "MinimumReplicasAvailable", Message: "1 of 2 replicas available", Since: noon},
 				{Type: plan.Progressing, Reason: "ProgressDeadlineExceeded", Message: "no progress for 1m0s", Since: noon},
 			},
+			ReplicaStatuses: []plan.ReplicaStatus{{ID: "b1", Health: plan.Healthy, Ready: true, Restarts: 2}, {ID: "a2"}},
 		})
 		tx.PutWorkload(&state.Workload{Name: "seed", Generation: 1, Spec: &spec.Workload{
 			Name: "seed", Kind: spec.Job, Replicas: 1, Strategy: spec.Strategy{Type: spec.Recreate},

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,7 +75,7 @@ func (s *server) restart(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.intend(w, r, func(i *plan.Intent, _ *state.Snapshot, written *spec.Workload) error {
-		if paused(*i, written) {
+		if i.Pauses(written) {
 			return errPaused
 		}
 		i.RestartedAt = time.Now()
@@ -96,10 +95,10 @@ func (s *server) undo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.intend(w, r, func(i *plan.Intent, snap *state.Snapshot, written *spec.Workload) error {
-		if paused(*i, written) {
+		if i.Pauses(written) {
 			return errPaused
 		}
-		to, err := undoTo(snap.Revisions(written.Name), inForce(snap, *i, written), asked.ToRevision)
+		to, err := undoTo(snap.Revisions(written.Name), asked.from(snap, *i, written), asked.ToRevision)
 		if err != nil {
 			return err
 		}
@@ -113,21 +112,28 @@ func (s *server) undo(w http.ResponseWriter, r *http.Request) {
 
 var errPaused = problem(http.StatusConflict, "the rollout is paused: resume it first")
 
-func paused(i plan.Intent, written *spec.Workload) bool {
-	if i.Paused != nil {
-		return *i.Paused
+// inForce is the revision that a workload runs at, or is moved to; empty where it has not
+// been planned yet.
+func inForce(snap *state.Snapshot, workload string) string {
+	row, ok := snap.Status(workload)
+	if !ok {
+		return ""
 	}
-	return written.Paused
+	return row.UpdateRevision
 }
 
-// inForce is the revision that a workload is to run at: the one that is
-// written, unless it was undone or rolled back.
-func inForce(snap *state.Snapshot, i plan.Intent, written *spec.Workload) string {
-	wanted := cmp.Or(i.After(written.Revision).Undo, written.Revision)
-	if rollout, ok := snap.Rollout(written.Name); ok && rollout.Failed == wanted && rollout.Stable != "" {
-		return rollout.Stable
+// from is the revision that is undone: the one that was asked for last, or else the one
+// in force, unless another has been written since.
+func (Undo) from(snap *state.Snapshot, i plan.Intent, written *spec.Workload) string {
+	if undo := i.After(written.Revision).Undo; undo != "" {
+		return undo
 	}
-	return wanted
+	row, known := snap.Workload(written.Name)
+	status, planned := snap.Status(written.Name)
+	if known && planned && status.ObservedGeneration == row.Generation {
+		return status.UpdateRevision
+	}
+	return written.Revision
 }
 
 // undoTo is the revision of a number, or with 0 the last one before the one in
@@ -155,15 +161,10 @@ func undoTo(history []*state.Revision, inForce string, number int) (string, erro
 // listRevisions lists a workload's revisions, oldest first.
 func listRevisions(snap *state.Snapshot, r *http.Request) (any, error) {
 	name := chi.URLParam(r, "name")
-	row, ok := snap.Workload(name)
-	if !ok {
+	if _, ok := snap.Workload(name); !ok {
 		return nil, noWorkload(name)
 	}
-	intent := plan.Intent{}
-	if i, ok := snap.Intent(name); ok {
-		intent = i.Intent
-	}
-	return revisions(snap, name, inForce(snap, intent, row.Spec)), nil
+	return revisions(snap, name, inForce(snap, name)), nil
 }
 
 // scale writes the number of replicas into the workload's spec file. What

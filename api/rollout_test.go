@@ -111,7 +111,7 @@ func TestAnUndoEndsWithTheSpecThatItUndid(t *testing.T) {
 func TestUndoAfterARollbackGoesBeforeWhatWasRolledBackTo(t *testing.T) {
 	c := config(published())
 	c.Store.Update(func(tx *state.Tx) {
-		tx.PutRollout(plan.Rollout{Workload: "web", Revision: "rev1", Stable: "rev1", Failed: "rev2"})
+		tx.PutStatus(plan.Status{Workload: "web", ObservedGeneration: 2, CurrentRevision: "rev1", UpdateRevision: "rev1"})
 	})
 	rollout(t, c, "undo", "")
 	assert.Equal(t, plan.Intent{Undo: "rev0", UndoOf: "rev2"}, intent(c))

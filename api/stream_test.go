@@ -154,7 +154,10 @@ func TestListsAreStreamedAtEachChange(t *testing.T) {
 		require.NotEmpty(t, r.next().data)
 	}
 
-	store.Update(func(tx *state.Tx) { tx.PutStatus(plan.Status{Workload: "web", Replicas: 7}) })
+	row, _ := store.Snapshot().Status("web")
+	status := row.Status
+	status.Replicas = 7
+	store.Update(func(tx *state.Tx) { tx.PutStatus(status) })
 	assert.Contains(t, workloads.next().data, `"replicas":7`)
 	assert.Contains(t, workload.next().data, `"replicas":7`)
 

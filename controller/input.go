@@ -127,7 +127,7 @@ func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.De
 		if plan.IsRunning(row.Replica) {
 			out.Running++
 		}
-		if snap.IsReady(row.Replica) {
+		if plan.IsReady(snap.Probed(row.Replica), snap.Made(d.Name, row.Revision)) {
 			out.Ready++
 		}
 		if !managed && row.State == plan.Exited && row.ExitCode == 0 {

@@ -71,10 +71,9 @@ func (c *Controller) probed(workload string, r probe.Result) {
 		if _, exists := tx.Replica(r.ID); !exists {
 			return
 		}
-		tx.PutProbe(&state.Probe{
-			ID: r.ID, Workload: workload, StartedAt: r.StartedAt,
-			Started: r.Started, Ready: r.Ready, Live: r.Live, WasReady: wasReady, Since: r.Since, Message: r.Message,
-		})
+		tx.PutProbe(&state.Probe{ID: r.ID, Workload: workload, Probe: plan.Probe{
+			StartedAt: r.StartedAt, Started: r.Started, Ready: r.Ready, Live: r.Live, WasReady: wasReady, Since: r.Since, Message: r.Message,
+		}})
 	})
 }
 

@@ -10,12 +10,11 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// What is shown of a replica and what is decided about it go by the same judgement.
 func TestAReplicaIsReadyByTheProbesOfItsRevision(t *testing.T) {
 	begun := time.Unix(1_000_000, 0)
 	probed := &spec.Workload{Name: "web", Revision: "probed", Networks: []string{"front"}, Probes: spec.Probes{Readiness: &spec.Probe{}}}
 	plain := &spec.Workload{Name: "web", Revision: "plain", Networks: []string{"front"}}
-	passed := Probe{ID: "a", Workload: "web", StartedAt: begun, Started: true, Ready: true, Live: true, WasReady: true}
+	passed := Probe{ID: "a", Workload: "web", Probe: plan.Probe{StartedAt: begun, Started: true, Ready: true, Live: true, WasReady: true}}
 	failed := passed
 	failed.Ready = false
 	earlier := passed
@@ -51,7 +50,8 @@ func TestAReplicaIsReadyByTheProbesOfItsRevision(t *testing.T) {
 				}
 			})
 			c.replica.Workload, c.replica.ID, c.replica.State, c.replica.StartedAt = "web", "a", plan.Running, begun
-			require.Equal(t, c.ready, store.Snapshot().IsReady(c.replica))
+			snap := store.Snapshot()
+			require.Equal(t, c.ready, plan.IsReady(snap.Probed(c.replica), snap.Made("web", c.replica.Revision)))
 		})
 	}
 }

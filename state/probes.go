@@ -1,9 +1,9 @@
 package state
 
 import (
-	"time"
-
 	"github.com/hashicorp/go-memdb"
+
+	"github.com/tendhq/tend/controller/plan"
 )
 
 // Probes is the table of what tend's own probes say.
@@ -18,19 +18,9 @@ var probesSchema = &memdb.TableSchema{
 type Probe struct {
 	// ID is the container's; the verdicts count only for the run that began at
 	// StartedAt.
-	ID        string
-	Workload  string
-	StartedAt time.Time
-	// Started, Ready and Live are the verdicts of the startup, readiness and
-	// liveness probe; true where there is none, but for Started and Ready
-	// before the first success.
-	Started, Ready, Live bool
-	// WasReady is true once Ready has been true.
-	WasReady bool
-	// Since is when Ready last changed.
-	Since time.Time
-	// Message says why one of them is false.
-	Message string
+	ID       string
+	Workload string
+	plan.Probe
 }
 
 func (p *Probe) changeKey() string { return p.Workload }

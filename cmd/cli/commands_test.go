@@ -76,6 +76,7 @@ func TestRolloutCommandsAskForIt(t *testing.T) {
 		assert.Contains(t, out, "the rollout of web ")
 		assert.True(t, c.want(intent()), c.args)
 	}
+	w.keep("web", func(_ *spec.Workload, s *plan.Status) { s.UpdateRevision = "rev0" })
 	out, err := w.tend("rollout", "history", "web")
 	require.NoError(t, err)
 	assert.Regexp(t, `(?m)^1 +rev0 +web:rev0 .* yes$`, out)
@@ -131,11 +132,11 @@ func TestGetAndDescribeShowTheReadinessThatIsDecidedBy(t *testing.T) {
 	w.keep("web", func(written *spec.Workload, s *plan.Status) {
 		written.Probes = spec.Probes{Readiness: &spec.Probe{}}
 		fares(s, plan.OutcomeMoving, "shop-web-1 is not ready", "")
+		s.ReplicaStatuses = []plan.ReplicaStatus{{ID: "a", Health: plan.Unready}}
 	})
 	begun := time.Now()
 	w.store.Update(func(tx *state.Tx) {
 		tx.PutReplica(&state.Replica{Replica: plan.Replica{Workload: "web", Number: 1, Name: "shop-web-1", ID: "a", Revision: "rev2rev2rev2", State: plan.Running, Health: plan.Healthy, StartedAt: begun, ReadySince: begun}})
-		tx.PutProbe(&state.Probe{ID: "a", Workload: "web", StartedAt: begun, Started: true, Live: true, WasReady: true, Message: "readiness: 503"})
 	})
 	out, err := w.tend("get", "replicas")
 	require.NoError(t, err)
@@ -252,7 +253,7 @@ func TestExplainSaysWhyAndWhatToDo(t *testing.T) {
 	w.keep("web", func(written *spec.Workload, s *plan.Status) {
 		written.DependsOn = []spec.Dependency{{Name: "db", Condition: spec.DependencyHealthy}}
 		fares(s, plan.OutcomeWaiting, "waiting for db to be healthy", "see `tend explain db`")
-		s.WaitsFor, s.Blockers = []string{"db"}, []string{"shop-web-2 exited with code 3"}
+		s.WaitsFor, s.ReplicaStatuses = []string{"db"}, []plan.ReplicaStatus{{ID: "b", Blocker: "shop-web-2 exited with code 3"}}
 	})
 	explained("web has not converged: waiting for db to be healthy.", "it depends on db (service_healthy), of which 0 of 2 replicas are ready: is starting",
 		"  shop-web-2 exited with code 3", "Next: see `tend explain db`.")

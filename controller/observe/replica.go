@@ -108,7 +108,7 @@ func toReplica(c engine.Container) plan.Replica {
 	if c.State == engine.Running {
 		r.Broken = broken(c)
 	}
-	if plan.IsReady(r) {
+	if plan.IsReady(r, nil) {
 		r.ReadySince = c.StartedAt
 		if !c.HealthySince.IsZero() {
 			r.ReadySince = c.HealthySince

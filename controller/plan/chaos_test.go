@@ -389,7 +389,7 @@ func (c *chaos) checkEndpoints(in Input, p Plan) {
 	next := map[string]time.Time{}
 	for _, r := range in.Replicas {
 		if published[r.ID] {
-			require.True(c.t, IsReady(r), "%s is published and not ready", r.Name)
+			require.True(c.t, IsReady(r, nil), "%s is published and not ready", r.Name)
 			require.False(c.t, stopped[r.ID], "%s is published and stopped", r.Name)
 			require.NotContains(c.t, p.Rollout.Drains, r.ID, "%s is published and drains", r.Name)
 			next[r.ID] = time.Time{}

@@ -71,7 +71,7 @@ func classify(in Input) view {
 }
 
 func (v view) classify(r Replica) replica {
-	c := replica{Replica: r, done: r.State == Exited && v.mayEnd(r)}
+	c := replica{Replica: judged(r), done: r.State == Exited && v.mayEnd(r)}
 	if c.Broken == "" && !c.done {
 		c.Broken = cmp.Or(v.lostNetwork(r), v.goneNetwork(r))
 	}
@@ -158,7 +158,7 @@ func (in Input) lostNetwork(r Replica) string {
 	if made == nil {
 		return ""
 	}
-	return LostNetwork(r, made)
+	return lostNetwork(r, made)
 }
 
 // madeFrom returns the spec that a container was made from: what is written, or a
@@ -180,10 +180,10 @@ func (in Input) madeFrom(r Replica) *spec.Workload {
 	return nil
 }
 
-// LostNetwork names a network that a container was made to join, from a spec, and
+// lostNetwork names a network that a container was made to join, from a spec, and
 // has left; empty where there is none. The engine keeps the names also of a
 // container that has exited.
-func LostNetwork(r Replica, made *spec.Workload) string {
+func lostNetwork(r Replica, made *spec.Workload) string {
 	if !IsRunning(r) && r.State != Exited {
 		return ""
 	}
@@ -273,8 +273,33 @@ func classOf(r Replica, now time.Time) class {
 	return ready
 }
 
-// IsReady reports whether a replica runs and does what it should.
-func IsReady(r Replica) bool { return classOf(r, time.Time{}) == ready }
+// judged returns a replica with the results of tend's own probes in the place of the
+// container's health check, where it is probed.
+func judged(r Replica) Replica {
+	p := r.Probe
+	if p == nil || r.State != Running {
+		return r
+	}
+	r.Health, r.ReadySince, r.HealthOutput, r.HealthExitCode, r.WasReady = Starting, time.Time{}, p.Message, 0, p.WasReady
+	switch {
+	case *p == (Probe{}): // nothing is known yet
+	case !p.Live:
+		r.Health = Unhealthy
+	case !p.Started || !p.Ready && !p.WasReady:
+	case !p.Ready:
+		r.Health = Unready
+	default:
+		r.Health, r.ReadySince = Healthy, p.Since
+	}
+	return r
+}
+
+// IsReady reports whether a replica runs and does what it should, on all the networks of
+// the spec that it was made from; made is nil where that is not known.
+func IsReady(r Replica, made *spec.Workload) bool {
+	lost := made != nil && lostNetwork(r, made) != ""
+	return !lost && classOf(judged(r), time.Time{}) == ready
+}
 
 // IsRunning reports whether a replica's process runs, whatever it does.
 func IsRunning(r Replica) bool {
@@ -294,7 +319,7 @@ func (r replica) runs() bool {
 // neverHealthy reports whether a replica fails its own health check and has never
 // passed it in this run. That may well be the check's fault.
 func (r replica) neverHealthy() bool {
-	return r.class == unhealthy && r.State == Running && r.Broken == "" && !r.Probed && !r.WasReady
+	return r.class == unhealthy && r.State == Running && r.Broken == "" && r.Probe == nil && !r.WasReady
 }
 
 // checkCannotRun reports whether the last health check has found nothing out, as

@@ -70,14 +70,6 @@ func Compute(in Input) Plan {
 	return report(s)
 }
 
-// paused reports whether the rollout of a spec is held where it is.
-func (in Input) paused(s *spec.Workload) bool {
-	if in.Intent.Paused != nil {
-		return *in.Intent.Paused
-	}
-	return s.Paused
-}
-
 // remembers reports whether a revision can be gone back to.
 func (in Input) remembers(revision string) bool {
 	return in.History[revision] != nil

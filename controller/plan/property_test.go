@@ -66,7 +66,7 @@ func TestRollingUpdateKeepsItsBounds(t *testing.T) {
 				return
 			}
 			c.endSomething(done)
-			require.GreaterOrEqual(t, c.count(IsReady), atLeast, "too few ready replicas")
+			require.GreaterOrEqual(t, c.count(func(r Replica) bool { return IsReady(r, nil) }), atLeast, "too few ready replicas")
 			c.heal(rapid.Bool())
 			if len(c.underWay) == 0 && !p.Next.IsZero() && rapid.Bool().Draw(t, "wait") {
 				c.now = p.Next

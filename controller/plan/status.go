@@ -34,13 +34,13 @@ func report(s steps) Plan {
 		a.block()
 		a.contested()
 		a.conditions()
-		a.blockers()
 		st := &a.plan.Status
 		st.Converged = !busy && a.atSpec(a.plan.Rollout) && a.plan.Rollout.Complete && s.desired.Revision == s.wanted && !s.held
 		a.forgetAttempts()
 	}
 	a.conclude()
 	a.transitions()
+	a.plan.Status.ReplicaStatuses = a.replicaStatuses()
 	return a.plan
 }
 
@@ -291,28 +291,39 @@ func (a *account) conclude() {
 	}
 }
 
-// blockers lists the replicas that are not ready or not at the spec's revision.
-func (a *account) blockers() {
+// replicaStatuses tells of each replica how it is, and what is the matter with it.
+func (a *account) replicaStatuses() []ReplicaStatus {
+	var all []ReplicaStatus
 	for _, r := range a.replicas {
-		switch {
-		case r.current && (r.class == ready || r.class == exited && r.available || a.plan.Rollout.Succeeded[r.Number]):
-		case r.class == ready:
-			a.blocker(r, "is at revision "+short(r.revision)+" still")
-		case r.class == leaving:
-			a.blocker(r, "is being stopped")
-		case r.class == coming:
-			a.blocker(r, "is being started")
-		case r.class == leftover:
-			a.blocker(r, "cannot run as it was made to, and is to be removed")
-		default:
-			a.blocker(r, r.why())
+		so := ReplicaStatus{ID: r.ID, Health: r.Health, Ready: r.class == ready}
+		// A container that tend did not make has no revision, but attempts.
+		if attempt := a.plan.Rollout.Attempts[r.Number]; r.Revision == "" || r.Revision == attempt.Revision {
+			so.Restarts = max(0, attempt.Count-1)
 		}
+		if why := a.blocker(r); why != "" && r.Name != "" && a.desired != nil {
+			so.Blocker = r.Name + " " + why
+		}
+		all = append(all, so)
 	}
+	return all
 }
 
-func (a *account) blocker(r replica, why string) {
-	if r.Name != "" {
-		a.plan.Status.Blockers = append(a.plan.Status.Blockers, r.Name+" "+why)
+// blocker says why a replica is not ready, or not as the spec asks for; empty where it
+// is both.
+func (a *account) blocker(r replica) string {
+	switch {
+	case r.current && (r.class == ready || r.class == exited && r.available || a.plan.Rollout.Succeeded[r.Number]):
+		return ""
+	case r.class == ready:
+		return "is at revision " + short(r.revision) + " still"
+	case r.class == leaving:
+		return "is being stopped"
+	case r.class == coming:
+		return "is being started"
+	case r.class == leftover:
+		return "cannot run as it was made to, and is to be removed"
+	default:
+		return r.why()
 	}
 }
 

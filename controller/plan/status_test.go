@@ -41,7 +41,7 @@ func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 		{
 			"a readiness probe that fails", func(in *Input) {
 				r := runs
-				r.Health, r.ReadySince, r.HealthOutput, r.WasReady, r.Probed = Unready, time.Time{}, "readiness: 503", true, true
+				r.Probe = &Probe{StartedAt: r.StartedAt, Started: true, Live: true, WasReady: true, Message: "readiness: 503"}
 				in.Replicas = []Replica{r}
 			},
 			OutcomeMoving, "revision v1: 1 of 1 replica updated, 0 old left, 0 available; " + runs.Name + " is not ready: readiness: 503", "nothing: the controller is at work; `tend wait web` returns when it is done",
@@ -112,7 +112,7 @@ func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 			assert.Equal(t, c.obstacle, s.Obstacle)
 			assert.Equal(t, c.remedy, s.Remedy)
 			assert.Equal(t, c.waitsFor, s.WaitsFor)
-			assert.Equal(t, c.blockers, s.Blockers)
+			assert.Equal(t, c.blockers, s.Blockers())
 		})
 	}
 }

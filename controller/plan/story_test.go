@@ -280,7 +280,7 @@ func (s *story) replica() {
 	if len(s.args) > 3 {
 		r.Health = Health(s.args[3])
 	}
-	if IsReady(r) {
+	if IsReady(r, nil) {
 		r.ReadySince, r.WasReady = s.ago("ready", up), true
 	}
 	s.replicas = append(s.replicas, r)
@@ -404,9 +404,12 @@ func (s *story) intend() {
 // probe of tend's.
 func (s *story) sicken() {
 	r := s.target()
-	r.Probed = s.flag("probed")
+	probed := s.flag("probed")
 	s.report(r, Unhealthy)
 	r.HealthOutput, r.HealthExitCode = strings.Join(s.args[1:], " "), s.number("code", 1)
+	if probed {
+		r.Probe = &Probe{StartedAt: r.StartedAt, Started: true, WasReady: r.WasReady, Message: r.HealthOutput}
+	}
 }
 
 // endHook: hook NAME REVISION code=N output=TEXT: the hook's process ends.

@@ -102,8 +102,15 @@ func (i Intent) After(written string) Intent {
 	return i
 }
 
-// paused reports whether the rollout is held where it is.
-func (t *target) paused() bool { return t.Input.paused(t.desired) }
+// Pauses reports whether the rollout of a spec is held where it is.
+func (i Intent) Pauses(s *spec.Workload) bool {
+	if i.Paused != nil {
+		return *i.Paused
+	}
+	return s.Paused
+}
+
+func (t *target) paused() bool { return t.Intent.Pauses(t.desired) }
 
 // failed says why the rollout has to be taken back; empty where it has not to be, or
 // cannot be.

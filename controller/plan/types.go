@@ -7,6 +7,7 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tendhq/tend/controller/spec"
@@ -58,9 +59,9 @@ type Replica struct {
 	HealthOutput string
 	// HealthExitCode is that of the last health check, for messages.
 	HealthExitCode int
-	// Probed is true where tend's own probes say how it is, in the place of the
-	// container's health check.
-	Probed    bool
+	// Probe is what tend's own probes say of this run, in the place of the container's
+	// health check; nil where tend does not probe it, zero before the first answers.
+	Probe     *Probe
 	ExitCode  int
 	OOMKilled bool
 	// Interrupted is true where this run was ended by a signal that somebody had
@@ -107,6 +108,22 @@ type Replica struct {
 	Orphan bool
 	// InFlight is the action under way on this replica, or empty.
 	InFlight ActionKind
+}
+
+// Probe is what tend's own probes say of one run of a container.
+type Probe struct {
+	// StartedAt is when the run began that was probed.
+	StartedAt time.Time
+	// Started, Ready and Live are the verdicts of the startup, readiness and
+	// liveness probe; true where there is none, but for Started and Ready
+	// before the first success.
+	Started, Ready, Live bool
+	// WasReady is true once Ready has been true.
+	WasReady bool
+	// Since is when Ready last changed.
+	Since time.Time
+	// Message says why one of them is false.
+	Message string
 }
 
 // Mount is a volume or a bind of a replica.
@@ -400,9 +417,44 @@ type Status struct {
 	Obstacle, Remedy string
 	// WaitsFor names the dependencies that have to come first.
 	WaitsFor []string
-	// Blockers are the replicas that are not ready, or not as the spec asks for, and
-	// why, in a sentence each.
-	Blockers []string
+	// ReplicaStatuses are the containers with a number, in its order.
+	ReplicaStatuses []ReplicaStatus
+}
+
+// ReplicaStatus is what one replica is like.
+type ReplicaStatus struct {
+	// ID is the container's.
+	ID string
+	// Health is the result of tend's own probes, or of the container's health check.
+	Health Health
+	// Ready is true where it runs and does what it should.
+	Ready bool
+	// Restarts counts the starts after the first, as the back-off does.
+	Restarts int
+	// Blocker says why it is not ready, or not as the spec asks for, in a sentence;
+	// empty where it is both.
+	Blocker string
+}
+
+// Replica returns the status of a container; false where it is not one of the workload's.
+func (s *Status) Replica(id string) (ReplicaStatus, bool) {
+	i := slices.IndexFunc(s.ReplicaStatuses, func(r ReplicaStatus) bool { return r.ID == id })
+	if i < 0 || id == "" {
+		return ReplicaStatus{}, false
+	}
+	return s.ReplicaStatuses[i], true
+}
+
+// Blockers are the sentences that say which replicas are not ready, or not as the spec
+// asks for, and why.
+func (s *Status) Blockers() []string {
+	var all []string
+	for _, r := range s.ReplicaStatuses {
+		if r.Blocker != "" {
+			all = append(all, r.Blocker)
+		}
+	}
+	return all
 }
 
 // Condition returns the condition of a type, or nil.
@@ -415,7 +467,7 @@ func (s *Status) Condition(t ConditionType) *Condition {
 	return nil
 }
 
-// Completed says whether a workload has run to completion.
+// Completed reports whether a workload has run to completion.
 func (s *Status) Completed() bool {
 	c := s.Condition(Complete)
 	return c != nil && c.Status

@@ -277,7 +277,7 @@ func (w *world) report(r *Replica, h Health) {
 		return
 	}
 	r.Health, r.ReadySince = h, time.Time{}
-	if IsReady(*r) {
+	if IsReady(*r, nil) {
 		r.ReadySince, r.WasReady = w.now, true
 	}
 }

@@ -16,8 +16,8 @@ var bugs = []bug{
 	{name: "scale down what is ready first", seed: 281, file: "plan/deployment.go",
 		old: "slices.SortStableFunc(updated, func(a, b replica) int { return cmp.Compare(useful(b), useful(a)) })",
 		new: "slices.SortStableFunc(updated, func(a, b replica) int { if BUG { a, b = b, a }; return cmp.Compare(useful(b), useful(a)) })"},
-	{name: "ignore a pause", seed: 26, file: "plan/plan.go",
-		old: "	if in.Intent.Paused != nil {\n", new: "	if BUG { return false }\n	if in.Intent.Paused != nil {\n"},
+	{name: "ignore a pause", seed: 26, file: "plan/target.go",
+		old: "	if i.Paused != nil {\n", new: "	if BUG { return false }\n	if i.Paused != nil {\n"},
 	{name: "roll back for ever", seed: 26, file: "plan/target.go",
 		old: "if r.Failed != revision {", new: "if r.Failed != revision || BUG {"},
 	{name: "start two servers on one volume", seed: 1, file: "plan/database.go",
@@ -101,7 +101,7 @@ var bugs = []bug{
 	{name: "leave a ready replica out of the endpoints", seed: 0, file: "plan/endpoints.go",
 		old: "		e := Endpoint{Workload", new: "		if BUG && r.Number == 3 { continue }\n		e := Endpoint{Workload"},
 	{name: "show a replica ready by its health check", seed: 0, file: "../api/convert.go",
-		old: "snap.IsReady(r)", new: "(BUG && r.State == plan.Running || snap.IsReady(r))"},
+		old: "Ready:       said.Ready,", new: "Ready:       BUG && r.State == plan.Running || said.Ready,"},
 
 	// What the loop makes of it.
 	{name: "forget the actions under way", seed: 0, file: "reconciler.go",

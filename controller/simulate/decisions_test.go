@@ -183,13 +183,16 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 	}
 	job := d.written.Workload != nil && d.written.Kind == spec.Job // each number is replaced on its own
 	names := map[string]bool{}
+	others, begun := map[string]bool{}, map[string]bool{} // the revisions of what runs, and of what exists or comes
 	for name := range v.creating {
 		other := v.decisions[name]
+		if _, now := creating[name]; !now && other.Workload == d.Workload {
+			begun[other.Revision] = true
+		}
 		if other.Workload == d.Workload && (!job || other.Revision == d.written.Revision && !other.at.Before(v.rewritten[d.Workload])) {
 			names[name] = true
 		}
 	}
-	others, begun := map[string]bool{}, map[string]bool{} // the revisions of what runs, and of what exists
 	for _, c := range truth {
 		_, known := snap.Replica(c.ID)
 		if replicaOf(c) != d.Workload || !known && !v.made[nameOf(c)] {

@@ -273,7 +273,7 @@ func held(snap *state.Snapshot, id string) bool {
 		r.Health = plan.Healthy
 	}
 	left := slices.ContainsFunc(knownNetworks(snap, r.Workload, r.Revision, r.ConfigHash), func(name string) bool { return r.Addresses[name] == "" })
-	return !left && plan.IsReady(r)
+	return !left && plan.IsReady(r, nil)
 }
 
 // probesOf are the probes by which the controller judges a replica: those of its
