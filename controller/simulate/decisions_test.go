@@ -114,7 +114,7 @@ func (v *invariants) leavesDone(in plan.Input, p plan.Plan, d decision) {
 		return
 	}
 	for _, r := range in.Replicas {
-		if r.State == plan.Exited && r.ExitCode == 0 && !r.Interrupted && !r.Unwatched {
+		if r.State == plan.Exited && r.ExitCode == 0 && !r.Interrupted && !r.Unwatched && !v.stopped[r.ID] {
 			v.ended[r.ID] = r.StartedAt
 		}
 		started := slices.ContainsFunc(p.Actions, func(a plan.Action) bool { return a.Kind == plan.StartReplica && a.ID == r.ID })
