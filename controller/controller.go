@@ -355,12 +355,11 @@ func (l *loop) carryOut(ctx context.Context, key string, a plan.Action) {
 		l.lanes[name] = turn
 	}
 	project := l.reconciler.project
-	w := l.store.Snapshot().Made(key, a.Revision)
 	c := l.Controller // the action's goroutine touches nothing of the loop's own
 	turn.enter(func() {
 		l.busy.Go(func() {
 			began := time.Now()
-			id, err := c.executor.Do(ctx, a, project, w)
+			id, err := c.executor.Do(ctx, a, project)
 			c.metrics.action(a, time.Since(began), err)
 			c.look(ctx, key, id, err)
 			c.mu.Lock()

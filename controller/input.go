@@ -12,7 +12,7 @@ import (
 
 // input gathers what the plan of a workload may depend on.
 func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan.Input {
-	in := plan.Input{Now: now, Workload: key, Replicas: r.replicas(snap, key), HookRuns: r.hookRuns(snap, key)}
+	in := plan.Input{Now: now, Project: r.project.Name, Workload: key, Replicas: r.replicas(snap, key), HookRuns: r.hookRuns(snap, key)}
 	if row, ok := snap.Workload(key); ok {
 		in.Spec, in.Generation = row.Spec, row.Generation
 	}

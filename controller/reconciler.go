@@ -84,11 +84,7 @@ func (r *reconciler) plan(key string, now time.Time) (actions []plan.Action, nex
 	case r.managed(key):
 		actions, next = r.planWorkload(key, now)
 	}
-	for i, a := range actions {
-		if a.Kind == plan.CreateReplica { // the planner knows no project, hence no names
-			a.Object = spec.ContainerName(r.project, r.store.Snapshot().Made(key, a.Revision), a.Number)
-			actions[i] = a
-		}
+	for _, a := range actions {
 		if r.flights[key] == nil {
 			r.flights[key] = map[string]plan.Action{}
 		}

@@ -20,7 +20,7 @@ func (c *Controller) Release(ctx context.Context, p *spec.Project) (done []strin
 	snap := c.store.Snapshot()
 	for _, row := range snap.Workloads() {
 		for _, a := range plan.Release(r.input(snap, row.Name, time.Now())) {
-			if _, err := c.executor.Do(ctx, a, p, row.Spec); err != nil {
+			if _, err := c.executor.Do(ctx, a, p); err != nil {
 				return done, fmt.Errorf("release %s: %w", a.Object, err)
 			}
 			done = append(done, a.Cause)

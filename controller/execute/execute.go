@@ -44,21 +44,20 @@ func New(e engine.Engine, dataDir string) *Executor {
 	return &Executor{engine: e, dataDir: dataDir}
 }
 
-// Do carries out one action. p is the project that it was planned for; w the
-// workload's spec, nil where it is no longer in the project. It returns the ID
-// of a container that it made, also with an error.
-func (x *Executor) Do(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) (id string, err error) {
+// Do carries out one action. p is the project that it was planned for. It returns the
+// ID of a container that it made, also with an error.
+func (x *Executor) Do(ctx context.Context, a plan.Action, p *spec.Project) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout(a))
 	defer cancel()
 	switch a.Kind {
 	case plan.CreateReplica:
-		return x.create(ctx, a, p, w)
+		return x.create(ctx, a, p)
 	case plan.PrepareUpdate:
-		return a.ID, x.prepare(ctx, a, p, w)
+		return a.ID, x.prepare(ctx, a, p)
 	case plan.CheckUpdate:
-		return a.ID, x.check(ctx, a, p, w, x.describeImage)
+		return a.ID, x.check(ctx, a, p, x.describeImage)
 	case plan.RunHook:
-		return x.runHook(ctx, a, p, w)
+		return x.runHook(ctx, a, p)
 	case plan.StartReplica:
 		return a.ID, x.engine.Start(ctx, a.ID)
 	case plan.StopReplica:
@@ -92,9 +91,10 @@ func timeout(a plan.Action) time.Duration {
 }
 
 // create makes a replica and starts it.
-func (x *Executor) create(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) (string, error) {
+func (x *Executor) create(ctx context.Context, a plan.Action, p *spec.Project) (string, error) {
+	w := a.Spec
 	return x.run(ctx, p, w, func(c *engine.ContainerSpec, imageID string) {
-		c.Name, c.Labels = spec.ContainerName(p, w, a.Number), spec.ContainerLabels(p, w, a.Number, imageID)
+		c.Name, c.Labels = a.Object, spec.ContainerLabels(p, w, a.Number, imageID)
 		c.Anonymous = a.Anonymous
 		if c.Service.StopGracePeriod == nil && w.Kind == spec.Database {
 			// Longer than the engine's, also when someone else stops it.
@@ -105,14 +105,11 @@ func (x *Executor) create(ctx context.Context, a plan.Action, p *spec.Project, w
 }
 
 // runHook makes the one-off container of a hook and starts it.
-func (x *Executor) runHook(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) (string, error) {
+func (x *Executor) runHook(ctx context.Context, a plan.Action, p *spec.Project) (string, error) {
+	w := a.Spec
 	return x.run(ctx, p, w, func(c *engine.ContainerSpec, imageID string) {
-		c.Name, c.Labels = spec.HookName(p, w, a.Object), spec.HookLabels(p, w, a.Object, imageID)
-		for _, h := range w.PreRollout {
-			if h.Name == a.Object {
-				c.Service.Command = h.Command
-			}
-		}
+		c.Name, c.Labels = spec.HookName(p.Name, w, a.Object), spec.HookLabels(p, w, a.Object, imageID)
+		c.Service.Command = a.Command
 		c.RestartPolicy = "no" // it runs once
 		c.Service.Ports, c.Service.HealthCheck = nil, &types.HealthCheckConfig{Disable: true}
 	})

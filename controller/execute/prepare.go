@@ -2,9 +2,6 @@ package execute
 
 import (
 	"context"
-	"slices"
-
-	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
@@ -13,63 +10,46 @@ import (
 )
 
 // prepare makes a running database ready to be stopped and replaced: it checks
-// that the next image can take over the data, dumps them where the spec says
-// so, and writes out what is in memory. It writes that out before the dump too: a
+// that the next image can take over the data where the action says so, dumps them
+// where it does, and writes out what is in memory. It writes that out before the dump too: a
 // server that cannot is found out before each try makes a dump, for which an
 // older one would go.
-func (x *Executor) prepare(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload) error {
-	if err := x.check(ctx, a, p, w, x.describeServer); err != nil {
+func (x *Executor) prepare(ctx context.Context, a plan.Action, p *spec.Project) error {
+	if err := x.check(ctx, a, p, x.describeServer); err != nil {
 		return err
 	}
-	if w.Backup.BeforeUpdate {
+	if a.Backup {
 		if err := postgres.Checkpoint(ctx, x.engine, a.ID); err != nil {
 			return err
 		}
-		if _, err := postgres.Backup(ctx, x.engine, a.ID, postgres.Dir(x.dataDir, w.Name), w.Backup.Keep); err != nil {
+		if _, err := postgres.Backup(ctx, x.engine, a.ID, postgres.Dir(x.dataDir, a.Workload), a.Spec.Backup.Keep); err != nil {
 			return err
 		}
 	}
 	return postgres.Checkpoint(ctx, x.engine, a.ID)
 }
 
-// moves reports whether a database's next container has its data on another
-// volume than the one that runs, whose data are then left alone.
-func moves(p *spec.Project, w *spec.Workload, running engine.Container) bool {
-	for _, mount := range spec.DataMounts(w.Template) {
-		for _, v := range p.Volumes {
-			if mount.Type == types.VolumeTypeVolume && mount.Source == v.Key {
-				return !slices.Contains(running.NamedVolumes(), v.Name)
-			}
-		}
-	}
-	return false
-}
-
 // check refuses an image that cannot take over the data of a container, which
 // describe describes.
-func (x *Executor) check(ctx context.Context, a plan.Action, p *spec.Project, w *spec.Workload, describe describe) error {
+func (x *Executor) check(ctx context.Context, a plan.Action, p *spec.Project, describe describe) error {
+	if !a.Check {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout) // a backup may take an hour, this moments
 	defer cancel()
 	running, err := x.engine.Container(ctx, a.ID)
 	if err != nil {
 		return err
 	}
-	next, err := x.engine.Image(ctx, w.Image)
-	if err != nil {
-		return err
-	}
-	if next.ID == running.ImageID || moves(p, w, running) {
-		return nil
-	}
 	before, err := describe(ctx, p, running)
 	if err != nil {
 		return err
 	}
-	after, err := postgres.DescribeImage(ctx, x.engine, p.Name, running.Name+"-preflight", w.Image)
+	after, err := postgres.DescribeImage(ctx, x.engine, p.Name, running.Name+"-preflight", a.Spec.Image)
 	if err != nil {
 		return err
 	}
-	return postgres.Check(w.Name, before, after)
+	return postgres.Check(a.Workload, before, after)
 }
 
 // describe tells what server a container has.

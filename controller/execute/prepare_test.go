@@ -42,10 +42,7 @@ func TestAnUpdateIsPreparedOnTheRunningServer(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
 	project := &spec.Project{Name: fmt.Sprintf("tendprep-%d", os.Getpid()), WorkingDir: t.TempDir()}
 	project.Volumes = map[string]spec.Volume{}
-	for _, key := range []string{"data", "data-16"} {
-		v := spec.Volume{Key: key, Name: project.Name + "_" + key}
-		project.Volumes[v.Name] = v
-	}
+	project.Volumes[project.Name+"_data"] = spec.Volume{Key: "data", Name: project.Name + "_data"}
 	server := startServer(t, e, project.Name, project.Name+"_data")
 
 	minor := buildImage(t, project.Name+"/minor:1", "FROM "+serverImage+"\nLABEL minor=next")
@@ -53,30 +50,27 @@ func TestAnUpdateIsPreparedOnTheRunningServer(t *testing.T) {
 		`RUN printf '#!/bin/sh\necho "postgres (PostgreSQL) 16.4 (Debian 16.4-1)"\n' >/usr/local/bin/postgres && chmod +x /usr/local/bin/postgres`)
 
 	for name, c := range map[string]struct {
-		image, volume string
-		backup        bool
+		image         string
+		check, backup bool
 		refused       string
 		dumps         int
 	}{
-		"the same image, with a backup":    {serverImage, "data", true, "", 1},
-		"a newer minor, with a backup":     {minor, "data", true, "", 1},
-		"a newer minor, without":           {minor, "data", false, "", 0},
-		"a newer major":                    {major, "data", true, "Postgres 16.4 cannot read its data", 0},
-		"a newer major on another volume":  {major, "data-16", true, "", 1},
-		"an image that is not there":       {project.Name + "/absent:1", "data", true, "absent", 0},
-		"an image without Postgres inside": {buildImage(t, project.Name+"/none:1", "FROM "+serverImage+"\nRUN rm /usr/lib/postgresql/15/bin/postgres"), "data", true, "not found", 0},
+		"the same image, with a backup":     {serverImage, true, true, "", 1},
+		"a newer minor, with a backup":      {minor, true, true, "", 1},
+		"a newer minor, without":            {minor, true, false, "", 0},
+		"a newer major":                     {major, true, true, "Postgres 16.4 cannot read its data", 0},
+		"a newer major that is not checked": {major, false, true, "", 1},
+		"an image that is not there":        {project.Name + "/absent:1", true, true, "absent", 0},
+		"an image without Postgres inside":  {buildImage(t, project.Name+"/none:1", "FROM "+serverImage+"\nRUN rm /usr/lib/postgresql/15/bin/postgres"), true, true, "not found", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dataDir := t.TempDir()
 			w := &spec.Workload{
 				Name: "db", Kind: spec.Database, Image: c.image,
-				Template: types.ServiceConfig{Volumes: []types.ServiceVolumeConfig{
-					{Type: types.VolumeTypeVolume, Source: c.volume, Target: "/var/lib/postgresql/data"},
-				}},
 				Backup: spec.Backup{BeforeUpdate: c.backup, Keep: 5},
 			}
-			action := plan.Action{Kind: plan.PrepareUpdate, Workload: "db", Object: server.Name, ID: server.ID}
-			_, err := execute.New(e, dataDir).Do(t.Context(), action, project, w)
+			action := plan.Action{Kind: plan.PrepareUpdate, Workload: "db", Object: server.Name, ID: server.ID, Spec: w, Check: c.check, Backup: c.backup}
+			_, err := execute.New(e, dataDir).Do(t.Context(), action, project)
 			if c.refused == "" {
 				require.NoError(t, err)
 			} else {
@@ -98,7 +92,7 @@ func TestAnUpdateIsPreparedOnTheRunningServer(t *testing.T) {
 		require.NoError(t, e.Stop(t.Context(), server.ID, patience))
 		check := func(image string) error {
 			w := &spec.Workload{Name: "db", Kind: spec.Database, Image: image, Backup: spec.Backup{BeforeUpdate: true, Keep: 5}}
-			_, err := execute.New(e, t.TempDir()).Do(t.Context(), plan.Action{Kind: plan.CheckUpdate, Workload: "db", ID: server.ID}, project, w)
+			_, err := execute.New(e, t.TempDir()).Do(t.Context(), plan.Action{Kind: plan.CheckUpdate, Workload: "db", ID: server.ID, Spec: w, Check: true}, project)
 			return err
 		}
 		require.NoError(t, check(serverImage))
@@ -127,7 +121,7 @@ func TestAServerThatCannotBeStoppedWellIsNotDumped(t *testing.T) {
 
 	dataDir := t.TempDir()
 	w := &spec.Workload{Name: "db", Kind: spec.Database, Image: serverImage, Backup: spec.Backup{BeforeUpdate: true, Keep: 5}}
-	_, err = execute.New(e, dataDir).Do(t.Context(), plan.Action{Kind: plan.PrepareUpdate, Workload: "db", ID: server.ID}, project, w)
+	_, err = execute.New(e, dataDir).Do(t.Context(), plan.Action{Kind: plan.PrepareUpdate, Workload: "db", ID: server.ID, Spec: w, Check: true, Backup: true}, project)
 	require.ErrorContains(t, err, "checkpoint: ")
 	require.NoDirExists(t, filepath.Join(dataDir, "backups"))
 }

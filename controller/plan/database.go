@@ -174,6 +174,15 @@ func (s *steps) prepare(r replica) {
 	}
 }
 
+// changesServer reports whether the data of a Database's container come to another image,
+// as far as is known.
+func (t *target) changesServer(running Replica) bool {
+	stays := func(m Mount) bool { return m.Source == t.desired.DataVolume }
+	moves := t.desired.DataVolume != "" && !slices.ContainsFunc(running.Mounts, stays) // its data are left alone
+	same := t.followsImage() && running.ImageID == t.ImageID
+	return !moves && !same
+}
+
 // unchecked reports whether the image to come was not checked against the one that
 // had the data last, and there is no container to check it against: then that
 // one runs again first. Where only the settings differ there is nothing to check.

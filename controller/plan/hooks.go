@@ -151,7 +151,7 @@ func (s *steps) runHook(h spec.Hook) {
 	}
 	s.record.HookTry = Try{Count: s.record.HookTry.Count + 1, At: s.Now}
 	s.actions = append(s.actions, Action{
-		Kind: RunHook, Workload: s.Workload, Object: h.Name, Revision: s.desired.Revision,
+		Kind: RunHook, Workload: s.Workload, Object: h.Name, Revision: s.desired.Revision, Spec: s.desired, Command: h.Command,
 		Cause: "before the rollout to revision " + short(s.desired.Revision),
 	})
 }

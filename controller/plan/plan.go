@@ -11,7 +11,9 @@ import (
 
 // Input is all that a plan for one workload may depend on.
 type Input struct {
-	Now      time.Time
+	Now time.Time
+	// Project is the project's name, by which containers are named.
+	Project  string
 	Workload string
 	// Spec is the desired state; nil asks that the workload be taken away.
 	Spec       *spec.Workload

@@ -81,9 +81,12 @@ func (s *steps) add(kind ActionKind, r Replica, cause string, args ...any) bool 
 	case StopReplica:
 		a.Grace = s.grace(r)
 	case CreateReplica:
+		a.Spec = s.made(r.Revision)
+		a.Object = spec.ContainerName(s.Project, a.Spec, r.Number)
 		a.Anonymous = maps.Clone(s.record.Anonymous[r.Number])
 	case PrepareUpdate, CheckUpdate:
-		a.ImageID = s.record.ImageID
+		a.Spec, a.ImageID = s.desired, s.record.ImageID
+		a.Check, a.Backup = s.changesServer(r), kind == PrepareUpdate && s.desired.Backup.BeforeUpdate
 	case UpdateReplica:
 		a.RestartPolicy = restartPolicy(s.desired.RestartPolicy)
 	}
@@ -92,6 +95,15 @@ func (s *steps) add(kind ActionKind, r Replica, cause string, args ...any) bool 
 	}
 	s.actions = append(s.actions, a)
 	return true
+}
+
+// made returns the spec that a replica of a revision is made from: the one to keep, or the
+// last one that worked.
+func (t *target) made(revision string) *spec.Workload {
+	if former := t.History[revision]; former != nil && revision != t.desired.Revision {
+		return t.Spec.WithTemplateOf(former)
+	}
+	return t.desired
 }
 
 // planned reports whether there is an action on a container already.

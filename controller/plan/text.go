@@ -11,13 +11,10 @@ import (
 func (a Action) String() string {
 	var b strings.Builder
 	b.WriteString(string(a.Kind))
-	if a.Object != "" {
-		b.WriteString(" " + a.Object)
-	} else if a.Number > 0 {
-		fmt.Fprintf(&b, " %s #%d", a.Workload, a.Number)
-	}
 	if a.Kind == CreateReplica {
-		b.WriteString(" at " + short(a.Revision))
+		fmt.Fprintf(&b, " %s #%d at %s", a.Workload, a.Number, short(a.Revision))
+	} else if a.Object != "" {
+		b.WriteString(" " + a.Object)
 	}
 	for _, target := range slices.Sorted(maps.Keys(a.Anonymous)) {
 		fmt.Fprintf(&b, " with %.12s at %s", a.Anonymous[target], target)

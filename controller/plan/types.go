@@ -188,14 +188,22 @@ type Action struct {
 	Kind ActionKind
 	// Workload is the workload's name; empty for the project's own objects.
 	Workload string
-	// Object is the name of what is acted on: a container, network, volume or
+	// Object is the name of what is acted on: a container, hook, network, volume or
 	// image. ID is the container's, when it exists.
 	Object, ID string
 	// Number and Revision are those of the replica to create.
 	Number   int
 	Revision string
-	// ImageID is the image that a Database is prepared for.
-	ImageID string
+	// Spec is what a container is made from, or a Database is prepared for; nil of other
+	// actions. Recordings leave it out: it is their input's, at Revision.
+	Spec *spec.Workload `json:"-"`
+	// Command is what a hook runs. Recordings leave it out, as it may be secret.
+	Command []string `json:"-"`
+	// ImageID is the image that a Database is prepared for. Check is true where it has
+	// to be found out whether that can take over the data, and Backup where they are
+	// backed up.
+	ImageID       string
+	Check, Backup bool
 	// Grace is the time between the stop signal and SIGKILL.
 	Grace time.Duration
 	// Anonymous are the anonymous volumes that the replica to create takes over

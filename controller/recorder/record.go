@@ -100,7 +100,10 @@ type Decision struct {
 func Decide(p plan.Plan) Decision {
 	d := Decision{Revision: p.Rollout.Revision, Stable: p.Rollout.Stable, Failed: p.Rollout.Failed, Complete: p.Rollout.Complete}
 	for _, a := range p.Actions {
-		a.Cause = ""
+		a.Cause, a.Spec, a.Command = "", nil, nil
+		if a.Kind == plan.CreateReplica {
+			a.Object = "" // its number tells
+		}
 		d.Actions = append(d.Actions, a)
 	}
 	for _, e := range p.Endpoints {

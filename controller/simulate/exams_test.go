@@ -259,7 +259,7 @@ func (w *world) forget() {
 	again := map[string]bool{} // of a Job that nobody remembers, what was removed runs once more
 	if job := w.written["job"].Workload; job != nil {
 		for n := range job.Replicas {
-			again[spec.ContainerName(w.pool.base, job, n+1)] = true
+			again[spec.ContainerName(w.pool.base.Name, job, n+1)] = true
 		}
 	}
 	for _, c := range w.checks.truth() {

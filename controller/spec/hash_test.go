@@ -157,9 +157,9 @@ func TestContainerLabelsOverrideTheServicesOwn(t *testing.T) {
 		"tend.kind":                                   "Deployment",
 	}, spec.ContainerLabels(p, w, 7, "sha256:i"))
 	assert.Equal(t, "forged", w.Template.Labels[spec.LabelRevision], "the project was changed")
-	assert.Equal(t, "demo-web-7", spec.ContainerName(p, w, 7))
+	assert.Equal(t, "demo-web-7", spec.ContainerName(p.Name, w, 7))
 	w.ContainerName = "fixed"
-	assert.Equal(t, "fixed", spec.ContainerName(p, w, 1))
+	assert.Equal(t, "fixed", spec.ContainerName(p.Name, w, 1))
 }
 
 func TestPolicyIsInNoHash(t *testing.T) {

@@ -9,7 +9,7 @@ func (w *Workload) WithTemplateOf(old *Workload) *Workload {
 	now.Image, now.PullPolicy = old.Image, old.PullPolicy
 	now.ContainerName, now.FixedHostPorts = old.ContainerName, old.FixedHostPorts
 	now.Networks, now.NetworkKeys, now.Volumes, now.Ports = old.Networks, old.NetworkKeys, old.Volumes, old.Ports
-	now.SharedMounts = old.SharedMounts
+	now.SharedMounts, now.DataVolume = old.SharedMounts, old.DataVolume
 	now.StopGrace, now.Probes, now.PreRollout = old.StopGrace, old.Probes, old.PreRollout
 	if now.Room = old.Room; now.Room > 0 {
 		now.Replicas = min(now.Replicas, now.Room)

@@ -132,11 +132,11 @@ func dependsOn(s types.ServiceConfig, disabled []string) string {
 }
 
 // ContainerName is the name of a workload's replica.
-func ContainerName(p *Project, w *Workload, number int) string {
+func ContainerName(project string, w *Workload, number int) string {
 	if w.ContainerName != "" {
 		return w.ContainerName
 	}
-	return fmt.Sprintf("%s-%s-%d", p.Name, w.Name, number)
+	return fmt.Sprintf("%s-%s-%d", project, w.Name, number)
 }
 
 // HookLabels are the labels of a one-off container that runs a hook. docker
@@ -149,8 +149,8 @@ func HookLabels(p *Project, w *Workload, hook, imageID string) map[string]string
 }
 
 // HookName is the name of the container that runs a hook for a revision.
-func HookName(p *Project, w *Workload, hook string) string {
-	return fmt.Sprintf("%s-%s-%s-%s", p.Name, w.Name, hook, w.Revision[:min(8, len(w.Revision))])
+func HookName(project string, w *Workload, hook string) string {
+	return fmt.Sprintf("%s-%s-%s-%s", project, w.Name, hook, w.Revision[:min(8, len(w.Revision))])
 }
 
 // NetworkLabels are the labels of a network that tend creates.

@@ -128,7 +128,7 @@ func TestLabelsNamesAndHashesAreThoseOfCompose(t *testing.T) {
 		delete(ours, spec.LabelKind)
 		delete(c.Labels, spec.LabelRevision)
 		assert.Equal(t, c.Labels, ours, w.Name)
-		assert.Equal(t, c.Names, []string{"/" + spec.ContainerName(project, w, number)})
+		assert.Equal(t, c.Names, []string{"/" + spec.ContainerName(project.Name, w, number)})
 	}
 
 	networks, err := docker.NetworkList(t.Context(), network.ListOptions{

@@ -161,6 +161,9 @@ type Workload struct {
 	// before a container can be created.
 	Networks []string
 	Volumes  []string
+	// DataVolume is the engine name of the volume that a Database has its data on; empty
+	// where that is none, or the workload is no Database.
+	DataVolume string
 	// NetworkKeys are the names in compose.yaml of Networks.
 	NetworkKeys map[string]string
 	// Revision is the hash of what a container is made from. Two workloads

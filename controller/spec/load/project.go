@@ -180,6 +180,14 @@ func addResources(p *spec.Project, composed *types.Project, w *spec.Workload) {
 	slices.Sort(w.Networks)
 	slices.Sort(w.Volumes)
 	w.Volumes = slices.Compact(w.Volumes)
+	if w.Kind != spec.Database {
+		return
+	}
+	for _, mount := range spec.DataMounts(w.Template) {
+		if mount.Type == types.VolumeTypeVolume {
+			w.DataVolume = composed.Volumes[mount.Source].Name
+		}
+	}
 }
 
 // checkSupport refuses what tend cannot honour in the managed services and in

@@ -103,6 +103,9 @@ func describe(t *testing.T, p *spec.Project, err error) string {
 		list(&b, "ports", w.Ports)
 		list(&b, "networks", w.Networks)
 		list(&b, "volumes", w.Volumes)
+		if w.DataVolume != "" {
+			fmt.Fprintf(&b, "  data volume: %s\n", w.DataVolume)
+		}
 		list(&b, "host ports", w.FixedHostPorts)
 	}
 	list(&b, "unmanaged", p.Unmanaged)
