@@ -3,6 +3,7 @@ package docker
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -12,7 +13,6 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/stdcopy"
 	"golang.org/x/sync/errgroup"
 
@@ -114,7 +114,7 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 	return e.do(ctx, "start container", id, func(ctx context.Context) error {
 		conn, err := e.cli.Dialer()(ctx)
 		if err != nil {
-			return client.ErrorConnectionFailed(e.cli.DaemonHost())
+			return fmt.Errorf("%w: %w", errNotListening, err)
 		}
 		_ = conn.Close()
 		return e.cli.ContainerStart(ctx, id, container.StartOptions{})

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -9,11 +10,14 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
+// errNotListening is that the engine takes no new connections.
+var errNotListening = errors.New("the engine takes no new connections")
+
 // classify says what a failed request means. sent is whether the engine may
 // have received it.
 func classify(err error, sent bool) engine.Class {
 	switch {
-	case client.IsErrConnectionFailed(err) && !sent:
+	case client.IsErrConnectionFailed(err) && !sent, errors.Is(err, errNotListening):
 		return engine.Unavailable
 	case errdefs.IsNotFound(err):
 		return engine.NotFound
