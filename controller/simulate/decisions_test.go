@@ -107,14 +107,15 @@ func (v *invariants) leavesUnhealthy(in plan.Input, p plan.Plan, d decision) {
 	}
 }
 
-// leavesDone checks that what has ended with 0 and by itself is not started again,
+// leavesDone checks that what has ended with 0 and by itself is not started again, unless
+// tend had told it to end at the same moment and cannot know which came first,
 // where its service runs until then, however often tend is.
 func (v *invariants) leavesDone(in plan.Input, p plan.Plan, d decision) {
 	if d.written.Workload == nil || d.written.Kind != spec.Deployment || d.written.Restart.Condition != spec.RestartOnFailure {
 		return
 	}
 	for _, r := range in.Replicas {
-		if r.State == plan.Exited && r.ExitCode == 0 && !r.Interrupted && !r.Unwatched && !v.stopped[r.ID] {
+		if r.State == plan.Exited && r.ExitCode == 0 && !r.Interrupted && !r.Unwatched && !v.stopped[r.ID] && !in.Rollout.Attempts[r.Number].Ours {
 			v.ended[r.ID] = r.StartedAt
 		}
 		started := slices.ContainsFunc(p.Actions, func(a plan.Action) bool { return a.Kind == plan.StartReplica && a.ID == r.ID })
