@@ -18,8 +18,11 @@ func (s *steps) database() {
 		return // it may hold the volume
 	}
 	if running := s.running(); len(running) > 1 {
-		s.fail("MultipleContainers", fmt.Sprintf("%s run on the volume of one database: stop all but one at once; tend touches none of them", strings.Join(running, " and ")),
-			"stop all but one of them at once, with `docker stop`")
+		s.report(problem{
+			reason: "MultipleContainers", final: true,
+			message: fmt.Sprintf("%s run on the volume of one database: stop all but one at once; tend touches none of them", strings.Join(running, " and ")),
+			remedy:  "stop all but one of them at once, with `docker stop`",
+		})
 		return
 	}
 	s.stopDrained()
@@ -99,8 +102,11 @@ func (s *steps) keepDatabase(r replica, alone bool) {
 	case r.class == leaving || r.class == coming:
 	case r.class == exited && wanted && !alone:
 		// Beside another container, even an exited one, it is not clear whose the volume is.
-		s.fail("MultipleContainers", fmt.Sprintf("%s is one of several containers of one database: remove those that are not wanted", r.Name),
-			"remove those that are not wanted, with `docker rm`")
+		s.report(problem{
+			reason: "MultipleContainers", final: true,
+			message: fmt.Sprintf("%s is one of several containers of one database: remove those that are not wanted", r.Name),
+			remedy:  "remove those that are not wanted, with `docker rm`",
+		})
 	case r.class == exited && wanted:
 		s.restartUnlessDone(r)
 	case !wanted && r.class != exited && s.startingUp(r.Replica):
@@ -156,7 +162,7 @@ func (s *steps) prepare(r replica) {
 	if why := s.record.Refused; why != "" {
 		s.waitFor(wait{
 			message: why, fault: true, quiet: true,
-			problem: &problem{"UpdateRefused", why, "do what the message says, or write the image from before again"},
+			problem: &problem{reason: "UpdateRefused", message: why, remedy: "do what the message says, or write the image from before again", final: true},
 		})
 		return
 	}

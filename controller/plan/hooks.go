@@ -122,7 +122,7 @@ func (s *steps) runHooks() bool {
 	case so.failed != "":
 		s.waitFor(wait{
 			message: so.failed, fault: true, quiet: true,
-			problem: &problem{"HookFailed", so.failed, s.seeLogs("correct the hook or the image")},
+			problem: &problem{reason: "HookFailed", message: so.failed, remedy: s.seeLogs("correct the hook or the image"), final: true},
 		})
 		return false
 	case so.next == nil:

@@ -88,7 +88,11 @@ func (in Input) seeLogs(then string) string {
 }
 
 // problem is what is wrong with a replica, and what a person can do about it.
-type problem struct{ reason, message, remedy string }
+type problem struct {
+	reason, message, remedy string
+	// final is true where no waiting helps.
+	final bool
+}
 
 // wait is what has to happen before more can be done; the zero value is nothing.
 type wait struct {

@@ -265,8 +265,11 @@ func (s *steps) restartUnlessDone(r replica) {
 	switch {
 	case r.done:
 	case most > 0 && s.attempts(r.Number, r.revision, &r).Count > most:
-		s.fail("RestartLimit", fmt.Sprintf("%s %s and was restarted %s, the most that deploy.restart_policy.max_attempts allows", r.Name, r.why(), plural(most, "time")),
-			s.seeLogs("correct the spec: it is not started again as it is"))
+		s.report(problem{
+			reason: "RestartLimit", final: true,
+			message: fmt.Sprintf("%s %s and was restarted %s, the most that deploy.restart_policy.max_attempts allows", r.Name, r.why(), plural(most, "time")),
+			remedy:  s.seeLogs("correct the spec: it is not started again as it is"),
+		})
 	default:
 		s.restart(r, 0)
 	}

@@ -283,6 +283,8 @@ func (a *account) conclude() {
 		}
 		return
 	case s.Outcome.Halted():
+	case a.failure != nil && a.failure.final:
+		a.verdict(OutcomeStalled, a.failure.message, a.failure.remedy)
 	case a.failure != nil:
 		a.verdict(OutcomeWaiting, a.failure.message, a.failure.remedy)
 	}

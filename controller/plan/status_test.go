@@ -69,8 +69,19 @@ func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 			"a volume whose data are gone", func(in *Input) {
 				in.Missing = []Resource{{Kind: VolumeResource, Name: "shop_data", DataOf: "web"}}
 			},
-			OutcomeWaiting, "volume shop_data held the data of web and is gone: bring it back, or for an empty database make one with docker volume create shop_data",
+			OutcomeStalled, "volume shop_data held the data of web and is gone: bring it back, or for an empty database make one with docker volume create shop_data",
 			"bring it back, or for an empty database make one with docker volume create shop_data", nil, nil,
+		},
+		{
+			"a replica that is not started again any more", func(in *Input) {
+				in.Spec.Restart.MaxAttempts = 1
+				r := ran
+				r.ExitCode = 3
+				in.Rollout.Attempts = map[int]Attempt{1: {Revision: "v1", Count: 2, At: noon.Add(-time.Second)}}
+				in.Replicas = []Replica{r}
+			},
+			OutcomeStalled, "shop-web-1 exited with code 3 and was restarted 1 time, the most that deploy.restart_policy.max_attempts allows", "see `tend logs web`, and correct the spec: it is not started again as it is",
+			nil, []string{"shop-web-1 exited with code 3"},
 		},
 		{
 			"a dependency that is not healthy", dependsOn(Dependency{Dependency: spec.Dependency{Condition: spec.DependencyHealthy}, Known: true}),

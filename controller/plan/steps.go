@@ -63,7 +63,7 @@ func newSteps(t target) steps {
 // way: whatever was taken, a name, a number or a volume, might be that one's.
 func (s *steps) leaveTo(f Foreigner) {
 	s.held = true
-	s.waitFor(wait{message: f.Problem(), remedy: f.remedy(), problem: &problem{"ForeignContainer", f.Problem(), f.remedy()}})
+	s.waitFor(wait{message: f.Problem(), remedy: f.remedy(), problem: &problem{reason: "ForeignContainer", message: f.Problem(), remedy: f.remedy(), final: true}})
 }
 
 // add plans an action on a replica, unless one is under way or planned already (of
@@ -129,8 +129,12 @@ func (s *steps) tell(kind EventType, reason, message string, args ...any) {
 
 // fail reports what is wrong with a replica; the first problem stands.
 func (s *steps) fail(reason, message, remedy string) {
+	s.report(problem{reason: reason, message: message, remedy: remedy})
+}
+
+func (s *steps) report(p problem) {
 	if s.failure == nil {
-		s.failure = &problem{reason: reason, message: message, remedy: remedy}
+		s.failure = &p
 	}
 }
 
@@ -203,7 +207,7 @@ func (t *target) missing() *wait {
 		}
 		w.quiet = w.quiet && r.Problem() == r.String()
 		if r.DataOf != "" && w.problem == nil {
-			w.problem = &problem{"VolumeMissing", r.Problem(), r.remedy()}
+			w.problem = &problem{reason: "VolumeMissing", message: r.Problem(), remedy: r.remedy(), final: true}
 		}
 	}
 	w.fault = !w.quiet
@@ -215,7 +219,7 @@ func (t *target) missing() *wait {
 func (s *steps) waitFor(w wait) {
 	s.wait = w
 	if w.problem != nil {
-		s.fail(w.problem.reason, w.problem.message, w.problem.remedy)
+		s.report(*w.problem)
 	}
 }
 
