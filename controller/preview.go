@@ -35,7 +35,7 @@ func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference
 		if !row.Present {
 			all = append(all, Difference{Text: row.String() + ": is missing"})
 		}
-		if text := row.Diverged(); text != "" {
+		if text := plan.Diverged(row.Resource); text != "" {
 			all = append(all, Difference{Text: text})
 		}
 	}
@@ -78,7 +78,7 @@ func differences(in plan.Input, p plan.Plan) (texts []string) {
 		return nil
 	case len(in.Foreigners) > 0:
 		for _, f := range in.Foreigners {
-			add("%s", f.Problem())
+			add("%s", plan.ForeignProblem(f))
 		}
 		return texts
 	case in.Spec.Kind == spec.Job:

@@ -98,7 +98,7 @@ func refuseForeigners(ctx context.Context, e engine.Engine, f *flags, p *spec.Pr
 			continue
 		}
 		_, err := os.Stat(folder)
-		refusals = append(refusals, errors.New(plan.Foreigner{Name: c.Name, Folder: folder, Gone: err != nil}.Problem()))
+		refusals = append(refusals, errors.New(plan.ForeignProblem(plan.Foreigner{Name: c.Name, Folder: folder, Gone: err != nil})))
 	}
 	if len(refusals) > 0 {
 		return fmt.Errorf("nothing of project %s is taken away:\n%w", p.Name, errors.Join(refusals...))

@@ -2,16 +2,16 @@ package plan
 
 import "fmt"
 
-// Problem says whose a container is, and how to go on.
-func (f Foreigner) Problem() string {
+// ForeignProblem says whose a container of another folder is, and how to go on.
+func ForeignProblem(f Foreigner) string {
 	if f.Gone {
-		return fmt.Sprintf("%s was made from %s, which is not to be found here, and is left alone: %s", f.Name, f.Folder, f.remedy())
+		return fmt.Sprintf("%s was made from %s, which is not to be found here, and is left alone: %s", f.Name, f.Folder, foreignRemedy(f))
 	}
-	return fmt.Sprintf("%s was made from %s, a project of the same name, and is left alone: %s", f.Name, f.Folder, f.remedy())
+	return fmt.Sprintf("%s was made from %s, a project of the same name, and is left alone: %s", f.Name, f.Folder, foreignRemedy(f))
 }
 
-// remedy says how to go on.
-func (f Foreigner) remedy() string {
+// foreignRemedy says how to go on beside a container of another folder.
+func foreignRemedy(f Foreigner) string {
 	if f.Gone {
 		return fmt.Sprintf("if this is that folder, moved or renamed, take it over with --take-over %s; else remove it, or give this project another name", f.Folder)
 	}

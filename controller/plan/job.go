@@ -92,7 +92,7 @@ func lastOf(failed []replica) string {
 func (s *steps) failedRuns() int {
 	runs := map[int]int{}
 	for n := 1; n <= s.desired.Replicas; n++ {
-		runs[n] = s.attempts(n, s.desired.Revision, nil).ran()
+		runs[n] = ran(s.attempts(n, s.desired.Revision, nil))
 		if s.record.Succeeded[n] {
 			runs[n] = max(runs[n]-1, 0)
 		}
@@ -101,7 +101,7 @@ func (s *steps) failedRuns() int {
 		if !r.current || r.Number > s.desired.Replicas || s.record.Succeeded[r.Number] {
 			continue
 		}
-		runs[r.Number] = s.attempts(r.Number, r.revision, &r).ran()
+		runs[r.Number] = ran(s.attempts(r.Number, r.revision, &r))
 		if ended := r.State == Exited || r.State == Dead || r.State == Removing; !ended || r.class == coming {
 			runs[r.Number] = max(runs[r.Number]-1, 0)
 		}

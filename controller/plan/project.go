@@ -104,18 +104,18 @@ func (r Resource) Action() ActionKind {
 	}
 }
 
-// Problem says what keeps a resource from being there, in words for a person;
+// resourceProblem says what keeps a resource from being there, in words for a person;
 // empty when it is there, or on its way.
-func (r Resource) Problem() string {
+func resourceProblem(r Resource) string {
 	switch {
 	case r.Present:
 		return ""
 	case r.External:
-		return fmt.Sprintf("%s is external and does not exist: %s", r, r.remedy())
+		return fmt.Sprintf("%s is external and does not exist: %s", r, resourceRemedy(r))
 	case r.DataOf != "":
-		return fmt.Sprintf("%s held the data of %s and is gone: %s", r, r.DataOf, r.remedy())
+		return fmt.Sprintf("%s held the data of %s and is gone: %s", r, r.DataOf, resourceRemedy(r))
 	case r.NoPull:
-		return fmt.Sprintf("%s is not there and its pull_policy is %s: %s", r, "never or build", r.remedy())
+		return fmt.Sprintf("%s is not there and its pull_policy is %s: %s", r, "never or build", resourceRemedy(r))
 	case r.Attempt.Error != "":
 		return fmt.Sprintf("%s: %s", r, r.Attempt.Error)
 	default:
@@ -123,8 +123,8 @@ func (r Resource) Problem() string {
 	}
 }
 
-// remedy is what a person can do about Problem; empty when there is nothing to do.
-func (r Resource) remedy() string {
+// resourceRemedy is what a person can do about the problem of a resource; empty when there is nothing to do.
+func resourceRemedy(r Resource) string {
 	switch {
 	case r.Present:
 		return ""
@@ -144,7 +144,7 @@ func (r Resource) remedy() string {
 // Diverged says that what exists was made from another configuration than what
 // is written; empty when it was not. It is left as it is: containers are joined
 // to a network, and a volume holds data.
-func (r Resource) Diverged() string {
+func Diverged(r Resource) string {
 	if !r.Present || r.External || r.ActualHash == "" || r.ActualHash == r.ConfigHash {
 		return ""
 	}

@@ -60,7 +60,7 @@ func (s *steps) attempts(n int, revision string, r *replica) Attempt {
 func (s *steps) noteAttempt(n int, a Attempt, last ending) {
 	switch last {
 	case interrupted:
-		a.Repair = a.Repair.again(s.Now)
+		a.Repair = repairedAgain(a.Repair, s.Now)
 	case ended:
 		a.Count++
 	}
@@ -132,9 +132,9 @@ func (in Input) lastRepair() (last time.Time) {
 // contest is how many repairs within a minute are more than a person's.
 const contest = 5
 
-// again returns what is remembered after one more repair.
-func (r Repair) again(now time.Time) Repair {
-	if r.quiet(now) || r.Count <= contest && now.Sub(r.First) >= time.Minute {
+// repairedAgain returns what is remembered after one more repair.
+func repairedAgain(r Repair, now time.Time) Repair {
+	if quiet(r, now) || r.Count <= contest && now.Sub(r.First) >= time.Minute {
 		r = Repair{First: now}
 	}
 	r.Count++
@@ -143,7 +143,7 @@ func (r Repair) again(now time.Time) Repair {
 }
 
 // quiet reports whether the last repair was more than a minute ago.
-func (r Repair) quiet(now time.Time) bool { return now.Sub(r.Last) >= time.Minute }
+func quiet(r Repair, now time.Time) bool { return now.Sub(r.Last) >= time.Minute }
 
 // isStart reports whether an action starts a process: then an Attempt is made of
 // it, otherwise a Try.
@@ -174,7 +174,7 @@ func StartFailed(in Input, a Action, err string) Rollout {
 			if in.misses(a.Kind, t.Revision) {
 				t.Count, t.Error = max(t.Count-1, 0), err
 			} else {
-				t.failed(err)
+				noteFailed(t, err)
 			}
 		})
 	case a.Kind == RunHook:
@@ -186,10 +186,10 @@ func StartFailed(in Input, a Action, err string) Rollout {
 }
 
 // ran is how often a process was started.
-func (a Attempt) ran() int { return a.Count - a.Unstarted }
+func ran(a Attempt) int { return a.Count - a.Unstarted }
 
-// failed notes that the last start has failed, unless that is known.
-func (a *Attempt) failed(why string) {
+// noteFailed notes that the last start has failed, unless that is known.
+func noteFailed(a *Attempt, why string) {
 	if a.Error == "" {
 		a.Unstarted++
 		a.Error = why

@@ -63,7 +63,7 @@ func newSteps(t target) steps {
 // way: whatever was taken, a name, a number or a volume, might be that one's.
 func (s *steps) leaveTo(f Foreigner) {
 	s.held = true
-	s.waitFor(wait{message: f.Problem(), remedy: f.remedy(), problem: &problem{reason: "ForeignContainer", message: f.Problem(), remedy: f.remedy(), final: true}})
+	s.waitFor(wait{message: ForeignProblem(f), remedy: foreignRemedy(f), problem: &problem{reason: "ForeignContainer", message: ForeignProblem(f), remedy: foreignRemedy(f), final: true}})
 }
 
 // add plans an action on a replica, unless one is under way or planned already (of
@@ -201,13 +201,13 @@ func (t *target) missing() *wait {
 	var problems, remedies []string
 	w := wait{quiet: true}
 	for _, r := range t.Missing {
-		problems = append(problems, r.Problem())
-		if remedy := r.remedy(); remedy != "" {
+		problems = append(problems, resourceProblem(r))
+		if remedy := resourceRemedy(r); remedy != "" {
 			remedies = append(remedies, remedy)
 		}
-		w.quiet = w.quiet && r.Problem() == r.String()
+		w.quiet = w.quiet && resourceProblem(r) == r.String()
 		if r.DataOf != "" && w.problem == nil {
-			w.problem = &problem{reason: "VolumeMissing", message: r.Problem(), remedy: r.remedy(), final: true}
+			w.problem = &problem{reason: "VolumeMissing", message: resourceProblem(r), remedy: resourceRemedy(r), final: true}
 		}
 	}
 	w.fault = !w.quiet
@@ -362,7 +362,7 @@ func (s *steps) removeLeftovers() {
 			s.add(RemoveReplica, r.Replica, "%s is dead: a removal failed half-way", r.Name)
 		default:
 			if s.add(RemoveReplica, r.Replica, "%s was created and not started", r.Name) {
-				s.record.Attempts = with(s.record.Attempts, r.Number, func(a *Attempt) { a.failed("it was not started") })
+				s.record.Attempts = with(s.record.Attempts, r.Number, func(a *Attempt) { noteFailed(a, "it was not started") })
 			}
 		}
 	}

@@ -519,10 +519,10 @@ func (s *story) project() {
 		s.resources[i] = r
 	}
 	for _, r := range s.resources {
-		if problem := r.Problem(); problem != "" {
+		if problem := resourceProblem(r); problem != "" {
 			fmt.Fprintln(&s.out, "problem", problem)
 		}
-		if diverged := r.Diverged(); diverged != "" {
+		if diverged := Diverged(r); diverged != "" {
 			fmt.Fprintln(&s.out, "diverged", diverged)
 		}
 	}

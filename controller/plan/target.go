@@ -224,7 +224,7 @@ func (t *target) assess(r *replica) {
 	}
 	wait := t.desired.MinReady
 	if a := t.rollout.Attempts[r.Number]; r.current && !t.rollout.Complete && a.Revision == r.revision {
-		wait = max(wait, delay(t.desired.Restart, a.ran()+r.RestartCount))
+		wait = max(wait, delay(t.desired.Restart, ran(a)+r.RestartCount))
 	}
 	at := r.ReadySince.Add(wait)
 	if r.available = wait == 0 || !at.After(t.Now); !r.available {
