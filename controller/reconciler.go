@@ -241,7 +241,7 @@ func (r *reconciler) finish(key string, a plan.Action, err error, now time.Time)
 			}
 		default:
 			if _, ok := tx.Rollout(key); ok {
-				rollout := plan.StartFailed(r.input(snap, key, now), a, err.Error())
+				rollout := plan.ActionFailed(r.input(snap, key, now), a, err.Error())
 				if refusal, ok := errors.AsType[*postgres.Refusal](err); ok {
 					rollout = plan.Refused(rollout, a, refusal.Reason)
 				}
@@ -263,7 +263,7 @@ func (r *reconciler) stopped(key string, a plan.Action) {
 	if row, ok := snap.Rollout(key); ok {
 		before = row.Rollout
 	}
-	if next := plan.Stopped(before, a); !reflect.DeepEqual(next, before) {
+	if next := plan.ActionStopped(before, a); !reflect.DeepEqual(next, before) {
 		r.store.Update(func(tx *state.Tx) { tx.PutRollout(next) })
 	}
 }

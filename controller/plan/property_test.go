@@ -182,8 +182,8 @@ func TestComputeIsTotal(t *testing.T) {
 		Compute(Input{Spec: &spec.Workload{Kind: kind}, Replicas: []Replica{{}, {Number: 1}, {Number: -1}}, Dependencies: []Dependency{{}}})
 	}
 	ComputeProject(ProjectInput{Resources: []Resource{{}, {Known: true}}})
-	StartFailed(Input{}, Action{}, "")
-	StartFailed(Input{}, Action{Kind: CreateReplica, Number: 1}, "")
+	ActionFailed(Input{}, Action{}, "")
+	ActionFailed(Input{}, Action{Kind: CreateReplica, Number: 1}, "")
 	replica := rapid.MakeCustom[Replica](nonsense)
 	workload := rapid.MakeCustom[spec.Workload](nonsense)
 	rollout := rapid.MakeCustom[Rollout](nonsense)
@@ -218,11 +218,11 @@ var nonsense = rapid.MakeConfig{Types: map[reflect.Type]*rapid.Generator[any]{
 }}
 
 // A failure is remembered without touching the record it is added to.
-func TestStartFailedKeepsItsInput(t *testing.T) {
+func TestActionFailedKeepsItsInput(t *testing.T) {
 	r := Rollout{Attempts: map[int]Attempt{1: {Count: 1}}, Tries: map[string]Try{"id1": {State: Running, Count: 1}}}
 	before := cloneRollout(r)
-	create := StartFailed(Input{Rollout: r}, Action{Kind: CreateReplica, Number: 1}, "no space")
-	stop := StartFailed(Input{Rollout: r}, Action{Kind: StopReplica, ID: "id1"}, "busy")
+	create := ActionFailed(Input{Rollout: r}, Action{Kind: CreateReplica, Number: 1}, "no space")
+	stop := ActionFailed(Input{Rollout: r}, Action{Kind: StopReplica, ID: "id1"}, "busy")
 	assert.Equal(t, before, r)
 	assert.Equal(t, Attempt{Count: 1, Unstarted: 1, Error: "no space"}, create.Attempts[1])
 	assert.Equal(t, Try{State: Running, Count: 1, Error: "busy"}, stop.Tries["id1"])

@@ -149,8 +149,8 @@ func quiet(r Repair, now time.Time) bool { return now.Sub(r.Last) >= time.Minute
 // it, otherwise a Try.
 func isStart(kind ActionKind) bool { return kind == CreateReplica || kind == StartReplica }
 
-// Stopped returns the rollout record after tend has told a replica to end.
-func Stopped(r Rollout, a Action) Rollout {
+// ActionStopped returns the rollout record after tend has told a replica to end.
+func ActionStopped(r Rollout, a Action) Rollout {
 	if a.Number < 1 || r.Attempts[a.Number].Ours {
 		return r
 	}
@@ -164,9 +164,9 @@ func Stopped(r Rollout, a Action) Rollout {
 	return r
 }
 
-// StartFailed returns the rollout record after an action of it failed. A start for
+// ActionFailed returns the rollout record after an action of it failed. A start for
 // which something is missing now is not counted: that says nothing about the replica.
-func StartFailed(in Input, a Action, err string) Rollout {
+func ActionFailed(in Input, a Action, err string) Rollout {
 	r := in.Rollout
 	switch {
 	case isStart(a.Kind):

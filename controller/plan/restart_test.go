@@ -49,7 +49,7 @@ func TestAReplicaThatTendHasStoppedIsNoCrash(t *testing.T) {
 		Spec: &spec.Workload{Name: "web", Kind: spec.Deployment, Replicas: 1, Revision: "v1", ProgressDeadline: time.Minute, Restart: spec.Restart{
 			Condition: spec.RestartAny, Delay: time.Hour, MaxDelay: time.Hour,
 		}},
-		Rollout: Stopped(Rollout{Workload: "web", Revision: "v1", StartedAt: now, ProgressAt: now}, Action{Kind: StopReplica, Number: 1, Revision: "v1"}),
+		Rollout: ActionStopped(Rollout{Workload: "web", Revision: "v1", StartedAt: now, ProgressAt: now}, Action{Kind: StopReplica, Number: 1, Revision: "v1"}),
 	}
 	in.Rollout = Compute(in).Rollout
 	in.Replicas = []Replica{{Workload: "web", Number: 1, Name: "web-1", ID: "a", Revision: "v1", State: Running, StartedAt: now, ReadySince: now}}

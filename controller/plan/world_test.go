@@ -150,9 +150,9 @@ func (w *world) end(i int, how outcome, message string) {
 	}
 	switch {
 	case how == refused:
-		w.rollout = Refused(StartFailed(w.input(), a, message), a, message)
+		w.rollout = Refused(ActionFailed(w.input(), a, message), a, message)
 	case how != done:
-		w.rollout = StartFailed(w.input(), a, message)
+		w.rollout = ActionFailed(w.input(), a, message)
 	case a.Kind == PrepareUpdate || a.Kind == CheckUpdate:
 		w.rollout = Prepared(w.rollout, a)
 	}
