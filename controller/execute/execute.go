@@ -1,5 +1,5 @@
-// Package execute carries out actions. It knows how, never whether: it holds
-// no policy, does not retry and does not wait for a state.
+// Package execute carries out actions. It knows how, never whether: it holds no policy,
+// does not retry and does not wait for a state.
 package execute
 
 import (
@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// callTimeout bounds an action that should take moments; an engine under
-	// load has been seen to take many seconds for a create.
+	// callTimeout bounds an action that should take moments. An engine under load can
+	// take many seconds for a create.
 	callTimeout = 2 * time.Minute
 	// stopMargin is what the engine may take beyond the grace to report an exit.
 	stopMargin = time.Minute
@@ -33,7 +33,7 @@ type Executor struct {
 	looking singleflight.Group
 }
 
-// image looks an image up; replicas that are created at once share one look.
+// image looks an image up; replicas that are created at once share one call.
 func (x *Executor) image(ctx context.Context, ref string) (engine.Image, error) {
 	image, err, _ := x.looking.Do(ref, func() (any, error) { return x.engine.Image(ctx, ref) })
 	return image.(engine.Image), err
@@ -97,7 +97,8 @@ func (x *Executor) create(ctx context.Context, a plan.Action, p *spec.Project) (
 		c.Name, c.Labels = a.Object, spec.ContainerLabels(p, w, a.Number, imageID)
 		c.Anonymous = a.Anonymous
 		if c.Service.StopGracePeriod == nil && w.Kind == spec.Database {
-			// Longer than the engine's, also when someone else stops it.
+			// The container's own grace is longer than the engine's, so that it also
+			// holds when somebody else stops it.
 			grace := types.Duration(w.StopGrace)
 			c.Service.StopGracePeriod = &grace
 		}
@@ -126,7 +127,7 @@ func (x *Executor) run(ctx context.Context, p *spec.Project, w *spec.Workload, c
 		Networks: map[string]string{}, Volumes: map[string]string{},
 		Secrets: p.Secrets, Configs: p.Configs, RestartPolicy: w.RestartPolicy,
 	}
-	c.Service.Image = w.Image // a service that is only built names none
+	c.Service.Image = w.Image // a service that is only built names no image
 	for _, n := range p.Networks {
 		c.Networks[n.Key] = n.Name
 	}

@@ -9,11 +9,10 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// prepare makes a running database ready to be stopped and replaced: it checks
-// that the next image can take over the data where the action says so, dumps them
-// where it does, and writes out what is in memory. It writes that out before the dump too: a
-// server that cannot is found out before each try makes a dump, for which an
-// older one would go.
+// prepare makes a running database ready to be stopped and replaced: it checks that the
+// next image can take over the data and dumps them, each where the action says so, and
+// writes out what is in memory. It does that before the dump as well: otherwise a server
+// that cannot would make a dump at each try, and each dump takes the place of an older one.
 func (x *Executor) prepare(ctx context.Context, a plan.Action, p *spec.Project) error {
 	if err := x.check(ctx, a, p, x.describeServer); err != nil {
 		return err
@@ -29,8 +28,8 @@ func (x *Executor) prepare(ctx context.Context, a plan.Action, p *spec.Project) 
 	return postgres.Checkpoint(ctx, x.engine, a.ID)
 }
 
-// check refuses an image that cannot take over the data of a container, which
-// describe describes.
+// check refuses an image that cannot take over the data of a container, where the action
+// asks for the check. describe describes the container's server.
 func (x *Executor) check(ctx context.Context, a plan.Action, p *spec.Project, describe describe) error {
 	if !a.Check {
 		return nil
@@ -52,10 +51,10 @@ func (x *Executor) check(ctx context.Context, a plan.Action, p *spec.Project, de
 	return postgres.Check(a.Workload, before, after)
 }
 
-// describe tells what server a container has.
+// describe returns a description of a container's server.
 type describe func(ctx context.Context, p *spec.Project, running engine.Container) (postgres.Server, error)
 
-// describeServer asks the server that runs.
+// describeServer asks the running server.
 func (x *Executor) describeServer(ctx context.Context, _ *spec.Project, running engine.Container) (postgres.Server, error) {
 	return postgres.Describe(ctx, x.engine, running.ID)
 }

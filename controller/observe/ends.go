@@ -11,18 +11,18 @@ import (
 	"github.com/tendhq/tend/controller/plan"
 )
 
-// ends are what events have told of how containers came to their ends, by ID.
+// ends are what events have told about the ends of containers, by ID.
 type ends struct {
 	mu sync.Mutex
 	of map[string]end
 }
 
-// end holds when a container was told to end, and when its process has ended.
+// end holds when a container was told to end, and when its process ended.
 type end struct{ told, died time.Time }
 
 func newEnds() *ends { return &ends{of: map[string]end{}} }
 
-// note takes an event in, and reports whether the container has to be looked at for it.
+// note takes in an event, and reports whether its container has to be inspected.
 func (s *ends) note(e engine.Event) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -30,8 +30,8 @@ func (s *ends) note(e engine.Event) bool {
 	look := true
 	switch e.Action {
 	case "create":
-		// It is started in a moment, or was created by an action after whose end it
-		// is looked at.
+		// It is started in a moment, or was created by an action that has it inspected
+		// at its end.
 		return false
 	case "destroy":
 		delete(s.of, e.ContainerID)
@@ -42,9 +42,9 @@ func (s *ends) note(e engine.Event) bool {
 		if endsProcess(e.Signal) {
 			end.told = e.Time
 		}
-		look = false // a signal changes nothing by itself
+		look = false // a signal by itself changes nothing
 	case "stop":
-		// What it has ended has died before, as the signal mostly told.
+		// The process has died before the stop event; mostly a kill event has told so.
 		look = end.told.IsZero()
 		end.told = e.Time
 	case "start":
@@ -54,15 +54,15 @@ func (s *ends) note(e engine.Event) bool {
 	return look
 }
 
-// endsProcess reports whether a signal is sent to have a process end. Others, as
-// SIGHUP, ask it for something else; where one of them is a container's stop signal,
-// a stop event follows.
+// endsProcess reports whether a signal is sent to end a process. Others, as SIGHUP, ask
+// it for something else; where one of them is a container's stop signal, a stop event
+// follows.
 func endsProcess(s syscall.Signal) bool {
 	return slices.Contains([]syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT}, s)
 }
 
-// tell adds to an exited replica what is known of how its run ended. All times are the
-// engine's.
+// tell adds to an exited replica how its run ended, where that is known. All times are
+// the engine's.
 func (s *ends) tell(r *plan.Replica) {
 	if r.State != plan.Exited || r.StartedAt.IsZero() {
 		return

@@ -8,24 +8,24 @@ import (
 )
 
 const (
-	// lookRate is how many containers are looked at in a second for what events
-	// say, and maxHints how many at once after a quiet time. An event storm costs
-	// the engine no more than that.
+	// lookRate is how many containers are inspected per second because of events, and
+	// maxHints how many at once after a quiet time. An event storm costs the engine no
+	// more than that.
 	lookRate = 100
-	// maxHints is besides how many containers can wait to be looked at; where it
-	// would be more, a full list tells of all, and counts as as many looks.
+	// maxHints also bounds how many containers can wait to be inspected. Beyond that a
+	// full list replaces the single looks, and costs as many of them.
 	maxHints = 1000
 )
 
-// hints are the containers that something happened to since they were looked at
-// last. However many events come of one, it is looked at once for all of them.
+// hints are the containers that events came for since they were last inspected. A
+// container is inspected once, however many events came for it.
 type hints struct {
 	mu    sync.Mutex
 	ids   map[string]bool
 	all   bool // too many to name
 	ended bool // no more events come
 	ends  *ends
-	// come holds a value where there is something to take.
+	// come holds a value while there is something to take.
 	come chan struct{}
 }
 
@@ -33,8 +33,8 @@ func newHints(e *ends) *hints {
 	return &hints{ids: map[string]bool{}, come: make(chan struct{}, 1), ends: e}
 }
 
-// collect notes events as they come, until their end or that of ctx: of a slow
-// reader the engine would drop some.
+// collect notes events as they come, until the stream or ctx ends. It never waits, as
+// the engine drops events when a reader is slow.
 func (h *hints) collect(ctx context.Context, events <-chan engine.Event) {
 	for {
 		select {
@@ -52,7 +52,7 @@ func (h *hints) collect(ctx context.Context, events <-chan engine.Event) {
 	}
 }
 
-// add has containers looked at.
+// add has containers inspected.
 func (h *hints) add(ids ...string) {
 	h.change(func() {
 		for _, id := range ids {
@@ -82,7 +82,7 @@ func (h *hints) change(do func()) {
 	}
 }
 
-// take returns what has come since it was called before.
+// take returns what has come since the last call.
 func (h *hints) take() (ids map[string]bool, all, ended bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

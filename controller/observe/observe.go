@@ -1,6 +1,6 @@
-// Package observe keeps the tables replicas and resources of the state at what
-// the engine says. Events are hints to look again; a full list, every five
-// minutes and after each reconnect, repairs what they missed.
+// Package observe keeps the tables replicas and resources of the state in step with the
+// engine. An event is a hint to look again; a full list, every five minutes and after
+// each reconnect, repairs what the events missed.
 package observe
 
 import (
@@ -26,12 +26,12 @@ import (
 const (
 	// relistEvery bounds how long a missed event goes unnoticed.
 	relistEvery = 5 * time.Minute
-	// recheckEvery is how soon a resource that is missing is looked for again, as
-	// someone may build an image or create an external network; and a container
-	// whose probes fail.
+	// recheckEvery is how soon tend looks again for a missing resource, as someone may
+	// build an image or create an external network, and at a container whose probes
+	// fail.
 	recheckEvery = 10 * time.Second
-	// renewEvery is how soon it is noticed that a name stands for another image: of
-	// that the project's containers have no event.
+	// renewEvery is how soon tend notices that an image's name stands for another
+	// image. The project's containers have no event for that.
 	renewEvery = time.Minute
 	// reconnectFirst and reconnectMax pace the tries to reach an engine that
 	// is away.
@@ -51,7 +51,7 @@ type Observer struct {
 	onLink  func(context.Context, error)
 
 	relist *semaphore.Weighted // one full list at a time
-	pace   *rate.Limiter       // of the looks that follow from events
+	pace   *rate.Limiter       // of the looks that events cause
 	mu     sync.Mutex
 	// gathering is the next full list, nil where nobody has asked for one.
 	gathering *gathering
@@ -165,7 +165,7 @@ func (o *Observer) follow(ctx context.Context) error {
 	}
 }
 
-// refreshAll looks at containers, one after the other.
+// refreshAll inspects containers, one after the other.
 func (o *Observer) refreshAll(ctx context.Context, ids map[string]bool) error {
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		if err := o.pace.Wait(ctx); err != nil {
@@ -178,9 +178,9 @@ func (o *Observer) refreshAll(ctx context.Context, ids map[string]bool) error {
 	return nil
 }
 
-// unready lists the running containers whose probes fail. Of some changes no
-// event of the container tells: one that has left a network and joined it again
-// has another address, and does not answer at the one that is known.
+// unready lists the running containers whose probes fail. Some changes come without an
+// event of the container: one that has left a network and joined it again has another
+// address, and does not answer at the known one.
 func (o *Observer) unready() (ids []string) {
 	snap := o.store.Snapshot()
 	for _, r := range snap.Replicas("") {
@@ -205,8 +205,8 @@ func (o *Observer) begin() (look uint64, ended func()) {
 	}
 }
 
-// mayCome reports whether a look that began before another one has not ended, and may
-// tell of what is gone since.
+// mayCome reports whether a look that began before another one is still under way, and
+// may yet return a container that is gone since.
 func (o *Observer) mayCome(before uint64) bool {
 	for look := range o.underWay {
 		if look < before {
@@ -216,8 +216,8 @@ func (o *Observer) mayCome(before uint64) bool {
 	return false
 }
 
-// newer says whether a look is newer than what is known of a container, and
-// then counts as what is known.
+// newer reports whether a look is newer than what is known of a container, and if so
+// notes it as the latest.
 func (o *Observer) newer(id string, look uint64) bool {
 	if o.seen[id] > look {
 		return false
@@ -226,7 +226,7 @@ func (o *Observer) newer(id string, look uint64) bool {
 	return true
 }
 
-// Refresh looks at one container.
+// Refresh inspects one container.
 func (o *Observer) Refresh(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -261,19 +261,18 @@ func (o *Observer) Refresh(ctx context.Context, id string) error {
 	return nil
 }
 
-// gathering is a full list that has not begun: all that ask for one meanwhile
-// share it.
+// gathering is a full list that has not begun; all who ask for one meanwhile share it.
 type gathering struct {
 	done chan struct{}
 	err  error
 }
 
-// gatherFor is how long a full list waits for others to ask for it: of many
-// actions that fail together, each wants one. It is no multiple of the loop's
-// own pause, so that under a simulated clock the two never end at one instant.
+// gatherFor is how long a full list waits for others to ask for it, as each of many
+// actions that fail together wants one. It is no multiple of the loop's own pause, so
+// that under a simulated clock the two never end at one instant.
 const gatherFor = 1500 * time.Microsecond
 
-// Relist looks at everything: all containers of the project, and the resources.
+// Relist lists everything: the containers of the project, and the resources.
 func (o *Observer) Relist(ctx context.Context) error {
 	o.mu.Lock()
 	g := o.gathering
@@ -305,9 +304,9 @@ func (o *Observer) Relist(ctx context.Context) error {
 	return err
 }
 
-// list lists everything, when no other list is under way. begins is called before
-// anything is asked of the engine. It returns the containers that are known and not
-// listed: that is no proof that they are gone, and they have to be looked at.
+// list lists everything, when no other list is under way. It calls begins before it
+// asks the engine anything. It returns the containers that are known and not listed;
+// they have to be inspected, as missing from a list is no proof that they are gone.
 func (o *Observer) list(ctx context.Context, begins func()) (left []string, err error) {
 	err = o.relist.Acquire(ctx, 1)
 	begins()
@@ -323,7 +322,8 @@ func (o *Observer) list(ctx context.Context, begins func()) (left []string, err 
 	if err != nil {
 		return nil, err
 	}
-	// After the containers: what one was made from is no news then.
+	// It comes after the containers, so that an image that one was made from is no
+	// news.
 	if err := o.resources(within); err != nil {
 		return nil, err
 	}
@@ -359,7 +359,7 @@ func (o *Observer) list(ctx context.Context, begins func()) (left []string, err 
 	o.ends.keep(listed)
 	for id, at := range o.seen {
 		if !listed[id] && at <= look && !o.mayCome(at) {
-			delete(o.seen, id) // gone, or looked at anew in a moment
+			delete(o.seen, id) // gone, or about to be inspected again
 		}
 	}
 	return left, nil
@@ -379,9 +379,9 @@ const outputLines = 10
 // signalled is the lowest exit code of a process that a signal has ended.
 const signalled = 128
 
-// withOutput adds to a container that has ended what it printed last, in the
-// place of the health check that it has no more: all of a hook's, and the last
-// line of one that gave up by itself, which mostly says why.
+// withOutput adds what an ended container printed last, in the place of its health
+// check's output: all of it for a hook, and the last line for a process that gave up by
+// itself, which mostly says why.
 func (o *Observer) withOutput(ctx context.Context, c engine.Container) engine.Container {
 	lines := 1
 	switch {

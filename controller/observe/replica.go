@@ -15,8 +15,8 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// put writes a container down as a replica, if it is one. A row is only
-// written when something changed, as each write has the workload planned anew.
+// put writes a container down as a replica, if it is one. It writes a row only when
+// something changed, as each write has the workload planned anew.
 func (o *Observer) put(tx *state.Tx, c engine.Container) {
 	if !isKept(c.Labels) {
 		return
@@ -36,8 +36,8 @@ func (o *Observer) put(tx *state.Tx, c engine.Container) {
 	before, known := tx.Replica(c.ID)
 	r.WasReady = !r.ReadySince.IsZero() || known && sameRun(before.Replica, r.Replica) && before.WasReady
 	if known && sameRun(before.Replica, r.Replica) && !before.ReadySince.IsZero() && !r.ReadySince.IsZero() {
-		// The engine remembers few health checks; the earlier sight of a
-		// replica that has been ready since is worth more.
+		// The engine remembers few health checks, so the earlier instant is right where
+		// the replica has been ready ever since.
 		r.ReadySince = before.ReadySince
 	}
 	if known && equal(before.Replica, r.Replica) {
@@ -46,14 +46,14 @@ func (o *Observer) put(tx *state.Tx, c engine.Container) {
 	tx.PutReplica(r)
 }
 
-// isKept says whether a container of these labels is a replica or a hook's. It is
-// neither where it was not made by Compose or tend, or as a one-off of a person's.
+// isKept reports whether a container with these labels is a replica or a hook's. A
+// container that neither Compose nor tend made is not, nor is a person's one-off.
 func isKept(labels map[string]string) bool {
 	return labels[spec.LabelService] != "" && (labels[spec.LabelHook] != "" || labels[spec.LabelOneoff] != "True")
 }
 
-// Foreign is the folder that a container of the project's name was made from, where
-// it is not the project's; empty where it is.
+// Foreign returns the folder that a container of the project's name was made from,
+// where that is another project's; empty where the container is the project's.
 func (f Folders) Foreign(labels map[string]string) string {
 	folder := spec.OtherFolder(f.Project, labels)
 	if slices.ContainsFunc(f.TakeOver, func(taken string) bool { return filepath.Clean(taken) == filepath.Clean(folder) }) {
@@ -62,8 +62,8 @@ func (f Folders) Foreign(labels map[string]string) string {
 	return folder
 }
 
-// putForeigner writes down a container that was made from another folder. What a
-// hook has left there is in nobody's way.
+// putForeigner writes down a container that was made from another folder. A hook's
+// container there is in nobody's way.
 func putForeigner(tx *state.Tx, c engine.Container, folder string) {
 	if c.Labels[spec.LabelHook] != "" {
 		return
@@ -117,7 +117,7 @@ func toReplica(c engine.Container) plan.Replica {
 	return r
 }
 
-// writable are the mounts that a container may write to.
+// writable returns the mounts that a container may write to.
 func writable(mounts []engine.Mount) (all []plan.Mount) {
 	for _, m := range mounts {
 		if !m.ReadOnly {
@@ -127,8 +127,7 @@ func writable(mounts []engine.Mount) (all []plan.Mount) {
 	return all
 }
 
-// number reads the label, and returns 0 for one that Compose and tend would not
-// have written so.
+// number reads the label, and returns 0 for one that neither Compose nor tend writes.
 func number(label string) int {
 	n, err := strconv.Atoi(label)
 	if err != nil || strconv.Itoa(n) != label {
@@ -137,7 +136,8 @@ func number(label string) int {
 	return n
 }
 
-// broken says what a running container lacks of what it was created with.
+// broken names what a running container lacks of what it was created with; empty where
+// it lacks nothing.
 func broken(c engine.Container) string {
 	if c.PortsMissing {
 		return "its host ports"

@@ -10,7 +10,7 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// Resources looks at the networks, volumes and images that are needed.
+// Resources looks up the networks, volumes and images that are needed.
 func (o *Observer) Resources(ctx context.Context) error {
 	if err := o.relist.Acquire(ctx, 1); err != nil {
 		return err
@@ -21,9 +21,9 @@ func (o *Observer) Resources(ctx context.Context) error {
 	return o.resources(ctx)
 }
 
-// renew looks at the resources before a container is taken in that nobody has seen
-// before, and that was made from another image than its image's name is known to
-// stand for: else a container of the newest image would be replaced as an old one.
+// renew looks up the resources before it takes in a new container whose image is not
+// the one that the name is known to stand for. Otherwise a container of the newest
+// image would be replaced as an old one.
 func (o *Observer) renew(ctx context.Context, c engine.Container) error {
 	snap := o.store.Snapshot()
 	image, needed := snap.Resource(plan.ImageResource, c.Image)
@@ -35,7 +35,7 @@ func (o *Observer) renew(ctx context.Context, c engine.Container) error {
 	return o.Resources(ctx)
 }
 
-// missesResource says whether something needed is not there.
+// missesResource reports whether a needed resource is missing.
 func (o *Observer) missesResource() bool {
 	return slices.ContainsFunc(o.store.Snapshot().Resources(), func(r *state.Resource) bool { return !r.Present })
 }
