@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Error is one problem in what a person wrote.
+// Error is one mistake in what a person wrote.
 type Error struct {
 	// File is the file to open; it is empty where no file is at fault. Line
 	// and Column count from 1; 0 means unknown.
@@ -15,7 +15,7 @@ type Error struct {
 	Line, Column int
 	// Workload is the Compose service concerned, if it is one.
 	Workload string
-	// Message says what is wrong, Hint what to do about it.
+	// Message names the mistake, and Hint what to do about it.
 	Message, Hint string
 }
 
@@ -40,7 +40,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// shorten keeps what quotes a value of a megabyte on a screen.
+// shorten keeps a message on one screen, also where it quotes a value of a megabyte.
 func shorten(s string) string {
 	const most = 1000 // bytes
 	if len(s) <= most {
@@ -49,8 +49,8 @@ func shorten(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// Errors are all the problems that were found, by file, line and column. It is
-// the type of every error that is a person's to correct; reach it by errors.As.
+// Errors are all the mistakes that were found, by file, line and column. Every error
+// that a person has to correct is of this type; reach it with errors.As.
 type Errors []*Error
 
 // mostSaid is how many problems Error names.
@@ -69,7 +69,7 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Count says how many problems there are, and in how many files.
+// Count is the number of mistakes, and of the files that they are in, in words.
 func (e Errors) Count() string {
 	files := map[string]bool{}
 	for _, one := range e {
@@ -84,7 +84,7 @@ func (e Errors) Count() string {
 	return count(len(e), "problem") + " in " + count(len(files), "file")
 }
 
-// Unwrap gives errors.As each single Error.
+// Unwrap lets errors.As reach each Error.
 func (e Errors) Unwrap() []error {
 	all := make([]error, len(e))
 	for i, one := range e {
@@ -93,8 +93,7 @@ func (e Errors) Unwrap() []error {
 	return all
 }
 
-// OrNil sorts the problems, drops those said twice, and returns nil where
-// there are none.
+// OrNil sorts the mistakes, drops repeated ones, and returns nil where there are none.
 func (e Errors) OrNil() error {
 	if len(e) == 0 {
 		return nil

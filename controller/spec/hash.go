@@ -14,7 +14,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// SetHashes sets the hashes and revisions of a project that is complete otherwise.
+// SetHashes sets the hashes and revisions of a project that is otherwise complete.
 func (p *Project) SetHashes() error {
 	for name, n := range p.Networks {
 		hash, err := sum(n.Config)
@@ -67,22 +67,20 @@ func serviceHash(s types.ServiceConfig) (string, error) {
 	return sum(s)
 }
 
-// ingredients are what a container is made from.
+// ingredients are all that a container is made from.
 type ingredients struct {
 	Service types.ServiceConfig
-	// Files are the hashes of the secrets and configs put into it.
+	// Files are the hashes of the secrets and configs that the container gets.
 	Files map[string]string `json:",omitempty"`
-	// Dependencies are the revisions of those workloads whose replacement it
-	// must follow.
+	// Dependencies are the revisions of the workloads that this one is replaced with.
 	Dependencies map[string]string `json:",omitempty"`
-	// Probes are a Deployment's: with others its replicas may fail, so they are
-	// brought to one after the other, and taken back. A Database is not replaced
-	// for them.
+	// Probes are a Deployment's: its replicas may fail under other probes, so a change
+	// of them is rolled out, and rolled back. A Database is not replaced for them.
 	Probes *Probes `json:",omitempty"`
 }
 
-// revise sets the revision of a workload, and before it those of the workloads
-// that it must follow; depends_on has no cycles.
+// revise sets the revision of a workload, after the revisions of the workloads that it
+// is replaced with; depends_on has no cycles.
 func (p *Project) revise(w *Workload, contents contents) error {
 	if w.Revision != "" {
 		return nil
@@ -115,8 +113,8 @@ func (p *Project) revise(w *Workload, contents contents) error {
 	return nil
 }
 
-// containerTemplate is the part of a service that a container is made from: what says
-// how many, when and by which steps is left out.
+// containerTemplate is the part of a service that a container is made from, without the
+// number of replicas and the order of a rollout.
 func containerTemplate(w *Workload) types.ServiceConfig {
 	s := w.Template
 	s.PullPolicy = ""
@@ -126,10 +124,10 @@ func containerTemplate(w *Workload) types.ServiceConfig {
 	s.LabelFiles = nil // read into Labels
 	s.Develop = nil
 	s.Attach = nil
-	s.Restart = "" // tend restarts, the engine does not
+	s.Restart = "" // a container's restart policy is changed in place
 	s.Image = w.Image
 	if deploy := s.Deploy; deploy != nil {
-		// Of deploy only the resources reach a container.
+		// Only the resources of deploy reach a container.
 		s.Deploy = nil
 		if r := deploy.Resources; r.Limits != nil || r.Reservations != nil {
 			s.Deploy = &types.DeployConfig{Resources: r}
@@ -138,20 +136,20 @@ func containerTemplate(w *Workload) types.ServiceConfig {
 	return s
 }
 
-// contents are the hashes of the files of secrets and configs that were read: many
-// workloads may share one.
+// contents are the hashes of the files of secrets and configs that were read, as many
+// workloads may share one file.
 type contents map[string]string
 
-// hash is that of a secret's or config's content, or "" where the file cannot be
-// read: the engine may still be able to, or says so itself. compose-go has put the
-// value of an environment variable into Content.
+// hash is the hash of a secret's or config's content, or "" where the file cannot be
+// read: the engine may be able to read it, and reports an error otherwise. compose-go has put
+// the value of an environment variable into Content.
 func (c contents) hash(o types.FileObjectConfig) string {
 	if o.File == "" {
 		return sumOf(strings.NewReader(o.Content))
 	}
 	hash, known := c[o.File]
 	if !known {
-		if info, err := os.Stat(o.File); err == nil && info.Mode().IsRegular() { // else it may never end
+		if info, err := os.Stat(o.File); err == nil && info.Mode().IsRegular() { // reading another kind of file may never end
 			if f, err := os.Open(o.File); err == nil {
 				hash = sumOf(f)
 				_ = f.Close() // nothing was written
@@ -162,7 +160,7 @@ func (c contents) hash(o types.FileObjectConfig) string {
 	return hash
 }
 
-// sumOf is the hex SHA-256 of what is read, or "" where that fails.
+// sumOf is the hex SHA-256 of all that a reader gives, or "" where reading fails.
 func sumOf(r io.Reader) string {
 	hash := sha256.New()
 	if _, err := io.Copy(hash, r); err != nil {

@@ -1,8 +1,8 @@
 package spec
 
-// WithTemplateOf returns the workload as it is written now, with the template
-// of an earlier revision of it and what belongs to that: where fewer containers
-// of that one can exist side by side, fewer are wanted.
+// WithTemplateOf returns the workload as it is written now, with the template of an
+// earlier revision and the settings that belong to it. It wants fewer containers where
+// fewer of that template can exist side by side.
 func (w *Workload) WithTemplateOf(old *Workload) *Workload {
 	now := *w
 	now.Revision, now.ConfigHash, now.Template = old.Revision, old.ConfigHash, old.Template

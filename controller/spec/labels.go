@@ -12,8 +12,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// ComposeVersion is the release of Docker Compose whose labels tend writes and
-// whose hashes it computes: the one that contains our compose-go.
+// ComposeVersion is the release of Docker Compose whose labels tend writes and whose
+// hashes it computes: the one that has the same compose-go.
 const ComposeVersion = "2.40.3"
 
 // Labels of Compose, by which docker compose finds what belongs to a project:
@@ -72,9 +72,9 @@ func ContainerLabels(p *Project, w *Workload, number int, imageID string) map[st
 	return labels
 }
 
-// OtherFolder is the project directory that a container was made from, where that
-// is another one than dir; empty where it is the same, by whatever path, or where
-// either is not known.
+// OtherFolder is the project directory that a container was made from, where it differs
+// from dir. It is empty where they are the same, by whatever path, or where either is
+// not known.
 func OtherFolder(dir string, labels map[string]string) string {
 	folder := labels[LabelWorkingDir]
 	if folder == "" || dir == "" || filepath.Clean(folder) == filepath.Clean(dir) {
@@ -90,8 +90,8 @@ func OtherFolder(dir string, labels map[string]string) string {
 	return folder
 }
 
-// ConfigFilesOf lists the Compose files that a container was made from, as seen
-// from its project directory: so they are the same wherever that is.
+// ConfigFilesOf lists the Compose files that a container was made from, relative to its
+// project directory, so that they are the same wherever that is.
 func ConfigFilesOf(labels map[string]string) []string {
 	if labels[LabelConfigFiles] == "" {
 		return nil
@@ -99,8 +99,9 @@ func ConfigFilesOf(labels map[string]string) []string {
 	return seenFrom(labels[LabelWorkingDir], strings.Split(labels[LabelConfigFiles], ","))
 }
 
-// SharesFiles reports whether one of the Compose files of a container, as seen from
-// its project directory, is one of the project's. One without any may be of them.
+// SharesFiles reports whether a container was made from one of the project's Compose
+// files. files are relative to its project directory; a container without any counts as
+// made from them.
 func (p *Project) SharesFiles(files []string) bool {
 	ours := seenFrom(p.WorkingDir, p.ConfigFiles)
 	return len(files) == 0 || slices.ContainsFunc(files, func(f string) bool { return slices.Contains(ours, f) })
@@ -117,8 +118,9 @@ func seenFrom(dir string, files []string) []string {
 	return seen
 }
 
-// dependsOn is what docker compose reads the order of stopping from. It leaves out
-// the optional dependencies outside the active profiles, as docker compose does.
+// dependsOn is the label that docker compose reads the order of stopping from. It
+// leaves out the optional dependencies outside the active profiles, as docker compose
+// does.
 func dependsOn(s types.ServiceConfig, disabled []string) string {
 	var entries []string
 	for _, name := range slices.Sorted(maps.Keys(s.DependsOn)) {

@@ -23,7 +23,7 @@ const (
 	Privileged Policy = "privileged"
 	// Baseline refuses the known ways from a container to its host.
 	Baseline Policy = "baseline"
-	// Restricted wants what is known to make a breakout harder, besides.
+	// Restricted also asks for what makes a breakout harder.
 	Restricted Policy = "restricted"
 )
 
@@ -40,15 +40,15 @@ func (p *Policy) Set(name string) error {
 	return fmt.Errorf("there is no such policy; known are %s, %s and %s", Privileged, Baseline, Restricted)
 }
 
-// Type is what the flag's help calls its value.
+// Type is the name of the value in the flag's help.
 func (p *Policy) Type() string { return "policy" }
 
-// Allows says whether containers may be made from a workload's template.
+// Allows reports whether containers may be made from a workload's template.
 func (p Policy) Allows(w *Workload) bool { return len(p.Violations(w.Template)) == 0 }
 
 // Violation is a key of a service that a policy refuses.
 type Violation struct {
-	// Key is the key, Message says why it is refused, and Hint what to do about it.
+	// Key is the key, Message why it is refused, and Hint what to do about it.
 	Key, Message, Hint string
 }
 
@@ -161,7 +161,7 @@ func noNewPrivileges(option string) bool {
 	return key == "no-new-privileges" && (value == "" || value == "true")
 }
 
-// unconfined says whether an entry of security_opt weakens the engine's default.
+// unconfined reports whether an entry of security_opt weakens the engine's default.
 func unconfined(option string) bool {
 	switch key, value := securityOption(option); key {
 	case "seccomp", "apparmor", "systempaths":

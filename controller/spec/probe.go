@@ -4,16 +4,16 @@ import (
 	"time"
 )
 
-// Probe is how to find out whether a replica does what it should, with the
-// fields and meaning of Kubernetes core/v1. Exactly one of HTTPGet, TCPSocket,
-// Exec and Postgres is set.
+// Probe is a way to find out whether a replica does what it should, with the fields and
+// meaning of Kubernetes core/v1. Exactly one of HTTPGet, TCPSocket, Exec and Postgres
+// is set.
 type Probe struct {
 	HTTPGet   *HTTPGet
 	TCPSocket *TCPSocket
 	Exec      *Exec
 	Postgres  *Postgres
-	// InitialDelay is the time from the start to the first probe, Period that
-	// between two, Timeout what one may take.
+	// InitialDelay is the time from the start to the first probe, Period the time
+	// between two, and Timeout the most that one may take.
 	InitialDelay, Period, Timeout time.Duration
 	// SuccessThreshold and FailureThreshold are how many results in a row
 	// change the verdict.
@@ -24,7 +24,7 @@ type Probe struct {
 type HTTPGet struct {
 	Path    string
 	Port    int
-	Scheme  string // "http" or "https"; of https the certificate is not checked
+	Scheme  string // "http" or "https"; the certificate is not checked
 	Headers map[string]string
 }
 
@@ -34,18 +34,18 @@ type TCPSocket struct{ Port int }
 // Exec passes when a command in the container exits with 0.
 type Exec struct{ Command []string }
 
-// Postgres passes when the server answers a query over TCP: while it
-// initialises, a Postgres image's server listens on the Unix socket only
+// Postgres passes when the server answers a query over TCP. While a Postgres image
+// initialises, its server listens on the Unix socket only
 // (docker-library/postgres#880).
 type Postgres struct {
 	Port                     int
 	User, Database, Password string
 }
 
-// Probes are those of a workload; nil ones are not made.
+// Probes are the probes of a workload; nil ones are not made.
 type Probes struct {
 	Startup, Readiness, Liveness *Probe
 }
 
-// Any says whether there is one.
+// Any reports whether there is a probe.
 func (p Probes) Any() bool { return p.Startup != nil || p.Readiness != nil || p.Liveness != nil }

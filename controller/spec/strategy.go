@@ -1,7 +1,7 @@
 package spec
 
-// WithSurge returns the strategy with surge containers beyond those wanted. Without
-// any, one has to go before the next can come.
+// WithSurge returns the strategy with so many containers beyond those wanted. Without
+// any, one container has to go before the next can come.
 func (s Strategy) WithSurge(surge int) Strategy {
 	s.MaxSurge = surge
 	if surge == 0 && s.MaxUnavailable == 0 {

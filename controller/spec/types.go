@@ -1,9 +1,8 @@
 // Package spec is what should run: a Project and its workloads, with their hashes,
-// labels and policies. Package load reads it, watch follows what is written, edit
-// changes that, keys is the table of Compose's keys, and syntax reads YAML.
-//
-// The packages are pure but for reading and writing files: they know no container
-// engine, no store and no clock. A Project is immutable once it was loaded.
+// labels and policies. Package load reads a project, watch follows its files, edit
+// changes a number in one, keys is the table of Compose's keys, and syntax reads YAML.
+// The packages do nothing but read and write files: they know no container engine, no
+// store and no clock. A Project is immutable once it was loaded.
 package spec
 
 import (
@@ -15,15 +14,15 @@ import (
 // APIVersion is the only apiVersion that a spec file may carry.
 const APIVersion = "tend/v1"
 
-// ControllerService is the Compose service that tend itself runs as. Its
-// containers are left alone, also where compose.yaml does not name it.
+// ControllerService is the Compose service that tend itself runs as. Its containers are
+// left alone, also where compose.yaml does not have it.
 const ControllerService = "tend"
 
-// ExtensionKey is the one x-* key that tend reads: of a service, and of a volume or a
+// ExtensionKey is the one x-* key that tend reads, on a service, on a volume and on a
 // service's mount.
 const ExtensionKey = "x-tend"
 
-// Kind says by which policy a workload is kept at its spec.
+// Kind names the rules by which a workload is kept.
 type Kind string
 
 // The kinds of workloads.
@@ -57,15 +56,15 @@ type Project struct {
 	// Disabled are the services outside the active profiles. Their containers
 	// are left alone.
 	Disabled []string
-	// Networks and Volumes are those that the workloads use, by the name the
-	// engine knows them under.
+	// Networks and Volumes are those that the workloads use, by the engine's name for
+	// them.
 	Networks map[string]Network
 	Volumes  map[string]Volume
 	// Secrets and Configs are the project's, by Compose key; the templates
 	// refer to them.
 	Secrets types.Secrets
 	Configs types.Configs
-	// Policy is what was in force when the project was read.
+	// Policy is the policy that the project was read with.
 	Policy Policy
 	// Specs names the services that have a spec.
 	Specs []string
@@ -73,7 +72,7 @@ type Project struct {
 
 // Network is a network of the project.
 type Network struct {
-	// Key is the name in compose.yaml, Name the one the engine knows.
+	// Key is the name in compose.yaml, Name the engine's.
 	Key, Name string
 	// External networks are never created or removed.
 	External bool
@@ -84,7 +83,7 @@ type Network struct {
 
 // Volume is a named volume of the project.
 type Volume struct {
-	// Key is the name in compose.yaml, Name the one the engine knows.
+	// Key is the name in compose.yaml, Name the engine's.
 	Key, Name string
 	// External volumes are never created or removed.
 	External bool
@@ -99,23 +98,22 @@ type Workload struct {
 	// Name is the Compose service name.
 	Name string
 	Kind Kind
-	// Replicas is how many containers should run (a Job: should complete).
+	// Replicas is how many containers are to run, or for a Job to complete.
 	Replicas int
 	Strategy Strategy
 	// MinReady is how long a replica must have been ready to count as available.
 	MinReady time.Duration
 	// ProgressDeadline is how long a rollout may go without progress.
 	ProgressDeadline time.Duration
-	// RevisionHistoryLimit is how many old revisions are remembered.
+	// RevisionHistoryLimit is how many earlier revisions are remembered.
 	RevisionHistoryLimit int
 	// Paused holds a rollout where it is; replicas are still kept running.
 	Paused  bool
 	Restart Restart
-	// OnFailure is what follows when a rollout makes no progress for
-	// ProgressDeadline.
+	// OnFailure is what happens when a rollout makes no progress for ProgressDeadline.
 	OnFailure OnFailure
-	// Probes are those that tend makes. Where there are none, the container's
-	// own health check says whether a replica is ready and live.
+	// Probes are the probes that tend makes. Without any, the container's own health
+	// check tells whether a replica is ready and live.
 	Probes Probes
 	// Drain is the most time between withdrawing a replica's endpoint and its
 	// stop signal; 0 for other kinds than Deployment.
@@ -126,15 +124,15 @@ type Workload struct {
 	// PreRollout are run once per revision, in order, before any replica of
 	// the revision is created.
 	PreRollout []Hook
-	// Backup is a Database's, before its container is replaced.
+	// Backup is made of a Database before its container is replaced.
 	Backup Backup
-	// RestartPolicy is the engine's, as Compose writes it and as it maps
-	// deploy.restart_policy: "no", "always", "unless-stopped", "on-failure:3"; empty
-	// where nothing is written, which is "no". Of a Job it is one of these two.
+	// RestartPolicy is the engine's, as Compose writes and maps it: "no", "always",
+	// "unless-stopped", "on-failure:3"; empty, which means "no", where nothing is
+	// written. A Job has "no" or none.
 	RestartPolicy string
 	// BackoffLimit is how many times a Job is tried again.
 	BackoffLimit int
-	// ActiveDeadline is how long a Job may take in all; 0 means for ever.
+	// ActiveDeadline is how long a Job may take in all; 0 is without a limit.
 	ActiveDeadline time.Duration
 	// StopGrace is the time between the stop signal and SIGKILL.
 	StopGrace time.Duration
@@ -145,17 +143,17 @@ type Workload struct {
 	PullPolicy string
 	// ContainerName is the fixed container_name, or empty.
 	ContainerName string
-	// Room is how many containers of the template can exist side by side; 0 where
-	// nothing bounds it. A name, a host port or an address has but one holder.
+	// Room is how many containers of the template can exist side by side, as a name, a
+	// host port or an address has one holder; 0 is without a limit.
 	Room int
 	// FixedHostPorts are the host ports that only one container can hold at a
 	// time, as "127.0.0.1:8080/tcp"; with any, a rollout cannot surge.
 	FixedHostPorts []string
-	// SurgeAsked is true where a spec or deploy.update_config asks for a surge:
-	// then there is one also where the replicas share a volume.
+	// SurgeAsked is true where a spec or deploy.update_config asks for a surge: then
+	// replicas that share a volume have one, too.
 	SurgeAsked bool
-	// SharedMounts are the container paths of volumes and binds that several
-	// containers may write to at a time, as their access mode says.
+	// SharedMounts are the container paths of volumes and binds whose access mode lets
+	// several containers write.
 	SharedMounts []string
 	// Networks and Volumes are the engine names of those that must exist
 	// before a container can be created.
@@ -176,7 +174,7 @@ type Workload struct {
 	Template types.ServiceConfig
 }
 
-// StrategyType says how a rollout replaces replicas.
+// StrategyType names the way in which a rollout replaces replicas.
 type StrategyType string
 
 // The strategies, with the meaning of Kubernetes apps/v1.
@@ -192,11 +190,11 @@ type Strategy struct {
 	Type           StrategyType
 	MaxSurge       int
 	MaxUnavailable int
-	// Reason says in words why there is no surge; empty where there is one.
+	// Reason is why there is no surge; empty where there is one.
 	Reason string
 }
 
-// OnFailure is what follows a failed rollout.
+// OnFailure is what happens after a failed rollout.
 type OnFailure string
 
 // The ways to go on after a failed rollout.
@@ -215,14 +213,13 @@ type Hook struct {
 	Timeout time.Duration
 }
 
-// Backup says whether a database is backed up before an update, and how many
-// backups are kept.
+// Backup is how a database is backed up before an update.
 type Backup struct {
 	BeforeUpdate bool
 	Keep         int
 }
 
-// RestartCondition says after which exits a container is started again.
+// RestartCondition names the exits after which a container is started again.
 type RestartCondition string
 
 // The restart conditions of the Compose specification.
@@ -232,7 +229,7 @@ const (
 	RestartNone      RestartCondition = "none"
 )
 
-// Runs says in words for how long a container is to run.
+// Runs describes how long a container is to run.
 func (c RestartCondition) Runs() string {
 	switch c {
 	case RestartNone:
@@ -244,14 +241,13 @@ func (c RestartCondition) Runs() string {
 	}
 }
 
-// Restart is what happens after a container's process has exited. The first
-// restart is immediate; the delay before the following ones doubles from
-// Delay to MaxDelay, and begins anew once a run has lasted Window. The defaults
-// (10 s, 300 s, 10 minutes, no limit) are the kubelet's; deploy.restart_policy
-// changes them.
+// Restart tells when a container that has exited is started again. The first restart is
+// immediate; the delay before each later one doubles, from Delay to MaxDelay, and
+// begins anew once a run has lasted Window. The defaults (10 s, 300 s, 10 minutes, no
+// limit) are the kubelet's; deploy.restart_policy changes them.
 type Restart struct {
 	Condition RestartCondition
-	// Reason names what was written, or left out, that gave the condition.
+	// Reason names what was written, or left out, that led to the condition.
 	Reason      string
 	Delay       time.Duration
 	MaxDelay    time.Duration
@@ -275,6 +271,6 @@ type Dependency struct {
 	Condition DependencyCondition
 	// Required is false where the dependency may be missing from the project.
 	Required bool
-	// Restart asks that the workload be replaced when the dependency was.
+	// Restart asks that the workload be replaced whenever the dependency is.
 	Restart bool
 }

@@ -1,4 +1,4 @@
-// Package edit changes what a person has written, and no other byte of it.
+// Package edit changes a number in a spec file, and no other byte of it.
 package edit
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/tendhq/tend/controller/spec/syntax"
 )
 
-// ReadOnlyError says that a spec file cannot be written from here.
+// ReadOnlyError reports that a spec file cannot be written from here.
 type ReadOnlyError struct {
 	File, Workload string
 	Replicas       int
@@ -35,11 +35,11 @@ func (e *ReadOnlyError) Error() string {
 
 func (e *ReadOnlyError) Unwrap() error { return e.Err }
 
-// Scale writes the number of replicas into the spec file of a Deployment, and
-// returns the file's path. Every other byte stays as it is; a Deployment
-// without a spec gets one, in a file of its name. The project must be valid
-// with the change: if not, the error is Errors, and nothing is written. It is a
-// *ReadOnlyError where the file cannot be written.
+// Scale writes the number of replicas into the spec file of a Deployment, and returns
+// the file's path. Every other byte stays as it is; a Deployment without a spec gets a
+// file of its name. Where the project would not be valid with the change, the error is
+// Errors and nothing is written. Where the file cannot be written, it is a
+// *ReadOnlyError.
 func Scale(ctx context.Context, o load.Options, workload string, replicas int) (path string, err error) {
 	before, in, err := load.WithInputs(ctx, o)
 	if err != nil {
@@ -76,7 +76,7 @@ func Scale(ctx context.Context, o load.Options, workload string, replicas int) (
 	return d.Path, nil
 }
 
-// scaled is the spec file of a workload with another number of replicas.
+// scaled returns the spec file of a workload with another number of replicas.
 func scaled(dir string, files []string, workload string, replicas int) (*load.Draft, error) {
 	for _, path := range files {
 		content, err := os.ReadFile(path)
@@ -105,7 +105,7 @@ func scaled(dir string, files []string, workload string, replicas int) (*load.Dr
 		return nil, spec.Errors{{File: d.Path, Workload: workload, Message: "no spec file can have this name", Hint: "write the spec in another file"}}
 	}
 	d.Content = fmt.Appendf(nil, "apiVersion: %s\nkind: %s\nmetadata: {name: %q}\nspec:\n  replicas: %d\n", spec.APIVersion, spec.Deployment, workload, replicas)
-	if slices.Contains(files, d.Path) { // of other workloads
+	if slices.Contains(files, d.Path) { // the file has other workloads' specs
 		content, err := os.ReadFile(d.Path)
 		if err != nil {
 			return nil, err
@@ -115,8 +115,8 @@ func scaled(dir string, files []string, workload string, replicas int) (*load.Dr
 	return d, nil
 }
 
-// setReplicas changes or adds spec.replicas of a document, and nothing else.
-// Where it cannot, it returns nil and the node in the way.
+// setReplicas changes or adds spec.replicas of a document, and nothing else. Where it
+// cannot, it returns nil and the node that is in the way.
 func setReplicas(content []byte, root *yaml.Node, replicas int) (edited []byte, at *yaml.Node) {
 	number := strconv.Itoa(replicas)
 	var key, fields *yaml.Node
@@ -145,15 +145,14 @@ func setReplicas(content []byte, root *yaml.Node, replicas int) (edited []byte, 
 		}
 		return replace(content, offset(content, fields), "{", add), fields
 	}
-	// As the first field, under the key, so that a comment above the field
-	// that was the first stays with it.
+	// It becomes the first field, right under the key, so that a comment above the
+	// former first field stays with that.
 	first := fields.Content[0]
 	line := offset(content, &yaml.Node{Line: key.Line + 1, Column: 1})
 	return replace(content, line, "", strings.Repeat(" ", first.Column-1)+"replicas: "+number+"\n"), fields
 }
 
-// offset is where a node begins, in bytes. The parser counts columns in
-// characters.
+// offset is the byte at which a node begins. The parser counts columns in characters.
 func offset(content []byte, n *yaml.Node) int {
 	at := 0
 	for range n.Line - 1 {
@@ -166,8 +165,8 @@ func offset(content []byte, n *yaml.Node) int {
 	return at
 }
 
-// replace puts text in the place of what is written at an offset. It returns
-// nil where something else is written there.
+// replace puts text in the place of written, at an offset. It returns nil where the
+// content there is another.
 func replace(content []byte, at int, written, text string) []byte {
 	if !bytes.HasPrefix(content[at:], []byte(written)) {
 		return nil
@@ -175,8 +174,7 @@ func replace(content []byte, at int, written, text string) []byte {
 	return slices.Concat(content[:at], []byte(text), content[at+len(written):])
 }
 
-// save puts a draft in place, whole, with the mode and owner of the one
-// before it.
+// save puts a draft in place, whole, with the mode and owner of the file before it.
 func save(d *load.Draft) error {
 	path, err := filepath.EvalSymlinks(d.Path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -1,5 +1,5 @@
-// Package keys is the table of the keys of the Compose specification: what tend makes
-// of each.
+// Package keys is the table of the keys of the Compose specification, and of what tend
+// makes of each.
 package keys
 
 import (
@@ -19,7 +19,7 @@ import (
 
 //go:generate go test . -run ^TestComposeReferenceIsUpToDate$ -update
 
-// support says what becomes of a key of the Compose specification.
+// support tells what tend does with a key of the Compose specification.
 type support string
 
 const (
@@ -30,20 +30,20 @@ const (
 	refused support = "refused"
 )
 
-// keys are keys of the Compose specification that fare alike.
+// keys are keys of the Compose specification that are treated alike.
 type keys struct {
-	// under is the path of the mapping they stand in, with * for a name or an
-	// item of a list; names are separated by spaces.
+	// under is the path of the mapping that they are in, with * for a name or an item
+	// of a list; names are separated by spaces.
 	under, names string
 	support      support
-	// remark says what to know, of a refused key why.
+	// remark says what to know about them; for refused keys, why.
 	remark string
-	// refuse judges the value of a key that is refused for some values only.
+	// refuse judges the value of keys that are refused for some values only.
 	refuse func(value any) (why, hint string)
 }
 
-// table is every key of the Compose specification. What stands under a key
-// that is ignored or refused as a whole is not listed.
+// table has every key of the Compose specification. It leaves out the keys under one
+// that is ignored or refused as a whole.
 var table = []keys{
 	{"", "name services networks volumes secrets configs", supported, "", nil},
 	{"", "include", supported, "local files only", nil},
@@ -161,7 +161,7 @@ var table = []keys{
 	{"configs.*", "template_driver", refused, "for Swarm only", nil},
 }
 
-// Each refusal returns why a value is refused and what to do, or "".
+// Each of these functions returns why a value is refused and what to do, or "".
 
 func refuseService(v any) (why, hint string) {
 	if s, _ := v.(string); !strings.HasPrefix(s, types.ServicePrefix) {
@@ -207,7 +207,7 @@ func refuseExternal(v any) (why, hint string) {
 
 const removeKey = "remove it, or leave the service alone with " + spec.ExtensionKey + ": {managed: false}"
 
-// key is one key of the table, with those that may stand under it.
+// key is one key of the table, with the keys that may be under it.
 type key struct {
 	keys
 	children map[string]*key
@@ -239,9 +239,9 @@ var tree = func() *key {
 	return root
 }()
 
-// Unknown finds the keys of a document that the Compose specification does
-// not have, with their places in the file. path is where the document stands in the
-// Compose model. compose-go refuses them too, but one at a time.
+// Unknown finds the keys of a document that the Compose specification does not have,
+// with their places in the file. path is the place of the document in the Compose
+// model. compose-go refuses them too, but only one at a time.
 func Unknown(file string, root *yaml.Node, path ...string) (problems spec.Errors) {
 	at := tree
 	for _, step := range path {
@@ -292,9 +292,9 @@ func Unknown(file string, root *yaml.Node, path ...string) (problems spec.Errors
 	return problems
 }
 
-// Refused finds the keys that tend cannot honour in a service, network,
-// volume, secret or config, given as compose-go merged it. locate returns an error at
-// a path of the Compose model.
+// Refused finds the keys that tend cannot honour in a service, network, volume, secret
+// or config, as compose-go has merged it. locate returns an Error at a path of the
+// Compose model.
 func Refused(section, name string, merged any, locate func(path ...string) *spec.Error) (problems spec.Errors, err error) {
 	content, err := json.Marshal(merged)
 	if err != nil {

@@ -68,8 +68,8 @@ func TestReferenceHasEachKeyOfTheComposeSchema(t *testing.T) {
 	}
 }
 
-// lookUp returns the key of the table at a path, and whether all under it
-// fares like it.
+// lookUp returns the key of the table at a path, and whether all keys under it are
+// treated like it.
 func lookUp(path []string) (k *key, whole bool) {
 	k = tree
 	for _, step := range path {

@@ -16,7 +16,7 @@ import (
 	"github.com/tendhq/tend/controller/spec/load"
 )
 
-// What the table calls refused is refused, whatever the key.
+// Every key that the table calls refused is refused.
 func TestRefusedKeysAreRefused(t *testing.T) {
 	samples := map[string]string{
 		"services.*.credential_spec": "credential_spec: {file: x}",

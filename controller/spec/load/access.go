@@ -13,14 +13,14 @@ import (
 // The access modes of a volume or a bind, with the words of Kubernetes
 // (core/v1 PersistentVolumeAccessMode).
 const (
-	// readWriteOnce lets one container of a service write at a time. It is the
-	// default, but for a service that is written with several replicas.
+	// readWriteOnce lets one container of a service write at a time. It is the default,
+	// except for a service that is written with several replicas.
 	readWriteOnce = "ReadWriteOnce"
 	// readWriteMany lets several containers write at a time.
 	readWriteMany = "ReadWriteMany"
 )
 
-// accessModeKey is the key of x-tend that says how a volume may be shared.
+// accessModeKey is the key of x-tend that tells how a volume may be shared.
 const accessModeKey = "accessMode"
 
 // readAccessModes notes which volumes of the project may be shared, by their
@@ -37,7 +37,7 @@ func (l *loading) readAccessModes(volumes types.Volumes) (problems spec.Errors) 
 	return problems
 }
 
-// accessMode reads x-tend of a volume or of a service's mount at a place in the
+// accessMode reads x-tend on a volume or on a service's mount. at is its place in the
 // Compose files.
 func (l *loading) accessMode(extensions types.Extensions, at ...string) (mode string, problem *spec.Error) {
 	settings, written, problem := l.settings(extensions, accessModeKey, readWriteMany, at...)
@@ -54,7 +54,7 @@ func (l *loading) accessMode(extensions types.Extensions, at ...string) (mode st
 	return mode, nil
 }
 
-// sharedMounts lists the container paths of what several containers may write to.
+// sharedMounts lists the container paths that several containers may write to.
 func (b *builder) sharedMounts() (targets []string) {
 	for i, m := range b.service.Volumes {
 		mode, problem := b.accessMode(m.Extensions, "services", b.service.Name, "volumes", fmt.Sprint(i))
@@ -69,10 +69,10 @@ func (b *builder) sharedMounts() (targets []string) {
 	return targets
 }
 
-// contended lists the container paths of the volumes and binds that only one
-// container may write to at a time: all that a single replica writes to, and the
-// anonymous volumes of several, as each belongs to a number. The engine alone knows
-// what else there is: the volumes of an image, and those of volumes_from.
+// contended lists the container paths of the volumes and binds that only one container
+// may write to at a time: all that a single replica writes to, and the anonymous
+// volumes of several, as each belongs to a number. Only the engine knows the others:
+// the volumes of an image, and those of volumes_from.
 func (b *builder) contended(w *spec.Workload) (targets []string) {
 	for _, m := range w.Template.Volumes {
 		kept := m.Type == types.VolumeTypeVolume || m.Type == types.VolumeTypeBind

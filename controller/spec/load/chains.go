@@ -14,14 +14,14 @@ import (
 )
 
 // maxChains bounds the chains of dependencies. compose-go looks for a cycle by
-// following each of them from each service: where every service of one layer needs
+// following each of them from each service, and where every service of one layer needs
 // every one of the next, they multiply.
 const maxChains = 1_000_000
 
-// veryMany is where the counting ends.
+// veryMany is where counting stops.
 const veryMany = 1 << 40
 
-// checkChains refuses dependencies that compose-go would not come to the end of.
+// checkChains refuses dependencies whose chains compose-go could not follow in time.
 func (l *loading) checkChains() spec.Errors {
 	c := chains{needs: map[string]map[string]bool{}, from: map[string]int{}}
 	for _, s := range l.sources {
@@ -50,14 +50,14 @@ func (l *loading) checkChains() spec.Errors {
 	return spec.Errors{e}
 }
 
-// chains are the dependencies of services.
+// chains counts chains of dependencies.
 type chains struct {
 	needs map[string]map[string]bool
-	// from is how many chains begin with a service, up to very many.
+	// from is how many chains begin with a service, up to veryMany.
 	from map[string]int
 }
 
-// add adds what a service needs by any of its keys, as compose-go does.
+// add adds the services that a service needs by any of its keys, as compose-go does.
 func (c *chains) add(service string, definition *yaml.Node) {
 	needs := c.needs[service]
 	if needs == nil {
@@ -84,13 +84,13 @@ func (c *chains) add(service string, definition *yaml.Node) {
 	}
 }
 
-// count is how many chains begin with a service. A cycle is left to compose-go to
-// refuse.
+// count returns how many chains begin with a service. It leaves a cycle to compose-go
+// to refuse.
 func (c *chains) count(service string) int {
 	if n, known := c.from[service]; known {
 		return n
 	}
-	c.from[service] = 0 // as long as it is being counted
+	c.from[service] = 0 // while it is being counted
 	n := 1
 	for name := range c.needs[service] {
 		n = min(n+c.count(name), veryMany)

@@ -13,8 +13,8 @@ import (
 	"github.com/tendhq/tend/controller/spec/syntax"
 )
 
-// maxReplicas bounds spec.replicas: far more than one machine runs, and a slip
-// of the finger does not take it down.
+// maxReplicas bounds spec.replicas. It is far more than one machine runs, and keeps a
+// slip of the finger from taking the machine down.
 const maxReplicas = 1000
 
 // document is one document of a spec file. A nil field was not written.
@@ -64,13 +64,13 @@ func decodeSpecs(file string, content []byte) ([]*document, spec.Errors) {
 	return documents, problems
 }
 
-// decoder fills a document and notes what is wrong with it.
+// decoder fills a document and collects the mistakes in it.
 type decoder struct {
 	*document
 	problems spec.Errors
 }
 
-// fields are the known keys of a mapping, each with what reads its value.
+// fields are the known keys of a mapping, each with the function that reads its value.
 type fields map[string]func(name string, value *yaml.Node)
 
 func (d *decoder) decode() {
@@ -173,7 +173,7 @@ func (d *decoder) checkStrategy() {
 	}
 }
 
-// readTemplate refuses what belongs elsewhere; the rest is Compose's to judge.
+// readTemplate refuses the keys that belong elsewhere; Compose judges the rest.
 func (d *decoder) readTemplate(name string, n *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
 		d.wrongType(name, n, "a mapping of Compose service keys")

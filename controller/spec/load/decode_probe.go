@@ -21,7 +21,7 @@ const (
 	defaultProbeFailureThreshold = 3
 )
 
-// leastProbeSeconds keeps a slip of the finger from probing without a pause.
+// leastProbeSeconds keeps a slip of the finger from making probes without a pause.
 const leastProbeSeconds = 0.01
 
 // headerName is a token of RFC 9110, section 5.6.2.

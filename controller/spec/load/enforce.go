@@ -11,8 +11,9 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// enforce refuses what the policy does not allow. The controller's own service
-// holds the engine's socket in any case: whoever writes it decides this too.
+// enforce refuses what the policy does not allow. It leaves out the controller's own
+// service, which holds the engine's socket in any case: whoever writes it can do
+// anything.
 func (b *builder) enforce(p spec.Policy) {
 	if b.service.Name == spec.ControllerService {
 		return
@@ -22,7 +23,7 @@ func (b *builder) enforce(p spec.Policy) {
 	}
 }
 
-// enforceVolumes refuses volumes that are folders of the host by another name.
+// enforceVolumes refuses volumes that are host folders by another name.
 func (l *loading) enforceVolumes(p spec.Policy, volumes types.Volumes) spec.Errors {
 	if p != spec.Baseline && p != spec.Restricted {
 		return nil

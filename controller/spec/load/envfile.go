@@ -14,12 +14,12 @@ import (
 	"github.com/tendhq/tend/controller/spec/syntax"
 )
 
-// compose-go knows the format raw of an env_file by name only; docker compose
-// brings the parser itself.
+// compose-go knows the format raw of an env_file only by name; docker compose brings
+// the parser.
 func init() { dotenv.RegisterFormat("raw", parseRaw) }
 
-// parseRaw reads an env file as docker run --env-file does, into variables: a value
-// is all that stands after the first "=", and a name alone takes its value from the
+// parseRaw reads an env file into variables, as docker run --env-file does: a value is
+// all that comes after the first "=", and a name alone takes its value from the
 // environment. An error never holds the line, which may be a secret.
 func parseRaw(r io.Reader, path string, variables map[string]string, lookUp func(name string) (string, bool)) error {
 	scanner := bufio.NewScanner(r)

@@ -10,9 +10,9 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// places says where in the Compose model an error of compose-go belongs, which
-// names it only in its text, and what to do. The first match counts; $1 and $2
-// are what the parentheses matched. Where message is set, it says it better.
+// places maps errors of compose-go, which name their place only in their text, to a
+// place in the Compose model and a hint. The first match counts; $1 and $2 are the
+// groups that matched. message, where it is set, replaces the text.
 var places = []struct {
 	text    *regexp.Regexp
 	path    []string
@@ -38,8 +38,8 @@ var places = []struct {
 }
 
 var (
-	// wrapping is what compose-go wraps its messages in, which says nothing
-	// beyond the place.
+	// wrapping matches the words that compose-go puts before its messages, which only
+	// repeat the place.
 	wrapping      = regexp.MustCompile(`^(?:validating [^:]+: |decoding failed due to the following error\(s\): )|: invalid compose project$`)
 	unknownFormat = regexp.MustCompile(`^unsupported env_file format "(.+)"$`)
 	missingFile   = regexp.MustCompile(`^(env|label) file (.+) not found`)
@@ -100,7 +100,7 @@ func (l *loading) place(err error, text string) *spec.Error {
 		e.Message, e.Hint = p.message, p.hint
 		return e
 	}
-	// Some messages end with the value, or the part of it, that is wrong.
+	// Some messages end with the wrong value, or a part of it.
 	if i := strings.LastIndex(text, ": "); i > 0 {
 		if e := l.sources.containing(text[i+2:]); e != nil {
 			return e

@@ -14,7 +14,7 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// Inputs are what a project was read from.
+// Inputs are the files that a project was read from.
 type Inputs struct {
 	// Files are the absolute paths of the files, also of those that would be read if
 	// they existed.
@@ -52,17 +52,17 @@ func (in *Inputs) addDiscoverable(o Options, workingDir string, composeFiles []s
 	}
 }
 
-// Bounds on a folder of specs, so that whatever is put there takes neither the
-// controller's memory nor its time.
+// These bound a folder of specs, so that no content of it takes the controller's memory
+// or time.
 const (
 	maxSpecFiles  = 20_000
-	maxSpecBytes  = 32 << 20 // of all together
-	maxProblems   = 100_000  // that are looked for
+	maxSpecBytes  = 32 << 20 // of all files together
+	maxProblems   = 100_000  // that are collected
 	folderEntries = 1000     // read at a time
 )
 
-// readSpecs reads the spec files of the project's folder, and in place of one of
-// them a draft; without the folder there are none but that.
+// readSpecs reads the spec files of the project's folder, and a draft in place of one
+// of them. Without the folder there is only the draft.
 func (l *loading) readSpecs(d *Draft) (files []string, problems spec.Errors) {
 	dir, bytes := l.inputs.Specs, 0
 	decode := func(path string, content []byte) {
@@ -143,8 +143,8 @@ func specFiles(root *os.Root) (names []string, err error) {
 	}
 }
 
-// IsSpecFile tells spec files from what editors leave beside them: hidden
-// files (.#x.yaml, .x.yaml.swp), backups (x.yaml~), probes (4913).
+// IsSpecFile reports whether a name is a spec file's, and not one that editors leave:
+// hidden files (.#x.yaml, .x.yaml.swp), backups (x.yaml~), probes (4913).
 func IsSpecFile(name string) bool {
 	ext := filepath.Ext(name)
 	return !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "#") && (ext == ".yaml" || ext == ".yml")

@@ -23,16 +23,16 @@ import (
 	"github.com/tendhq/tend/controller/spec/syntax"
 )
 
-// Options say which project to load, as the flags of docker compose do.
+// Options select the project to load, as the flags of docker compose do.
 type Options struct {
 	// ProjectDirectory is where relative paths start; empty means the folder
 	// of the first Compose file.
 	ProjectDirectory string
 	// Files are the Compose files in merge order; empty means COMPOSE_FILE, or
-	// compose.yaml in the project directory or the nearest folder above it. "-"
-	// is what Stdin returns.
+	// compose.yaml in the project directory or the nearest folder above it. "-" is read
+	// from Stdin.
 	Files []string
-	// Stdin reads the Compose file that is named "-". It is asked at each load, and
+	// Stdin returns the Compose file that is named "-". It is called at each load, and
 	// returns the same each time; nil means that there is none.
 	Stdin func(context.Context) ([]byte, error)
 	// Name is the project name; empty means COMPOSE_PROJECT_NAME, the name in
@@ -52,22 +52,22 @@ type Options struct {
 	Draft *Draft
 }
 
-// Draft is a spec file as it would be.
+// Draft is a spec file with its content as it would be.
 type Draft struct {
 	Path    string
 	Content []byte
 }
 
 // Project reads a project: its Compose files through compose-go, and specs/*.yaml
-// beside the first of them merged over it. It returns spec.Errors, with
-// every problem found, when what was written is at fault; then there is no project.
+// beside the first of them merged over it. Where what was written is wrong, it returns
+// spec.Errors with every mistake found, and no project.
 func Project(ctx context.Context, o Options) (*spec.Project, error) {
 	project, _, err := WithInputs(ctx, o)
 	return project, err
 }
 
-// WithInputs is Project, and returns besides what the project was read from, as far as
-// that is known, also with an error.
+// WithInputs is Project, and also returns the files that the project was read from. On
+// an error it returns those that are known by then.
 func WithInputs(ctx context.Context, o Options) (*spec.Project, *Inputs, error) {
 	options, workingDir, in, err := discover(o)
 	if err != nil {
@@ -78,15 +78,15 @@ func WithInputs(ctx context.Context, o Options) (*spec.Project, *Inputs, error) 
 	return project, in, err
 }
 
-// Discover finds what a project will be read from, as far as that is known before
-// anything was read.
+// Discover returns the files that a project will be read from, without those that are
+// known only once others were read.
 func Discover(o Options) (*Inputs, error) {
 	_, _, in, err := discover(o)
 	return in, err
 }
 
-// discover finds the Compose files. What may be read is known then, but for what
-// they name.
+// discover finds the Compose files. in holds all files that may be read, without those
+// that the Compose files name.
 func discover(o Options) (options *cli.ProjectOptions, workingDir string, in *Inputs, err error) {
 	in = newInputs()
 	in.add(slices.DeleteFunc(slices.Clone(o.Files), isStdin)...)
@@ -125,7 +125,7 @@ func discover(o Options) (options *cli.ProjectOptions, workingDir string, in *In
 	return options, workingDir, in, nil
 }
 
-// composeOptions collects what docker compose's own command line does, in its
+// composeOptions collects the options as docker compose's own command line does, in its
 // order: https://github.com/docker/compose/blob/v2.40.3/cmd/compose/compose.go
 func composeOptions(o Options) (*cli.ProjectOptions, error) {
 	return cli.NewProjectOptions(o.Files,
@@ -153,7 +153,7 @@ func checkEnvFiles(o *cli.ProjectOptions) error {
 	return nil
 }
 
-// loading is the reading of one project.
+// loading is the state while one project is read.
 type loading struct {
 	options    *cli.ProjectOptions
 	workingDir string
@@ -162,7 +162,8 @@ type loading struct {
 	documents  []*document
 	// shared are the volumes that several containers may write to, by Compose key.
 	shared map[string]bool
-	// named is where each file is named that a Compose file refers to.
+	// named holds, for each file that a Compose file names, the place where it is
+	// named.
 	named map[string]spec.Error
 }
 
@@ -234,10 +235,10 @@ func (l *loading) run(ctx context.Context, o Options) (*spec.Project, error) {
 	return l.project(composed, o, specFiles)
 }
 
-// compose lets compose-go interpolate, merge, validate and resolve the files.
+// compose has compose-go interpolate, merge, validate and resolve the files.
 func (l *loading) compose(ctx context.Context, files []types.ConfigFile, profiles []string) (_ *types.Project, err error) {
 	defer func() {
-		// compose-go trusts the types of some values before it checks them.
+		// compose-go relies on the types of some values before it checks them.
 		if r := recover(); r != nil {
 			err = fmt.Errorf("a value has another type than the Compose specification wants: %v", r)
 		}
@@ -257,7 +258,8 @@ func (l *loading) compose(ctx context.Context, files []types.ConfigFile, profile
 	if err != nil {
 		return nil, err
 	}
-	// In a step of its own, as docker compose does: so env_file is out of the
+	// It is a step of its own, as in docker compose, so that env_file is out of the
+	// hash and label_file is in it.
 	// hash, and label_file is in it.
 	return project.WithServicesEnvironmentResolved(true)
 }
@@ -309,8 +311,8 @@ func readStdin(ctx context.Context, o Options, path string) ([]byte, []*yaml.Nod
 }
 
 const (
-	// listedServices is how many services a hint lists, guessedServices for how many
-	// unknown ones it is guessed what was meant: each is compared with all.
+	// listedServices is how many services a hint lists. guessedServices is for how many
+	// unknown ones a likely name is looked for, as each is compared with all.
 	listedServices  = 20
 	guessedServices = 100
 )
@@ -320,7 +322,7 @@ const (
 func (l *loading) checkNames() (problems spec.Errors) {
 	services := l.sources.services()
 	if len(services) == 0 {
-		return nil // compose.yaml is at fault, and says so itself
+		return nil // a mistake in compose.yaml has its own message
 	}
 	known := map[string]bool{}
 	for _, name := range services {

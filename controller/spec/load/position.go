@@ -14,18 +14,17 @@ import (
 type source struct {
 	file string
 	root *yaml.Node
-	// at is the path in the merged Compose model at which root stands: empty
-	// for a Compose file, services.NAME for the template of a spec.
+	// at is the path of root in the merged Compose model: empty for a Compose file,
+	// services.NAME for the template of a spec.
 	at []string
 }
 
 // sources are all documents, in merge order: the last one wins.
 type sources []source
 
-// locate returns an Error with the place that says most about a path in the
-// Compose model: the deepest key of it that is written somewhere, in the last
-// document that has it. What a service takes from another by extends is looked
-// for there too.
+// locate returns an Error at the most telling place of a path in the Compose model: the
+// deepest key of it that is written somewhere, in the last document that has it. It
+// also looks where a service takes keys from another by extends.
 func (s sources) locate(path ...string) *spec.Error {
 	e, depth := s.place(path, nil)
 	if depth == 0 {
@@ -123,8 +122,8 @@ func (s sources) services() (names []string) {
 	return slices.Compact(names)
 }
 
-// find follows a path of keys and indices. It returns the deepest node that
-// there is, the key rather than the value, and how many steps led to it.
+// find follows a path of keys and indices. It returns the deepest node that exists, the
+// key rather than the value, and how many steps led to it.
 func find(n *yaml.Node, path ...string) (at *yaml.Node, depth int) {
 	at = n
 	for i, step := range path {

@@ -14,7 +14,7 @@ import (
 
 const maxPort = 65535
 
-// port is the container port that is asked, or 0.
+// port is the container port that a probe asks, or 0.
 func port(p *spec.Probe) int {
 	switch {
 	case p.HTTPGet != nil:
@@ -28,7 +28,7 @@ func port(p *spec.Probe) int {
 	}
 }
 
-// eachProbe yields the probes that there are, by their field of the spec.
+// eachProbe yields the probes that are written, by their field of the spec.
 func eachProbe(p spec.Probes) iter.Seq2[string, *spec.Probe] {
 	return func(yield func(field string, p *spec.Probe) bool) {
 		for _, one := range []struct {
@@ -47,7 +47,7 @@ func (b *builder) ports(w *spec.Workload) (ports []int) {
 	for _, expose := range w.Template.Expose {
 		number, protocol, _ := strings.Cut(expose, "/")
 		if number == "" || protocol != "" && protocol != "tcp" {
-			continue // Compose takes an empty entry, as of an unset variable, for none
+			continue // Compose ignores an empty entry, as of an unset variable
 		}
 		from, to, isRange := strings.Cut(number, "-")
 		if !isRange {
@@ -77,8 +77,8 @@ func (b *builder) ports(w *spec.Workload) (ports []int) {
 	return slices.Compact(ports)
 }
 
-// probes are those of the spec; the account that a postgres probe does not
-// name is the one that the image makes.
+// probes are the probes of the spec. Where a postgres probe names no account, it gets
+// the one that the image makes.
 func (b *builder) probes(p *spec.Project) spec.Probes {
 	for field, probe := range eachProbe(b.document.probes) {
 		if probe.Postgres != nil {
@@ -95,9 +95,9 @@ func (b *builder) completePostgres(p *spec.Project, asked *spec.Postgres, field 
 	asked.Password = b.setting(p, "POSTGRES_PASSWORD", field)
 }
 
-// setting is an environment variable of the Postgres image, or the content of
-// the file that NAME_FILE names, as the image reads it: it must be a secret of
-// the project, because tend sees no other file of the container.
+// setting is an environment variable of the Postgres image, or the content of the file
+// that NAME_FILE names, as the image reads it. That file must be a secret of the
+// project, because tend sees no other file of the container.
 func (b *builder) setting(p *spec.Project, name, field string) string {
 	if v := b.service.Environment[name]; v != nil && *v != "" {
 		return *v

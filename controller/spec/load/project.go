@@ -14,7 +14,7 @@ import (
 	"github.com/tendhq/tend/controller/spec/keys"
 )
 
-// managedKey is the key of x-tend that leaves a service alone.
+// managedKey is the key of x-tend that has a service left alone.
 const managedKey = "managed"
 
 // project turns what compose-go has merged into a Project.
@@ -99,7 +99,7 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 	return p, nil
 }
 
-// managed reads x-tend of a service.
+// managed reads x-tend on a service.
 func (l *loading) managed(service types.ServiceConfig) (bool, *spec.Error) {
 	at := []string{"services", service.Name}
 	value, written, problem := l.settings(service.Extensions, managedKey, "false", at...)
@@ -115,8 +115,8 @@ func (l *loading) managed(service types.ServiceConfig) (bool, *spec.Error) {
 	return managed, nil
 }
 
-// settings reads the one key of x-tend that may stand at a place in the Compose
-// files. It reports whether it is written there.
+// settings reads the one key of x-tend that is allowed at a place in the Compose files.
+// It reports whether the key is written there.
 func (l *loading) settings(extensions types.Extensions, known, example string, at ...string) (value any, written bool, problem *spec.Error) {
 	extension, written := extensions[spec.ExtensionKey]
 	if !written {
@@ -140,8 +140,8 @@ func (l *loading) settings(extensions types.Extensions, known, example string, a
 	return value, written, nil
 }
 
-// awaitedToComplete are the services that another one waits for until they
-// have completed, each with the first that does.
+// awaitedToComplete returns the services that another one waits for until they have
+// completed, each with the first service that waits.
 func awaitedToComplete(services map[string]types.ServiceConfig) map[string]string {
 	awaited := map[string]string{}
 	for _, waiting := range slices.Sorted(maps.Keys(services)) {
@@ -190,8 +190,8 @@ func addResources(p *spec.Project, composed *types.Project, w *spec.Workload) {
 	}
 }
 
-// checkSupport refuses what tend cannot honour in the managed services and in
-// what they use.
+// checkSupport refuses keys that tend cannot honour, in the managed services and in the
+// networks, volumes, secrets and configs that they use.
 func (l *loading) checkSupport(p *spec.Project) (problems spec.Errors, err error) {
 	check := func(section, name string, merged any) {
 		found, failed := keys.Refused(section, name, merged, l.sources.locate)
@@ -233,8 +233,8 @@ func (l *loading) checkVariable(section, key string, o types.FileObjectConfig) s
 	return spec.Errors{e}
 }
 
-// checkDependencies refuses dependencies that could never be met. What only a
-// service outside the project could meet was left out before.
+// checkDependencies refuses dependencies that could never be met. Those on a service
+// outside the project were left out before.
 func (l *loading) checkDependencies(p *spec.Project) (problems spec.Errors) {
 	for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
 		for _, d := range p.Workloads[name].DependsOn {
@@ -271,8 +271,8 @@ func (l *loading) checkDatabases(p *spec.Project) (problems spec.Errors) {
 	return problems
 }
 
-// checkContainerNames refuses a container_name that another service's container has
-// or may get: the engine gives a name to one container only.
+// checkContainerNames refuses a container_name that another service's container has or
+// may get, as the engine gives a name to one container only.
 func (l *loading) checkContainerNames(composed *types.Project) (problems spec.Errors) {
 	owners := map[string]string{}
 	for _, name := range composed.ServiceNames() {
@@ -282,7 +282,7 @@ func (l *loading) checkContainerNames(composed *types.Project) (problems spec.Er
 		}
 		message := ""
 		if owner, taken := owners[containerName]; taken {
-			message = fmt.Sprintf("is that of service %s already", owner)
+			message = fmt.Sprintf("belongs to service %s already", owner)
 		} else if owner := generates(composed, containerName); owner != "" && owner != name {
 			message = fmt.Sprintf("is what a replica of service %s is called", owner)
 		}
@@ -298,7 +298,7 @@ func (l *loading) checkContainerNames(composed *types.Project) (problems spec.Er
 	return problems
 }
 
-// generates returns the service whose replicas have names like a container's, empty
+// generates returns the service that gives its replicas names like a container's; empty
 // where there is none.
 func generates(composed *types.Project, containerName string) string {
 	for _, name := range composed.ServiceNames() {

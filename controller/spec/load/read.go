@@ -11,7 +11,7 @@ import (
 	"github.com/tendhq/tend/controller/spec/syntax"
 )
 
-// opener is where files are: in a folder (*os.Root), or anywhere.
+// opener opens files: in a folder (*os.Root), or anywhere.
 type opener interface {
 	Stat(path string) (os.FileInfo, error)
 	Open(path string) (*os.File, error)
@@ -22,8 +22,8 @@ type anywhere struct{}
 func (anywhere) Stat(path string) (os.FileInfo, error) { return os.Stat(path) }
 func (anywhere) Open(path string) (*os.File, error)    { return os.Open(path) }
 
-// readRegular reads a regular file of at most syntax.MaxFileSize; a symbolic link counts
-// as what it points to.
+// readRegular reads a regular file of at most syntax.MaxFileSize. It follows a symbolic
+// link.
 func readRegular(from opener, path string) ([]byte, error) {
 	info, err := from.Stat(path)
 	if err == nil {
@@ -40,12 +40,12 @@ func readRegular(from opener, path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, syntax.MaxFileSize+1)) // it may have grown since
 }
 
-// refusedFile says that a file is not opened, and what to do about it.
+// refusedFile is why a file is not opened, and what to do about it.
 type refusedFile struct{ message, hint string }
 
 func (r *refusedFile) Error() string { return r.message }
 
-// checkRegular refuses a file before it is opened: to open a named pipe would wait
+// checkRegular refuses a file before it is opened. Opening a named pipe would wait
 // until somebody writes to it, and a device may have no end.
 func checkRegular(info os.FileInfo) error {
 	kinds := map[fs.FileMode]string{
@@ -69,12 +69,12 @@ func tooLarge(size int64) *refusedFile {
 	return &refusedFile{fmt.Sprintf("the file has %d bytes, more than the %d that are read", size, syntax.MaxFileSize), "split it"}
 }
 
-// checkNamed refuses a file that compose-go is to read. One that is not there, or
-// is a folder, is left to compose-go to judge; /dev/null is an empty file.
+// checkNamed refuses a file that compose-go would read. It leaves a missing file and a
+// folder to compose-go; /dev/null is an empty file.
 func checkNamed(path string) error {
 	info, err := os.Stat(path)
 	if err != nil || info.IsDir() || path == os.DevNull {
-		return nil //nolint:nilerr // compose-go says so itself
+		return nil //nolint:nilerr // compose-go reports it
 	}
 	return checkRegular(info)
 }
@@ -88,7 +88,7 @@ func fileError(path string, err error) *spec.Error {
 	case errors.As(err, &refused):
 		e.Hint = refused.hint
 	case errors.As(err, &failed):
-		e.Message = failed.Err.Error() // the path stands before it
+		e.Message = failed.Err.Error() // without the path, which comes before it
 	}
 	return e
 }

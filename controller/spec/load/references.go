@@ -16,14 +16,14 @@ import (
 // namedFile is a file that a Compose file names.
 type namedFile struct {
 	path string
-	node *yaml.Node // that names it
-	// dir is where the relative paths in it start, if it is a Compose file too.
+	node *yaml.Node // the node that names it
+	// dir is where the relative paths in it start, where it is a Compose file, too.
 	dir string
 }
 
-// readReferenced reads the files that the Compose files include or extend,
-// and those that these do in turn, and notes the env files and label files of
-// all. What cannot be read is left to compose-go to refuse.
+// readReferenced reads the files that the Compose files include or extend, and those
+// that these include or extend in turn. It notes the env files and label files of all,
+// and leaves a file that cannot be read to compose-go to refuse.
 func (l *loading) readReferenced() (problems spec.Errors) {
 	type open struct {
 		source
@@ -55,7 +55,7 @@ func (l *loading) readReferenced() (problems spec.Errors) {
 			}
 		}
 	}
-	// A Compose file is merged over what it includes.
+	// A Compose file is merged over the files that it includes.
 	slices.Reverse(found)
 	l.sources = append(found, l.sources...)
 	return problems
@@ -73,8 +73,8 @@ func (l *loading) readTemplates() (problems spec.Errors) {
 	return problems
 }
 
-// note notes a file that another one names, and says whether it was not named
-// before. What compose-go should not open is refused here.
+// note notes a file that another one names, and reports whether it is new. It refuses a
+// file that compose-go should not open.
 func (l *loading) note(r namedFile, by string) (isNew bool, problem *spec.Error) {
 	if l.inputs.Files[r.path] {
 		return false, nil
@@ -93,8 +93,7 @@ func (l *loading) note(r namedFile, by string) (isNew bool, problem *spec.Error)
 	return true, nil
 }
 
-// references are the files that a document names, its relative paths starting
-// in dir.
+// references are the files that a document names. Its relative paths start in dir.
 func (l *loading) references(root *yaml.Node, dir string) (all []namedFile) {
 	_, include := syntax.Entry(root, "include")
 	for _, item := range items(include) {
@@ -149,8 +148,7 @@ func (l *loading) serviceFiles(service *yaml.Node, dir string) (all []namedFile)
 	return all
 }
 
-// resolve returns the absolute path that a node stands for, or "" where it
-// stands for none.
+// resolve returns the absolute path that a node means, or "" where it means none.
 func (l *loading) resolve(n *yaml.Node, dir string) string {
 	n = syntax.Dereference(n)
 	if n == nil || n.Kind != yaml.ScalarNode {
@@ -169,7 +167,7 @@ func (l *loading) resolve(n *yaml.Node, dir string) string {
 	return filepath.Join(dir, path)
 }
 
-// items returns those of a sequence, or the one that stands for it.
+// items returns the items of a sequence, or a single node as the only item.
 func items(n *yaml.Node) []*yaml.Node {
 	n = syntax.Dereference(n)
 	switch {

@@ -11,8 +11,8 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// rollout sets how replicas are replaced: by the spec, else by
-// deploy.update_config, else as Kubernetes.
+// rollout sets how replicas are replaced: by the spec, or else by deploy.update_config,
+// or else as in Kubernetes.
 func (b *builder) rollout(w *spec.Workload) {
 	w.SharedMounts = b.sharedMounts()
 	w.FixedHostPorts = fixedHostPorts(w.Template.Ports)
@@ -101,7 +101,7 @@ func (b *builder) readUpdateConfig(w *spec.Workload, update *types.UpdateConfig)
 	return amount{}, batch
 }
 
-// onFailure is what the spec says, else deploy.update_config.
+// onFailure is the spec's, or else that of deploy.update_config.
 func (b *builder) onFailure() spec.OnFailure {
 	update := b.updateConfig()
 	if b.document.onFailure != nil || update == nil || b.kind() == spec.Job {
@@ -120,9 +120,9 @@ func (b *builder) onFailure() spec.OnFailure {
 	}
 }
 
-// drain sets how long a Deployment's replica goes on serving those who have
-// not heard that it leaves. One that may then take less time to end than that
-// has its grace wrong, which bounds the requests it has accepted.
+// drain sets how long a Deployment's replica goes on serving clients that have not
+// heard that it leaves. It refuses a drain longer than the grace: the grace bounds the
+// requests that the replica has accepted.
 func (b *builder) drain(w *spec.Workload) {
 	if w.Kind != spec.Deployment {
 		return
@@ -136,8 +136,8 @@ func (b *builder) drain(w *spec.Workload) {
 	}
 }
 
-// checkExclusive refuses more replicas than can hold what the service claims
-// for itself, and returns whether there was nothing to refuse.
+// checkExclusive refuses more replicas than can share what the service claims for
+// itself, and returns whether it found no mistake.
 func (b *builder) checkExclusive(w *spec.Workload, replicas int) bool {
 	if replicas <= 1 || w.Room == 0 || replicas <= w.Room {
 		return true
@@ -156,8 +156,8 @@ func (b *builder) checkExclusive(w *spec.Workload, replicas int) bool {
 	return false
 }
 
-// room is how many containers of a template can exist side by side, 0 where
-// nothing bounds that.
+// room is how many containers of a template can exist side by side; 0 is without a
+// limit.
 func room(template types.ServiceConfig) int {
 	if template.ContainerName != "" || len(fixedHostPorts(template.Ports)) > 0 || fixedAddress(template) != "" {
 		return 1
@@ -171,7 +171,7 @@ func room(template types.ServiceConfig) int {
 	return room
 }
 
-// exclusive names what bounds room.
+// exclusive names the setting that bounds room.
 func (b *builder) exclusive(w *spec.Workload) string {
 	switch address := fixedAddress(w.Template); {
 	case w.ContainerName != "":
@@ -221,8 +221,8 @@ func fixedHostPorts(ports []types.ServicePortConfig) (fixed []string) {
 	return slices.Compact(fixed)
 }
 
-// hostPorts is the range that a published port is chosen from; it is not ok
-// where the engine chooses any.
+// hostPorts is the range of host ports of a published port; ok is false where the
+// engine chooses any.
 func hostPorts(p types.ServicePortConfig) (first, last int, ok bool) {
 	from, to, isRange := strings.Cut(p.Published, "-")
 	first, err := strconv.Atoi(from)

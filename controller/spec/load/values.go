@@ -12,10 +12,10 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// maxSeconds is the most of Kubernetes, whose fields are an int32.
+// maxSeconds is the largest number in Kubernetes, whose fields are an int32.
 const maxSeconds = math.MaxInt32
 
-// text reads a string; what is empty is refused with the hint.
+// text reads a string, and refuses an empty one with the hint.
 func (d *decoder) text(name string, n *yaml.Node, hint string) string {
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
 		d.wrongType(name, n, "a string")
@@ -27,7 +27,7 @@ func (d *decoder) text(name string, n *yaml.Node, hint string) string {
 	return n.Value
 }
 
-// oneOf reads a string out of a set; it returns "" for any other.
+// oneOf reads a string of a set; it returns "" for any other.
 func (d *decoder) oneOf(name string, n *yaml.Node, allowed ...string) string {
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
 		d.wrongType(name, n, strings.Join(allowed, " or "))

@@ -25,7 +25,7 @@ const (
 	defaultDatabaseStopGrace        = 120 * time.Second
 )
 
-// kubeletRestart is how the kubelet restarts containers.
+// kubeletRestart is the kubelet's way to restart containers.
 var kubeletRestart = spec.Restart{
 	Condition: spec.RestartAny,
 	Delay:     10 * time.Second,
@@ -33,8 +33,8 @@ var kubeletRestart = spec.Restart{
 	Window:    10 * time.Minute,
 }
 
-// builder makes the Workload of one service out of its Compose definition and
-// its spec, which is an empty document where it has none.
+// builder makes the Workload of one service from its Compose definition and its spec.
+// The spec is an empty document where there is none.
 type builder struct {
 	*loading
 	service  types.ServiceConfig
@@ -45,15 +45,15 @@ type builder struct {
 	problems spec.Errors
 }
 
-// fail notes a problem at a key of the Compose service.
+// fail reports a mistake at a key of the Compose service.
 func (b *builder) fail(hint, message string, path ...string) {
 	e := b.sources.locate(append([]string{"services", b.service.Name}, path...)...)
 	e.Message, e.Hint = message, hint
 	b.problems = append(b.problems, e)
 }
 
-// failSpec notes a problem at a key of the spec, or of the Compose service
-// where there is none.
+// failSpec reports a mistake at a key of the spec, or of the Compose service where
+// there is no spec.
 func (b *builder) failSpec(hint, message string, path ...string) {
 	if b.document.root == nil {
 		b.fail(hint, message)
@@ -116,8 +116,8 @@ func (b *builder) build(p *spec.Project) *spec.Workload {
 	return w
 }
 
-// kind follows the rule for services without a spec: a Job is what another
-// service waits for to complete, or what is written down to run once.
+// kind is the spec's, or else a Job where another service waits for this one to
+// complete or where it is written to run once, and a Deployment otherwise.
 func (b *builder) kind() spec.Kind {
 	if b.document.kind != "" {
 		return b.document.kind
@@ -131,7 +131,7 @@ func (b *builder) kind() spec.Kind {
 	}
 }
 
-// runsOnce is true where the Compose files say that an exit is final.
+// runsOnce reports whether the Compose files say that an exit is final.
 func (b *builder) runsOnce() bool {
 	if deploy := b.service.Deploy; deploy != nil && deploy.RestartPolicy != nil && deploy.RestartPolicy.Condition != "" {
 		return restartConditions[deploy.RestartPolicy.Condition] == spec.RestartNone
@@ -170,8 +170,8 @@ func (b *builder) replicas() int {
 	return n
 }
 
-// restart reads deploy.restart_policy, and restart where it is silent, as
-// Compose does.
+// restart reads deploy.restart_policy, or restart where that is absent, as Compose
+// does.
 func (b *builder) restart() spec.Restart {
 	r := kubeletRestart
 	if name, attempts, _ := strings.Cut(b.service.Restart, ":"); name == types.RestartPolicyOnFailure {
@@ -191,7 +191,7 @@ func (b *builder) restart() spec.Restart {
 		policy := b.service.Deploy.RestartPolicy
 		r.MaxAttempts = 0
 		switch c := restartConditions[policy.Condition]; {
-		case policy.Condition == "": // restart says it
+		case policy.Condition == "": // restart has the condition
 		case c == spec.RestartOnFailure:
 			r.Condition = c
 		case c != "":
@@ -214,9 +214,9 @@ func (b *builder) restart() spec.Restart {
 	return r
 }
 
-// condition decides after which exits a container is started again, and names
-// what was written that says so. written is what the Compose files say: any where
-// they say nothing, and where they say that it runs once.
+// condition decides after which exits a container is started again, and returns the
+// words that led to it. written is the Compose files' condition: any where they have
+// none, and where they say that the service runs once.
 func (b *builder) condition(written spec.RestartCondition) (c spec.RestartCondition, reason string) {
 	kind, said := b.kind(), b.restartWritten()
 	switch {
@@ -233,8 +233,8 @@ func (b *builder) condition(written spec.RestartCondition) (c spec.RestartCondit
 	}
 }
 
-// restartWritten is what the Compose files say of restarts, in their words;
-// empty where they say nothing.
+// restartWritten is the Compose files' setting for restarts, in their words; empty
+// where they have none.
 func (b *builder) restartWritten() string {
 	var policy *types.RestartPolicy
 	if b.service.Deploy != nil {
@@ -251,7 +251,7 @@ func (b *builder) restartWritten() string {
 	return ""
 }
 
-// quoted is a word as it has to be written in YAML, where no means false.
+// quoted is a word as it has to be written in YAML, where a bare no means false.
 func quoted(word string) string {
 	if word == types.RestartPolicyNo {
 		return strconv.Quote(word)
@@ -259,7 +259,7 @@ func quoted(word string) string {
 	return word
 }
 
-// whyJob names what makes a service a Job.
+// whyJob names the setting that makes a service a Job.
 func (b *builder) whyJob() string {
 	switch {
 	case b.document.kind != "":
@@ -273,8 +273,9 @@ func (b *builder) whyJob() string {
 
 func (b *builder) whySpec() string { return "its spec makes it a " + string(b.document.kind) }
 
-// restartPolicy is the engine's, as Compose maps what is written: deploy.restart_policy, and
-// restart where there is none. How often a Job is tried again is not for the engine to count.
+// restartPolicy is the engine's, as Compose maps it: from deploy.restart_policy, or
+// from restart where that is absent. For a Job it is no, as tend counts how often a Job
+// is tried again.
 func (b *builder) restartPolicy() string {
 	policy := b.service.Restart
 	if deploy := b.service.Deploy; deploy != nil && deploy.RestartPolicy != nil {
@@ -292,8 +293,8 @@ func (b *builder) restartPolicy() string {
 	return policy
 }
 
-// backoff sets how often a Job is tried again: what its spec says, else what
-// the Compose files say, else as Kubernetes.
+// backoff sets how often a Job is tried again: by its spec, or else by the Compose
+// files, or else as in Kubernetes.
 func (b *builder) backoff(w *spec.Workload) {
 	if w.Kind != spec.Job {
 		return
@@ -311,9 +312,9 @@ func (b *builder) backoff(w *spec.Workload) {
 	}
 }
 
-// dependencies are those that tend can see to. A service outside the active
-// profiles is there only as an optional one (compose-go has checked that), and
-// an unmanaged one is its owner's to start.
+// dependencies are those that tend can wait for. A service outside the active profiles
+// is there only as an optional one (compose-go has checked that), and an unmanaged one
+// is started by its owner.
 func (b *builder) dependencies(p *spec.Project) (all []spec.Dependency) {
 	for _, name := range slices.Sorted(maps.Keys(b.service.DependsOn)) {
 		if slices.Contains(p.Disabled, name) || slices.Contains(p.Unmanaged, name) {
@@ -343,8 +344,8 @@ func (b *builder) checkDatabase(w *spec.Workload) {
 	b.fail("mount one named volume at /var/lib/postgresql/data, or where PGDATA is", message, "volumes")
 }
 
-// duration reads one of Compose's. Beyond what a spec may say, sums with it would
-// overflow.
+// duration reads one of Compose's durations. It refuses one beyond the limit of a spec,
+// as sums with it would overflow.
 func (b *builder) duration(d types.Duration, path ...string) time.Duration {
 	const most = maxSeconds * time.Second
 	if d < 0 || time.Duration(d) > most {

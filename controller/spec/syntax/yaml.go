@@ -1,4 +1,4 @@
-// Package syntax reads YAML as nodes with their places, within bounds.
+// Package syntax reads YAML as nodes with their places, and bounds what it reads.
 package syntax
 
 import (
@@ -15,13 +15,13 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// Bounds on what is read, so that no file can take the controller's memory or
-// time. They are far above what people write.
+// These bound what is read, so that no file takes the controller's memory or time. They
+// are far above what people write.
 const (
 	// MaxFileSize is how many bytes of a file are read.
 	MaxFileSize  = 1 << 20
 	maxDocuments = 1000
-	maxNodes     = 1 << 18 // of one document, its aliases expanded
+	maxNodes     = 1 << 18 // in one document, its aliases expanded
 )
 
 // Parse returns the root nodes of the documents in a file; empty documents
@@ -66,12 +66,12 @@ func Parse(file string, content []byte) ([]*yaml.Node, spec.Errors) {
 
 var lineInMessage = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// unexpected begins the errors of the YAML library's parser. It counts lines
-// from 0 in those, and leaves out the first; its scanner counts from 1.
+// unexpected begins the errors of the YAML library's parser, which counts lines from 0
+// and leaves out the first; its scanner counts from 1.
 const unexpected = "did not find expected"
 
-// syntaxError places an error of the YAML library, which gives its line in the
-// text only and counts a tab from the line before.
+// syntaxError returns an Error at the place of an error of the YAML library, which
+// gives its line only in the text and counts a tab from the line before.
 func syntaxError(file string, content []byte, err error) *spec.Error {
 	e := &spec.Error{File: file, Message: "not valid YAML: " + err.Error()}
 	m := lineInMessage.FindStringSubmatch(err.Error())
@@ -91,8 +91,8 @@ func syntaxError(file string, content []byte, err error) *spec.Error {
 	return e
 }
 
-// boundAliases refuses a document that would have too many nodes, or no end of
-// them, once its aliases were expanded.
+// boundAliases refuses a document that would have too many nodes, or infinitely many,
+// once its aliases were expanded.
 func boundAliases(root *yaml.Node) *spec.Error {
 	const open = -1 // the size of a node whose content is being counted
 	sizes := map[*yaml.Node]int{}
@@ -149,8 +149,8 @@ func duplicateKeys(file string, n *yaml.Node) (found spec.Errors) {
 	return found
 }
 
-// Pairs yields the keys and values of a mapping, those merged in with "<<"
-// after its own; of anything else, nothing.
+// Pairs yields the keys and values of a mapping, and after them those merged in with
+// "<<". It yields nothing for another node.
 func Pairs(n *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
 	return func(yield func(key, value *yaml.Node) bool) {
 		if n = Dereference(n); n == nil || n.Kind != yaml.MappingNode {
@@ -181,9 +181,9 @@ func Pairs(n *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
 	}
 }
 
-// Entry returns the key and the value at a key of a mapping, or at an index of
-// a sequence (key and value are the same then), or nil. Of a sequence that
-// stands for a mapping, as "- NAME=value", the name counts as the index.
+// Entry returns the key and the value at a key of a mapping, or at an index of a
+// sequence (key and value are the same then), or nil. In a sequence that stands for a
+// mapping, as "- NAME=value", the name is the index.
 func Entry(n *yaml.Node, name string) (key, value *yaml.Node) {
 	n = Dereference(n)
 	if n == nil {
@@ -208,7 +208,7 @@ func Entry(n *yaml.Node, name string) (key, value *yaml.Node) {
 	return nil, nil
 }
 
-// Dereference returns what an alias stands for, and any other node itself.
+// Dereference returns the node that an alias stands for, and any other node itself.
 func Dereference(n *yaml.Node) *yaml.Node {
 	for n != nil && n.Kind == yaml.AliasNode {
 		n = n.Alias

@@ -22,8 +22,8 @@ import (
 // many is how many files the folders of these tests have.
 const many = 10_000
 
-// numbered writes a project of n services, and for each what spec says of its
-// name, in a file of its own. It returns the folder.
+// numbered writes a project of n services, and for each a file with the result of spec.
+// It returns the folder.
 func numbered(t testing.TB, n int, spec func(name string) string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "big")
@@ -64,9 +64,9 @@ func held(do func()) int64 {
 	return int64(after.HeapAlloc) - int64(before.HeapAlloc)
 }
 
-// What a project costs grows with its services, and no faster: 190 kB are allocated
-// for a service, most of it by compose-go, of which 4 kB are kept. Whoever edits one
-// of ten thousand files has everything read once more. The folder is watched and not
+// The cost of a project grows with its services, and no faster: 190 kB are allocated
+// for a service, most of it by compose-go, and 4 kB of that are kept. Whoever edits one
+// of ten thousand files has everything read once more. Only the folder is watched, not
 // its files, so that the system's limit on watches is far.
 func TestTenThousandSpecsCostTenTimesAThousand(t *testing.T) {
 	cost := func(n int) (first, edit uint64, kept int64) {
@@ -110,9 +110,9 @@ func TestTenThousandSpecsCostTenTimesAThousand(t *testing.T) {
 	assert.Less(t, kept, int64(many*16<<10))
 }
 
-// limitedSource makes the test's program a Source of a folder in a user namespace
-// with a limit of its own. Its value is the limit's name, its number, and the
-// folder. It says each of its updates.
+// limitedSource makes the test's program a Source of a folder in a user namespace with
+// a limit of its own. Its value is the limit's name, its number, and the folder. The
+// program prints each of its updates.
 const limitedSource = "SPEC_TEST_LIMITED_SOURCE"
 
 func watchWithin() {

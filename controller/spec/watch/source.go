@@ -1,5 +1,5 @@
-// Package watch keeps a project as it is on disk: it reads it again whenever one of its
-// files changes.
+// Package watch keeps a project as it is on disk: it reads the project again whenever
+// one of its files changes.
 package watch
 
 import (
@@ -17,21 +17,21 @@ import (
 	"github.com/tendhq/tend/controller/spec/load"
 )
 
-// settlePeriod is how long a change that takes something away, or that cannot
-// be read, must last before it counts: a file that is being written looks so
-// for a moment.
+// settlePeriod is how long a change that takes something away, or that cannot be read,
+// must last before it counts. A file that is being written looks like that for a
+// moment.
 const settlePeriod = 300 * time.Millisecond
 
-// rewatchPeriod is how soon it is tried again to watch what cannot be watched.
+// rewatchPeriod paces the tries to watch a folder after one failed.
 const rewatchPeriod = 10 * time.Second
 
 // Source keeps the desired state of a project as it is on disk.
 type Source struct {
 	options load.Options
-	last    *spec.Project // the last good one
-	said    string        // the last error that was passed on, if it still stands
+	last    *spec.Project // the last valid one; nil before the first
+	said    string        // the last error that was passed on, while it still stands
 	inputs  *load.Inputs
-	demands chan struct{} // of Reload
+	demands chan struct{} // calls of Reload
 }
 
 // Update is the desired state after a change on disk.
@@ -39,10 +39,10 @@ type Update struct {
 	// Project is what to keep the project at: the last good one. It is nil
 	// only as long as there has been none.
 	Project *spec.Project
-	// Err says why what is on disk now is not in force: Errors where a person
-	// can correct it. It is nil when Project is what is on disk.
+	// Err is why what is on disk now is not in force: Errors where a person can correct
+	// it. It is nil when Project is what is on disk.
 	Err error
-	// Reloaded is true where Reload asked for it; then it may differ in nothing.
+	// Reloaded is true where Reload asked for it; then nothing may differ.
 	Reloaded bool
 }
 
@@ -51,17 +51,17 @@ func NewSource(o load.Options) *Source {
 	return &Source{options: o, inputs: &load.Inputs{}, demands: make(chan struct{}, 1)}
 }
 
-// Reload has everything read again now, and passed on also where nothing differs.
+// Reload has everything read again now, and passed on even where nothing differs.
 func (s *Source) Reload() {
 	select {
 	case s.demands <- struct{}{}:
-	default: // it is asked for already
+	default: // a reload is pending
 	}
 }
 
-// Run loads the project, watches it, and passes each change to update, one at
-// a time: at first what is there, in any case; then only what differs from the
-// update before, or what Reload asks for. It returns nil when ctx ends.
+// Run loads the project, watches it, and passes updates to update, one at a time: first
+// the project as it is, and then each change, or the same again after Reload. It
+// returns nil when ctx ends.
 func (s *Source) Run(ctx context.Context, update func(Update)) (err error) {
 	w, err := newWatcher()
 	if err != nil {
@@ -70,18 +70,18 @@ func (s *Source) Run(ctx context.Context, update func(Update)) (err error) {
 	defer func() { err = errors.Join(err, w.close()) }()
 
 	if in, err := load.Discover(s.options); err == nil {
-		// What is watched before it is read need not be read again.
+		// A folder that is watched before it is read need not be read again.
 		s.inputs = in
-		_, _ = w.watch(in) // it is tried again below
+		_, _ = w.watch(in) // tried again below
 	}
-	settled, reloaded := true, false // what is there at the start counts at once
+	settled, reloaded := true, false // the state at the start counts at once
 	for {
 		project, in, err := load.WithInputs(ctx, s.options)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
-			// What could not be reached may hold the remedy.
+			// A folder that could not be reached may hold the correction.
 			maps.Copy(in.Files, s.inputs.Files)
 			in.Specs = cmp.Or(in.Specs, s.inputs.Specs)
 		}
@@ -115,8 +115,8 @@ func (s *Source) Run(ctx context.Context, update func(Update)) (err error) {
 	}
 }
 
-// doubtful is true for what may be wrong only for a moment: an error not yet
-// said, or something that is gone.
+// doubtful reports whether a state may be wrong only for a moment: an error not yet
+// passed on, or something that is gone.
 func (s *Source) doubtful(project *spec.Project, err error) bool {
 	if err != nil {
 		return err.Error() != s.said
@@ -136,8 +136,8 @@ func (s *Source) doubtful(project *spec.Project, err error) bool {
 	return slices.ContainsFunc(s.last.Specs, func(name string) bool { return !specs[name] })
 }
 
-// accept passes on what was made of the files, unless that was said before and
-// nobody has asked for it.
+// accept passes on the result of a load, unless it was passed on before and nobody has
+// asked for it.
 func (s *Source) accept(project *spec.Project, err error, reloaded bool, update func(Update)) {
 	said := ""
 	if err != nil {
@@ -154,7 +154,7 @@ func (s *Source) accept(project *spec.Project, err error, reloaded bool, update 
 	update(Update{Project: project, Err: err, Reloaded: reloaded})
 }
 
-// guard refuses what is well-formed but most likely an accident, and would
+// guard refuses a project that is valid, and yet most likely an accident that would
 // stop what runs.
 func (s *Source) guard(project *spec.Project) error {
 	if s.last == nil {
@@ -187,8 +187,8 @@ func (s *Source) guard(project *spec.Project) error {
 	return nil
 }
 
-// gone names the services in force of which the project has lost so many at once
-// that it is hardly meant: all of them, or two or more that are more than half.
+// gone names the services in force that the project has lost, where it has lost so many
+// at once that it is hardly meant: all of them, or two or more that are more than half.
 func (s *Source) gone(project *spec.Project) []string {
 	written := slices.Concat(slices.Collect(maps.Keys(project.Workloads)), project.Unmanaged, project.Disabled)
 	var gone []string

@@ -378,8 +378,8 @@ func TestManyFilesAtOnceAreOneUpdate(t *testing.T) {
 	assert.Empty(t, r.updates)
 }
 
-// BenchmarkSave is the time from a saved spec to its update, in a project of
-// 30 services of which each has a spec.
+// BenchmarkSave is the time from a saved spec to its update, in a project of 30
+// services that each have a spec.
 func BenchmarkSave(b *testing.B) {
 	files := map[string]string{}
 	var services strings.Builder

@@ -17,17 +17,15 @@ import (
 	"github.com/tendhq/tend/controller/spec/load"
 )
 
-// An editor or a checkout makes many events out of one change. The change is
-// over when nothing happened for quietPeriod, but is taken at the latest
-// after longestBurst.
+// An editor or a checkout makes many events out of one change. The change is over when
+// nothing has happened for quietPeriod, and at the latest after longestBurst.
 const (
 	quietPeriod  = 20 * time.Millisecond
 	longestBurst = 200 * time.Millisecond
 )
 
-// watcher tells when something that a project was read from may have changed.
-// It watches folders, because the usual way to save a file is to put another
-// in its place.
+// watcher tells when a file that a project was read from may have changed. It watches
+// folders, because the usual way to save a file is to put another in its place.
 type watcher struct {
 	fs *fsnotify.Watcher
 	// files are what the project was read from, and specs is the folder of its specs.
@@ -48,16 +46,16 @@ func newWatcher() (*watcher, error) {
 
 func (w *watcher) close() error { return w.fs.Close() }
 
-// watch sets what is watched. It returns true where folders are watched that
-// were not before: what happened in them until now went unseen.
+// watch sets the files to watch. It returns true where it watches folders that it did
+// not watch before, as earlier changes in them went unseen.
 func (w *watcher) watch(in *load.Inputs) (added bool, err error) {
 	w.files, w.specs = maps.Clone(in.Files), in.Specs
 	if in.Specs != "" {
-		// The folder too is found by its name in the folder above.
+		// The folder is found by its name in the folder above, too.
 		w.files[in.Specs] = true
 		w.files[filepath.Join(in.Specs, "*")] = true
 	}
-	// A symbolic link changes where it points to as well.
+	// The target of a symbolic link is watched as well.
 	for f := range w.files {
 		if target, err := filepath.EvalSymlinks(f); err == nil {
 			w.files[target] = true
@@ -82,7 +80,7 @@ func (w *watcher) watch(in *load.Inputs) (added bool, err error) {
 		}
 		if err := w.fs.Add(folder); err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
-				return true, nil // gone in this very moment: come again
+				return true, nil // gone in this moment: the caller has to come again
 			}
 			return false, fmt.Errorf("watch %s: %w", folder, limited(err))
 		}
@@ -92,13 +90,13 @@ func (w *watcher) watch(in *load.Inputs) (added bool, err error) {
 	for folder := range w.folders {
 		if !wanted[folder] {
 			delete(w.folders, folder)
-			_ = w.fs.Remove(folder) // fails where it went with the folder
+			_ = w.fs.Remove(folder) // fails where the watch ended with the folder
 		}
 	}
 	return added, nil
 }
 
-// limited says which of inotify's limits an error is about.
+// limited explains an error of one of inotify's limits.
 func limited(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
@@ -124,8 +122,8 @@ func nearestFolder(path string) (string, os.FileInfo, error) {
 	}
 }
 
-// relevant is true for what the project was read from, for the folders above
-// that, and for what would be a spec file.
+// relevant reports whether an event concerns the project: a file that it was read from,
+// a folder above one, or what would be a spec file.
 func (w *watcher) relevant(path string) bool {
 	if filepath.Dir(path) == w.specs {
 		return load.IsSpecFile(filepath.Base(path))
@@ -137,14 +135,14 @@ func (w *watcher) relevant(path string) bool {
 type waited int
 
 const (
-	ended     waited = iota // the context
-	changed                 // something did
-	unchanged               // nothing did for the time asked for
-	demanded                // somebody wants it read again
+	ended     waited = iota // the context has ended
+	changed                 // something has changed
+	unchanged               // nothing has changed for the time asked for
+	demanded                // Reload was called
 )
 
-// wait returns when something has changed and has settled since, when there is a
-// demand, or, if atMost is not 0, after that time without a change.
+// wait returns when something has changed and settled, at a demand, or after atMost
+// without a change, unless that is 0.
 func (w *watcher) wait(ctx context.Context, atMost time.Duration, demands <-chan struct{}) (waited, error) {
 	var idle, quiet, latest <-chan time.Time
 	if atMost > 0 {
@@ -170,13 +168,13 @@ func (w *watcher) wait(ctx context.Context, atMost time.Duration, demands <-chan
 				continue
 			}
 			if e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename) {
-				delete(w.folders, e.Name) // its watch went with it
+				delete(w.folders, e.Name) // the watch ended with the folder
 			}
 		case err := <-w.fs.Errors:
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {
 				return ended, fmt.Errorf("watch files: %w", err)
 			}
-			// Events were lost: look at everything.
+			// Events were lost, so everything counts as changed.
 		}
 		idle, quiet = nil, time.After(quietPeriod)
 		if latest == nil {
