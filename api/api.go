@@ -1,8 +1,7 @@
-// Package api serves what tend knows over HTTP: workloads, their replicas,
-// endpoints and events, read from snapshots of the state; and takes what people
-// ask of a rollout. Objects have the shape of Kubernetes', errors are RFC 9457
-// problem documents, and what changes can be followed as server-sent events.
-// Package client asks it.
+// Package api serves what tend knows over HTTP: workloads, their replicas, endpoints
+// and events, read from snapshots of the state. It also takes requests about rollouts.
+// Objects have the shape of Kubernetes', errors are RFC 9457 problem documents, and
+// changes can be followed as server-sent events. Package client is its client.
 package api
 
 import (
@@ -37,7 +36,7 @@ type Config struct {
 	// Project is the Compose project's name, Version the program's.
 	Project, Version string
 	Log              *zap.Logger
-	// Token is what callers from elsewhere must know; while it is empty they
+	// Token is the token that callers from elsewhere must have; while it is empty they
 	// are all refused. See guard.
 	Token string
 }
@@ -46,21 +45,21 @@ type Config struct {
 type server struct {
 	Config
 	guard guard
-	held  tally
+	held  peers
 }
 
 func newServer(c Config) *server {
-	return &server{Config: c, guard: guard{token: c.Token}, held: tally{mostOfPeer: maxHeld, most: maxConnections}}
+	return &server{Config: c, guard: guard{token: c.Token}, held: peers{mostOfPeer: maxHeld, most: maxConnections}}
 }
 
-// New makes the handler of the control API. It judges by the connection who may
-// ask, so that it is as safe on one listener as on another.
+// New makes the handler of the control API. It judges each caller by the connection, so
+// it is as safe on one listener as on another.
 func New(c Config) http.Handler {
 	return c.control()
 }
 
-// NewReadOnly makes the handler for the project's own networks: what gateways
-// and scrapers ask for, and nothing else, of whoever asks.
+// NewReadOnly makes the handler for the project's own networks. It answers what
+// gateways and scrapers ask for, and nothing else, whoever asks.
 func NewReadOnly(c Config) http.Handler {
 	return c.readOnly()
 }
@@ -88,7 +87,7 @@ func (c Config) readOnly() *chi.Mux {
 	return r
 }
 
-// newRouter makes a router with what all requests pass.
+// newRouter makes a router with the middleware that every request passes through.
 func newRouter(guards ...func(http.Handler) http.Handler) *chi.Mux {
 	r := chi.NewRouter()
 	r.Use(headers, crossOrigin, noBody)
@@ -119,7 +118,7 @@ func allowed(r *chi.Mux, path string) string {
 	return strings.Join(methods, ", ")
 }
 
-// addPublic adds what gateways and scrapers ask for.
+// addPublic adds the paths that gateways and scrapers read.
 func (s *server) addPublic(r chi.Router) {
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", s.readyz)
@@ -142,7 +141,7 @@ func (s *server) addWorkloads(r chi.Router) {
 	r.Post("/workloads/{name}/rollout/undo", s.undo)
 }
 
-// read makes an answer to a request out of a snapshot; a failure is a *Problem.
+// read makes the answer to a request from a snapshot; a failure is a *Problem.
 type read func(*state.Snapshot, *http.Request) (any, error)
 
 // serve answers once, or again after each change when asked for a stream.
@@ -175,8 +174,8 @@ func getWorkload(snap *state.Snapshot, r *http.Request) (any, error) {
 	return toWorkload(row, status), nil
 }
 
-// listReplicas lists the containers of the workload in the path, if there is
-// one. A workload that was taken out of the project may still have some.
+// listReplicas lists the containers of all workloads, or of the one in the path. A
+// workload that was taken out of the project may still have some.
 func listReplicas(snap *state.Snapshot, r *http.Request) (any, error) {
 	name := chi.URLParam(r, "name")
 	list := replicas(snap, name)
@@ -190,13 +189,13 @@ func (s *server) health(status string) Health {
 	return Health{Status: status, Project: s.Project, Version: s.Version}
 }
 
-// healthz says that the process serves.
+// healthz tells that the process serves.
 func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, s.health("ok"))
 }
 
-// readyz says whether the controller can do its work. The reason may quote
-// what is written, so it is not for everyone.
+// readyz reports whether the controller can do its work. The reason may quote what is
+// written, so it is not for everyone.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	if err := s.Ready(); err != nil {
 		p := problem(http.StatusServiceUnavailable, "the controller is not ready")
@@ -211,7 +210,7 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(encode(v)) // it fails only when nobody listens any more
+	_, _ = w.Write(encode(v)) // it fails only when the reader has gone
 }
 
 // encode makes one line of JSON. As no answer is HTML, "->" stays as it is.

@@ -9,7 +9,7 @@ import (
 	"net/http"
 )
 
-// maxBody bounds a request's body, in bytes; those that are asked for are tiny.
+// maxBody bounds a request's body, in bytes; those that the API takes are tiny.
 const maxBody = 4 << 10
 
 // readBody reads the one JSON object of a request into v, strictly. No body

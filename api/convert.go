@@ -143,8 +143,8 @@ func toReplica(snap *state.Snapshot, r plan.Replica) Replica {
 	return out
 }
 
-// statusOf returns what the planner says of a container; of one that it does not plan for,
-// as that of a service that tend leaves alone, what the engine says.
+// statusOf returns what the planner says of a container. The planner does not plan for
+// a service that tend leaves alone; then the engine's word counts.
 func statusOf(snap *state.Snapshot, r plan.Replica) plan.ReplicaStatus {
 	if row, ok := snap.Status(r.Workload); ok {
 		if said, ok := row.Replica(r.ID); ok {

@@ -87,8 +87,8 @@ type TraefikServer struct {
 	URL string `json:"url"`
 }
 
-// discoverTraefik makes a service of each Deployment and port; one without
-// endpoints has no servers, so that what routes to it stays valid.
+// discoverTraefik makes a service of each Deployment and port. One without endpoints
+// has no servers, so that a router that names it stays valid.
 func (s *server) discoverTraefik(snap *state.Snapshot, r *http.Request) (any, error) {
 	all, err := endpoints(snap)
 	if err != nil {

@@ -18,13 +18,14 @@ const (
 	maxSubscriber = 128
 )
 
-// endpointQuery says how to answer a query for the endpoints.
+// endpointQuery is a query for the endpoints.
 type endpointQuery struct {
 	// blocks holds the answer until the index differs from index, for at most wait.
 	blocks bool
 	index  uint64
 	wait   time.Duration
-	// subscriber is who has the endpoints of index in force; it may be empty.
+	// subscriber names the one who has the endpoints of index in force; it may be
+	// empty.
 	subscriber string
 }
 
@@ -37,7 +38,7 @@ func parseEndpointQuery(r *http.Request) (endpointQuery, error) {
 	if index := values.Get("index"); index != "" {
 		n, err := strconv.ParseUint(index, 10, 64)
 		if err != nil {
-			return q, problem(http.StatusBadRequest, fmt.Sprintf("index is that of an answer, a number, and not %q", index))
+			return q, problem(http.StatusBadRequest, fmt.Sprintf("index is the number that an earlier answer gave, and not %q", index))
 		}
 		q.blocks, q.index = true, n
 	}
@@ -51,7 +52,7 @@ func parseEndpointQuery(r *http.Request) (endpointQuery, error) {
 	return q, nil
 }
 
-// endpoints answers with the endpoints: at once, as a stream, or, when asked
+// endpoints answers with the endpoints: at once, as a stream, or, where a query asks
 // for what follows an index, once there is something or the wait is over.
 func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {
 	q, err := parseEndpointQuery(r)
@@ -60,8 +61,8 @@ func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.Ready(); err != nil {
-		// What is not known yet must not look like a project without replicas:
-		// a subscriber goes on with what it had.
+		// Endpoints that are not known yet must not look like a project without
+		// replicas: a subscriber keeps those that it had.
 		fail(w, problem(http.StatusServiceUnavailable, "the endpoints are not known yet, or not any more: go on with the last ones"))
 		return
 	}
@@ -74,23 +75,23 @@ func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {
 			}
 			defer release()
 		}
-		lost := func() {}
+		disconnected := func() {}
 		if q.subscriber != "" {
-			lost = s.Controller.Subscribed(q.subscriber, s.acknowledged(q.index))
+			disconnected = s.Controller.Subscribed(q.subscriber, s.acknowledged(q.index))
 		}
 		if !wantsStream(r) {
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(q.wait + sendTimeout))
 			s.block(r.Context(), q)
 			if r.Context().Err() != nil {
-				lost()
+				disconnected()
 			}
 		}
 	}
 	s.serve(listEndpoints)(w, r)
 }
 
-// acknowledged is the index that a subscriber has in force. One that was not
-// given out yet is from before a restart, and says nothing.
+// acknowledged is the index that a subscriber has in force. An index that was not given
+// out yet is from before a restart, and acknowledges nothing.
 func (s *server) acknowledged(index uint64) uint64 {
 	if index > s.Store.Snapshot().EndpointsIndex() {
 		return 0
@@ -98,8 +99,7 @@ func (s *server) acknowledged(index uint64) uint64 {
 	return index
 }
 
-// block waits until the index is another one than the query's, its wait is
-// over, or ctx ends.
+// block waits until the index differs from the query's, its wait is over, or ctx ends.
 func (s *server) block(ctx context.Context, q endpointQuery) {
 	ctx, cancel := context.WithTimeout(ctx, q.wait)
 	defer cancel()
@@ -116,9 +116,9 @@ func listEndpoints(snap *state.Snapshot, _ *http.Request) (any, error) {
 	return endpoints(snap)
 }
 
-// endpoints lists what is published. Before every workload was looked at, it is
-// not known what that is: to answer with less would withdraw replicas that
-// serve, when the controller was restarted.
+// endpoints lists the published endpoints. It fails before every workload has been
+// planned: after a restart of the controller, an answer with fewer endpoints would
+// withdraw replicas that serve.
 func endpoints(snap *state.Snapshot) (Endpoints, error) {
 	e := Endpoints{Index: snap.EndpointsIndex(), Workloads: map[string][]Endpoint{}}
 	for _, row := range snap.Workloads() {

@@ -12,12 +12,12 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// eventQuery says which events to answer with.
+// eventQuery selects events.
 type eventQuery struct {
 	workload string
 	// since is the ID after which to begin.
 	since uint64
-	// limit bounds how many of the past are told, the newest; 0 for all.
+	// limit bounds how many past events are returned, the newest; 0 for all.
 	limit int
 }
 

@@ -128,7 +128,7 @@ func (c *intents) Intend(_ context.Context, workload string, change func(*plan.I
 	return nil
 }
 
-func (c *intents) Subscribed(name string, index uint64) (lost func()) {
+func (c *intents) Subscribed(name string, index uint64) (disconnected func()) {
 	c.acknowledged[name] = index
 	return func() { c.lost = append(c.lost, name) }
 }

@@ -36,7 +36,7 @@ func (g guard) middleware(next http.Handler) http.Handler {
 	})
 }
 
-// refuse says why a request is refused, or nil.
+// refuse returns why a request is refused, or nil.
 func (g guard) refuse(r *http.Request) *Problem {
 	if g.knowsToken(r) {
 		return nil
@@ -62,7 +62,7 @@ func (g guard) knowsToken(r *http.Request) bool {
 		subtle.ConstantTimeCompare([]byte(token), []byte(g.token)) == 1
 }
 
-// isLoopback says whether a Host header names this machine and nothing else.
+// isLoopback reports whether a Host header names this machine and nothing else.
 func isLoopback(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -71,8 +71,7 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || ip.IsLoopback()
 }
 
-// crossOrigin refuses what a web page of another origin sends to change
-// something.
+// crossOrigin refuses requests for a change that a web page of another origin sends.
 func crossOrigin(next http.Handler) http.Handler {
 	p := http.NewCrossOriginProtection()
 	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -85,7 +84,7 @@ func crossOrigin(next http.Handler) http.Handler {
 func noBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-			w.Header().Set("Connection", "close") // so that nobody reads the rest of it
+			w.Header().Set("Connection", "close") // so that the server does not read the rest of it
 			fail(w, problem(http.StatusRequestEntityTooLarge, "send no body with this request"))
 			return
 		}

@@ -11,19 +11,19 @@ import (
 )
 
 const (
-	// maxConnections bounds the connections of one listener, and maxOfPeer those of
-	// them that come from one address: whoever opens very many takes none from others.
+	// maxConnections bounds the connections of one listener, and maxOfPeer those from
+	// one address, so that whoever opens very many takes none from others.
 	maxConnections = 1024
 	maxOfPeer      = 128
 	// maxHeld bounds the streams and blocking queries of one address. It is less than
-	// maxOfPeer, so that whoever holds too many can be told.
+	// maxOfPeer, so that there is a connection left to refuse one more.
 	maxHeld = 64
-	// warnEvery bounds how often it is logged that connections are refused.
+	// warnEvery bounds how often refused connections are logged.
 	warnEvery = time.Minute
 )
 
-// tally counts what each peer has open.
-type tally struct {
+// peers counts what each peer has open.
+type peers struct {
 	mostOfPeer, most int
 
 	mu  sync.Mutex
@@ -31,8 +31,8 @@ type tally struct {
 	all int
 }
 
-// add counts one more of a peer, unless that would be too many.
-func (t *tally) add(peer string) bool {
+// add counts one more of a peer, and reports whether that was within the limits.
+func (t *peers) add(peer string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.all >= t.most || t.of[peer] >= t.mostOfPeer {
@@ -46,7 +46,7 @@ func (t *tally) add(peer string) bool {
 	return true
 }
 
-func (t *tally) remove(peer string) {
+func (t *peers) remove(peer string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.all--
@@ -55,8 +55,8 @@ func (t *tally) remove(peer string) {
 	}
 }
 
-// peerOf is a remote address without its port. Those who come over a Unix socket
-// are one peer.
+// peerOf is a remote address without its port. All who come over a Unix socket are one
+// peer.
 func peerOf(address string) string {
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		return host
@@ -67,13 +67,13 @@ func peerOf(address string) string {
 // limitedListener closes the connections beyond the limits.
 type limitedListener struct {
 	net.Listener
-	open   tally
+	open   peers
 	log    *zap.Logger
 	warned time.Time
 }
 
 func limit(l net.Listener, log *zap.Logger) *limitedListener {
-	return &limitedListener{Listener: l, open: tally{mostOfPeer: maxOfPeer, most: maxConnections}, log: log}
+	return &limitedListener{Listener: l, open: peers{mostOfPeer: maxOfPeer, most: maxConnections}, log: log}
 }
 
 // Accept implements net.Listener.

@@ -116,7 +116,7 @@ func TestAnAddressHasSoManyConnectionsAndNoMore(t *testing.T) {
 }
 
 func TestAListenerHasSoManyConnectionsAndNoMore(t *testing.T) {
-	all := tally{mostOfPeer: maxOfPeer, most: maxConnections}
+	all := peers{mostOfPeer: maxOfPeer, most: maxConnections}
 	n := 0
 	for peer := range 2 * maxConnections / maxOfPeer {
 		for range maxOfPeer {

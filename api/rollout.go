@@ -16,18 +16,18 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// Controller carries out what is asked for.
+// Controller carries out the requests.
 type Controller interface {
 	// Intend changes what people asked for a workload; it is a
 	// *controller.UnknownWorkloadError where there is none.
 	Intend(ctx context.Context, workload string, change func(*plan.Intent, *state.Snapshot) error) error
 	// Subscribed notes that a subscriber has the endpoints of an index in force.
-	// lost is to be called when the connection breaks before the answer.
-	Subscribed(name string, index uint64) (lost func())
+	// disconnected is to be called when the connection breaks before the answer.
+	Subscribed(name string, index uint64) (disconnected func())
 }
 
-// intend answers a request for a change of a workload's rollout with the
-// workload. What was asked for stands already when it is asked for again.
+// intend changes what people ask of a workload's rollout, and answers with the
+// workload. Asking again for the same changes nothing.
 func (s *server) intend(w http.ResponseWriter, r *http.Request, change func(*plan.Intent, *state.Snapshot, *spec.Workload) error) {
 	name := chi.URLParam(r, "name")
 	err := s.Controller.Intend(r.Context(), name, func(i *plan.Intent, snap *state.Snapshot) error {
@@ -50,8 +50,8 @@ func (s *server) intend(w http.ResponseWriter, r *http.Request, change func(*pla
 	s.serve(getWorkload)(w, r)
 }
 
-// pause has a rollout stay where it is, or go on again. It overrides the spec
-// only where that says otherwise.
+// pause has a rollout stay where it is, or go on. It overrides the spec only where that
+// says otherwise.
 func (s *server) pause(paused bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := readBody(w, r, &struct{}{}); err != nil {
@@ -112,8 +112,8 @@ func (s *server) undo(w http.ResponseWriter, r *http.Request) {
 
 var errPaused = problem(http.StatusConflict, "the rollout is paused: resume it first")
 
-// inForce is the revision that a workload runs at, or is moved to; empty where it has not
-// been planned yet.
+// inForce is the revision that a workload runs at, or is moving to; empty where it has
+// not been planned yet.
 func inForce(snap *state.Snapshot, workload string) string {
 	row, ok := snap.Status(workload)
 	if !ok {
@@ -122,8 +122,8 @@ func inForce(snap *state.Snapshot, workload string) string {
 	return row.UpdateRevision
 }
 
-// from is the revision that is undone: the one that was asked for last, or else the one
-// in force, unless another has been written since.
+// from is the revision to undo: the one that was asked for last, or else the one in
+// force, unless another has been written since.
 func (Undo) from(snap *state.Snapshot, i plan.Intent, written *spec.Workload) string {
 	if undo := i.After(written.Revision).Undo; undo != "" {
 		return undo
@@ -136,7 +136,7 @@ func (Undo) from(snap *state.Snapshot, i plan.Intent, written *spec.Workload) st
 	return written.Revision
 }
 
-// undoTo is the revision of a number, or with 0 the last one before the one in
+// undoTo returns the revision with a number, or for 0 the last one before the one in
 // force. history is oldest first.
 func undoTo(history []*state.Revision, inForce string, number int) (string, error) {
 	previous := ""
@@ -167,8 +167,8 @@ func listRevisions(snap *state.Snapshot, r *http.Request) (any, error) {
 	return revisions(snap, name, inForce(snap, name)), nil
 }
 
-// scale writes the number of replicas into the workload's spec file. What
-// watches the file puts it in force.
+// scale writes the number of replicas into the workload's spec file. The watch of
+// that file puts it in force.
 func (s *server) scale(w http.ResponseWriter, r *http.Request) {
 	name := chi.URLParam(r, "name")
 	if _, ok := s.Store.Snapshot().Workload(name); !ok {

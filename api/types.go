@@ -6,7 +6,7 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// TypeMeta says what a JSON object is.
+// TypeMeta names the kind and version of a JSON object.
 type TypeMeta struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -65,8 +65,8 @@ type WorkloadSpec struct {
 	RevisionHistoryLimit    int      `json:"revisionHistoryLimit"`
 	Paused                  bool     `json:"paused,omitempty"`
 	Restart                 Restart  `json:"restart"`
-	// BackoffLimit and ActiveDeadlineSeconds are a Job's alone, as
-	// ProgressDeadlineSeconds is of the others; without a deadline there is none.
+	// BackoffLimit and ActiveDeadlineSeconds are only a Job's, ProgressDeadlineSeconds
+	// only the other kinds'; absent where there is no limit.
 	BackoffLimit           *int         `json:"backoffLimit,omitempty"`
 	ActiveDeadlineSeconds  float64      `json:"activeDeadlineSeconds,omitempty"`
 	StopGracePeriodSeconds float64      `json:"stopGracePeriodSeconds"`
@@ -89,10 +89,10 @@ type RollingUpdate struct {
 	MaxUnavailable int `json:"maxUnavailable"`
 }
 
-// Restart is what happens after a container's process has exited.
+// Restart tells when a container that has exited is started again.
 type Restart struct {
 	Condition string `json:"condition"`
-	// Reason names what was written, or left out, that gave the condition.
+	// Reason names what was written, or left out, that led to the condition.
 	Reason          string  `json:"reason,omitempty"`
 	DelaySeconds    float64 `json:"delaySeconds"`
 	MaxDelaySeconds float64 `json:"maxDelaySeconds"`
@@ -114,7 +114,7 @@ type Template struct {
 	Image string `json:"image"`
 }
 
-// WorkloadStatus is what a workload is like. The counts are those of apps/v1.
+// WorkloadStatus is the status of a workload. The counts are those of apps/v1.
 type WorkloadStatus struct {
 	ObservedGeneration  int64 `json:"observedGeneration"`
 	Replicas            int   `json:"replicas"`
@@ -127,11 +127,11 @@ type WorkloadStatus struct {
 	CurrentRevision string      `json:"currentRevision,omitempty"`
 	UpdateRevision  string      `json:"updateRevision,omitempty"`
 	Conditions      []Condition `json:"conditions"`
-	// Converged is true when what runs is what the spec of ObservedGeneration
-	// asks for and nothing is under way.
+	// Converged is true when what runs is what the spec of ObservedGeneration asks for,
+	// and nothing is under way.
 	Converged bool `json:"converged"`
-	// Outcome is Converged, Complete, Moving, Waiting, Paused or Stalled; absent where the
-	// workload was not looked at yet.
+	// Outcome is Converged, Complete, Moving, Waiting, Paused or Stalled; absent where
+	// the workload has not been planned yet.
 	Outcome string `json:"outcome,omitempty"`
 	// Obstacle is what keeps the workload from converging, or is wrong though it has
 	// converged; Remedy is what a person can do about it.
@@ -161,7 +161,7 @@ type Replica struct {
 	Status   ReplicaStatus `json:"status"`
 }
 
-// ReplicaSpec is what a replica was made as.
+// ReplicaSpec is what a replica was made from.
 type ReplicaSpec struct {
 	Workload string `json:"workload"`
 	// Number is from 1; 0 where the container's labels are corrupt.
@@ -171,7 +171,7 @@ type ReplicaSpec struct {
 	Image    string `json:"image"`
 }
 
-// ReplicaStatus is what a replica is like.
+// ReplicaStatus is the status of a replica.
 type ReplicaStatus struct {
 	ContainerID string `json:"containerID"`
 	// State is the engine's: created, running, paused, restarting, removing,
@@ -180,8 +180,8 @@ type ReplicaStatus struct {
 	// Health is absent on a replica without a health check.
 	Health string `json:"health,omitempty"`
 	Ready  bool   `json:"ready"`
-	// Restarts counts the starts after the first, as the backoff does: it
-	// begins anew after a run that lasted the restart window.
+	// Restarts counts the starts after the first, as the back-off does: it begins anew
+	// after a run that lasted the restart window.
 	Restarts int `json:"restarts"`
 	// ExitCode is present once the process has exited.
 	ExitCode  *int      `json:"exitCode,omitempty"`
@@ -192,8 +192,8 @@ type ReplicaStatus struct {
 	Ports []string `json:"ports,omitempty"`
 }
 
-// Revision is one of the templates that a workload was made from, now or
-// before. Its name is the template's hash.
+// Revision is a template of a workload, the present one or an earlier one. Its name is
+// the template's hash.
 type Revision struct {
 	TypeMeta
 	Metadata Metadata       `json:"metadata"`
@@ -201,25 +201,25 @@ type Revision struct {
 	Status   RevisionStatus `json:"status"`
 }
 
-// RevisionSpec is what a revision is.
+// RevisionSpec describes a revision.
 type RevisionSpec struct {
 	Workload string `json:"workload"`
-	// Number is the place in the history, from 1; one that comes back gets a
-	// new number.
+	// Number is the place in the history, from 1; a revision that comes back gets a new
+	// number.
 	Number    int       `json:"number"`
 	Image     string    `json:"image"`
 	CreatedAt time.Time `json:"createdAt"`
 }
 
-// RevisionStatus is what a revision is used for.
+// RevisionStatus tells whether a revision is in use.
 type RevisionStatus struct {
-	// InForce is true for the one that the workload is to run at.
+	// InForce is true for the revision that the workload is to run at.
 	InForce bool `json:"inForce"`
 	// Replicas counts its containers.
 	Replicas int `json:"replicas"`
 }
 
-// Undo asks to go back to a revision.
+// Undo asks for an earlier revision.
 type Undo struct {
 	// ToRevision is its number; 0 for the one before the one in force.
 	ToRevision int `json:"toRevision,omitempty"`
@@ -230,10 +230,10 @@ type Scale struct {
 	Replicas *int `json:"replicas"`
 }
 
-// Endpoints are the addresses of the replicas that are ready, by workload.
-// Every workload that is kept is there, also with none.
+// Endpoints are the addresses of the ready replicas, by workload. Every workload that
+// tend keeps has an entry, if only an empty one.
 type Endpoints struct {
-	// Index grows with each change. It begins anew when the controller does.
+	// Index grows with each change, also across restarts of the controller.
 	Index     uint64                `json:"index"`
 	Workloads map[string][]Endpoint `json:"workloads"`
 }
@@ -249,8 +249,8 @@ type Endpoint struct {
 	Ports []int `json:"ports"`
 }
 
-// Event is something that happened, with the field names of core/v1. Its name
-// is its ID, a number that grows: the place from which to read on.
+// Event is something that happened, with the field names of core/v1. Its name is its
+// ID, a number that grows: the place to read on from.
 type Event struct {
 	TypeMeta
 	Metadata Metadata `json:"metadata"`
@@ -266,7 +266,7 @@ type Event struct {
 	LastTimestamp  time.Time `json:"lastTimestamp"`
 }
 
-// Health says whose controller answers.
+// Health names the project of the controller that answers.
 type Health struct {
 	Status  string `json:"status"`
 	Project string `json:"project"`

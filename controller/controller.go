@@ -1,7 +1,7 @@
-// Package controller keeps a project at its desired state. Controller is the
-// loop: what is written, what runs and what was done mark keys (workloads) as
-// dirty; a dirty key is planned, its actions are carried out in parallel, and
-// each one's end marks the key again. Nothing else ever starts an action.
+// Package controller keeps a project at its desired state. Controller is the loop: a
+// change of what is written or what runs, and the end of an action, mark keys
+// (workloads) as dirty; a dirty key is planned, and its actions are carried out in
+// parallel. Nothing else ever starts an action.
 package controller
 
 import (
@@ -24,20 +24,20 @@ import (
 	"github.com/tendhq/tend/state/durable"
 )
 
-// parallel bounds how many actions of one workload are carried out at a time.
-// The engine serialises much of a create; beyond this it only queues.
+// parallel bounds how many actions of one workload are carried out at a time. The
+// engine serialises much of a create; more would only queue there.
 const parallel = 8
 
-// parallelStops bounds the stops among them. Containers that leave one network
-// at the same moment can bring an Engine 20.10 to a lock cycle in libnetwork
-// (endpoint deletion against sandbox deletion) from which only a restart of the
-// engine helps; it was seen with eight at a time.
+// parallelStops bounds the stops among them. Containers that leave one network at the
+// same moment can bring an Engine 20.10 into a lock cycle in libnetwork (endpoint
+// deletion against sandbox deletion) that only a restart of the engine ends; it was
+// seen with eight at a time.
 const parallelStops = 4
 
-// lookRetry paces the looks at what an action did while the engine is away.
-const lookRetry = time.Second
+// observeRetry paces the tries to observe what an action did while the engine is away.
+const observeRetry = time.Second
 
-// settle is how long the loop lets come what comes together, as the state of a
+// settle is how long the loop waits for changes that come together, as the state of a
 // container and the end of the action on it, so that one plan serves both.
 const settle = time.Millisecond
 
@@ -61,7 +61,7 @@ type Options struct {
 	// RemoveOrphans has orphans removed: the containers of services that are not
 	// written and that tend has not kept.
 	RemoveOrphans bool
-	// Record is told each plan of a workload, by the controller's goroutine; it
+	// Record is called with each plan of a workload, by the controller's goroutine; it
 	// must not block. It may be nil.
 	Record func(plan.Input, plan.Plan)
 }
@@ -81,11 +81,11 @@ type Controller struct {
 	linked  bool // the engine answered last time, and everything was listed
 	wake    chan struct{}
 	calls   chan func(*loop) // run by the loop between two plans
-	ended   []ended          // actions that have ended, for the loop
+	ended   []ended          // actions that have ended, to be taken in by the loop
 	stopped chan struct{}    // closed when the loop has ended
 }
 
-// loop is what only the goroutine of Run touches. Others reach it through
+// loop is the state that only the goroutine of Run touches. Others reach it through
 // Controller.do, which has that goroutine call a function with it.
 type loop struct {
 	*Controller
@@ -95,8 +95,8 @@ type loop struct {
 	lanes      map[string]*lane // a workload's actions, and its stops
 	probers    map[string]prober
 	linkErr    string // why the engine is away
-	rejected   bool   // what is written is not in force
-	unsure     bool   // something may be needed that nobody has looked at
+	rejected   bool   // what is written is not valid, and the last good project is in force
+	unsure     bool   // a resource may be needed that nobody has looked up
 	waiters    []waiter
 	planned    []func() // run once when everything dirty has been planned
 	busy       sync.WaitGroup
@@ -120,8 +120,8 @@ func New(o Options) *Controller {
 		stopped:  make(chan struct{}),
 	}
 	c.store = state.New(c.changed)
-	// More than any index of an earlier run, so that what a subscriber has in force
-	// from then is not taken for what it has not seen.
+	// The indexes begin above those of any earlier run: a subscriber that acknowledges
+	// an index of that run must not seem to acknowledge one of this run.
 	c.store.CountEndpointsFrom(uint64(time.Now().UnixMilli()))
 	c.observer = observe.New(o.Engine, c.store, o.Project, o.Folders, o.Log, c.onLink)
 	c.metrics.watch(c.store)
@@ -194,9 +194,9 @@ func (c *Controller) Run(ctx context.Context) {
 		l.drain()
 		if l.unsure {
 			l.unsure = false
-			l.lookAtResources(ctx) // once all calls have said what is needed
+			l.observeResources(ctx) // once, after all calls have said what is needed
 		}
-		l.finish()
+		l.takeEnded()
 		now := time.Now()
 		for key, at := range l.next {
 			if !at.After(now) {
@@ -252,8 +252,8 @@ func (c *Controller) mark(keys ...string) {
 	}
 }
 
-// take returns the dirty keys in order, and none while the engine is away:
-// nothing is decided on what may no longer be true. They stay dirty.
+// take returns the dirty keys in order. While the engine is away it returns none, as
+// what is known may no longer be true; they stay dirty.
 func (l *loop) take() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -264,7 +264,7 @@ func (l *loop) take() []string {
 	for key := range l.dirty {
 		keys = append(append(keys, key), l.reconciler.neighbours(key)...)
 	}
-	l.dirty = map[string]bool{} // not cleared, as then it would stay as large as it ever was
+	l.dirty = map[string]bool{} // not cleared, as a cleared map stays as large as it ever was
 	slices.Sort(keys)
 	return slices.Compact(keys)
 }
@@ -280,8 +280,8 @@ func (l *loop) untilNext() time.Duration {
 	return max(wait, 0)
 }
 
-// changed marks what a change of the state concerns. What the loop itself
-// writes concerns nothing: it would plan for ever.
+// changed marks the workloads that a change of the state concerns. A change that the
+// loop itself writes concerns none: it would plan for ever.
 func (c *Controller) changed(changes []state.Change) {
 	var keys []string
 	for _, ch := range changes {
@@ -319,8 +319,8 @@ func (c *Controller) markAll() {
 	c.mark(keys...)
 }
 
-// plan plans one key and returns its actions, which are to be carried out once
-// what was decided with them is durable.
+// plan plans one key and returns its actions. They are carried out once what was
+// decided with them is durable.
 func (l *loop) plan(ctx context.Context, key string) []plan.Action {
 	began := time.Now()
 	if key != projectKey && l.reconciler.project != nil {
@@ -342,8 +342,7 @@ func (l *loop) plan(ctx context.Context, key string) []plan.Action {
 	return actions
 }
 
-// carryOut has an action carried out, in a goroutine of its own, when its turn
-// has come.
+// carryOut carries an action out, in a goroutine of its own, when its turn has come.
 func (l *loop) carryOut(ctx context.Context, key string, a plan.Action) {
 	name, width := key, parallel
 	if a.Kind == plan.StopReplica {
@@ -361,16 +360,16 @@ func (l *loop) carryOut(ctx context.Context, key string, a plan.Action) {
 			began := time.Now()
 			id, err := c.executor.Do(ctx, a, project)
 			c.metrics.action(a, time.Since(began), err)
-			c.look(ctx, key, id, err)
+			c.observe(ctx, key, id, err)
 			c.mu.Lock()
 			c.ended = append(c.ended, ended{key: key, action: a, err: err, lane: turn})
 			c.mu.Unlock()
-			c.mark() // finish marks the key
+			c.mark() // takeEnded marks the key
 		})
 	})
 }
 
-// ended is an action that has ended, and what it did was observed.
+// ended is an action that has ended and whose effect has been observed.
 type ended struct {
 	key    string
 	action plan.Action
@@ -378,9 +377,9 @@ type ended struct {
 	lane   *lane
 }
 
-// finish takes in the actions that have ended; those that ended together, as
-// all that wait for one image, in an order of their own.
-func (l *loop) finish() {
+// takeEnded takes in the actions that have ended. Those that ended together, as all
+// that wait for one image, come in an order that does not depend on chance.
+func (l *loop) takeEnded() {
 	l.mu.Lock()
 	all := l.ended
 	l.ended = nil
@@ -393,35 +392,35 @@ func (l *loop) finish() {
 		if e.lane.busy == 0 {
 			delete(l.lanes, e.lane.name)
 		}
-		l.reconciler.finish(e.key, e.action, e.err, time.Now())
+		l.reconciler.actionEnded(e.key, e.action, e.err, time.Now())
 		l.mark(e.key)
 	}
 }
 
-// look observes what an action did, so that the next plan knows it. It does
-// not return before it could: a plan made without would act twice.
-func (c *Controller) look(ctx context.Context, key, id string, err error) {
+// observe observes what an action did, so that the next plan knows it. It does not
+// return before it has succeeded: a plan made without that would act twice.
+func (c *Controller) observe(ctx context.Context, key, id string, err error) {
 	for ctx.Err() == nil {
-		var looked error
+		var failed error
 		switch {
 		case key == projectKey:
-			looked = c.observer.Resources(ctx)
-		case relook(err):
-			looked = c.observer.Relist(ctx)
+			failed = c.observer.Resources(ctx)
+		case needsList(err):
+			failed = c.observer.Relist(ctx)
 		case id != "":
-			looked = c.observer.Refresh(ctx, id)
-			if looked == nil && err != nil {
-				looked = c.observer.Resources(ctx) // it may have failed for want of one
+			failed = c.observer.Refresh(ctx, id)
+			if failed == nil && err != nil {
+				failed = c.observer.Resources(ctx) // a missing resource may be why it failed
 			}
 		default:
-			looked = c.observer.Relist(ctx)
+			failed = c.observer.Relist(ctx)
 		}
-		if looked == nil {
+		if failed == nil {
 			return
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(lookRetry):
+		case <-time.After(observeRetry):
 		}
 	}
 }
@@ -468,8 +467,8 @@ func (c *Controller) SetProject(p *spec.Project) {
 	})
 }
 
-// Relist lists the engine anew, after what is written was read again, and reports
-// both as an event.
+// Relist lists the engine anew, after the files were read again, and reports both as an
+// event.
 func (c *Controller) Relist(ctx context.Context) {
 	c.do(func(l *loop) {
 		l.busy.Go(func() {
@@ -482,17 +481,17 @@ func (c *Controller) Relist(ctx context.Context) {
 	})
 }
 
-// lookAtResources has the needed resources looked at of which nothing is known.
-// While the engine is away that is left to the list that ends this.
-func (l *loop) lookAtResources(ctx context.Context) {
+// observeResources looks up the needed resources that nothing is known of. While the
+// engine is away it does nothing: the list that follows looks them up.
+func (l *loop) observeResources(ctx context.Context) {
 	unknown := func(r *state.Resource) bool { return !r.Known }
 	if l.Linked() && slices.ContainsFunc(l.store.Snapshot().Resources(), unknown) {
-		l.busy.Go(func() { l.look(ctx, projectKey, "", nil) })
+		l.busy.Go(func() { l.observe(ctx, projectKey, "", nil) })
 	}
 }
 
-// RejectProject reports that what is written cannot be put in force. The last
-// good desired state stays in force.
+// RejectProject reports that what is written is not valid. The last good desired state
+// stays in force.
 func (c *Controller) RejectProject(err error) {
 	c.do(func(l *loop) {
 		l.rejected = true
@@ -509,9 +508,9 @@ func (c *Controller) RemoveAll() {
 	})
 }
 
-// AnonymousVolumes are the volumes that nobody named and that the project's
-// containers have, or had: the number of the workload that each belongs to, by the
-// volume's name.
+// AnonymousVolumes returns the volumes that nobody named and that the project's
+// containers have or had, by the volume's name, each with the replica that it belongs
+// to.
 func (c *Controller) AnonymousVolumes() map[string]string {
 	of := map[string]string{}
 	for _, row := range c.store.Snapshot().Rollouts() {
@@ -524,8 +523,8 @@ func (c *Controller) AnonymousVolumes() map[string]string {
 	return of
 }
 
-// Ready returns why the state does not yet say all that there is to know, or
-// nil once every workload has been planned.
+// Ready returns why the state does not tell everything yet, or nil once every workload
+// has been planned.
 func (c *Controller) Ready() error {
 	if !c.Linked() {
 		return errors.New("the container engine does not answer")
@@ -543,7 +542,7 @@ func (c *Controller) Ready() error {
 	return nil
 }
 
-// Linked says whether the engine answered last time.
+// Linked reports whether the engine answered last time.
 func (c *Controller) Linked() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// reasons are the words for actions in events: under way, done, and failed.
+// reasons are an action's reasons in events: under way, done, and failed.
 var reasons = map[plan.ActionKind]struct{ doing, done, failed string }{
 	plan.CreateReplica: {"", "Created", "CreateFailed"},
 	plan.StartReplica:  {"", "Restarted", "StartFailed"},
@@ -25,7 +25,7 @@ var reasons = map[plan.ActionKind]struct{ doing, done, failed string }{
 	plan.PullImage:     {"Pulling", "Pulled", "PullFailed"},
 }
 
-// started is the event of an action that takes a while; ok is false for others.
+// started is the event of an action that takes a while; ok is false for another one.
 func started(a plan.Action) (e plan.Event, ok bool) {
 	reason := reasons[a.Kind].doing
 	return plan.Event{Type: plan.Normal, Workload: a.Workload, Reason: reason, Message: a.Object + ": " + a.Cause}, reason != ""
@@ -36,7 +36,7 @@ func succeeded(a plan.Action) plan.Event {
 	return plan.Event{Type: plan.Normal, Workload: a.Workload, Reason: reasons[a.Kind].done, Message: fmt.Sprintf("%s: %s", a.Object, a.Cause)}
 }
 
-// failed is the event of an action that was not, or not known to be.
+// failed is the event of an action that failed, or whose result is not known.
 func failed(a plan.Action, err error) plan.Event {
 	return plan.Event{Type: plan.Warning, Workload: a.Workload, Reason: reasons[a.Kind].failed, Message: fmt.Sprintf("%s: %v", a.Object, err)}
 }

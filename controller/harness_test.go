@@ -184,7 +184,7 @@ func (w *world) container(name string) engine.Container {
 	return engine.Container{}
 }
 
-// writes are the engine calls that changed something, since the last time.
+// writes are the engine calls that changed something, since the last call of writes.
 func (w *world) writes() []string {
 	var lines []string
 	for _, c := range w.engine.Writes() {
@@ -194,7 +194,7 @@ func (w *world) writes() []string {
 	return lines
 }
 
-// heard says whether an event with this text came.
+// heard reports whether an event with this text came.
 func (w *world) heard(text string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

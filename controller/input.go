@@ -10,7 +10,7 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// input gathers what the plan of a workload may depend on.
+// input gathers all that the plan of a workload may depend on.
 func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan.Input {
 	in := plan.Input{Now: now, Project: r.project.Name, Workload: key, Replicas: r.replicas(snap, key), HookRuns: r.hookRuns(snap, key)}
 	if row, ok := snap.Workload(key); ok {
@@ -164,8 +164,7 @@ func needs(snap *state.Snapshot, w *spec.Workload) []plan.Resource {
 	return rows
 }
 
-// unknown reports whether nobody has looked yet whether a resource of a workload is
-// there.
+// unknown reports whether a resource of a workload has not been looked up yet.
 func unknown(snap *state.Snapshot, key string) bool {
 	row, written := snap.Workload(key)
 	return written && slices.ContainsFunc(needs(snap, row.Spec), func(r plan.Resource) bool { return !r.Known })
@@ -195,7 +194,7 @@ func (r *reconciler) foreigners(snap *state.Snapshot, key string) (all []plan.Fo
 	w := r.project.Workloads[key]
 	for _, row := range snap.Foreigners() {
 		onVolume := func(name string) bool {
-			return slices.Contains(row.Volumes, name) && !r.project.Volumes[name].External // what is shared on purpose is
+			return slices.Contains(row.Volumes, name) && !r.project.Volumes[name].External // an external volume is shared on purpose
 		}
 		if row.Workload == key || w != nil && (w.ContainerName == row.Name || slices.ContainsFunc(w.Volumes, onVolume)) {
 			all = append(all, row.Foreigner)
@@ -204,9 +203,9 @@ func (r *reconciler) foreigners(snap *state.Snapshot, key string) (all []plan.Fo
 	return all
 }
 
-// isOrphan reports whether a container is one of a service that is not written and
-// that tend has not kept: neither has it made the container, nor does it remember
-// the service, or that was with other Compose files.
+// isOrphan reports whether a container is of a service that is not written, and that
+// tend has not kept: tend did not make the container and does not remember the service,
+// or it did so with other Compose files.
 func (r *reconciler) isOrphan(snap *state.Snapshot, c plan.Replica) bool {
 	if r.removeOrphans || r.project.Workloads[c.Workload] != nil {
 		return false
@@ -220,8 +219,8 @@ func (r *reconciler) decides(snap *state.Snapshot, c plan.Replica) bool {
 	return r.managed(c.Workload) && !r.isOrphan(snap, c)
 }
 
-// dependentsOf names the workloads that have containers which depend on key, apart
-// from those that tend leaves alone: they would be waited for without end.
+// dependentsOf names the workloads that have containers which depend on key. It leaves
+// out those that tend leaves alone, which would be waited for without end.
 func (r *reconciler) dependentsOf(snap *state.Snapshot, key string) []string {
 	var names []string
 	for _, row := range snap.Replicas("") {

@@ -14,10 +14,9 @@ type UnknownWorkloadError struct{ Workload string }
 
 func (e *UnknownWorkloadError) Error() string { return "there is no workload " + e.Workload }
 
-// Intend changes what people asked for a workload, and returns when the
-// workload has been planned with that. change gets a copy of what
-// was asked before and what there is to refer to; its error is returned, and
-// then nothing changes.
+// Intend changes what people ask of a workload, and returns when the workload has been
+// planned with that. change gets a copy of what was asked before, and the state to
+// refer to; where it returns an error, nothing changes and Intend returns it.
 func (c *Controller) Intend(ctx context.Context, workload string, change func(*plan.Intent, *state.Snapshot) error) error {
 	done := make(chan error, 1)
 	c.do(func(l *loop) {
@@ -47,14 +46,14 @@ func (c *Controller) Intend(ctx context.Context, workload string, change func(*p
 	}
 }
 
-// Subscribed notes that a subscriber asked for the endpoints that follow an
-// index, and so has those of that index in force.
-// lost is to be called when the connection breaks before the answer.
-func (c *Controller) Subscribed(name string, index uint64) (lost func()) {
+// Subscribed notes that a subscriber asked for the endpoints that follow an index, and
+// so acknowledges that index. disconnected is to be called when the connection breaks
+// before the answer.
+func (c *Controller) Subscribed(name string, index uint64) (disconnected func()) {
 	query := c.subscribers.asked(name, index, time.Now())
 	c.do(func(l *loop) { c.mark(l.reconciler.draining()...) })
 	return func() {
-		c.subscribers.lost(name, query, time.Now())
+		c.subscribers.disconnected(name, query, time.Now())
 		c.do(func(l *loop) { c.mark(l.reconciler.draining()...) })
 	}
 }

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// commitDelay bounds how long is not durable on what nothing hangs: events, and
-	// how far a rollout has come.
+	// commitDelay bounds how long a change may wait to be durable where nothing depends
+	// on it: an event, or the progress of a rollout.
 	commitDelay = time.Second
 	// commitTimeout bounds how long the loop waits for the store.
 	commitTimeout = 5 * time.Second
@@ -23,9 +23,9 @@ const (
 	recommitMax   = time.Minute
 )
 
-// keeper makes durable what is to survive a restart. That helps and is never
-// needed: where it cannot be read or written it says so, and the controller
-// goes on with what the containers tell.
+// keeper makes durable what is to survive a restart. That helps and is never needed:
+// where it cannot be read or written, keeper reports it, and the controller goes on
+// with what the containers tell.
 type keeper struct {
 	store   *state.Store
 	durable durable.Store // nil where nothing survives
@@ -34,14 +34,14 @@ type keeper struct {
 
 	// due is when the next commit is to be made; zero for never.
 	due time.Time
-	// empty is true until it is known whether it should be: nothing was kept.
+	// empty is true where the store held nothing, until a full list shows whether it
+	// should have.
 	empty bool
-	// pause is the wait after the failure before; zero while commits succeed.
+	// pause is the wait after the last failure; zero while commits succeed.
 	pause time.Duration
 }
 
-// restore fills the state with what was kept, and returns the workloads of
-// which something was.
+// restore fills the state from the store, and returns the workloads that it remembered.
 func (k *keeper) restore(ctx context.Context) map[string]bool {
 	if k.durable == nil {
 		return nil
@@ -66,8 +66,7 @@ func (k *keeper) restore(ctx context.Context) map[string]bool {
 	return k.store.Snapshot().Remembered()
 }
 
-// listed reports that something should have been kept, once the containers are
-// known.
+// listed reports a store that was empty although containers of tend's exist.
 func (k *keeper) listed() {
 	ours := func(r *state.Replica) bool { return r.Revision != "" }
 	if k.empty && slices.ContainsFunc(k.store.Snapshot().Replicas(""), ours) {
@@ -76,7 +75,7 @@ func (k *keeper) listed() {
 	k.empty = false
 }
 
-// setAside moves away what cannot be used, and has the store begin anew.
+// setAside moves damaged rows out of the way, and has the store begin anew.
 func (k *keeper) setAside(ctx context.Context, damaged *durable.DamagedError) error {
 	where, err := k.durable.SetAside(ctx, damaged.Damage)
 	if err != nil {
@@ -87,8 +86,8 @@ func (k *keeper) setAside(ctx context.Context, damaged *durable.DamagedError) er
 	return err
 }
 
-// commit makes durable what has changed: at once where something was decided, on
-// which what is done or answered next may hang, else within commitDelay.
+// commit makes durable what has changed. A decision is committed at once, as the
+// actions and answers that follow depend on it; anything else within commitDelay.
 func (k *keeper) commit(ctx context.Context, now bool) {
 	if k.durable == nil {
 		return
@@ -119,13 +118,13 @@ func (k *keeper) commit(ctx context.Context, now bool) {
 		}
 		return
 	}
-	k.store.DropPending() // all of it is written anew
+	k.store.DropPending() // all of it is written again
 	k.pause = min(max(2*k.pause, recommitFirst), recommitMax)
 	k.due = time.Now().Add(k.pause)
 	k.warn("StateNotKept", "what tend remembers cannot be written: %v; tend goes on without, and what happens meanwhile is forgotten if it is restarted", err)
 }
 
-// write writes what has changed, or after a failure everything.
+// write writes what has changed, or everything after a failure.
 func (k *keeper) write(ctx context.Context) error {
 	if k.pause > 0 {
 		return k.durable.Replace(ctx, k.store.TakeAll())

@@ -1,7 +1,7 @@
 package controller
 
-// lane bounds how many actions are under way at a time: those that come when it
-// is full wait, and begin in the order in which they came. The loop owns it.
+// lane bounds how many actions are under way at a time. Those that come when it is full
+// wait, and begin in the order in which they came. The loop owns it.
 type lane struct {
 	name        string
 	width, busy int

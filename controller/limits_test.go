@@ -109,9 +109,9 @@ func (w *measured) use() (u usage) {
 	return u
 }
 
-// costsNoMoreThan says that what was measured later is no more than what was before,
-// but for so many bytes of heap, and for what fills up to a bound of its own: events,
-// the state's file that holds them, and recordings.
+// costsNoMoreThan checks that a later measurement is no more than an earlier one, apart
+// from so many bytes of heap and from what fills up to a bound of its own: events, the
+// state's file that holds them, and recordings.
 func (u usage) costsNoMoreThan(t *testing.T, before usage, heap int64) {
 	t.Helper()
 	t.Logf("before: %s", before)

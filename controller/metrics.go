@@ -60,7 +60,7 @@ func (m *Metrics) watch(s *state.Store) {
 
 // Handler serves the metrics.
 func (m *Metrics) Handler() http.Handler {
-	const scrapers = 4 // at a time, as each is given all there is
+	const scrapers = 4 // at a time, as each scrape holds all metrics
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapers})
 }
 

@@ -11,18 +11,18 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// Difference is one thing that runs otherwise than it is written.
+// Difference is one difference between what runs and what is written.
 type Difference struct {
 	// Workload is empty for a network, volume or image.
 	Workload string
-	// Text says what is and what is wanted.
+	// Text names the difference, for a person.
 	Text string
-	// Left is true where tend leaves it so.
+	// Left is true where tend leaves it as it is.
 	Left bool
 }
 
-// Preview looks at the engine and says what differs from a project, without
-// changing anything. The controller must not be running.
+// Preview lists the engine and returns how it differs from a project, without changing
+// anything. The controller must not be running.
 func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference, error) {
 	r := c.newReconciler()
 	r.setProject(p, time.Now())
@@ -66,7 +66,7 @@ func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference
 	return all, nil
 }
 
-// differences says in words how a workload differs from its spec.
+// differences describes how a workload differs from its spec, for a person.
 func differences(in plan.Input, p plan.Plan) (texts []string) {
 	add := func(format string, args ...any) { texts = append(texts, fmt.Sprintf(format, args...)) }
 	s := p.Status

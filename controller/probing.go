@@ -49,7 +49,7 @@ func (l *loop) sync(ctx context.Context, key string) {
 // prober probes the replicas of a workload while any runs.
 type prober struct {
 	*probe.Prober
-	ctx  context.Context // of all that it does
+	ctx  context.Context // ends all its work
 	stop context.CancelFunc
 }
 
@@ -63,7 +63,7 @@ func runOf(r plan.Replica) probe.Run {
 	return run
 }
 
-// probed writes down what the probes of a replica say.
+// probed writes down the result of a replica's probes.
 func (c *Controller) probed(workload string, r probe.Result) {
 	c.store.Update(func(tx *state.Tx) {
 		before, ok := tx.Probe(r.ID)
@@ -77,8 +77,8 @@ func (c *Controller) probed(workload string, r probe.Result) {
 	})
 }
 
-// exec runs a command in a container for a probe. What the engine fails at is no
-// answer of the replica's, and neither is that it does not answer while it is away.
+// exec runs a command in a container for a probe. A failure of the engine, or no answer
+// while it is away, is no result.
 func (c *Controller) exec(ctx context.Context, id string, command []string) (code int, output string, err error) {
 	var out engine.Tail
 	code, err = c.options.Engine.Exec(ctx, id, engine.ExecSpec{Command: command, Stdout: &out, Stderr: &out})
@@ -88,8 +88,8 @@ func (c *Controller) exec(ctx context.Context, id string, command []string) (cod
 	return code, out.String(), err
 }
 
-// unprobed says whether a replica that ran before this controller has not been
-// probed yet. To plan now would mean to withdraw what serves.
+// unprobed reports whether a replica that ran before this controller has not been
+// probed yet. A plan made now would withdraw a replica that serves.
 func (r *reconciler) unprobed(snap *state.Snapshot, key string) bool {
 	return slices.ContainsFunc(snap.Replicas(key), func(row *state.Replica) bool {
 		w := snap.Made(key, row.Revision)
@@ -101,6 +101,6 @@ func (r *reconciler) unprobed(snap *state.Snapshot, key string) bool {
 	})
 }
 
-// probeTimeout is the most that unprobed waits for: an engine or a container
+// probeTimeout bounds how long unprobed holds a plan back: an engine or a container
 // that does not answer at all is a result, too.
 const probeTimeout = 10 * time.Second

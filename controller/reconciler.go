@@ -15,8 +15,8 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// projectKey stands for the project's own resources in the queue; no workload
-// has an empty name.
+// projectKey stands for the project's own resources in the queue, as no workload has an
+// empty name.
 const projectKey = ""
 
 // reconciler turns the state into plans, one key at a time, and remembers which
@@ -29,8 +29,8 @@ type reconciler struct {
 	subscribers *subscribers
 	// began is when the engine was first listed.
 	began time.Time
-	// withdrawn are the endpoints that were withdrawn before a stop: the index
-	// of the withdrawal, by workload and container ID.
+	// withdrawn holds the endpoints that were withdrawn before a stop: the index of the
+	// withdrawal, by workload and container ID.
 	withdrawn map[string]map[string]uint64
 	// dependents are the workloads that depend on each.
 	dependents map[string][]string
@@ -38,21 +38,21 @@ type reconciler struct {
 	remove bool
 	// removeOrphans asks that orphans be taken away too.
 	removeOrphans bool
-	// restored are the workloads of which something was remembered from before
-	// a restart, and not yet compared with what exists.
+	// restored holds the workloads whose record was restored after a restart and has
+	// not been compared with what exists.
 	restored map[string]bool
 	// flights are the actions under way, by key and object.
 	flights map[string]map[string]plan.Action
 	// mark has keys planned soon.
 	mark func(keys ...string)
-	// record is told each plan of a workload.
+	// record is called with each plan of a workload.
 	record func(plan.Input, plan.Plan)
 	// emit passes an event on after it was written down.
 	emit func(*state.Event)
 }
 
-// object names what an action acts on. A container that does not exist yet
-// goes by its number.
+// object names the object of an action. A container that does not exist yet goes by its
+// number.
 func object(a plan.Action) string {
 	if a.ID != "" {
 		return a.ID
@@ -63,8 +63,8 @@ func object(a plan.Action) string {
 	return string(a.Kind) + " " + a.Object
 }
 
-// managed says whether tend decides over a workload's containers. The project
-// must have been read.
+// managed reports whether tend decides over a workload's containers. The project must
+// have been read.
 func (r *reconciler) managed(workload string) bool {
 	if _, ok := r.project.Workloads[workload]; ok {
 		return true
@@ -73,8 +73,8 @@ func (r *reconciler) managed(workload string) bool {
 		!slices.Contains(r.project.Unmanaged, workload) && !slices.Contains(r.project.Disabled, workload)
 }
 
-// plan plans a key, commits what follows, and returns the actions, which count
-// as under way from now on. next is when to plan again though nothing changed.
+// plan plans a key, commits what follows, and returns the actions, which count as under
+// way from now on. next is when to plan again though nothing has changed.
 func (r *reconciler) plan(key string, now time.Time) (actions []plan.Action, next time.Time) {
 	switch {
 	case r.project == nil:
@@ -99,7 +99,7 @@ func (r *reconciler) planProject(now time.Time) ([]plan.Action, time.Time) {
 	}
 	in := plan.ProjectInput{Now: now}
 	snap := r.store.Snapshot()
-	held := map[string]string{} // whose data, by volume
+	held := map[string]string{} // by volume, the workload that has its data there
 	for _, w := range snap.Workloads() {
 		for _, volume := range dataVolumes(snap, w.Spec) {
 			held[volume] = w.Name
@@ -134,7 +134,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 		return nil, until // or as soon as the probes have been answered
 	}
 	if _, planned := snap.Status(key); !planned && unknown(snap, key) {
-		return nil, time.Time{} // the look has it planned
+		return nil, time.Time{} // it is planned when its resources have been looked up
 	}
 	if r.restored[key] {
 		delete(r.restored, key)
@@ -144,7 +144,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 	p := plan.Compute(in)
 	r.record(in, p)
 	if in.Spec == nil && len(in.Replicas) == 0 {
-		r.mark(r.leaving(snap)...) // what it depended on may go now
+		r.mark(r.leaving(snap)...) // the workloads that it depended on may go now
 	}
 	if in.Spec == nil && len(in.Replicas) == 0 && len(in.HookRuns) == 0 && len(in.Foreigners) == 0 {
 		r.store.Update(func(tx *state.Tx) {
@@ -177,8 +177,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, tim
 	return p.Actions, next
 }
 
-// compare brings what is remembered of a workload from before a restart to what
-// exists now.
+// compare corrects the record of a workload from before a restart by what exists now.
 func (r *reconciler) compare(snap *state.Snapshot, key string, now time.Time) *state.Snapshot {
 	r.store.Update(func(tx *state.Tx) {
 		if row, ok := tx.Rollout(key); ok {
@@ -186,15 +185,16 @@ func (r *reconciler) compare(snap *state.Snapshot, key string, now time.Time) *s
 		}
 		if row, ok := tx.Intent(key); ok && row.RestartedAt.After(now) {
 			asked := *row
-			asked.RestartedAt = now // the clock was wrong; nothing can be made after it
+			asked.RestartedAt = now // the clock was wrong; no container can be made after a time that has not come
 			tx.PutIntent(&asked)
 		}
 	})
 	return r.store.Snapshot()
 }
 
-// noteWithdrawn notes at which index the endpoints of draining replicas were
-// withdrawn: whoever asks for what follows it has turned away from them.
+// noteWithdrawn notes the index at which the endpoints of draining replicas were
+// withdrawn. A subscriber that asks for what follows that index has turned away from
+// them.
 func (r *reconciler) noteWithdrawn(tx *state.Tx, key string, drains map[string]plan.Drain) {
 	before := r.withdrawn[key]
 	delete(r.withdrawn, key)
@@ -205,20 +205,20 @@ func (r *reconciler) noteWithdrawn(tx *state.Tx, key string, drains map[string]p
 		index, known := before[id]
 		if !known {
 			index = tx.EndpointsIndex()
-			r.mark(key) // everyone may have it in force already, where it was not ready
+			r.mark(key) // all have acknowledged the index already where the endpoint was not published
 		}
 		r.withdrawn[key][id] = index
 	}
 }
 
-// finish notes that an action has ended. What it did must have been observed.
-func (r *reconciler) finish(key string, a plan.Action, err error, now time.Time) {
+// actionEnded notes that an action has ended. Its effect must have been observed.
+func (r *reconciler) actionEnded(key string, a plan.Action, err error, now time.Time) {
 	delete(r.flights[key], object(a))
 	if len(r.flights[key]) == 0 {
 		delete(r.flights, key)
 	}
 	if a.Kind == plan.StopReplica {
-		r.stopped(key, a)
+		r.noteStopped(key, a)
 	}
 	if err == nil {
 		r.event(succeeded(a), now)
@@ -251,10 +251,10 @@ func (r *reconciler) finish(key string, a plan.Action, err error, now time.Time)
 	})
 }
 
-// stopped writes down that tend has told a replica to end, also where that was not
-// answered: it would be forgotten where its service was taken out meanwhile, and written
-// again.
-func (r *reconciler) stopped(key string, a plan.Action) {
+// noteStopped notes that tend has told a replica to end, also where the engine did not
+// answer. It makes the record where there is none: a service may have been taken out
+// and written again meanwhile.
+func (r *reconciler) noteStopped(key string, a plan.Action) {
 	snap := r.store.Snapshot()
 	if _, written := snap.Workload(key); !written {
 		return
@@ -268,8 +268,8 @@ func (r *reconciler) stopped(key string, a plan.Action) {
 	}
 }
 
-// neighbours are the workloads whose plan may depend on a workload's state:
-// those that depend on it, and while things are taken away those it depends on.
+// neighbours are the workloads whose plan may depend on a workload's state: those that
+// depend on it, and while workloads are taken away those that it depends on.
 func (r *reconciler) neighbours(key string) []string {
 	if r.project == nil || key == projectKey {
 		return nil
@@ -294,8 +294,7 @@ func (r *reconciler) leaving(snap *state.Snapshot) []string {
 	return keys
 }
 
-// draining are the workloads of which a replica's endpoint was withdrawn and
-// not yet acknowledged.
+// draining are the workloads with a drain under way.
 func (r *reconciler) draining() []string { return slices.Sorted(maps.Keys(r.withdrawn)) }
 
 // event writes an event down and passes it on.
@@ -305,7 +304,7 @@ func (r *reconciler) event(e plan.Event, now time.Time) {
 	r.emit(row)
 }
 
-// relook says whether only looking again can tell what an action did.
-func relook(err error) bool {
+// needsList reports whether only a full list can tell what an action did.
+func needsList(err error) bool {
 	return err != nil && engine.ClassOf(err) == engine.Unknown
 }

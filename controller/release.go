@@ -9,8 +9,8 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// Release gives a project's containers back to the engine and to Compose, and says what
-// that took. The controller must not be running.
+// Release gives a project's containers back to the engine and to Compose, and returns
+// what it did for that. The controller must not be running.
 func (c *Controller) Release(ctx context.Context, p *spec.Project) (done []string, err error) {
 	r := c.newReconciler()
 	r.setProject(p, time.Now())

@@ -133,8 +133,8 @@ func TestASubscriberWhoseConnectionBrokeIsWaitedForBriefly(t *testing.T) {
 	})
 }
 
-// What a subscriber has in force of an earlier tend says nothing of what this one
-// has withdrawn.
+// An index that a subscriber acknowledged to an earlier tend says nothing about what
+// this one has withdrawn.
 func TestIndexesGoOnGrowingAfterARestart(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.write(served, deployment("healthy:1"))
@@ -149,8 +149,8 @@ func TestIndexesGoOnGrowingAfterARestart(t *testing.T) {
 	})
 }
 
-// Who followed the endpoints when tend was killed sends requests to them still,
-// and has not asked again yet.
+// A subscriber that followed the endpoints when tend was killed still sends requests to
+// them, and has not asked again yet.
 func TestAfterARestartAStopWaitsForSubscribersNotKnownYet(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.write(served, deployment("healthy:1"))
@@ -186,8 +186,8 @@ func TestOnlyReadyReplicasArePublished(t *testing.T) {
 	})
 }
 
-// The engine makes the probes that run a command. While it is away it says nothing of
-// the replicas, and they serve on.
+// The engine runs the commands of probes. While it is away the probes have no result,
+// and the replicas serve on.
 func TestAnEngineThatIsAwayIsNoFailureOfAReplica(t *testing.T) {
 	inWorld(t, func(w *world) {
 		const probes = "{exec: {command: [ask]}, periodSeconds: 20, failureThreshold: 1}"

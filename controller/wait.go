@@ -15,9 +15,9 @@ type waiter struct {
 	done      chan error
 }
 
-// Wait returns nil once what runs is what is written, for the given workloads
-// or for all, and nothing is under way; and an error that says what is in the
-// way when ctx ends, or as soon as no more waiting can help.
+// Wait returns nil once the given workloads, or all, have converged and nothing is
+// under way. It returns an error that names the obstacles when ctx ends, or as soon as
+// no more waiting can help.
 func (c *Controller) Wait(ctx context.Context, workloads ...string) error {
 	w := waiter{workloads: workloads, done: make(chan error, 1)}
 	c.do(func(l *loop) { l.waiters = append(l.waiters, w) })
@@ -49,7 +49,8 @@ func (l *loop) answer() {
 	})
 }
 
-// outcome says whether waiting has come to an end, and how.
+// outcome reports whether waiting has come to an end, and returns why where it has
+// failed.
 func (l *loop) outcome(workloads []string) (done bool, err error) {
 	if !l.Linked() || l.reconciler.project == nil {
 		return false, nil
@@ -98,7 +99,7 @@ func (l *loop) hasOrphans(snap *state.Snapshot) bool {
 	})
 }
 
-// obstacles says what keeps workloads from converging.
+// obstacles returns why workloads have not converged.
 func (c *Controller) obstacles(snap *state.Snapshot, workloads []string) error {
 	var errs []error
 	if !c.Linked() {

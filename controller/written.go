@@ -32,7 +32,7 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 			w := p.Workloads[name]
 			before, generation := lastWritten(tx, name)
 			for _, row := range tx.Revisions(name) {
-				if !p.Policy.Allows(row.Spec) { // from a time of another policy: nothing goes back to it
+				if !p.Policy.Allows(row.Spec) { // it was allowed by an earlier policy: nothing goes back to it
 					tx.DeleteRevision(name, row.Revision)
 				}
 			}
@@ -61,8 +61,8 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 	r.mark(slices.Collect(maps.Keys(r.restored))...)
 }
 
-// lastWritten is what was written of a workload before, also before a restart;
-// nil where nothing was.
+// lastWritten returns the last spec of a workload, also from before a restart; nil
+// where there was none.
 func lastWritten(tx *state.Tx, name string) (w *spec.Workload, generation int64) {
 	if row, ok := tx.Workload(name); ok {
 		return row.Spec, row.Generation
@@ -74,8 +74,8 @@ func lastWritten(tx *state.Tx, name string) (w *spec.Workload, generation int64)
 	return nil, 0
 }
 
-// remember keeps a revision in the workload's history, and forgets the oldest
-// ones beyond the limit, but for those that a rollout may go back to.
+// remember keeps a revision in the workload's history, and forgets the oldest ones
+// beyond the limit, except those that a rollout may go back to.
 func remember(tx *state.Tx, row *state.Workload, now time.Time) {
 	w := row.Spec
 	history := tx.Revisions(w.Name)

@@ -1,4 +1,4 @@
-// Package client asks a running controller over its Unix socket.
+// Package client is the client of a running controller, over its Unix socket.
 package client
 
 import (
@@ -20,13 +20,13 @@ import (
 	"github.com/tendhq/tend/api"
 )
 
-// timeout bounds a request that is no stream.
+// timeout bounds a request that is not a stream.
 const timeout = 10 * time.Second
 
-// ErrNotRunning says that no controller runs for the project.
+// ErrNotRunning reports that no controller runs for the project.
 var ErrNotRunning = errors.New("no controller is running for this project: start one with `tend up`, or in the foreground with `tend run`")
 
-// Client asks the controller of one project. Where an answer is a problem
+// Client is a client of one project's controller. Where an answer is a problem
 // document, the error is an *api.Problem.
 type Client struct{ http http.Client }
 
@@ -53,7 +53,7 @@ func Dial(dataDir string) (*Client, error) {
 	return &Client{http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}, nil
 }
 
-// Health says whose controller answers.
+// Health returns the project of the controller that answers.
 func (c *Client) Health(ctx context.Context) (api.Health, error) {
 	return get[api.Health](ctx, c, "/healthz")
 }
@@ -97,7 +97,7 @@ func replicasPath(workload string) string {
 	return workloadPath(workload) + "/replicas"
 }
 
-// EventOptions say which events to return; the zero value says all.
+// EventOptions select events; the zero value selects all.
 type EventOptions struct {
 	Workload string
 	// Since is the name of the event after which to begin.
@@ -201,7 +201,7 @@ func (c *Client) do(ctx context.Context, method, path, accept string, body io.Re
 	answer, err := c.http.Do(r)
 	if err != nil {
 		if wrapped := new(url.Error); errors.As(err, &wrapped) {
-			err = wrapped.Err // its URL would name a host that is not there
+			err = wrapped.Err // its URL would name a host that does not exist
 		}
 		return nil, fmt.Errorf("ask the controller: %w", err)
 	}

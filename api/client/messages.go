@@ -8,7 +8,7 @@ import (
 	"iter"
 )
 
-// errEnded says that a stream has ended, which none does of its own.
+// errEnded reports that a stream has ended, which none does by itself.
 var errEnded = errors.New("the controller has ended the stream")
 
 // messages yields the data of each server-sent event:

@@ -38,8 +38,8 @@ func (c *Client) Restart(ctx context.Context, workload string) (api.Workload, er
 	return c.rollout(ctx, workload, "restart", nil)
 }
 
-// Undo goes back to the revision of a number; with 0 to the one before the one
-// in force.
+// Undo goes back to the revision with a number; for 0 to the one before the one in
+// force.
 func (c *Client) Undo(ctx context.Context, workload string, toRevision int) (api.Workload, error) {
 	return c.rollout(ctx, workload, "undo", api.Undo{ToRevision: toRevision})
 }
@@ -48,17 +48,18 @@ func (c *Client) rollout(ctx context.Context, workload, verb string, body any) (
 	return ask[api.Workload](ctx, c, timeout, http.MethodPost, workloadPath(workload)+"/rollout/"+verb, body)
 }
 
-// EndpointOptions say which endpoints to wait for; the zero value says not to
+// EndpointOptions are the options of a query for endpoints; the zero value does not
 // wait.
 type EndpointOptions struct {
-	// Subscriber is who has the endpoints of Index in force, or empty.
+	// Subscriber names the one who has the endpoints of Index in force; it may be
+	// empty.
 	Subscriber string
 	Index      uint64
 	// Wait is how long to wait for an index other than Index.
 	Wait time.Duration
 }
 
-// Endpoints returns what is published.
+// Endpoints returns the published endpoints.
 func (c *Client) Endpoints(ctx context.Context, o EndpointOptions) (api.Endpoints, error) {
 	if o == (EndpointOptions{}) {
 		return get[api.Endpoints](ctx, c, "/api/v1/endpoints")

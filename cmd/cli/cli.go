@@ -17,8 +17,8 @@ const (
 	exitUsage  = 2
 )
 
-// exitError is an error that ends the program with a code of its own. Without
-// a text it has been told already.
+// exitError is an error that ends the program with a code of its own. It has no error
+// where a person has been told already.
 type exitError struct {
 	code int
 	err  error
@@ -33,7 +33,7 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// Run carries out one command line until a signal ends it, and returns the exit
+// Run runs one command line until it ends or a signal ends it, and returns the exit
 // code. version is the program's.
 func Run(version string, args []string) int {
 	tellWarnings(func(warning string) { fmt.Fprintf(os.Stderr, "tend: warning: %s\n", warning) })
@@ -67,11 +67,11 @@ func newRoot(version string) *cobra.Command {
 			}
 			return nil
 		},
-		// A command that does nothing takes any argument for a request for help.
+		// A command without RunE would take any argument for a request for help.
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	// Flags before a command are the project's: -f is a Compose file there, and
-	// after logs it is to follow, as with docker compose.
+	// Flags before a command are the project's: there -f names a Compose file, and
+	// after logs it means to follow, as with docker compose.
 	root.TraverseChildren = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	f.register(root.PersistentFlags())
@@ -86,8 +86,8 @@ func newRoot(version string) *cobra.Command {
 	return root
 }
 
-// checkArgs makes wrong arguments of a command and those under it a mistake in
-// the command line.
+// checkArgs makes wrong arguments of a command, and of those under it, a mistake in the
+// command line.
 func checkArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {

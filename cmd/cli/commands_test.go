@@ -255,7 +255,7 @@ func TestExplainSaysWhyAndWhatToDo(t *testing.T) {
 		fares(s, plan.OutcomeWaiting, "waiting for db to be healthy", "see `tend explain db`")
 		s.WaitsFor, s.ReplicaStatuses = []string{"db"}, []plan.ReplicaStatus{{ID: "b", Blocker: "shop-web-2 exited with code 3"}}
 	})
-	explained("web has not converged: waiting for db to be healthy.", "it depends on db (service_healthy), of which 0 of 2 replicas are ready: is starting",
+	explained("web has not converged: waiting for db to be healthy.", "it depends on db (service_healthy), which has 0 of 2 replicas ready: is starting",
 		"  shop-web-2 exited with code 3", "Next: see `tend explain db`.")
 
 	w.keep("web", func(_ *spec.Workload, s *plan.Status) { s.Obstacle, s.Remedy = "odd is left alone", "remove odd" })

@@ -67,7 +67,7 @@ func (a *account) describe(out io.Writer) error {
 	}
 	row("Name", "%s", a.Metadata.Name)
 	row("Kind", "%s", a.Kind)
-	row("Generation", "%d, of which the controller has looked at %d", a.Metadata.Generation, s.ObservedGeneration)
+	row("Generation", "%d written, %d planned", a.Metadata.Generation, s.ObservedGeneration)
 	row("Image", "%s", a.Spec.Template.Image)
 	row("Revision", "%s written, %s in force, %s the last that was complete", revision(a.Spec.Revision), revision(s.UpdateRevision), revision(s.CurrentRevision))
 	row("Replicas", "%d desired; %d there: %d updated, %d ready, %d available", a.Spec.Replicas, s.Replicas, s.UpdatedReplicas, s.ReadyReplicas, s.AvailableReplicas)
@@ -101,7 +101,7 @@ func (a *account) describe(out io.Writer) error {
 	return nil
 }
 
-// revision is a revision in short, or a dash.
+// revision shortens a revision, or returns a dash for none.
 func revision(r string) string {
 	if r == "" {
 		return "-"
@@ -109,7 +109,7 @@ func revision(r string) string {
 	return short(r)
 }
 
-// replicaState is the state of a replica with its health or exit code.
+// replicaState is the state of a replica, with its health or exit code.
 func replicaState(r api.Replica) string {
 	switch {
 	case r.Status.ExitCode != nil:

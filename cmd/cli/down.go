@@ -84,8 +84,8 @@ func down(ctx context.Context, f *flags, volumes bool) (err error) {
 	return listAnonymous(ctx, e, project, anonymous, tell)
 }
 
-// refuseForeigners refuses to take a project away beside containers of its name that
-// were made from another folder: its networks and volumes are theirs as well.
+// refuseForeigners refuses to take a project away while containers of its name were
+// made from another folder, as its networks and volumes are theirs as well.
 func refuseForeigners(ctx context.Context, e engine.Engine, f *flags, p *spec.Project) error {
 	containers, err := e.Containers(ctx, p.Name)
 	if err != nil {
@@ -134,8 +134,8 @@ func removeNetworks(ctx context.Context, e engine.Engine, p *spec.Project, tell 
 	for _, n := range networks {
 		switch err := e.RemoveNetwork(ctx, n.ID); {
 		case engine.ClassOf(err) == engine.Conflict:
-			// As with Compose, that is no failure. Nothing can be done about the
-			// engine's miscount (moby/moby#42119) but to restart the engine.
+			// As with Compose, that is no failure. Only a restart of the engine
+			// corrects the engine's miscount (moby/moby#42119).
 			tell.say("network %s stays: a container that tend leaves alone is joined to it (docker network inspect %s), or the engine counts one that is gone, until it restarts", n.Name, n.Name)
 		case err != nil:
 			return err
@@ -146,8 +146,8 @@ func removeNetworks(ctx context.Context, e engine.Engine, p *spec.Project, tell 
 	return nil
 }
 
-// listAnonymous tells which volumes without a name stay. of are their replicas, by
-// the volumes' names.
+// listAnonymous names the volumes without a name that stay. of holds the replica of
+// each, by the volume's name.
 func listAnonymous(ctx context.Context, e engine.Engine, p *spec.Project, of map[string]string, tell *narrator) error {
 	volumes, err := e.Volumes(ctx, p.Name, slices.Collect(maps.Keys(of))...)
 	if err != nil {
@@ -161,9 +161,9 @@ func listAnonymous(ctx context.Context, e engine.Engine, p *spec.Project, of map
 	return nil
 }
 
-// removeVolumes removes the project's volumes that a written service uses and,
-// besides them, the anonymous ones of the given names. What else carries the
-// project's label may be another folder's.
+// removeVolumes removes the project's volumes that a written service uses, and the
+// given anonymous ones. Any other volume with the project's label may be another
+// folder's.
 func removeVolumes(ctx context.Context, e engine.Engine, p *spec.Project, anonymous []string, tell *narrator) error {
 	volumes, err := e.Volumes(ctx, p.Name, anonymous...)
 	if err != nil {

@@ -84,7 +84,7 @@ func explain(ctx context.Context, c *client.Client, out io.Writer, name string) 
 	return nil
 }
 
-// awaited are the dependencies that have to come first, and what is in the way there.
+// awaited describes the dependencies that have to come first, with their own obstacles.
 func (a *account) awaited(ctx context.Context, c *client.Client) (texts []string, err error) {
 	list, err := c.Workloads(ctx)
 	if err != nil {
@@ -99,7 +99,7 @@ func (a *account) awaited(ctx context.Context, c *client.Client) (texts []string
 		i := slices.IndexFunc(list.Items, func(w api.Workload) bool { return w.Metadata.Name == name })
 		if i >= 0 {
 			w := list.Items[i]
-			text += fmt.Sprintf(", of which %d of %d replicas are ready", w.Status.ReadyReplicas, w.Spec.Replicas)
+			text += fmt.Sprintf(", which has %d of %d replicas ready", w.Status.ReadyReplicas, w.Spec.Replicas)
 			if w.Status.Obstacle != "" {
 				text += ": " + w.Status.Obstacle
 			}

@@ -21,23 +21,23 @@ import (
 	"github.com/tendhq/tend/controller/spec/load"
 )
 
-// The variables that name the database where no flag does.
+// These variables name the database where no flag does.
 const (
 	databaseEnv     = "TEND_DATABASE_URL"
 	databaseFileEnv = "TEND_DATABASE_URL_FILE"
 )
 
-// flags are those that every command takes, named as docker compose names them.
+// flags are the flags that every command takes, with docker compose's names.
 type flags struct {
 	version string // the program's
 	spec    load.Options
 	host    string
 	dataDir string
-	// databaseURL is that of --database-url; database knows where else it may be.
+	// databaseURL is the value of --database-url; see database for the other places.
 	databaseURL string
 	timeout     time.Duration
 	// takeOver are folders whose containers are to become the project's, and
-	// removeOrphans says whether what nobody has written may be removed.
+	// removeOrphans has orphans removed.
 	takeOver      []string
 	removeOrphans bool
 }
@@ -55,18 +55,18 @@ func (f *flags) register(s *pflag.FlagSet) {
 	s.StringVar(&f.dataDir, "data-dir", "", "data directory (default: .tend in the project directory)")
 }
 
-// envFiles are those of COMPOSE_ENV_FILES, as docker compose reads it.
+// envFiles are the files that COMPOSE_ENV_FILES names, as docker compose reads it.
 func envFiles() []string {
 	return strings.FieldsFunc(os.Getenv("COMPOSE_ENV_FILES"), func(r rune) bool { return r == ',' })
 }
 
-// maxInput is how many bytes of the standard input are read: more than a Compose
-// file may have.
+// maxInput is how many bytes of the standard input are read: more than a Compose file
+// may have.
 const maxInput = 16 << 20
 
-// readOnce returns what reads a file to its end at the first call, and returns the
-// same at each. The read may never end, as of a terminal, so that only the wait for
-// it ends with the context.
+// readOnce returns a function that reads a file to its end at the first call, and
+// returns the same content at each. The read may never end, as from a terminal, so only
+// the wait for it ends with the context.
 func readOnce(file io.Reader) func(context.Context) ([]byte, error) {
 	var content []byte
 	var failed error
@@ -93,13 +93,13 @@ func (f *flags) waits(s *pflag.FlagSet) {
 	s.DurationVar(&f.timeout, "timeout", 10*time.Minute, "how long to wait until the project has converged")
 }
 
-// owns adds what a command that changes containers takes for the project's.
+// owns adds the flags that say which containers are the project's.
 func (f *flags) owns(s *pflag.FlagSet) {
 	s.StringArrayVar(&f.takeOver, "take-over", nil, "folder whose containers of this project's name are to become this project's: that of a project that was moved or renamed; may be given more than once")
 	s.BoolVar(&f.removeOrphans, "remove-orphans", false, "remove containers of services that are not written and that tend has not kept, too")
 }
 
-// ownership are the flags of owns as they were given, for another tend.
+// ownership returns the flags of owns as they were given, for another tend.
 func (f *flags) ownership() (args []string) {
 	for _, folder := range f.takeOver {
 		args = append(args, "--take-over", folder)
@@ -110,7 +110,7 @@ func (f *flags) ownership() (args []string) {
 	return args
 }
 
-// options are what a project is kept with.
+// options are the options that a project is kept with.
 func (f *flags) options(p *spec.Project) app.Options {
 	o := app.Options{
 		Project: p, Spec: f.spec, DataDir: f.data(p), Version: f.version,
@@ -147,7 +147,7 @@ func (f *flags) take(ctx context.Context, p *spec.Project) (*app.Right, error) {
 	return app.TakeRight(ctx, f.data(p), p.Name, url)
 }
 
-// database is the URL of the database for tend's own state, or nothing.
+// database is the URL of the database for tend's own state; empty where there is none.
 func (f *flags) database() (string, error) {
 	if f.databaseURL != "" {
 		return f.databaseURL, nil
@@ -172,7 +172,7 @@ func (f *flags) dial(ctx context.Context) (*spec.Project, *client.Client, error)
 	return project, c, err
 }
 
-// connect makes a client of the engine and asks whether it is there.
+// connect makes a client of the engine, and fails where the engine does not answer.
 func (f *flags) connect(ctx context.Context) (engine.Engine, error) {
 	e, err := docker.New(f.host)
 	if err != nil {

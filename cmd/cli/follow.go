@@ -15,8 +15,8 @@ import (
 // dialRetry paces the tries to reach a controller that is starting.
 const dialRetry = 100 * time.Millisecond
 
-// follow waits until the running controller has brought the project to what is
-// written now, and tells what it does meanwhile.
+// follow waits until the running controller has converged to what is written now, and
+// tells what it does meanwhile.
 func follow(ctx context.Context, f *flags, p *spec.Project) error {
 	tell := newNarrator()
 	c, err := reach(ctx, f.data(p))
@@ -31,7 +31,7 @@ func follow(ctx context.Context, f *flags, p *spec.Project) error {
 		defer close(done)
 		for e, err := range c.WatchEvents(telling, client.EventOptions{Limit: 1}) {
 			if err != nil {
-				return // the list below says what there is to say
+				return // the list below tells the rest
 			}
 			tell.line(e.LastTimestamp.Local(), plan.EventType(e.Type), e.Workload, e.Reason, e.Message)
 		}
@@ -58,7 +58,7 @@ func follow(ctx context.Context, f *flags, p *spec.Project) error {
 	return errors.Join(append([]error{context.Cause(ctx)}, last...)...)
 }
 
-// reach dials a controller that may be starting still.
+// reach dials a controller that may still be starting.
 func reach(ctx context.Context, dataDir string) (*client.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, controllerGrace)
 	defer cancel()
@@ -75,8 +75,8 @@ func reach(ctx context.Context, dataDir string) (*client.Client, error) {
 	}
 }
 
-// unconverged says what is not yet as p has it, and whether waiting any longer
-// cannot help.
+// unconverged names the workloads that are not as p has them. stalled is true where no
+// waiting helps.
 func unconverged(p *spec.Project, running []api.Workload) (problems []error, stalled bool) {
 	known := map[string]api.Workload{}
 	stalled = true

@@ -55,7 +55,7 @@ func (p *printer) get(c *cobra.Command, f *flags, args []string) error {
 	}
 	show, ok := kinds[args[0]]
 	if !ok {
-		return usage(c, fmt.Errorf("no such thing: %s; it is workloads or replicas", args[0]))
+		return usage(c, fmt.Errorf("get takes workloads or replicas, and not %q", args[0]))
 	}
 	_, controller, err := f.dial(ctx)
 	if err != nil {
@@ -72,16 +72,16 @@ func (p *printer) register(s *pflag.FlagSet) {
 	s.StringVarP(&p.format, "output", "o", "", "json, yaml, or wide")
 }
 
-// check refuses an output that there is not.
+// check refuses an unknown output.
 func (p *printer) check(c *cobra.Command) error {
 	switch p.format {
 	case "", "wide", "json", "yaml":
 		return nil
 	}
-	return usage(c, fmt.Errorf("no such output: %s; it is json, yaml or wide", p.format))
+	return usage(c, fmt.Errorf("--output takes json, yaml or wide, and not %q", p.format))
 }
 
-// document says whether the output is one for programs.
+// document reports whether the output is one for programs.
 func (p *printer) document() bool { return p.format == "json" || p.format == "yaml" }
 
 func (p *printer) workloads(ctx context.Context, c *client.Client, name string) error {

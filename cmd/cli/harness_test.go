@@ -75,7 +75,7 @@ func (w *world) Intend(_ context.Context, workload string, change func(*plan.Int
 }
 
 // Subscribed implements api.Controller.
-func (w *world) Subscribed(_ string, index uint64) (lost func()) {
+func (w *world) Subscribed(_ string, index uint64) (disconnected func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.acknowledged = index

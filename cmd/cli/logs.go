@@ -25,7 +25,7 @@ func newLogs(f *flags) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			if tail < 0 {
-				return usage(c, fmt.Errorf("--tail is a number of lines, and not %d", tail))
+				return usage(c, fmt.Errorf("--tail takes a number of lines, and not %d", tail))
 			}
 			project, err := f.load(ctx)
 			if err != nil {
@@ -103,7 +103,7 @@ func (l *logs) read(ctx context.Context, c engine.Container, lines chan<- logLin
 	stdout, stderr := &lineWriter{emit: emit}, &lineWriter{emit: emit}
 	err := l.engine.Logs(ctx, c.ID, l.options, stdout, stderr)
 	if err != nil && engine.ClassOf(err) == engine.NotFound {
-		return nil // it was removed meanwhile
+		return nil // it has been removed
 	}
 	for _, w := range []*lineWriter{stdout, stderr} {
 		if err == nil && len(w.rest) > 0 {
@@ -113,7 +113,7 @@ func (l *logs) read(ctx context.Context, c engine.Container, lines chan<- logLin
 	return err
 }
 
-// print merges what the containers wrote until now by time.
+// print prints what the containers have written until now, merged by time.
 func (l *logs) print(ctx context.Context, containers []engine.Container) error {
 	reading, ctx := errgroup.WithContext(ctx)
 	sources := make([]chan logLine, len(containers))
@@ -149,8 +149,7 @@ func (l *logs) print(ctx context.Context, containers []engine.Container) error {
 	}
 }
 
-// follow shows what the containers write as it comes, also of those that start
-// meanwhile.
+// follow shows what the containers write as it comes, and those that start meanwhile.
 func (l *logs) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	reading, reads := errgroup.WithContext(ctx)
@@ -174,7 +173,7 @@ func (l *logs) follow(ctx context.Context) error {
 	for {
 		select {
 		case line := <-lines:
-			// A container that was started again tells what it wrote before, too.
+			// A container that was started again repeats what it wrote before.
 			if line.at.After(shown[line.name]) {
 				shown[line.name] = line.at
 				l.write(line)

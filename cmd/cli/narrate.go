@@ -14,15 +14,15 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// narrator tells what the controller does and why: in plain lines to a person,
-// as JSON to a log.
+// narrator tells what the controller does and why: to a person in plain lines, to a log
+// as JSON.
 type narrator struct {
 	log *zap.Logger
 	out io.Writer // nil where the log tells
 }
 
-// newNarrator tells a person, on standard error, as a command's result is on
-// standard output.
+// newNarrator tells a person, on standard error: a command's result is on standard
+// output.
 func newNarrator() *narrator {
 	return &narrator{log: newLog(zap.ErrorLevel), out: os.Stderr}
 }

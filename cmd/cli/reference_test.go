@@ -76,7 +76,7 @@ func TestTheCommandReferenceIsComplete(t *testing.T) {
 var code = regexp.MustCompile("`([^`]+)`")
 
 // commandsOf are the commands that a line of the reference stands for: the words before
-// its arguments and flags, of which the last may be several with a / between them.
+// its arguments and flags. The last word may be several, with a / between them.
 func commandsOf(usage string) (commands []string) {
 	var words []string
 	for word := range strings.FieldsSeq(usage) {
@@ -86,7 +86,7 @@ func commandsOf(usage string) (commands []string) {
 		words = append(words, word)
 	}
 	if words[0] != "rollout" {
-		return words[:1] // what follows is an argument
+		return words[:1] // the rest are arguments
 	}
 	for last := range strings.SplitSeq(words[1], "/") {
 		commands = append(commands, words[0]+" "+last)

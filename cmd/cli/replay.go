@@ -117,7 +117,7 @@ func (r *replay) record(rec recorder.Record) error {
 	return r.written.Write(rec)
 }
 
-// show tells a difference: what is no longer decided, and what is instead.
+// show prints a difference: the decisions that are gone, and those that are new.
 func (r *replay) show(d recorder.Difference) {
 	fmt.Fprintf(r.out, "%s %s\n", d.At.Format("2006-01-02 15:04:05.000"), d.Workload)
 	before, now := decisions(d.Recorded), decisions(d.Now)
@@ -132,7 +132,8 @@ func (r *replay) show(d recorder.Difference) {
 	tell("+", now, before)
 }
 
-// decision is one of a plan, in words; why decides nothing.
+// decision is one decision of a plan, in words. why does not count when two are
+// compared.
 type decision struct{ what, why string }
 
 func decisions(p plan.Plan) (all []decision) {

@@ -22,7 +22,7 @@ func newRollout(f *flags) *cobra.Command {
 			if len(args) > 0 {
 				return fmt.Errorf("no such command: %s", args[0])
 			}
-			return errors.New("what about the rollout?")
+			return errors.New("a command is missing: status, history, undo, pause, resume or restart")
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -41,7 +41,7 @@ func newRollout(f *flags) *cobra.Command {
 	return c
 }
 
-// newIntend is a command that asks something of one workload's rollout.
+// newIntend makes a command that changes what people ask of one workload's rollout.
 func newIntend(f *flags, verb, short, done string, ask func(*client.Client, context.Context, string) (api.Workload, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: verb + " WORKLOAD", Short: short, Args: cobra.ExactArgs(1),
@@ -113,8 +113,8 @@ func newRolloutStatus(f *flags) *cobra.Command {
 	return c
 }
 
-// progress says in words how far a rollout is, and whether it is done; the error is
-// why it has failed.
+// progress describes how far a rollout is, and whether it is done. The error is why it
+// has failed.
 func progress(w api.Workload) (text string, done bool, err error) {
 	name, s := w.Metadata.Name, w.Status
 	switch {
@@ -131,7 +131,7 @@ func progress(w api.Workload) (text string, done bool, err error) {
 	}
 }
 
-// notLookedAt says that a status is older than the spec.
+// notLookedAt tells that a status is older than the spec.
 func notLookedAt(w api.Workload) string {
 	return fmt.Sprintf("the controller has not looked at generation %d of its spec yet", w.Metadata.Generation)
 }

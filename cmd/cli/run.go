@@ -36,7 +36,7 @@ func newRun(f *flags) *cobra.Command {
 func run(ctx context.Context, f *flags, listen string, explicit bool, endpointsListen string) error {
 	tell := newServiceNarrator()
 	defer func() { _ = tell.log.Sync() }()
-	hangUps := make(chan os.Signal, 1) // one that comes while this stands by has to wait
+	hangUps := make(chan os.Signal, 1) // a hang-up has to wait while this process stands by
 	signal.Notify(hangUps, syscall.SIGHUP)
 	defer signal.Stop(hangUps)
 	project, err := f.load(ctx)

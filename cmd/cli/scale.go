@@ -17,10 +17,10 @@ func newScale(f *flags) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if !c.Flags().Changed("replicas") {
-				return usage(c, errors.New("how many? add --replicas N"))
+				return usage(c, errors.New("the number of replicas is missing: add --replicas N"))
 			}
-			// The file is here, whether a controller runs or not; one that does
-			// sees the change.
+			// The file is here, whether a controller runs or not; a controller that
+			// runs sees the change.
 			path, err := edit.Scale(c.Context(), f.spec, args[0], replicas)
 			if err != nil {
 				return err

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// renderWait is how long a query for a change is held.
+	// renderWait is how long the controller holds a query for a change.
 	renderWait = 30 * time.Second
 	// renderRetry paces the tries after a failure.
 	renderRetry = time.Second
@@ -28,9 +28,9 @@ const (
 // rendering keeps a file that a proxy reads in step with the endpoints.
 type rendering struct{ template, file, onChange string }
 
-// follow keeps the file until ctx ends. Asking for what follows an index tells
-// the controller that the endpoints of that index are in force, so it is done
-// only after the command has succeeded.
+// follow keeps the file until ctx ends. A query for what follows an index tells the
+// controller that the endpoints of that index are in force, so it comes only after the
+// command has succeeded.
 func (r rendering) follow(ctx context.Context, c *client.Client, tell *narrator) error {
 	file, err := filepath.Abs(r.file)
 	if err != nil {
@@ -45,13 +45,13 @@ func (r rendering) follow(ctx context.Context, c *client.Client, tell *narrator)
 	if err != nil {
 		return fmt.Errorf("read the template: %w", err)
 	}
-	// The file's path is a name that no other subscriber on this machine has.
+	// No other subscriber on this machine has the file's path as its name.
 	o := client.EndpointOptions{Subscriber: "file " + r.file, Wait: renderWait}
 	said := ""
 	for ctx.Err() == nil {
 		all, err := c.Endpoints(ctx, o)
 		if refused := new(api.Problem); err != nil && !errors.As(err, &refused) {
-			o.Index = 0 // the controller that comes next counts from the beginning
+			o.Index = 0 // the next controller counts from another beginning
 		}
 		if err == nil && all.Index != o.Index {
 			if err = r.apply(ctx, t, all); err == nil {
@@ -74,7 +74,7 @@ func (r rendering) follow(ctx context.Context, c *client.Client, tell *narrator)
 		case <-time.After(renderRetry):
 		}
 	}
-	return nil // interrupted, which is how this ends
+	return nil // interrupted, which is how following ends
 }
 
 // apply writes the file and has the proxy read it.

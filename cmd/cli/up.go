@@ -27,7 +27,7 @@ import (
 const (
 	// controllerGrace is how long the controller's container may take to end.
 	controllerGrace = 30 * time.Second
-	// defaultSocket is the engine's, where no DOCKER_HOST says otherwise.
+	// defaultSocket is the engine's socket where DOCKER_HOST names no other.
 	defaultSocket = "/var/run/docker.sock"
 	// nobody is the user of a controller whose project belongs to root.
 	nobody = 65532
@@ -88,8 +88,8 @@ func up(ctx context.Context, f *flags, image string) error {
 	return follow(ctx, f, project)
 }
 
-// nameFolders has the controller take over containers that were made from the
-// project's folder by another path: from inside its container it cannot see that.
+// nameFolders has the controller take over containers that were made from the project's
+// folder by another path, which it cannot see from inside its container.
 func (f *flags) nameFolders(ctx context.Context, e engine.Engine, p *spec.Project) error {
 	containers, err := e.Containers(ctx, p.Name)
 	if err != nil {
@@ -105,9 +105,8 @@ func (f *flags) nameFolders(ctx context.Context, e engine.Engine, p *spec.Projec
 	return nil
 }
 
-// controllerProject is the project with the controller's service alone: the
-// one of compose.yaml, or a built-in one. tend up keeps it as tend keeps all
-// others.
+// controllerProject is the project reduced to the controller's service, that of
+// compose.yaml or the built-in one. tend up keeps it as tend keeps all others.
 func controllerProject(ctx context.Context, f *flags, p *spec.Project, image string) (*spec.Project, error) {
 	o := f.spec
 	service := map[string]any{"x-tend": map[string]any{"managed": true}}
@@ -138,8 +137,7 @@ func controllerProject(ctx context.Context, f *flags, p *spec.Project, image str
 	return self, nil
 }
 
-// builtIn is the controller's service for a compose.yaml that has none: all
-// that it needs and nothing else.
+// builtIn is the controller's service for a compose.yaml that has none.
 func builtIn(f *flags, p *spec.Project, image string) (map[string]any, error) {
 	socket, group, err := engineSocket(f.host)
 	if err != nil {
@@ -179,7 +177,8 @@ func builtIn(f *flags, p *spec.Project, image string) (map[string]any, error) {
 		"networks": networks, "expose": []string{"7071"},
 		"volumes": []string{
 			socket + ":" + defaultSocket,
-			// At their own paths, so that paths and hashes are the same inside and outside.
+			// The paths in the container are those of the host, so that paths and
+			// hashes are the same.
 			p.WorkingDir + ":" + p.WorkingDir + ":ro",
 			data + ":" + data,
 		},
@@ -192,10 +191,10 @@ func databaseOf(f *flags) (environment map[string]string, err error) {
 	if url == "" || err != nil {
 		return nil, err
 	}
-	return map[string]string{databaseEnv: strings.ReplaceAll(url, "$", "$$")}, nil // not for Compose to interpolate
+	return map[string]string{databaseEnv: strings.ReplaceAll(url, "$", "$$")}, nil // so that Compose does not interpolate it
 }
 
-// engineSocket is the engine's Unix socket and the group that may use it.
+// engineSocket is the path of the engine's Unix socket, and the group that may use it.
 func engineSocket(host string) (path string, group int, err error) {
 	if host == "" {
 		host = os.Getenv("DOCKER_HOST")
@@ -214,7 +213,8 @@ func engineSocket(host string) (path string, group int, err error) {
 	return path, int(info.Sys().(*syscall.Stat_t).Gid), nil
 }
 
-// owner is whom the controller runs as: whoever owns the project, but for root.
+// owner is the user that the controller runs as: the owner of the project, unless that
+// is root.
 func owner(dir string) (uid, gid int, err error) {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -235,7 +235,7 @@ func ownData(dir, user string) error {
 	name, group, _ := strings.Cut(user, ":")
 	uid, err := strconv.Atoi(name)
 	if err != nil || os.Geteuid() != 0 {
-		return nil // it is ours, and so is the controller
+		return nil // this user owns it, and runs the controller
 	}
 	gid, err := strconv.Atoi(group)
 	if err != nil {

@@ -21,7 +21,7 @@ func newValidate(f *flags) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			p, err := f.load(c.Context())
 			var problems spec.Errors
-			if errors.As(err, &problems) { // here each of them is said
+			if errors.As(err, &problems) { // each of them is named here
 				return errors.Join(append(problems.Unwrap(), errors.New(problems.Count()))...)
 			}
 			if err != nil {
@@ -34,7 +34,7 @@ func newValidate(f *flags) *cobra.Command {
 	}
 }
 
-// listKinds says what each service is taken for, and why.
+// listKinds lists how each service is kept, and why.
 func listKinds(out io.Writer, p *spec.Project) error {
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "SERVICE\tKIND\tRUNS\tWHY\tUPDATE")

@@ -12,7 +12,7 @@ import (
 	"github.com/tendhq/tend/controller/plan"
 )
 
-// goals are what can be waited for.
+// goals are the states that wait waits for.
 var goals = map[string]func(api.Workload) (bool, error){
 	"converged": func(w api.Workload) (bool, error) { return current(w) && w.Status.Converged, nil },
 	"available": func(w api.Workload) (bool, error) { return current(w) && holds(w, plan.Available), nil },
@@ -24,10 +24,10 @@ var goals = map[string]func(api.Workload) (bool, error){
 	},
 }
 
-// current says whether a status was made from the spec of now.
+// current reports whether a status was made from the present spec.
 func current(w api.Workload) bool { return w.Status.ObservedGeneration == w.Metadata.Generation }
 
-// holds says whether a condition is true.
+// holds reports whether a condition is true.
 func holds(w api.Workload, t plan.ConditionType) bool {
 	return slices.ContainsFunc(w.Status.Conditions, func(c api.Condition) bool {
 		return c.Type == string(t) && c.Status == "True"
@@ -43,7 +43,7 @@ func newWait(f *flags) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			reached, ok := goals[goal]
 			if !ok {
-				return usage(c, fmt.Errorf("nobody waits for %q; it is one of %s", goal, strings.Join(slices.Sorted(maps.Keys(goals)), ", ")))
+				return usage(c, fmt.Errorf("--for takes one of %s, and not %q", strings.Join(slices.Sorted(maps.Keys(goals)), ", "), goal))
 			}
 			_, controller, err := f.dial(c.Context())
 			if err != nil {

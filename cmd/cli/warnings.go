@@ -7,8 +7,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// tellWarnings has what compose-go warns of, through logrus, passed to tell,
-// each warning once: compose-go repeats it whenever the project is read.
+// tellWarnings passes the warnings that compose-go writes to logrus on to tell. It
+// passes each on once, as compose-go repeats it whenever the project is read.
 func tellWarnings(tell func(warning string)) {
 	logger := logrus.StandardLogger()
 	logger.SetOutput(io.Discard)

@@ -14,7 +14,7 @@ import (
 // standByEvery is how often a process that stands by asks whether it may act.
 const standByEvery = 500 * time.Millisecond
 
-// Right is the right of a process to act on a project. It holds the store of what is
+// Right is the right of a process to act on a project. It holds the store for what is
 // to survive the process.
 type Right struct {
 	lock  *durable.Lock
@@ -67,7 +67,7 @@ func (r *Right) Release() error {
 	return errors.Join(append(errs, r.lock.Release())...)
 }
 
-// standBy takes the right to act as soon as no other process has it, and says
+// standBy takes the right to act as soon as no other process has it, and tells a person
 // what it waits for.
 func standBy(ctx context.Context, o Options) (*Right, error) {
 	project, said := o.Project.Name, ""
