@@ -14,8 +14,8 @@ import (
 	"github.com/tendhq/tend/state/durable"
 )
 
-// persistent are the tables that survive a restart, with the type of their
-// rows. What the others hold is observed, or follows.
+// persistent are the tables that survive a restart, with the type of their rows. The
+// content of the others is observed again, or follows.
 var persistent = map[string]reflect.Type{
 	Revisions: reflect.TypeFor[Revision](),
 	Rollouts:  reflect.TypeFor[Rollout](),
@@ -54,8 +54,8 @@ func (s *Store) pend(table string, before, after any) {
 	}
 	row := after.(durableRow)
 	id := durableID{table, row.durableKey()}
-	// A row that was restored may differ from the same one in how an empty list
-	// is kept: what is written the same again is durable.
+	// A restored row may differ from the same one in how an empty list is kept. A row
+	// with the same content is durable already.
 	if _, pending := s.pending[id]; !pending && before != nil && slices.Equal(encode(before), encode(after)) {
 		return
 	}
@@ -63,7 +63,7 @@ func (s *Store) pend(table string, before, after any) {
 	s.decided = s.decided || isDecision(before, after)
 }
 
-// isDecision says whether what is done next may hang on a change.
+// isDecision reports whether the next actions may depend on a change.
 func isDecision(before, after any) bool {
 	switch after := after.(type) {
 	case *Event:
@@ -76,16 +76,15 @@ func isDecision(before, after any) bool {
 	}
 }
 
-// IsPending says whether something has changed that is not durable yet, and
-// whether it is something that was decided.
+// IsPending reports whether a change is not durable yet, and whether one of these
+// changes is a decision.
 func (s *Store) IsPending() (changed, decided bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.pending) > 0, s.decided
 }
 
-// TakePending returns what has changed since everything was durable, or since it
-// was called before, to be made durable.
+// TakePending returns the changes since the last call, to be made durable.
 func (s *Store) TakePending() []durable.Row {
 	s.mu.Lock()
 	pending := s.pending
@@ -103,16 +102,15 @@ func (s *Store) TakePending() []durable.Row {
 	return rows
 }
 
-// DropPending forgets what is not durable yet, and does not note more until
-// everything is taken: so a disk that is full costs no memory.
+// DropPending forgets the pending changes, and notes no more until everything is taken,
+// so that a full disk costs no memory.
 func (s *Store) DropPending() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending, s.decided = nil, false
 }
 
-// TakeAll returns everything that is to be durable. From then on what changes
-// is pending.
+// TakeAll returns all rows that are to be durable. From then on changes are pending.
 func (s *Store) TakeAll() []durable.Row {
 	var rows []durable.Row
 	s.Update(func(tx *Tx) { // so that nothing changes between the two
@@ -128,8 +126,8 @@ func (s *Store) TakeAll() []durable.Row {
 	return rows
 }
 
-// Restore fills an empty store with what was durable. From then on what changes
-// is pending. Where a row cannot be read it changes nothing.
+// Restore fills an empty store with the durable rows. From then on changes are pending.
+// Where a row cannot be read, Restore changes nothing.
 func (s *Store) Restore(rows []durable.Row) error {
 	restored := make([]any, len(rows))
 	for i, r := range rows {
@@ -154,14 +152,13 @@ func (s *Store) Restore(rows []durable.Row) error {
 	return nil
 }
 
-// SameSpec says whether two specs are written alike. One that was restored may
-// differ from the same one in how an empty list is kept.
+// SameSpec reports whether two specs are written alike. A restored one may differ from
+// the same one in how an empty list is kept.
 func SameSpec(a, b *spec.Workload) bool {
 	return reflect.DeepEqual(a, b) || slices.Equal(encode(a), encode(b))
 }
 
-// CBOR keeps what JSON does not: Compose's types write themselves as JSON that
-// they cannot read.
+// The rows are CBOR, as Compose's types write themselves as JSON that they cannot read.
 var (
 	encoding = option(cbor.EncOptions{Sort: cbor.SortBytewiseLexical, Time: cbor.TimeRFC3339Nano}.EncMode())
 	decoding = option(cbor.DecOptions{}.DecMode())

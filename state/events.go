@@ -10,14 +10,13 @@ import (
 	"github.com/tendhq/tend/controller/plan"
 )
 
-// Events is the table of what happened.
+// Events is the table of the events.
 const Events = "events"
 
 // maxEvents bounds the table: the oldest leave first.
 const maxEvents = 2000
 
-// maxMessage bounds a message, in bytes: some quote what an engine, a command or a
-// file said.
+// maxMessage bounds a message in bytes, as some quote an engine, a command or a file.
 const maxMessage = 4 << 10
 
 // eventWindow is how long an event that happens again is counted on the same row.
@@ -36,8 +35,8 @@ type Event struct {
 	plan.Event
 	// ID grows with each event, also when one happens again.
 	ID uint64
-	// Key is equal for events that count as the same. It is quoted, as the
-	// index ends its keys with a zero byte, which a message may hold too.
+	// Key is equal for events that count as the same. It is quoted, as the index ends
+	// its keys with a zero byte, which a message may hold, too.
 	Key string
 	// Count is how often it happened between First and Last.
 	Count       int
@@ -72,8 +71,8 @@ func (s *Snapshot) LastEvent() uint64 {
 	return r.(*Event).ID
 }
 
-// AddEvent writes an event down. One that happened within the last ten minutes
-// already is counted once more, under a new ID.
+// AddEvent writes an event down. Where the same happened within the last ten minutes,
+// it is counted once more, under a new ID.
 func (t *Tx) AddEvent(e plan.Event, now time.Time) *Event {
 	if more := len(e.Message) - maxMessage; more > 0 {
 		e.Message = fmt.Sprintf("%s… and %d bytes more", strings.ToValidUTF8(e.Message[:maxMessage], ""), more)

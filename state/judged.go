@@ -5,9 +5,10 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// Made returns the workload that a container of a revision was or is to be made from: as
-// it is written, or an earlier revision of it; nil where that is not known. A container
-// that docker compose made has no revision, and counts as made from what is written.
+// Made returns the workload that a container of a revision was made from, or is to be:
+// as it is written, or an earlier revision of it; nil where that is not known. A
+// container that docker compose made has no revision, and counts as made from what is
+// written.
 func (s *Snapshot) Made(workload, revision string) *spec.Workload {
 	row, ok := s.Workload(workload)
 	if !ok {
@@ -22,9 +23,9 @@ func (s *Snapshot) Made(workload, revision string) *spec.Workload {
 	return nil
 }
 
-// Probed returns a replica with what tend's own probes say of its run, where its workload
-// has probes. A workload that is not written any more keeps the last results; a revision
-// of which nothing is remembered is asked nothing, and the health check tells.
+// Probed returns a replica with the results of tend's own probes in this run, where its
+// workload has probes. A workload that is no longer written keeps the last results. A
+// revision that nobody remembers has no probes, and its health check counts.
 func (s *Snapshot) Probed(r plan.Replica) plan.Replica {
 	row, known := s.Probe(r.ID)
 	known = known && row.StartedAt.Equal(r.StartedAt) // of this run

@@ -6,7 +6,7 @@ import (
 	"github.com/tendhq/tend/controller/plan"
 )
 
-// Probes is the table of what tend's own probes say.
+// Probes is the table of the results of tend's own probes.
 const Probes = "probes"
 
 var probesSchema = &memdb.TableSchema{
@@ -25,13 +25,13 @@ type Probe struct {
 
 func (p *Probe) changeKey() string { return p.Workload }
 
-// Probe returns what the probes say of a container.
+// Probe returns the result of a container's probes.
 func (s *Snapshot) Probe(id string) (*Probe, bool) { return first[*Probe](s, Probes, "id", id) }
 
-// PutProbe writes what the probes say of a container.
+// PutProbe writes the result of a container's probes.
 func (t *Tx) PutProbe(p *Probe) { must(t.txn.Insert(Probes, p)) }
 
-// DeleteProbe forgets what the probes say of a container.
+// DeleteProbe forgets the result of a container's probes.
 func (t *Tx) DeleteProbe(id string) {
 	_, err := t.txn.DeleteAll(Probes, "id", id)
 	must(err)

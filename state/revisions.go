@@ -10,7 +10,8 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// Revisions is the table of what workloads were made from, now and before.
+// Revisions is the table of the templates of workloads, the present ones and earlier
+// ones.
 const Revisions = "revisions"
 
 var revisionsSchema = &memdb.TableSchema{
@@ -26,11 +27,11 @@ var revisionsSchema = &memdb.TableSchema{
 // Revision is a row of Revisions.
 type Revision struct {
 	Workload, Revision string
-	// Number is the revision's place in the history, from 1; one that comes
-	// back gets a new number, as in Kubernetes.
+	// Number is the revision's place in the history, from 1; a revision that comes back
+	// gets a new number, as in Kubernetes.
 	Number int
-	// Generation is the workload's as it was last written with this revision,
-	// Spec what was written then.
+	// Generation is the workload's generation when this revision was last written, and
+	// Spec the spec of that time.
 	Generation int64
 	Spec       *spec.Workload
 	At         time.Time

@@ -13,12 +13,12 @@
 //	revisions   the loop
 //	events      the loop
 //	probes      the controller, from package probe; package observe drops
-//	            what is known of a container that is gone
+//	            those of a container that is gone
 //	intents     the API, through the controller
 //
-// Revisions, rollouts, intents and events survive a restart: what changes in
-// them is pending until the controller has taken it and made it durable. What
-// the other tables hold is observed again, or follows.
+// Revisions, rollouts, intents and events survive a restart: a change of them is
+// pending until the controller has taken it and made it durable. The content of the
+// other tables is observed again, or follows.
 package state
 
 import (
@@ -42,10 +42,10 @@ type Store struct {
 
 	mu      sync.Mutex
 	pending map[durableID]durableRow // nil while nothing is durable; a nil row was deleted
-	decided bool                     // what is pending is more than what is told and foreseen
+	decided bool                     // a decision is pending, and actions have to wait for it
 }
 
-// row is what a table holds.
+// row is a row of a table.
 type row interface {
 	// changeKey is the Key of a Change of the row.
 	changeKey() string
@@ -97,8 +97,8 @@ type Snapshot struct {
 	watch memdb.WatchSet
 }
 
-// Watch has the snapshot collect what it is asked for from now on; the
-// WatchSet fires when any of that changes.
+// Watch has the snapshot collect what is read from it from now on; the WatchSet fires
+// when any of that changes.
 func (s *Snapshot) Watch() memdb.WatchSet {
 	s.watch = memdb.NewWatchSet()
 	return s.watch

@@ -249,7 +249,7 @@ func TestAWatchOfOneWorkloadSleepsWhenAnotherChanges(t *testing.T) {
 	assert.False(t, fired(changes))
 }
 
-// fired says whether a watch has fired already: commits do it before they return.
+// fired reports whether a watch has fired already: commits do it before they return.
 func fired(changes memdb.WatchSet) bool {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -36,13 +36,13 @@ func (s *Snapshot) Workload(name string) (*Workload, bool) {
 // PutWorkload writes a workload.
 func (t *Tx) PutWorkload(w *Workload) { must(t.txn.Insert(Workloads, w)) }
 
-// DeleteWorkload forgets a workload and its rollout, but for the anonymous volumes.
+// DeleteWorkload forgets a workload and its rollout, except its anonymous volumes.
 func (t *Tx) DeleteWorkload(name string) {
 	t.deleteAll(name, Workloads, Intents)
 	t.forgetRollout(name)
 }
 
-// forgetRollout drops a workload's rollout, but for what outlives its containers.
+// forgetRollout drops a workload's rollout, except what outlives its containers.
 func (t *Tx) forgetRollout(name string) {
 	row, ok := t.Rollout(name)
 	t.deleteAll(name, Rollouts)
@@ -54,9 +54,9 @@ func (t *Tx) forgetRollout(name string) {
 	}
 }
 
-// Forget drops what is remembered of a workload of which nothing runs: its
-// rollout but for the anonymous volumes, and where it is not written any more its
-// history and, if it was taken out while nobody watched, what was asked.
+// Forget drops the memory of a workload that has no containers left: its rollout
+// without the anonymous volumes, and where it is no longer written its history, and its
+// intent in case it was taken out while nobody watched.
 func (t *Tx) Forget(name string) {
 	t.forgetRollout(name)
 	t.deleteAll(name, Statuses)
@@ -68,7 +68,7 @@ func (t *Tx) Forget(name string) {
 	must(err)
 }
 
-// deleteAll deletes a workload's row from tables that have one for each.
+// deleteAll deletes the rows of a workload from tables that have one for each.
 func (t *Tx) deleteAll(name string, tables ...string) {
 	for _, table := range tables {
 		_, err := t.txn.DeleteAll(table, "id", name)
@@ -76,8 +76,7 @@ func (t *Tx) deleteAll(name string, tables ...string) {
 	}
 }
 
-// Remembered are the workloads of which there is a rollout, a history or an
-// intent.
+// Remembered returns the workloads that have a rollout, a history or an intent.
 func (s *Snapshot) Remembered() map[string]bool {
 	names := map[string]bool{}
 	for _, row := range s.Rollouts() {

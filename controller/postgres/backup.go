@@ -17,7 +17,7 @@ import (
 
 // Dump is a finished backup.
 type Dump struct {
-	// Path is the file's, Size its bytes.
+	// Path is the file's path, Size its size in bytes.
 	Path string
 	Size int64
 }
@@ -25,7 +25,7 @@ type Dump struct {
 // Dir is the folder of a workload's dumps in tend's data directory.
 func Dir(dataDir, workload string) string { return filepath.Join(dataDir, "backups", workload) }
 
-// Names of dumps sort by age. One that is not finished begins with a dot.
+// The names of dumps sort by age. An unfinished one begins with a dot.
 const (
 	dumpTime = "20060102T150405.000Z"
 	dumpExt  = ".dump"
@@ -36,11 +36,10 @@ var (
 	partialName = regexp.MustCompile(`^\.\d{8}T\d{6}\.\d{3}Z\.dump\.partial-`)
 )
 
-// Backup dumps the database POSTGRES_DB of a running server to a file in dir,
-// which it makes when it is missing, and removes all dumps there but the newest
-// keep, of which this is one. The file is in pg_dump's custom format, readable by its owner only, and
-// appears under its name once it is on the disk and pg_restore has read it
-// from there to its end.
+// Backup dumps the database POSTGRES_DB of a running server to a file in dir, which it
+// makes where it is missing. It then removes the oldest dumps there, so that keep of them
+// are left. The file is in pg_dump's custom format and readable by its owner only. It
+// gets its name once it is on the disk and pg_restore has read it from there to its end.
 //
 // Roles, tablespaces, settings of the server and other databases are not in it.
 func Backup(ctx context.Context, e engine.Engine, containerID, dir string, keep int) (Dump, error) {
@@ -72,8 +71,8 @@ func backup(ctx context.Context, e engine.Engine, id, dir string) (_ Dump, err e
 			_ = os.Remove(file.Name())
 		}
 	}()
-	// Until the kernel frees the lock, at the end of this process at the
-	// latest, the file is not taken for a leftover.
+	// The file does not count as a leftover until the kernel frees the lock, at the end
+	// of this process at the latest.
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
 		return Dump{}, err
 	}
@@ -97,8 +96,8 @@ func backup(ctx context.Context, e engine.Engine, id, dir string) (_ Dump, err e
 	return Dump{Path: path, Size: size}, syncDir(dir)
 }
 
-// verify has the pg_restore in a container read a dump to its end. A mere
-// --list would read the table of contents only, which comes first.
+// verify has the pg_restore in a container read a dump to its end. With --list it would
+// read the table of contents only, which comes first.
 func verify(ctx context.Context, e engine.Engine, id string, dump io.ReadSeeker) error {
 	if _, err := dump.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -109,7 +108,7 @@ func verify(ctx context.Context, e engine.Engine, id string, dump io.ReadSeeker)
 	return nil
 }
 
-// removePartial removes what a killed process has left.
+// removePartial removes the files that killed processes have left.
 func removePartial(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -126,7 +125,7 @@ func removePartial(dir string) error {
 		if err != nil {
 			return err
 		}
-		// Where another process holds the lock, it is writing.
+		// A file whose lock another process holds is being written.
 		if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
 			err = os.Remove(file.Name())
 		}
@@ -140,7 +139,7 @@ func removePartial(dir string) error {
 
 // prune removes all dumps but the newest.
 func prune(dir string, keep int) error {
-	entries, err := os.ReadDir(dir) // sorted by name, which is by age
+	entries, err := os.ReadDir(dir) // sorted by name, and so by age
 	if err != nil {
 		return err
 	}
@@ -154,7 +153,7 @@ func prune(dir string, keep int) error {
 	return nil
 }
 
-// syncDir puts a folder's names on the disk.
+// syncDir puts the names in a folder on the disk.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -164,7 +163,7 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// remedy says what to do about an error of the file system.
+// remedy returns what to do about an error of the file system.
 func remedy(err error, dir string) string {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
@@ -176,8 +175,8 @@ func remedy(err error, dir string) string {
 	}
 }
 
-// Checkpoint writes out what a running server holds in memory, so that its
-// shutdown is fast.
+// Checkpoint has a running server write out what it holds in memory, so that it shuts
+// down fast.
 func Checkpoint(ctx context.Context, e engine.Engine, containerID string) error {
 	err := run(ctx, e, containerID, `exec psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --command=CHECKPOINT`, nil, nil)
 	if err != nil {
@@ -189,9 +188,9 @@ func Checkpoint(ctx context.Context, e engine.Engine, containerID string) error 
 const restoreScript = `exec pg_restore --format=custom --clean --if-exists --single-transaction --exit-on-error \
 	--no-password --dbname="$PGDATABASE"`
 
-// Restore brings the database POSTGRES_DB of a running server to what a dump
-// holds, in one transaction: all of it or nothing. What the database has
-// besides stays. Sessions that use its tables are waited for.
+// Restore brings the database POSTGRES_DB of a running server to the content of a dump,
+// in one transaction: all of it or nothing. What else is in the database stays. Restore
+// waits for sessions that use its tables.
 func Restore(ctx context.Context, e engine.Engine, containerID, path string) error {
 	failed := func(err error) error { return fmt.Errorf("restore %s: %w; nothing was changed", path, err) }
 	file, err := os.Open(path)

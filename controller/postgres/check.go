@@ -5,22 +5,22 @@ import (
 	"strings"
 )
 
-// Refusal says that a server must not take over the data of another one. Trying
-// again does not change that.
+// Refusal is why a server must not take over the data of another one. Trying again does
+// not change that.
 type Refusal struct{ Reason string }
 
 func (r *Refusal) Error() string { return r.Reason }
 
-// Check says whether the server of another image may take over the data of the
-// one that runs. It may not where
+// Check returns an error where the server of another image must not take over the
+// data of the running one. It must not where
 //   - the major version differs: each reads only its own files;
 //   - the distribution, libc or ICU differs: text may sort otherwise, and the
-//     indexes that were made before would miss rows
+//     existing indexes would miss rows
 //     (https://wiki.postgresql.org/wiki/Locale_data_changes). The distribution's
-//     release is left to these: Alpine counts it up with every patch;
+//     release does not count by itself: Alpine has a new one for every patch;
 //   - a database's indexes were made with another version already.
 //
-// The error is a *Refusal that says what differs and what to do. workload is for
+// The error is a *Refusal that names the difference and what to do. workload is for
 // its commands.
 func Check(workload string, running, next Server) error {
 	if why := check(workload, running, next); why != "" {
@@ -60,8 +60,8 @@ func check(workload string, running, next Server) string {
 	return ""
 }
 
-// moveCommands are how data come to another server without its files: the
-// indexes are made anew.
+// moveCommands are the commands that move the data to another server through a dump,
+// which makes the indexes anew.
 func moveCommands(workload string) string {
 	return fmt.Sprintf("run tend backup %[1]s, write the new image and a new and empty volume in place of the old one, "+
 		"and run tend apply and tend restore %[1]s FILE; the old volume stays as it is", workload)

@@ -15,7 +15,7 @@ func TestCheckRefusesWhatCannotTakeOverTheData(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		change func(running, next *postgres.Server)
-		says   []string // nothing: it may
+		says   []string // in the refusal; none where there is none
 	}{
 		"the same":       {func(_, _ *postgres.Server) {}, nil},
 		"a newer minor":  {func(_, next *postgres.Server) { next.Version = "15.20" }, nil},

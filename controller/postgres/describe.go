@@ -14,9 +14,9 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// Server is what decides whether a data directory can be used by a server.
+// Server is all that decides whether a server can use another one's data directory.
 type Server struct {
-	// Version is Postgres' own, as "15.20"; Major its first part.
+	// Version is Postgres' own, as "15.20"; Major is its first part.
 	Version string
 	Major   int
 	// Distribution and Release are ID and VERSION_ID of /etc/os-release.
@@ -24,8 +24,8 @@ type Server struct {
 	// Libc is "glibc 2.36" or "musl 1.2.5"; ICU the major version of the ICU
 	// library that the server is linked to, or empty.
 	Libc, ICU string
-	// Collations are those of a running server's databases that depend on the
-	// version of a library. A server before 15 does not record them.
+	// Collations are the collations of a running server's databases that depend on a
+	// library's version. A server before 15 does not record them.
 	Collations []Collation
 }
 
@@ -38,7 +38,7 @@ type Collation struct {
 	Recorded, Actual string
 }
 
-// describeImage prints what an image can tell, as "key=value" lines.
+// describeImage prints what can be read from an image, as "key=value" lines.
 const describeImage = `
 server=$(postgres --version)
 . /etc/os-release
@@ -69,14 +69,13 @@ func Describe(ctx context.Context, e engine.Engine, containerID string) (Server,
 	return describe(ctx, e, containerID, describeImage+describeDatabases)
 }
 
-// imageLifetime is how long the container of DescribeImage runs when nobody
-// stops it.
+// imageLifetime is how long the container of DescribeImage runs where nobody stops it.
 const imageLifetime = 2 * time.Minute
 
-// DescribeImage describes the server in an image, by a container of that name
-// that has neither volumes nor networks and is removed again. One of that name
-// that an earlier call has left behind goes first. Labelled as a one-off of the
-// project, the container is left alone by tend and Compose.
+// DescribeImage describes the server in an image, in a container of that name that has
+// neither volumes nor networks and is removed again. It first removes one of that name
+// that an earlier call has left behind. tend and Compose leave the container alone, as
+// it is labelled as a one-off of the project.
 func DescribeImage(ctx context.Context, e engine.Engine, project, name, image string) (Server, error) {
 	failed := func(err error) (Server, error) {
 		return Server{}, fmt.Errorf("look into image %s: %w", image, err)
@@ -109,7 +108,7 @@ func DescribeImage(ctx context.Context, e engine.Engine, project, name, image st
 	return s, nil
 }
 
-// removeLeftover removes the container that a killed DescribeImage left.
+// removeLeftover removes the container that a killed DescribeImage has left.
 func removeLeftover(ctx context.Context, e engine.Engine, project, name string) error {
 	containers, err := e.Containers(ctx, project)
 	if err != nil {
@@ -140,7 +139,7 @@ func describe(ctx context.Context, e engine.Engine, id, script string) (Server, 
 	return parse(out.String())
 }
 
-// answer is what a script prints: a few lines, and one for each database.
+// answer is a script's output: a few lines, and one for each database.
 type answer struct{ bytes.Buffer }
 
 func (a *answer) Write(p []byte) (int, error) {
@@ -151,7 +150,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	return a.Buffer.Write(p)
 }
 
-// parse reads what the scripts print.
+// parse reads the output of the scripts.
 func parse(output string) (Server, error) {
 	var s Server
 	for line := range strings.Lines(output) {

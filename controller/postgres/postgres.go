@@ -30,8 +30,8 @@ PGPASSWORD=$(value POSTGRES_PASSWORD '')
 export PGUSER PGDATABASE PGPASSWORD
 `
 
-// run runs a shell script in a container. It fails when the script does, with
-// what the script said last.
+// run runs a shell script in a container. Where the script fails, the error has its
+// last output.
 func run(ctx context.Context, e engine.Engine, id, script string, stdin io.Reader, stdout io.Writer) error {
 	var stderr engine.Tail
 	code, err := e.Exec(ctx, id, engine.ExecSpec{
@@ -47,7 +47,7 @@ func run(ctx context.Context, e engine.Engine, id, script string, stdin io.Reade
 	return nil
 }
 
-// inLine is a text in one line.
+// inLine puts a text in one line.
 func inLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }

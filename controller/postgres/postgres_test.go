@@ -167,7 +167,7 @@ func TestATruncatedDumpIsDetected(t *testing.T) {
 	requireFiles(t, dir, filepath.Base(dump.Path))
 }
 
-// lossy is an engine that loses the second half of what a dump writes.
+// lossy is an engine that loses the second half of a dump.
 type lossy struct{ engine.Engine }
 
 func (l lossy) Exec(ctx context.Context, id string, e engine.ExecSpec) (int, error) {

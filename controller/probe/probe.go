@@ -1,6 +1,6 @@
-// Package probe asks replicas whether they do what they should: over HTTP, TCP
-// and the Postgres protocol, and by a command in the container. It finds out;
-// what follows is decided by package plan.
+// Package probe asks replicas whether they do what they should: over HTTP, TCP and the
+// Postgres protocol, and by a command in the container. Package plan decides what
+// follows.
 package probe
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// agent is how probes name themselves in the logs of those that are asked.
+// agent is the name of the probes in the logs of the replicas.
 const agent = "tend-probe"
 
 // Target is the replica to ask.
@@ -31,19 +31,19 @@ type Target struct {
 	ID, Address string
 }
 
-// Unasked is the error of an Exec that could not be made, by no fault of the
-// container's. It says nothing of it, and counts as no result, as with the kubelet.
+// Unasked is the error of an Exec that could not be made, by no fault of the container.
+// It counts as no result, as with the kubelet.
 type Unasked struct{ Err error }
 
 func (u *Unasked) Error() string { return u.Err.Error() }
 
-// Unwrap returns why it could not be made.
+// Unwrap returns why the command could not be run.
 func (u *Unasked) Unwrap() error { return u.Err }
 
 // Exec runs a command in a container and returns its exit code and output.
 type Exec func(ctx context.Context, id string, command []string) (code int, output string, err error)
 
-// Once makes one probe. The error says in words for a person what was wrong.
+// Once makes one probe. The error is what was wrong, for a person.
 func Once(ctx context.Context, p spec.Probe, t Target, exec Exec) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.Timeout, silence(p, t))
 	defer cancel()
@@ -72,14 +72,14 @@ func silence(p spec.Probe, t Target) error {
 	return fmt.Errorf("no answer from %s within %s", address(t, port), p.Timeout)
 }
 
-// answer is what a replica answered that is not what it should. It stands also
-// where the time was over before the whole of it had come.
+// answer is a replica's answer that is not as it should be. It counts even where the
+// time was over before all of it had come.
 type answer struct{ text string }
 
 func (a answer) Error() string { return a.text }
 
-// answered makes an answer out of what is known for sure and what the replica
-// says besides, of which a line is enough.
+// answered makes an answer from what is certain and one line of what else the replica
+// said.
 func answered(known, besides string) answer {
 	const most = 200 // bytes
 	if len(besides) > most {
@@ -107,8 +107,8 @@ func once(ctx context.Context, p spec.Probe, t Target, exec Exec) error {
 	}
 }
 
-// client makes a connection of its own for each probe: a kept one would say
-// nothing about whether the next is accepted.
+// client makes a new connection for each probe, as an open one would not show whether
+// the replica accepts the next.
 var client = &http.Client{
 	Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -138,7 +138,7 @@ func httpGet(ctx context.Context, p spec.HTTPGet, t Target) error {
 	if response.StatusCode >= http.StatusOK && response.StatusCode < http.StatusBadRequest {
 		return nil
 	}
-	const read = 1 << 10                                       // bytes
+	const read = 1 << 10                                       // the status is enough
 	body, _ := io.ReadAll(io.LimitReader(response.Body, read)) // its status says enough
 	return answered(fmt.Sprintf("GET %s%s: %s", request.URL.Host, request.URL.Path, response.Status), string(body))
 }
@@ -151,7 +151,7 @@ func tcpSocket(ctx context.Context, p spec.TCPSocket, t Target) error {
 	return conn.Close()
 }
 
-// postgres asks with TLS only where the server insists on it.
+// postgres uses TLS only where the server insists on it.
 func postgres(ctx context.Context, p spec.Postgres, t Target) error {
 	config, err := pgconn.ParseConfig(fmt.Sprintf("host=%s port=%d sslmode=allow", t.Address, p.Port))
 	if err != nil {
@@ -189,7 +189,7 @@ func address(t Target, port int) string {
 	return net.JoinHostPort(t.Address, strconv.Itoa(port))
 }
 
-// plain leaves out of an error what only says how it was asked.
+// plain leaves out the parts of an error that only repeat the question.
 func plain(err error) error {
 	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return refusal

@@ -19,7 +19,7 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// passes makes a probe of this machine; want is what is wrong, or "".
+// passes makes a probe of this machine; want is the error, or "".
 func passes(t *testing.T, want string, p spec.Probe) {
 	t.Helper()
 	began := time.Now()
@@ -41,7 +41,7 @@ func portOf(t *testing.T, address string) int {
 	return n
 }
 
-// serve starts a server and returns how it is asked for a path.
+// serve starts a server, and returns the function that makes a probe of a path.
 func serve(t *testing.T, start func(http.Handler) *httptest.Server, handler http.HandlerFunc) spec.HTTPGet {
 	t.Helper()
 	s := start(handler)
@@ -151,7 +151,7 @@ func TestTCPWithoutAnAnswerFailsInTime(t *testing.T) {
 	require.NoError(t, err)
 	defer listener.Close()
 	asked := spec.Probe{Postgres: &spec.Postgres{Port: portOf(t, listener.Addr().String())}, Timeout: 100 * time.Millisecond}
-	passes(t, fmt.Sprintf("no answer from 127.0.0.1:%d within 100ms", asked.Postgres.Port), asked) // it opens, and says nothing
+	passes(t, fmt.Sprintf("no answer from 127.0.0.1:%d within 100ms", asked.Postgres.Port), asked) // the port is open, and nothing is said there
 }
 
 func TestAnEndingContextIsNoTimeout(t *testing.T) {

@@ -11,15 +11,15 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// Run is one run of a container that is to be probed: a container that was
-// started again is another run, and nothing known of the one before counts.
+// Run is one run of a container that is to be probed. A container that was started
+// again is another run, and no result of the last one counts.
 type Run struct {
 	Target
 	StartedAt time.Time
 }
 
-// Result is what the probes of a run say so far. The first one comes when the
-// first probe has been answered, or has failed.
+// Result is the result of a run's probes until now. The first one comes when the first
+// probe has been answered, or has failed.
 type Result struct {
 	Run
 	// Started is true once the startup probe has passed, or when there is none.
@@ -30,12 +30,12 @@ type Result struct {
 	Live bool
 	// Since is when Ready last changed.
 	Since time.Time
-	// Message says why not Started, Ready or Live.
+	// Message is why it is not Started, Ready or Live.
 	Message string
 }
 
-// Prober probes runs, each in goroutines of its own, and passes on each change
-// of a result.
+// Prober probes runs, each in goroutines of its own, and passes on each change of a
+// result.
 type Prober struct {
 	exec    Exec
 	changed func(Result)
@@ -56,9 +56,9 @@ func New(exec Exec, changed func(Result)) *Prober {
 	return &Prober{exec: exec, changed: changed, probing: map[Run]probing{}}
 }
 
-// Sync has exactly the given runs probed from now on, until ctx ends, which is
-// to be the same in each call. What is being probed with the same probes goes
-// on undisturbed.
+// Sync has exactly the given runs probed from now on, until ctx ends, which must be the
+// same in each call. A run that is probed already with the same probes goes on
+// undisturbed.
 func (p *Prober) Sync(ctx context.Context, runs map[Run]spec.Probes) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,7 +80,7 @@ func (p *Prober) Sync(ctx context.Context, runs map[Run]spec.Probes) {
 		s := &session{prober: p, result: Result{
 			Run: run, Started: probes.Startup == nil, Ready: probes.Readiness == nil, Live: true, Since: run.StartedAt,
 		}}
-		if s.result.Started && s.result.Ready { // there is nothing to wait for
+		if s.result.Started && s.result.Ready { // all probes have passed
 			s.known, s.told = true, s.result
 			p.changed(s.result)
 		}
@@ -91,8 +91,7 @@ func (p *Prober) Sync(ctx context.Context, runs map[Run]spec.Probes) {
 	}
 }
 
-// Wait returns when no probe is under way any more, after the context given to
-// Sync has ended.
+// Wait returns when no probe is under way, after the context given to Sync has ended.
 func (p *Prober) Wait() {
 	p.mu.Lock()
 	p.mu.Unlock() //nolint:staticcheck // a Sync that still saw the context has by now started what it will
@@ -130,13 +129,13 @@ type session struct {
 	result Result
 	// unstarted, unready and dead are the parts of the message.
 	unstarted, unready, dead string
-	// known is false until something of the run is known that may be passed
-	// on: before the first answer it is neither ready nor not.
+	// known is false until there is a result to pass on: before the first answer a run
+	// is neither ready nor not.
 	known bool
-	told  Result // what was passed on last
+	told  Result // the last result that was passed on
 }
 
-// tell changes the result, and passes it on where that is news.
+// tell changes the result, and passes it on where it has changed.
 func (s *session) tell(ctx context.Context, change func()) {
 	s.prober.mu.Lock()
 	defer s.prober.mu.Unlock()
@@ -154,16 +153,16 @@ func (s *session) tell(ctx context.Context, change func()) {
 	}
 }
 
-// startup probes until the verdict falls, and says whether it is good. Until
-// then the other probes are not made, as with Kubernetes.
+// startup probes until there is a verdict, and reports whether the probe has passed.
+// Until then the other probes are not made, as with Kubernetes.
 func (s *session) startup(ctx context.Context, p spec.Probe) (passed bool) {
 	probing, done := context.WithCancel(ctx)
 	defer done()
 	failures := 0
 	s.each(probing, p, func(err error) {
 		s.tell(ctx, func() {
-			// That it has started does not say whether a replica that may have
-			// been ready for long is ready now.
+			// A replica that may have been ready for long is not known to be ready only
+			// because it has started.
 			s.known = s.known || err != nil || s.result.Ready
 			if err == nil {
 				s.result.Started, s.result.Since, s.unstarted = true, time.Now(), ""
@@ -180,7 +179,7 @@ func (s *session) startup(ctx context.Context, p spec.Probe) (passed bool) {
 	return passed
 }
 
-// follow probes until ctx ends and applies what the verdict becomes.
+// follow probes until ctx ends, and applies each verdict.
 func (s *session) follow(ctx context.Context, p spec.Probe, v verdict, apply func(verdict)) {
 	s.each(ctx, p, func(err error) {
 		v.add(p, err, time.Now())

@@ -1,6 +1,6 @@
-// Package recorder writes down what was planned and why: a flight recorder. It
-// keeps the last hours in files of the data directory, bounded in size, for
-// tend replay to compute again.
+// Package recorder is a flight recorder: it writes down plans and all that they
+// depended on, in files of the data directory that are bounded in size, for tend replay
+// to compute them again.
 package recorder
 
 import (
@@ -30,21 +30,21 @@ type header struct {
 	Format int
 }
 
-// Record is one plan and all that it depended on, but for what may be secret.
+// Record is one plan and all that it depended on, without what may be secret.
 type Record struct {
 	Input plan.Input
 	Plan  plan.Plan
 }
 
-// line is how a Record is written: the time stands alone, so that two inputs
-// that differ in nothing else are the same bytes.
+// line is a Record as it is written. The time stands alone, so that two inputs that
+// differ only in time are the same bytes.
 type line struct {
 	At    time.Time
 	Input json.RawMessage
 	Plan  plan.Plan
 }
 
-// newLine is the line of a record.
+// newLine returns the line of a record.
 func newLine(r Record) (line, error) {
 	in := redact(r.Input)
 	in.Now = time.Time{}
@@ -52,7 +52,7 @@ func newLine(r Record) (line, error) {
 	return line{At: r.Input.Now, Input: content, Plan: r.Plan}, err
 }
 
-// record is what a line says.
+// record returns the record of a line.
 func (l line) record() (Record, error) {
 	r := Record{Plan: l.Plan}
 	err := json.Unmarshal(l.Input, &r.Input)
@@ -60,8 +60,8 @@ func (l line) record() (Record, error) {
 	return r, err
 }
 
-// redact leaves out of an input what the planner does not read, and so whatever
-// may be secret: environments, commands, and the passwords of probes.
+// redact removes from an input what the planner does not read, which is all that may be
+// secret: environments, commands, and the passwords of probes.
 func redact(in plan.Input) plan.Input {
 	in.Spec = redactSpec(in.Spec)
 	history := map[string]*spec.Workload{}
@@ -85,13 +85,13 @@ func redactSpec(w *spec.Workload) *spec.Workload {
 	return &c
 }
 
-// Decision is what of a plan is decided: without the words for it, and without
+// Decision is the part of a plan that is decided, without the words for it and without
 // what follows from the input alone.
 type Decision struct {
-	// Actions are without their causes, Endpoints the IDs of the published.
+	// Actions have no causes. Endpoints are the IDs of the published replicas.
 	Actions   []plan.Action
 	Endpoints []string
-	// Revision and what follows are those of the rollout record.
+	// The rest is of the rollout record.
 	Revision, Stable, Failed string
 	Complete                 bool
 }
@@ -112,8 +112,8 @@ func Decide(p plan.Plan) Decision {
 	return d
 }
 
-// Read reads a recording. One that was cut off, as by a crash, is read as far
-// as it goes; the error is of what is no recording.
+// Read reads a recording. It reads one that was cut off, as by a crash, to where it
+// ends. The error is about a file that is not a recording.
 func Read(r io.Reader) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		zip, err := gzip.NewReader(r)
@@ -145,7 +145,7 @@ func Read(r io.Reader) iter.Seq2[Record, error] {
 	}
 }
 
-// cut says whether a recording ends there.
+// cut reports whether an error is the end of a recording, complete or not.
 func cut(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 // Writer writes a recording.
@@ -156,7 +156,8 @@ type Writer struct {
 
 // NewWriter begins a recording.
 func NewWriter(w io.Writer) (*Writer, error) {
-	// In a rollout of many replicas the default level takes a fifth of what tend does.
+	// In a rollout of many replicas the default level would take a fifth of tend's
+	// time.
 	zip, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
 	if err != nil {
 		return nil, err
@@ -174,7 +175,7 @@ func (w *Writer) Write(r Record) error {
 	return w.out.Encode(l)
 }
 
-// Flush has what was written reach the file.
+// Flush writes to the file what is buffered.
 func (w *Writer) Flush() error { return w.zip.Flush() }
 
 // Close ends the recording.
@@ -184,18 +185,17 @@ func (w *Writer) Close() error { return w.zip.Close() }
 type Difference struct {
 	At       time.Time
 	Workload string
-	// Recorded is what was planned, Now what is.
+	// Recorded is the plan of then, Now the plan of today's planner.
 	Recorded, Now plan.Plan
 }
 
-// Replay computes a recorded plan again; ok is false where it is decided as it
-// was then.
+// Replay computes a recorded plan again; ok is false where the decision is the same.
 func Replay(r Record) (d Difference, ok bool) {
 	now := plan.Compute(r.Input)
 	return Difference{At: r.Input.Now, Workload: r.Input.Workload, Recorded: r.Plan, Now: now}, !same(Decide(r.Plan), Decide(now))
 }
 
-// same compares two decisions, of which one was read: there none is nil.
+// same compares two decisions, also where an empty list is nil in only one of them.
 func same(a, b Decision) bool {
 	return slices.EqualFunc(a.Actions, b.Actions, func(a, b plan.Action) bool { return reflect.DeepEqual(a, b) }) && slices.Equal(a.Endpoints, b.Endpoints) &&
 		a.Revision == b.Revision && a.Stable == b.Stable && a.Failed == b.Failed && a.Complete == b.Complete

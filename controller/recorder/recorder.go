@@ -24,17 +24,17 @@ const (
 	// has grown that large; the oldest go first.
 	maxFile  = 4 << 20
 	maxTotal = 64 << 20
-	// backlog is how many plans may wait to be written, and maxWaiting of how many
-	// replicas and the like they may tell, each of which takes up to 1 KiB. More are
-	// left out: the loop waits for nobody.
+	// backlog is how many plans may wait to be written, and maxWaiting how many
+	// replicas and the like may be in them, each of which takes up to 1 KiB. Plans
+	// beyond that are left out, so that the loop never waits.
 	backlog    = 4096
 	maxWaiting = 32 << 10
-	// flushEvery bounds what a crash takes from the recording.
+	// flushEvery bounds how much of the recording a crash takes.
 	flushEvery = time.Second
 	// retryEvery paces the tries to write after one failed.
 	retryEvery = time.Minute
-	// suffix ends the names of recordings; the rest is when they began, so that
-	// they sort by it.
+	// suffix ends the names of recordings. The rest of a name is the time at which the
+	// recording began, so that they sort by it.
 	suffix   = ".jsonl.gz"
 	fileTime = "20060102T150405.000000Z"
 )
@@ -45,8 +45,8 @@ type Recorder struct {
 	log  *zap.Logger
 	in   chan *Record
 	done sync.WaitGroup
-	// waiting is the weight of the plans that wait to be written, dropped how many
-	// were left out.
+	// waiting is the weight of the plans that wait to be written, and dropped how many
+	// plans were left out.
 	waiting, dropped atomic.Int64
 
 	// The goroutine's own.
@@ -58,7 +58,7 @@ type Recorder struct {
 	retry time.Time
 }
 
-// seen is what was recorded last of a workload.
+// seen is the last recording of a workload.
 type seen struct {
 	input    uint64
 	decision Decision
@@ -99,17 +99,16 @@ func (r *Recorder) Record(in plan.Input, p plan.Plan) {
 	r.dropped.Add(1)
 }
 
-// weight is of how many replicas and the like a plan tells.
+// weight counts the replicas and the like in a plan.
 func (r *Record) weight() int64 {
 	in := r.Input
 	return int64(1 + len(in.Replicas) + len(in.HookRuns) + len(in.Rollout.Attempts) + len(r.Plan.Rollout.Attempts) + len(r.Plan.Actions))
 }
 
-// Dropped is how many plans were left out, as more came than could be written.
+// Dropped is how many plans were left out because more came than could be written.
 func (r *Recorder) Dropped() int { return int(r.dropped.Load()) }
 
-// Close writes what is left and ends the recording. Nothing may be recorded
-// from then on.
+// Close writes what is left and ends the recording. Record must not be called after it.
 func (r *Recorder) Close() {
 	close(r.in)
 	r.done.Wait()
@@ -139,7 +138,7 @@ func (r *Recorder) run() {
 	}
 }
 
-// failed reports that nothing is recorded for a while, where err is not nil.
+// failed pauses recording for a while and reports why, where err is not nil.
 func (r *Recorder) failed(err error) {
 	if err == nil {
 		return
@@ -151,8 +150,7 @@ func (r *Recorder) failed(err error) {
 	r.file, r.retry = nil, time.Now().Add(retryEvery)
 }
 
-// write records a plan, unless nothing but the time has passed since the one
-// before.
+// write records a plan, unless only the time has passed since the last one.
 func (r *Recorder) write(rec Record) error {
 	if r.file == nil && time.Now().Before(r.retry) {
 		return nil
@@ -233,8 +231,8 @@ func (r *Recorder) prune() error {
 	return nil
 }
 
-// blockSize is what a file takes at least, so that they are not too many where
-// tend is restarted often.
+// blockSize is the least that a file counts for, so that there are not too many files
+// where tend is restarted often.
 const blockSize = 64 << 10
 
 // Files lists the recordings of a data directory, oldest first.

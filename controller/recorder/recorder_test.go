@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// wanted is what asks for n replicas of which none is there.
+// wanted is an input that asks for n replicas where there are none.
 func wanted(n int, at time.Time) plan.Input {
 	return plan.Input{
 		Now: at, Workload: "web", Generation: 1,
@@ -180,8 +180,8 @@ func TestNothingWaitsForADiskThatDoesNotWrite(t *testing.T) {
 	assert.Empty(t, files)
 }
 
-// Plans of large workloads may come faster than they can be written. What waits is
-// bounded by what it holds, and not only by its number: these hold half a gigabyte.
+// Plans of large workloads may come faster than they can be written. The backlog is
+// bounded by its size, and not only by its number of plans: these hold half a gigabyte.
 func TestWhatWaitsToBeWrittenIsBounded(t *testing.T) {
 	const plans, replicas = 1000, 1000
 	r := recorder.Start(t.TempDir(), zap.NewNop())

@@ -23,8 +23,8 @@ import (
 // FileName is the name of the file in the data directory.
 const FileName = "state.db"
 
-// openTimeout is how long to wait for another process that has the file open.
-// There is none but for a person's tool: one controller acts at a time.
+// openTimeout is how long to wait for another process that has the file open. That is
+// only a person's tool, as one controller acts at a time.
 const openTimeout = time.Second
 
 var (
@@ -48,7 +48,7 @@ func NewFile(dataDir, project string) *File {
 	return &File{path: filepath.Join(dataDir, FileName), project: project}
 }
 
-// Load implements Store. A file that is not there is an empty one.
+// Load implements Store. A file that does not exist is an empty store.
 func (f *File) Load(context.Context) (rows []Row, err error) {
 	err = f.use(func() error {
 		return f.db.View(func(tx *bolt.Tx) error {
@@ -109,8 +109,8 @@ func (f *File) Close() error {
 	return db.Close()
 }
 
-// update runs a write transaction, unless somebody has removed or replaced the
-// file: what is written to one without a name is gone with the process.
+// update runs a write transaction, unless somebody has removed or replaced the file:
+// what is written to a file without a name is gone with the process.
 func (f *File) update(change func(*bolt.Tx) error) error {
 	if f.db != nil {
 		named, err := os.Stat(f.path)
@@ -122,17 +122,17 @@ func (f *File) update(change func(*bolt.Tx) error) error {
 	return f.use(func() error { return f.db.Update(change) })
 }
 
-// use opens the file where it is not open, and does something with it. bbolt
-// trusts what it reads: of a damaged page it panics, or follows it out of its
-// memory. After an error the file is opened anew: after one of fsync nobody
-// knows what is on the disk, whatever a read shows.
+// use opens the file where it is not open, and calls do. bbolt trusts its input: a
+// damaged page makes it panic, or read memory that is not its own. After an error use
+// opens the file anew: after a failed fsync nobody knows what is on the disk, whatever
+// a read returns.
 func (f *File) use(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
 			err = &DamagedError{Damage: Corrupt, Detail: fmt.Sprint(p)}
 			if f.file != nil {
-				_ = f.file.Close() // the database itself may hold its locks for ever
+				_ = f.file.Close() // the database may hold its locks for ever
 			}
 			f.db, f.file = nil, nil
 		} else if err != nil {
@@ -199,7 +199,7 @@ func (f *File) prepare(tx *bolt.Tx) error {
 	return errors.Join(meta.Put(formatKey, []byte(strconv.Itoa(format))), meta.Put(projectKey, []byte(f.project)))
 }
 
-// check says whether the file is ours to read.
+// check returns an error where the file is of another format or project.
 func (f *File) check(tx *bolt.Tx) error {
 	meta := tx.Bucket(metaBucket)
 	if meta == nil || tx.Bucket(rowsBucket) == nil {
@@ -218,7 +218,7 @@ func (f *File) check(tx *bolt.Tx) error {
 	return nil
 }
 
-// put writes rows to a bucket, in the order in which that is fast.
+// put writes rows to a bucket, in the order that is fast.
 func put(b *bolt.Bucket, rows []Row) error {
 	rows = slices.SortedFunc(slices.Values(rows), func(a, b Row) int {
 		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Key, b.Key))
@@ -236,8 +236,8 @@ func put(b *bolt.Bucket, rows []Row) error {
 	return nil
 }
 
-// decode reads a row. bbolt's own checksum covers the two meta pages only, so
-// that each value has one.
+// decode reads a row. Each value has a checksum of its own, as bbolt's covers only the
+// two meta pages.
 func decode(key, v []byte) (Row, error) {
 	table, name, ok := bytes.Cut(key, []byte{0})
 	if !ok || len(v) < crc32.Size || !bytes.Equal(v[:crc32.Size], checksum(key, v[crc32.Size:])) {
@@ -252,7 +252,7 @@ func checksum(key, value []byte) []byte {
 	return binary.BigEndian.AppendUint32(nil, crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value))
 }
 
-// syncDir has a directory's entries reach the disk.
+// syncDir puts a directory's entries on the disk.
 func syncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package durable keeps what a restarted tend cannot learn from the engine: in
-// a file of the data directory, or in Postgres. It knows rows of bytes and not
-// what they mean; package state does.
+// Package durable keeps what a restarted tend cannot learn from the engine, in a file
+// of the data directory or in Postgres. It keeps rows of bytes, and leaves their
+// meaning to package state.
 package durable
 
 import (
@@ -11,27 +11,27 @@ import (
 // Row is one row of one table.
 type Row struct {
 	Table, Key string
-	// Value is what to keep; nil deletes the row.
+	// Value is the content; nil deletes the row.
 	Value []byte
 }
 
 // Store keeps rows. Its methods are called by one goroutine at a time.
 type Store interface {
-	// Load returns all rows, by table and key. The error is a *DamagedError
-	// where what is kept cannot be used.
+	// Load returns all rows, by table and key. The error is a *DamagedError where the
+	// content cannot be used.
 	Load(ctx context.Context) ([]Row, error)
-	// Commit writes all rows or none. They have reached the disk when it
-	// returns nil; after an error nobody knows, and Replace is what helps.
+	// Commit writes all rows or none. They have reached the disk when it returns nil.
+	// After an error nobody knows what was written, and Replace is the way on.
 	Commit(ctx context.Context, rows []Row) error
 	// Replace has the store hold exactly these rows, all or none as Commit.
 	Replace(ctx context.Context, rows []Row) error
-	// SetAside puts what is kept out of the way without deleting it, so that
-	// the store is empty, and says where it is now.
+	// SetAside moves the content out of the way without deleting it, so that the store
+	// is empty, and returns where it is now.
 	SetAside(ctx context.Context, reason Damage) (where string, err error)
 	Close() error
 }
 
-// Damage is a reason why what is kept cannot be used, as one word.
+// Damage is why the content of a store cannot be used, as one word.
 type Damage string
 
 // The damages.
@@ -44,23 +44,23 @@ const (
 	Foreign Damage = "foreign"
 )
 
-// DamagedError says that what is kept cannot be used.
+// DamagedError reports that the content of a store cannot be used.
 type DamagedError struct {
 	Damage Damage
-	// Detail says what was found.
+	// Detail names what was found.
 	Detail string
 }
 
 func (e *DamagedError) Error() string { return fmt.Sprintf("%s: %s", e.Damage, e.Detail) }
 
-// asideTime is the layout of the instant in the name of what was set aside.
+// asideTime is the layout of the instant in the name of content that was set aside.
 const asideTime = "20060102T150405.000Z"
 
-// format is the version of what is written. Another one is not read: what is
-// kept helps, and is never needed.
+// format is the version of the content. Another one is not read, as what is kept helps
+// and is never needed.
 const format = 1
 
-// checkFormat says whether a format that was found can be read.
+// checkFormat returns an error where a format cannot be read.
 func checkFormat(found int) error {
 	switch {
 	case found < format:

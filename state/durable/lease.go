@@ -21,12 +21,12 @@ type Lease interface {
 	Release() error
 }
 
-// ErrLost says that the right to act is no longer held.
+// ErrLost reports that the right to act is no longer held.
 var ErrLost = errors.New("the right to act on this project is lost")
 
-// HeldError says that another process has the right to act.
+// HeldError reports that another process has the right to act.
 type HeldError struct {
-	// Holder says who, for a person.
+	// Holder names that process, for a person.
 	Holder string
 	// Elsewhere is true where it works with another data directory.
 	Elsewhere bool
@@ -39,8 +39,8 @@ func (e *HeldError) Error() string {
 // checkEvery is how often Guard asks whether a lease is still held.
 const checkEvery = 250 * time.Millisecond
 
-// Guard returns a context that ends with ErrLost as its cause when a lease is
-// lost. stop ends what Guard has started.
+// Guard returns a context that ends with ErrLost as its cause when a lease is lost.
+// stop ends Guard's goroutine.
 func Guard(ctx context.Context, l Lease) (guarded context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
@@ -65,15 +65,15 @@ func Guard(ctx context.Context, l Lease) (guarded context.Context, stop func()) 
 	}
 }
 
-// Self is how a process names itself to those who wait for it.
+// Self is the name of this process, for those who wait for it.
 func Self() string {
 	host, _ := os.Hostname()
 	return fmt.Sprintf("process %d on %s", os.Getpid(), host)
 }
 
-// Lock is the Lease of a data directory: a lock of the kernel's on the file
-// lock in it. It holds across containers, as they see the same file, and ends
-// with the process, however that ends. A frozen process keeps it.
+// Lock is the Lease of a data directory: a kernel lock on the file lock in it. It holds
+// across containers, as they see the same file, and ends with the process, however that
+// ends. A frozen process keeps it.
 type Lock struct{ file *os.File }
 
 // TakeLock makes the data directory where it is missing and takes its lock. The
@@ -95,7 +95,7 @@ func TakeLock(dataDir string) (*Lock, error) {
 		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
 	l := &Lock{file: f}
-	if err := l.Check(); err != nil { // removed between the two
+	if err := l.Check(); err != nil { // the file was removed between the two
 		return nil, errors.Join(err, l.Release())
 	}
 	if err := f.Truncate(0); err == nil {
@@ -104,7 +104,7 @@ func TakeLock(dataDir string) (*Lock, error) {
 	return l, nil
 }
 
-// Check implements Lease. Whoever removes the file lets the next one in.
+// Check implements Lease. Removing the file lets the next process in.
 func (l *Lock) Check() error {
 	named, err := os.Stat(l.file.Name())
 	held, heldErr := l.file.Stat()

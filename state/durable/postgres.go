@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// connectTimeout and statementTimeout bound what a database that does not
-	// answer can hold up; the second one also on the server, for what a frozen
-	// process leaves behind.
+	// connectTimeout and statementTimeout bound how long a database that does not
+	// answer can hold tend up. The second one holds on the server, too, for a statement
+	// that a frozen process leaves behind.
 	connectTimeout   = 3 * time.Second
 	statementTimeout = 4 * time.Second
 )
 
-// schema is made by whoever comes first. Keys are the project's name: two
-// projects of one name are one project.
+// schema is made by the first process. Keys hold the project's name: two projects of
+// one name are one project.
 const schema = `
 CREATE TABLE IF NOT EXISTS tend_leases (
 	project text PRIMARY KEY,
@@ -35,10 +35,11 @@ CREATE TABLE IF NOT EXISTS tend_rows (
 	PRIMARY KEY (project, "table", key)
 )`
 
-// schemaLock is any number: it keeps two that come first at once apart.
+// schemaLock is an arbitrary number; it keeps two first processes from making the
+// schema at once.
 const schemaLock = 7036360431
 
-// UnreachableError says that the database does not answer as it should.
+// UnreachableError reports that the database does not answer as it should.
 type UnreachableError struct{ Err error }
 
 func (e *UnreachableError) Error() string {
@@ -121,8 +122,8 @@ func (p *Postgres) Load(ctx context.Context) ([]Row, error) {
 	return rows, nil
 }
 
-// write is one statement, so that a process that is frozen within it holds
-// nothing up. $3 has the rows that are not named leave.
+// write is one statement, so that a process that is frozen within it holds nothing up.
+// Where $3 is true, the rows that are not named are deleted.
 const write = `
 WITH lease AS (
 	SELECT FROM tend_leases WHERE project = $1 AND token = $2 FOR SHARE

@@ -14,11 +14,10 @@ import (
 )
 
 const (
-	// leaseTime is how long a lease stands without being renewed, by the
-	// server's clock.
+	// leaseTime is how long a lease lasts without a renewal, by the server's clock.
 	leaseTime = 6 * time.Second
-	// leaseMargin is how much earlier its holder stops to act, by its own clock:
-	// for a write that is on its way to the engine by then.
+	// leaseMargin is how much earlier its holder stops acting, by its own clock. It
+	// leaves time for a call that is on its way to the engine.
 	leaseMargin = 2 * time.Second
 	// renewEvery and renewRetry pace the renewals, and the tries of one that fails.
 	renewEvery = 1500 * time.Millisecond
@@ -30,7 +29,7 @@ const (
 type PostgresLease struct {
 	pool    *pgxpool.Pool
 	project string
-	// token grows with each holder. What carries an older one is not written.
+	// token grows with each holder. A write with an older one is refused.
 	token int64
 	// until is when the right ends, by the clock of bootTime.
 	until   atomic.Int64
@@ -64,8 +63,8 @@ func TakeLease(ctx context.Context, pool *pgxpool.Pool, project string) (*Postgr
 	return l, nil
 }
 
-// extend moves the end of the right. The server's clock began to count after it
-// was asked, so that the lease is never over for others while it is not for us.
+// extend moves the end of the right. It counts from before the server was asked, so
+// that the lease never ends for others before it ends here.
 func (l *PostgresLease) extend(asked time.Duration) {
 	l.until.Store(int64(asked + leaseTime - leaseMargin))
 }
@@ -100,7 +99,7 @@ func (l *PostgresLease) renew(ctx context.Context) {
 	}
 }
 
-// Check implements Lease. It asks nobody: the time has passed, or not.
+// Check implements Lease. It asks no server: the time has passed, or not.
 func (l *PostgresLease) Check() error {
 	if int64(bootTime()) >= l.until.Load() {
 		return fmt.Errorf("%w: the lease in Postgres could not be renewed in time, or was taken by another tend", ErrLost)
@@ -108,7 +107,7 @@ func (l *PostgresLease) Check() error {
 	return nil
 }
 
-// Release implements Lease: whoever waits can take it at once.
+// Release implements Lease: a process that waits can take it at once.
 func (l *PostgresLease) Release() error {
 	l.stop()
 	l.renewed.Wait()
@@ -119,8 +118,8 @@ func (l *PostgresLease) Release() error {
 	return err
 }
 
-// bootTime is a clock that nobody sets and that goes on while the machine is
-// suspended, which Go's does not.
+// bootTime is a clock that nobody sets and that goes on while the machine is suspended,
+// unlike Go's.
 func bootTime() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {

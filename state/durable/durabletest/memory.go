@@ -1,5 +1,5 @@
-// Package durabletest has what tests of durable stores share: the behaviour
-// that all of them have in common, and one in memory.
+// Package durabletest has what the tests of durable stores share: the behaviour that
+// all stores have, and a store in memory.
 package durabletest
 
 import (
@@ -12,8 +12,7 @@ import (
 	"github.com/tendhq/tend/state/durable"
 )
 
-// Memory is a durable.Store in memory, which survives the controller and not
-// the test.
+// Memory is a durable.Store in memory, which survives the controller and not the test.
 type Memory struct {
 	mu            sync.Mutex
 	rows          map[key]durable.Row
@@ -57,16 +56,16 @@ func (m *Memory) SetAside(_ context.Context, reason durable.Damage) (string, err
 // Close implements durable.Store.
 func (m *Memory) Close() error { return nil }
 
-// Intercept has before asked before each method; its error is the method's, which
-// then does nothing. after likewise, when the method has done its work: then its
-// answer is lost. Either may be nil.
+// Intercept has before called before each method; where it returns an error, the method
+// returns that and does nothing. after is called when the method has done its work;
+// where it returns an error, the method's answer is lost. Either may be nil.
 func (m *Memory) Intercept(before, after func(method string) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.before, m.after = before, after
 }
 
-// Aside are the reasons for which something was set aside.
+// Aside returns the reasons for which content was set aside.
 func (m *Memory) Aside() []durable.Damage {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Password is that of the server's user. It must never be seen in a log.
+// Password is the password of the server's user. It must never be seen in a log.
 const Password = "c4n4ry pa$$word"
 
 // binaries is where Debian's package postgresql-15 has its programs.
@@ -82,8 +82,8 @@ func (p *Postgres) Freeze() { p.signal(syscall.SIGSTOP) }
 // Thaw ends Freeze.
 func (p *Postgres) Thaw() { p.signal(syscall.SIGCONT) }
 
-// signal sends a signal to the server, and to its processes where it is one
-// that those do not pass on.
+// signal sends a signal to the server, and to its processes as well where the server
+// does not pass it on.
 func (p *Postgres) signal(s syscall.Signal) {
 	if s == syscall.SIGSTOP || s == syscall.SIGCONT {
 		path := fmt.Sprintf("/proc/%d/task/%[1]d/children", p.cmd.Process.Pid)
@@ -101,8 +101,8 @@ func (p *Postgres) signal(s syscall.Signal) {
 	_ = p.cmd.Process.Signal(s)
 }
 
-// owner gives a directory to the user that Postgres runs as where the test runs
-// as root, as which Postgres refuses to run.
+// owner gives a directory to the user that runs Postgres. Where the test runs as root
+// that is another one, as Postgres refuses to run as root.
 func owner(t *testing.T, dir string) *syscall.Credential {
 	t.Helper()
 	if os.Geteuid() != 0 {

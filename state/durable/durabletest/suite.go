@@ -11,8 +11,8 @@ import (
 	"github.com/tendhq/tend/state/durable"
 )
 
-// Run holds a store to what all stores do. open returns a store on the same
-// rows each time, as a restarted process would.
+// Run holds a store to the behaviour of all stores. open returns a store on the same
+// rows each time, as in a restarted process.
 func Run(t *testing.T, open func() durable.Store) {
 	s := func(t *testing.T) durable.Store {
 		t.Helper()
