@@ -238,7 +238,7 @@ func TestTheLoopGoesOnWhileNothingCanBeWritten(t *testing.T) {
 		require.Equal(t, 2, w.running())
 		tries := 0
 		kept.Intercept(func(string) error { tries++; return full }, nil)
-		for n := range 60 { // each of which hangs on what is decided
+		for n := range 60 { // each commit is a decision's
 			w.write(of("2"), fmt.Sprintf("kind: Deployment\nmetadata: {name: web}\nspec: {replicas: %d}", 2+n%2))
 			w.pass(10 * time.Second)
 		}

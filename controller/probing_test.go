@@ -11,9 +11,9 @@ import (
 	"github.com/tendhq/tend/controller/engine/model"
 )
 
-// A replica that boots for longer than its liveness probe would bear is let boot by
-// its startup probe, and serves in the moment in which that has passed: no period of
-// the other probes is waited for, neither by them nor by what follows from them.
+// A replica that boots for longer than its liveness probe would allow is let boot by
+// its startup probe, and serves as soon as that has passed: neither the other probes
+// nor their consequences wait for a period.
 func TestASlowBootIsFollowedByServingAtOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		const boot = 90 * time.Second

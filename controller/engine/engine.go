@@ -1,7 +1,6 @@
-// Package engine is the narrow interface between tend and a container engine.
-// Package docker adapts the Docker Engine API, package model is the engine in
-// memory, and package enginetest holds what both must do alike.
-//
+// Package engine is the narrow interface between tend and a container engine. Package
+// docker adapts the Docker Engine API, package model is an engine in memory, and
+// package enginetest holds both to the same behaviour.
 // No method retries, waits for a state, or decides anything.
 package engine
 
@@ -51,10 +50,10 @@ type Engine interface {
 	// It returns when the container has exited. Stopping a stopped container,
 	// or one that is gone, is no error.
 	Stop(ctx context.Context, id string, grace time.Duration) error
-	// Remove removes a container that is not running, and with volumes also its
-	// anonymous volumes, as far as the engine made them for it. Removing one
-	// that is gone is no error; a running or paused one is a Conflict, and so
-	// may be one that the engine is removing already.
+	// Remove removes a container that is not running, and with volumes also the
+	// anonymous volumes that the engine made for it. Removing one that is gone is no
+	// error. Removing a running or paused one is a Conflict, and may be one where the
+	// engine is removing it already.
 	Remove(ctx context.Context, id string, volumes bool) error
 	// SetRestartPolicy gives a container another restart policy, in place.
 	SetRestartPolicy(ctx context.Context, id, policy string) error
@@ -93,11 +92,11 @@ type Engine interface {
 	// container mounts, running or not, is a Conflict.
 	RemoveVolume(ctx context.Context, name string) error
 
-	// Events subscribes to what happens to the project's containers. The
-	// subscription stands when Events returns, so that what a list made
-	// afterwards misses will come as an event. Events of the second before may
-	// come too, and of a slow reader the engine drops some. The channel is
-	// closed when the stream ends; then err says why (nil when ctx ended it).
+	// Events subscribes to the events of the project's containers. The subscription
+	// stands when Events returns, so that what a list made afterwards misses comes as
+	// an event. Events of the second before may come, too, and the engine drops some
+	// for a slow reader. The channel is closed when the stream ends; then err returns
+	// why (nil when ctx ended it).
 	Events(ctx context.Context, project string) (events <-chan Event, err func() error, failed error)
 
 	// Close releases the connections.
@@ -129,10 +128,11 @@ const (
 	Unhealthy     Health = "unhealthy"
 )
 
-// Container is what the engine says of one container.
+// Container is a container as the engine reports it.
 type Container struct {
 	ID, Name string
-	// Image is the reference it was created from, ImageID what it resolved to.
+	// Image is the reference that it was created from, and ImageID what that stood for
+	// then.
 	Image, ImageID string
 	Labels         map[string]string
 	State          State
@@ -140,8 +140,8 @@ type Container struct {
 	// OOMKilled and Error are hints for messages only.
 	OOMKilled bool
 	Error     string
-	// Created, StartedAt and FinishedAt are the engine's clock; zero when it
-	// never happened.
+	// Created, StartedAt and FinishedAt are by the engine's clock; zero when it never
+	// happened.
 	Created, StartedAt, FinishedAt time.Time
 	// Health counts only probes made since StartedAt: an older result reads as
 	// Starting, and so does any while the container does not run.
@@ -150,25 +150,26 @@ type Container struct {
 	// it ended: below 0 where the engine could not run it, or it took too long.
 	HealthOutput   string
 	HealthExitCode int
-	// HealthySince is when the container became healthy, or a later instant:
-	// Docker remembers five probes, so that of a longer time it shows the end
-	// only. Whoever measures that time keeps the first value of a StartedAt for
-	// as long as Health is Healthy. Zero while it is not.
+	// HealthySince is when the container became healthy, or a later instant, as Docker
+	// remembers only the last five probes. A caller that measures the time has to keep
+	// the first value for as long as StartedAt is the same and Health is Healthy. It is
+	// zero while Health is not.
 	HealthySince time.Time
 	// StopTimeout is the grace that the container was created with; 0 for the
 	// engine's own.
 	StopTimeout time.Duration
-	// RestartPolicy is by what the engine itself starts the container again, as
-	// Compose writes it: "no", "always", "unless-stopped", "on-failure", "on-failure:3".
+	// RestartPolicy is the policy by which the engine itself starts the container
+	// again, as Compose writes it: "no", "always", "unless-stopped", "on-failure",
+	// "on-failure:3".
 	RestartPolicy string
-	// RestartCount is how often the engine did so since somebody started it.
+	// RestartCount is how often the engine has done that since somebody started it.
 	RestartCount int
 	// Networks holds the container's address by engine network name. A
 	// network that is joined but has no address yet has an empty one.
 	Networks map[string]string
-	// NetworkIDs are the IDs of the networks that it was last started in, by name.
-	// The engine starts it in these and no others: not in one that was made anew
-	// under the name.
+	// NetworkIDs are the IDs of the networks that it was last started in, by name. The
+	// engine starts it again only in these, and not in a network that was made anew
+	// under the same name.
 	NetworkIDs map[string]string
 	// PublishedPorts are the host ports in force, as "127.0.0.1:8080->80/tcp".
 	PublishedPorts []string
@@ -185,15 +186,15 @@ type Mount struct {
 	Target string
 	// Source is the volume's name, or the path on the host of a bind.
 	Source string
-	// Anonymous is true for a volume that nobody named: the engine did.
+	// Anonymous is true for a volume that the engine named, and nobody else.
 	Anonymous bool
 	// Volume is true for a volume, false for a bind.
 	Volume   bool
 	ReadOnly bool
 }
 
-// NamedVolumes lists the volumes that somebody named among those of the
-// container, sorted and each once.
+// NamedVolumes lists the container's volumes that somebody named, sorted and without
+// duplicates.
 func (c Container) NamedVolumes() []string {
 	var names []string
 	for _, m := range c.Mounts {
@@ -217,12 +218,12 @@ type ContainerSpec struct {
 	// Networks maps the Compose keys that the service uses to engine names;
 	// Volumes does so for named volumes.
 	Networks, Volumes map[string]string
-	// Aliases are further names by which the container is found on each network,
-	// besides its own, its service's and those of the service's networks. A
-	// container labelled as one-off has only its own and these.
+	// Aliases are further names by which the container is found on each network, apart
+	// from its own, its service's and those of the service's networks. A container
+	// labelled as one-off has only its own and these.
 	Aliases []string
-	// Secrets and Configs are the project's. Where one comes from the
-	// environment, its Content is already what that held.
+	// Secrets and Configs are the project's. Where one comes from the environment, its
+	// Content is set already.
 	Secrets types.Secrets
 	Configs types.Configs
 	// Anonymous are the anonymous volumes of an earlier container to mount, by
@@ -233,12 +234,12 @@ type ContainerSpec struct {
 	RestartPolicy string
 }
 
-// Image is what the engine says of a local image.
+// Image is a local image as the engine reports it.
 type Image struct {
 	ID, Ref string
 }
 
-// Network is what the engine says of a network.
+// Network is a network as the engine reports it.
 type Network struct {
 	ID, Name, Driver string
 	Labels           map[string]string
@@ -252,7 +253,7 @@ type NetworkSpec struct {
 	Config types.NetworkConfig
 }
 
-// Volume is what the engine says of a volume.
+// Volume is a volume as the engine reports it.
 type Volume struct {
 	Name, Driver string
 	Labels       map[string]string
@@ -266,7 +267,7 @@ type VolumeSpec struct {
 	Config types.VolumeConfig
 }
 
-// LogOptions says which part of a container's output to write.
+// LogOptions select a part of a container's output.
 type LogOptions struct {
 	Follow     bool
 	Timestamps bool
@@ -288,7 +289,7 @@ type ExecSpec struct {
 	Stdout, Stderr io.Writer
 }
 
-// Event says that something happened to a container: a hint to look again.
+// Event is a hint that a container has changed and has to be inspected again.
 type Event struct {
 	Time time.Time
 	// Action is Docker's: create, start, die, stop, kill, oom, pause, unpause,
@@ -296,6 +297,6 @@ type Event struct {
 	Action      string
 	ContainerID string
 	Labels      map[string]string
-	// Signal is what a kill has sent; 0 for other actions.
+	// Signal is the signal of a kill; 0 for other actions.
 	Signal syscall.Signal
 }

@@ -5,23 +5,23 @@ import (
 	"fmt"
 )
 
-// Class says what a failed call means for whoever made it.
+// Class tells a caller what a failed call means.
 type Class int
 
 // The classes of errors.
 const (
-	// Unknown: the reply was lost, or the engine failed. What was asked may
-	// have happened, or may happen yet; only looking again tells.
+	// Unknown: the reply was lost, or the engine failed. The request may have been
+	// carried out, or may be yet; only an inspect or a list tells.
 	Unknown Class = iota
 	// Unavailable: the engine cannot be reached; nothing was done.
 	Unavailable
 	// NotFound: the object named does not exist; nothing was done.
 	NotFound
-	// Conflict: the object is in a state, or a name is taken, that forbids it.
+	// Conflict: the object's state forbids it, or a name is taken.
 	Conflict
 	// Invalid: the engine will never accept this request.
 	Invalid
-	// Exhausted: a host port is taken, the disk is full, a limit was met.
+	// Exhausted: a host port is taken, the disk is full, or a limit is reached.
 	Exhausted
 )
 
@@ -44,9 +44,9 @@ func (c Class) String() string {
 
 // Error is a failed call to an engine.
 type Error struct {
-	// Op is what was asked, as "create container".
+	// Op is the request, as "create container".
 	Op string
-	// Object is the name or ID it was asked of.
+	// Object is the name or ID of its object.
 	Object string
 	Class  Class
 	Err    error
@@ -61,7 +61,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ClassOf is the class of an error; Unknown where it is no *Error.
+// ClassOf is the class of an error; Unknown where it is not an *Error.
 func ClassOf(err error) Class {
 	var e *Error
 	if errors.As(err, &e) {

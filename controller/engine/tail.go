@@ -2,10 +2,10 @@ package engine
 
 import "strings"
 
-// tailLimit is how many bytes a Tail keeps, as the engine does of a health check.
+// tailLimit is how many bytes a Tail keeps, as the engine does for a health check.
 const tailLimit = 4 << 10
 
-// Tail keeps the end of what is written to it: a process may write without end.
+// Tail keeps the end of what is written to it, as a process may write without end.
 type Tail struct{ kept []byte }
 
 // Write implements io.Writer; it never fails.

@@ -13,9 +13,9 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// Labels are anybody's to write. Whatever they say there is a plan, and a
-// container whose number nobody has written so is left alone: two labels that
-// read as one number would be two containers of it.
+// Anybody can write labels. Whatever they are, there is a plan, and a container whose
+// number was not written by Compose or tend is left alone: two labels that read as one
+// number would be two containers of it.
 func FuzzLabels(f *testing.F) {
 	for _, number := range []string{"1", "2", "01", "+1", " 1", "0", "-1", "1e0", "99999999999999999999", "x", ""} {
 		f.Add("web", number, "rev1", "", "db:service_healthy:true", "False", "running")

@@ -29,8 +29,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// stormy is a Docker Engine, as far as an observer asks it, that sends very many
-// events. It filters them as the engine does, by what it was asked for.
+// stormy is a Docker Engine, as an observer sees it, that sends very many events. It
+// filters them by the request, as the engine does.
 type stormy struct {
 	*httptest.Server
 	containers []string // names, which are the IDs
@@ -150,7 +150,7 @@ func (s *stormy) observe(t *testing.T, done func(*state.Snapshot) bool) {
 	}
 }
 
-// exitCodeOf is that of a replica, as far as it is known.
+// exitCodeOf is a replica's exit code in the state.
 func exitCodeOf(snap *state.Snapshot, id string) int {
 	row, ok := snap.Replica(id)
 	if !ok || row.State != plan.Exited {

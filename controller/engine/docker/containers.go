@@ -82,8 +82,8 @@ func (e *Engine) Container(ctx context.Context, id string) (c engine.Container, 
 	return c, err
 }
 
-// publishes reports whether any of a container's networks could publish its
-// ports. The engine ignores them without a word where none can.
+// publishes reports whether any of a container's networks can publish its ports. Where
+// none can, the engine silently ignores them.
 func (e *Engine) publishes(ctx context.Context, c engine.Container) (bool, error) {
 	if len(c.Networks) == 0 {
 		return true, nil
@@ -132,8 +132,8 @@ func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error
 	return unlessNotFound(err)
 }
 
-// Remove removes a container. It is a Conflict when the engine is removing it
-// already: only a look at it tells when it has gone.
+// Remove removes a container. It is a Conflict when the engine is removing it already;
+// then only another inspect tells when it has gone.
 func (e *Engine) Remove(ctx context.Context, id string, volumes bool) error {
 	err := e.do(ctx, "remove container", id, func(ctx context.Context) error {
 		return e.cli.ContainerRemove(ctx, id, container.RemoveOptions{RemoveVolumes: volumes})
@@ -167,7 +167,7 @@ func (e *Engine) Logs(ctx context.Context, id string, o engine.LogOptions, stdou
 			return err
 		}
 		defer logs.Close()
-		// With a terminal there is one stream; without, two in one.
+		// With a terminal there is one stream; without one, two are multiplexed.
 		if inspect.Config.Tty {
 			_, err = io.Copy(stdout, logs)
 		} else {
@@ -181,7 +181,8 @@ func (e *Engine) Logs(ctx context.Context, id string, o engine.LogOptions, stdou
 	return err
 }
 
-// unlessNotFound makes success of the absence of what should be stopped or removed.
+// unlessNotFound turns NotFound into success, where an object is to be stopped or
+// removed.
 func unlessNotFound(err error) error {
 	if err != nil && engine.ClassOf(err) == engine.NotFound {
 		return nil

@@ -22,7 +22,7 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// Labels that Compose writes, and that a conversion depends on.
+// Compose writes these labels, and the conversion depends on them.
 const (
 	serviceLabel = "com.docker.compose.service"
 	numberLabel  = "com.docker.compose.container-number"
@@ -56,8 +56,8 @@ type converter struct {
 	atLeast func(version string) bool
 }
 
-// convert makes of a Compose service what Compose would. An error is the
-// user's to mend, and of class Invalid.
+// convert makes what Compose would make of a service. An error is the user's to
+// correct, and of class Invalid.
 func convert(spec engine.ContainerSpec, links []string, atLeast func(version string) bool) (*createRequest, error) {
 	c := &converter{ContainerSpec: spec, links: links, atLeast: atLeast}
 	r := &createRequest{}
@@ -108,8 +108,8 @@ func (c *converter) container(r *createRequest) error {
 	return nil
 }
 
-// environment lists the variables sorted. One without a value removes that of
-// the image: it was resolved against the project's environment before.
+// environment lists the variables, sorted. One without a value removes the image's: the
+// project's environment was applied before.
 func environment(variables types.MappingWithEquals) []string {
 	env := make([]string, 0, len(variables))
 	for name, value := range variables {

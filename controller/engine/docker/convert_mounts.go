@@ -13,9 +13,9 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// mounts converts volumes, and the secrets and configs that are files. Of two
-// with one target, a volume wins over a secret and a secret over a config, as
-// in Compose; the order is by target.
+// mounts converts volumes, and the secrets and configs that are files. Where two have
+// one target, a volume wins over a secret and a secret over a config, as in Compose;
+// the order is by target.
 func (c *converter) mounts(r *createRequest) error {
 	volumes := map[string]types.ServiceVolumeConfig{}
 	for _, v := range c.Service.Volumes {
@@ -39,8 +39,8 @@ func (c *converter) mounts(r *createRequest) error {
 		source := v.Source
 		switch v.Type {
 		case types.VolumeTypeBind:
-			// Only the older form of a bind makes what is missing on the host, and
-			// always a folder.
+			// Only the older form of a bind makes a path that is missing on the host,
+			// and makes it a folder.
 			if !isFile[v.Target] && !bindNeedsMount(v.Bind) {
 				r.host.Binds = append(r.host.Binds, bindString(source, v))
 				continue

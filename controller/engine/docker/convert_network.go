@@ -25,7 +25,7 @@ const interfaceNameOption = "com.docker.network.endpoint.ifname"
 func (c *converter) network(r *createRequest) error {
 	if c.Service.NetworkMode != "" {
 		r.host.NetworkMode = container.NetworkMode(c.Service.NetworkMode)
-		r.config.MacAddress = c.Service.MacAddress //nolint:staticcheck // what engines before API 1.44 read
+		r.config.MacAddress = c.Service.MacAddress //nolint:staticcheck // engines before API 1.44 read this
 		return nil
 	}
 	keys := c.Service.NetworksByPriority()
@@ -62,9 +62,9 @@ func (c *converter) network(r *createRequest) error {
 	return nil
 }
 
-// setMAC puts the service's mac_address where the engine reads it: in the
-// first network's endpoint since API 1.44, in the container's configuration
-// before, where no endpoint can have one of its own.
+// setMAC puts the service's mac_address where the engine reads it: since API 1.44 in
+// the first network's endpoint, and before that in the container's configuration, where
+// no endpoint can have one of its own.
 func (c *converter) setMAC(r *createRequest, keys []string, endpoints map[string]*network.EndpointSettings) error {
 	first, mac := endpoints[keys[0]], c.Service.MacAddress
 	if mac != "" && first.MacAddress != "" && mac != first.MacAddress {
@@ -84,7 +84,7 @@ func (c *converter) setMAC(r *createRequest, keys []string, endpoints map[string
 	if first.MacAddress != "" {
 		mac, first.MacAddress = first.MacAddress, ""
 	}
-	r.config.MacAddress = mac //nolint:staticcheck // what engines before API 1.44 read
+	r.config.MacAddress = mac //nolint:staticcheck // engines before API 1.44 read this
 	return nil
 }
 
@@ -100,7 +100,7 @@ func (c *converter) endpoint(key string) *network.EndpointSettings {
 		LinkLocalIPs: n.LinkLocalIPs,
 	}
 	endpoint.IPAddress = n.Ipv4Address
-	endpoint.IPv6Gateway = n.Ipv6Address // sic, in Compose; the engine goes by IPAMConfig
+	endpoint.IPv6Gateway = n.Ipv6Address // as in Compose; the engine uses IPAMConfig
 	endpoint.MacAddress = n.MacAddress
 	endpoint.GwPriority = n.GatewayPriority
 	endpoint.DriverOpts = maps.Clone(n.DriverOpts)
@@ -113,8 +113,8 @@ func (c *converter) endpoint(key string) *network.EndpointSettings {
 	return endpoint
 }
 
-// aliases are the names by which others find the container. A one-off
-// container does not answer to its service's, as with "docker compose run".
+// aliases are the names by which other containers find this one. A one-off container
+// does not have its service's, as with "docker compose run".
 func (c *converter) aliases(n *types.ServiceNetworkConfig) []string {
 	aliases := []string{c.Name}
 	if c.Labels[oneOffLabel] != "True" {

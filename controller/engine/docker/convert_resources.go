@@ -10,8 +10,8 @@ import (
 	"github.com/docker/docker/api/types/container"
 )
 
-// resources converts the service's limits. Where deploy.resources and an old
-// key say different things, deploy wins.
+// resources converts the service's limits. Where deploy.resources and an old key
+// differ, deploy wins.
 func resources(s types.ServiceConfig) container.Resources {
 	r := container.Resources{
 		CgroupParent:       s.CgroupParent,
@@ -60,7 +60,7 @@ func setDeploy(r *container.Resources, deploy types.Resources) {
 			r.PidsLimit = &limits.Pids
 		}
 	}
-	// On one engine a reservation of processors means nothing.
+	// A reservation of processors has no meaning on a single engine.
 	if reservations := deploy.Reservations; reservations != nil {
 		if reservations.MemoryBytes != 0 {
 			r.MemoryReservation = int64(reservations.MemoryBytes)
@@ -104,8 +104,8 @@ func setDevices(r *container.Resources, s types.ServiceConfig) {
 	}
 }
 
-// isCDI reports whether a device is named as the Container Device Interface
-// does ("vendor.com/class=name") and not by its path.
+// isCDI reports whether a device has a name of the Container Device Interface
+// ("vendor.com/class=name") and not a path.
 func isCDI(d types.DeviceMapping) bool {
 	return d.Source == d.Target && !strings.HasPrefix(d.Source, "/") && strings.Contains(d.Source, "=")
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// Create makes a container. The order of its calls is that of Compose: look at
-// what the engine would make up or only miss at the start, create, join the
-// further networks, put the files in.
+// Create makes a container, with its calls in Compose's order: look up what the engine
+// would make up or only miss at the start, create, join the further networks, copy the
+// files in.
 func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (id string, err error) {
 	const op = "create container"
 	if spec.Service, err = e.resolveReferences(ctx, spec); err != nil {
@@ -66,8 +66,8 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (id stri
 		}
 	}
 	for _, f := range r.files {
-		// Compose sets CopyUIDGID where the file has an owner. That gives it to the
-		// container's user instead, and fails where the image has no such user.
+		// Where the file has an owner, Compose sets CopyUIDGID. That gives the file to
+		// the container's user instead, and fails where the image has no such user.
 		err := e.do(ctx, "copy "+f.target+" into container", spec.Name, func(ctx context.Context) error {
 			return e.cli.CopyToContainer(ctx, id, "/", bytes.NewReader(f.archive), container.CopyToContainerOptions{})
 		})
@@ -78,10 +78,10 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (id stri
 	return id, nil
 }
 
-// requireNetworks fails where a network is missing: the engine notices only at
-// the start, also for one that a created container is connected to. It lists
-// and does not inspect, because an inspect takes the beginning of any network's
-// ID for a name.
+// requireNetworks fails where a network is missing. The engine notices that only at the
+// start, and also for a network that a created container is connected to afterwards.
+// requireNetworks lists and does not inspect, because an inspect takes the beginning of
+// any network's ID for a name.
 func (e *Engine) requireNetworks(ctx context.Context, spec engine.ContainerSpec) error {
 	if spec.Service.NetworkMode != "" || len(spec.Service.Networks) == 0 {
 		return nil
@@ -97,7 +97,7 @@ func (e *Engine) requireNetworks(ctx context.Context, spec engine.ContainerSpec)
 		}
 		for _, key := range spec.Service.NetworksByPriority() {
 			name := networkName(spec, key)
-			// The filter matches parts of names too.
+			// The filter also matches parts of names.
 			if !slices.ContainsFunc(found, func(n network.Summary) bool { return n.Name == name }) {
 				return fmt.Errorf("%w: network %s", errdefs.ErrNotFound, name)
 			}
@@ -125,8 +125,8 @@ func (e *Engine) requireVolumes(ctx context.Context, spec engine.ContainerSpec) 
 	return nil
 }
 
-// carryOver mounts the anonymous volumes of an earlier container where this one
-// would get new ones, as Compose does.
+// carryOver mounts the anonymous volumes of an earlier container where this one would
+// get new ones, as Compose does.
 func (e *Engine) carryOver(ctx context.Context, spec engine.ContainerSpec, r *createRequest) error {
 	if len(spec.Anonymous) == 0 {
 		return nil
@@ -136,11 +136,11 @@ func (e *Engine) carryOver(ctx context.Context, spec engine.ContainerSpec, r *cr
 		if err != nil {
 			return err
 		}
-		taken := map[string]int{} // which mount has a path
+		taken := map[string]int{} // the index of the mount at a path
 		for i, m := range r.host.Mounts {
 			taken[m.Target] = i
 		}
-		const elsewhere = -1 // among the binds or the tmpfs
+		const elsewhere = -1 // a bind or a tmpfs has the path
 		for _, v := range spec.Service.Volumes {
 			if _, ok := taken[v.Target]; !ok {
 				taken[v.Target] = elsewhere
@@ -175,8 +175,8 @@ func (e *Engine) carryOver(ctx context.Context, spec engine.ContainerSpec, r *cr
 	})
 }
 
-// resolveReferences puts container IDs for the services whose namespaces or
-// volumes the service shares, as Compose does: the first container's by name.
+// resolveReferences replaces the services whose namespaces or volumes the service
+// shares with container IDs. Like Compose it takes the first container by name.
 func (e *Engine) resolveReferences(ctx context.Context, spec engine.ContainerSpec) (types.ServiceConfig, error) {
 	s := spec.Service
 	for _, mode := range []*string{&s.NetworkMode, &s.Ipc, &s.Pid} {
@@ -269,7 +269,7 @@ func (e *Engine) serviceContainers(ctx context.Context, project, service string)
 	return found, err
 }
 
-// summaryName is a container's own name; the others are what links call it.
+// summaryName is a container's own name, and not one of those that links give it.
 func summaryName(c container.Summary) string {
 	for _, name := range c.Names {
 		if name = strings.TrimPrefix(name, "/"); !strings.Contains(name, "/") {

@@ -1,7 +1,6 @@
 // Package docker adapts the Docker Engine API to engine.Engine.
-//
-// It is stateless: all it keeps is the client's connections. What a Compose
-// service becomes is in convert*.go, and follows Compose v2.40.3 field by field.
+// It is stateless except for the client's connections. convert*.go converts a Compose
+// service, and follows Compose v2.40.3 field by field.
 package docker
 
 import (
@@ -14,7 +13,7 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// minAPIVersion is that of Engine 20.10, the oldest one tested.
+// minAPIVersion is the version of Engine 20.10, the oldest engine that is tested.
 const minAPIVersion = "1.41"
 
 // Engine is a Docker Engine.
@@ -24,9 +23,9 @@ type Engine struct {
 
 var _ engine.Engine = (*Engine)(nil)
 
-// New makes a client of the engine at host ("unix:///path", "tcp://host:port"),
-// or where host is empty, of the one that DOCKER_HOST and the other variables
-// of the Docker command line name. It does not connect yet.
+// New makes a client of the engine at host ("unix:///path", "tcp://host:port"). Where
+// host is empty, it takes the engine that DOCKER_HOST and the other variables of the
+// Docker command line name. It does not connect yet.
 func New(host string) (*Engine, error) {
 	options := []client.Opt{client.FromEnv, client.WithAPIVersionNegotiation()}
 	if host != "" {
@@ -42,8 +41,8 @@ func New(host string) (*Engine, error) {
 // Close releases the connections.
 func (e *Engine) Close() error { return e.cli.Close() }
 
-// Ping asks whether the engine is there, and not for its version: for that an
-// engine runs three programs.
+// Ping asks whether the engine is there. It does not ask for the version, as the engine
+// runs three programs for that.
 func (e *Engine) Ping(ctx context.Context) error {
 	return e.do(ctx, "ask engine", e.cli.DaemonHost(), func(ctx context.Context) error {
 		_, err := e.cli.Ping(ctx)
@@ -51,12 +50,12 @@ func (e *Engine) Ping(ctx context.Context) error {
 	})
 }
 
-// do makes one request, or a few of which only the last one changes anything,
-// and classifies its error.
+// do makes one request, or several where only the last one changes anything, and
+// classifies its error.
 func (e *Engine) do(ctx context.Context, op, object string, request func(context.Context) error) error {
-	// Whether the request went out decides between Unavailable and Unknown;
-	// the client's own error is the same for a refused connection and for one
-	// that broke before the reply.
+	// The error is Unavailable or Unknown by whether the request went out. The client's
+	// own error is the same for a refused connection and for one that broke before the
+	// reply.
 	var sent atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteHeaders: func() { sent.Store(true) },

@@ -10,11 +10,11 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// errNotListening is that the engine takes no new connections.
+// errNotListening reports that the engine takes no new connections.
 var errNotListening = errors.New("the engine takes no new connections")
 
-// classify says what a failed request means. sent is whether the engine may
-// have received it.
+// classify returns the class of a failed request. sent is whether the engine may have
+// received it.
 func classify(err error, sent bool) engine.Class {
 	switch {
 	case client.IsErrConnectionFailed(err) && !sent, errors.Is(err, errNotListening):
@@ -34,9 +34,9 @@ func classify(err error, sent bool) engine.Class {
 	}
 }
 
-// exhaustedTexts are what the engine says, with status 500 or 403 and no other
-// sign, when something on the host has run out. The texts come from libnetwork,
-// the kernel and the registry, and are the same from Engine 20.10 to 28.
+// exhaustedTexts are the messages of an engine that has run out of something on the
+// host; they come with status 500 or 403 and no other sign. The texts are libnetwork's,
+// the kernel's and the registry's, and the same from Engine 20.10 to 28.
 var exhaustedTexts = []string{
 	"port is already allocated",
 	"address already in use",

@@ -15,18 +15,17 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// eventActions are filtered at the server: the exec_* events of health checks
-// would fill the engine's ring of 256 within seconds. "health_status" matches
-// all of its results.
+// eventActions are filtered by the engine, as the exec_* events of health checks would
+// fill its ring of 256 within seconds. "health_status" matches each of its results.
 var eventActions = []events.Action{
 	events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionStop, events.ActionKill,
 	events.ActionOOM, events.ActionPause, events.ActionUnPause, events.ActionRename,
 	events.ActionDestroy, events.ActionHealthStatus,
 }
 
-// eventReplay is how far back a subscription reaches. The engine sends the
-// headers of its reply just before it subscribes; what happens in between is
-// among what it replays. Where the clocks differ, more is replayed, or nothing.
+// eventReplay is how far back a subscription reaches. The engine sends the headers of
+// its reply just before it subscribes, and the replay holds what happens in between.
+// Where the clocks differ, it holds more, or nothing.
 const eventReplay = time.Second
 
 // Events subscribes to the project's containers.
@@ -71,7 +70,7 @@ func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Even
 			case m := <-messages:
 				select {
 				case out <- observedEvent(m):
-				case <-ctx.Done(): // the client sees it too and ends the stream
+				case <-ctx.Done(): // the client sees that too, and ends the stream
 				}
 			case err := <-broken:
 				if ctx.Err() == nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// execPoll is how often a command is looked at that has closed its output and
-// goes on.
+// execPoll is how often a command is inspected that has closed its output and goes on
+// running.
 const execPoll = 20 * time.Millisecond
 
 // Exec runs a command in a container.
@@ -41,7 +41,7 @@ func (e *Engine) Exec(ctx context.Context, id string, spec engine.ExecSpec) (cod
 	if err != nil {
 		return 0, err
 	}
-	// From here on the command may have run: whatever fails is Unknown.
+	// From here on the command may have run, so that any failure is Unknown.
 	err = transfer(ctx, stream, spec)
 	if err == nil {
 		code, err = e.execCode(ctx, exec)
@@ -69,7 +69,7 @@ func transfer(ctx context.Context, stream types.HijackedResponse, spec engine.Ex
 		// it does when the command has ended without it.
 		err = nil
 	}
-	// What is yet to be written nobody reads any more.
+	// Nobody reads the rest of the input.
 	stream.Close()
 	if failed := <-fed; failed != nil {
 		err = failed
@@ -80,8 +80,8 @@ func transfer(ctx context.Context, stream types.HijackedResponse, spec engine.Ex
 	return err
 }
 
-// feed writes a command's input and closes it. Its error is that of the input
-// alone: a command may end without having read it all, and its code says
+// feed writes a command's input and closes it. It returns only an error of the reader:
+// a command may end without having read all of its input, and its exit code tells
 // whether it did its work.
 func feed(stream types.HijackedResponse, stdin io.Reader) error {
 	watched := &input{Reader: stdin}
@@ -108,8 +108,8 @@ func (i *input) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// execCode awaits the end of a command that has closed its output, and returns
-// its exit code.
+// execCode waits for the end of a command that has closed its output, and returns its
+// exit code.
 func (e *Engine) execCode(ctx context.Context, exec string) (int, error) {
 	for {
 		inspect, err := e.cli.ContainerExecInspect(ctx, exec)

@@ -9,7 +9,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// fileReference is a secret or config of the service, with what it refers to.
+// fileReference is a secret or config of the service, with the file or value that it
+// refers to.
 type fileReference struct {
 	kind      string // "secret" or "config"
 	folder    string // where relative targets go

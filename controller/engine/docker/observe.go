@@ -148,7 +148,8 @@ func published(ports nat.PortMap) (published []string) {
 	return published
 }
 
-// portsMissing compares what a container should publish with what it does.
+// portsMissing compares the ports that a container should publish with those that it
+// does.
 func portsMissing(host *container.HostConfig, inForce nat.PortMap) bool {
 	mode := host.NetworkMode
 	if mode.IsHost() || mode.IsNone() || mode.IsContainer() {

@@ -29,9 +29,9 @@ import (
 // composeBinary is what "make build/bin/docker-compose" builds.
 const composeBinary = "../../../build/bin/docker-compose"
 
-// What Compose and tend make of one compose.yaml is the same, field by field of
-// the engine's inspect, but for what normalise takes out. Nothing is started, so
-// that keys can be compared which this machine could not carry out.
+// Compose and tend make the same of one compose.yaml, field by field of the engine's
+// inspect, except for the fields that normalise removes. Nothing is started, so that
+// keys can be compared that this machine could not carry out.
 func TestConvertsAsComposeDoes(t *testing.T) {
 	require.FileExists(t, composeBinary, "this test needs it; run: make build/bin/docker-compose")
 	o := newOutsider(t)

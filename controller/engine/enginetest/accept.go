@@ -18,23 +18,22 @@ import (
 	"github.com/tendhq/tend/controller/engine/model"
 )
 
-// Accept fails the test unless the model accepts a trace: unless there is an order
-// of what was asked and what happened by itself, in keeping with the times in the
-// trace, in which the model
+// Accept fails the test unless the model accepts a trace. It does where the calls, and
+// the events that no call explains, have an order that fits the times in the trace, and
+// in that order the model
 //
 //   - ends each call with the same class of error,
-//   - tells of each container the same events in the same order, and of nothing else,
-//   - is in a state in which each read showed what it showed.
+//   - has the same events of each container in the same order, and no others,
+//   - is in a state in which each read has the result of the trace.
 //
-// The order is not searched for; the events give it. Calls overlap, and the event
-// by which a call begins to have its effect says when that was; one that has no
-// event has it at its end. An event that no call explains happened by itself, and
-// is done to the model: a process ended, or somebody killed it, or its health changed.
-// The processes of the model do nothing else.
+// The events give the order; it is not searched for. Calls overlap, and a call has its
+// effect at its first event, or at its end where it has none. An event that no call
+// explains is done to the model: a process ended, somebody killed it, or its health
+// changed. The processes of the model do nothing by themselves.
 //
-// A read is not of one instant. Of each object, it showed a state that the model
-// was in between its begin and the first change after its end: an engine changes
-// a state before it tells of it.
+// A read is not of one instant. For each object it has to show a state that the model
+// was in between the read's begin and the first change after its end, as an engine
+// changes a state before it sends the event.
 func Accept(t *testing.T, trace Trace) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &acceptance{

@@ -1,5 +1,5 @@
-// Package enginetest is the conformance suite of package engine: what a Docker
-// Engine and the model must do alike. Each case runs in a project of its own.
+// Package enginetest is the conformance suite of package engine: the behaviour that a
+// Docker Engine and the model must share. Each case runs in a project of its own.
 package enginetest
 
 import (
@@ -17,20 +17,20 @@ import (
 	"github.com/tendhq/tend/controller/engine/model"
 )
 
-// Harness is an engine under test, and what a case needs of its surroundings.
+// Harness is an engine under test, and the surroundings that a case needs.
 type Harness struct {
 	Engine engine.Engine
 	// Project is the name of the case's project, and the beginning of all its
 	// names. Whoever makes the harness removes what is left of it.
 	Project string
-	// Image is the reference of one of Images.
+	// Image returns the reference of one of Images.
 	Image func(name string) string
-	// Outsider is who acts on the engine without tend.
+	// Outsider acts on the engine without tend.
 	Outsider Outsider
 	Line     Line
 }
 
-// T is what a test is to an Outsider: a *testing.T, or one of rapid's.
+// T is a test as an Outsider sees it: a *testing.T, or one of rapid's.
 type T interface {
 	require.TestingT
 	Helper()
@@ -91,7 +91,7 @@ const (
 	Broken   = "broken"   // has no program
 )
 
-// Images says what the containers of each image do.
+// Images are the behaviours of the containers of each image.
 var Images = map[string]model.Behavior{
 	Runs:     {Output: []string{"one", "two", "three"}, Exec: process.Run},
 	Exits:    {Output: ready, Exec: process.Run, Exits: true, After: 100 * time.Millisecond, Code: 3},
@@ -102,8 +102,8 @@ var Images = map[string]model.Behavior{
 	Broken:   {CannotStart: true},
 }
 
-// healthCheck is one for the images that bring none: their containers pass it
-// from the start, until somebody changes that.
+// healthCheck is a health check for the images that bring none: their containers pass
+// it from the start, until somebody changes that.
 func healthCheck() *types.HealthCheckConfig {
 	interval, period, retries := types.Duration(200*time.Millisecond), types.Duration(patience), uint64(1)
 	return &types.HealthCheckConfig{
@@ -135,13 +135,13 @@ type testCase struct {
 	run  func(*fixture)
 }
 
-// fixture is a case at work. Its methods fail the test.
+// fixture is a running case. Its methods fail the test.
 type fixture struct {
 	*testing.T
 	Harness
 }
 
-// patience is how long a case waits for what must happen. A loaded machine
+// patience is how long a case waits for something that must happen, as a loaded machine
 // with a real engine can be slow.
 const patience = 30 * time.Second
 
@@ -150,8 +150,8 @@ func (f *fixture) service(image string) types.ServiceConfig {
 	return types.ServiceConfig{Name: "s", Image: f.Image(image), NetworkMode: "none"}
 }
 
-// spec is what to create a service's container from, with all that the case's
-// other helpers make.
+// spec is the spec of a service's container, with all that the case's other helpers
+// make.
 func (f *fixture) spec(name string, s types.ServiceConfig) engine.ContainerSpec {
 	return engine.ContainerSpec{
 		Name:     f.named(name),
@@ -171,8 +171,8 @@ func (f *fixture) create(name string, s types.ServiceConfig) (id string) {
 	return id
 }
 
-// start starts a container, and waits for the output of its process: before,
-// as process 1, it would not even see a signal.
+// start starts a container, and waits for the output of its process, which as process 1
+// would not see a signal before.
 func (f *fixture) start(id string) {
 	f.Helper()
 	require.NoError(f, f.Engine.Start(f.Context(), id))
@@ -215,7 +215,7 @@ func (f *fixture) list() []string {
 	return names
 }
 
-// await looks at a container until it is as wanted.
+// await inspects a container until it is as wanted.
 func (f *fixture) await(id, what string, wanted func(engine.Container) bool) engine.Container {
 	f.Helper()
 	deadline := time.Now().Add(patience)

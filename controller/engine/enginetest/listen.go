@@ -37,7 +37,7 @@ func listen(t T, e engine.Engine, project string) *listener {
 	return l
 }
 
-// heard is all so far.
+// heard returns all events so far.
 func (l *listener) heard() []engine.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,7 +59,7 @@ func (l *listener) ends(t T, ids []string) []engine.Event {
 	return l.heard()
 }
 
-// actions are those of a container.
+// actions are the actions of a container's events.
 func actions(events []engine.Event, id string) []string {
 	var all []string
 	for _, e := range events {

@@ -9,10 +9,10 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// What outsiders do where it makes no sense is refused in ways that are no concern
-// of tend's; so it is done only where it does.
+// An engine refuses what makes no sense in ways that do not concern tend, so outsiders
+// do only what makes sense.
 
-// which draws one of the containers of which something is true.
+// which draws one of the containers that is selects.
 func (p *pair) which(t *rapid.T, is func(container) bool) (c container, ok bool) {
 	candidates := slices.DeleteFunc(slices.Clone(p.now.Containers), func(c container) bool { return !is(c) })
 	if len(candidates) == 0 {
@@ -26,7 +26,7 @@ func running(c container) bool  { return c.State == engine.Running }
 func paused(c container) bool   { return c.State == engine.Paused }
 func alive(c container) bool    { return running(c) || paused(c) }
 
-// outsider has both be meddled with.
+// outsider has somebody meddle with a container, on both sides.
 func (p *pair) outsider(what string, c container, meddle func(s *side, id string)) {
 	p.Helper()
 	_ = p.do(fmt.Sprintf("%s #%d", what, c.Number), func(s *side) (any, error) {
@@ -79,7 +79,7 @@ func (p *pair) rename(t *rapid.T) bool {
 	return true
 }
 
-// meddle does something to a container that is drawn from those that it makes sense for.
+// meddle draws one of the containers that fits selects, and does something to it.
 func (p *pair) meddle(t *rapid.T, what string, fits func(container) bool, act func(s *side, id string)) bool {
 	c, ok := p.which(t, fits)
 	if ok {

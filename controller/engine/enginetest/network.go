@@ -131,7 +131,7 @@ var networkCases = []testCase{
 		require.Equal(f, "bridge", networks[0].Driver)
 		require.Equal(f, f.labels(), networks[0].Labels)
 
-		// Neither a part of a name nor one that is absent finds anything.
+		// Neither a part of a name nor a missing name finds anything.
 		networks, err = f.Engine.Networks(f.Context(), f.Project, other.Name, f.named("othe"), f.named("none"))
 		require.NoError(f, err)
 		require.Len(f, networks, 2)

@@ -14,7 +14,7 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// What the operations are about. Names are few, so that they meet.
+// The operations are about these objects. Names are few, so that they meet.
 var (
 	names    = []string{"1", "2", "3"}
 	keys     = []string{"a", "b"} // of networks
@@ -23,14 +23,13 @@ var (
 	runnable = []string{Runs, SlowStop, Stubborn}
 )
 
-// draw draws one of some things; each is about as likely, where rapid.SampledFrom
+// draw draws one of some values, each about as likely as the others; rapid.SampledFrom
 // prefers the first ones.
 func draw[V any](t *rapid.T, what string, from ...V) V {
 	return from[rapid.Uint64().Draw(t, what)%uint64(len(from))]
 }
 
-// any draws any container, also one that was removed; mostly one of which something
-// is true.
+// any draws any container, a removed one included, but mostly one that mostly selects.
 func (p *pair) any(t *rapid.T, mostly func(container) bool) (number int, ok bool) {
 	var numbers []int
 	for number := range p.made {

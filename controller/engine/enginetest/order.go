@@ -3,21 +3,20 @@ package enginetest
 import "slices"
 
 // alike reports whether an engine's events of a container, in their order, are the
-// model's. An engine works at one thing of a container after the other, so that
-// their order is determined, but for what the kernel and containerd tell it, which
-// it learns when it does:
+// model's. An engine does one thing to a container after the other, so that their order
+// is determined, except for the events that depend on when the kernel and containerd
+// tell the engine:
 //
 //   - A signal lets a paused container go on. The engine learns of that at any time
-//     before it learns that it has died, or never: the "unpause" after the "kill"
-//     may also come after a second "kill", or not at all. Its health is checked anew
-//     then: "health_status" comes right after that "unpause", or the end comes first.
-//   - A health check that is under way when the process ends may fail of it: then
-//     "health_status" comes right before "die".
+//     before it learns of the end, or never: the "unpause" after the "kill" may also
+//     come after a second "kill", or not at all. The health is checked anew then:
+//     "health_status" comes right after that "unpause", or the end comes first.
+//   - A health check that is under way when the process ends may fail because of that:
+//     then "health_status" comes right before "die".
 //   - An Engine 20.10 learns of a pause from containerd, too. If that comes late, it
-//     tells of "pause" and "unpause" again, and of health after that.
+//     sends "pause" and "unpause" again, and the health after that.
 //
-// Nothing else is forgiven: whatever the model tells the engine tells, and the
-// other way round.
+// Any other difference counts.
 func alike(engine, model []string) bool {
 	begin := func(actions []string, wanted ...string) bool {
 		return len(actions) >= len(wanted) && slices.Equal(actions[:len(wanted)], wanted)

@@ -39,8 +39,8 @@ type call struct {
 	id string
 	// action is the event by which the change begins.
 	action string
-	// again does the same on another engine, where the container has another ID. It
-	// is nil for what only reads.
+	// again does the same on another engine, where the container has another ID. It is
+	// nil for a read.
 	again doing
 	// saw are the objects that a read showed, by name; those that it would have shown
 	// have a name that begins with about.
@@ -73,10 +73,10 @@ func (trace Trace) moments() []moment {
 	return all
 }
 
-// doing changes something at an engine, and returns the ID of what it made.
+// doing changes something at an engine, and returns the ID of the object that it made.
 type doing func(ctx context.Context, e engine.Engine, id string) (made string, err error)
 
-// Record makes a recorder of a project of which nothing exists yet.
+// Record makes a recorder of a project that is still empty.
 func Record(t T, e engine.Engine, project string) *Recorder {
 	return &Recorder{
 		Engine: e, listener: listen(t, e, project), trace: Trace{project: project, images: map[string]string{}},

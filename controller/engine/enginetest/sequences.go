@@ -15,26 +15,25 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// Compare carries out random sequences of operations on an engine and on the
-// model side by side, and fails where they differ. As many sequences are made as
-// -rapid.checks says, of -rapid.steps operations on average.
+// Compare carries out random sequences of operations on an engine and on the model side
+// by side, and fails where they differ. It makes -rapid.checks sequences, of -rapid.steps
+// operations on average.
 //
-// After each operation its value and class of error are the same, and so is, as
-// soon as both are at rest, all that tend reads: the containers, their output,
-// the networks and the volumes. What cannot be the same is compared by what it
-// tells: of IDs, which object it is; of addresses, whether there is one; of
-// instants, their order, and whether they have changed.
+// After each operation its value and class of error are the same, and so is, as soon as
+// both are at rest, all that tend reads: the containers, their output, the networks and
+// the volumes. Values that cannot be the same are compared in part: an ID by its object,
+// an address by whether there is one, instants by their order and by whether they have
+// changed.
 //
-// In the end everything is removed, and each container has had the same events in
-// the same order; what counts as the same is said at alike. Between two containers
-// there is no order.
+// In the end everything is removed, and each container has had the same events in the
+// same order, as alike judges them. Between two containers there is no order.
 //
-// Two things are not done, as their outcome is not determined: to start a container
-// whose start has failed (see engine.Engine), and to stop one that heeds signals
+// Two operations are left out, as their outcome is not determined: starting a container
+// whose start has failed (see engine.Engine), and stopping one that heeds signals
 // without grace, as the two signals race.
 //
-// What an engine does in a race may not come again; so the first difference found is
-// told at once, with all that was done before, and not only when rapid has made the
+// An engine's behaviour in a race may not come again. So the first difference is
+// reported at once, with all that was done before, and not only when rapid has made the
 // sequence shorter.
 func Compare(t *testing.T, harness func(T) Harness) {
 	var first sync.Once

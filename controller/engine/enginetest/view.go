@@ -82,7 +82,7 @@ func (s *side) look(t T) view {
 	return v
 }
 
-// told adds to what an engine says of a container what was seen of it.
+// told adds to a container what its listener has seen of it.
 func (s *side) told(t T, c engine.Container) container {
 	number := slices.Index(s.ids, c.ID)
 	require.GreaterOrEqual(t, number, 0, "nobody has made %+v", c)

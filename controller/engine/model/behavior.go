@@ -6,8 +6,8 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// Behavior is what the containers of an image do. The zero value runs until it
-// is stopped, and then ends at once with 0.
+// Behavior is the behaviour of an image's containers. With the zero value they run
+// until they are stopped, and then end at once with 0.
 type Behavior struct {
 	// Exits makes the process end by itself, After that long, with Code.
 	Exits bool
@@ -20,35 +20,36 @@ type Behavior struct {
 	StopAfter   time.Duration
 	StopCode    int
 
-	// CannotStart makes every start fail as Invalid: there is no such program.
+	// CannotStart makes every start fail as Invalid, as where the program does not
+	// exist.
 	CannotStart bool
 
-	// HealthCheck is that of the image; a service can bring one of its own, or
-	// disable it. Its first result comes HealthAfter the start: healthy, or
-	// where Sick is set, unhealthy.
+	// HealthCheck is true for an image with a health check; a service can bring one of
+	// its own, or disable it. Its first result comes HealthAfter the start: healthy, or
+	// unhealthy where Sick is set.
 	HealthCheck bool
 	HealthAfter time.Duration
 	Sick        bool
 
-	// Exec is what a command run in the container does: it reads its input,
-	// writes its output, and says with which code it ends and how long after
-	// its start; 127 says that there is no such program, and so it is for all
-	// where Exec is nil. It is called with the engine locked.
+	// Exec runs a command in the container: it reads the input, writes the output, and
+	// returns the exit code and how long after the start the command ends. 127 means
+	// that the program does not exist, as it does for every command where Exec is nil.
+	// It is called with the engine locked.
 	Exec func(engine.ExecSpec) (code int, after time.Duration)
 
-	// Volumes are the paths of the image's volumes: where a service mounts nothing
-	// there, a container gets an anonymous one.
+	// Volumes are the paths of the image's volumes: a container gets an anonymous
+	// volume at each, unless the service mounts something there.
 	Volumes []string
 
 	// Output is written to the log, line by line, at each start.
 	Output []string
 
-	// Commands are what containers do whose service gives another command, by
-	// its first word.
+	// Commands are the behaviours of containers with another command, by its first
+	// word.
 	Commands map[string]Behavior
 }
 
-// of is the behavior of a container that runs a command.
+// of is the behaviour of a container with a command.
 func (b Behavior) of(command []string) Behavior {
 	if len(command) > 0 {
 		if other, ok := b.Commands[command[0]]; ok {
@@ -64,8 +65,8 @@ type image struct {
 	behavior Behavior
 }
 
-// AddImage makes an image that is there locally. An image of the same reference
-// is replaced for the containers that are created from now on. It returns the ID.
+// AddImage makes a local image. It replaces one with the same reference, for the
+// containers that are created from now on. It returns the ID.
 func (e *Engine) AddImage(ref string, b Behavior) string {
 	e.lock()
 	defer e.unlock()
@@ -95,8 +96,8 @@ func (e *Engine) RemoveImage(ref string) {
 	delete(e.images, ref)
 }
 
-// image finds a local image by its reference or ID; nil where there is none. One
-// that has lost its reference stays for as long as a container is made from it.
+// image finds a local image by its reference or ID; nil where there is none. One that
+// has lost its reference stays while a container is made from it.
 func (e *Engine) image(ref string) *image {
 	if i := e.images[ref]; i != nil {
 		return i

@@ -45,7 +45,7 @@ func (e *Engine) Container(ctx context.Context, id string) (engine.Container, er
 	})
 }
 
-// containerName is what Docker accepts.
+// containerName matches the names that Docker accepts.
 var containerName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 
 // Create makes a container.
@@ -186,7 +186,7 @@ func (e *Engine) Logs(ctx context.Context, id string, o engine.LogOptions, stdou
 			return &engine.Error{Op: string(OpLogs), Object: id, Class: engine.Unknown, Err: err}
 		}
 	}
-	// A container writes at its start only; what follows is nothing, until its end.
+	// A container writes only at its start, and nothing more until its end.
 	if exited != nil {
 		select {
 		case <-exited:

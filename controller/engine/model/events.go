@@ -10,11 +10,11 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// eventBuffer is how many events wait for a slow subscriber. What comes when it
-// is full is lost without a word, as in Docker.
+// eventBuffer is how many events wait for a slow subscriber. When it is full, events
+// are silently lost, as in Docker.
 const eventBuffer = 256
 
-// errAway is why nothing answers while the engine is away.
+// errAway is the error of every request while the engine is away.
 var errAway = errors.New("cannot connect to the engine")
 
 type subscription struct {

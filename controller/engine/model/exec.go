@@ -11,7 +11,7 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// Exec runs a command in a running container, as the Behavior's Exec says.
+// Exec runs a command in a running container, by the Behavior's Exec.
 func (e *Engine) Exec(ctx context.Context, id string, spec engine.ExecSpec) (int, error) {
 	failed := func(err error) (int, error) {
 		return 0, &engine.Error{Op: string(OpExec), Object: id, Class: engine.Unknown, Err: err}
@@ -54,8 +54,8 @@ func (e *Engine) Exec(ctx context.Context, id string, spec engine.ExecSpec) (int
 	return code, nil
 }
 
-// exec runs a process beside the container's own, and ends it with that at the
-// latest. end is called once.
+// exec runs a process beside the container's own, and ends it at the latest with that
+// one. It calls end once.
 func (e *Engine) exec(c *instance, process engine.ExecSpec, end func(code int)) {
 	code, after := codeNoProgram, time.Duration(0)
 	if c.behavior.Exec != nil {

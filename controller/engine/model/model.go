@@ -1,15 +1,12 @@
-// Package model is a container engine in memory. It does what a Docker Engine
-// does to whoever looks through engine.Engine, quirks included: what it must
-// hold alike is in package enginetest, what it is built from in Docker's sources.
-//
-// It is deterministic. All that happens is in one queue, ordered by time and
-// then by arrival, and IDs and addresses are counted, not drawn. It keeps time
-// by package time alone, so that inside a testing/synctest bubble its clock is
-// the bubble's. It starts no goroutine but the timer's, and none is left after
-// Close.
-//
-// Containers run the behaviour of their image (AddImage). The methods in
-// outsider.go are what people, processes and broken machines do to an engine.
+// Package model is a container engine in memory. Through engine.Engine it behaves as a
+// Docker Engine does, quirks included; package enginetest holds both to the same
+// behaviour, and Docker's sources are what it is modelled on.
+// It is deterministic. All that happens is in one queue, ordered by time and then by
+// arrival, and IDs and addresses are counted, not drawn. It keeps time only by package
+// time, so that inside a testing/synctest bubble its clock is the bubble's. It starts
+// no goroutine but the timer's, and none is left after Close.
+// Containers have the behaviour of their image (AddImage). The methods in outsider.go
+// do what people, processes and broken machines do to an engine.
 package model
 
 import (
@@ -25,12 +22,12 @@ import (
 // goroutine.
 type Engine struct {
 	mu sync.Mutex
-	// now is the instant of what is being carried out.
+	// now is the instant at which the engine acts.
 	now   time.Time
 	queue queue
 	// wake is armed for the first item of the queue.
 	wake *time.Timer
-	// counters make the IDs, the order of what is planned, and the subnets.
+	// counters make the IDs, the order of the queue, and the subnets.
 	nextID, planned, madeNetworks int
 
 	containers map[string]*instance // by ID
@@ -67,7 +64,7 @@ func New() *Engine {
 	}
 }
 
-// Close ends the event streams, and time: containers stay as they are.
+// Close ends the event streams, and stops time: containers stay as they are.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -79,21 +76,21 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// lock takes the engine at the present instant: what was due has happened.
-// The caller unlocks.
+// lock locks the engine at the present instant, after all that was due. The caller
+// unlocks.
 func (e *Engine) lock() {
 	e.mu.Lock()
 	e.advance()
 }
 
-// unlock carries out what has become due, and arms the timer for what has not.
+// unlock carries out all that has become due, and arms the timer for the rest.
 func (e *Engine) unlock() {
 	e.advance()
 	e.arm()
 	e.mu.Unlock()
 }
 
-// advance carries out what is due, each thing at its own instant.
+// advance carries out all that is due, each item at its own instant.
 func (e *Engine) advance() {
 	now := time.Now()
 	for len(e.queue) > 0 && !e.queue[0].at.After(now) {
@@ -119,20 +116,20 @@ func (e *Engine) arm() {
 	e.wake.Reset(delay)
 }
 
-// after plans something. It runs with the engine locked.
+// after puts something into the queue. It runs with the engine locked.
 func (e *Engine) after(delay time.Duration, happen func()) {
 	e.planned++
 	heap.Push(&e.queue, item{at: e.now.Add(delay), order: e.planned, happen: happen})
 }
 
-// newID is an identifier of Docker's form whose first digits are a count, so
-// that shortened it is still unique.
+// newID returns an ID of Docker's form that begins with a count, so that a shortened
+// one is still unique.
 func (e *Engine) newID() string {
 	e.nextID++
 	return fmt.Sprintf("%012x%052x", e.nextID, 0)
 }
 
-// queue is what will happen, soonest first.
+// queue holds what will happen, soonest first.
 type queue []item
 
 type item struct {

@@ -30,7 +30,8 @@ type hostPort struct {
 	ip, port, protocol string
 }
 
-// firstEphemeralPort is where ports begin that nobody asked for by number.
+// firstEphemeralPort is the first of the ports that are chosen for those who ask for
+// none by number.
 const firstEphemeralPort = 49153
 
 // connect gives a container its addresses and host ports, all or an error.
@@ -64,7 +65,7 @@ func (e *Engine) connect(c *instance) error {
 	return nil
 }
 
-// disconnect takes addresses and host ports back.
+// disconnect takes back a container's addresses and host ports.
 func (e *Engine) disconnect(c *instance) {
 	e.loseAddresses(c)
 	for _, h := range c.held {
@@ -135,8 +136,8 @@ func (n *network) join(c *instance, address string) error {
 	return nil
 }
 
-// next is the next free address. The first two and the last of a subnet never
-// are: they are the network's, the gateway's and everybody's.
+// next is the next free address. It leaves out the first two and the last of a subnet,
+// which are the network's, the gateway's and the broadcast address.
 func (n *network) next() (address string, free bool) {
 	for range len(n.used) + 1 {
 		n.last = n.last.Next()
@@ -190,7 +191,7 @@ func (e *Engine) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) err
 	})
 }
 
-// subnet is the one asked for, or one of 65,536 addresses that is free.
+// subnet is the subnet that was asked for, or a free one of 65,536 addresses.
 func (e *Engine) subnet(ipam types.IPAMConfig) (netip.Prefix, error) {
 	overlaps := func(subnet netip.Prefix) bool {
 		for _, n := range e.networks {

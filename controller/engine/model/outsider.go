@@ -75,8 +75,8 @@ func (e *Engine) SetHealth(id string, h engine.Health) {
 	})
 }
 
-// ResetHealth has a running container's health check begin anew without an event,
-// as an engine does that was restarted and has kept what ran.
+// ResetHealth has a running container's health check begin anew without an event, as it
+// does after a restart of the engine that has kept the containers running.
 func (e *Engine) ResetHealth(id string) {
 	e.withContainer(id, func(c *instance) {
 		if c.alive() && c.checked {
@@ -95,8 +95,8 @@ func (e *Engine) SetState(id string, s engine.State) {
 	})
 }
 
-// Boot starts what an engine starts when it was restarted: what has the policy always,
-// whoever stopped it.
+// Boot starts the containers that an engine starts when it was restarted: those with
+// the policy always, whoever stopped them.
 func (e *Engine) Boot() {
 	e.lock()
 	defer e.unlock()
@@ -124,8 +124,8 @@ func (e *Engine) Rename(id, name string) {
 	})
 }
 
-// JoinNetwork has a container join a network that it is not in. No event of the
-// container tells of it.
+// JoinNetwork has a container join a network that it is not in. The container has no
+// event for it.
 func (e *Engine) JoinNetwork(id, network string) {
 	e.withContainer(id, func(c *instance) {
 		n := e.networks[network]
@@ -164,7 +164,7 @@ func (e *Engine) LoseAddresses(id string) {
 }
 
 // LeaveNetwork takes a container out of a network for good, as "docker network
-// disconnect" does. No event of the container tells.
+// disconnect" does. The container has no event for it.
 func (e *Engine) LeaveNetwork(id, name string) {
 	e.withContainer(id, func(c *instance) {
 		if n := e.networks[name]; n != nil {
@@ -175,8 +175,8 @@ func (e *Engine) LeaveNetwork(id, name string) {
 	})
 }
 
-// Put makes a container that the controller has not made, such as one of
-// Compose's. What the engine sets itself may be left empty. It returns the ID.
+// Put makes a container that the controller has not made, such as one of Compose's.
+// Fields that the engine itself sets may be left empty. It returns the ID.
 func (e *Engine) Put(c engine.Container, b Behavior) string {
 	e.lock()
 	defer e.unlock()
@@ -197,9 +197,9 @@ func (e *Engine) Put(c engine.Container, b Behavior) string {
 	return c.ID
 }
 
-// ReserveName makes the engine refuse a name for a container that nobody can
-// find, as happens while another is being made or after one was lost (moby#37698). One
-// that a container has is refused anyway.
+// ReserveName makes the engine refuse a name for a container that nobody can find, as
+// happens while another is being made or after one was lost (moby#37698). The name of
+// an existing container is refused anyway.
 func (e *Engine) ReserveName(name string) {
 	e.lock()
 	defer e.unlock()
@@ -217,8 +217,8 @@ func (e *Engine) ReleaseName(name string) {
 	}
 }
 
-// HoldPort takes a port on the host, as another program would, and returns
-// what gives it back.
+// HoldPort takes a port on the host, as another program would, and returns a function
+// that gives it back.
 func (e *Engine) HoldPort(ip string, port int, protocol string) (release func()) {
 	e.lock()
 	defer e.unlock()
@@ -231,17 +231,16 @@ func (e *Engine) HoldPort(ip string, port int, protocol string) (release func())
 	}
 }
 
-// HalfStarts makes the second start of a container succeed whose first one
-// failed for a host port, but without networks and ports (moby#51758).
+// HalfStarts makes the second start of a container succeed without networks and ports,
+// where the first one failed for a host port (moby#51758).
 func (e *Engine) HalfStarts(on bool) {
 	e.lock()
 	defer e.unlock()
 	e.halfStarts = on
 }
 
-// Truth are all containers of the engine as they are, oldest first, whether it
-// can be reached or not. To look so is no request. What they hold is not to be
-// changed, and is theirs.
+// Truth returns all containers of the engine as they are, oldest first, whether it can
+// be reached or not. It is no request. Its result must not be changed.
 func (e *Engine) Truth() []engine.Container {
 	e.lock()
 	defer e.unlock()

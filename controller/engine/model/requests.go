@@ -41,12 +41,12 @@ var reads = []Op{OpPing, OpContainers, OpContainer, OpLogs, OpExec, OpImage, OpN
 // Write reports whether the operation changes anything that the engine keeps.
 func (o Op) Write() bool { return !slices.Contains(reads, o) }
 
-// Call is a request that the engine was asked for, whatever became of it.
+// Call is a request to the engine, whatever became of it.
 type Call struct {
 	At time.Time
 	Op Op
-	// Object is the name it was asked of: of containers always the name, where
-	// the engine knows it.
+	// Object is the name of the request's object: for a container always the name,
+	// where the engine knows it.
 	Object string
 }
 
@@ -59,7 +59,7 @@ func (e *Engine) Calls() []Call {
 	return slices.Clone(e.calls)
 }
 
-// Writes are the requests that were to change something, in order.
+// Writes are the requests that could change something, in order.
 func (e *Engine) Writes() []Call {
 	return slices.DeleteFunc(e.Calls(), func(c Call) bool { return !c.Op.Write() })
 }
@@ -71,7 +71,7 @@ func (e *Engine) ForgetCalls() {
 	e.calls = nil
 }
 
-// Effect says whether a request that fails has been carried out all the same.
+// Effect tells whether a failing request is carried out all the same.
 type Effect int
 
 // The effects.
@@ -80,7 +80,7 @@ const (
 	FullEffect               // it happens, and only the reply is lost
 )
 
-// fault is a failure to come.
+// fault is a failure that is yet to come.
 type fault struct {
 	op     Op
 	class  engine.Class
@@ -95,9 +95,9 @@ func (e *Engine) FailNext(op Op, class engine.Class, effect Effect) {
 	e.faults = append(e.faults, &fault{op: op, class: class, effect: effect})
 }
 
-// SetLatency makes every request for op take that long before it has its
-// effect. A caller whose context ends meanwhile gets class Unknown, and the
-// effect comes all the same.
+// SetLatency makes every request for op take that long before it has its effect. A
+// caller whose context ends meanwhile gets class Unknown, and the effect comes all the
+// same.
 func (e *Engine) SetLatency(op Op, latency time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -115,12 +115,12 @@ type request struct {
 // errInjected is the cause of failures asked for with FailNext.
 var errInjected = errors.New("failure injected")
 
-// do carries out a request whose effect is over in an instant.
+// do carries out a request that has its effect in an instant.
 func (e *Engine) do(ctx context.Context, op Op, object string, effect func() error) error {
 	return e.begin(ctx, op, object, func(finish func(error)) { finish(effect()) })
 }
 
-// ask carries out a request that is answered with a value.
+// ask carries out a request that returns a value.
 func ask[T any](ctx context.Context, e *Engine, op Op, object string, effect func() (T, error)) (T, error) {
 	var answer T
 	err := e.do(ctx, op, object, func() (err error) {
@@ -128,15 +128,15 @@ func ask[T any](ctx context.Context, e *Engine, op Op, object string, effect fun
 		return err
 	})
 	if err != nil {
-		// The effect may be yet to come: the answer must not be touched.
+		// The effect may be yet to come, so the answer must not be touched.
 		var none T
 		return none, err
 	}
 	return answer, nil
 }
 
-// begin carries out a request whose effect takes its time: finish ends it. The
-// effect and finish run with the engine locked.
+// begin carries out a request whose effect takes time; finish ends it. The effect and
+// finish run with the engine locked.
 func (e *Engine) begin(ctx context.Context, op Op, object string, effect func(finish func(error))) error {
 	if err := ctx.Err(); err != nil {
 		return &engine.Error{Op: string(op), Object: object, Class: engine.Unknown, Err: err}
@@ -203,7 +203,7 @@ func (e *Engine) takeFault(op Op) *fault {
 	return f
 }
 
-// failure is a refusal by the engine; finish says of what.
+// failure is a refusal by the engine; finish adds the request.
 func failure(class engine.Class, format string, args ...any) error {
 	return &engine.Error{Class: class, Err: fmt.Errorf(format, args...)}
 }

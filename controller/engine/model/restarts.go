@@ -16,14 +16,14 @@ const (
 	restartOnFailure     = "on-failure"
 )
 
-// The engine's restarts wait longer each time, until a run has lasted.
+// The engine waits longer before each restart, until a run has lasted.
 const (
 	firstBackoff = 100 * time.Millisecond
 	maxBackoff   = time.Minute
 	lasted       = 10 * time.Second
 )
 
-// engineRestarts reports whether the engine starts the container again that has
+// engineRestarts reports whether the engine starts a container again whose process has
 // just ended.
 func (c *instance) engineRestarts() bool {
 	policy, most, _ := strings.Cut(c.RestartPolicy, ":")

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkLoad is the time to read the shop, and a project of 30 services of
-// which each has a spec.
+// BenchmarkLoad is the time to read the shop, and a project of 30 services that each
+// have a spec.
 func BenchmarkLoad(b *testing.B) {
 	thirty := filepath.Join(b.TempDir(), "thirty")
 	var services strings.Builder

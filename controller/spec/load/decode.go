@@ -224,7 +224,7 @@ func (d *decoder) mapping(name string, n *yaml.Node, known fields, required ...s
 	}
 }
 
-// expand returns a copy of a node with each alias replaced by what it names.
+// expand returns a copy of a node with each alias replaced by the node that it names.
 // syntax.Parse has bounded its size.
 func expand(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {

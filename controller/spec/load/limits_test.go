@@ -233,7 +233,7 @@ func TestDurationsThatOverflowAreRefused(t *testing.T) {
 	}
 }
 
-// layers are services of which each depends on all of the layer below.
+// layers are services that each depend on all services of the layer below.
 func layers(n, width int) string {
 	var compose strings.Builder
 	compose.WriteString("services:\n")
@@ -251,8 +251,8 @@ func layers(n, width int) string {
 	return compose.String()
 }
 
-// compose-go follows each chain of dependencies, of which 52 services have a hundred
-// million.
+// compose-go follows each chain of dependencies, and 52 services have a hundred million
+// of them.
 func TestChainsOfDependenciesWithoutEndAreRefused(t *testing.T) {
 	load := func(compose string) error {
 		dir := t.TempDir()
