@@ -17,8 +17,8 @@ import (
 
 const bareProject = prefix + "bare"
 
-// bare does the work with nothing but the engine calls that it takes: the
-// limit of what any program on top of the engine can reach.
+// bare does the work with the engine calls that it takes, and nothing else: the limit
+// for any program on top of the engine.
 type bare struct {
 	cli *client.Client
 	// made counts the containers, so that no name is used twice.
@@ -65,8 +65,8 @@ func removeTo(ctx context.Context, cli *client.Client, project string, left int)
 	return remove(ctx, cli, containers[:len(containers)-left]) // the newest come first
 }
 
-// run creates a container and starts it, with what Compose and tend set that
-// costs the engine work: labels, a network, its aliases.
+// run creates a container and starts it, with the settings of Compose and tend that
+// cost the engine work: labels, a network, its aliases.
 func (b *bare) run(ctx context.Context, number int) (id string, err error) {
 	name := fmt.Sprintf("%s-%s-%d", bareProject, serviceName, number)
 	created, err := b.cli.ContainerCreate(ctx,

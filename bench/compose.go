@@ -83,8 +83,8 @@ func command(ctx context.Context, dir, host, program string, args ...string) err
 	return nil
 }
 
-// environment is that of this process without what would change which project
-// is meant, and with the engine at host unless that is empty.
+// environment is this process's environment without the variables that select a
+// project, and with the engine at host unless that is empty.
 func environment(host string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "COMPOSE_") || host != "" && strings.HasPrefix(v, "DOCKER_HOST=")

@@ -55,8 +55,8 @@ func (f *follower) close() {
 	<-f.ended
 }
 
-// poll waits for what follows an index, which tells the controller that the
-// endpoints of that index are in force here.
+// poll waits for the endpoints that follow an index, and so tells the controller that
+// the endpoints of that index are in force here.
 func poll(ctx context.Context, controller *client.Client, index uint64) (c change, next uint64, err error) {
 	endpoints, err := controller.Endpoints(ctx, client.EndpointOptions{Subscriber: prefix + "follower", Index: index, Wait: 30 * time.Second})
 	c.at = time.Now()
@@ -78,8 +78,8 @@ func (f *follower) add(c change, err error) {
 	f.more = make(chan struct{})
 }
 
-// await waits for the first endpoints, from those in force at since on, of which
-// the condition holds.
+// await waits for the first endpoints that satisfy condition, from those in force at
+// since on.
 func (f *follower) await(ctx context.Context, since time.Time, condition func(replicas []string) bool) (change, error) {
 	for {
 		changes, more, err := f.since(since)

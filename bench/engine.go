@@ -52,7 +52,7 @@ func remove(ctx context.Context, cli *client.Client, containers []container.Summ
 	return nil
 }
 
-// ours says whether labels are those of something that the benchmark made.
+// ours reports whether labels are those of an object that the benchmark made.
 func ours(labels map[string]string) bool { return strings.HasPrefix(labels[kit.ProjectLabel], prefix) }
 
 // removeContainers removes all containers that the benchmark made. A controller

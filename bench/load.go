@@ -23,7 +23,7 @@ const (
 	loadUsers = 32
 	// around is how long the load goes on before and after a case.
 	around = 2 * time.Second
-	// repairTime is how long a shop is left alone with what befell it.
+	// repairTime is how long a shop is left alone after a failure.
 	repairTime = 20 * time.Second
 	// hesitation is how long a person takes to put back an update that failed.
 	hesitation = 5 * time.Second
@@ -35,7 +35,7 @@ type loaded struct {
 	Rows []loadedRow
 }
 
-// loadedRow is that of one contender.
+// loadedRow is the row of one contender.
 type loadedRow struct {
 	Name                                  string
 	Requests, Failed, Acknowledged, Wrong int
@@ -90,7 +90,7 @@ var disturbances = []struct {
 	}},
 }
 
-// changeMind is an update of which another one is written in the middle.
+// changeMind is an update with another one written in the middle of it.
 func changeMind(ctx context.Context, s *shop, to func(*desired)) error {
 	if err := s.interrupt(ctx, func(d *desired) { d.revision++ }); err != nil {
 		return err

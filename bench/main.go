@@ -24,19 +24,19 @@ import (
 const (
 	// few and many are the replica counts that the scaling goes between.
 	few, many = 2, 30
-	// maxRounds keeps the kills, of which there are four in a round of one
-	// project, from hitting a replica a second time: tend would back off.
+	// maxRounds keeps the kills, four in a round of one project, from hitting a replica
+	// a second time: tend would back off.
 	maxRounds = many / 4
 	// settle is the pause before each timed step, in which the engine ends what
 	// the step before has left it to do.
 	settle = 500 * time.Millisecond
 	// stepTimeout bounds one step.
 	stepTimeout = 10 * time.Minute
-	// cleanUpTimeout bounds the removal of what the benchmark made.
+	// cleanUpTimeout bounds the removal of what the benchmark has made.
 	cleanUpTimeout = 10 * time.Minute
 )
 
-// suites are the parts of the benchmark, each of which makes what it needs.
+// suites are the parts of the benchmark. Each makes what it needs.
 var suites = []struct {
 	name    string
 	measure func(*bench, context.Context) error

@@ -51,7 +51,7 @@ func (p *program) stop() error {
 	}
 }
 
-// said is the end of what the program put out.
+// said is the end of the program's output.
 func (p *program) said() error {
 	output, err := os.ReadFile(p.log)
 	if err != nil {

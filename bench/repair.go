@@ -20,8 +20,8 @@ import (
 	"github.com/tendhq/tend/e2e/kit"
 )
 
-// repairPolicy asks often while a replica starts, and each second from then on.
-// Its strategy is that of the shop's services.
+// repairPolicy probes often while a replica starts, and each second from then on. It
+// has the strategy of the shop's services.
 const repairPolicy = `  strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
   startupProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 0.1, failureThreshold: 300}
   readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, timeoutSeconds: 0.4, failureThreshold: 3}
@@ -32,7 +32,7 @@ const repairPolicy = `  strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 
 // with probes as above.
 const wedgeLimit = 3500 * time.Millisecond
 
-// gatewayConfig is that of the shop's gateway, for one service.
+// gatewayConfig is the config of the shop's gateway, for one service.
 const gatewayConfig = `{
 	admin off
 	auto_https off

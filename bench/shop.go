@@ -24,7 +24,7 @@ import (
 const (
 	// controllerService is the shop's service that tend itself runs as.
 	controllerService = "tend"
-	// updatedService and updatedDatabase are what happens to the shop happens to.
+	// updatedService and updatedDatabase are the ones that are updated, and that fail.
 	updatedService  = "order-service"
 	updatedDatabase = "order-db"
 	// repository is this repository, seen from the benchmark's module.

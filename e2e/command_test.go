@@ -119,8 +119,8 @@ func (c *process) launch() {
 	c.p.t.Cleanup(c.cleanUp)
 }
 
-// cleanUp ends the process and waits for what it has under way: the engine
-// would finish that after the project was removed.
+// cleanUp ends the process and waits for its actions under way, which the engine would
+// otherwise finish after the project was removed.
 func (c *process) cleanUp() {
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	select {

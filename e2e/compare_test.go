@@ -39,8 +39,8 @@ var few = []string{
 // comparedFiles is where the projects are that are compared.
 const comparedFiles = "compare/testdata"
 
-// What tend makes of the Compose files of other people is what Compose makes of
-// them, whoever comes first, but for what docs/comparison.md lists.
+// tend makes of other people's Compose files what Compose makes of them, whichever
+// comes first, except for what docs/comparison.md lists.
 func TestTendMakesWhatComposeMakes(t *testing.T) {
 	names := few
 	if *compareAll {
@@ -283,8 +283,8 @@ func (c *comparison) look(as func(record) bool) record {
 	}
 }
 
-// judge looks at the project, and compares it with what Compose has made alone
-// and with what it was before.
+// judge compares the project with the one that Compose has made alone, and with the one
+// before.
 func (c *comparison) judge(direction compare.Direction, before record) record {
 	c.t.Helper()
 	var unmeant []compare.Difference

@@ -18,7 +18,7 @@ import (
 	"github.com/tendhq/tend/e2e/kit"
 )
 
-// rich is a project that uses most of what a Compose file can say.
+// rich is a project that uses most of Compose's keys.
 var rich = files{
 	"web.env":      "FROM_FILE=yes\n",
 	"secret.txt":   "hush",
@@ -129,8 +129,8 @@ func (p *project) leftovers() map[string]resource {
 	return all
 }
 
-// miscounts says whether the engine has refused to remove a network although no
-// container uses it: some lose count of its endpoints when many come and go at
+// miscounts reports whether the engine has refused to remove a network although no
+// container uses it. Some engines lose count of its endpoints when many come and go at
 // once (moby/moby#42119), and keep the network until they are restarted.
 func (e engine) miscounts(ctx context.Context, id string, refusal error) bool {
 	if !errdefs.IsPermissionDenied(refusal) {

@@ -191,7 +191,7 @@ func (r *recorder) note(m events.Message) {
 	r.story = append(r.story, fmt.Sprintf("%s %s %.12s", time.Unix(0, m.TimeNano).Format("15:04:05.000"), m.Action, id))
 }
 
-// seen returns a copy of what was recorded so far.
+// seen returns a copy of what was recorded until now.
 func (r *recorder) seen() recorder {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -173,8 +173,8 @@ func TestAnImageOfANewerMajorIsRefusedAtOnce(t *testing.T) {
 	assert.Equal(t, 1, failures, "it is not tried again")
 }
 
-// A volume whose data are of a newer major, as after a step back of the image
-// while nothing ran: the server refuses them, and tend says what it said.
+// A volume has the data of a newer major, as after a step back of the image while
+// nothing ran. The server refuses them, and tend passes on its message.
 func TestAVolumeMadeByANewerMajorIsTold(t *testing.T) {
 	p := database(t)
 	p.mustTend("apply", "--timeout", patience.String())

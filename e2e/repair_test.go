@@ -71,8 +71,8 @@ func TestAReplicaWhoseHealthCheckFailsIsRestarted(t *testing.T) {
 	p.awaitOtherThan(before, "web", 1)
 }
 
-// awaitOtherThan is awaitReady for a service of which one replica has to be
-// replaced or restarted.
+// awaitOtherThan is awaitReady for a service that has one replica to be replaced or
+// restarted.
 func (p *project) awaitOtherThan(before replica, service string, n int) {
 	p.t.Helper()
 	p.await(func() error {

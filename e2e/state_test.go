@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// history has a project of some revisions, of which the last one runs.
+// history has a project with n revisions; the last one runs.
 func history(t *testing.T, n int) (p *project, tend *process) {
 	p = newProject(t, files{"compose.yaml": plain, "specs/web.yaml": specOf("replicas: 2")})
 	tend = p.run()

@@ -103,7 +103,7 @@ func TestTheControllerRunsInAContainer(t *testing.T) {
 	}
 }
 
-// requireReadyNow is awaitReady for what must not be waited for.
+// requireReadyNow is awaitReady without the wait.
 func (p *project) requireReadyNow(service string, n int) {
 	p.t.Helper()
 	all := p.replicas(service)

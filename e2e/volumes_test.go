@@ -39,7 +39,7 @@ volumes: {data: {}}
 `
 
 // writers counts the running containers of each service and number by the engine's
-// events, and remembers of which there were two at a time.
+// events, and remembers where there were two at a time.
 type writers struct {
 	mu      sync.Mutex
 	running map[string]int

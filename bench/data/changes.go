@@ -46,7 +46,7 @@ var changes = []change{
 // moreUpdates is how many updates a trial has besides the one among the changes.
 const moreUpdates = 2
 
-// drawn is a change with the seed of what it draws, the same for both peers.
+// drawn is a change with the seed of its draws, the same for both peers.
 type drawn struct {
 	change
 	seed uint64
@@ -84,7 +84,7 @@ func onOne(do func(ctx context.Context, p *project, id string) error) func(conte
 
 var errNothing = errors.New("no container of the store runs")
 
-// crash ends a container's process from within, as far as the engine can see.
+// crash ends a container's process from within, as the engine sees it.
 func crash(ctx context.Context, p *project, rng *rand.Rand) error {
 	return onOne(func(ctx context.Context, p *project, id string) error {
 		c, err := p.engine.ContainerInspect(ctx, id)

@@ -164,8 +164,7 @@ func (j *judge) volumes() (names []string) {
 	return names
 }
 
-// audit compares what was acknowledged with what was read back: acknowledged
-// rows that are missing.
+// audit returns the acknowledged rows that were not read back.
 func audit(acknowledged []int, read map[int]bool) (lost []int) {
 	for _, n := range acknowledged {
 		if !read[n] {

@@ -94,7 +94,7 @@ type seen struct {
 	Tend, Compose int
 }
 
-// Seen are the violations, counted by what they are.
+// Seen are the violations, counted by kind.
 func (r report) Seen() (all []seen) {
 	for _, what := range []string{twoOnOne, volumeGone, foreignHarm, takenDown, notBack, damaged, unreadable} {
 		s := seen{What: what}

@@ -30,8 +30,8 @@ const callTimeout = 5 * time.Second
 type store interface {
 	// add has a row on the disk when it returns no error.
 	add(ctx context.Context, n int) error
-	// rows reads all rows back; damage is what is wrong with them, and with what
-	// leads to them.
+	// rows reads all rows back. damage names what is wrong with them, or with the
+	// structures that lead to them.
 	rows(ctx context.Context) (found map[int]bool, damage []string, err error)
 	close()
 }
@@ -61,7 +61,7 @@ func opened(s store, err error) (store, error) {
 	return s, nil
 }
 
-// dialect is in what two databases differ.
+// dialect has the differences between two databases.
 type dialect struct {
 	create, insert string
 	// seqscan keeps the rows from being read through an index, which may hold what
@@ -246,7 +246,7 @@ func (s fileStore) add(ctx context.Context, n int) error {
 	return s.call(ctx, http.MethodPost, "/rows/"+strconv.Itoa(n), http.StatusNoContent)
 }
 
-// call asks for something of which only the status is answered.
+// call makes a request, and returns only the status.
 func (s fileStore) call(ctx context.Context, method, path string, want int) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -1,7 +1,7 @@
 # Packages of the distribution.
 # shellcheck shell=bash
 
-# can_install says whether this script may install packages here.
+# can_install reports whether this script may install packages here.
 can_install() {
 	[[ $(id -u) == 0 ]] && grep -qsE '^ID(_LIKE)?=.*(debian|ubuntu)' /etc/os-release
 }

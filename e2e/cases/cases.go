@@ -157,8 +157,8 @@ func killReplica(ctx context.Context, s *Shop, round int) error {
 	return s.awaitRepaired(ctx, replica)
 }
 
-// hangReplica lets every other victim go on after a moment, in the midst of what
-// tend does about it; the others hang until they are replaced.
+// hangReplica lets every other victim go on after a moment, while tend reacts to it;
+// the others hang until they are replaced.
 func hangReplica(ctx context.Context, s *Shop, round int) error {
 	replica, err := s.pick(ctx, turn(round), round)
 	if err != nil {

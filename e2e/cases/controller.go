@@ -28,7 +28,7 @@ func rollout(ctx context.Context, service string, change func(context.Context, s
 	return err
 }
 
-// await waits until a condition holds for what the controller says of a workload.
+// await waits until a condition holds for a workload as the controller reports it.
 func (s *Shop) await(ctx context.Context, name, what string, holds func(api.Workload) bool) error {
 	return kit.Await(ctx, func() error {
 		w, err := s.controller.Workload(ctx, name)

@@ -58,9 +58,8 @@ const override = `services:
   payment-service: {image: %[1]s/payment-service:1}
 `
 
-// Start brings up a copy of the shop of a repository, whose images have been
-// built, as the Compose project of the given name. The caller removes it, also
-// after an error.
+// Start brings up a copy of a repository's shop, whose images have been built, as the
+// Compose project of the given name. The caller removes it, also after an error.
 func Start(ctx context.Context, engine *docker.Client, repository, program, project string) (*Shop, error) {
 	s := &Shop{project: project, program: program, engine: engine}
 	var err error

@@ -69,10 +69,10 @@ func (d *daemon) up(ctx context.Context, liveRestore bool) error {
 	return d.witness.open()
 }
 
-// sweep takes away the network namespaces from before a time of which no
-// container runs. An Engine 20.10 that was killed while it made or ended one
-// forgets it, and gives its addresses to other containers; both answer then, and
-// nothing but a restart of the machine helps.
+// sweep removes the network namespaces from before a time that belong to no running
+// container. An Engine 20.10 that was killed while it made or ended one forgets it, and
+// gives its addresses to other containers; then both answer, and only a restart of the
+// machine helps.
 func (d *daemon) sweep(ctx context.Context, before time.Time) error {
 	used := map[string]bool{"default": true} // that of the machine
 	all, err := kit.Containers(ctx, d)
@@ -141,8 +141,8 @@ func (d *daemon) loadImages(ctx context.Context) error {
 // lockedUp is after what time without an answer an engine counts as locked up.
 const lockedUp = time.Minute
 
-// useless says whether the engine does not answer for one of its containers, or
-// has ended.
+// useless reports whether the engine has ended, or does not answer for one of its
+// containers.
 func (d *daemon) useless(parent context.Context) bool {
 	d.using.RLock()
 	defer d.using.RUnlock()

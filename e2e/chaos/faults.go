@@ -286,13 +286,13 @@ func hideSpecs(ctx context.Context, c *chaos, rng *rand.Rand) error {
 	return c.specs.hide(func() error { _ = kit.Pause(ctx, during); return nil })
 }
 
-// tally counts by name.
-type tally struct {
+// counter counts events by name.
+type counter struct {
 	mu sync.Mutex
 	n  map[string]int
 }
 
-func (t *tally) add(name string) {
+func (t *counter) add(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.n == nil {
@@ -301,13 +301,13 @@ func (t *tally) add(name string) {
 	t.n[name]++
 }
 
-func (t *tally) of(name string) int {
+func (t *counter) of(name string) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.n[name]
 }
 
-func (t *tally) total() (n int) {
+func (t *counter) total() (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, some := range t.n {

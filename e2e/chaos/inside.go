@@ -35,7 +35,7 @@ type chaos struct {
 	tend    *tend
 	specs   *specs
 
-	made, missed tally
+	made, missed counter
 	mending      sync.WaitGroup
 	filling      sync.Mutex
 

@@ -178,7 +178,7 @@ func newBox(id, name string, labels map[string]string) *box {
 	return b
 }
 
-// replica says whether it is one of a workload.
+// replica reports whether a container is a workload's replica.
 func (b *box) replica() bool { return b.ours && !b.hook }
 
 // found notes what the engine has, as after its start.
@@ -421,8 +421,8 @@ func (v *judge) settle() error {
 	return nil
 }
 
-// identify tells a folder from another one of its name. The time that the engine
-// gives for a volume is that of the last change in it.
+// identify tells a folder from another one of its name. A volume's time in the engine
+// is not enough, as it is the time of the last change in it.
 func identify(folder string) (string, error) {
 	var stat unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, folder, 0, unix.STATX_INO|unix.STATX_BTIME, &stat); err != nil {

@@ -23,8 +23,8 @@ var images = []string{
 	"shop/payment-service:1.0.0", "postgres:15-bookworm", "redis:7-bookworm",
 }
 
-// diskSize is that of the file system that holds the engine's data, dataSize
-// that of tend's.
+// diskSize is the size of the file system with the engine's data, and dataSize of the
+// one with tend's.
 const (
 	diskSize = 4 << 30
 	dataSize = 256 << 20

@@ -41,7 +41,7 @@ var replicas = map[string]int{
 	store: 1,
 }
 
-// maxReplicas is to how many a service is scaled at most.
+// maxReplicas bounds the number of replicas that a service is scaled to.
 const maxReplicas = 4
 
 // surgeOf is how many replicas of a workload there may be more than wanted.

@@ -95,15 +95,15 @@ type request struct {
 	// kind is containers, networks, volumes or images; verb what is to be done:
 	// the engine's own word, or delete.
 	kind, verb string
-	// object is the ID or name in the path, or the name of what is to be created.
+	// object is the ID or name in the path, or the name of the object to create.
 	object string
 	query  url.Values
 }
 
 var paths = regexp.MustCompile(`^(?:/v[0-9.]+)?/(containers|networks|volumes|images|system|build)(?:/(.*))?$`)
 
-// read makes a request of what tend sends; nil where it only asks, or runs a
-// command in a container.
+// read parses a request of tend's. It returns nil for a read, and for a command in a
+// container.
 func read(in *http.Request) (*request, error) {
 	parts := paths.FindStringSubmatch(in.URL.Path)
 	if parts == nil || in.Method == http.MethodGet || in.Method == http.MethodHead {

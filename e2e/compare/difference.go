@@ -44,7 +44,7 @@ func shorten(value string) string {
 	return value
 }
 
-// Fields of what is no field of an inspect.
+// These fields are not in an inspect.
 const (
 	// Present reports whether the object exists.
 	Present = "Present"

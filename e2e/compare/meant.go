@@ -16,7 +16,8 @@ const (
 	restart = "0023-the-engine-restarts-what-is-written-so.md"
 )
 
-// meant is a difference that is meant: in words, and the test of what it covers.
+// meant is a difference that is meant: in words, and as a test of the differences that
+// it covers.
 type meant struct {
 	What, Compose, Tend, Why string
 	// ADR is the record that decided it, in docs/adr.

@@ -21,7 +21,7 @@ const (
 	dependsOnLabel = "com.docker.compose.depends_on"
 )
 
-// Fields that stand for what an inspect says in several places, or not at all.
+// These fields stand for what an inspect has in several places, or not at all.
 const (
 	// State is "running", "created", or how it ended, as "exited 1".
 	State = "State"

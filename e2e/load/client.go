@@ -120,8 +120,8 @@ func (c *client) register(ctx context.Context, email string) (u registered, err 
 	return u, err
 }
 
-// products lists the ids of what can be bought again and again: an order takes
-// one piece and its cancellation gives it back, so that the stock needs only be
+// products lists the ids of products that can be bought again and again: an order takes
+// one piece and its cancellation gives it back, so that the stock needs only to be
 // larger than the orders in flight.
 func (c *client) products(ctx context.Context) (ids []string, err error) {
 	var list struct {

@@ -53,8 +53,8 @@ func (u *user) verifyOrders(listed []listedOrder, ledger *Ledger) {
 			ledger.wrong("order %s was confirmed and is %s", o.id, found[0])
 		}
 	}
-	// The shop does not list idempotency keys: what remains must be of requests
-	// whose answer was lost, and of each at most one.
+	// The shop does not list idempotency keys. The orders that remain must belong to
+	// requests whose answer was lost, at most one to each.
 	if len(statuses) > u.lostOrders {
 		ledger.wrong("%d orders are there that were not acknowledged, of %d whose answer was lost", len(statuses), u.lostOrders)
 	}

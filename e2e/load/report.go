@@ -37,7 +37,7 @@ type Failure struct {
 // Latency holds percentiles, from all requests.
 type Latency struct{ P50, P99, P999, Max time.Duration }
 
-// Err tells whether any request failed or any write is not as acknowledged.
+// Err returns an error where a request failed or a write is not as acknowledged.
 func (r Report) Err() error {
 	var errs []error
 	if len(r.Failures) > 0 {

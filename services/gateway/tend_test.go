@@ -12,7 +12,7 @@ import (
 )
 
 // startTend answers on address as a tend whose only endpoint is a replica of
-// user-service, and returns what ends it at once.
+// user-service. stop ends it at once.
 func startTend(t *testing.T, address, replica string) (stop func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", address)

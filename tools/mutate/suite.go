@@ -64,7 +64,7 @@ func build(ctx context.Context, dir string, files map[string][]byte, args []stri
 
 var passed = regexp.MustCompile(`(?m)^--- PASS: (\w+) \((\S+)s\)`)
 
-// sort divides the tests into quick and slow ones by what they took.
+// sort divides the tests into quick and slow ones, by their duration.
 func (s *suite) sort(out []byte) {
 	var quick, slow []string
 	for _, m := range passed.FindAllSubmatch(out, -1) {
@@ -77,7 +77,7 @@ func (s *suite) sort(out []byte) {
 	s.quick, s.slow = "^("+strings.Join(quick, "|")+")$", "^("+strings.Join(slow, "|")+")$"
 }
 
-// kills says whether a test fails with a mutant.
+// kills reports whether a test fails with a mutant.
 func (s *suite) kills(ctx context.Context, id int) bool {
 	for _, tests := range []string{s.quick, s.slow} {
 		if _, ok := s.test(ctx, id, tests); !ok {

@@ -204,7 +204,7 @@ func TestGoesOnWithWhatItKnowsWhileTendIsAway(t *testing.T) {
 		t.Errorf("index %d of the tend before was acknowledged to the new one", got)
 	}
 
-	// Away for good, and nothing of what it told can be reached.
+	// It is away for good, and its last endpoints cannot be reached.
 	tend.stop()
 	b.signal(t, syscall.SIGKILL)
 	b.awaitDead(t)

@@ -46,11 +46,10 @@ type answeredReplica struct {
 	Ports     []int             `json:"ports"`
 }
 
-// follower keeps the pools of its sources as tend tells, by a blocking query.
-//
-// Asking for what follows index N tells tend that N is in force, and tend then
-// stops the replicas that N withdrew. So N is asked for only after no request
-// is in flight to any of them; until then an older index is.
+// follower keeps the pools of its sources at tend's endpoints, by a blocking query.
+// A query for what follows index N tells tend that N is in force, and tend then stops
+// the replicas that N withdrew. So follower asks for that only after no request is in
+// flight to any of them; until then it asks with an older index.
 type follower struct {
 	address    *url.URL
 	subscriber string

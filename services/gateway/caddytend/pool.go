@@ -51,9 +51,9 @@ type pool struct {
 	draining  []*endpoint // withdrawn, with requests in flight
 }
 
-// publish makes replicas the endpoints as of tend's answer with that index, and
-// says whether anything changed. When it returns, no new request can begin at
-// an endpoint that is not among them.
+// publish makes replicas the endpoints of tend's answer with that index, and reports
+// whether anything changed. When it returns, no new request can begin at another
+// endpoint.
 func (p *pool) publish(index uint64, replicas []replica) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -41,7 +41,7 @@ type Identity struct {
 	Role    Role
 }
 
-// Privileged reports whether the identity may act on what others own.
+// Privileged reports whether the identity may act on other people's data.
 func (i Identity) Privileged() bool {
 	return i.Role == Admin || i.Role == Service
 }

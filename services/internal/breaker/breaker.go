@@ -1,5 +1,5 @@
-// Package breaker keeps callers from waiting for what has been away for a while:
-// its circuit breakers refuse at once what would most likely fail later.
+// Package breaker keeps callers from waiting for a service that has been away for a
+// while: its circuit breakers refuse at once a call that would most likely fail later.
 package breaker
 
 import (

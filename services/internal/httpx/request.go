@@ -123,8 +123,8 @@ func Fingerprint(request any) ([]byte, error) {
 // ErrKeyReused says that an idempotency key came with two different requests.
 var ErrKeyReused = NewProblem(http.StatusUnprocessableEntity, "this Idempotency-Key was used for a different request; use a new key")
 
-// CheckReplay returns ErrKeyReused unless the stored fingerprint is that of the
-// request at hand, and marks the response as a replay.
+// CheckReplay returns ErrKeyReused unless the stored fingerprint is this request's, and
+// marks the response as a replay.
 func CheckReplay(w http.ResponseWriter, stored, fingerprint []byte) error {
 	if !bytes.Equal(stored, fingerprint) {
 		return ErrKeyReused
@@ -133,5 +133,5 @@ func CheckReplay(w http.ResponseWriter, stored, fingerprint []byte) error {
 	return nil
 }
 
-// MarkReplay says that the response is that of an earlier request.
+// MarkReplay marks the response as one to an earlier request.
 func MarkReplay(w http.ResponseWriter) { w.Header().Set("Idempotency-Replayed", "true") }

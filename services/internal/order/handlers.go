@@ -103,8 +103,8 @@ func (h handlers) quote(ctx context.Context, userID uuid.UUID, body newOrder) (o
 	return o, fields.Err()
 }
 
-// settle takes the order as far as it gets within sagaTimeout and the request's
-// own deadline, also when the client leaves: half an order helps nobody.
+// settle advances the order until it is settled, or sagaTimeout or the request's own
+// deadline is over, also when the client leaves: half an order helps nobody.
 func (h handlers) settle(ctx context.Context, o order) order {
 	deadline := time.Now().Add(sagaTimeout)
 	if end, ok := ctx.Deadline(); ok && end.Before(deadline) {

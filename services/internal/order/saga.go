@@ -29,7 +29,7 @@ type saga struct {
 	peers *peers
 }
 
-// advance takes o as far as it gets. With an error, o is what is stored so far.
+// advance advances o until it is settled or an error occurs. Then o is as it is stored.
 func (s saga) advance(ctx context.Context, o order) (order, error) {
 	var err error
 	if o.Status == pending {

@@ -156,7 +156,7 @@ func (s store) confirm(ctx context.Context, o order, paymentID uuid.UUID) (order
 	return s.move(ctx, o, `UPDATE orders SET status = 'confirmed', payment_id = $2 WHERE order_id = $1 AND status = 'pending'`, paymentID)
 }
 
-// fail begins to undo a pending order of which the first reserved items are reserved.
+// fail begins to undo a pending order whose first reserved items are reserved.
 func (s store) fail(ctx context.Context, o order, reason failure, reserved int) (order, error) {
 	return s.move(ctx, o,
 		`UPDATE orders SET status = 'cancelling', failure = $2, reserved_items = $3, claimed_until = now() + $4

@@ -18,7 +18,7 @@ import (
 
 const startTimeout = 20 * time.Second
 
-// Password is that of Postgres and of Redis.
+// Password is the password for Postgres and for Redis.
 const Password = "test 'password' \\ with quotes"
 
 // Run runs a package's tests for TestMain, ends the shared Postgres, and checks
