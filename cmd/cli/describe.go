@@ -16,14 +16,14 @@ import (
 // lastEvents is how many events describe and explain show.
 const lastEvents = 10
 
-// account is all that the controller knows of one workload.
-type account struct {
+// details are all that the controller knows of one workload.
+type details struct {
 	api.Workload
 	replicas []api.Replica
 	events   []api.Event // the last ones
 }
 
-func newAccount(ctx context.Context, c *client.Client, name string) (*account, error) {
+func newDetails(ctx context.Context, c *client.Client, name string) (*details, error) {
 	w, err := c.Workload(ctx, name)
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func newAccount(ctx context.Context, c *client.Client, name string) (*account, e
 	if err != nil {
 		return nil, err
 	}
-	return &account{Workload: w, replicas: replicas.Items, events: events.Items}, nil
+	return &details{Workload: w, replicas: replicas.Items, events: events.Items}, nil
 }
 
 func newDescribe(f *flags) *cobra.Command {
@@ -50,7 +50,7 @@ func newDescribe(f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a, err := newAccount(ctx, controller, args[0])
+			a, err := newDetails(ctx, controller, args[0])
 			if err != nil {
 				return err
 			}
@@ -59,7 +59,7 @@ func newDescribe(f *flags) *cobra.Command {
 	}
 }
 
-func (a *account) describe(out io.Writer) error {
+func (a *details) describe(out io.Writer) error {
 	s := a.Status
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	row := func(name, format string, values ...any) {

@@ -31,7 +31,7 @@ func newExplain(f *flags) *cobra.Command {
 }
 
 func explain(ctx context.Context, c *client.Client, out io.Writer, name string) error {
-	a, err := newAccount(ctx, c, name)
+	a, err := newDetails(ctx, c, name)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func explain(ctx context.Context, c *client.Client, out io.Writer, name string) 
 }
 
 // awaited describes the dependencies that have to come first, with their own obstacles.
-func (a *account) awaited(ctx context.Context, c *client.Client) (texts []string, err error) {
+func (a *details) awaited(ctx context.Context, c *client.Client) (texts []string, err error) {
 	list, err := c.Workloads(ctx)
 	if err != nil {
 		return nil, err
