@@ -251,7 +251,7 @@ func (c *chaos) calm() {
 	require.Fail(c.t, "it does not come to rest", "%s", Compute(c.input()))
 }
 
-// recovers has what happens by itself happen, and says whether anything did.
+// recovers has what happens by itself happen, and reports whether anything did.
 func (c *chaos) recovers() bool {
 	happened := false
 	for i := range c.hooks {
@@ -419,7 +419,7 @@ func aimedAt(in Input, p Plan) *spec.Workload {
 	return in.Spec.WithTemplateOf(in.History[p.Status.UpdateRevision])
 }
 
-// paused says whether the rollout may not move.
+// paused reports whether the rollout may not move.
 func paused(in Input) bool {
 	if in.Intent.Paused != nil {
 		return *in.Intent.Paused
@@ -427,7 +427,7 @@ func paused(in Input) bool {
 	return in.Spec.Paused
 }
 
-// available says whether a replica does what it should, in words of its own.
+// available reports whether a replica does what it should, in words of its own.
 func available(in Input, r Replica) bool {
 	busy := r.InFlight != "" && r.InFlight != UpdateReplica && r.InFlight != PrepareUpdate && r.InFlight != CheckUpdate
 	_, draining := in.Rollout.Drains[r.ID]
@@ -481,7 +481,7 @@ func checkActions(t *rapid.T, in Input, p Plan) {
 		target = aimedAt(in, p)
 		in.Spec = target
 		if target.Revision != written.Revision {
-			in.ImageID = "" // it is that of what is written
+			in.ImageID = "" // it belongs to the written revision
 		}
 	}
 	touched := map[string]bool{}
@@ -585,7 +585,7 @@ func current(in Input, r Replica, s *spec.Workload) bool {
 	return current && !rebuilt(in, r, s)
 }
 
-// oldLive says whether a replica runs that the rollout would replace.
+// oldLive reports whether a replica runs that the rollout would replace.
 func oldLive(in Input, target *spec.Workload) bool {
 	return slices.ContainsFunc(in.Replicas, func(r Replica) bool {
 		_, draining := in.Rollout.Drains[r.ID]
@@ -621,7 +621,7 @@ func checkDeployment(t *rapid.T, in Input, s *spec.Workload, running, creates, l
 	}
 }
 
-// shared says whether one number is on two containers.
+// shared reports whether one number is on two containers.
 func shared(in Input) bool {
 	seen := map[int]bool{}
 	for _, r := range in.Replicas {

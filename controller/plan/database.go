@@ -180,8 +180,8 @@ func (s *steps) prepare(r replica) {
 	}
 }
 
-// changesServer reports whether the data of a Database's container come to another image,
-// as far as is known.
+// changesServer reports whether the data of a Database's container may come to another
+// image.
 func (t *target) changesServer(running Replica) bool {
 	stays := func(m Mount) bool { return m.Source == t.desired.DataVolume }
 	moves := t.desired.DataVolume != "" && !slices.ContainsFunc(running.Mounts, stays) // its data are left alone

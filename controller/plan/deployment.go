@@ -9,9 +9,9 @@ import (
 )
 
 // deployment keeps a number of interchangeable replicas running and moves them
-// from one revision to the next. The arithmetic is that of Kubernetes'
-// deployment controller (pkg/controller/deployment/rolling.go), with the
-// replicas of one container each in the place of replica sets.
+// from one revision to the next. It does the arithmetic of Kubernetes'
+// deployment controller (pkg/controller/deployment/rolling.go), with replicas of one
+// container each in the place of replica sets.
 func (s *steps) deployment() {
 	s.stopDrained()
 	s.superviseRestarts()
@@ -269,7 +269,7 @@ func (s *steps) retire(replicas []replica, cause string, args ...any) {
 }
 
 // repair starts what has exited and should run, and stops what runs and does not
-// do what it should: then it is started again, at the pace of the backoff. What
+// do what it should: then it is started again, at the pace of the back-off. What
 // has never been healthy goes on: a start would not make it so.
 func (s *steps) repair(replicas []replica) {
 	for _, r := range replicas {

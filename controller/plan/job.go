@@ -6,7 +6,7 @@ import (
 )
 
 // job runs each of its replicas to completion once per revision, and tries again until
-// more runs have failed than the backoff limit, of all replicas together (batch/v1).
+// more runs have failed than the back-off limit, of all replicas together (batch/v1).
 // What it does otherwise than Kubernetes stands in docs/adr/0027-jobs.md.
 func (s *steps) job() {
 	s.stopDrained()

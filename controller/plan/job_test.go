@@ -10,7 +10,7 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// However its replicas end, a Job is tried again as often as its backoff limit allows, of
+// However its replicas end, a Job is tried again as often as its back-off limit allows, of
 // all replicas together; once it is given up nothing of it runs, and the reason stands.
 func TestAJobFailsOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

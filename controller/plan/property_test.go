@@ -138,7 +138,7 @@ func TestAVolumeHasOneContainerAtATime(t *testing.T) {
 }
 
 // Where everything fails, and every process dies at once, nothing is tried more
-// often than the backoff allows.
+// often than the back-off allows.
 func TestNothingIsHammered(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(string(kind), rapid.MakeCheck(func(t *rapid.T) {
@@ -341,7 +341,7 @@ func indices[T any](s []T) []int {
 	return all
 }
 
-// distinct says whether all replicas can be told apart, as real ones can.
+// distinct reports whether all replicas can be told apart, as real ones can.
 func distinct(replicas []Replica) bool {
 	seen := map[string]bool{}
 	for _, r := range replicas {

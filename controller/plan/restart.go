@@ -221,7 +221,7 @@ func with[K comparable, V any](m map[K]V, key K, change func(*V)) map[K]V {
 const startable = 5
 
 // restart starts an exited replica again when its turn has come. extra shifts
-// the backoff: a Job waits before its first retry already. A container that the
+// the back-off: a Job waits before its first retry already. A container that the
 // engine goes on refusing to start is removed, for another one to be made: after
 // the engine was killed in the middle of a start it may do so for ever ("task
 // already exists").
@@ -259,7 +259,7 @@ func (s *steps) restart(r replica, extra int) {
 	}
 }
 
-// restartUnlessDone starts an exited replica again as far as its restart policy allows.
+// restartUnlessDone starts an exited replica again where its restart policy allows that.
 func (s *steps) restartUnlessDone(r replica) {
 	most := s.desired.Restart.MaxAttempts
 	switch {

@@ -50,7 +50,7 @@ func Restored(r Rollout, replicas []Replica, now time.Time) Rollout {
 	return r
 }
 
-// Foreseeable says whether a restart finds anew what has changed between two
+// Foreseeable reports whether a restart finds anew what has changed between two
 // records of a rollout: how far it has come, and that a drain has ended. Such a
 // change need not be committed before anything is done.
 func Foreseeable(before, after Rollout) bool {

@@ -301,7 +301,7 @@ func (t *target) number(match func(replica) bool) int {
 	return n
 }
 
-// atSpec reports whether what exists is what the spec asks for, as far as a record knows.
+// atSpec reports whether what exists is what the spec asks for, by a record.
 func (t *target) atSpec(record Rollout) bool {
 	if t.desired.Kind == spec.Job {
 		return t.succeeded(record) == t.desired.Replicas && t.counts.old == 0
@@ -309,8 +309,7 @@ func (t *target) atSpec(record Rollout) bool {
 	return t.counts.old == 0 && t.counts.updated == t.desired.Replicas && t.counts.available == t.desired.Replicas
 }
 
-// succeeded counts the wanted numbers of a Job that have run to completion, as far as a
-// record knows.
+// succeeded counts the wanted numbers of a Job that have run to completion, by a record.
 func (t *target) succeeded(record Rollout) int {
 	n := 0
 	for number := range record.Succeeded {

@@ -57,7 +57,7 @@ type Replica struct {
 	// HealthOutput is the last line of the last health check, or of what a process
 	// that gave up by itself has printed, for messages.
 	HealthOutput string
-	// HealthExitCode is that of the last health check, for messages.
+	// HealthExitCode is how the last health check exited, for messages.
 	HealthExitCode int
 	// Probe is what tend's own probes say of this run, in the place of the container's
 	// health check; nil where tend does not probe it, zero before the first answers.
@@ -298,7 +298,7 @@ type Rollout struct {
 	Hooked string
 	// HookTry is the start of the next hook, until it has succeeded.
 	HookTry Try
-	// RestartedAt is Intent.RestartedAt as far as it was taken up.
+	// RestartedAt is the last Intent.RestartedAt that a rollout was begun for.
 	RestartedAt time.Time
 	// Drains are the replicas that are to be stopped and whose endpoint was
 	// withdrawn for that, by container ID.

@@ -126,7 +126,7 @@ func (v *invariants) leavesDone(in plan.Input, p plan.Plan, d decision) {
 }
 
 // repairs checks that what somebody other than tend has stopped is not taken for a
-// crash, as far as this run of the controller was told.
+// crash, where this run of the controller was told of it.
 func (v *invariants) repairs(in plan.Input, p plan.Plan) {
 	failure := p.Status.Condition(plan.ReplicaFailure)
 	if failure == nil || failure.Reason != "CrashLoopBackOff" {
@@ -251,7 +251,7 @@ func (v *invariants) seenReady(workload string, snap *state.Snapshot) bool {
 	return false
 }
 
-// paused says whether a workload's rollout is.
+// paused reports whether a workload's rollout is.
 func (v *invariants) paused(snap *state.Snapshot, workload string) bool {
 	if row, ok := snap.Intent(workload); ok && row.Paused != nil {
 		return *row.Paused
@@ -260,7 +260,7 @@ func (v *invariants) paused(snap *state.Snapshot, workload string) bool {
 	return written.Workload != nil && written.Paused
 }
 
-// hooked says whether a revision's hook has succeeded. One that was rolled out
+// hooked reports whether a revision's hook has succeeded. One that was rolled out
 // before needs none again.
 func (v *invariants) hooked(d decision, rollout *state.Rollout, wanted string) bool {
 	if len(d.written.PreRollout) == 0 || wanted != d.written.Revision || rollout == nil || rollout.Stable == wanted || rollout.Hooked == wanted {

@@ -245,7 +245,7 @@ func (w *world) block(workload string) {
 	w.settle()
 }
 
-// concerns says whether a call is for a workload's containers.
+// concerns reports whether a call is for a workload's containers.
 func (w *world) concerns(c *call, workload string) bool {
 	if c.create != nil {
 		return c.create.Labels[spec.LabelService] == workload

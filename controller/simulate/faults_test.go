@@ -12,7 +12,7 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// fault is one way in which a call goes wrong. do says whether it could.
+// fault is one way in which a call goes wrong. do reports whether it could.
 type fault struct {
 	name string
 	// ops are the calls that it can happen to; none stands for all.
@@ -37,7 +37,7 @@ var (
 	probing    = []model.Op{model.OpExec}
 )
 
-// faults is the fault matrix, as far as it befalls a call.
+// faults is the part of the fault matrix that befalls a call.
 var faults = []fault{
 	{name: "error 500", do: func(w *world, c *call) bool { return w.refuse(c, engine.Unknown, "error 500") }},
 	{name: "unavailable", engine: true, do: func(w *world, c *call) bool { return w.refuse(c, engine.Unavailable, "connection refused") }},
@@ -224,12 +224,12 @@ func (w *world) postpone() {
 	w.rows.postpone(365 * 24 * time.Hour)
 }
 
-// of says whether a fault can happen to a call.
+// of reports whether a fault can happen to a call.
 func (f fault) of(c *call, m moods) bool {
 	return (len(f.ops) == 0 || slices.Contains(f.ops, c.op)) && (!f.writes || c.op.Write()) && (!f.engine || !slices.Contains(diskOps, c.op)) && (f.when == nil || f.when(m))
 }
 
-// fault has a call go wrong, and says whether it does.
+// fault has a call go wrong, and reports whether it does.
 func (w *world) fault(c *call) bool {
 	var possible []fault
 	for _, f := range faults {
@@ -293,7 +293,7 @@ func (w *world) pretend(c *call, change func([]engine.Container) []engine.Contai
 	return true
 }
 
-// known says whether tend knows of a container.
+// known reports whether tend knows of a container.
 func (w *world) known(c engine.Container) bool {
 	_, ok := w.ctl.State().Snapshot().Replica(c.ID)
 	return ok

@@ -133,7 +133,7 @@ func (g *gate) kill() {
 	}
 }
 
-// cut says whether the controller was killed.
+// cut reports whether the controller was killed.
 func (g *gate) cut() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -294,7 +294,7 @@ func (s *stream) pump() {
 	}
 }
 
-// deliver passes the first event on, or the end of the stream. It says whether
+// deliver passes the first event on, or the end of the stream. It reports whether
 // there was anything.
 func (s *stream) deliver() bool {
 	switch {

@@ -228,7 +228,7 @@ func (w *world) again() {
 	}
 }
 
-// serve answers one call or passes on one event, and says whether there was one,
+// serve answers one call or passes on one event, and reports whether there was one,
 // and whether one was to change something.
 func (w *world) serve() (acted, wrote bool) {
 	waiting := w.gate.waiting()

@@ -231,7 +231,7 @@ func (v *invariants) volumesHold(truth []engine.Container) {
 }
 
 // carriesOver checks that a replica has the anonymous volumes that the last one of its
-// number had, as this run had planned with it and as far as the engine still has them.
+// number had, where this run had planned with it and the engine still has them.
 // One that was made late, by a request that failed, does no harm before it is started.
 func (v *invariants) carriesOver(c engine.Container) {
 	if c.State == engine.Created {

@@ -194,7 +194,7 @@ func (v *invariants) askedToStop(c *call, d decision, t engine.Container) {
 	}
 }
 
-// forgotten says whether nobody waits for the gateway: a minute after it asked
+// forgotten reports whether nobody waits for the gateway: a minute after it asked
 // last, and after a restart of tend when it has not asked again in time.
 func (v *invariants) forgotten() bool {
 	asked := v.w.gateway.asked

@@ -23,7 +23,7 @@ func play(steps [][]uint16) *tape { return &tape{steps: steps, at: -1} }
 // follows the steps. No draw is as large.
 const ended = 1<<16 - 1
 
-// next begins a step, and says whether there is one.
+// next begins a step, and reports whether there is one.
 func (t *tape) next(limit int) bool {
 	t.at++
 	t.drawn = 0

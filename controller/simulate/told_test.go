@@ -87,7 +87,7 @@ func seen(c engine.Container, asked int) view {
 	return view{asked: asked, of: c, workload: replicaOf(c), revision: revision(c), works: works(c, nil), cut: !ready(c), exited: c.State == engine.Exited}
 }
 
-// ready says whether the container seemed to do what it should, to a controller
+// ready reports whether the container seemed to do what it should, to a controller
 // that knows which networks it was made to join if it remembers its revision.
 func (s view) ready(snap *state.Snapshot) bool {
 	known := func() bool {
@@ -150,7 +150,7 @@ func (v *invariants) missed(c *call) {
 // lookOps are what a look at the engine consists of.
 var lookOps = []model.Op{model.OpContainers, model.OpContainer, model.OpNetworks, model.OpVolumes, model.OpImage, model.OpLogs}
 
-// looking says whether a look is under way, so that what was told in its course
+// looking reports whether a look is under way, so that what was told in its course
 // may not be known yet.
 func (v *invariants) looking() bool {
 	return slices.ContainsFunc(v.w.gate.waiting(), func(c *call) bool { return c.look && slices.Contains(lookOps, c.op) })
@@ -198,7 +198,7 @@ func (v *invariants) said(e *state.Event) {
 	}
 }
 
-// draining says whether a container is to be stopped and was withdrawn for that.
+// draining reports whether a container is to be stopped and was withdrawn for that.
 func draining(snap *state.Snapshot, c engine.Container) bool {
 	row, ok := snap.Rollout(workloadOf(c))
 	if ok {
@@ -207,10 +207,10 @@ func draining(snap *state.Snapshot, c engine.Container) bool {
 	return ok
 }
 
-// ready says whether a container does what it should, on all of its networks.
+// ready reports whether a container does what it should, on all of its networks.
 func ready(c engine.Container) bool { return works(c, networksOf(workloadOf(c))) }
 
-// works says whether a container does what it should, on some networks. Of those
+// works reports whether a container does what it should, on some networks. Of those
 // that tend may probe itself the health check does not count.
 func works(c engine.Container, networks []string) bool {
 	healthy := c.Health == engine.NoHealthCheck || c.Health == engine.Healthy || c.Labels[spec.LabelService] == "api"
@@ -250,14 +250,14 @@ func alive(c engine.Container) bool {
 	return c.State == engine.Running || c.State == engine.Paused || c.State == engine.Restarting
 }
 
-// done says whether a container has done what it was asked to: its process has
+// done reports whether a container has done what it was asked to: its process has
 // ended with 0, its service runs until then, and nobody has stopped it.
 func (v *invariants) done(c engine.Container, written variant) bool {
 	return written.Workload != nil && written.Kind == spec.Deployment && written.Restart.Condition == spec.RestartOnFailure &&
 		c.State == engine.Exited && c.ExitCode == 0 && !v.stopped[c.ID]
 }
 
-// held says whether the controller holds a replica for ready: by the probes of
+// held reports whether the controller holds a replica for ready: by the probes of
 // its revision where that has some, and else by what the engine said.
 func held(snap *state.Snapshot, id string) bool {
 	row, ok := snap.Replica(id)
@@ -277,8 +277,7 @@ func held(snap *state.Snapshot, id string) bool {
 }
 
 // probesOf are the probes by which the controller judges a replica: those of its
-// revision as far as that is remembered, and what is written where docker compose
-// made it.
+// revision where that is remembered, and the written ones where docker compose made it.
 func probesOf(snap *state.Snapshot, r plan.Replica) spec.Probes {
 	if w, ok := snap.Workload(r.Workload); ok && (r.Revision == "" || r.Revision == w.Spec.Revision) {
 		return w.Spec.Probes
@@ -289,7 +288,7 @@ func probesOf(snap *state.Snapshot, r plan.Replica) spec.Probes {
 	return spec.Probes{}
 }
 
-// knowsAll says whether the controller knows a workload's containers as they are.
+// knowsAll reports whether the controller knows a workload's containers as they are.
 func knowsAll(snap *state.Snapshot, truth []engine.Container, workload string) bool {
 	known := map[string]plan.Replica{}
 	for _, row := range snap.Replicas(workload) {
@@ -311,7 +310,7 @@ func knowsAll(snap *state.Snapshot, truth []engine.Container, workload string) b
 	return len(known) == 0
 }
 
-// ours says whether a container is one that tend may act on.
+// ours reports whether a container is one that tend may act on.
 func ours(c engine.Container) bool {
 	workload, number, _ := labelled(c.Labels)
 	if elsewhere(c) {

@@ -68,7 +68,7 @@ type world struct {
 	reserve []string // names that the engine holds for nobody
 	gateway gateway
 
-	// intervene is asked before a call is answered in a calm world, and says
+	// intervene is asked before a call is answered in a calm world, and reports
 	// whether it did that itself.
 	intervene func(*call) bool
 	// stuck is a workload about which the engine says nothing in a calm world.
@@ -309,7 +309,7 @@ func (w *world) lose(c *call, class engine.Class, err error) {
 	w.gate.release(c, answer{err: c.fail(class, err)})
 }
 
-// has says whether a volume exists; while the engine is away it may.
+// has reports whether a volume exists; while the engine is away it may.
 func (w *world) has(volume string) bool {
 	found, err := w.engine.Volumes(w.life, project, volume)
 	return err != nil || slices.ContainsFunc(found, func(v engine.Volume) bool { return v.Name == volume })

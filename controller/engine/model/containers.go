@@ -95,7 +95,7 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 		case engine.Running, engine.Restarting:
 			return nil
 		case engine.Created, engine.Exited:
-			c.backoff, c.RestartCount = 0, 0
+			c.restartDelay, c.RestartCount = 0, 0
 			return e.start(c)
 		default:
 			return failure(engine.Conflict, "cannot start a container that is %s", c.State)

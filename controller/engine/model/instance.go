@@ -42,9 +42,9 @@ type instance struct {
 	frozen []func()
 	// signalled is set where somebody had the engine end this run.
 	signalled bool
-	// backoff is how long the engine waited before it started this run; 0 where
-	// somebody else did.
-	backoff time.Duration
+	// restartDelay is how long the engine waited before it started this run; 0 where
+	// somebody else started it.
+	restartDelay time.Duration
 	// refusedPort is set where the last start failed for a host port.
 	refusedPort bool
 	// onExit is called once, at the end of this run.

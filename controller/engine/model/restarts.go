@@ -41,11 +41,11 @@ func (c *instance) engineRestarts() bool {
 // restart starts a container again after a while.
 func (e *Engine) restart(c *instance) {
 	if c.FinishedAt.Sub(c.StartedAt) >= lasted {
-		c.backoff = 0
+		c.restartDelay = 0
 	}
-	c.backoff = min(max(2*c.backoff, firstBackoff), maxBackoff)
+	c.restartDelay = min(max(2*c.restartDelay, firstBackoff), maxBackoff)
 	run := c.run
-	e.after(c.backoff, func() {
+	e.after(c.restartDelay, func() {
 		if c.run != run || c.State != engine.Restarting {
 			return
 		}

@@ -107,7 +107,7 @@ func (b *builder) build(p *spec.Project) *spec.Workload {
 	w.Ports = b.ports(w)
 	b.rollout(w)
 	b.drain(w)
-	b.backoff(w)
+	b.backoffLimit(w)
 	if w.Kind == spec.Deployment && w.ProgressDeadline <= w.MinReady {
 		b.failSpec("make it longer, or minReadySeconds shorter",
 			fmt.Sprintf("progressDeadlineSeconds (%v) must be more than minReadySeconds (%v)", w.ProgressDeadline, w.MinReady),
@@ -293,9 +293,9 @@ func (b *builder) restartPolicy() string {
 	return policy
 }
 
-// backoff sets how often a Job is tried again: by its spec, or else by the Compose
+// backoffLimit sets how often a Job is tried again: by its spec, or else by the Compose
 // files, or else as in Kubernetes.
-func (b *builder) backoff(w *spec.Workload) {
+func (b *builder) backoffLimit(w *spec.Workload) {
 	if w.Kind != spec.Job {
 		return
 	}
