@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
@@ -73,7 +74,7 @@ func toSpec(w *spec.Workload) WorkloadSpec {
 	return s
 }
 
-func toStatus(p plan.Status) WorkloadStatus {
+func toStatus(p core.Status) WorkloadStatus {
 	s := WorkloadStatus{
 		ObservedGeneration:  p.ObservedGeneration,
 		Replicas:            p.Replicas,
@@ -120,7 +121,7 @@ func replicas(snap *state.Snapshot, workload string) List[Replica] {
 	return NewList(items)
 }
 
-func toReplica(snap *state.Snapshot, r plan.Replica) Replica {
+func toReplica(snap *state.Snapshot, r core.Replica) Replica {
 	said := statusOf(snap, r)
 	out := Replica{
 		TypeMeta: typeMeta(ReplicaKind),
@@ -137,7 +138,7 @@ func toReplica(snap *state.Snapshot, r plan.Replica) Replica {
 			Ports:       r.Ports,
 		},
 	}
-	if r.State == plan.Exited || r.State == plan.Dead {
+	if r.State == core.Exited || r.State == core.Dead {
 		out.Status.ExitCode = &r.ExitCode
 	}
 	return out
@@ -145,13 +146,13 @@ func toReplica(snap *state.Snapshot, r plan.Replica) Replica {
 
 // statusOf returns what the planner says of a container. The planner does not plan for
 // a service that tend leaves alone; then the engine's word counts.
-func statusOf(snap *state.Snapshot, r plan.Replica) plan.ReplicaStatus {
+func statusOf(snap *state.Snapshot, r core.Replica) core.ReplicaStatus {
 	if row, ok := snap.Status(r.Workload); ok {
 		if said, ok := row.Replica(r.ID); ok {
 			return said
 		}
 	}
-	return plan.ReplicaStatus{Health: r.Health, Ready: plan.IsReady(r, nil)}
+	return core.ReplicaStatus{Health: r.Health, Ready: plan.IsReady(r, nil)}
 }
 
 // toEndpoints makes the endpoints of one workload, by replica.

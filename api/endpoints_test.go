@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -43,9 +43,9 @@ func query(c Config, query string) func() (answered bool, e Endpoints) {
 
 func publish(s *state.Store, workload string, replicas ...string) {
 	s.Update(func(tx *state.Tx) {
-		var endpoints []plan.Endpoint
+		var endpoints []core.Endpoint
 		for _, r := range replicas {
-			endpoints = append(endpoints, plan.Endpoint{Workload: workload, ID: r, Replica: r})
+			endpoints = append(endpoints, core.Endpoint{Workload: workload, ID: r, Replica: r})
 		}
 		tx.PutEndpoints(workload, endpoints)
 	})
@@ -60,7 +60,7 @@ func TestAQueryIsHeldUntilTheIndexGrows(t *testing.T) {
 		require.False(t, answered)
 
 		add(store, "web", "something else")
-		store.Update(func(tx *state.Tx) { tx.PutStatus(plan.Status{Workload: "web", Ready: 1}) })
+		store.Update(func(tx *state.Tx) { tx.PutStatus(core.Status{Workload: "web", Ready: 1}) })
 		answered, _ = ask()
 		require.False(t, answered, "nothing was published")
 

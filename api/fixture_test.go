@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/controller"
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -50,39 +50,39 @@ func shop() *state.Store {
 				Labels:      types.Labels{"password": secret},
 			},
 		}})
-		tx.PutRollout(plan.Rollout{
+		tx.PutRollout(core.Rollout{
 			Workload: "web", Revision: "rev2", Stable: "rev1",
-			Attempts: map[int]plan.Attempt{1: {Revision: "rev2", Count: 3}, 2: {Revision: "rev0", Count: 9}},
+			Attempts: map[int]core.Attempt{1: {Revision: "rev2", Count: 3}, 2: {Revision: "rev0", Count: 9}},
 		})
-		tx.PutStatus(plan.Status{
+		tx.PutStatus(core.Status{
 			Workload: "web", ObservedGeneration: 2, Desired: 2, Replicas: 2, Updated: 1, Ready: 1, Available: 1, Unavailable: 1,
 			CurrentRevision: "rev1", UpdateRevision: "rev2",
-			Conditions: []plan.Condition{
-				{Type: plan.Available, Status: true, Reason: "MinimumReplicasAvailable", Message: "1 of 2 replicas available", Since: noon},
-				{Type: plan.Progressing, Reason: "ProgressDeadlineExceeded", Message: "no progress for 1m0s", Since: noon},
+			Conditions: []core.Condition{
+				{Type: core.Available, Status: true, Reason: "MinimumReplicasAvailable", Message: "1 of 2 replicas available", Since: noon},
+				{Type: core.Progressing, Reason: "ProgressDeadlineExceeded", Message: "no progress for 1m0s", Since: noon},
 			},
-			ReplicaStatuses: []plan.ReplicaStatus{{ID: "b1", Health: plan.Healthy, Ready: true, Restarts: 2}, {ID: "a2"}},
+			ReplicaStatuses: []core.ReplicaStatus{{ID: "b1", Health: core.Healthy, Ready: true, Restarts: 2}, {ID: "a2"}},
 		})
 		tx.PutWorkload(&state.Workload{Name: "seed", Generation: 1, Spec: &spec.Workload{
 			Name: "seed", Kind: spec.Job, Replicas: 1, Strategy: spec.Strategy{Type: spec.Recreate},
 			Restart: spec.Restart{Condition: spec.RestartNone}, Image: "shop/seed:1.0.0", Revision: "rev1",
 		}})
-		tx.PutReplica(&state.Replica{Replica: plan.Replica{
-			Workload: "web", Number: 2, Name: "shop-web-2", ID: "a2", Revision: "rev1", State: plan.Exited, ExitCode: 3,
+		tx.PutReplica(&state.Replica{Replica: core.Replica{
+			Workload: "web", Number: 2, Name: "shop-web-2", ID: "a2", Revision: "rev1", State: core.Exited, ExitCode: 3,
 			StartedAt: noon, Image: "shop/web:1.0.0", HealthOutput: secret,
 		}})
-		tx.PutReplica(&state.Replica{Replica: plan.Replica{
-			Workload: "web", Number: 1, Name: "shop-web-1", ID: "b1", Revision: "rev2", State: plan.Running, Health: plan.Healthy,
+		tx.PutReplica(&state.Replica{Replica: core.Replica{
+			Workload: "web", Number: 1, Name: "shop-web-1", ID: "b1", Revision: "rev2", State: core.Running, Health: core.Healthy,
 			StartedAt: noon, ReadySince: noon, Addresses: map[string]string{"shop_frontend": "172.20.0.5"},
 			Ports: []string{"127.0.0.1:8080->80/tcp"}, Image: "shop/web:1.1.0",
 		}})
-		tx.PutReplica(&state.Replica{Replica: plan.Replica{
-			Workload: "gone", Number: 1, Name: "shop-gone-1", ID: "c1", State: plan.Exited, StartedAt: noon, Image: "shop/gone:1",
+		tx.PutReplica(&state.Replica{Replica: core.Replica{
+			Workload: "gone", Number: 1, Name: "shop-gone-1", ID: "c1", State: core.Exited, StartedAt: noon, Image: "shop/gone:1",
 		}})
-		tx.AddEvent(plan.Event{Type: plan.Normal, Workload: "web", Reason: "Created", Message: "shop-web-1: 2 replicas are asked for"}, noon)
-		tx.AddEvent(plan.Event{Type: plan.Normal, Reason: "NetworkCreated", Message: "shop_frontend"}, noon)
+		tx.AddEvent(core.Event{Type: core.Normal, Workload: "web", Reason: "Created", Message: "shop-web-1: 2 replicas are asked for"}, noon)
+		tx.AddEvent(core.Event{Type: core.Normal, Reason: "NetworkCreated", Message: "shop_frontend"}, noon)
 		for i := range 2 {
-			tx.AddEvent(plan.Event{Type: plan.Warning, Workload: "web", Reason: "BackOff", Message: "shop-web-2 exited with code 3"}, noon.Add(time.Duration(i)*time.Minute))
+			tx.AddEvent(core.Event{Type: core.Warning, Workload: "web", Reason: "BackOff", Message: "shop-web-2 exited with code 3"}, noon.Add(time.Duration(i)*time.Minute))
 		}
 	})
 	return s
@@ -92,8 +92,8 @@ func shop() *state.Store {
 func published() *state.Store {
 	s := shop()
 	s.Update(func(tx *state.Tx) {
-		tx.PutStatus(plan.Status{Workload: "seed"})
-		tx.PutEndpoints("web", []plan.Endpoint{
+		tx.PutStatus(core.Status{Workload: "seed"})
+		tx.PutEndpoints("web", []core.Endpoint{
 			{Workload: "web", ID: "b2", Replica: "shop-web-2", Revision: "rev1", Addresses: map[string]string{"backend": "172.20.0.6"}, Ports: []int{3001, 9090}},
 			{Workload: "web", ID: "b1", Replica: "shop-web-1", Revision: "rev2", Addresses: map[string]string{"frontend": "fd00::5", "backend": "172.20.0.5"}, Ports: []int{3001}},
 		})
@@ -112,12 +112,12 @@ type intents struct {
 	lost         []string // in order
 }
 
-func (c *intents) Intend(_ context.Context, workload string, change func(*plan.Intent, *state.Snapshot) error) error {
+func (c *intents) Intend(_ context.Context, workload string, change func(*core.Intent, *state.Snapshot) error) error {
 	snap := c.store.Snapshot()
 	if _, ok := snap.Workload(workload); !ok {
 		return &controller.UnknownWorkloadError{Workload: workload}
 	}
-	intent := plan.Intent{}
+	intent := core.Intent{}
 	if row, ok := snap.Intent(workload); ok {
 		intent = row.Intent
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/state"
 )
 
@@ -151,9 +151,9 @@ func TestFollowersWhoDoNotReadCostNoMemory(t *testing.T) {
 	for i := range 20_000 {
 		text := fmt.Sprint(i, " ", strings.Repeat("x", 1000))
 		store.Update(func(tx *state.Tx) {
-			tx.AddEvent(plan.Event{Type: plan.Normal, Workload: "web", Reason: "Created", Message: text}, noon)
-			tx.PutStatus(plan.Status{Workload: "web", Conditions: []plan.Condition{{Type: plan.Available, Message: text}}})
-			tx.PutEndpoints("web", []plan.Endpoint{{Workload: "web", ID: text, Replica: text}})
+			tx.AddEvent(core.Event{Type: core.Normal, Workload: "web", Reason: "Created", Message: text}, noon)
+			tx.PutStatus(core.Status{Workload: "web", Conditions: []core.Condition{{Type: core.Available, Message: text}}})
+			tx.PutEndpoints("web", []core.Endpoint{{Workload: "web", ID: text, Replica: text}})
 		})
 	}
 	runtime.GC()

@@ -10,7 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/tendhq/tend/controller"
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/edit"
 	"github.com/tendhq/tend/state"
@@ -20,7 +20,7 @@ import (
 type Controller interface {
 	// Intend changes what people asked for a workload; it is a
 	// *controller.UnknownWorkloadError where there is none.
-	Intend(ctx context.Context, workload string, change func(*plan.Intent, *state.Snapshot) error) error
+	Intend(ctx context.Context, workload string, change func(*core.Intent, *state.Snapshot) error) error
 	// Subscribed notes that a subscriber has the endpoints of an index in force.
 	// disconnected is to be called when the connection breaks before the answer.
 	Subscribed(name string, index uint64) (disconnected func())
@@ -28,9 +28,9 @@ type Controller interface {
 
 // intend changes what people ask of a workload's rollout, and answers with the
 // workload. Asking again for the same changes nothing.
-func (s *server) intend(w http.ResponseWriter, r *http.Request, change func(*plan.Intent, *state.Snapshot, *spec.Workload) error) {
+func (s *server) intend(w http.ResponseWriter, r *http.Request, change func(*core.Intent, *state.Snapshot, *spec.Workload) error) {
 	name := chi.URLParam(r, "name")
-	err := s.Controller.Intend(r.Context(), name, func(i *plan.Intent, snap *state.Snapshot) error {
+	err := s.Controller.Intend(r.Context(), name, func(i *core.Intent, snap *state.Snapshot) error {
 		row, ok := snap.Workload(name)
 		if !ok {
 			return noWorkload(name)
@@ -58,7 +58,7 @@ func (s *server) pause(paused bool) http.HandlerFunc {
 			fail(w, err)
 			return
 		}
-		s.intend(w, r, func(i *plan.Intent, _ *state.Snapshot, written *spec.Workload) error {
+		s.intend(w, r, func(i *core.Intent, _ *state.Snapshot, written *spec.Workload) error {
 			i.Paused = nil
 			if written.Paused != paused {
 				i.Paused = &paused
@@ -74,7 +74,7 @@ func (s *server) restart(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	s.intend(w, r, func(i *plan.Intent, _ *state.Snapshot, written *spec.Workload) error {
+	s.intend(w, r, func(i *core.Intent, _ *state.Snapshot, written *spec.Workload) error {
 		if i.Pauses(written) {
 			return errPaused
 		}
@@ -94,7 +94,7 @@ func (s *server) undo(w http.ResponseWriter, r *http.Request) {
 		fail(w, problem(http.StatusBadRequest, "toRevision is the number of a revision, from 1"))
 		return
 	}
-	s.intend(w, r, func(i *plan.Intent, snap *state.Snapshot, written *spec.Workload) error {
+	s.intend(w, r, func(i *core.Intent, snap *state.Snapshot, written *spec.Workload) error {
 		if i.Pauses(written) {
 			return errPaused
 		}
@@ -124,7 +124,7 @@ func inForce(snap *state.Snapshot, workload string) string {
 
 // from is the revision to undo: the one that was asked for last, or else the one in
 // force, unless another has been written since.
-func (Undo) from(snap *state.Snapshot, i plan.Intent, written *spec.Workload) string {
+func (Undo) from(snap *state.Snapshot, i core.Intent, written *spec.Workload) string {
 	if undo := i.After(written.Revision).Undo; undo != "" {
 		return undo
 	}

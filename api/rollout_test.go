@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/edit"
 	"github.com/tendhq/tend/controller/spec/load"
@@ -38,10 +38,10 @@ func rollout(t *testing.T, c Config, verb, body string) answer {
 	return send(t, c, http.MethodPost, "/api/v1/workloads/web/rollout/"+verb, body)
 }
 
-func intent(c Config) plan.Intent {
+func intent(c Config) core.Intent {
 	row, ok := c.Store.Snapshot().Intent("web")
 	if !ok {
-		return plan.Intent{}
+		return core.Intent{}
 	}
 	return row.Intent
 }
@@ -86,15 +86,15 @@ func TestRestartNotesWhen(t *testing.T) {
 func TestUndoGoesBackInTheHistory(t *testing.T) {
 	c := config(published())
 	assert.Equal(t, http.StatusOK, rollout(t, c, "undo", "").status)
-	assert.Equal(t, plan.Intent{Undo: "rev1", UndoOf: "rev2"}, intent(c))
+	assert.Equal(t, core.Intent{Undo: "rev1", UndoOf: "rev2"}, intent(c))
 	rollout(t, c, "undo", "")
-	assert.Equal(t, plan.Intent{Undo: "rev0", UndoOf: "rev2"}, intent(c), "one before the one in force")
+	assert.Equal(t, core.Intent{Undo: "rev0", UndoOf: "rev2"}, intent(c), "one before the one in force")
 	assert.Equal(t, http.StatusConflict, rollout(t, c, "undo", "").status, "nothing is before that")
 	rollout(t, c, "undo", `{"toRevision": 2}`)
-	assert.Equal(t, plan.Intent{Undo: "rev1", UndoOf: "rev2"}, intent(c))
+	assert.Equal(t, core.Intent{Undo: "rev1", UndoOf: "rev2"}, intent(c))
 	assert.Equal(t, http.StatusNotFound, rollout(t, c, "undo", `{"toRevision": 4}`).status)
 	rollout(t, c, "undo", `{"toRevision": 3}`)
-	assert.Equal(t, plan.Intent{}, intent(c), "what is written needs no override")
+	assert.Equal(t, core.Intent{}, intent(c), "what is written needs no override")
 }
 
 func TestAnUndoEndsWithTheSpecThatItUndid(t *testing.T) {
@@ -105,16 +105,16 @@ func TestAnUndoEndsWithTheSpecThatItUndid(t *testing.T) {
 		tx.PutRevision(&state.Revision{Workload: "web", Revision: "rev3", Number: 4, Spec: &spec.Workload{}, At: noon})
 	})
 	rollout(t, c, "undo", "")
-	assert.Equal(t, plan.Intent{Undo: "rev2", UndoOf: "rev3"}, intent(c))
+	assert.Equal(t, core.Intent{Undo: "rev2", UndoOf: "rev3"}, intent(c))
 }
 
 func TestUndoAfterARollbackGoesBeforeWhatWasRolledBackTo(t *testing.T) {
 	c := config(published())
 	c.Store.Update(func(tx *state.Tx) {
-		tx.PutStatus(plan.Status{Workload: "web", ObservedGeneration: 2, CurrentRevision: "rev1", UpdateRevision: "rev1"})
+		tx.PutStatus(core.Status{Workload: "web", ObservedGeneration: 2, CurrentRevision: "rev1", UpdateRevision: "rev1"})
 	})
 	rollout(t, c, "undo", "")
-	assert.Equal(t, plan.Intent{Undo: "rev0", UndoOf: "rev2"}, intent(c))
+	assert.Equal(t, core.Intent{Undo: "rev0", UndoOf: "rev2"}, intent(c))
 }
 
 func TestAPausedRolloutIsResumedBeforeItIsUndoneOrRestarted(t *testing.T) {
@@ -145,7 +145,7 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 	for _, verb := range []string{"pause", "resume", "restart"} {
 		assert.Equal(t, http.StatusBadRequest, rollout(t, c, verb, `{"now": true}`).status)
 	}
-	assert.Equal(t, plan.Intent{}, intent(c))
+	assert.Equal(t, core.Intent{}, intent(c))
 
 	s := httptest.NewServer(New(c))
 	defer s.Close()

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/state"
 )
 
@@ -85,7 +85,7 @@ func serve(t *testing.T, s *state.Store) *httptest.Server {
 
 func add(s *state.Store, workload, text string) {
 	s.Update(func(tx *state.Tx) {
-		tx.AddEvent(plan.Event{Type: plan.Normal, Workload: workload, Reason: "Created", Message: text}, noon)
+		tx.AddEvent(core.Event{Type: core.Normal, Workload: workload, Reason: "Created", Message: text}, noon)
 	})
 }
 
@@ -184,7 +184,7 @@ func TestAChangeThatDoesNotShowSendsNothing(t *testing.T) {
 			tx.PutStatus(s.Status)
 		})
 		assert.Equal(t, 1, sent())
-		store.Update(func(tx *state.Tx) { tx.PutStatus(plan.Status{Workload: "web", Replicas: 7}) })
+		store.Update(func(tx *state.Tx) { tx.PutStatus(core.Status{Workload: "web", Replicas: 7}) })
 		assert.Equal(t, 2, sent())
 		cancel()
 		synctest.Wait()

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/execute"
 	"github.com/tendhq/tend/controller/observe"
@@ -131,7 +132,7 @@ func New(o Options) *Controller {
 func (c *Controller) newReconciler() reconciler {
 	return reconciler{
 		store:       c.store,
-		flights:     map[string]map[string]plan.Action{},
+		flights:     map[string]map[string]core.Action{},
 		withdrawn:   map[string]map[string]uint64{},
 		subscribers: &c.subscribers,
 		record:      c.options.Record,
@@ -155,7 +156,7 @@ func (c *Controller) newLoop() *loop {
 	}
 	l.keeper = keeper{
 		store: c.store, durable: c.options.Durable, metrics: c.metrics,
-		event: func(e plan.Event) { l.reconciler.event(e, time.Now()) },
+		event: func(e core.Event) { l.reconciler.event(e, time.Now()) },
 	}
 	return l
 }
@@ -204,7 +205,7 @@ func (c *Controller) Run(ctx context.Context) {
 				c.mark(key)
 			}
 		}
-		var actions []plan.Action
+		var actions []core.Action
 		for keys := l.take(); len(keys) > 0; keys = l.take() {
 			for _, key := range keys {
 				actions = append(actions, l.plan(ctx, key)...)
@@ -321,7 +322,7 @@ func (c *Controller) markAll() {
 
 // plan plans one key and returns its actions. They are carried out once what was
 // decided with them is durable.
-func (l *loop) plan(ctx context.Context, key string) []plan.Action {
+func (l *loop) plan(ctx context.Context, key string) []core.Action {
 	began := time.Now()
 	if key != projectKey && l.reconciler.project != nil {
 		l.sync(ctx, key)
@@ -343,9 +344,9 @@ func (l *loop) plan(ctx context.Context, key string) []plan.Action {
 }
 
 // carryOut carries an action out, in a goroutine of its own, when its turn has come.
-func (l *loop) carryOut(ctx context.Context, key string, a plan.Action) {
+func (l *loop) carryOut(ctx context.Context, key string, a core.Action) {
 	name, width := key, parallel
-	if a.Kind == plan.StopReplica {
+	if a.Kind == core.StopReplica {
 		name, width = key+" stops", parallelStops
 	}
 	turn, ok := l.lanes[name]
@@ -372,7 +373,7 @@ func (l *loop) carryOut(ctx context.Context, key string, a plan.Action) {
 // ended is an action that has ended and whose effect has been observed.
 type ended struct {
 	key    string
-	action plan.Action
+	action core.Action
 	err    error
 	lane   *lane
 }
@@ -435,11 +436,11 @@ func (c *Controller) onLink(ctx context.Context, err error) {
 		now := time.Now()
 		switch {
 		case err == nil && l.linkErr != "":
-			l.reconciler.event(plan.Event{Type: plan.Normal, Reason: "EngineReachable", Message: "the engine answers again"}, now)
+			l.reconciler.event(core.Event{Type: core.Normal, Reason: "EngineReachable", Message: "the engine answers again"}, now)
 			l.linkErr = ""
 		case err != nil && l.linkErr == "":
 			l.linkErr = err.Error()
-			l.reconciler.event(plan.Event{Type: plan.Warning, Reason: "EngineUnavailable", Message: "nothing is changed until the engine answers: " + l.linkErr}, now)
+			l.reconciler.event(core.Event{Type: core.Warning, Reason: "EngineUnavailable", Message: "nothing is changed until the engine answers: " + l.linkErr}, now)
 		}
 		if err == nil {
 			if l.reconciler.began.IsZero() {
@@ -458,7 +459,7 @@ func (c *Controller) SetProject(p *spec.Project) {
 		now := time.Now()
 		if l.rejected {
 			l.rejected = false
-			l.reconciler.event(plan.Event{Type: plan.Normal, Reason: "SpecInForce", Message: "what is written is in force again"}, now)
+			l.reconciler.event(core.Event{Type: core.Normal, Reason: "SpecInForce", Message: "what is written is in force again"}, now)
 		}
 		l.reconciler.setProject(p, now)
 		c.metrics.spec(nil)
@@ -472,9 +473,9 @@ func (c *Controller) SetProject(p *spec.Project) {
 func (c *Controller) Relist(ctx context.Context) {
 	c.do(func(l *loop) {
 		l.busy.Go(func() {
-			e := plan.Event{Type: plan.Normal, Reason: "Reloaded", Message: "what is written was read again, and the engine was listed anew"}
+			e := core.Event{Type: core.Normal, Reason: "Reloaded", Message: "what is written was read again, and the engine was listed anew"}
 			if err := c.observer.Relist(ctx); err != nil {
-				e = plan.Event{Type: plan.Warning, Reason: "Reloaded", Message: "what is written was read again; the engine is listed as soon as it answers: " + err.Error()}
+				e = core.Event{Type: core.Warning, Reason: "Reloaded", Message: "what is written was read again; the engine is listed as soon as it answers: " + err.Error()}
 			}
 			c.do(func(l *loop) { l.reconciler.event(e, time.Now()) })
 		})
@@ -496,7 +497,7 @@ func (c *Controller) RejectProject(err error) {
 	c.do(func(l *loop) {
 		l.rejected = true
 		c.metrics.spec(err)
-		l.reconciler.event(plan.Event{Type: plan.Warning, Reason: "InvalidSpec", Message: err.Error()}, time.Now())
+		l.reconciler.event(core.Event{Type: core.Warning, Reason: "InvalidSpec", Message: err.Error()}, time.Now())
 	})
 }
 

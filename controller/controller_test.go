@@ -12,9 +12,9 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state/durable/durabletest"
 )
@@ -127,7 +127,7 @@ func TestWhatPeopleDoIsNoCrash(t *testing.T) {
 			require.False(t, w.heard("BackOff"), w.events)
 			w.pass(2 * time.Minute)
 			status, _ := w.ctl.State().Snapshot().Status("web")
-			require.Nil(t, status.Condition(plan.ReplicaFailure))
+			require.Nil(t, status.Condition(core.ReplicaFailure))
 		})
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
@@ -43,10 +44,10 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 		switch {
 		case !need.Present:
 			in.Missing = append(in.Missing, need)
-		case need.Kind == plan.ImageResource:
+		case need.Kind == core.ImageResource:
 			in.ImageID = need.ID
 		}
-		if need.Kind == plan.NetworkResource && need.Known {
+		if need.Kind == core.NetworkResource && need.Known {
 			in.Networks[need.Name] = need.ID
 		}
 	}
@@ -62,11 +63,11 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 
 // replicas lists a workload's containers with the actions under way on them,
 // and those that are being created.
-func (r *reconciler) replicas(snap *state.Snapshot, key string) []plan.Replica {
-	var all []plan.Replica
-	coming := map[int]plan.Action{}
+func (r *reconciler) replicas(snap *state.Snapshot, key string) []core.Replica {
+	var all []core.Replica
+	coming := map[int]core.Action{}
 	for _, a := range r.flights[key] {
-		if a.Kind == plan.CreateReplica {
+		if a.Kind == core.CreateReplica {
 			coming[a.Number] = a
 		}
 	}
@@ -84,18 +85,18 @@ func (r *reconciler) replicas(snap *state.Snapshot, key string) []plan.Replica {
 	}
 	for _, n := range slices.Sorted(maps.Keys(coming)) {
 		a := coming[n]
-		all = append(all, plan.Replica{Workload: key, Number: n, Revision: a.Revision, State: plan.Created, InFlight: a.Kind})
+		all = append(all, core.Replica{Workload: key, Number: n, Revision: a.Revision, State: core.Created, InFlight: a.Kind})
 	}
 	return all
 }
 
 // hookRuns lists the containers of a workload's hooks with the actions under
 // way on them, and those that are being created.
-func (r *reconciler) hookRuns(snap *state.Snapshot, key string) []plan.HookRun {
-	var all []plan.HookRun
-	coming := map[string]plan.Action{}
+func (r *reconciler) hookRuns(snap *state.Snapshot, key string) []core.HookRun {
+	var all []core.HookRun
+	coming := map[string]core.Action{}
 	for _, a := range r.flights[key] {
-		if a.Kind == plan.RunHook {
+		if a.Kind == core.RunHook {
 			coming[a.Object+" "+a.Revision] = a
 		}
 	}
@@ -113,7 +114,7 @@ func (r *reconciler) hookRuns(snap *state.Snapshot, key string) []plan.HookRun {
 	}
 	for _, hook := range slices.Sorted(maps.Keys(coming)) {
 		a := coming[hook]
-		all = append(all, plan.HookRun{Hook: a.Object, Replica: plan.Replica{Workload: key, Revision: a.Revision, State: plan.Created, InFlight: a.Kind}})
+		all = append(all, core.HookRun{Hook: a.Object, Replica: core.Replica{Workload: key, Revision: a.Revision, State: core.Created, InFlight: a.Kind}})
 	}
 	return all
 }
@@ -130,7 +131,7 @@ func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.De
 		if plan.IsReady(snap.Probed(row.Replica), snap.Made(d.Name, row.Revision)) {
 			out.Ready++
 		}
-		if !managed && row.State == plan.Exited && row.ExitCode == 0 {
+		if !managed && row.State == core.Exited && row.ExitCode == 0 {
 			out.Completed = true
 		}
 	}
@@ -142,32 +143,32 @@ func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.De
 }
 
 // needs lists the resources of a workload.
-func needs(snap *state.Snapshot, w *spec.Workload) []plan.Resource {
-	var rows []plan.Resource
+func needs(snap *state.Snapshot, w *spec.Workload) []core.Resource {
+	var rows []core.Resource
 	data := dataVolumes(snap, w)
-	need := func(kind plan.ResourceKind, name string) {
+	need := func(kind core.ResourceKind, name string) {
 		if row, ok := snap.Resource(kind, name); ok {
 			res := row.Resource
-			if kind == plan.VolumeResource && slices.Contains(data, name) {
+			if kind == core.VolumeResource && slices.Contains(data, name) {
 				res.DataOf = w.Name
 			}
 			rows = append(rows, res)
 		}
 	}
 	for _, n := range w.Networks {
-		need(plan.NetworkResource, n)
+		need(core.NetworkResource, n)
 	}
 	for _, v := range w.Volumes {
-		need(plan.VolumeResource, v)
+		need(core.VolumeResource, v)
 	}
-	need(plan.ImageResource, w.Image)
+	need(core.ImageResource, w.Image)
 	return rows
 }
 
 // unknown reports whether a resource of a workload has not been looked up yet.
 func unknown(snap *state.Snapshot, key string) bool {
 	row, written := snap.Workload(key)
-	return written && slices.ContainsFunc(needs(snap, row.Spec), func(r plan.Resource) bool { return !r.Known })
+	return written && slices.ContainsFunc(needs(snap, row.Spec), func(r core.Resource) bool { return !r.Known })
 }
 
 // dataVolumes returns the volumes that a Database was on when it last worked, and those
@@ -190,7 +191,7 @@ func dataVolumes(snap *state.Snapshot, w *spec.Workload) (volumes []string) {
 }
 
 // foreigners are the containers of another folder that are in a workload's way.
-func (r *reconciler) foreigners(snap *state.Snapshot, key string) (all []plan.Foreigner) {
+func (r *reconciler) foreigners(snap *state.Snapshot, key string) (all []core.Foreigner) {
 	w := r.project.Workloads[key]
 	for _, row := range snap.Foreigners() {
 		onVolume := func(name string) bool {
@@ -206,7 +207,7 @@ func (r *reconciler) foreigners(snap *state.Snapshot, key string) (all []plan.Fo
 // isOrphan reports whether a container is of a service that is not written, and that
 // tend has not kept: tend did not make the container and does not remember the service,
 // or it did so with other Compose files.
-func (r *reconciler) isOrphan(snap *state.Snapshot, c plan.Replica) bool {
+func (r *reconciler) isOrphan(snap *state.Snapshot, c core.Replica) bool {
 	if r.removeOrphans || r.project.Workloads[c.Workload] != nil {
 		return false
 	}
@@ -215,7 +216,7 @@ func (r *reconciler) isOrphan(snap *state.Snapshot, c plan.Replica) bool {
 }
 
 // decides reports whether tend decides over a container.
-func (r *reconciler) decides(snap *state.Snapshot, c plan.Replica) bool {
+func (r *reconciler) decides(snap *state.Snapshot, c core.Replica) bool {
 	return r.managed(c.Workload) && !r.isOrphan(snap, c)
 }
 

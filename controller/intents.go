@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/state"
 )
 
@@ -17,7 +17,7 @@ func (e *UnknownWorkloadError) Error() string { return "there is no workload " +
 // Intend changes what people ask of a workload, and returns when the workload has been
 // planned with that. change gets a copy of what was asked before, and the state to
 // refer to; where it returns an error, nothing changes and Intend returns it.
-func (c *Controller) Intend(ctx context.Context, workload string, change func(*plan.Intent, *state.Snapshot) error) error {
+func (c *Controller) Intend(ctx context.Context, workload string, change func(*core.Intent, *state.Snapshot) error) error {
 	done := make(chan error, 1)
 	c.do(func(l *loop) {
 		snap := c.store.Snapshot()
@@ -25,7 +25,7 @@ func (c *Controller) Intend(ctx context.Context, workload string, change func(*p
 			done <- &UnknownWorkloadError{Workload: workload}
 			return
 		}
-		intent := plan.Intent{}
+		intent := core.Intent{}
 		if row, ok := snap.Intent(workload); ok {
 			intent = row.Intent
 		}

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
 )
@@ -30,7 +30,7 @@ type keeper struct {
 	store   *state.Store
 	durable durable.Store // nil where nothing survives
 	metrics *Metrics
-	event   func(plan.Event)
+	event   func(core.Event)
 
 	// due is when the next commit is to be made; zero for never.
 	due time.Time
@@ -114,7 +114,7 @@ func (k *keeper) commit(ctx context.Context, now bool) {
 		k.pause, k.due = 0, time.Time{}
 		if failed {
 			k.due = time.Now().Add(commitDelay)
-			k.event(plan.Event{Type: plan.Normal, Reason: "StateKept", Message: "what tend remembers is written again"})
+			k.event(core.Event{Type: core.Normal, Reason: "StateKept", Message: "what tend remembers is written again"})
 		}
 		return
 	}
@@ -151,5 +151,5 @@ func (k *keeper) close(ctx context.Context) {
 }
 
 func (k *keeper) warn(reason, format string, args ...any) {
-	k.event(plan.Event{Type: plan.Warning, Reason: reason, Message: fmt.Sprintf(format, args...)})
+	k.event(core.Event{Type: core.Warning, Reason: reason, Message: fmt.Sprintf(format, args...)})
 }

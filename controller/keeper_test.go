@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine/model"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
 	"github.com/tendhq/tend/state/durable/durabletest"
@@ -46,7 +46,7 @@ func of(version string) string {
 
 func (w *world) undo(to string) {
 	w.t.Helper()
-	require.NoError(w.t, w.ctl.Intend(w.ctx, "web", func(i *plan.Intent, snap *state.Snapshot) error {
+	require.NoError(w.t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, snap *state.Snapshot) error {
 		row, _ := snap.Workload("web")
 		i.Undo, i.UndoOf = to, row.Spec.Revision
 		return nil
@@ -84,7 +84,7 @@ func TestWhatWasAskedAndWhatHappenedSurviveARestart(t *testing.T) {
 		w.write(of("1"))
 		w.converge()
 		paused := true
-		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *plan.Intent, _ *state.Snapshot) error {
+		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, _ *state.Snapshot) error {
 			i.Paused = &paused
 			return nil
 		}))

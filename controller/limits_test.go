@@ -18,9 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/recorder"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state/durable"
@@ -213,7 +213,7 @@ func TestAnEventStorm(t *testing.T) {
 		w.engine.Kill(last.ID, 137)
 		w.pass(time.Second)
 		row, ok := w.ctl.State().Snapshot().Replica(last.ID)
-		require.True(t, !ok || row.State == plan.Exited || row.StartedAt.After(last.StartedAt))
+		require.True(t, !ok || row.State == core.Exited || row.StartedAt.After(last.StartedAt))
 	})
 }
 

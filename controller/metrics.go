@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/state"
 )
 
@@ -64,7 +64,7 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapers})
 }
 
-func (m *Metrics) action(a plan.Action, took time.Duration, err error) {
+func (m *Metrics) action(a core.Action, took time.Duration, err error) {
 	result := "ok"
 	if err != nil {
 		result = "error"

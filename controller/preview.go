@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 )
@@ -90,13 +91,13 @@ func differences(in plan.Input, p plan.Plan) (texts []string) {
 	}
 	if old := s.Replicas - s.Updated; old > 0 {
 		wanted := short(in.Spec.Revision)
-		if slices.ContainsFunc(in.Replicas, func(r plan.Replica) bool { return in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID }) {
+		if slices.ContainsFunc(in.Replicas, func(r core.Replica) bool { return in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID }) {
 			wanted += " with the image that " + in.Spec.Image + " is now"
 		}
 		add("revision: %d of %d replicas are not at %s", old, s.Replicas, wanted)
 	}
 	for _, a := range p.Actions {
-		if a.Kind == plan.UpdateReplica {
+		if a.Kind == core.UpdateReplica {
 			add("%s", a.Cause)
 		}
 	}

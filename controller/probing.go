@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/probe"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
@@ -20,7 +20,7 @@ func (l *loop) sync(ctx context.Context, key string) {
 	snap := l.store.Snapshot()
 	for _, row := range snap.Replicas(key) {
 		w := snap.Made(key, row.Revision)
-		if w != nil && w.Probes.Any() && row.State == plan.Running {
+		if w != nil && w.Probes.Any() && row.State == core.Running {
 			runs[runOf(row.Replica)] = w.Probes
 		}
 	}
@@ -53,7 +53,7 @@ type prober struct {
 	stop context.CancelFunc
 }
 
-func runOf(r plan.Replica) probe.Run {
+func runOf(r core.Replica) probe.Run {
 	run := probe.Run{Target: probe.Target{ID: r.ID}, StartedAt: r.StartedAt}
 	for _, network := range slices.Sorted(maps.Keys(r.Addresses)) {
 		if run.Address == "" {
@@ -71,7 +71,7 @@ func (c *Controller) probed(workload string, r probe.Result) {
 		if _, exists := tx.Replica(r.ID); !exists {
 			return
 		}
-		tx.PutProbe(&state.Probe{ID: r.ID, Workload: workload, Probe: plan.Probe{
+		tx.PutProbe(&state.Probe{ID: r.ID, Workload: workload, Probe: core.Probe{
 			StartedAt: r.StartedAt, Started: r.Started, Ready: r.Ready, Live: r.Live, WasReady: wasReady, Since: r.Since, Message: r.Message,
 		}})
 	})
@@ -93,7 +93,7 @@ func (c *Controller) exec(ctx context.Context, id string, command []string) (cod
 func (r *reconciler) unprobed(snap *state.Snapshot, key string) bool {
 	return slices.ContainsFunc(snap.Replicas(key), func(row *state.Replica) bool {
 		w := snap.Made(key, row.Revision)
-		if w == nil || !w.Probes.Any() || row.State != plan.Running || row.StartedAt.After(r.began) {
+		if w == nil || !w.Probes.Any() || row.State != core.Running || row.StartedAt.After(r.began) {
 			return false
 		}
 		p, ok := snap.Probe(row.ID)

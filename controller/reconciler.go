@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/postgres"
@@ -42,7 +43,7 @@ type reconciler struct {
 	// not been compared with what exists.
 	restored map[string]bool
 	// flights are the actions under way, by key and object.
-	flights map[string]map[string]plan.Action
+	flights map[string]map[string]core.Action
 	// mark has keys planned soon.
 	mark func(keys ...string)
 	// record is called with each plan of a workload.
@@ -53,11 +54,11 @@ type reconciler struct {
 
 // object names the object of an action. A container that does not exist yet goes by its
 // number.
-func object(a plan.Action) string {
+func object(a core.Action) string {
 	if a.ID != "" {
 		return a.ID
 	}
-	if a.Kind == plan.CreateReplica {
+	if a.Kind == core.CreateReplica {
 		return "#" + strconv.Itoa(a.Number)
 	}
 	return string(a.Kind) + " " + a.Object
@@ -75,7 +76,7 @@ func (r *reconciler) managed(workload string) bool {
 
 // plan plans a key, commits what follows, and returns the actions, which count as under
 // way from now on. next is when to plan again though nothing has changed.
-func (r *reconciler) plan(key string, now time.Time) (actions []plan.Action, next time.Time) {
+func (r *reconciler) plan(key string, now time.Time) (actions []core.Action, next time.Time) {
 	switch {
 	case r.project == nil:
 		return nil, time.Time{}
@@ -86,14 +87,14 @@ func (r *reconciler) plan(key string, now time.Time) (actions []plan.Action, nex
 	}
 	for _, a := range actions {
 		if r.flights[key] == nil {
-			r.flights[key] = map[string]plan.Action{}
+			r.flights[key] = map[string]core.Action{}
 		}
 		r.flights[key][object(a)] = a
 	}
 	return actions, next
 }
 
-func (r *reconciler) planProject(now time.Time) ([]plan.Action, time.Time) {
+func (r *reconciler) planProject(now time.Time) ([]core.Action, time.Time) {
 	if r.remove {
 		return nil, time.Time{} // nothing is made for what is to be taken away
 	}
@@ -107,7 +108,7 @@ func (r *reconciler) planProject(now time.Time) ([]plan.Action, time.Time) {
 	}
 	for _, row := range snap.Resources() {
 		res := row.Resource
-		if res.Kind == plan.VolumeResource {
+		if res.Kind == core.VolumeResource {
 			res.DataOf = held[res.Name]
 		}
 		for _, a := range r.flights[projectKey] {
@@ -128,7 +129,7 @@ func (r *reconciler) planProject(now time.Time) ([]plan.Action, time.Time) {
 	return p.Actions, p.Next
 }
 
-func (r *reconciler) planWorkload(key string, now time.Time) ([]plan.Action, time.Time) {
+func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, time.Time) {
 	snap := r.store.Snapshot()
 	if until := r.began.Add(probeTimeout); now.Before(until) && r.unprobed(snap, key) {
 		return nil, until // or as soon as the probes have been answered
@@ -195,7 +196,7 @@ func (r *reconciler) compare(snap *state.Snapshot, key string, now time.Time) *s
 // noteWithdrawn notes the index at which the endpoints of draining replicas were
 // withdrawn. A subscriber that asks for what follows that index has turned away from
 // them.
-func (r *reconciler) noteWithdrawn(tx *state.Tx, key string, drains map[string]plan.Drain) {
+func (r *reconciler) noteWithdrawn(tx *state.Tx, key string, drains map[string]core.Drain) {
 	before := r.withdrawn[key]
 	delete(r.withdrawn, key)
 	for id := range drains {
@@ -212,17 +213,17 @@ func (r *reconciler) noteWithdrawn(tx *state.Tx, key string, drains map[string]p
 }
 
 // actionEnded notes that an action has ended. Its effect must have been observed.
-func (r *reconciler) actionEnded(key string, a plan.Action, err error, now time.Time) {
+func (r *reconciler) actionEnded(key string, a core.Action, err error, now time.Time) {
 	delete(r.flights[key], object(a))
 	if len(r.flights[key]) == 0 {
 		delete(r.flights, key)
 	}
-	if a.Kind == plan.StopReplica {
+	if a.Kind == core.StopReplica {
 		r.noteStopped(key, a)
 	}
 	if err == nil {
 		r.event(succeeded(a), now)
-		if row, ok := r.store.Snapshot().Rollout(key); ok && (a.Kind == plan.PrepareUpdate || a.Kind == plan.CheckUpdate) {
+		if row, ok := r.store.Snapshot().Rollout(key); ok && (a.Kind == core.PrepareUpdate || a.Kind == core.CheckUpdate) {
 			r.store.Update(func(tx *state.Tx) { tx.PutRollout(plan.Prepared(row.Rollout, a)) })
 		}
 		return
@@ -254,12 +255,12 @@ func (r *reconciler) actionEnded(key string, a plan.Action, err error, now time.
 // noteStopped notes that tend has told a replica to end, also where the engine did not
 // answer. It makes the record where there is none: a service may have been taken out
 // and written again meanwhile.
-func (r *reconciler) noteStopped(key string, a plan.Action) {
+func (r *reconciler) noteStopped(key string, a core.Action) {
 	snap := r.store.Snapshot()
 	if _, written := snap.Workload(key); !written {
 		return
 	}
-	before := plan.Rollout{Workload: key}
+	before := core.Rollout{Workload: key}
 	if row, ok := snap.Rollout(key); ok {
 		before = row.Rollout
 	}
@@ -298,7 +299,7 @@ func (r *reconciler) leaving(snap *state.Snapshot) []string {
 func (r *reconciler) draining() []string { return slices.Sorted(maps.Keys(r.withdrawn)) }
 
 // event writes an event down and passes it on.
-func (r *reconciler) event(e plan.Event, now time.Time) {
+func (r *reconciler) event(e core.Event, now time.Time) {
 	var row *state.Event
 	r.store.Update(func(tx *state.Tx) { row = tx.AddEvent(e, now) })
 	r.emit(row)

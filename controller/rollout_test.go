@@ -7,9 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -276,7 +276,7 @@ func TestUndoAndRestart(t *testing.T) {
 		first := w.ctl.State().Snapshot().Revisions("web")[0].Revision
 		w.write(served, deployment("healthy:2"))
 		w.converge()
-		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *plan.Intent, snap *state.Snapshot) error {
+		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, snap *state.Snapshot) error {
 			row, _ := snap.Workload("web")
 			i.Undo, i.UndoOf = first, row.Spec.Revision
 			return nil
@@ -289,7 +289,7 @@ func TestUndoAndRestart(t *testing.T) {
 		for id := range w.published() {
 			before[id] = true
 		}
-		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *plan.Intent, _ *state.Snapshot) error {
+		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, _ *state.Snapshot) error {
 			i.RestartedAt = time.Now()
 			return nil
 		}))
@@ -310,7 +310,7 @@ func TestAnUndoIsOverOnceAnotherRevisionIsWritten(t *testing.T) {
 		first := w.ctl.State().Snapshot().Revisions("web")[0].Revision
 		w.write(served, deployment("healthy:2"))
 		w.converge()
-		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *plan.Intent, snap *state.Snapshot) error {
+		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, snap *state.Snapshot) error {
 			row, _ := snap.Workload("web")
 			i.Undo, i.UndoOf = first, row.Spec.Revision
 			return nil
@@ -350,7 +350,7 @@ func TestPauseHoldsTheRolloutAndKeepsTheReplicas(t *testing.T) {
 		w.write(served, deployment("healthy:1"))
 		w.converge()
 		paused := true
-		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *plan.Intent, _ *state.Snapshot) error {
+		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, _ *state.Snapshot) error {
 			i.Paused = &paused
 			return nil
 		}))
@@ -361,7 +361,7 @@ func TestPauseHoldsTheRolloutAndKeepsTheReplicas(t *testing.T) {
 		w.pass(time.Minute)
 		require.Equal(t, map[string]int{healthy: 2}, w.images(), "a lost replica comes back at the old revision")
 		paused = false
-		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *plan.Intent, _ *state.Snapshot) error {
+		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, _ *state.Snapshot) error {
 			i.Paused = nil
 			return nil
 		}))

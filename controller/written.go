@@ -7,14 +7,14 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
 
 // setProject puts a new desired state in force.
 func (r *reconciler) setProject(p *spec.Project, now time.Time) {
-	var changes []plan.Event
+	var changes []core.Event
 	r.project = p
 	r.dependents = map[string][]string{}
 	for name, w := range p.Workloads {
@@ -100,16 +100,16 @@ func remember(tx *state.Tx, row *state.Workload, now time.Time) {
 
 // setResources writes down which networks, volumes and images are needed.
 func (r *reconciler) setResources(tx *state.Tx, p *spec.Project) {
-	needed := map[string]plan.Resource{}
-	add := func(res plan.Resource) { needed[res.String()] = res }
+	needed := map[string]core.Resource{}
+	add := func(res core.Resource) { needed[res.String()] = res }
 	for _, n := range p.Networks {
-		add(plan.Resource{Kind: plan.NetworkResource, Name: n.Name, External: n.External, ConfigHash: n.ConfigHash})
+		add(core.Resource{Kind: core.NetworkResource, Name: n.Name, External: n.External, ConfigHash: n.ConfigHash})
 	}
 	for _, v := range p.Volumes {
-		add(plan.Resource{Kind: plan.VolumeResource, Name: v.Name, External: v.External, ConfigHash: v.ConfigHash})
+		add(core.Resource{Kind: core.VolumeResource, Name: v.Name, External: v.External, ConfigHash: v.ConfigHash})
 	}
 	for _, w := range p.Workloads {
-		add(plan.Resource{Kind: plan.ImageResource, Name: w.Image, NoPull: w.PullPolicy == types.PullPolicyNever})
+		add(core.Resource{Kind: core.ImageResource, Name: w.Image, NoPull: w.PullPolicy == types.PullPolicyNever})
 	}
 	for _, row := range tx.Resources() {
 		if _, ok := needed[row.String()]; !ok {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/hashicorp/go-memdb"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 // Endpoints is the table of the addresses that are published.
@@ -20,7 +20,7 @@ var endpointsSchema = &memdb.TableSchema{
 }
 
 // Endpoint is a row of Endpoints.
-type Endpoint struct{ plan.Endpoint }
+type Endpoint struct{ core.Endpoint }
 
 func (e *Endpoint) changeKey() string { return e.Workload }
 
@@ -66,12 +66,12 @@ func (s *Snapshot) EndpointsIndex() uint64 {
 
 // PutEndpoints publishes exactly these endpoints of a workload. The index
 // grows only when that changes something.
-func (t *Tx) PutEndpoints(workload string, endpoints []plan.Endpoint) {
-	before := map[string]plan.Endpoint{}
+func (t *Tx) PutEndpoints(workload string, endpoints []core.Endpoint) {
+	before := map[string]core.Endpoint{}
 	for _, e := range t.Endpoints(workload) {
 		before[e.ID] = e.Endpoint
 	}
-	after := map[string]plan.Endpoint{}
+	after := map[string]core.Endpoint{}
 	for _, e := range endpoints {
 		after[e.ID] = e
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/hashicorp/go-memdb"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 // Events is the table of the events.
@@ -32,7 +32,7 @@ var eventsSchema = &memdb.TableSchema{
 
 // Event is a row of Events: something that happened, once or more often.
 type Event struct {
-	plan.Event
+	core.Event
 	// ID grows with each event, also when one happens again.
 	ID uint64
 	// Key is equal for events that count as the same. It is quoted, as the index ends
@@ -73,7 +73,7 @@ func (s *Snapshot) LastEvent() uint64 {
 
 // AddEvent writes an event down. Where the same happened within the last ten minutes,
 // it is counted once more, under a new ID.
-func (t *Tx) AddEvent(e plan.Event, now time.Time) *Event {
+func (t *Tx) AddEvent(e core.Event, now time.Time) *Event {
 	if more := len(e.Message) - maxMessage; more > 0 {
 		e.Message = fmt.Sprintf("%s… and %d bytes more", strings.ToValidUTF8(e.Message[:maxMessage], ""), more)
 	}

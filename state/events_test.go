@@ -10,17 +10,17 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-func event(workload, reason, text string) plan.Event {
-	return plan.Event{Type: plan.Normal, Workload: workload, Reason: reason, Message: text}
+func event(workload, reason, text string) core.Event {
+	return core.Event{Type: core.Normal, Workload: workload, Reason: reason, Message: text}
 }
 
 // add writes events down in a transaction of its own.
-func add(s *Store, at time.Time, events ...plan.Event) (last *Event) {
+func add(s *Store, at time.Time, events ...core.Event) (last *Event) {
 	s.Update(func(tx *Tx) {
 		for _, e := range events {
 			last = tx.AddEvent(e, at)
@@ -130,7 +130,7 @@ func TestAfterALongPauseTheNewestEventIsCounted(t *testing.T) {
 
 func TestEventsThatDifferAreNotCountedTogether(t *testing.T) {
 	s, _ := newStore()
-	all := []plan.Event{
+	all := []core.Event{
 		event("web", "BackOff", "exited"),
 		event("db", "BackOff", "exited"),
 		event("", "BackOff", "exited"),

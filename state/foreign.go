@@ -3,7 +3,7 @@ package state
 import (
 	"github.com/hashicorp/go-memdb"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 // Foreigners is the table of the containers that carry the project's name and were
@@ -16,7 +16,7 @@ var foreignersSchema = &memdb.TableSchema{
 }
 
 // Foreigner is a row of Foreigners.
-type Foreigner struct{ plan.Foreigner }
+type Foreigner struct{ core.Foreigner }
 
 func (f *Foreigner) changeKey() string { return f.Workload }
 

@@ -3,7 +3,7 @@ package state
 import (
 	"github.com/hashicorp/go-memdb"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 // HookRuns is the table of the one-off containers of pre-rollout hooks.
@@ -18,7 +18,7 @@ var hookRunsSchema = &memdb.TableSchema{
 }
 
 // HookRun is a row of HookRuns.
-type HookRun struct{ plan.HookRun }
+type HookRun struct{ core.HookRun }
 
 func (h *HookRun) changeKey() string { return h.Workload }
 

@@ -3,7 +3,7 @@ package state
 import (
 	"github.com/hashicorp/go-memdb"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 // Intents is the table of what people asked for through the API.
@@ -17,7 +17,7 @@ var intentsSchema = &memdb.TableSchema{
 // Intent is a row of Intents.
 type Intent struct {
 	Workload string
-	plan.Intent
+	core.Intent
 }
 
 func (i *Intent) changeKey() string { return i.Workload }

@@ -1,7 +1,7 @@
 package state
 
 import (
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -26,7 +26,7 @@ func (s *Snapshot) Made(workload, revision string) *spec.Workload {
 // Probed returns a replica with the results of tend's own probes in this run, where its
 // workload has probes. A workload that is no longer written keeps the last results. A
 // revision that nobody remembers has no probes, and its health check counts.
-func (s *Snapshot) Probed(r plan.Replica) plan.Replica {
+func (s *Snapshot) Probed(r core.Replica) core.Replica {
 	row, known := s.Probe(r.ID)
 	known = known && row.StartedAt.Equal(r.StartedAt) // of this run
 	_, written := s.Workload(r.Workload)
@@ -40,7 +40,7 @@ func (s *Snapshot) Probed(r plan.Replica) plan.Replica {
 	case known:
 		r.Probe = &row.Probe
 	default:
-		r.Probe = &plan.Probe{}
+		r.Probe = &core.Probe{}
 	}
 	return r
 }

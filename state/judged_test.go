@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 )
@@ -14,7 +15,7 @@ func TestAReplicaIsReadyByTheProbesOfItsRevision(t *testing.T) {
 	begun := time.Unix(1_000_000, 0)
 	probed := &spec.Workload{Name: "web", Revision: "probed", Networks: []string{"front"}, Probes: spec.Probes{Readiness: &spec.Probe{}}}
 	plain := &spec.Workload{Name: "web", Revision: "plain", Networks: []string{"front"}}
-	passed := Probe{ID: "a", Workload: "web", Probe: plan.Probe{StartedAt: begun, Started: true, Ready: true, Live: true, WasReady: true}}
+	passed := Probe{ID: "a", Workload: "web", Probe: core.Probe{StartedAt: begun, Started: true, Ready: true, Live: true, WasReady: true}}
 	failed := passed
 	failed.Ready = false
 	earlier := passed
@@ -23,20 +24,20 @@ func TestAReplicaIsReadyByTheProbesOfItsRevision(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		written *spec.Workload
-		replica plan.Replica
+		replica core.Replica
 		probe   *Probe
 		ready   bool
 	}{
-		{"no probes, and a health check that passes", plain, plan.Replica{Revision: "plain", Health: plan.Healthy, Addresses: joined}, nil, true},
-		{"no probes, and a health check that fails", plain, plan.Replica{Revision: "plain", Health: plan.Unhealthy, Addresses: joined}, nil, false},
-		{"a probe that passes, and a health check that fails", probed, plan.Replica{Revision: "probed", Health: plan.Unhealthy, Addresses: joined}, &passed, true},
-		{"a probe that fails, and a health check that passes", probed, plan.Replica{Revision: "probed", Health: plan.Healthy, Addresses: joined}, &failed, false},
-		{"a probe that nobody has asked", probed, plan.Replica{Revision: "probed", Health: plan.Healthy, Addresses: joined}, nil, false},
-		{"a probe that passed in an earlier run", probed, plan.Replica{Revision: "probed", Health: plan.Healthy, Addresses: joined}, &earlier, false},
-		{"an earlier revision without probes", probed, plan.Replica{Revision: "plain", Health: plan.Healthy, Addresses: joined}, nil, true},
-		{"a service that is not written any more, by what its probes said last", nil, plan.Replica{Revision: "probed", Health: plan.Healthy}, &failed, false},
-		{"a revision of which nothing is remembered, and a health check that fails", plain, plan.Replica{Revision: "probed", Health: plan.Unhealthy, Addresses: joined}, &passed, false},
-		{"a network that it has left", plain, plan.Replica{Revision: "plain"}, nil, false},
+		{"no probes, and a health check that passes", plain, core.Replica{Revision: "plain", Health: core.Healthy, Addresses: joined}, nil, true},
+		{"no probes, and a health check that fails", plain, core.Replica{Revision: "plain", Health: core.Unhealthy, Addresses: joined}, nil, false},
+		{"a probe that passes, and a health check that fails", probed, core.Replica{Revision: "probed", Health: core.Unhealthy, Addresses: joined}, &passed, true},
+		{"a probe that fails, and a health check that passes", probed, core.Replica{Revision: "probed", Health: core.Healthy, Addresses: joined}, &failed, false},
+		{"a probe that nobody has asked", probed, core.Replica{Revision: "probed", Health: core.Healthy, Addresses: joined}, nil, false},
+		{"a probe that passed in an earlier run", probed, core.Replica{Revision: "probed", Health: core.Healthy, Addresses: joined}, &earlier, false},
+		{"an earlier revision without probes", probed, core.Replica{Revision: "plain", Health: core.Healthy, Addresses: joined}, nil, true},
+		{"a service that is not written any more, by what its probes said last", nil, core.Replica{Revision: "probed", Health: core.Healthy}, &failed, false},
+		{"a revision of which nothing is remembered, and a health check that fails", plain, core.Replica{Revision: "probed", Health: core.Unhealthy, Addresses: joined}, &passed, false},
+		{"a network that it has left", plain, core.Replica{Revision: "plain"}, nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			store := New(func([]Change) {})
@@ -49,7 +50,7 @@ func TestAReplicaIsReadyByTheProbesOfItsRevision(t *testing.T) {
 					tx.PutProbe(c.probe)
 				}
 			})
-			c.replica.Workload, c.replica.ID, c.replica.State, c.replica.StartedAt = "web", "a", plan.Running, begun
+			c.replica.Workload, c.replica.ID, c.replica.State, c.replica.StartedAt = "web", "a", core.Running, begun
 			snap := store.Snapshot()
 			require.Equal(t, c.ready, plan.IsReady(snap.Probed(c.replica), snap.Made("web", c.replica.Revision)))
 		})

@@ -3,7 +3,7 @@ package state
 import (
 	"github.com/hashicorp/go-memdb"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 // Probes is the table of the results of tend's own probes.
@@ -20,7 +20,7 @@ type Probe struct {
 	// StartedAt.
 	ID       string
 	Workload string
-	plan.Probe
+	core.Probe
 }
 
 func (p *Probe) changeKey() string { return p.Workload }

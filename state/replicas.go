@@ -3,7 +3,7 @@ package state
 import (
 	"github.com/hashicorp/go-memdb"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 // Replicas is the table of the containers that exist.
@@ -18,7 +18,7 @@ var replicasSchema = &memdb.TableSchema{
 }
 
 // Replica is a row of Replicas.
-type Replica struct{ plan.Replica }
+type Replica struct{ core.Replica }
 
 func (r *Replica) changeKey() string { return r.Workload }
 

@@ -3,7 +3,7 @@ package state
 import (
 	"github.com/hashicorp/go-memdb"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 // Resources is the table of the networks, volumes and images that are needed.
@@ -20,7 +20,7 @@ var resourcesSchema = &memdb.TableSchema{
 
 // Resource is a row of Resources.
 type Resource struct {
-	plan.Resource
+	core.Resource
 	// Type is string(Kind), for the index.
 	Type string
 }
@@ -31,17 +31,17 @@ func (r *Resource) changeKey() string { return r.Name }
 func (s *Snapshot) Resources() []*Resource { return list[*Resource](s, Resources, "id") }
 
 // Resource returns one resource.
-func (s *Snapshot) Resource(kind plan.ResourceKind, name string) (*Resource, bool) {
+func (s *Snapshot) Resource(kind core.ResourceKind, name string) (*Resource, bool) {
 	return first[*Resource](s, Resources, "id", string(kind), name)
 }
 
 // PutResource writes what is known of a resource.
-func (t *Tx) PutResource(r plan.Resource) {
+func (t *Tx) PutResource(r core.Resource) {
 	must(t.txn.Insert(Resources, &Resource{Resource: r, Type: string(r.Kind)}))
 }
 
 // DeleteResource forgets a resource that is no longer needed.
-func (t *Tx) DeleteResource(kind plan.ResourceKind, name string) {
+func (t *Tx) DeleteResource(kind core.ResourceKind, name string) {
 	_, err := t.txn.DeleteAll(Resources, "id", string(kind), name)
 	must(err)
 }

@@ -3,7 +3,7 @@ package state
 import (
 	"github.com/hashicorp/go-memdb"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 // Rollouts is the table of the rollout records.
@@ -15,7 +15,7 @@ var rolloutsSchema = &memdb.TableSchema{
 }
 
 // Rollout is a row of Rollouts.
-type Rollout struct{ plan.Rollout }
+type Rollout struct{ core.Rollout }
 
 func (r *Rollout) changeKey() string { return r.Workload }
 
@@ -28,4 +28,4 @@ func (s *Snapshot) Rollout(workload string) (*Rollout, bool) {
 func (s *Snapshot) Rollouts() []*Rollout { return list[*Rollout](s, Rollouts, "id") }
 
 // PutRollout writes a workload's record.
-func (t *Tx) PutRollout(r plan.Rollout) { must(t.txn.Insert(Rollouts, &Rollout{r})) }
+func (t *Tx) PutRollout(r core.Rollout) { must(t.txn.Insert(Rollouts, &Rollout{r})) }

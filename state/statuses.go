@@ -3,7 +3,7 @@ package state
 import (
 	"github.com/hashicorp/go-memdb"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 // Statuses is the table of the workloads' statuses.
@@ -15,7 +15,7 @@ var statusesSchema = &memdb.TableSchema{
 }
 
 // Status is a row of Statuses.
-type Status struct{ plan.Status }
+type Status struct{ core.Status }
 
 func (s *Status) changeKey() string { return s.Workload }
 
@@ -28,4 +28,4 @@ func (s *Snapshot) Status(workload string) (*Status, bool) {
 }
 
 // PutStatus writes a workload's status.
-func (t *Tx) PutStatus(p plan.Status) { must(t.txn.Insert(Statuses, &Status{p})) }
+func (t *Tx) PutStatus(p core.Status) { must(t.txn.Insert(Statuses, &Status{p})) }

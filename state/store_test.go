@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -34,7 +34,7 @@ func (r *recorder) last(t *testing.T) []Change {
 }
 
 func replica(workload, id string) *Replica {
-	return &Replica{Replica: plan.Replica{Workload: workload, ID: id, Name: id}}
+	return &Replica{Replica: core.Replica{Workload: workload, ID: id, Name: id}}
 }
 
 func TestATransactionReportsTheRowsItChanged(t *testing.T) {
@@ -43,10 +43,10 @@ func TestATransactionReportsTheRowsItChanged(t *testing.T) {
 		tx.PutWorkload(&Workload{Name: "web", Spec: &spec.Workload{}})
 		tx.PutReplica(replica("web", "a"))
 		tx.PutReplica(replica("db", "b"))
-		tx.PutResource(plan.Resource{Kind: plan.NetworkResource, Name: "frontend"})
-		tx.PutRollout(plan.Rollout{Workload: "web"})
-		tx.PutStatus(plan.Status{Workload: "web"})
-		tx.AddEvent(plan.Event{Workload: "web", Reason: "Created"}, time.Now())
+		tx.PutResource(core.Resource{Kind: core.NetworkResource, Name: "frontend"})
+		tx.PutRollout(core.Rollout{Workload: "web"})
+		tx.PutStatus(core.Status{Workload: "web"})
+		tx.AddEvent(core.Event{Workload: "web", Reason: "Created"}, time.Now())
 	})
 	assert.ElementsMatch(t, []Change{
 		{Workloads, "web"}, {Replicas, "web"}, {Replicas, "db"}, {Resources, "frontend"},
@@ -56,7 +56,7 @@ func TestATransactionReportsTheRowsItChanged(t *testing.T) {
 	s.Update(func(tx *Tx) {
 		tx.DeleteWorkload("web")
 		tx.DeleteReplica("b")
-		tx.DeleteResource(plan.NetworkResource, "frontend")
+		tx.DeleteResource(core.NetworkResource, "frontend")
 		tx.Forget("web")
 	})
 	assert.ElementsMatch(t, []Change{
@@ -69,7 +69,7 @@ func TestATransactionThatChangesNothingReportsNothing(t *testing.T) {
 	s.Update(func(tx *Tx) {
 		tx.DeleteWorkload("web")
 		tx.DeleteReplica("a")
-		tx.DeleteResource(plan.VolumeResource, "data")
+		tx.DeleteResource(core.VolumeResource, "data")
 		tx.Forget("web")
 	})
 	s.Update(func(tx *Tx) {
@@ -104,8 +104,8 @@ func TestASnapshotNeverChanges(t *testing.T) {
 	s.Update(func(tx *Tx) {
 		tx.PutWorkload(&Workload{Name: "web", Generation: 1, Spec: &spec.Workload{}})
 		tx.PutReplica(replica("web", "a"))
-		tx.PutStatus(plan.Status{Workload: "web", Ready: 1})
-		tx.AddEvent(plan.Event{Workload: "web", Reason: "Created"}, now)
+		tx.PutStatus(core.Status{Workload: "web", Ready: 1})
+		tx.AddEvent(core.Event{Workload: "web", Reason: "Created"}, now)
 	})
 	before := s.Snapshot()
 	s.Update(func(tx *Tx) {
@@ -113,7 +113,7 @@ func TestASnapshotNeverChanges(t *testing.T) {
 		tx.PutReplica(replica("web", "b"))
 		tx.DeleteReplica("a")
 		tx.Forget("web")
-		tx.AddEvent(plan.Event{Workload: "web", Reason: "Created"}, now)
+		tx.AddEvent(core.Event{Workload: "web", Reason: "Created"}, now)
 	})
 
 	w, ok := before.Workload("web")
@@ -148,12 +148,12 @@ func TestReplicasAreFoundByTheirWorkloadAlone(t *testing.T) {
 func TestResourcesOfTwoKindsMayHaveOneName(t *testing.T) {
 	s, _ := newStore()
 	s.Update(func(tx *Tx) {
-		tx.PutResource(plan.Resource{Kind: plan.NetworkResource, Name: "shop"})
-		tx.PutResource(plan.Resource{Kind: plan.VolumeResource, Name: "shop", Present: true})
-		tx.DeleteResource(plan.NetworkResource, "shop")
+		tx.PutResource(core.Resource{Kind: core.NetworkResource, Name: "shop"})
+		tx.PutResource(core.Resource{Kind: core.VolumeResource, Name: "shop", Present: true})
+		tx.DeleteResource(core.NetworkResource, "shop")
 	})
 	require.Len(t, s.Snapshot().Resources(), 1)
-	r, ok := s.Snapshot().Resource(plan.VolumeResource, "shop")
+	r, ok := s.Snapshot().Resource(core.VolumeResource, "shop")
 	require.True(t, ok)
 	assert.True(t, r.Present)
 }
@@ -163,7 +163,7 @@ func TestWorkloadsAndStatusesAreListedByName(t *testing.T) {
 	s.Update(func(tx *Tx) {
 		for _, name := range []string{"web", "db", "cache"} {
 			tx.PutWorkload(&Workload{Name: name, Spec: &spec.Workload{}})
-			tx.PutStatus(plan.Status{Workload: name})
+			tx.PutStatus(core.Status{Workload: name})
 		}
 	})
 	var workloads, statuses []string
@@ -187,7 +187,7 @@ func TestAWatchFiresWhenWhatWasReadChanges(t *testing.T) {
 		"a rollout":            func(s *Snapshot) { s.Rollout("web") },
 		"a status":             func(s *Snapshot) { s.Status("web") },
 		"the statuses":         func(s *Snapshot) { s.Statuses() },
-		"a resource":           func(s *Snapshot) { s.Resource(plan.NetworkResource, "frontend") },
+		"a resource":           func(s *Snapshot) { s.Resource(core.NetworkResource, "frontend") },
 		"the resources":        func(s *Snapshot) { s.Resources() },
 		"the events":           func(s *Snapshot) { s.Events(0) },
 		"the events to come":   func(s *Snapshot) { s.Events(1000) },
@@ -196,17 +196,17 @@ func TestAWatchFiresWhenWhatWasReadChanges(t *testing.T) {
 	change := func(tx *Tx) {
 		tx.PutWorkload(&Workload{Name: "web", Spec: &spec.Workload{}})
 		tx.PutReplica(replica("web", "a"))
-		tx.PutRollout(plan.Rollout{Workload: "web"})
-		tx.PutStatus(plan.Status{Workload: "web"})
-		tx.PutResource(plan.Resource{Kind: plan.NetworkResource, Name: "frontend"})
-		tx.AddEvent(plan.Event{Workload: "web", Reason: "Created"}, now)
+		tx.PutRollout(core.Rollout{Workload: "web"})
+		tx.PutStatus(core.Status{Workload: "web"})
+		tx.PutResource(core.Resource{Kind: core.NetworkResource, Name: "frontend"})
+		tx.AddEvent(core.Event{Workload: "web", Reason: "Created"}, now)
 	}
 	unrelated := func(tx *Tx) {
 		tx.PutWorkload(&Workload{Name: "other", Spec: &spec.Workload{}})
 		tx.PutReplica(replica("other", "z"))
-		tx.PutRollout(plan.Rollout{Workload: "other"})
-		tx.PutStatus(plan.Status{Workload: "other"})
-		tx.PutResource(plan.Resource{Kind: plan.VolumeResource, Name: "other"})
+		tx.PutRollout(core.Rollout{Workload: "other"})
+		tx.PutStatus(core.Status{Workload: "other"})
+		tx.PutResource(core.Resource{Kind: core.VolumeResource, Name: "other"})
 	}
 	for name, read := range read {
 		t.Run(name, func(t *testing.T) {
@@ -235,16 +235,16 @@ func TestAWatchOfOneWorkloadSleepsWhenAnotherChanges(t *testing.T) {
 	s.Update(func(tx *Tx) {
 		tx.PutReplica(replica("web", "a"))
 		tx.PutReplica(replica("db", "b"))
-		tx.PutStatus(plan.Status{Workload: "web"})
-		tx.PutStatus(plan.Status{Workload: "db"})
+		tx.PutStatus(core.Status{Workload: "web"})
+		tx.PutStatus(core.Status{Workload: "db"})
 	})
 	snap := s.Snapshot()
 	changes := snap.Watch()
 	snap.Replicas("web")
 	snap.Status("web")
 	s.Update(func(tx *Tx) {
-		tx.PutReplica(&Replica{Replica: plan.Replica{Workload: "db", ID: "b", State: plan.Exited}})
-		tx.PutStatus(plan.Status{Workload: "db", Ready: 1})
+		tx.PutReplica(&Replica{Replica: core.Replica{Workload: "db", ID: "b", State: core.Exited}})
+		tx.PutStatus(core.Status{Workload: "db", Ready: 1})
 	})
 	assert.False(t, fired(changes))
 }
@@ -266,10 +266,10 @@ func fired(changes memdb.WatchSet) bool {
 func TestWhatIsDecidedIsToldFromWhatIsForeseen(t *testing.T) {
 	s := New(func([]Change) {})
 	require.NoError(t, s.Restore(nil))
-	put := func(change func(*plan.Rollout)) (changed, decided bool) {
+	put := func(change func(*core.Rollout)) (changed, decided bool) {
 		s.TakePending()
 		s.Update(func(tx *Tx) {
-			r := plan.Rollout{Workload: "web", Revision: "a"}
+			r := core.Rollout{Workload: "web", Revision: "a"}
 			change(&r)
 			tx.PutRollout(r)
 		})
@@ -277,20 +277,20 @@ func TestWhatIsDecidedIsToldFromWhatIsForeseen(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name             string
-		change           func(*plan.Rollout)
+		change           func(*core.Rollout)
 		changed, decided bool
 	}{
-		{"a rollout begins", func(*plan.Rollout) {}, true, true},
-		{"it is written the same again", func(*plan.Rollout) {}, false, false},
-		{"it comes forward", func(r *plan.Rollout) { r.Updated = 1 }, true, false},
-		{"it is rolled back", func(r *plan.Rollout) { r.Failed = "a" }, true, true},
+		{"a rollout begins", func(*core.Rollout) {}, true, true},
+		{"it is written the same again", func(*core.Rollout) {}, false, false},
+		{"it comes forward", func(r *core.Rollout) { r.Updated = 1 }, true, false},
+		{"it is rolled back", func(r *core.Rollout) { r.Failed = "a" }, true, true},
 	} {
 		changed, decided := put(c.change)
 		assert.Equal(t, c.changed, changed, c.name)
 		assert.Equal(t, c.decided, decided, c.name)
 	}
 	s.TakePending()
-	s.Update(func(tx *Tx) { tx.AddEvent(plan.Event{Reason: "Told"}, time.Unix(0, 0)) })
+	s.Update(func(tx *Tx) { tx.AddEvent(core.Event{Reason: "Told"}, time.Unix(0, 0)) })
 	changed, decided := s.IsPending()
 	assert.True(t, changed)
 	assert.False(t, decided, "an event")

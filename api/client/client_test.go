@@ -17,7 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/api"
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -66,9 +66,9 @@ func (c *controller) put(name string, replicas ...string) {
 	c.store.Update(func(tx *state.Tx) {
 		tx.PutWorkload(&state.Workload{Name: name, Generation: 1, Spec: &spec.Workload{Name: name, Kind: spec.Deployment, Image: "nginx"}})
 		for i, id := range replicas {
-			tx.PutReplica(&state.Replica{Replica: plan.Replica{Workload: name, Number: i + 1, Name: id, ID: id}})
+			tx.PutReplica(&state.Replica{Replica: core.Replica{Workload: name, Number: i + 1, Name: id, ID: id}})
 		}
-		tx.AddEvent(plan.Event{Type: plan.Normal, Workload: name, Reason: "Created", Message: name}, time.Now())
+		tx.AddEvent(core.Event{Type: core.Normal, Workload: name, Reason: "Created", Message: name}, time.Now())
 	})
 }
 

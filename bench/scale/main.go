@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/plan"
@@ -157,7 +158,7 @@ func (w *watched) Start(ctx context.Context, id string) error {
 
 func (w *watched) record(_ plan.Input, p plan.Plan) {
 	for _, a := range p.Actions {
-		if a.Kind == plan.StartReplica {
+		if a.Kind == core.StartReplica {
 			tell(w.planned, a.ID)
 		}
 	}

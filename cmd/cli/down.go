@@ -12,6 +12,7 @@ import (
 
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/app"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
@@ -98,7 +99,7 @@ func refuseForeigners(ctx context.Context, e engine.Engine, f *flags, p *spec.Pr
 			continue
 		}
 		_, err := os.Stat(folder)
-		refusals = append(refusals, errors.New(plan.ForeignProblem(plan.Foreigner{Name: c.Name, Folder: folder, Gone: err != nil})))
+		refusals = append(refusals, errors.New(plan.ForeignProblem(core.Foreigner{Name: c.Name, Folder: folder, Gone: err != nil})))
 	}
 	if len(refusals) > 0 {
 		return fmt.Errorf("nothing of project %s is taken away:\n%w", p.Name, errors.Join(refusals...))

@@ -7,7 +7,7 @@ import (
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/api/client"
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 func newEvents(f *flags) *cobra.Command {
@@ -58,6 +58,6 @@ func (n *narrator) events(events []api.Event) {
 		if e.Count > 1 {
 			text = fmt.Sprintf("%s (%d times)", text, e.Count)
 		}
-		n.line(e.LastTimestamp.Local(), plan.EventType(e.Type), e.Workload, e.Reason, text)
+		n.line(e.LastTimestamp.Local(), core.EventType(e.Type), e.Workload, e.Reason, text)
 	}
 }

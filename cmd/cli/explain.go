@@ -10,7 +10,7 @@ import (
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/api/client"
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -43,7 +43,7 @@ func explain(ctx context.Context, c *client.Client, out io.Writer, name string) 
 	}
 	switch at := revision(a.Status.UpdateRevision); {
 	case !current(a.Workload) || !a.Status.Converged:
-	case holds(a.Workload, plan.Complete):
+	case holds(a.Workload, core.Complete):
 		say("%s has converged: it ran to completion, at revision %s.", name, at)
 	default:
 		say("%s has converged: %d of %d replicas are available, at revision %s.", name, a.Status.AvailableReplicas, a.Spec.Replicas, at)

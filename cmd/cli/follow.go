@@ -8,7 +8,7 @@ import (
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/api/client"
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -33,7 +33,7 @@ func follow(ctx context.Context, f *flags, p *spec.Project) error {
 			if err != nil {
 				return // the list below tells the rest
 			}
-			tell.line(e.LastTimestamp.Local(), plan.EventType(e.Type), e.Workload, e.Reason, e.Message)
+			tell.line(e.LastTimestamp.Local(), core.EventType(e.Type), e.Workload, e.Reason, e.Message)
 		}
 	}()
 	defer func() { stop(); <-done }()
@@ -93,7 +93,7 @@ func unconverged(p *spec.Project, running []api.Workload) (problems []error, sta
 			problems, stalled = append(problems, fmt.Errorf("%s: the controller has not read its spec yet", name)), false
 		case !w.Status.Converged:
 			problems = append(problems, fmt.Errorf("%s: %s", name, w.Status.Obstacle))
-			stalled = stalled && plan.Outcome(w.Status.Outcome).Halted()
+			stalled = stalled && core.Outcome(w.Status.Outcome).Halted()
 		}
 	}
 	return problems, stalled

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
@@ -61,9 +62,9 @@ func newWorld(t *testing.T, compose string) *world {
 }
 
 // Intend implements api.Controller.
-func (w *world) Intend(_ context.Context, workload string, change func(*plan.Intent, *state.Snapshot) error) error {
+func (w *world) Intend(_ context.Context, workload string, change func(*core.Intent, *state.Snapshot) error) error {
 	snap := w.store.Snapshot()
-	intent := plan.Intent{}
+	intent := core.Intent{}
 	if row, ok := snap.Intent(workload); ok {
 		intent = row.Intent
 	}
@@ -90,12 +91,12 @@ func (w *world) acknowledges() uint64 {
 }
 
 // keep keeps a Deployment with a status.
-func (w *world) keep(name string, change func(*spec.Workload, *plan.Status)) {
+func (w *world) keep(name string, change func(*spec.Workload, *core.Status)) {
 	written := &spec.Workload{Name: name, Kind: spec.Deployment, Replicas: 2, Image: "web:1", Revision: "rev2rev2rev2", Strategy: spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 1}}
-	status := plan.Status{
+	status := core.Status{
 		Workload: name, ObservedGeneration: 1, Desired: 2, Replicas: 2, Updated: 2, Ready: 2, Available: 2,
-		UpdateRevision: written.Revision, CurrentRevision: written.Revision, Converged: true, Outcome: plan.OutcomeConverged,
-		Conditions: []plan.Condition{{Type: plan.Available, Status: true, Reason: "MinimumReplicasAvailable", Message: "2 of 2 replicas available", Since: time.Now()}},
+		UpdateRevision: written.Revision, CurrentRevision: written.Revision, Converged: true, Outcome: core.OutcomeConverged,
+		Conditions: []core.Condition{{Type: core.Available, Status: true, Reason: "MinimumReplicasAvailable", Message: "2 of 2 replicas available", Since: time.Now()}},
 	}
 	change(written, &status)
 	w.store.Update(func(tx *state.Tx) {

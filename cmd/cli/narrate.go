@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/state"
 )
 
@@ -59,16 +59,16 @@ func (n *narrator) event(e *state.Event) {
 		return
 	}
 	level := zap.InfoLevel
-	if e.Type == plan.Warning {
+	if e.Type == core.Warning {
 		level = zap.WarnLevel
 	}
 	n.log.Log(level, "event", zap.Uint64("id", e.ID), zap.String("workload", e.Workload),
 		zap.String("reason", e.Reason), zap.String("message", e.Message), zap.Int("count", e.Count))
 }
 
-func (n *narrator) line(at time.Time, t plan.EventType, workload, reason, message string) {
+func (n *narrator) line(at time.Time, t core.EventType, workload, reason, message string) {
 	mark := " "
-	if t == plan.Warning {
+	if t == core.Warning {
 		mark = "!"
 	}
 	if workload == "" {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/recorder"
 )
@@ -142,7 +143,7 @@ func decisions(p plan.Plan) (all []decision) {
 	}
 	for i, a := range p.Actions {
 		object := a.Object
-		if a.Kind == plan.CreateReplica {
+		if a.Kind == core.CreateReplica {
 			object = fmt.Sprintf("replica %d of revision %s", a.Number, short(a.Revision))
 		}
 		if a.Grace > 0 {

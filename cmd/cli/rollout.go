@@ -11,7 +11,7 @@ import (
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/api/client"
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 func newRollout(f *flags) *cobra.Command {
@@ -120,11 +120,11 @@ func progress(w api.Workload) (text string, done bool, err error) {
 	switch {
 	case !current(w):
 		return fmt.Sprintf("waiting for %s: %s", name, notLookedAt(w)), false, nil
-	case s.Outcome == string(plan.OutcomeStalled):
+	case s.Outcome == string(core.OutcomeStalled):
 		return "", false, fmt.Errorf("%s: %s", name, s.Obstacle)
 	case !s.Converged:
 		return fmt.Sprintf("waiting for %s: %s", name, s.Obstacle), false, nil
-	case holds(w, plan.Complete):
+	case holds(w, core.Complete):
 		return name + " ran to completion", true, nil
 	default:
 		return "the rollout of " + name + " is complete", true, nil

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -27,14 +27,14 @@ import (
 // publish publishes replicas at addresses of this machine, and returns the index.
 func (w *world) publish(workload string, addresses ...string) uint64 {
 	w.t.Helper()
-	var endpoints []plan.Endpoint
+	var endpoints []core.Endpoint
 	for i, address := range addresses {
 		host, port, err := net.SplitHostPort(address)
 		require.NoError(w.t, err)
 		number, err := strconv.Atoi(port)
 		require.NoError(w.t, err)
 		name := fmt.Sprintf("shop-%s-%d", workload, i+1)
-		endpoints = append(endpoints, plan.Endpoint{Workload: workload, ID: address, Replica: name, Addresses: map[string]string{"backend": host}, Ports: []int{number}})
+		endpoints = append(endpoints, core.Endpoint{Workload: workload, ID: address, Replica: name, Addresses: map[string]string{"backend": host}, Ports: []int{number}})
 	}
 	w.store.Update(func(tx *state.Tx) { tx.PutEndpoints(workload, endpoints) })
 	return w.store.Snapshot().EndpointsIndex()
@@ -54,7 +54,7 @@ func readFile(path string) string {
 
 func TestAFileFollowsTheEndpointsAndIsAcknowledgedOnceTheCommandSucceeds(t *testing.T) {
 	w := newWorld(t, oneService)
-	w.keep("web", func(*spec.Workload, *plan.Status) {})
+	w.keep("web", func(*spec.Workload, *core.Status) {})
 	template := w.write("list.tmpl", "{{range .workloads.web}}{{.addresses.backend}}:{{index .ports 0}} {{end}}{{.index}}\n")
 	file, broken := filepath.Join(w.dir, "list"), filepath.Join(w.dir, "broken")
 	first := w.publish("web", "172.20.0.5:80")
@@ -118,8 +118,8 @@ func newBackend(t *testing.T) *backend {
 func TestNginxFollowsChangesWithoutFailingARequest(t *testing.T) {
 	const example = "../../docs/examples/nginx/"
 	w := newWorld(t, oneService)
-	w.keep("user-service", func(*spec.Workload, *plan.Status) {})
-	w.keep("idle", func(*spec.Workload, *plan.Status) {})
+	w.keep("user-service", func(*spec.Workload, *core.Status) {})
+	w.keep("idle", func(*spec.Workload, *core.Status) {})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := l.Addr().String()

@@ -9,18 +9,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tendhq/tend/api"
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 )
 
 // goals are the states that wait waits for.
 var goals = map[string]func(api.Workload) (bool, error){
 	"converged": func(w api.Workload) (bool, error) { return current(w) && w.Status.Converged, nil },
-	"available": func(w api.Workload) (bool, error) { return current(w) && holds(w, plan.Available), nil },
+	"available": func(w api.Workload) (bool, error) { return current(w) && holds(w, core.Available), nil },
 	"complete": func(w api.Workload) (bool, error) {
-		if current(w) && holds(w, plan.Failed) {
+		if current(w) && holds(w, core.Failed) {
 			return false, fmt.Errorf("%s: %s", w.Metadata.Name, w.Status.Obstacle)
 		}
-		return current(w) && holds(w, plan.Complete), nil
+		return current(w) && holds(w, core.Complete), nil
 	},
 }
 
@@ -28,7 +28,7 @@ var goals = map[string]func(api.Workload) (bool, error){
 func current(w api.Workload) bool { return w.Status.ObservedGeneration == w.Metadata.Generation }
 
 // holds reports whether a condition is true.
-func holds(w api.Workload, t plan.ConditionType) bool {
+func holds(w api.Workload, t core.ConditionType) bool {
 	return slices.ContainsFunc(w.Status.Conditions, func(c api.Condition) bool {
 		return c.Type == string(t) && c.Status == "True"
 	})

@@ -10,8 +10,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -46,44 +46,44 @@ func New(e engine.Engine, dataDir string) *Executor {
 
 // Do carries out one action. p is the project that it was planned for. It returns the
 // ID of a container that it made, also with an error.
-func (x *Executor) Do(ctx context.Context, a plan.Action, p *spec.Project) (id string, err error) {
+func (x *Executor) Do(ctx context.Context, a core.Action, p *spec.Project) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout(a))
 	defer cancel()
 	switch a.Kind {
-	case plan.CreateReplica:
+	case core.CreateReplica:
 		return x.create(ctx, a, p)
-	case plan.PrepareUpdate:
+	case core.PrepareUpdate:
 		return a.ID, x.prepare(ctx, a, p)
-	case plan.CheckUpdate:
+	case core.CheckUpdate:
 		return a.ID, x.check(ctx, a, p, x.describeImage)
-	case plan.RunHook:
+	case core.RunHook:
 		return x.runHook(ctx, a, p)
-	case plan.StartReplica:
+	case core.StartReplica:
 		return a.ID, x.engine.Start(ctx, a.ID)
-	case plan.StopReplica:
+	case core.StopReplica:
 		return a.ID, x.engine.Stop(ctx, a.ID, a.Grace)
-	case plan.RemoveReplica:
+	case core.RemoveReplica:
 		return a.ID, x.engine.Remove(ctx, a.ID, a.Volumes)
-	case plan.UpdateReplica:
+	case core.UpdateReplica:
 		return a.ID, x.engine.SetRestartPolicy(ctx, a.ID, a.RestartPolicy)
-	case plan.CreateNetwork:
+	case core.CreateNetwork:
 		n := p.Networks[a.Object]
 		return "", x.engine.CreateNetwork(ctx, engine.NetworkSpec{Name: n.Name, Labels: spec.NetworkLabels(p, n), Config: n.Config})
-	case plan.CreateVolume:
+	case core.CreateVolume:
 		v := p.Volumes[a.Object]
 		return "", x.engine.CreateVolume(ctx, engine.VolumeSpec{Name: v.Name, Labels: spec.VolumeLabels(p, v), Config: v.Config})
-	case plan.PullImage:
+	case core.PullImage:
 		return "", x.engine.Pull(ctx, a.Object, func(string) {})
 	default:
 		return "", fmt.Errorf("execute: no such action: %s", a.Kind)
 	}
 }
 
-func timeout(a plan.Action) time.Duration {
+func timeout(a core.Action) time.Duration {
 	switch a.Kind {
-	case plan.StopReplica:
+	case core.StopReplica:
 		return a.Grace + stopMargin
-	case plan.PullImage, plan.PrepareUpdate:
+	case core.PullImage, core.PrepareUpdate:
 		return longTimeout
 	default:
 		return callTimeout
@@ -91,7 +91,7 @@ func timeout(a plan.Action) time.Duration {
 }
 
 // create makes a replica and starts it.
-func (x *Executor) create(ctx context.Context, a plan.Action, p *spec.Project) (string, error) {
+func (x *Executor) create(ctx context.Context, a core.Action, p *spec.Project) (string, error) {
 	w := a.Spec
 	return x.run(ctx, p, w, func(c *engine.ContainerSpec, imageID string) {
 		c.Name, c.Labels = a.Object, spec.ContainerLabels(p, w, a.Number, imageID)
@@ -106,7 +106,7 @@ func (x *Executor) create(ctx context.Context, a plan.Action, p *spec.Project) (
 }
 
 // runHook makes the one-off container of a hook and starts it.
-func (x *Executor) runHook(ctx context.Context, a plan.Action, p *spec.Project) (string, error) {
+func (x *Executor) runHook(ctx context.Context, a core.Action, p *spec.Project) (string, error) {
 	w := a.Spec
 	return x.run(ctx, p, w, func(c *engine.ContainerSpec, imageID string) {
 		c.Name, c.Labels = spec.HookName(p.Name, w, a.Object), spec.HookLabels(p, w, a.Object, imageID)

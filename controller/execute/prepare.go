@@ -3,8 +3,8 @@ package execute
 import (
 	"context"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/postgres"
 	"github.com/tendhq/tend/controller/spec"
 )
@@ -13,7 +13,7 @@ import (
 // next image can take over the data and dumps them, each where the action says so, and
 // writes out what is in memory. It does that before the dump as well: otherwise a server
 // that cannot would make a dump at each try, and each dump takes the place of an older one.
-func (x *Executor) prepare(ctx context.Context, a plan.Action, p *spec.Project) error {
+func (x *Executor) prepare(ctx context.Context, a core.Action, p *spec.Project) error {
 	if err := x.check(ctx, a, p, x.describeServer); err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func (x *Executor) prepare(ctx context.Context, a plan.Action, p *spec.Project) 
 
 // check refuses an image that cannot take over the data of a container, where the action
 // asks for the check. describe describes the container's server.
-func (x *Executor) check(ctx context.Context, a plan.Action, p *spec.Project, describe describe) error {
+func (x *Executor) check(ctx context.Context, a core.Action, p *spec.Project, describe describe) error {
 	if !a.Check {
 		return nil
 	}

@@ -19,10 +19,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
 	"github.com/tendhq/tend/controller/execute"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/postgres"
 	"github.com/tendhq/tend/controller/spec"
 )
@@ -69,7 +69,7 @@ func TestAnUpdateIsPreparedOnTheRunningServer(t *testing.T) {
 				Name: "db", Kind: spec.Database, Image: c.image,
 				Backup: spec.Backup{BeforeUpdate: c.backup, Keep: 5},
 			}
-			action := plan.Action{Kind: plan.PrepareUpdate, Workload: "db", Object: server.Name, ID: server.ID, Spec: w, Check: c.check, Backup: c.backup}
+			action := core.Action{Kind: core.PrepareUpdate, Workload: "db", Object: server.Name, ID: server.ID, Spec: w, Check: c.check, Backup: c.backup}
 			_, err := execute.New(e, dataDir).Do(t.Context(), action, project)
 			if c.refused == "" {
 				require.NoError(t, err)
@@ -92,7 +92,7 @@ func TestAnUpdateIsPreparedOnTheRunningServer(t *testing.T) {
 		require.NoError(t, e.Stop(t.Context(), server.ID, patience))
 		check := func(image string) error {
 			w := &spec.Workload{Name: "db", Kind: spec.Database, Image: image, Backup: spec.Backup{BeforeUpdate: true, Keep: 5}}
-			_, err := execute.New(e, t.TempDir()).Do(t.Context(), plan.Action{Kind: plan.CheckUpdate, Workload: "db", ID: server.ID, Spec: w, Check: true}, project)
+			_, err := execute.New(e, t.TempDir()).Do(t.Context(), core.Action{Kind: core.CheckUpdate, Workload: "db", ID: server.ID, Spec: w, Check: true}, project)
 			return err
 		}
 		require.NoError(t, check(serverImage))
@@ -121,7 +121,7 @@ func TestAServerThatCannotBeStoppedWellIsNotDumped(t *testing.T) {
 
 	dataDir := t.TempDir()
 	w := &spec.Workload{Name: "db", Kind: spec.Database, Image: serverImage, Backup: spec.Backup{BeforeUpdate: true, Keep: 5}}
-	_, err = execute.New(e, dataDir).Do(t.Context(), plan.Action{Kind: plan.PrepareUpdate, Workload: "db", ID: server.ID, Spec: w, Check: true, Backup: true}, project)
+	_, err = execute.New(e, dataDir).Do(t.Context(), core.Action{Kind: core.PrepareUpdate, Workload: "db", ID: server.ID, Spec: w, Check: true, Backup: true}, project)
 	require.ErrorContains(t, err, "checkpoint: ")
 	require.NoDirExists(t, filepath.Join(dataDir, "backups"))
 }

@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
-	"github.com/tendhq/tend/controller/plan"
 )
 
 // ends are what events have told about the ends of containers, by ID.
@@ -63,8 +63,8 @@ func endsProcess(s syscall.Signal) bool {
 
 // tell adds to an exited replica how its run ended, where that is known. All times are
 // the engine's.
-func (s *ends) tell(r *plan.Replica) {
-	if r.State != plan.Exited || r.StartedAt.IsZero() {
+func (s *ends) tell(r *core.Replica) {
+	if r.State != core.Exited || r.StartedAt.IsZero() {
 		return
 	}
 	s.mu.Lock()

@@ -20,9 +20,9 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -153,7 +153,7 @@ func (s *stormy) observe(t *testing.T, done func(*state.Snapshot) bool) {
 // exitCodeOf is a replica's exit code in the state.
 func exitCodeOf(snap *state.Snapshot, id string) int {
 	row, ok := snap.Replica(id)
-	if !ok || row.State != plan.Exited {
+	if !ok || row.State != core.Exited {
 		return 0
 	}
 	return row.ExitCode

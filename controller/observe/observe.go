@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -184,7 +184,7 @@ func (o *Observer) refreshAll(ctx context.Context, ids map[string]bool) error {
 func (o *Observer) unready() (ids []string) {
 	snap := o.store.Snapshot()
 	for _, r := range snap.Replicas("") {
-		if p, ok := snap.Probe(r.ID); ok && r.State == plan.Running && !(p.Ready && p.Live) {
+		if p, ok := snap.Probe(r.ID); ok && r.State == core.Running && !(p.Ready && p.Live) {
 			ids = append(ids, r.ID)
 		}
 	}

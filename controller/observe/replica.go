@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
@@ -69,33 +70,33 @@ func putForeigner(tx *state.Tx, c engine.Container, folder string) {
 		return
 	}
 	_, err := os.Stat(folder)
-	f := plan.Foreigner{ID: c.ID, Name: c.Name, Workload: c.Labels[spec.LabelService], Folder: folder, Gone: err != nil, Volumes: c.NamedVolumes()}
+	f := core.Foreigner{ID: c.ID, Name: c.Name, Workload: c.Labels[spec.LabelService], Folder: folder, Gone: err != nil, Volumes: c.NamedVolumes()}
 	if before, known := tx.Foreigner(c.ID); !known || !reflect.DeepEqual(before.Foreigner, f) {
 		tx.PutForeigner(&state.Foreigner{Foreigner: f})
 	}
 }
 
 func putHook(tx *state.Tx, c engine.Container) {
-	h := &state.HookRun{HookRun: plan.HookRun{Replica: toReplica(c), Hook: c.Labels[spec.LabelHook], Output: strings.TrimSpace(c.HealthOutput)}}
+	h := &state.HookRun{HookRun: core.HookRun{Replica: toReplica(c), Hook: c.Labels[spec.LabelHook], Output: strings.TrimSpace(c.HealthOutput)}}
 	if before, known := tx.HookRun(c.ID); !known || !equal(before.Replica, h.Replica) {
 		tx.PutHookRun(h)
 	}
 }
 
-func sameRun(a, b plan.Replica) bool { return a.StartedAt.Equal(b.StartedAt) }
+func sameRun(a, b core.Replica) bool { return a.StartedAt.Equal(b.StartedAt) }
 
-func equal(a, b plan.Replica) bool {
+func equal(a, b core.Replica) bool {
 	return a.Name == b.Name && a.State == b.State && a.Health == b.Health && a.ExitCode == b.ExitCode &&
 		a.StartedAt.Equal(b.StartedAt) && a.FinishedAt.Equal(b.FinishedAt) && a.ReadySince.Equal(b.ReadySince) &&
 		a.Interrupted == b.Interrupted && a.Unwatched == b.Unwatched &&
 		a.Broken == b.Broken && a.RestartPolicy == b.RestartPolicy && a.RestartCount == b.RestartCount && maps.Equal(a.Addresses, b.Addresses) && maps.Equal(a.NetworkIDs, b.NetworkIDs)
 }
 
-func toReplica(c engine.Container) plan.Replica {
-	r := plan.Replica{
+func toReplica(c engine.Container) core.Replica {
+	r := core.Replica{
 		Workload: c.Labels[spec.LabelService], Number: number(c.Labels[spec.LabelContainerNumber]), Name: c.Name, ID: c.ID,
 		Revision: c.Labels[spec.LabelRevision], ConfigHash: c.Labels[spec.LabelConfigHash], Kind: spec.Kind(c.Labels[spec.LabelKind]),
-		State: plan.State(c.State), Health: plan.Health(c.Health), HealthOutput: lastLine(c.HealthOutput), HealthExitCode: c.HealthExitCode,
+		State: core.State(c.State), Health: core.Health(c.Health), HealthOutput: lastLine(c.HealthOutput), HealthExitCode: c.HealthExitCode,
 		ExitCode: c.ExitCode, OOMKilled: c.OOMKilled,
 		Created: c.Created, StartedAt: c.StartedAt, FinishedAt: c.FinishedAt,
 		StopTimeout:   c.StopTimeout,
@@ -118,10 +119,10 @@ func toReplica(c engine.Container) plan.Replica {
 }
 
 // writable returns the mounts that a container may write to.
-func writable(mounts []engine.Mount) (all []plan.Mount) {
+func writable(mounts []engine.Mount) (all []core.Mount) {
 	for _, m := range mounts {
 		if !m.ReadOnly {
-			all = append(all, plan.Mount{Target: m.Target, Source: m.Source, Anonymous: m.Anonymous})
+			all = append(all, core.Mount{Target: m.Target, Source: m.Source, Anonymous: m.Anonymous})
 		}
 	}
 	return all

@@ -4,8 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -26,7 +26,7 @@ func (o *Observer) Resources(ctx context.Context) error {
 // image would be replaced as an old one.
 func (o *Observer) renew(ctx context.Context, c engine.Container) error {
 	snap := o.store.Snapshot()
-	image, needed := snap.Resource(plan.ImageResource, c.Image)
+	image, needed := snap.Resource(core.ImageResource, c.Image)
 	_, known := snap.Replica(c.ID)
 	madeFrom := c.Labels[spec.LabelImage]
 	if !needed || known || madeFrom == "" || madeFrom == image.ID {
@@ -45,15 +45,15 @@ func (o *Observer) resources(ctx context.Context) error {
 	if len(needed) == 0 {
 		return nil
 	}
-	names := map[plan.ResourceKind][]string{}
+	names := map[core.ResourceKind][]string{}
 	for _, r := range needed {
 		names[r.Kind] = append(names[r.Kind], r.Name)
 	}
-	networks, err := o.engine.Networks(ctx, o.project, names[plan.NetworkResource]...)
+	networks, err := o.engine.Networks(ctx, o.project, names[core.NetworkResource]...)
 	if err != nil {
 		return err
 	}
-	volumes, err := o.engine.Volumes(ctx, o.project, names[plan.VolumeResource]...)
+	volumes, err := o.engine.Volumes(ctx, o.project, names[core.VolumeResource]...)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (o *Observer) resources(ctx context.Context) error {
 		found["volume "+v.Name] = v.Labels[spec.LabelConfigHash]
 	}
 	for _, r := range needed {
-		if r.Kind != plan.ImageResource {
+		if r.Kind != core.ImageResource {
 			continue
 		}
 		image, err := o.engine.Image(ctx, r.Name)
@@ -88,7 +88,7 @@ func (o *Observer) resources(ctx context.Context) error {
 			next.ID = ids[r.String()]
 			next.Known = true
 			if next.Present {
-				next.Attempt = plan.Attempt{}
+				next.Attempt = core.Attempt{}
 			}
 			if next != now.Resource {
 				tx.PutResource(next)

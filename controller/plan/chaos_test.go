@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -44,7 +45,7 @@ func (c *chaos) draw(name string, from, to int) int { return rapid.IntRange(from
 func (c *chaos) bool(name string) bool { return rapid.Bool().Draw(c.t, name) }
 
 // count counts containers.
-func (c *chaos) count(f func(Replica) bool) int {
+func (c *chaos) count(f func(core.Replica) bool) int {
 	n := 0
 	for _, r := range c.replicas {
 		if f(r) {
@@ -58,7 +59,7 @@ func (c *chaos) count(f func(Replica) bool) int {
 func (c *chaos) coming() int {
 	n := 0
 	for _, a := range c.underWay {
-		if a.Kind == CreateReplica {
+		if a.Kind == core.CreateReplica {
 			n++
 		}
 	}
@@ -66,7 +67,7 @@ func (c *chaos) coming() int {
 }
 
 // some returns a container that f holds for, or nil.
-func (c *chaos) some(f func(Replica) bool) *Replica {
+func (c *chaos) some(f func(core.Replica) bool) *core.Replica {
 	var found []int
 	for i, r := range c.replicas {
 		if f(r) {
@@ -86,7 +87,7 @@ func (c *chaos) foreign() {
 	if c.draw("corrupt", 0, 20) == 20 {
 		number = 0
 	}
-	r := Replica{
+	r := core.Replica{
 		Workload: "web", Number: number, Name: fmt.Sprint("foreign", c.made), ID: fmt.Sprint("foreign", c.made),
 		Revision: fmt.Sprint("v", c.draw("revision of a container", 1, 3)), RestartPolicy: rapid.SampledFrom([]string{"no", "always"}).Draw(c.t, "policy"),
 		Created: c.now.Add(-time.Duration(c.draw("age", 0, 20)) * time.Second), Addresses: map[string]string{"shop_backend": "10.0.0.1"},
@@ -96,8 +97,8 @@ func (c *chaos) foreign() {
 	if c.bool("by compose") {
 		r.Revision = ""
 	}
-	r.State = rapid.SampledFrom([]State{Running, Running, Running, Exited, Exited, Created, Paused, Restarting, Dead}).Draw(c.t, "state")
-	if r.State == Exited {
+	r.State = rapid.SampledFrom([]core.State{core.Running, core.Running, core.Running, core.Exited, core.Exited, core.Created, core.Paused, core.Restarting, core.Dead}).Draw(c.t, "state")
+	if r.State == core.Exited {
 		r.StartedAt, r.FinishedAt, r.ExitCode = r.Created, c.now, c.draw("exit code", 0, 1)
 	}
 	if IsRunning(r) {
@@ -122,19 +123,19 @@ func (c *chaos) step() {
 			c.exit(r, rapid.SampledFrom([]int{0, 1, 137}).Draw(c.t, "code"))
 		}
 	case 11:
-		if r := c.some(func(Replica) bool { return true }); r != nil {
+		if r := c.some(func(core.Replica) bool { return true }); r != nil {
 			id := r.ID
-			c.replicas = slices.DeleteFunc(c.replicas, func(r Replica) bool { return r.ID == id })
+			c.replicas = slices.DeleteFunc(c.replicas, func(r core.Replica) bool { return r.ID == id })
 		}
 	case 12:
 		if r := c.some(IsRunning); r != nil {
-			c.report(r, rapid.SampledFrom([]Health{Healthy, Starting, Unhealthy, Unready}).Draw(c.t, "health"))
+			c.report(r, rapid.SampledFrom([]core.Health{core.Healthy, core.Starting, core.Unhealthy, core.Unready}).Draw(c.t, "health"))
 		}
 	case 13:
-		if r := c.some(func(r Replica) bool { return r.State == Running && c.kind == spec.Deployment }); r != nil {
+		if r := c.some(func(r core.Replica) bool { return r.State == core.Running && c.kind == spec.Deployment }); r != nil {
 			switch c.draw("harm", 0, 2) {
 			case 0:
-				r.State = Paused
+				r.State = core.Paused
 			case 1:
 				r.Broken = "its host ports"
 			case 2:
@@ -142,7 +143,7 @@ func (c *chaos) step() {
 			}
 		}
 	case 14:
-		if r := c.some(func(r Replica) bool { return r.State == Exited && c.kind != spec.Database }); r != nil {
+		if r := c.some(func(r core.Replica) bool { return r.State == core.Exited && c.kind != spec.Database }); r != nil {
 			c.start(r) // by hand
 		}
 	case 15, 16:
@@ -173,7 +174,7 @@ func (c *chaos) step() {
 		for len(c.underWay) > 0 {
 			c.end(0, rapid.SampledFrom([]outcome{done, failed, halfway}).Draw(c.t, "ended unseen"), "")
 		}
-		c.rollout, c.status = Rollout{}, Status{}
+		c.rollout, c.status = core.Rollout{}, core.Status{}
 	case 20:
 		for _, run := range c.hooks {
 			if IsRunning(run.Replica) {
@@ -203,7 +204,7 @@ func (c *chaos) rebuild() {
 func (c *chaos) intend() {
 	switch c.draw("intent", 0, 3) {
 	case 0:
-		c.intent = Intent{RestartedAt: c.intent.RestartedAt}
+		c.intent = core.Intent{RestartedAt: c.intent.RestartedAt}
 	case 1:
 		c.intent.Paused = new(c.bool("pause"))
 	case 2:
@@ -226,8 +227,8 @@ func (c *chaos) endSomething(how outcome) {
 func (c *chaos) heal(which *rapid.Generator[bool]) {
 	for i := range c.replicas {
 		r := &c.replicas[i]
-		if r.Health != NoHealthCheck && r.Health != Healthy && which.Draw(c.t, "heal") {
-			c.report(r, Healthy)
+		if r.Health != core.NoHealthCheck && r.Health != core.Healthy && which.Draw(c.t, "heal") {
+			c.report(r, core.Healthy)
 		}
 	}
 }
@@ -262,16 +263,16 @@ func (c *chaos) recovers() bool {
 	}
 	for i := range c.replicas {
 		switch r := &c.replicas[i]; {
-		case r.State == Paused && c.kind != spec.Deployment:
-			r.State = Running // by hand; only a Deployment does without
-		case r.State == Restarting && r.RestartPolicy == "no":
+		case r.State == core.Paused && c.kind != spec.Deployment:
+			r.State = core.Running // by hand; only a Deployment does without
+		case r.State == core.Restarting && r.RestartPolicy == "no":
 			c.exit(r, 1) // the engine no longer restarts it
-		case r.State == Restarting:
+		case r.State == core.Restarting:
 			c.start(r)
-		case r.State == Running && c.kind == spec.Job:
+		case r.State == core.Running && c.kind == spec.Job:
 			c.exit(r, 0)
-		case r.State == Running && r.Health != NoHealthCheck && r.Health != Healthy:
-			c.report(r, Healthy)
+		case r.State == core.Running && r.Health != core.NoHealthCheck && r.Health != core.Healthy:
+			c.report(r, core.Healthy)
 		default:
 			continue
 		}
@@ -283,12 +284,12 @@ func (c *chaos) recovers() bool {
 // rest checks a world in which nothing happens any more.
 func (c *chaos) rest(p Plan) {
 	t := c.t
-	numbered := func(r Replica) bool { return r.Number > 0 }
+	numbered := func(r core.Replica) bool { return r.Number > 0 }
 	var target *spec.Workload
 	if c.spec != nil {
 		target = aimedAt(c.input(), p)
 	}
-	old := func(r Replica) bool {
+	old := func(r core.Replica) bool {
 		in := c.input()
 		if target != nil && target.Revision != c.spec.Revision {
 			in.ImageID = ""
@@ -296,7 +297,7 @@ func (c *chaos) rest(p Plan) {
 		return numbered(r) && (!current(in, r, target) || r.Created.Before(c.intent.RestartedAt))
 	}
 	corrupt := c.count(numbered) < len(c.replicas)
-	reason := func(t ConditionType) string {
+	reason := func(t core.ConditionType) string {
 		if condition := p.Status.Condition(t); condition != nil {
 			return condition.Reason
 		}
@@ -306,18 +307,18 @@ func (c *chaos) rest(p Plan) {
 	case c.spec == nil:
 		require.Zero(t, c.count(numbered)+len(c.hooks), "not taken away: %s", p)
 	case c.kind == spec.Database && (corrupt || len(c.replicas) > 1):
-		require.NotNil(t, p.Status.Condition(ReplicaFailure), "two containers of a database and no word of it: %s", p)
+		require.NotNil(t, p.Status.Condition(core.ReplicaFailure), "two containers of a database and no word of it: %s", p)
 	case paused(c.input()) && (c.count(old) > 0 || shared(c.input())):
 	case paused(c.input()) && p.Rollout.Updated == 0 && p.Rollout.Stable != target.Revision:
 		require.Zero(t, p.Status.Updated, "made while it is paused: %s", p)
-	case p.Status.Updated == 0 && slices.ContainsFunc(c.hooks, func(run HookRun) bool {
+	case p.Status.Updated == 0 && slices.ContainsFunc(c.hooks, func(run core.HookRun) bool {
 		return run.Revision == target.Revision && (run.ExitCode != 0 || run.FinishedAt.Sub(run.StartedAt) >= hookTimeout)
 	}):
 		// a hook failed, and the rollout stands still
-	case reason(Progressing) == "RolledBack":
+	case reason(core.Progressing) == "RolledBack":
 		require.NotEqual(t, target.Revision, p.Rollout.Failed)
 		c.converged(target)
-	case c.kind == spec.Job && p.Status.Condition(Failed) != nil:
+	case c.kind == spec.Job && p.Status.Condition(core.Failed) != nil:
 	case c.kind == spec.Job && paused(c.input()):
 	default:
 		require.True(t, p.Status.Converged, "not converged: %s", p)
@@ -330,7 +331,7 @@ func (c *chaos) rest(p Plan) {
 	}
 	if p.Status.Converged && c.kind != spec.Job {
 		in := c.input()
-		in.Rollout, in.Status = Rollout{}, Status{}
+		in.Rollout, in.Status = core.Rollout{}, core.Status{}
 		q := Compute(in)
 		require.Empty(t, q.Actions, "without its memory there is something to do")
 		require.True(t, q.Status.Converged)
@@ -384,7 +385,7 @@ func (c *chaos) checkEndpoints(in Input, p Plan) {
 	}
 	stopped := map[string]bool{}
 	for _, a := range p.Actions {
-		stopped[a.ID] = a.Kind == StopReplica
+		stopped[a.ID] = a.Kind == core.StopReplica
 	}
 	next := map[string]time.Time{}
 	for _, r := range in.Replicas {
@@ -403,7 +404,7 @@ func (c *chaos) checkEndpoints(in Input, p Plan) {
 			at = in.Now
 		}
 		next[r.ID] = at
-		answers := r.State == Running && (r.Health == NoHealthCheck || r.Health == Healthy || r.Health == Unready) && r.Broken == "" && len(r.Addresses) > 0
+		answers := r.State == core.Running && (r.Health == core.NoHealthCheck || r.Health == core.Healthy || r.Health == core.Unready) && r.Broken == "" && len(r.Addresses) > 0
 		if stopped[r.ID] && answers && in.Subscribers > 0 && !in.Acknowledged[r.ID] {
 			require.False(c.t, in.Now.Before(at.Add(drain)), "%s is stopped %s after its withdrawal", r.Name, in.Now.Sub(at))
 		}
@@ -428,16 +429,16 @@ func paused(in Input) bool {
 }
 
 // available reports whether a replica does what it should, in words of its own.
-func available(in Input, r Replica) bool {
-	busy := r.InFlight != "" && r.InFlight != UpdateReplica && r.InFlight != PrepareUpdate && r.InFlight != CheckUpdate
+func available(in Input, r core.Replica) bool {
+	busy := r.InFlight != "" && r.InFlight != core.UpdateReplica && r.InFlight != core.PrepareUpdate && r.InFlight != core.CheckUpdate
 	_, draining := in.Rollout.Drains[r.ID]
 	switch {
 	case busy || draining || r.Number < 1:
 		return false
-	case r.State == Exited && in.Spec.Kind == spec.Deployment:
+	case r.State == core.Exited && in.Spec.Kind == spec.Deployment:
 		done := in.Rollout.Done[r.ID].Equal(r.StartedAt) || !in.Rollout.Attempts[r.Number].Ours
 		return in.Spec.Restart.Condition == spec.RestartOnFailure && r.ExitCode == 0 && !r.Interrupted && done
-	case r.State != Running || r.Broken != "" || r.Health == Starting || r.Health == Unhealthy || r.Health == Unready:
+	case r.State != core.Running || r.Broken != "" || r.Health == core.Starting || r.Health == core.Unhealthy || r.Health == core.Unready:
 		return false
 	case len(r.Addresses) == 0 && remembered(in, r):
 		return false // it has left its network, as is known of a revision that is remembered
@@ -446,7 +447,7 @@ func available(in Input, r Replica) bool {
 }
 
 // remembered reports whether it is known what a replica was made from.
-func remembered(in Input, r Replica) bool {
+func remembered(in Input, r core.Replica) bool {
 	if r.Revision != "" {
 		return r.Revision == in.Spec.Revision || in.History[r.Revision] != nil
 	}
@@ -463,12 +464,12 @@ func remembered(in Input, r Replica) bool {
 
 // checkActions checks that a plan is safe.
 func checkActions(t *rapid.T, in Input, p Plan) {
-	byID, numbers := map[string]Replica{}, map[int]bool{}
+	byID, numbers := map[string]core.Replica{}, map[int]bool{}
 	running := 0
 	for _, r := range in.Replicas {
 		byID[r.ID] = r
 		numbers[r.Number] = true
-		if IsRunning(r) || r.InFlight == CreateReplica || r.InFlight == StartReplica {
+		if IsRunning(r) || r.InFlight == core.CreateReplica || r.InFlight == core.StartReplica {
 			running++
 		}
 	}
@@ -492,12 +493,12 @@ func checkActions(t *rapid.T, in Input, p Plan) {
 		}
 	}
 	for _, a := range p.Actions {
-		if a.Kind == RunHook {
+		if a.Kind == core.RunHook {
 			checkHook(t, in, target, a)
 			continue
 		}
 		require.NotEmpty(t, a.Cause)
-		if a.Kind == CreateReplica {
+		if a.Kind == core.CreateReplica {
 			creates++
 			require.NotNil(t, in.Spec, "%s", a)
 			require.False(t, numbers[a.Number], "%s: the number is taken", a)
@@ -524,25 +525,25 @@ func checkActions(t *rapid.T, in Input, p Plan) {
 		if _, draining := in.Rollout.Drains[a.ID]; in.Spec == nil && !draining {
 			require.Empty(t, in.Dependents, "%s: others depend on it", a)
 		}
-		if slices.ContainsFunc(in.HookRuns, func(run HookRun) bool { return run.ID == a.ID }) {
-			require.Equal(t, a.Kind == StopReplica, IsRunning(r), "%s: of a hook", a)
+		if slices.ContainsFunc(in.HookRuns, func(run core.HookRun) bool { return run.ID == a.ID }) {
+			require.Equal(t, a.Kind == core.StopReplica, IsRunning(r), "%s: of a hook", a)
 			continue
 		}
 		require.Positive(t, r.Number, "%s: its labels are corrupt", a)
 		switch a.Kind {
-		case StopReplica:
+		case core.StopReplica:
 			require.True(t, IsRunning(r), "%s: it does not run", a)
 			if in.Spec != nil {
 				require.Equal(t, in.Spec.StopGrace, a.Grace)
 			}
-		case StartReplica:
-			require.Equal(t, Exited, r.State, "%s: it has not exited", a)
-		case RemoveReplica:
+		case core.StartReplica:
+			require.Equal(t, core.Exited, r.State, "%s: it has not exited", a)
+		case core.RemoveReplica:
 			require.False(t, IsRunning(r), "%s: it runs", a)
-		case UpdateReplica:
+		case core.UpdateReplica:
 			require.NotEqual(t, r.RestartPolicy, a.RestartPolicy, "%s: it has it", a)
 		}
-		if in.Spec != nil && (a.Kind == StopReplica || a.Kind == RemoveReplica) && available(in, r) {
+		if in.Spec != nil && (a.Kind == core.StopReplica || a.Kind == core.RemoveReplica) && available(in, r) {
 			lost++
 		}
 	}
@@ -558,7 +559,7 @@ func checkActions(t *rapid.T, in Input, p Plan) {
 }
 
 // checkHook checks that a hook runs alone, and once.
-func checkHook(t *rapid.T, in Input, target *spec.Workload, a Action) {
+func checkHook(t *rapid.T, in Input, target *spec.Workload, a core.Action) {
 	require.False(t, paused(in) && oldLive(in, target), "%s: the rollout is paused", a)
 	require.Equal(t, target.Revision, a.Revision)
 	require.Empty(t, in.Dependencies, "%s: what it needs is not there", a)
@@ -567,27 +568,27 @@ func checkHook(t *rapid.T, in Input, target *spec.Workload, a Action) {
 		require.True(t, run.InFlight == "" && !IsRunning(run.Replica), "%s: another one runs", a)
 	}
 	for _, r := range in.Replicas {
-		restarted := r.InFlight != CreateReplica && r.Created.Before(in.Intent.RestartedAt)
+		restarted := r.InFlight != core.CreateReplica && r.Created.Before(in.Intent.RestartedAt)
 		require.False(t, current(in, r, target) && !restarted && r.Number > 0 && r.InFlight == "" && IsRunning(r) && !shared(in) && len(in.Rollout.Drains) == 0, "%s: there are replicas already", a)
 	}
 }
 
 // rebuilt reports whether a replica of a spec was made from another image than its
 // name stands for.
-func rebuilt(in Input, r Replica, s *spec.Workload) bool {
+func rebuilt(in Input, r core.Replica, s *spec.Workload) bool {
 	_, current := revisionOf(r, s)
 	return current && in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID
 }
 
 // current reports whether a replica is made from a spec, and from its image.
-func current(in Input, r Replica, s *spec.Workload) bool {
+func current(in Input, r core.Replica, s *spec.Workload) bool {
 	_, current := revisionOf(r, s)
 	return current && !rebuilt(in, r, s)
 }
 
 // oldLive reports whether a replica runs that the rollout would replace.
 func oldLive(in Input, target *spec.Workload) bool {
-	return slices.ContainsFunc(in.Replicas, func(r Replica) bool {
+	return slices.ContainsFunc(in.Replicas, func(r core.Replica) bool {
 		_, draining := in.Rollout.Drains[r.ID]
 		return !current(in, r, target) && !draining && r.Number > 0 && r.InFlight == "" && IsRunning(r)
 	})
@@ -645,11 +646,11 @@ func checkDatabase(t *rapid.T, in Input, p Plan, target *spec.Workload, running,
 				continue
 			}
 			switch a.Kind {
-			case StartReplica:
+			case core.StartReplica:
 				require.Zero(t, running, "a second server on one volume")
-			case StopReplica:
+			case core.StopReplica:
 				young := in.Now.Before(r.StartedAt.Add(in.Spec.ProgressDeadline))
-				require.False(t, young && r.Health == Starting && r.State != Restarting, "stopped while it starts")
+				require.False(t, young && r.Health == core.Starting && r.State != core.Restarting, "stopped while it starts")
 				if _, draining := in.Rollout.Drains[r.ID]; draining {
 					continue // a drain is not taken back
 				}
@@ -666,7 +667,7 @@ func checkDatabase(t *rapid.T, in Input, p Plan, target *spec.Workload, running,
 
 // checkStatus checks that a status claims nothing that is not so.
 func checkStatus(t *rapid.T, in Input, p Plan) {
-	require.Equal(t, p.Status.Converged, p.Status.Outcome == OutcomeConverged || p.Status.Outcome == OutcomeComplete, "two accounts")
+	require.Equal(t, p.Status.Converged, p.Status.Outcome == core.OutcomeConverged || p.Status.Outcome == core.OutcomeComplete, "two accounts")
 	if !p.Status.Converged {
 		require.NotEmpty(t, p.Status.Outcome, "%s", p)
 		require.NotEmpty(t, p.Status.Obstacle, "%s", p)
@@ -678,7 +679,7 @@ func checkStatus(t *rapid.T, in Input, p Plan) {
 	in.Spec = aimedAt(in, p)
 	runs, have := 0, 0
 	for _, r := range in.Replicas {
-		if r.State == Running && r.Number > 0 {
+		if r.State == core.Running && r.Number > 0 {
 			runs++
 		}
 		if available(in, r) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -17,14 +18,14 @@ type view struct {
 	Input
 	// containers are the replicas that carry a number; corrupt are the others.
 	containers []replica
-	corrupt    []Replica
+	corrupt    []core.Replica
 	// known is the record without what is over, and with what the containers tell.
-	known Rollout
+	known core.Rollout
 }
 
 // replica is a Replica with what the later stages want to know of it.
 type replica struct {
-	Replica
+	core.Replica
 	class class
 	// done is true where it has exited as it may, so that it is not started again.
 	done bool
@@ -47,7 +48,7 @@ type replica struct {
 // classify tells what each container is.
 func classify(in Input) view {
 	in.Dependencies = slices.SortedStableFunc(slices.Values(in.Dependencies), func(a, b Dependency) int { return cmp.Compare(a.Name, b.Name) })
-	in.Replicas = slices.SortedStableFunc(slices.Values(in.Replicas), func(a, b Replica) int {
+	in.Replicas = slices.SortedStableFunc(slices.Values(in.Replicas), func(a, b core.Replica) int {
 		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	v := view{Input: in, known: in.Rollout}
@@ -70,8 +71,8 @@ func classify(in Input) view {
 	return v
 }
 
-func (v view) classify(r Replica) replica {
-	c := replica{Replica: judged(r), done: r.State == Exited && v.mayEnd(r)}
+func (v view) classify(r core.Replica) replica {
+	c := replica{Replica: judged(r), done: r.State == core.Exited && v.mayEnd(r)}
 	if c.Broken == "" && !c.done {
 		c.Broken = cmp.Or(v.lostNetwork(r), v.goneNetwork(r))
 	}
@@ -90,11 +91,11 @@ func (v view) classify(r Replica) replica {
 // was made for, whatever its exit code. Of an end that nobody has seen that cannot
 // be told: a server ends with 0, too, when the machine goes down. Of what tend has
 // not kept before, the exit code is all there is to go by.
-func (in Input) mayEnd(r Replica) bool {
+func (in Input) mayEnd(r core.Replica) bool {
 	switch {
 	case in.Spec == nil || in.Spec.Restart.Condition == spec.RestartAny || r.ExitCode != 0:
 		return false
-	case r.Interrupted || r.InFlight == StopReplica: // also where that is heard of late
+	case r.Interrupted || r.InFlight == core.StopReplica: // also where that is heard of late
 		return false
 	case in.wasDone(r):
 		return true
@@ -107,7 +108,7 @@ func (in Input) mayEnd(r Replica) bool {
 
 // wasDone reports whether it is remembered that the last run of a container has ended
 // as it may.
-func (in Input) wasDone(r Replica) bool {
+func (in Input) wasDone(r core.Replica) bool {
 	at, ok := in.Rollout.Done[r.ID]
 	return ok && at.Equal(r.StartedAt)
 }
@@ -124,9 +125,9 @@ func (in Input) lastDone() map[string]time.Time {
 }
 
 // openTries returns the tries that have not succeeded: what is under way or failed.
-func (in Input) openTries() map[string]Try {
-	open := map[string]Try{}
-	keep := func(r Replica) {
+func (in Input) openTries() map[string]core.Try {
+	open := map[string]core.Try{}
+	keep := func(r core.Replica) {
 		if t, ok := in.Rollout.Tries[r.ID]; ok && (r.InFlight != "" || t.Error != "") {
 			open[r.ID] = t
 		}
@@ -141,8 +142,8 @@ func (in Input) openTries() map[string]Try {
 }
 
 // openDrains returns the drains of containers that still exist.
-func (in Input) openDrains() map[string]Drain {
-	open := map[string]Drain{}
+func (in Input) openDrains() map[string]core.Drain {
+	open := map[string]core.Drain{}
 	for _, r := range in.Replicas {
 		if d, ok := in.Rollout.Drains[r.ID]; ok {
 			open[r.ID] = d
@@ -153,7 +154,7 @@ func (in Input) openDrains() map[string]Drain {
 
 // lostNetwork names a network that a replica has left, where it is known which
 // ones it was made to join; empty where there is none.
-func (in Input) lostNetwork(r Replica) string {
+func (in Input) lostNetwork(r core.Replica) string {
 	made := in.madeFrom(r)
 	if made == nil {
 		return ""
@@ -163,7 +164,7 @@ func (in Input) lostNetwork(r Replica) string {
 
 // madeFrom returns the spec that a container was made from: what is written, or a
 // former one; nil where that is not known.
-func (in Input) madeFrom(r Replica) *spec.Workload {
+func (in Input) madeFrom(r core.Replica) *spec.Workload {
 	if in.Spec != nil {
 		if _, written := revisionOf(r, in.Spec); written {
 			return in.Spec
@@ -183,8 +184,8 @@ func (in Input) madeFrom(r Replica) *spec.Workload {
 // lostNetwork names a network that a container was made to join, from a spec, and
 // has left; empty where there is none. The engine keeps the names also of a
 // container that has exited.
-func lostNetwork(r Replica, made *spec.Workload) string {
-	if !IsRunning(r) && r.State != Exited {
+func lostNetwork(r core.Replica, made *spec.Workload) string {
+	if !IsRunning(r) && r.State != core.Exited {
 		return ""
 	}
 	for _, n := range made.Networks {
@@ -198,8 +199,8 @@ func lostNetwork(r Replica, made *spec.Workload) string {
 // goneNetwork names a network that an exited container was last started in and that
 // is gone, also where there is another one of its name: the engine will not start
 // the container again. It is empty where there is none.
-func (in Input) goneNetwork(r Replica) string {
-	if r.State != Exited {
+func (in Input) goneNetwork(r core.Replica) string {
+	if r.State != core.Exited {
 		return ""
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.NetworkIDs)) {
@@ -236,35 +237,39 @@ const (
 // last matches every replica.
 var rules = []struct {
 	class class
-	match func(Replica, time.Time) bool
+	match func(core.Replica, time.Time) bool
 }{
 	// What is under way decides first: the engine's word is about to change.
-	{leaving, func(r Replica, _ time.Time) bool { return r.InFlight == StopReplica || r.InFlight == RemoveReplica }},
-	{coming, func(r Replica, _ time.Time) bool { return r.InFlight == CreateReplica || r.InFlight == StartReplica }},
-	{leaving, func(r Replica, _ time.Time) bool { return r.State == Removing }},
+	{leaving, func(r core.Replica, _ time.Time) bool {
+		return r.InFlight == core.StopReplica || r.InFlight == core.RemoveReplica
+	}},
+	{coming, func(r core.Replica, _ time.Time) bool {
+		return r.InFlight == core.CreateReplica || r.InFlight == core.StartReplica
+	}},
+	{leaving, func(r core.Replica, _ time.Time) bool { return r.State == core.Removing }},
 	// Others, as Compose, create and start in two steps too.
-	{coming, func(r Replica, now time.Time) bool {
-		return r.State == Created && now.Before(r.Created.Add(leftoverGrace))
+	{coming, func(r core.Replica, now time.Time) bool {
+		return r.State == core.Created && now.Before(r.Created.Add(leftoverGrace))
 	}},
 	// Created and not started: a crash between the two, or a failed start.
 	// Dead: a removal that failed half-way (moby/moby#27381).
-	{leftover, func(r Replica, _ time.Time) bool { return r.State == Created || r.State == Dead }},
+	{leftover, func(r core.Replica, _ time.Time) bool { return r.State == core.Created || r.State == core.Dead }},
 	// A start does not give back a network that the container has left.
-	{leftover, func(r Replica, _ time.Time) bool { return r.State == Exited && r.Broken != "" }},
-	{exited, func(r Replica, _ time.Time) bool { return r.State == Exited }},
+	{leftover, func(r core.Replica, _ time.Time) bool { return r.State == core.Exited && r.Broken != "" }},
+	{exited, func(r core.Replica, _ time.Time) bool { return r.State == core.Exited }},
 	// Its process has ended, and the engine starts it again.
-	{starting, func(r Replica, _ time.Time) bool { return r.State == Restarting }},
+	{starting, func(r core.Replica, _ time.Time) bool { return r.State == core.Restarting }},
 	// A paused process answers nobody.
-	{unhealthy, func(r Replica, _ time.Time) bool { return r.State == Paused }},
-	{unhealthy, func(r Replica, _ time.Time) bool { return r.Broken != "" }},
-	{unhealthy, func(r Replica, _ time.Time) bool { return r.Health == Unhealthy }},
-	{starting, func(r Replica, _ time.Time) bool { return r.Health == Starting }},
-	{unready, func(r Replica, _ time.Time) bool { return r.Health == Unready }},
-	{ready, func(Replica, time.Time) bool { return true }},
+	{unhealthy, func(r core.Replica, _ time.Time) bool { return r.State == core.Paused }},
+	{unhealthy, func(r core.Replica, _ time.Time) bool { return r.Broken != "" }},
+	{unhealthy, func(r core.Replica, _ time.Time) bool { return r.Health == core.Unhealthy }},
+	{starting, func(r core.Replica, _ time.Time) bool { return r.Health == core.Starting }},
+	{unready, func(r core.Replica, _ time.Time) bool { return r.Health == core.Unready }},
+	{ready, func(core.Replica, time.Time) bool { return true }},
 }
 
 // classOf returns the class of a replica at an instant.
-func classOf(r Replica, now time.Time) class {
+func classOf(r core.Replica, now time.Time) class {
 	for _, rule := range rules {
 		if rule.match(r, now) {
 			return rule.class
@@ -275,35 +280,35 @@ func classOf(r Replica, now time.Time) class {
 
 // judged returns a replica with the results of tend's own probes in the place of the
 // container's health check, where it is probed.
-func judged(r Replica) Replica {
+func judged(r core.Replica) core.Replica {
 	p := r.Probe
-	if p == nil || r.State != Running {
+	if p == nil || r.State != core.Running {
 		return r
 	}
-	r.Health, r.ReadySince, r.HealthOutput, r.HealthExitCode, r.WasReady = Starting, time.Time{}, p.Message, 0, p.WasReady
+	r.Health, r.ReadySince, r.HealthOutput, r.HealthExitCode, r.WasReady = core.Starting, time.Time{}, p.Message, 0, p.WasReady
 	switch {
-	case *p == (Probe{}): // nothing is known yet
+	case *p == (core.Probe{}): // nothing is known yet
 	case !p.Live:
-		r.Health = Unhealthy
+		r.Health = core.Unhealthy
 	case !p.Started || !p.Ready && !p.WasReady:
 	case !p.Ready:
-		r.Health = Unready
+		r.Health = core.Unready
 	default:
-		r.Health, r.ReadySince = Healthy, p.Since
+		r.Health, r.ReadySince = core.Healthy, p.Since
 	}
 	return r
 }
 
 // IsReady reports whether a replica runs and does what it should, on all the networks of
 // the spec that it was made from; made is nil where that is not known.
-func IsReady(r Replica, made *spec.Workload) bool {
+func IsReady(r core.Replica, made *spec.Workload) bool {
 	lost := made != nil && lostNetwork(r, made) != ""
 	return !lost && classOf(judged(r), time.Time{}) == ready
 }
 
 // IsRunning reports whether a replica's process runs, whatever it does.
-func IsRunning(r Replica) bool {
-	return r.State == Running || r.State == Paused || r.State == Restarting
+func IsRunning(r core.Replica) bool {
+	return r.State == core.Running || r.State == core.Paused || r.State == core.Restarting
 }
 
 // live reports whether a replica holds its number: it runs, or will run again.
@@ -313,13 +318,13 @@ func (r replica) live() bool {
 
 // runs reports whether the process of a container is there, or is about to be.
 func (r replica) runs() bool {
-	return r.InFlight == CreateReplica || r.InFlight == StartReplica || IsRunning(r.Replica)
+	return r.InFlight == core.CreateReplica || r.InFlight == core.StartReplica || IsRunning(r.Replica)
 }
 
 // neverHealthy reports whether a replica fails its own health check and has never
 // passed it in this run. That may well be the check's fault.
 func (r replica) neverHealthy() bool {
-	return r.class == unhealthy && r.State == Running && r.Broken == "" && r.Probe == nil && !r.WasReady
+	return r.class == unhealthy && r.State == core.Running && r.Broken == "" && r.Probe == nil && !r.WasReady
 }
 
 // checkCannotRun reports whether the last health check has found nothing out, as
@@ -348,11 +353,11 @@ func (r replica) why() string {
 	switch {
 	case r.class == exited && r.Interrupted:
 		return "was told to end, and exited with code " + exitCode(r.Replica)
-	case (r.class == exited || r.State == Restarting) && r.HealthOutput != "":
+	case (r.class == exited || r.State == core.Restarting) && r.HealthOutput != "":
 		return fmt.Sprintf("exited with code %s: %s", exitCode(r.Replica), r.HealthOutput)
-	case r.class == exited || r.State == Restarting:
+	case r.class == exited || r.State == core.Restarting:
 		return "exited with code " + exitCode(r.Replica)
-	case r.State == Paused:
+	case r.State == core.Paused:
 		return "is paused"
 	case r.Broken != "":
 		return "runs without " + r.Broken

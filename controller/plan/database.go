@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -54,7 +55,7 @@ func (s *steps) database() {
 // none any more, as when tend was started while its spec was away; nil where there is
 // none. Other kinds may run two containers at once, and its volume must not see that.
 func (in Input) formerDatabase() *wait {
-	i := slices.IndexFunc(in.Replicas, func(r Replica) bool { return r.Kind == spec.Database })
+	i := slices.IndexFunc(in.Replicas, func(r core.Replica) bool { return r.Kind == spec.Database })
 	if i < 0 {
 		return nil
 	}
@@ -114,7 +115,7 @@ func (s *steps) keepDatabase(r replica, alone bool) {
 	case !wanted && s.unprepared(r):
 		s.prepare(r)
 	case r.class == exited:
-		s.add(RemoveReplica, r.Replica, "%s", cause)
+		s.add(core.RemoveReplica, r.Replica, "%s", cause)
 	case !wanted:
 		s.drain(r, "%s", cause)
 	case r.class == unhealthy:
@@ -127,7 +128,7 @@ func (s *steps) keepDatabase(r replica, alone bool) {
 const unwantedStart = 2 * time.Minute
 
 // startsUntil is the instant until which a database may still be starting or recovering.
-func (t *target) startsUntil(r Replica) time.Time {
+func (t *target) startsUntil(r core.Replica) time.Time {
 	limit := unwantedStart
 	if t.desired != nil {
 		limit = t.desired.ProgressDeadline
@@ -138,8 +139,8 @@ func (t *target) startsUntil(r Replica) time.Time {
 // startingUp reports whether a database may still be starting or recovering. A stop
 // then can end in SIGKILL (docker-library/postgres#1207), and a recovery may
 // outlast what the health check allows for.
-func (t *target) startingUp(r Replica) bool {
-	return r.State != Restarting && classOf(r, t.Now) != ready && t.startsUntil(r).After(t.Now)
+func (t *target) startingUp(r core.Replica) bool {
+	return r.State != core.Restarting && classOf(r, t.Now) != ready && t.startsUntil(r).After(t.Now)
 }
 
 // awaitStart has a database that starts be left alone.
@@ -166,13 +167,13 @@ func (s *steps) prepare(r replica) {
 		})
 		return
 	}
-	kind, what := CheckUpdate, "checked"
+	kind, what := core.CheckUpdate, "checked"
 	if r.class == ready {
-		kind, what = PrepareUpdate, "checked and backed up"
+		kind, what = core.PrepareUpdate, "checked and backed up"
 	}
 	next := r.Replica
 	next.Revision = s.desired.Revision
-	under := s.add(kind, next, "before the update to revision %s", short(s.desired.Revision)) || r.InFlight == PrepareUpdate || r.InFlight == CheckUpdate
+	under := s.add(kind, next, "before the update to revision %s", short(s.desired.Revision)) || r.InFlight == core.PrepareUpdate || r.InFlight == core.CheckUpdate
 	if under && s.record.Tries[r.ID].Count == 1 {
 		// A backup takes the time it takes. Only what has to be repeated counts
 		// against the rollout.
@@ -182,8 +183,8 @@ func (s *steps) prepare(r replica) {
 
 // changesServer reports whether the data of a Database's container may come to another
 // image.
-func (t *target) changesServer(running Replica) bool {
-	stays := func(m Mount) bool { return m.Source == t.desired.DataVolume }
+func (t *target) changesServer(running core.Replica) bool {
+	stays := func(m core.Mount) bool { return m.Source == t.desired.DataVolume }
 	moves := t.desired.DataVolume != "" && !slices.ContainsFunc(running.Mounts, stays) // its data are left alone
 	same := t.followsImage() && running.ImageID == t.ImageID
 	return !moves && !same
@@ -198,7 +199,7 @@ func (s *steps) unchecked(stable string) bool {
 
 // Prepared returns the rollout record after a database was prepared for its update.
 // What it was prepared for may be another image by now.
-func Prepared(r Rollout, a Action) Rollout {
+func Prepared(r core.Rollout, a core.Action) core.Rollout {
 	if r.ImageID == a.ImageID {
 		r.Prepared = a.Revision
 	}
@@ -207,7 +208,7 @@ func Prepared(r Rollout, a Action) Rollout {
 
 // Refused returns the rollout record after it was found that a database cannot be
 // brought to a revision, and that trying again would not change that.
-func Refused(r Rollout, a Action, why string) Rollout {
+func Refused(r core.Rollout, a core.Action, why string) core.Rollout {
 	if r.Revision == a.Revision && r.ImageID == a.ImageID {
 		r.Refused = why
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -28,12 +29,12 @@ func TestADatabaseIsCheckedWhereItsDataComeToAnotherImage(t *testing.T) {
 			s.Revision, s.DataVolume, s.Backup = "v2", c.volume, spec.Backup{BeforeUpdate: true}
 			in := Input{
 				Now: noon, Project: "shop", Workload: "db", Spec: s, ImageID: c.image,
-				Rollout:  Rollout{Workload: "db", Revision: "v1", Stable: "v1", Complete: true},
-				Replicas: []Replica{{Workload: "db", Number: 1, Name: "shop-db-1", ID: "a", Revision: "v1", State: Running, ImageID: "old", ReadySince: noon.Add(-time.Hour), Mounts: []Mount{{Target: "/data", Source: "data"}}}},
+				Rollout:  core.Rollout{Workload: "db", Revision: "v1", Stable: "v1", Complete: true},
+				Replicas: []core.Replica{{Workload: "db", Number: 1, Name: "shop-db-1", ID: "a", Revision: "v1", State: core.Running, ImageID: "old", ReadySince: noon.Add(-time.Hour), Mounts: []core.Mount{{Target: "/data", Source: "data"}}}},
 			}
-			var prepared []Action
+			var prepared []core.Action
 			for _, a := range Compute(in).Actions {
-				if a.Kind == PrepareUpdate {
+				if a.Kind == core.PrepareUpdate {
 					prepared = append(prepared, a)
 				}
 			}

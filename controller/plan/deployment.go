@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -189,7 +190,7 @@ func (t *target) split() (updated, old []replica) {
 // lower number stays, as with Compose.
 func useful(r replica) int {
 	switch {
-	case r.State == Restarting:
+	case r.State == core.Restarting:
 		return 1
 	case r.available:
 		return 6
@@ -261,7 +262,7 @@ func (s *steps) retire(replicas []replica, cause string, args ...any) {
 		switch r.class {
 		case coming: // what is under way cannot be taken back; the next plan does
 		case exited:
-			s.add(RemoveReplica, r.Replica, cause, args...)
+			s.add(core.RemoveReplica, r.Replica, cause, args...)
 		default:
 			s.drain(r, cause, args...)
 		}

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/tendhq/tend/controller/core"
 )
 
 // defaultDrain is for workloads whose spec is gone.
@@ -18,13 +20,13 @@ func (s *steps) drain(r replica, cause string, args ...any) {
 		return
 	}
 	if !s.reachable(r) || s.Subscribers == 0 || s.drainTime() == 0 {
-		s.add(StopReplica, r.Replica, cause, args...)
+		s.add(core.StopReplica, r.Replica, cause, args...)
 		return
 	}
-	d := Drain{Since: s.Now, Cause: fmt.Sprintf(cause, args...)}
+	d := core.Drain{Since: s.Now, Cause: fmt.Sprintf(cause, args...)}
 	s.record.Drains[r.ID] = d
 	s.lookAgain(s.Now.Add(s.drainTime()))
-	s.tell(Normal, "Draining", "%s: %s", r.Name, d.Cause)
+	s.tell(core.Normal, "Draining", "%s: %s", r.Name, d.Cause)
 }
 
 // reachable reports whether requests may be on their way to a replica. One that is
@@ -40,13 +42,13 @@ func (s *steps) stopDrained() {
 		d, draining := s.record.Drains[r.ID]
 		until := d.Since.Add(s.drainTime())
 		switch {
-		case !draining || r.InFlight != "" || r.State == Removing:
+		case !draining || r.InFlight != "" || r.State == core.Removing:
 		case !IsRunning(r.Replica):
-			s.add(RemoveReplica, r.Replica, "%s", d.Cause)
+			s.add(core.RemoveReplica, r.Replica, "%s", d.Cause)
 		case s.isDatabase(r) && s.startingUp(r.Replica): // it was restarted while it drained
 			s.lookAgain(s.startsUntil(r.Replica))
 		case s.Acknowledged[r.ID] || s.Subscribers == 0 || !until.After(s.Now):
-			s.add(StopReplica, r.Replica, "%s", d.Cause)
+			s.add(core.StopReplica, r.Replica, "%s", d.Cause)
 		default:
 			s.lookAgain(until)
 		}
@@ -63,18 +65,18 @@ func (t *target) drainTime() time.Duration {
 }
 
 // endpoints are the addresses of the ready replicas that are not about to be stopped.
-func (s *steps) endpoints() []Endpoint {
+func (s *steps) endpoints() []core.Endpoint {
 	if s.desired == nil || len(s.desired.Ports) == 0 {
 		return nil
 	}
-	var all []Endpoint
+	var all []core.Endpoint
 	for _, r := range s.replicas {
 		_, draining := s.record.Drains[r.ID]
-		stopping := slices.ContainsFunc(s.actions, func(a Action) bool { return a.ID == r.ID && a.Kind == StopReplica })
+		stopping := slices.ContainsFunc(s.actions, func(a core.Action) bool { return a.ID == r.ID && a.Kind == core.StopReplica })
 		if r.class != ready || draining || stopping {
 			continue
 		}
-		e := Endpoint{Workload: s.Workload, ID: r.ID, Replica: r.Name, Revision: r.revision, Addresses: map[string]string{}, Ports: s.desired.Ports}
+		e := core.Endpoint{Workload: s.Workload, ID: r.ID, Replica: r.Name, Revision: r.revision, Addresses: map[string]string{}, Ports: s.desired.Ports}
 		for _, network := range slices.Sorted(maps.Keys(r.Addresses)) {
 			if key, ok := s.desired.NetworkKeys[network]; ok && r.Addresses[network] != "" {
 				e.Addresses[key] = r.Addresses[network]

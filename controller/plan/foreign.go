@@ -1,9 +1,13 @@
 package plan
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/tendhq/tend/controller/core"
+)
 
 // ForeignProblem says whose a container of another folder is, and how to go on.
-func ForeignProblem(f Foreigner) string {
+func ForeignProblem(f core.Foreigner) string {
 	if f.Gone {
 		return fmt.Sprintf("%s was made from %s, which is not to be found here, and is left alone: %s", f.Name, f.Folder, foreignRemedy(f))
 	}
@@ -11,7 +15,7 @@ func ForeignProblem(f Foreigner) string {
 }
 
 // foreignRemedy says how to go on beside a container of another folder.
-func foreignRemedy(f Foreigner) string {
+func foreignRemedy(f core.Foreigner) string {
 	if f.Gone {
 		return fmt.Sprintf("if this is that folder, moved or renamed, take it over with --take-over %s; else remove it, or give this project another name", f.Folder)
 	}

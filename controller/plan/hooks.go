@@ -5,20 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
-
-// HookRun is the one-off container of a pre-rollout hook. That it exited with
-// 0 is the record that the hook has run for its revision: it survives a crash
-// of tend between the hook's end and whatever tend could write down of it.
-type HookRun struct {
-	// Replica is the container; its Number means nothing.
-	Replica
-	// Hook is the hook's name.
-	Hook string
-	// Output is the end of what it printed.
-	Output string
-}
 
 // endHooks has no hook run for longer than it may, nor for what is not wanted
 // any more, and removes the containers that nobody needs to read.
@@ -27,23 +16,23 @@ func (s *steps) endHooks() {
 		i := slices.IndexFunc(s.desired.PreRollout, func(h spec.Hook) bool { return h.Name == run.Hook })
 		wanted := run.Revision == s.desired.Revision && i >= 0
 		switch {
-		case run.State == Removing || run.InFlight != "":
+		case run.State == core.Removing || run.InFlight != "":
 		case IsRunning(run.Replica) && !wanted:
-			s.add(StopReplica, run.Replica, "hook %s of revision %s is no longer wanted", run.Hook, short(run.Revision))
+			s.add(core.StopReplica, run.Replica, "hook %s of revision %s is no longer wanted", run.Hook, short(run.Revision))
 		case IsRunning(run.Replica):
 			h := s.desired.PreRollout[i]
 			if at := run.StartedAt.Add(h.Timeout); at.After(s.Now) {
 				s.lookAgain(at)
 			} else {
-				s.add(StopReplica, run.Replica, "hook %s has run for more than %s", h.Name, h.Timeout)
+				s.add(core.StopReplica, run.Replica, "hook %s has run for more than %s", h.Name, h.Timeout)
 			}
-		case run.State == Created:
+		case run.State == core.Created:
 			if at := run.Created.Add(leftoverGrace); at.After(s.Now) {
 				s.lookAgain(at)
 			} else {
 				s.removeHook(run, "%s was created and not started", run.Name)
 			}
-		case run.State == Dead:
+		case run.State == core.Dead:
 			s.removeHook(run, "%s is dead: a removal failed half-way", run.Name)
 		case !wanted && run.Revision != s.record.Failed, s.outdated(run):
 			s.removeHook(run, "hook %s of revision %s is over", run.Hook, short(run.Revision))
@@ -53,8 +42,8 @@ func (s *steps) endHooks() {
 
 // removeHook removes the container of a hook, and with it what it kept in anonymous
 // volumes: no other container is to go on with that.
-func (s *steps) removeHook(run HookRun, cause string, args ...any) {
-	if s.add(RemoveReplica, run.Replica, cause, args...) {
+func (s *steps) removeHook(run core.HookRun, cause string, args ...any) {
+	if s.add(core.RemoveReplica, run.Replica, cause, args...) {
 		s.actions[len(s.actions)-1].Volumes = true
 	}
 }
@@ -66,7 +55,7 @@ type hooks struct {
 	// next is the first that has not ended, and run its container, nil where there is
 	// none; next is nil where all have ended, or one has failed.
 	next *spec.Hook
-	run  *HookRun
+	run  *core.HookRun
 	// failed says why one has failed; empty where none has.
 	failed string
 	// begun is true where one of them has begun to run.
@@ -82,8 +71,8 @@ func (t *target) hooks() hooks {
 	so := hooks{needed: true}
 	for _, h := range t.desired.PreRollout {
 		run := t.hookRun(h)
-		so.begun = so.begun || run != nil && run.State != Created
-		if run == nil || run.State != Exited || run.InFlight != "" || t.outdated(*run) {
+		so.begun = so.begun || run != nil && run.State != core.Created
+		if run == nil || run.State != core.Exited || run.InFlight != "" || t.outdated(*run) {
 			so.next, so.run = &h, run
 			return so
 		}
@@ -95,8 +84,8 @@ func (t *target) hooks() hooks {
 }
 
 // hookRun is the container of a hook at the desired revision, or nil.
-func (t *target) hookRun(h spec.Hook) *HookRun {
-	i := slices.IndexFunc(t.HookRuns, func(run HookRun) bool { return run.Hook == h.Name && run.Revision == t.desired.Revision })
+func (t *target) hookRun(h spec.Hook) *core.HookRun {
+	i := slices.IndexFunc(t.HookRuns, func(run core.HookRun) bool { return run.Hook == h.Name && run.Revision == t.desired.Revision })
 	if i < 0 {
 		return nil
 	}
@@ -105,7 +94,7 @@ func (t *target) hookRun(h spec.Hook) *HookRun {
 
 // outdated reports whether a person asked to have a run repeated, or it was one of
 // another image.
-func (t *target) outdated(run HookRun) bool {
+func (t *target) outdated(run core.HookRun) bool {
 	return t.madeFromAnother(run.Replica) || run.Created.Before(t.Intent.RestartedAt)
 }
 
@@ -114,7 +103,7 @@ func (t *target) outdated(run HookRun) bool {
 func (s *steps) runHooks() bool {
 	so := s.hooks()
 	if so.begun {
-		s.record.HookTry = Try{}
+		s.record.HookTry = core.Try{}
 	}
 	switch {
 	case !so.needed:
@@ -145,20 +134,20 @@ func (s *steps) runHooks() bool {
 // runHook has a hook run when no other one runs: that of a revision that was given up is
 // stopped first.
 func (s *steps) runHook(h spec.Hook) {
-	busy := slices.ContainsFunc(s.HookRuns, func(run HookRun) bool { return run.InFlight != "" || IsRunning(run.Replica) })
+	busy := slices.ContainsFunc(s.HookRuns, func(run core.HookRun) bool { return run.InFlight != "" || IsRunning(run.Replica) })
 	if busy || !s.retry("hook "+h.Name, s.record.HookTry) {
 		return
 	}
-	s.record.HookTry = Try{Count: s.record.HookTry.Count + 1, At: s.Now}
-	s.actions = append(s.actions, Action{
-		Kind: RunHook, Workload: s.Workload, Object: h.Name, Revision: s.desired.Revision, Spec: s.desired, Command: h.Command,
+	s.record.HookTry = core.Try{Count: s.record.HookTry.Count + 1, At: s.Now}
+	s.actions = append(s.actions, core.Action{
+		Kind: core.RunHook, Workload: s.Workload, Object: h.Name, Revision: s.desired.Revision, Spec: s.desired, Command: h.Command,
 		Cause: "before the rollout to revision " + short(s.desired.Revision),
 	})
 }
 
 // failure says why a run that is over has failed, or nothing. One that was
 // stopped may well exit with 0.
-func failure(h spec.Hook, run *HookRun) string {
+func failure(h spec.Hook, run *core.HookRun) string {
 	var why string
 	switch {
 	case run.FinishedAt.Sub(run.StartedAt) >= h.Timeout:

@@ -3,6 +3,8 @@ package plan
 import (
 	"fmt"
 	"time"
+
+	"github.com/tendhq/tend/controller/core"
 )
 
 // job runs each of its replicas to completion once per revision, and tries again until
@@ -68,7 +70,7 @@ func (s *steps) createMissing(taken map[int]bool) {
 func (s *steps) stopAll() {
 	for _, r := range s.replicas {
 		if r.current && r.live() && r.class != coming && r.class != exited {
-			s.add(StopReplica, r.Replica, "%s", s.record.GivenUp.Message)
+			s.add(core.StopReplica, r.Replica, "%s", s.record.GivenUp.Message)
 		}
 	}
 }
@@ -102,7 +104,7 @@ func (s *steps) failedRuns() int {
 			continue
 		}
 		runs[r.Number] = ran(s.attempts(r.Number, r.revision, &r))
-		if ended := r.State == Exited || r.State == Dead || r.State == Removing; !ended || r.class == coming {
+		if ended := r.State == core.Exited || r.State == core.Dead || r.State == core.Removing; !ended || r.class == coming {
 			runs[r.Number] = max(runs[r.Number]-1, 0)
 		}
 	}
@@ -132,7 +134,7 @@ func (t *target) inTime(r replica) bool {
 // giveUp notes that a Job has failed; the first reason stands.
 func (s *steps) giveUp(reason, message string) {
 	if !s.givenUp() {
-		s.record.GivenUp = Failure{Reason: reason, Message: message}
+		s.record.GivenUp = core.Failure{Reason: reason, Message: message}
 	}
 }
 

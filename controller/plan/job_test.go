@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -21,7 +22,7 @@ func TestAJobFailsOnce(t *testing.T) {
 		w := newWorld()
 		w.apply(s)
 		starts, active := 0, time.Duration(0)
-		var failure Failure
+		var failure core.Failure
 		for range 120 {
 			p := Compute(w.input())
 			w.begin(p)
@@ -34,7 +35,7 @@ func TestAJobFailsOnce(t *testing.T) {
 			}
 			require.LessOrEqual(t, starts, s.Replicas+s.BackoffLimit, "tried too often")
 			w.endAll()
-			if failure != (Failure{}) {
+			if failure != (core.Failure{}) {
 				require.Equal(t, failure, p.Rollout.GivenUp, "another reason")
 				for _, r := range w.replicas {
 					require.False(t, IsRunning(r), "%s runs on", r.Name)

@@ -1,3 +1,9 @@
+// Package plan decides. Compute and ComputeProject are the only places in tend
+// where it is decided what to do; they are pure, total and deterministic: the
+// same input gives the same plan, a problem becomes a condition and not an
+// error, and the clock is an input. A plan holds only actions that are safe at
+// this instant; what must wait is planned again when something changed, or at
+// the instant that the plan names as Next.
 package plan
 
 import (
@@ -6,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -19,21 +26,21 @@ type Input struct {
 	Spec       *spec.Workload
 	Generation int64
 	// Replicas are all containers of the workload, those being created included.
-	Replicas []Replica
+	Replicas []core.Replica
 	// Rollout and Status are what the last plan said.
-	Rollout Rollout
-	Status  Status
+	Rollout core.Rollout
+	Status  core.Status
 	// Dependencies are the states of Spec.DependsOn, in any order.
 	Dependencies []Dependency
 	// HookRuns are the containers of pre-rollout hooks.
-	HookRuns []HookRun
+	HookRuns []core.HookRun
 	// Intent is what people asked for.
-	Intent Intent
+	Intent core.Intent
 	// History are the workload's earlier specs by revision, to go back to.
 	History map[string]*spec.Workload
 	// Missing are the networks, volumes and the image that a container of the
 	// written revision needs and that are not there yet.
-	Missing []Resource
+	Missing []core.Resource
 	// Networks are the IDs of the written networks that exist, by name; empty of one
 	// that does not.
 	Networks map[string]string
@@ -46,7 +53,7 @@ type Input struct {
 	Acknowledged map[string]bool
 	// Foreigners are the containers of another folder that are in the workload's way:
 	// they carry its name, its container's name, or are on its volumes.
-	Foreigners []Foreigner
+	Foreigners []core.Foreigner
 	// Dependents names workloads that still run and depend on this one; it is
 	// not taken away before them.
 	Dependents []string
@@ -61,6 +68,38 @@ type Dependency struct {
 	// to completion at its current revision; Converged is its status.
 	Running, Ready       int
 	Completed, Converged bool
+}
+
+// Plan is what to do now and what follows from it.
+type Plan struct {
+	Actions []core.Action
+	Rollout core.Rollout
+	Status  core.Status
+	Events  []core.Event
+	// Endpoints are the replicas to publish.
+	Endpoints []core.Endpoint
+	// Next is the instant at which time alone could change the plan; zero for
+	// never.
+	Next time.Time
+}
+
+// String is the plan as text, as the tests compare it.
+func (p Plan) String() string {
+	var b strings.Builder
+	for _, a := range p.Actions {
+		fmt.Fprintln(&b, a)
+	}
+	for _, e := range p.Events {
+		fmt.Fprintf(&b, "event %s %s: %s\n", e.Type, e.Reason, e.Message)
+	}
+	fmt.Fprintf(&b, "status %s\n", p.Status)
+	for _, c := range p.Status.Conditions {
+		fmt.Fprintf(&b, "condition %s=%t %s: %s\n", c.Type, c.Status, c.Reason, c.Message)
+	}
+	if !p.Next.IsZero() {
+		fmt.Fprintf(&b, "next %s\n", p.Next.UTC().Format("15:04:05"))
+	}
+	return b.String()
 }
 
 // Compute plans one workload, in four stages. Each returns a value of its own and
@@ -78,8 +117,8 @@ func (in Input) remembers(revision string) bool {
 }
 
 // event returns an event of the workload.
-func (in Input) event(t EventType, reason, message string, args ...any) Event {
-	return Event{Type: t, Workload: in.Workload, Reason: reason, Message: fmt.Sprintf(message, args...)}
+func (in Input) event(t core.EventType, reason, message string, args ...any) core.Event {
+	return core.Event{Type: t, Workload: in.Workload, Reason: reason, Message: fmt.Sprintf(message, args...)}
 }
 
 // seeLogs returns a remedy that begins with reading the logs of the replicas.

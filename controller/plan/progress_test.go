@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -95,10 +96,10 @@ func TestAGoodRevisionIsNotRolledBack(t *testing.T) {
 			}
 			for i := range w.replicas {
 				r := &w.replicas[i]
-				if at, known := readyAt[r.ID]; !known && r.Health == Starting {
+				if at, known := readyAt[r.ID]; !known && r.Health == core.Starting {
 					readyAt[r.ID] = w.now.Add(seconds("until ready", 0, 500))
 				} else if known && !at.After(w.now) {
-					w.report(r, Healthy)
+					w.report(r, core.Healthy)
 				}
 			}
 			maps.DeleteFunc(readyAt, func(_ string, at time.Time) bool { return !at.After(w.now) })
@@ -129,7 +130,7 @@ func TestARolloutEndsWithoutTheRevisionBefore(t *testing.T) {
 		w.apply(&next)
 		for range 200 {
 			if rapid.IntRange(0, 3).Draw(t, "lose one") == 0 {
-				if i := slices.IndexFunc(w.replicas, func(r Replica) bool { return r.Revision == "v1" }); i >= 0 {
+				if i := slices.IndexFunc(w.replicas, func(r core.Replica) bool { return r.Revision == "v1" }); i >= 0 {
 					w.replicas = slices.Delete(w.replicas, i, i+1)
 				}
 			}
@@ -141,7 +142,7 @@ func TestARolloutEndsWithoutTheRevisionBefore(t *testing.T) {
 			}
 			for len(w.underWay) > 0 {
 				how := done
-				if a := w.underWay[0]; a.Kind == CreateReplica && a.Revision == "v1" {
+				if a := w.underWay[0]; a.Kind == core.CreateReplica && a.Revision == "v1" {
 					how = failed
 				}
 				w.end(0, how, "no such image")
@@ -174,7 +175,7 @@ func TestGrowthIsNotTheNewRevisions(t *testing.T) {
 		w.begin(Compute(w.input()))
 		next := *s
 		next.Revision, next.ConfigHash = "v2", "hash-v2"
-		w.rollout = Rollout{Workload: "web", Revision: "v2", Stable: "v1"}
+		w.rollout = core.Rollout{Workload: "web", Revision: "v2", Stable: "v1"}
 		w.status.Desired, w.underWay = s.Replicas, nil
 		for i := range updated {
 			w.replicas[i].Revision, w.replicas[i].ConfigHash = "v2", "hash-v2"
@@ -183,7 +184,7 @@ func TestGrowthIsNotTheNewRevisions(t *testing.T) {
 		w.apply(&next)
 		made := map[string]int{}
 		for _, a := range Compute(w.input()).Actions {
-			require.Equal(t, CreateReplica, a.Kind)
+			require.Equal(t, core.CreateReplica, a.Kind)
 			made[a.Revision]++
 		}
 		limit := next.Replicas + s.Strategy.MaxSurge
@@ -202,16 +203,16 @@ func TestGrowthIsNotTheNewRevisions(t *testing.T) {
 }
 
 // served is a replica of the first revision that has served for an hour.
-func served(n int) Replica {
-	return Replica{
+func served(n int) core.Replica {
+	return core.Replica{
 		Workload: "web", Number: n, Name: fmt.Sprint("shop-web-", n), ID: fmt.Sprint("old", n), Revision: "v1", ConfigHash: "hash-v1",
-		State: Running, Health: Healthy, Created: noon.Add(-time.Hour), StartedAt: noon.Add(-time.Hour), ReadySince: noon.Add(-time.Hour), WasReady: true,
+		State: core.Running, Health: core.Healthy, Created: noon.Add(-time.Hour), StartedAt: noon.Add(-time.Hour), ReadySince: noon.Add(-time.Hour), WasReady: true,
 		RestartPolicy: "no", Addresses: map[string]string{"shop_backend": "10.0.0.1"},
 	}
 }
 
 // old counts replicas of the revision before.
-func (w *world) old(match func(Replica) bool) int {
+func (w *world) old(match func(core.Replica) bool) int {
 	n := 0
 	for _, r := range w.replicas {
 		if r.Revision == "v1" && match(r) {
@@ -227,13 +228,13 @@ func (w *world) old(match func(Replica) bool) int {
 // one of tend's waits for them does not count here.
 type progressOfKubernetes struct {
 	at     time.Time
-	status Status
+	status core.Status
 	ending bool
 }
 
-func (k *progressOfKubernetes) observe(now time.Time, s Status, ending bool) {
+func (k *progressOfKubernetes) observe(now time.Time, s core.Status, ending bool) {
 	complete := s.Updated == s.Desired && s.Replicas == s.Desired && s.Available == s.Desired
-	old := func(s Status) int { return s.Replicas - s.Updated }
+	old := func(s core.Status) int { return s.Replicas - s.Updated }
 	forward := s.Updated > k.status.Updated || old(s) < old(k.status) || s.Ready > k.status.Ready || s.Available > k.status.Available
 	if k.at.IsZero() || forward || k.ending || complete {
 		k.at = now

@@ -4,57 +4,22 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
-
-// ResourceKind is a kind of object that workloads need and that is not a container.
-type ResourceKind string
-
-// The kinds of resources.
-const (
-	NetworkResource ResourceKind = "network"
-	VolumeResource  ResourceKind = "volume"
-	ImageResource   ResourceKind = "image"
-)
-
-// Resource is a network, a volume or an image that the project needs, and what
-// is known of it.
-type Resource struct {
-	Kind ResourceKind
-	Name string
-	// External resources are never created; NoPull images never pulled.
-	External, NoPull bool
-	// ConfigHash is Compose's hash of what is written, ActualHash the label on
-	// what exists, empty where it carries none.
-	ConfigHash, ActualHash string
-	// Known is true once the engine was asked for it, Present when it has it.
-	Known, Present bool
-	// ID is an image's content address, or a network's ID.
-	ID string
-	// DataOf is the Database that had its data on a volume when it last worked,
-	// or empty.
-	DataOf string
-	// InFlight is the action under way on it, or empty.
-	InFlight ActionKind
-	// Attempt counts the tries to create or pull it.
-	Attempt Attempt
-}
-
-// String names a resource in a sentence.
-func (r Resource) String() string { return string(r.Kind) + " " + r.Name }
 
 // ProjectInput is all that a plan for the project's resources may depend on.
 type ProjectInput struct {
 	Now       time.Time
-	Resources []Resource
+	Resources []core.Resource
 }
 
 // ProjectPlan is what to do about the project's resources.
 type ProjectPlan struct {
-	Actions []Action
+	Actions []core.Action
 	// Resources are those of the input whose record changed, to be committed
 	// before the actions are carried out.
-	Resources []Resource
+	Resources []core.Resource
 	Next      time.Time
 }
 
@@ -66,8 +31,7 @@ var resourceBackoff = spec.Restart{Delay: 10 * time.Second, MaxDelay: 300 * time
 // changed is left as it is, since containers are joined to it. A volume that held
 // a database's data is not made anew: nobody would see that the data are lost.
 func ComputeProject(in ProjectInput) ProjectPlan {
-	var p Plan
-	var changed []Resource
+	var p ProjectPlan
 	for _, r := range in.Resources {
 		if !r.Known || r.Present || r.InFlight != "" || r.External || r.NoPull || r.DataOf != "" {
 			continue
@@ -79,34 +43,22 @@ func ComputeProject(in ProjectInput) ProjectPlan {
 			n++
 		}
 		if at := r.Attempt.At.Add(delay(resourceBackoff, n)); n > 0 && at.After(in.Now) {
-			p.at(at)
+			p.Next = soonest(p.Next, at)
 			continue
 		}
-		r.Attempt = Attempt{Count: r.Attempt.Count + 1, At: in.Now}
-		changed = append(changed, r)
-		p.Actions = append(p.Actions, Action{
+		r.Attempt = core.Attempt{Count: r.Attempt.Count + 1, At: in.Now}
+		p.Resources = append(p.Resources, r)
+		p.Actions = append(p.Actions, core.Action{
 			Kind: r.Action(), Object: r.Name,
 			Cause: fmt.Sprintf("%s does not exist and is needed", r),
 		})
 	}
-	return ProjectPlan{Actions: p.Actions, Resources: changed, Next: p.Next}
-}
-
-// Action is what brings a resource into being.
-func (r Resource) Action() ActionKind {
-	switch r.Kind {
-	case NetworkResource:
-		return CreateNetwork
-	case VolumeResource:
-		return CreateVolume
-	default:
-		return PullImage
-	}
+	return p
 }
 
 // resourceProblem says what keeps a resource from being there, in words for a person;
 // empty when it is there, or on its way.
-func resourceProblem(r Resource) string {
+func resourceProblem(r core.Resource) string {
 	switch {
 	case r.Present:
 		return ""
@@ -124,7 +76,7 @@ func resourceProblem(r Resource) string {
 }
 
 // resourceRemedy is what a person can do about the problem of a resource; empty when there is nothing to do.
-func resourceRemedy(r Resource) string {
+func resourceRemedy(r core.Resource) string {
 	switch {
 	case r.Present:
 		return ""
@@ -144,7 +96,7 @@ func resourceRemedy(r Resource) string {
 // Diverged says that what exists was made from another configuration than what
 // is written; empty when it was not. It is left as it is: containers are joined
 // to a network, and a volume holds data.
-func Diverged(r Resource) string {
+func Diverged(r core.Resource) string {
 	if !r.Present || r.External || r.ActualHash == "" || r.ActualHash == r.ConfigHash {
 		return ""
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -44,8 +45,8 @@ func TestRollingUpdateKeepsItsBounds(t *testing.T) {
 			s.Strategy = defaults(spec.Deployment).Strategy
 		}
 		for n := 1; n <= s.Replicas; n++ {
-			c.replicas = append(c.replicas, Replica{
-				Workload: "web", Number: n, Name: fmt.Sprint("shop-web-", n), ID: fmt.Sprint("old", n), Revision: "v1", ConfigHash: "hash-v1", State: Running,
+			c.replicas = append(c.replicas, core.Replica{
+				Workload: "web", Number: n, Name: fmt.Sprint("shop-web-", n), ID: fmt.Sprint("old", n), Revision: "v1", ConfigHash: "hash-v1", State: core.Running,
 				Created: noon.Add(-time.Hour), StartedAt: noon.Add(-time.Hour), ReadySince: noon.Add(-time.Hour), WasReady: true,
 				Addresses: map[string]string{"shop_backend": "10.0.0.1"},
 			})
@@ -66,7 +67,7 @@ func TestRollingUpdateKeepsItsBounds(t *testing.T) {
 				return
 			}
 			c.endSomething(done)
-			require.GreaterOrEqual(t, c.count(func(r Replica) bool { return IsReady(r, nil) }), atLeast, "too few ready replicas")
+			require.GreaterOrEqual(t, c.count(func(r core.Replica) bool { return IsReady(r, nil) }), atLeast, "too few ready replicas")
 			c.heal(rapid.Bool())
 			if len(c.underWay) == 0 && !p.Next.IsZero() && rapid.Bool().Draw(t, "wait") {
 				c.now = p.Next
@@ -179,15 +180,15 @@ func TestComputeIsTotal(t *testing.T) {
 	Compute(Input{})
 	for _, kind := range kinds {
 		Compute(Input{Spec: &spec.Workload{Kind: kind}})
-		Compute(Input{Spec: &spec.Workload{Kind: kind}, Replicas: []Replica{{}, {Number: 1}, {Number: -1}}, Dependencies: []Dependency{{}}})
+		Compute(Input{Spec: &spec.Workload{Kind: kind}, Replicas: []core.Replica{{}, {Number: 1}, {Number: -1}}, Dependencies: []Dependency{{}}})
 	}
-	ComputeProject(ProjectInput{Resources: []Resource{{}, {Known: true}}})
-	ActionFailed(Input{}, Action{}, "")
-	ActionFailed(Input{}, Action{Kind: CreateReplica, Number: 1}, "")
-	replica := rapid.MakeCustom[Replica](nonsense)
+	ComputeProject(ProjectInput{Resources: []core.Resource{{}, {Known: true}}})
+	ActionFailed(Input{}, core.Action{}, "")
+	ActionFailed(Input{}, core.Action{Kind: core.CreateReplica, Number: 1}, "")
+	replica := rapid.MakeCustom[core.Replica](nonsense)
 	workload := rapid.MakeCustom[spec.Workload](nonsense)
-	rollout := rapid.MakeCustom[Rollout](nonsense)
-	status := rapid.MakeCustom[Status](nonsense)
+	rollout := rapid.MakeCustom[core.Rollout](nonsense)
+	status := rapid.MakeCustom[core.Status](nonsense)
 	dependency := rapid.MakeCustom[Dependency](nonsense)
 	rapid.Check(t, func(t *rapid.T) {
 		in := Input{
@@ -212,20 +213,20 @@ var nonsense = rapid.MakeConfig{Types: map[reflect.Type]*rapid.Generator[any]{
 	reflect.TypeFor[time.Time]():           rapid.SampledFrom([]time.Time{{}, noon.Add(-time.Minute), noon, noon.Add(time.Minute)}).AsAny(),
 	reflect.TypeFor[spec.Kind]():           rapid.SampledFrom(kinds).AsAny(),
 	reflect.TypeFor[spec.StrategyType]():   rapid.SampledFrom([]spec.StrategyType{spec.RollingUpdate, spec.Recreate}).AsAny(),
-	reflect.TypeFor[State]():               rapid.SampledFrom([]State{Created, Running, Paused, Restarting, Removing, Exited, Dead}).AsAny(),
-	reflect.TypeFor[Health]():              rapid.SampledFrom([]Health{NoHealthCheck, Starting, Healthy, Unhealthy}).AsAny(),
-	reflect.TypeFor[ActionKind]():          rapid.SampledFrom([]ActionKind{"", CreateReplica, StartReplica, StopReplica, RemoveReplica, UpdateReplica}).AsAny(),
+	reflect.TypeFor[core.State]():          rapid.SampledFrom([]core.State{core.Created, core.Running, core.Paused, core.Restarting, core.Removing, core.Exited, core.Dead}).AsAny(),
+	reflect.TypeFor[core.Health]():         rapid.SampledFrom([]core.Health{core.NoHealthCheck, core.Starting, core.Healthy, core.Unhealthy}).AsAny(),
+	reflect.TypeFor[core.ActionKind]():     rapid.SampledFrom([]core.ActionKind{"", core.CreateReplica, core.StartReplica, core.StopReplica, core.RemoveReplica, core.UpdateReplica}).AsAny(),
 }}
 
 // A failure is remembered without touching the record it is added to.
 func TestActionFailedKeepsItsInput(t *testing.T) {
-	r := Rollout{Attempts: map[int]Attempt{1: {Count: 1}}, Tries: map[string]Try{"id1": {State: Running, Count: 1}}}
+	r := core.Rollout{Attempts: map[int]core.Attempt{1: {Count: 1}}, Tries: map[string]core.Try{"id1": {State: core.Running, Count: 1}}}
 	before := cloneRollout(r)
-	create := ActionFailed(Input{Rollout: r}, Action{Kind: CreateReplica, Number: 1}, "no space")
-	stop := ActionFailed(Input{Rollout: r}, Action{Kind: StopReplica, ID: "id1"}, "busy")
+	create := ActionFailed(Input{Rollout: r}, core.Action{Kind: core.CreateReplica, Number: 1}, "no space")
+	stop := ActionFailed(Input{Rollout: r}, core.Action{Kind: core.StopReplica, ID: "id1"}, "busy")
 	assert.Equal(t, before, r)
-	assert.Equal(t, Attempt{Count: 1, Unstarted: 1, Error: "no space"}, create.Attempts[1])
-	assert.Equal(t, Try{State: Running, Count: 1, Error: "busy"}, stop.Tries["id1"])
+	assert.Equal(t, core.Attempt{Count: 1, Unstarted: 1, Error: "no space"}, create.Attempts[1])
+	assert.Equal(t, core.Try{State: core.Running, Count: 1, Error: "busy"}, stop.Tries["id1"])
 }
 
 // A condition remembers since when it is as it is, whatever its reason.
@@ -235,7 +236,7 @@ func TestConditionsKeepTheirSince(t *testing.T) {
 	since := func() time.Time {
 		p := Compute(w.input())
 		w.begin(p)
-		return p.Status.Condition(Available).Since
+		return p.Status.Condition(core.Available).Since
 	}
 	assert.Equal(t, noon, since())
 	w.shift(time.Minute)
@@ -342,7 +343,7 @@ func indices[T any](s []T) []int {
 }
 
 // distinct reports whether all replicas can be told apart, as real ones can.
-func distinct(replicas []Replica) bool {
+func distinct(replicas []core.Replica) bool {
 	seen := map[string]bool{}
 	for _, r := range replicas {
 		key := fmt.Sprint(r.Number, r.Name, r.ID)

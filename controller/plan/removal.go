@@ -3,6 +3,8 @@ package plan
 import (
 	"fmt"
 	"strings"
+
+	"github.com/tendhq/tend/controller/core"
 )
 
 // remove takes a workload away: containers only, never volumes, not orphans, and
@@ -20,7 +22,7 @@ func (s *steps) remove() {
 		switch {
 		case run.Orphan:
 		case IsRunning(run.Replica):
-			s.add(StopReplica, run.Replica, "%s is no longer wanted", s.Workload)
+			s.add(core.StopReplica, run.Replica, "%s is no longer wanted", s.Workload)
 		default:
 			s.removeHook(run, "%s is no longer wanted", s.Workload)
 		}
@@ -32,7 +34,7 @@ func (s *steps) remove() {
 				"have it removed with --remove-orphans, or write the service again")
 		case r.class == leaving:
 		case r.class == coming || r.class == exited || r.class == leftover:
-			s.add(RemoveReplica, r.Replica, "%s is no longer wanted", s.Workload)
+			s.add(core.RemoveReplica, r.Replica, "%s is no longer wanted", s.Workload)
 		case s.isDatabase(r) && s.startingUp(r.Replica):
 			s.awaitStart(r)
 		default:

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -29,10 +30,10 @@ func delay(r spec.Restart, n int) time.Duration {
 
 // attempts is how often number n was started at a revision without having
 // stayed up for the restart window. r is its container, nil where it is gone.
-func (s *steps) attempts(n int, revision string, r *replica) Attempt {
+func (s *steps) attempts(n int, revision string, r *replica) core.Attempt {
 	a := s.record.Attempts[n]
 	if a.Revision != revision {
-		a = Attempt{Revision: revision}
+		a = core.Attempt{Revision: revision}
 	}
 	var up time.Duration
 	switch {
@@ -57,7 +58,7 @@ func (s *steps) attempts(n int, revision string, r *replica) Attempt {
 
 // noteAttempt notes one more start of number n. One that follows what somebody did, or
 // what nobody has seen, says nothing against the replica.
-func (s *steps) noteAttempt(n int, a Attempt, last ending) {
+func (s *steps) noteAttempt(n int, a core.Attempt, last ending) {
 	switch last {
 	case interrupted:
 		a.Repair = repairedAgain(a.Repair, s.Now)
@@ -84,7 +85,7 @@ const (
 // endingOf tells how the last run of a number ended, by the record of its last
 // start. r is its container, nil where it is gone. A Job's tries are counted
 // however they end.
-func (t *target) endingOf(a Attempt, r *replica) ending {
+func (t *target) endingOf(a core.Attempt, r *replica) ending {
 	switch {
 	case a.Count == 0 || a.Error != "" || a.Ours || t.desired.Kind == spec.Job:
 		return ended
@@ -105,7 +106,7 @@ const hintGrace = time.Second
 
 // turn is when a number may be started after its last run, and how long that is
 // to wait. What somebody has stopped or removed is repaired at once.
-func (t *target) turn(a Attempt, r *replica, last ending, extra int) (time.Time, time.Duration) {
+func (t *target) turn(a core.Attempt, r *replica, last ending, extra int) (time.Time, time.Duration) {
 	at := a.At
 	if r != nil {
 		at = later(r.FinishedAt, a.At)
@@ -133,9 +134,9 @@ func (in Input) lastRepair() (last time.Time) {
 const contest = 5
 
 // repairedAgain returns what is remembered after one more repair.
-func repairedAgain(r Repair, now time.Time) Repair {
+func repairedAgain(r core.Repair, now time.Time) core.Repair {
 	if quiet(r, now) || r.Count <= contest && now.Sub(r.First) >= time.Minute {
-		r = Repair{First: now}
+		r = core.Repair{First: now}
 	}
 	r.Count++
 	r.Last = now
@@ -143,21 +144,23 @@ func repairedAgain(r Repair, now time.Time) Repair {
 }
 
 // quiet reports whether the last repair was more than a minute ago.
-func quiet(r Repair, now time.Time) bool { return now.Sub(r.Last) >= time.Minute }
+func quiet(r core.Repair, now time.Time) bool { return now.Sub(r.Last) >= time.Minute }
 
 // isStart reports whether an action starts a process: then an Attempt is made of
 // it, otherwise a Try.
-func isStart(kind ActionKind) bool { return kind == CreateReplica || kind == StartReplica }
+func isStart(kind core.ActionKind) bool {
+	return kind == core.CreateReplica || kind == core.StartReplica
+}
 
 // ActionStopped returns the rollout record after tend has told a replica to end.
-func ActionStopped(r Rollout, a Action) Rollout {
+func ActionStopped(r core.Rollout, a core.Action) core.Rollout {
 	if a.Number < 1 || r.Attempts[a.Number].Ours {
 		return r
 	}
 	r.Attempts = clone(r.Attempts)
 	attempt := r.Attempts[a.Number]
 	if attempt.Count == 0 {
-		attempt = Attempt{Revision: a.Revision} // it was forgotten as nothing was wrong with it
+		attempt = core.Attempt{Revision: a.Revision} // it was forgotten as nothing was wrong with it
 	}
 	attempt.Ours = true
 	r.Attempts[a.Number] = attempt
@@ -166,30 +169,30 @@ func ActionStopped(r Rollout, a Action) Rollout {
 
 // ActionFailed returns the rollout record after an action of it failed. A start for
 // which something is missing now is not counted: that says nothing about the replica.
-func ActionFailed(in Input, a Action, err string) Rollout {
+func ActionFailed(in Input, a core.Action, err string) core.Rollout {
 	r := in.Rollout
 	switch {
 	case isStart(a.Kind):
-		r.Attempts = with(r.Attempts, a.Number, func(t *Attempt) {
+		r.Attempts = with(r.Attempts, a.Number, func(t *core.Attempt) {
 			if in.misses(a.Kind, t.Revision) {
 				t.Count, t.Error = max(t.Count-1, 0), err
 			} else {
 				noteFailed(t, err)
 			}
 		})
-	case a.Kind == RunHook:
+	case a.Kind == core.RunHook:
 		r.HookTry.Error = err
 	default:
-		r.Tries = with(r.Tries, a.ID, func(t *Try) { t.Error = err })
+		r.Tries = with(r.Tries, a.ID, func(t *core.Try) { t.Error = err })
 	}
 	return r
 }
 
 // ran is how often a process was started.
-func ran(a Attempt) int { return a.Count - a.Unstarted }
+func ran(a core.Attempt) int { return a.Count - a.Unstarted }
 
 // noteFailed notes that the last start has failed, unless that is known.
-func noteFailed(a *Attempt, why string) {
+func noteFailed(a *core.Attempt, why string) {
 	if a.Error == "" {
 		a.Unstarted++
 		a.Error = why
@@ -198,9 +201,9 @@ func noteFailed(a *Attempt, why string) {
 
 // misses reports whether something is missing that a start at a revision needs. Of a
 // container that exists only its networks can go.
-func (in Input) misses(kind ActionKind, revision string) bool {
-	return in.Spec != nil && in.Spec.Revision == revision && slices.ContainsFunc(in.Missing, func(r Resource) bool {
-		return kind == CreateReplica || r.Kind == NetworkResource
+func (in Input) misses(kind core.ActionKind, revision string) bool {
+	return in.Spec != nil && in.Spec.Revision == revision && slices.ContainsFunc(in.Missing, func(r core.Resource) bool {
+		return kind == core.CreateReplica || r.Kind == core.NetworkResource
 	})
 }
 
@@ -242,7 +245,7 @@ func (s *steps) restart(r replica, extra int) {
 			s.seeLogs("correct the spec: another revision is tried at once, and this one after the back-off"))
 		return
 	}
-	if s.misses(StartReplica, r.revision) {
+	if s.misses(core.StartReplica, r.revision) {
 		s.waitFor(*s.missing())
 		return
 	}
@@ -251,10 +254,10 @@ func (s *steps) restart(r replica, extra int) {
 		return
 	}
 	if a.Error != "" && a.Count >= startable && s.desired.Kind != spec.Job {
-		s.add(RemoveReplica, r.Replica, "%s cannot be started any more: %s", r.Name, a.Error)
+		s.add(core.RemoveReplica, r.Replica, "%s cannot be started any more: %s", r.Name, a.Error)
 		return
 	}
-	if s.add(StartReplica, r.Replica, "%s %s", r.Name, r.why()) {
+	if s.add(core.StartReplica, r.Replica, "%s %s", r.Name, r.why()) {
 		s.noteAttempt(r.Number, a, last)
 	}
 }
@@ -285,7 +288,7 @@ func later(a, b time.Time) time.Time {
 }
 
 // exitCode is an exit code with what it usually means.
-func exitCode(r Replica) string {
+func exitCode(r core.Replica) string {
 	s := strconv.Itoa(r.ExitCode)
 	switch {
 	case r.OOMKilled:

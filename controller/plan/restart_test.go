@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -20,22 +21,22 @@ func TestAContainerThatTheEngineGoesOnRefusingToStartIsReplaced(t *testing.T) {
 				Spec: &spec.Workload{Name: "web", Kind: kind, Replicas: 1, Revision: "v1", ProgressDeadline: time.Minute, Restart: spec.Restart{
 					Condition: spec.RestartAny, Delay: time.Second, MaxDelay: time.Minute, Window: time.Hour,
 				}},
-				Replicas: []Replica{{Workload: "web", Number: 1, Name: "web-1", ID: "a", Revision: "v1", State: Exited, ExitCode: 137}},
-				Rollout:  Rollout{Workload: "web", Revision: "v1", Stable: "v1", Complete: true},
+				Replicas: []core.Replica{{Workload: "web", Number: 1, Name: "web-1", ID: "a", Revision: "v1", State: core.Exited, ExitCode: 137}},
+				Rollout:  core.Rollout{Workload: "web", Revision: "v1", Stable: "v1", Complete: true},
 			}
-			kinds := func(count int, err string) (kinds []ActionKind) {
-				in.Rollout.Attempts = map[int]Attempt{1: {Revision: "v1", Count: count, At: now.Add(-time.Hour), Error: err}}
+			kinds := func(count int, err string) (kinds []core.ActionKind) {
+				in.Rollout.Attempts = map[int]core.Attempt{1: {Revision: "v1", Count: count, At: now.Add(-time.Hour), Error: err}}
 				for _, a := range Compute(in).Actions {
 					kinds = append(kinds, a.Kind)
 				}
 				return kinds
 			}
-			require.Equal(t, []ActionKind{StartReplica}, kinds(startable, ""), "it was started, and ended")
-			require.Equal(t, []ActionKind{StartReplica}, kinds(startable-1, "task already exists"))
-			require.Equal(t, []ActionKind{RemoveReplica}, kinds(startable, "task already exists"))
+			require.Equal(t, []core.ActionKind{core.StartReplica}, kinds(startable, ""), "it was started, and ended")
+			require.Equal(t, []core.ActionKind{core.StartReplica}, kinds(startable-1, "task already exists"))
+			require.Equal(t, []core.ActionKind{core.RemoveReplica}, kinds(startable, "task already exists"))
 
 			in.Replicas = nil
-			require.Equal(t, []ActionKind{CreateReplica}, kinds(startable, "task already exists"))
+			require.Equal(t, []core.ActionKind{core.CreateReplica}, kinds(startable, "task already exists"))
 		})
 	}
 }
@@ -49,9 +50,9 @@ func TestAReplicaThatTendHasStoppedIsNoCrash(t *testing.T) {
 		Spec: &spec.Workload{Name: "web", Kind: spec.Deployment, Replicas: 1, Revision: "v1", ProgressDeadline: time.Minute, Restart: spec.Restart{
 			Condition: spec.RestartAny, Delay: time.Hour, MaxDelay: time.Hour,
 		}},
-		Rollout: ActionStopped(Rollout{Workload: "web", Revision: "v1", StartedAt: now, ProgressAt: now}, Action{Kind: StopReplica, Number: 1, Revision: "v1"}),
+		Rollout: ActionStopped(core.Rollout{Workload: "web", Revision: "v1", StartedAt: now, ProgressAt: now}, core.Action{Kind: core.StopReplica, Number: 1, Revision: "v1"}),
 	}
 	in.Rollout = Compute(in).Rollout
-	in.Replicas = []Replica{{Workload: "web", Number: 1, Name: "web-1", ID: "a", Revision: "v1", State: Running, StartedAt: now, ReadySince: now}}
+	in.Replicas = []core.Replica{{Workload: "web", Number: 1, Name: "web-1", ID: "a", Revision: "v1", State: core.Running, StartedAt: now, ReadySince: now}}
 	require.Equal(t, 1, Compute(in).Status.Available)
 }

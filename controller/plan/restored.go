@@ -5,18 +5,20 @@ import (
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/tendhq/tend/controller/core"
 )
 
 // Restored returns a rollout record as it can be relied on after a restart of
 // the controller. Nobody knows what happened meanwhile, so that the containers
 // have the last word: what they tell themselves is asked of them again. replicas
 // are those that exist now.
-func Restored(r Rollout, replicas []Replica, now time.Time) Rollout {
+func Restored(r core.Rollout, replicas []core.Replica, now time.Time) core.Rollout {
 	gone := func(n int) bool {
-		return !slices.ContainsFunc(replicas, func(r Replica) bool { return r.Number == n })
+		return !slices.ContainsFunc(replicas, func(r core.Replica) bool { return r.Number == n })
 	}
 	r.Attempts, r.Succeeded = maps.Clone(r.Attempts), maps.Clone(r.Succeeded)
-	maps.DeleteFunc(r.Attempts, func(n int, a Attempt) bool { return gone(n) && a.Error == "" })
+	maps.DeleteFunc(r.Attempts, func(n int, a core.Attempt) bool { return gone(n) && a.Error == "" })
 	maps.DeleteFunc(r.Succeeded, func(n int, _ bool) bool { return gone(n) })
 	// A hook's container is the record that it ran; a backup is worth what the
 	// database has not been told since.
@@ -53,13 +55,13 @@ func Restored(r Rollout, replicas []Replica, now time.Time) Rollout {
 // Foreseeable reports whether a restart finds anew what has changed between two
 // records of a rollout: how far it has come, and that a drain has ended. Such a
 // change need not be committed before anything is done.
-func Foreseeable(before, after Rollout) bool {
+func Foreseeable(before, after core.Rollout) bool {
 	for id, d := range after.Drains {
 		if before.Drains[id] != d {
 			return false
 		}
 	}
-	for _, r := range []*Rollout{&before, &after} {
+	for _, r := range []*core.Rollout{&before, &after} {
 		r.ProgressAt, r.AvailableSince, r.Drains = time.Time{}, time.Time{}, nil
 		r.Updated, r.UpdatedReady, r.UpdatedAvailable, r.Ready, r.Old = 0, 0, 0, 0, 0
 	}

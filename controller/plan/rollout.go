@@ -3,6 +3,7 @@ package plan
 import (
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -30,27 +31,27 @@ func (t *target) begin() {
 	r.Revision, r.RestartedAt = t.desired.Revision, t.Intent.RestartedAt
 	r.StartedAt, r.ProgressAt = t.Now, t.Now
 	r.Updated, r.UpdatedReady, r.UpdatedAvailable, r.Ready, r.Available, r.Old = 0, 0, 0, 0, 0, old
-	r.AvailableSince, r.GivenUp = time.Time{}, Failure{}
-	r.Prepared, r.Refused, r.HookTry = "", "", Try{}
+	r.AvailableSince, r.GivenUp = time.Time{}, core.Failure{}
+	r.Prepared, r.Refused, r.HookTry = "", "", core.Try{}
 	clear(r.Succeeded)
 	for _, replica := range t.replicas {
 		if first && replica.Revision == "" && replica.InFlight == "" {
-			t.tell(Normal, "Adopted", "%s was made by docker compose; from now on tend keeps it", replica.Name)
+			t.tell(core.Normal, "Adopted", "%s was made by docker compose; from now on tend keeps it", replica.Name)
 		}
 	}
 	switch {
 	case rebuilt && old > 0:
-		t.tell(Normal, "RolloutStarted", "rolling %s to what %s is now, %s", plural(old, "replica"), t.desired.Image, shortImage(t.ImageID))
+		t.tell(core.Normal, "RolloutStarted", "rolling %s to what %s is now, %s", plural(old, "replica"), t.desired.Image, shortImage(t.ImageID))
 	case old > 0:
-		t.tell(Normal, "RolloutStarted", "rolling %s to revision %s", plural(old, "replica"), short(r.Revision))
+		t.tell(core.Normal, "RolloutStarted", "rolling %s to revision %s", plural(old, "replica"), short(r.Revision))
 	case first && t.desired.Kind != spec.Job && t.atSpec(*r):
 		r.Complete, r.Stable = true, r.Revision // it is all there: we only did not know
 	case !first:
-		t.tell(Normal, "RolloutStarted", "revision %s", short(r.Revision))
+		t.tell(core.Normal, "RolloutStarted", "revision %s", short(r.Revision))
 	}
 }
 
-func (t *target) tell(kind EventType, reason, message string, args ...any) {
+func (t *target) tell(kind core.EventType, reason, message string, args ...any) {
 	t.events = append(t.events, t.event(kind, reason, message, args...))
 }
 
@@ -93,7 +94,7 @@ func (t *target) noteProgress() {
 // deadline is when the rollout has made no progress for as long as it may take. It is
 // false while the deadline does not run: where every replica is available it has been
 // met, and only a crash or the loss of readiness lets it run again.
-func (t *target) deadline(record Rollout) (time.Time, bool) {
+func (t *target) deadline(record core.Rollout) (time.Time, bool) {
 	return record.ProgressAt.Add(t.desired.ProgressDeadline), !record.Blocked && record.AvailableSince.IsZero()
 }
 

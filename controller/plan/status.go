@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -51,14 +52,14 @@ func (a *account) lookAgain(at time.Time) {
 	}
 }
 
-func (a *account) tell(kind EventType, reason, message string, args ...any) {
+func (a *account) tell(kind core.EventType, reason, message string, args ...any) {
 	a.plan.Events = append(a.plan.Events, a.event(kind, reason, message, args...))
 }
 
 // count begins the status with the counts of the replicas.
 func (a *account) count() {
 	c := a.counts
-	a.plan.Status = Status{
+	a.plan.Status = core.Status{
 		Workload: a.Workload, ObservedGeneration: a.Generation,
 		Replicas: c.live, Updated: c.updated, Ready: c.ready, Available: c.available,
 	}
@@ -73,16 +74,16 @@ func (a *account) count() {
 func (s *steps) busy() bool {
 	return len(s.actions) > 0 ||
 		slices.ContainsFunc(s.replicas, func(r replica) bool { return r.InFlight != "" || r.class == leaving }) ||
-		slices.ContainsFunc(s.HookRuns, func(run HookRun) bool { return run.InFlight != "" || IsRunning(run.Replica) })
+		slices.ContainsFunc(s.HookRuns, func(run core.HookRun) bool { return run.InFlight != "" || IsRunning(run.Replica) })
 }
 
 // removal is the account of a workload that is taken away.
 func (a *account) removal(busy bool) {
-	left := slices.ContainsFunc(a.Replicas, func(r Replica) bool { return !r.Orphan }) ||
-		slices.ContainsFunc(a.HookRuns, func(run HookRun) bool { return !run.Orphan })
+	left := slices.ContainsFunc(a.Replicas, func(r core.Replica) bool { return !r.Orphan }) ||
+		slices.ContainsFunc(a.HookRuns, func(run core.HookRun) bool { return !run.Orphan })
 	a.plan.Status.Converged = !busy && !left
 	if a.wait.message != "" {
-		a.condition(Progressing, true, "Waiting", a.wait.message)
+		a.condition(core.Progressing, true, "Waiting", a.wait.message)
 	}
 	a.replicaFailure()
 	a.moving("its containers are being taken away")
@@ -94,7 +95,7 @@ func (a *account) complete() {
 	if !r.Complete && a.atSpec(*r) && a.settled() {
 		r.Complete = true
 		if r.Stable != r.Revision {
-			a.tell(Normal, "RolloutComplete", "revision %s: %s", short(r.Revision), a.summary())
+			a.tell(core.Normal, "RolloutComplete", "revision %s: %s", short(r.Revision), a.summary())
 		}
 		r.Stable = r.Revision
 	}
@@ -135,7 +136,9 @@ func (a *account) block() {
 
 // oldEnds reports whether an old replica is ending, or is told to by this plan.
 func (s *steps) oldEnds(r replica) bool {
-	ends := func(a Action) bool { return a.ID == r.ID && (a.Kind == StopReplica || a.Kind == RemoveReplica) }
+	ends := func(a core.Action) bool {
+		return a.ID == r.ID && (a.Kind == core.StopReplica || a.Kind == core.RemoveReplica)
+	}
 	return !r.current && r.ID != "" && (r.class == leaving || slices.ContainsFunc(s.actions, ends))
 }
 
@@ -178,9 +181,9 @@ func (a *account) conditions() {
 	}
 	minAvailable := max(a.desired.Replicas-a.desired.Strategy.MaxUnavailable, 0)
 	if n := a.counts.available; n >= minAvailable && (n > 0 || a.desired.Replicas == 0) {
-		a.condition(Available, true, "MinimumReplicasAvailable", a.summary())
+		a.condition(core.Available, true, "MinimumReplicasAvailable", a.summary())
 	} else {
-		a.condition(Available, false, "MinimumReplicasUnavailable", a.summary())
+		a.condition(core.Available, false, "MinimumReplicasUnavailable", a.summary())
 	}
 	a.progressing()
 	if a.allEnded() {
@@ -190,12 +193,12 @@ func (a *account) conditions() {
 }
 
 func (a *account) completed() {
-	a.condition(Complete, true, "CompletionsReached", "ran to completion")
+	a.condition(core.Complete, true, "CompletionsReached", "ran to completion")
 }
 
 func (a *account) replicaFailure() {
 	if a.failure != nil {
-		a.condition(ReplicaFailure, true, a.failure.reason, a.failure.message)
+		a.condition(core.ReplicaFailure, true, a.failure.reason, a.failure.message)
 	}
 }
 
@@ -206,17 +209,17 @@ func (a *account) progressing() {
 	waits := a.wait.message != "" && !a.wait.fault
 	switch {
 	case a.held:
-		a.condition(Progressing, false, a.failure.reason, a.wait.message)
-		a.verdict(OutcomeStalled, a.wait.message, a.wait.remedy)
+		a.condition(core.Progressing, false, a.failure.reason, a.wait.message)
+		a.verdict(core.OutcomeStalled, a.wait.message, a.wait.remedy)
 	case a.desired.Revision != a.wanted:
 		why := fmt.Sprintf("revision %s was rolled back to %s: %s", short(r.Failed), short(a.desired.Revision), r.Failure)
-		a.condition(Progressing, false, "RolledBack", why)
-		a.verdict(OutcomeStalled, why, a.seeLogs("correct what failed: another revision is tried as soon as it is written"))
+		a.condition(core.Progressing, false, "RolledBack", why)
+		a.verdict(core.OutcomeStalled, why, a.seeLogs("correct what failed: another revision is tried as soon as it is written"))
 	case r.Complete:
-		a.condition(Progressing, true, "NewReplicaSetAvailable", "revision "+short(r.Revision)+" is complete")
+		a.condition(core.Progressing, true, "NewReplicaSetAvailable", "revision "+short(r.Revision)+" is complete")
 		a.moving(state)
 	case a.paused():
-		a.condition(Progressing, false, "Paused", state)
+		a.condition(core.Progressing, false, "Paused", state)
 		a.pausedAt(state)
 	case !waits && runs && !deadline.After(a.Now):
 		a.timedOut(state)
@@ -225,9 +228,9 @@ func (a *account) progressing() {
 			a.lookAgain(deadline)
 		}
 		if a.wait.message != "" {
-			a.condition(Progressing, true, "Waiting", a.wait.message)
+			a.condition(core.Progressing, true, "Waiting", a.wait.message)
 		} else {
-			a.condition(Progressing, true, "ReplicaSetUpdated", state)
+			a.condition(core.Progressing, true, "ReplicaSetUpdated", state)
 		}
 		a.moving(state)
 	}
@@ -237,15 +240,15 @@ func (a *account) progressing() {
 func (a *account) timedOut(state string) {
 	none := fmt.Sprintf("no progress for %s; ", a.desired.ProgressDeadline)
 	why, remedy := cmp.Or(a.wait.message, state), a.seeLogs(fmt.Sprintf("correct the spec, or go back with `tend rollout undo %s`", a.Workload))
-	a.condition(Progressing, false, "ProgressDeadlineExceeded", none+why+a.imageBefore())
+	a.condition(core.Progressing, false, "ProgressDeadlineExceeded", none+why+a.imageBefore())
 	if a.failure != nil {
 		why, remedy = a.failure.message, cmp.Or(a.failure.remedy, remedy)
 	}
-	a.verdict(OutcomeStalled, none+why+a.imageBefore(), remedy)
+	a.verdict(core.OutcomeStalled, none+why+a.imageBefore(), remedy)
 }
 
 // verdict notes how far the workload is, what is in its way, and what a person can do.
-func (a *account) verdict(o Outcome, obstacle, remedy string) {
+func (a *account) verdict(o core.Outcome, obstacle, remedy string) {
 	s := &a.plan.Status
 	s.Outcome, s.Obstacle, s.Remedy = o, obstacle, remedy
 }
@@ -253,10 +256,10 @@ func (a *account) verdict(o Outcome, obstacle, remedy string) {
 // moving is the verdict on a workload that nobody holds: it waits, or comes forward.
 func (a *account) moving(state string) {
 	if a.wait.message == "" {
-		a.verdict(OutcomeMoving, state, "")
+		a.verdict(core.OutcomeMoving, state, "")
 		return
 	}
-	a.verdict(OutcomeWaiting, a.wait.message, a.wait.remedy)
+	a.verdict(core.OutcomeWaiting, a.wait.message, a.wait.remedy)
 	a.plan.Status.WaitsFor = a.wait.dependencies
 	if len(a.wait.dependencies) > 0 {
 		a.plan.Status.Remedy = fmt.Sprintf("see `tend explain %s`, which says what is in the way there", a.wait.dependencies[0])
@@ -264,7 +267,7 @@ func (a *account) moving(state string) {
 }
 
 func (a *account) pausedAt(state string) {
-	a.verdict(OutcomePaused, "the rollout is paused: "+state, fmt.Sprintf("`tend rollout resume %s`", a.Workload))
+	a.verdict(core.OutcomePaused, "the rollout is paused: "+state, fmt.Sprintf("`tend rollout resume %s`", a.Workload))
 }
 
 // conclude completes the verdict: by the failure of a replica, unless something is
@@ -273,9 +276,9 @@ func (a *account) conclude() {
 	s := &a.plan.Status
 	switch {
 	case s.Converged:
-		a.verdict(OutcomeConverged, "", "")
-		if c := s.Condition(Complete); c != nil && c.Status {
-			s.Outcome = OutcomeComplete
+		a.verdict(core.OutcomeConverged, "", "")
+		if c := s.Condition(core.Complete); c != nil && c.Status {
+			s.Outcome = core.OutcomeComplete
 		}
 		s.WaitsFor = nil
 		if a.failure != nil {
@@ -284,9 +287,9 @@ func (a *account) conclude() {
 		return
 	case s.Outcome.Halted():
 	case a.failure != nil && a.failure.final:
-		a.verdict(OutcomeStalled, a.failure.message, a.failure.remedy)
+		a.verdict(core.OutcomeStalled, a.failure.message, a.failure.remedy)
 	case a.failure != nil:
-		a.verdict(OutcomeWaiting, a.failure.message, a.failure.remedy)
+		a.verdict(core.OutcomeWaiting, a.failure.message, a.failure.remedy)
 	}
 	if s.Remedy == "" {
 		s.Remedy = fmt.Sprintf("nothing: the controller is at work; `tend wait %s` returns when it is done", a.Workload)
@@ -294,10 +297,10 @@ func (a *account) conclude() {
 }
 
 // replicaStatuses tells of each replica how it is, and what is the matter with it.
-func (a *account) replicaStatuses() []ReplicaStatus {
-	var all []ReplicaStatus
+func (a *account) replicaStatuses() []core.ReplicaStatus {
+	var all []core.ReplicaStatus
 	for _, r := range a.replicas {
-		so := ReplicaStatus{ID: r.ID, Health: r.Health, Ready: r.class == ready}
+		so := core.ReplicaStatus{ID: r.ID, Health: r.Health, Ready: r.class == ready}
 		// A container that tend did not make has no revision, but attempts.
 		if attempt := a.plan.Rollout.Attempts[r.Number]; r.Revision == "" || r.Revision == attempt.Revision {
 			so.Restarts = max(0, attempt.Count-1)
@@ -344,21 +347,21 @@ func (a *account) jobConditions() {
 	succeeded := a.succeeded(a.plan.Rollout)
 	switch {
 	case failure.Reason != "":
-		a.condition(Complete, false, failure.Reason, failure.Message)
-		a.condition(Failed, true, failure.Reason, failure.Message)
-		a.verdict(OutcomeStalled, failure.Message, a.seeLogs("correct the spec or the image: as it is, the Job is not tried again"))
+		a.condition(core.Complete, false, failure.Reason, failure.Message)
+		a.condition(core.Failed, true, failure.Reason, failure.Message)
+		a.verdict(core.OutcomeStalled, failure.Message, a.seeLogs("correct the spec or the image: as it is, the Job is not tried again"))
 	case a.held:
-		a.condition(Complete, false, "Waiting", a.wait.message)
-		a.verdict(OutcomeStalled, a.wait.message, a.wait.remedy)
+		a.condition(core.Complete, false, "Waiting", a.wait.message)
+		a.verdict(core.OutcomeStalled, a.wait.message, a.wait.remedy)
 	case succeeded == a.desired.Replicas:
 		a.completed()
 		a.moving("it ran to completion, and containers of it are to be stopped or removed")
 	case a.wait.message != "":
-		a.condition(Complete, false, "Waiting", a.wait.message)
+		a.condition(core.Complete, false, "Waiting", a.wait.message)
 		a.moving("")
 	default:
 		state := fmt.Sprintf("%d of %s succeeded", succeeded, plural(a.desired.Replicas, "completion"))
-		a.condition(Complete, false, "Running", state)
+		a.condition(core.Complete, false, "Running", state)
 		if a.paused() {
 			a.pausedAt(state)
 		} else {
@@ -368,8 +371,8 @@ func (a *account) jobConditions() {
 	a.replicaFailure()
 }
 
-func (a *account) condition(t ConditionType, status bool, reason, message string) {
-	c := Condition{Type: t, Status: status, Reason: reason, Message: message, Since: a.Now}
+func (a *account) condition(t core.ConditionType, status bool, reason, message string) {
+	c := core.Condition{Type: t, Status: status, Reason: reason, Message: message, Since: a.Now}
 	if before := a.Status.Condition(t); before != nil && before.Status == status {
 		c.Since = before.Since
 	}
@@ -401,21 +404,21 @@ func (a *account) transitions() {
 		changed := before == nil || before.Status != c.Status || before.Reason != c.Reason || before.Message != c.Message
 		switch {
 		case !changed:
-		case c.Type == ReplicaFailure || c.Type == Failed:
-			a.tell(Warning, c.Reason, "%s", c.Message)
+		case c.Type == core.ReplicaFailure || c.Type == core.Failed:
+			a.tell(core.Warning, c.Reason, "%s", c.Message)
 		case c.Reason == "ProgressDeadlineExceeded" && (before == nil || before.Reason != c.Reason):
-			a.tell(Warning, c.Reason, "%s", c.Message)
+			a.tell(core.Warning, c.Reason, "%s", c.Message)
 		case c.Reason == "Waiting" && a.wait.quiet:
 		case c.Reason == "Waiting":
-			a.tell(Normal, c.Reason, "%s", c.Message)
-		case c.Type == Complete && c.Status:
-			a.tell(Normal, "Complete", "%s", c.Message)
-		case c.Type != Available || before == nil || before.Status == c.Status || a.Status.Desired != a.plan.Status.Desired:
+			a.tell(core.Normal, c.Reason, "%s", c.Message)
+		case c.Type == core.Complete && c.Status:
+			a.tell(core.Normal, "Complete", "%s", c.Message)
+		case c.Type != core.Available || before == nil || before.Status == c.Status || a.Status.Desired != a.plan.Status.Desired:
 			// A wish that has grown is no loss.
 		case c.Status:
-			a.tell(Normal, "Available", "%s", c.Message)
+			a.tell(core.Normal, "Available", "%s", c.Message)
 		default:
-			a.tell(Warning, "Unavailable", "%s", c.Message)
+			a.tell(core.Warning, "Unavailable", "%s", c.Message)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 	yes := true
 	job := func(in *Input) { in.Spec = defaults(spec.Job) }
-	ran := Replica{Workload: "web", Number: 1, Name: "shop-web-1", ID: "a", Revision: "v1", State: Exited, Created: noon, StartedAt: noon, FinishedAt: noon, Addresses: map[string]string{"shop_backend": "10.0.0.1"}}
+	ran := core.Replica{Workload: "web", Number: 1, Name: "shop-web-1", ID: "a", Revision: "v1", State: core.Exited, Created: noon, StartedAt: noon, FinishedAt: noon, Addresses: map[string]string{"shop_backend": "10.0.0.1"}}
 	runs := served(1)
 	dependsOn := func(d Dependency) func(in *Input) {
 		return func(in *Input) {
@@ -24,27 +25,27 @@ func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		change   func(in *Input)
-		outcome  Outcome
+		outcome  core.Outcome
 		obstacle string
 		remedy   string
 		waitsFor []string
 		blockers []string
 	}{
 		{
-			"nothing", func(in *Input) { in.Replicas = []Replica{runs} },
-			OutcomeConverged, "", "", nil, nil,
+			"nothing", func(in *Input) { in.Replicas = []core.Replica{runs} },
+			core.OutcomeConverged, "", "", nil, nil,
 		},
 		{
 			"a replica that is to be made", func(*Input) {},
-			OutcomeMoving, "revision v1: 0 of 1 replica updated, 0 old left, 0 available", "nothing: the controller is at work; `tend wait web` returns when it is done", nil, nil,
+			core.OutcomeMoving, "revision v1: 0 of 1 replica updated, 0 old left, 0 available", "nothing: the controller is at work; `tend wait web` returns when it is done", nil, nil,
 		},
 		{
 			"a readiness probe that fails", func(in *Input) {
 				r := runs
-				r.Probe = &Probe{StartedAt: r.StartedAt, Started: true, Live: true, WasReady: true, Message: "readiness: 503"}
-				in.Replicas = []Replica{r}
+				r.Probe = &core.Probe{StartedAt: r.StartedAt, Started: true, Live: true, WasReady: true, Message: "readiness: 503"}
+				in.Replicas = []core.Replica{r}
 			},
-			OutcomeMoving, "revision v1: 1 of 1 replica updated, 0 old left, 0 available; " + runs.Name + " is not ready: readiness: 503", "nothing: the controller is at work; `tend wait web` returns when it is done",
+			core.OutcomeMoving, "revision v1: 1 of 1 replica updated, 0 old left, 0 available; " + runs.Name + " is not ready: readiness: 503", "nothing: the controller is at work; `tend wait web` returns when it is done",
 			nil, []string{runs.Name + " is unready: readiness: 503"},
 		},
 		{
@@ -53,23 +54,23 @@ func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 				in.Spec.BackoffLimit = 0
 				r := ran
 				r.ExitCode = 3
-				in.Replicas = []Replica{r}
+				in.Replicas = []core.Replica{r}
 			},
-			OutcomeStalled, "shop-web-1 exited with code 3; 1 run failed", "see `tend logs web`, and correct the spec or the image: as it is, the Job is not tried again",
+			core.OutcomeStalled, "shop-web-1 exited with code 3; 1 run failed", "see `tend logs web`, and correct the spec or the image: as it is, the Job is not tried again",
 			nil, []string{"shop-web-1 exited with code 3"},
 		},
 		{
 			"a Job that ran, and whose container is gone", func(in *Input) {
 				job(in)
-				in.Rollout = Rollout{Workload: "web", Revision: "v1", Stable: "v1", Complete: true, Succeeded: map[int]bool{1: true}}
+				in.Rollout = core.Rollout{Workload: "web", Revision: "v1", Stable: "v1", Complete: true, Succeeded: map[int]bool{1: true}}
 			},
-			OutcomeComplete, "", "", nil, nil,
+			core.OutcomeComplete, "", "", nil, nil,
 		},
 		{
 			"a volume whose data are gone", func(in *Input) {
-				in.Missing = []Resource{{Kind: VolumeResource, Name: "shop_data", DataOf: "web"}}
+				in.Missing = []core.Resource{{Kind: core.VolumeResource, Name: "shop_data", DataOf: "web"}}
 			},
-			OutcomeStalled, "volume shop_data held the data of web and is gone: bring it back, or for an empty database make one with docker volume create shop_data",
+			core.OutcomeStalled, "volume shop_data held the data of web and is gone: bring it back, or for an empty database make one with docker volume create shop_data",
 			"bring it back, or for an empty database make one with docker volume create shop_data", nil, nil,
 		},
 		{
@@ -77,42 +78,42 @@ func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 				in.Spec.Restart.MaxAttempts = 1
 				r := ran
 				r.ExitCode = 3
-				in.Rollout.Attempts = map[int]Attempt{1: {Revision: "v1", Count: 2, At: noon.Add(-time.Second)}}
-				in.Replicas = []Replica{r}
+				in.Rollout.Attempts = map[int]core.Attempt{1: {Revision: "v1", Count: 2, At: noon.Add(-time.Second)}}
+				in.Replicas = []core.Replica{r}
 			},
-			OutcomeStalled, "shop-web-1 exited with code 3 and was restarted 1 time, the most that deploy.restart_policy.max_attempts allows", "see `tend logs web`, and correct the spec: it is not started again as it is",
+			core.OutcomeStalled, "shop-web-1 exited with code 3 and was restarted 1 time, the most that deploy.restart_policy.max_attempts allows", "see `tend logs web`, and correct the spec: it is not started again as it is",
 			nil, []string{"shop-web-1 exited with code 3"},
 		},
 		{
 			"a dependency that is not healthy", dependsOn(Dependency{Dependency: spec.Dependency{Condition: spec.DependencyHealthy}, Known: true}),
-			OutcomeWaiting, "waiting for seed to be healthy", "see `tend explain seed`, which says what is in the way there", []string{"seed"}, nil,
+			core.OutcomeWaiting, "waiting for seed to be healthy", "see `tend explain seed`, which says what is in the way there", []string{"seed"}, nil,
 		},
 		{
 			"a dependency that ran to completion, and whose container is gone",
 			dependsOn(Dependency{Dependency: spec.Dependency{Condition: spec.DependencyStarted}, Known: true, Completed: true}),
-			OutcomeMoving, "revision v1: 0 of 1 replica updated, 0 old left, 0 available", "nothing: the controller is at work; `tend wait web` returns when it is done", nil, nil,
+			core.OutcomeMoving, "revision v1: 0 of 1 replica updated, 0 old left, 0 available", "nothing: the controller is at work; `tend wait web` returns when it is done", nil, nil,
 		},
 		{
 			"a rollout that is paused", func(in *Input) {
 				r := runs
 				r.Revision = "v0"
-				in.Replicas, in.Intent.Paused = []Replica{r}, &yes
+				in.Replicas, in.Intent.Paused = []core.Replica{r}, &yes
 			},
-			OutcomePaused, "the rollout is paused: revision v1: 0 of 1 replica updated, 1 old left, 1 available", "`tend rollout resume web`",
+			core.OutcomePaused, "the rollout is paused: revision v1: 0 of 1 replica updated, 1 old left, 1 available", "`tend rollout resume web`",
 			nil, []string{runs.Name + " is at revision v0 still"},
 		},
 		{
 			"a container of another folder", func(in *Input) {
-				in.Foreigners = []Foreigner{{ID: "f", Name: "shop-web-1", Workload: "web", Folder: "/old", Gone: true}}
+				in.Foreigners = []core.Foreigner{{ID: "f", Name: "shop-web-1", Workload: "web", Folder: "/old", Gone: true}}
 			},
-			OutcomeStalled, "shop-web-1 was made from /old, which is not to be found here, and is left alone: if this is that folder, moved or renamed, take it over with --take-over /old; else remove it, or give this project another name",
+			core.OutcomeStalled, "shop-web-1 was made from /old, which is not to be found here, and is left alone: if this is that folder, moved or renamed, take it over with --take-over /old; else remove it, or give this project another name",
 			"if this is that folder, moved or renamed, take it over with --take-over /old; else remove it, or give this project another name", nil, nil,
 		},
 		{
 			"a container that no label tells the number of", func(in *Input) {
-				in.Replicas = []Replica{runs, {Workload: "web", Name: "odd", ID: "o", State: Running}}
+				in.Replicas = []core.Replica{runs, {Workload: "web", Name: "odd", ID: "o", State: core.Running}}
 			},
-			OutcomeConverged, "container odd carries no valid replica number and is left alone: remove it, or correct its label", "remove odd, or correct its label", nil, nil,
+			core.OutcomeConverged, "container odd carries no valid replica number and is left alone: remove it, or correct its label", "remove odd, or correct its label", nil, nil,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

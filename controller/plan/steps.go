@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -15,9 +16,9 @@ import (
 type steps struct {
 	target
 	// record is the target's, with what is to be remembered of the steps.
-	record  Rollout
-	actions []Action
-	events  []Event
+	record  core.Rollout
+	actions []core.Action
+	events  []core.Event
 	// failure is what is wrong with a replica, when there is something to report.
 	failure *problem
 	// wait is what creations wait for.
@@ -61,7 +62,7 @@ func newSteps(t target) steps {
 
 // leaveTo has nothing done while a container of another folder is in the workload's
 // way: whatever was taken, a name, a number or a volume, might be that one's.
-func (s *steps) leaveTo(f Foreigner) {
+func (s *steps) leaveTo(f core.Foreigner) {
 	s.held = true
 	s.waitFor(wait{message: ForeignProblem(f), remedy: foreignRemedy(f), problem: &problem{reason: "ForeignContainer", message: ForeignProblem(f), remedy: foreignRemedy(f), final: true}})
 }
@@ -69,29 +70,29 @@ func (s *steps) leaveTo(f Foreigner) {
 // add plans an action on a replica, unless one is under way or planned already (of
 // each object at most one action is under way at a time), or it failed just before.
 // It reports whether it did.
-func (s *steps) add(kind ActionKind, r Replica, cause string, args ...any) bool {
+func (s *steps) add(kind core.ActionKind, r core.Replica, cause string, args ...any) bool {
 	if r.InFlight != "" || s.planned(r.ID) || !isStart(kind) && !s.try(r) {
 		return false
 	}
-	a := Action{
+	a := core.Action{
 		Kind: kind, Workload: s.Workload, Object: r.Name, ID: r.ID, Number: r.Number, Revision: r.Revision,
 		Cause: fmt.Sprintf(cause, args...),
 	}
 	switch kind {
-	case StopReplica:
+	case core.StopReplica:
 		a.Grace = s.grace(r)
-	case CreateReplica:
+	case core.CreateReplica:
 		a.Spec = s.made(r.Revision)
 		a.Object = spec.ContainerName(s.Project, a.Spec, r.Number)
 		a.Anonymous = maps.Clone(s.record.Anonymous[r.Number])
-	case PrepareUpdate, CheckUpdate:
+	case core.PrepareUpdate, core.CheckUpdate:
 		a.Spec, a.ImageID = s.desired, s.record.ImageID
-		a.Check, a.Backup = s.changesServer(r), kind == PrepareUpdate && s.desired.Backup.BeforeUpdate
-	case UpdateReplica:
+		a.Check, a.Backup = s.changesServer(r), kind == core.PrepareUpdate && s.desired.Backup.BeforeUpdate
+	case core.UpdateReplica:
 		a.RestartPolicy = restartPolicy(s.desired.RestartPolicy)
 	}
-	if kind == StopReplica || kind == RemoveReplica {
-		s.record.Attempts = with(s.record.Attempts, r.Number, func(a *Attempt) { a.Ours = true })
+	if kind == core.StopReplica || kind == core.RemoveReplica {
+		s.record.Attempts = with(s.record.Attempts, r.Number, func(a *core.Attempt) { a.Ours = true })
 	}
 	s.actions = append(s.actions, a)
 	return true
@@ -108,7 +109,7 @@ func (t *target) made(revision string) *spec.Workload {
 
 // planned reports whether there is an action on a container already.
 func (s *steps) planned(id string) bool {
-	return id != "" && slices.ContainsFunc(s.actions, func(a Action) bool { return a.ID == id })
+	return id != "" && slices.ContainsFunc(s.actions, func(a core.Action) bool { return a.ID == id })
 }
 
 // defaultGrace is the engine's and Compose's.
@@ -116,14 +117,14 @@ const defaultGrace = 10 * time.Second
 
 // grace is the time between a replica's stop signal and SIGKILL: what is
 // written, or where nothing is any more, what the container was created with.
-func (t *target) grace(r Replica) time.Duration {
+func (t *target) grace(r core.Replica) time.Duration {
 	if t.desired == nil {
 		return cmp.Or(r.StopTimeout, defaultGrace)
 	}
 	return t.desired.StopGrace
 }
 
-func (s *steps) tell(kind EventType, reason, message string, args ...any) {
+func (s *steps) tell(kind core.EventType, reason, message string, args ...any) {
 	s.events = append(s.events, s.event(kind, reason, message, args...))
 }
 
@@ -148,15 +149,15 @@ func (s *steps) lookAgain(at time.Time) {
 // try notes a try of an action on a container other than a start, and reports whether
 // it is due: after a failure only when the back-off is over. Starts are paced by their
 // attempts.
-func (s *steps) try(r Replica) bool {
+func (s *steps) try(r core.Replica) bool {
 	before := s.record.Tries[r.ID]
 	if before.State != r.State {
-		before = Try{State: r.State}
+		before = core.Try{State: r.State}
 	}
 	if !s.retry(r.Name, before) {
 		return false
 	}
-	s.record.Tries[r.ID] = Try{State: r.State, Count: before.Count + 1, At: s.Now}
+	s.record.Tries[r.ID] = core.Try{State: r.State, Count: before.Count + 1, At: s.Now}
 	return true
 }
 
@@ -166,7 +167,7 @@ var tryBackoff = spec.Restart{Delay: time.Second, MaxDelay: 300 * time.Second}
 
 // retry reports whether something may be tried again, and where it may not yet, why
 // the last try has failed.
-func (s *steps) retry(object string, last Try) bool {
+func (s *steps) retry(object string, last core.Try) bool {
 	pause := delay(tryBackoff, last.Count+1)
 	if at := last.At.Add(pause); last.Error != "" && at.After(s.Now) {
 		s.lookAgain(at)
@@ -279,7 +280,7 @@ func (s *steps) create(revision string, numbers []int, cause string, args ...any
 			s.fail("BackOff", fmt.Sprintf("replica %d %s; back-off %s before try %d", n, why, pause, a.Count+1), correctTry)
 			continue
 		}
-		if s.add(CreateReplica, Replica{Number: n, Revision: revision}, cause, args...) {
+		if s.add(core.CreateReplica, core.Replica{Number: n, Revision: revision}, cause, args...) {
 			s.noteAttempt(n, a, last)
 			come = append(come, n)
 		}
@@ -320,7 +321,7 @@ func (s *steps) superviseRestarts() {
 	for _, r := range s.replicas {
 		s.giveRestartPolicy(r)
 		// The count includes the start to come, and the first one is no news.
-		if r.State == Restarting && s.attempts(r.Number, r.revision, &r).Count > 2 {
+		if r.State == core.Restarting && s.attempts(r.Number, r.revision, &r).Count > 2 {
 			s.fail("CrashLoopBackOff", fmt.Sprintf("%s %s; the engine starts it again, as it has restart: %s", r.Name, r.why(), r.RestartPolicy),
 				s.seeLogs("correct the spec; meanwhile the engine goes on starting it"))
 		}
@@ -332,7 +333,7 @@ func (s *steps) superviseRestarts() {
 func (s *steps) giveRestartPolicy(r replica) {
 	has, written := restartPolicy(r.RestartPolicy), restartPolicy(s.desired.RestartPolicy)
 	if has != written && r.class != leftover {
-		s.add(UpdateReplica, r.Replica, "%s has restart: %s and is to have restart: %s", r.Name, has, written)
+		s.add(core.UpdateReplica, r.Replica, "%s has restart: %s and is to have restart: %s", r.Name, has, written)
 	}
 }
 
@@ -341,7 +342,7 @@ func restartPolicy(policy string) string { return cmp.Or(policy, "no") }
 
 // Release returns what is to be done to a workload that tend keeps no longer, and that is
 // left to the engine and to Compose.
-func Release(in Input) []Action {
+func Release(in Input) []core.Action {
 	s := newSteps(chooseTarget(classify(in)))
 	for _, r := range s.replicas {
 		s.giveRestartPolicy(r)
@@ -355,14 +356,14 @@ func (s *steps) removeLeftovers() {
 		switch {
 		case r.class != leftover:
 		case r.Broken != "":
-			s.add(RemoveReplica, r.Replica, "%s has lost %s, and a start does not give it back", r.Name, r.Broken)
-		case r.State == Exited:
-			s.add(RemoveReplica, r.Replica, "number %d belongs to another container", r.Number)
-		case r.State == Dead:
-			s.add(RemoveReplica, r.Replica, "%s is dead: a removal failed half-way", r.Name)
+			s.add(core.RemoveReplica, r.Replica, "%s has lost %s, and a start does not give it back", r.Name, r.Broken)
+		case r.State == core.Exited:
+			s.add(core.RemoveReplica, r.Replica, "number %d belongs to another container", r.Number)
+		case r.State == core.Dead:
+			s.add(core.RemoveReplica, r.Replica, "%s is dead: a removal failed half-way", r.Name)
 		default:
-			if s.add(RemoveReplica, r.Replica, "%s was created and not started", r.Name) {
-				s.record.Attempts = with(s.record.Attempts, r.Number, func(a *Attempt) { noteFailed(a, "it was not started") })
+			if s.add(core.RemoveReplica, r.Replica, "%s was created and not started", r.Name) {
+				s.record.Attempts = with(s.record.Attempts, r.Number, func(a *core.Attempt) { noteFailed(a, "it was not started") })
 			}
 		}
 	}

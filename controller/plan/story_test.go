@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -84,9 +85,9 @@ type story struct {
 	*world
 	t         *testing.T
 	out       strings.Builder
-	failing   map[ActionKind]string
+	failing   map[core.ActionKind]string
 	how       outcome // of what fails
-	resources []Resource
+	resources []core.Resource
 
 	line   string
 	args   []string
@@ -94,7 +95,7 @@ type story struct {
 }
 
 func newStory(t *testing.T) *story {
-	return &story{world: newWorld(), t: t, failing: map[ActionKind]string{}}
+	return &story{world: newWorld(), t: t, failing: map[core.ActionKind]string{}}
 }
 
 var commands = map[string]func(*story){
@@ -115,7 +116,7 @@ var commands = map[string]func(*story){
 	"ack":        func(s *story) { s.acknowledged[s.target().ID] = true },
 	"intent":     (*story).intend,
 	"hook":       (*story).endHook,
-	"forget":     func(s *story) { s.rollout, s.status = Rollout{}, Status{} },
+	"forget":     func(s *story) { s.rollout, s.status = core.Rollout{}, core.Status{} },
 	"after":      func(s *story) { s.shift(s.duration(s.arg(0))) },
 	"die": func(s *story) {
 		interrupted, unwatched := s.flag("interrupted"), s.flag("unwatched")
@@ -128,19 +129,19 @@ var commands = map[string]func(*story){
 		s.target().RestartCount = s.number("restarts", 1)
 	},
 	"rm":        (*story).rm,
-	"pause":     func(s *story) { s.target().State = Paused },
+	"pause":     func(s *story) { s.target().State = core.Paused },
 	"state":     (*story).become,
 	"unhealthy": (*story).sicken,
 	"starting": func(s *story) {
 		s.target().StartedAt = s.now // it was restarted
-		s.report(s.target(), Starting)
+		s.report(s.target(), core.Starting)
 		s.target().HealthOutput = strings.Join(s.args[1:], " ")
 	},
 	"unready": func(s *story) {
-		s.report(s.target(), Unready)
+		s.report(s.target(), core.Unready)
 		s.target().HealthOutput = strings.Join(s.args[1:], " ")
 	},
-	"healthy":    func(s *story) { s.report(s.target(), Healthy) },
+	"healthy":    func(s *story) { s.report(s.target(), core.Healthy) },
 	"disconnect": func(s *story) { delete(s.target().Addresses, s.arg(1)) },
 	"fail":       (*story).fail,
 	"plan":       func(s *story) { s.print(Compute(s.input())) },
@@ -191,7 +192,7 @@ func (s *story) ago(key string, otherwise time.Duration) time.Time {
 	return s.now.Add(-s.duration(s.take(key, otherwise.String())))
 }
 
-func (s *story) target() *Replica {
+func (s *story) target() *core.Replica {
 	r := s.find(s.arg(0))
 	require.NotNilf(s.t, r, "%s: no such replica", s.line)
 	return r
@@ -257,18 +258,18 @@ func (s *story) replica() {
 	s.made++
 	up := s.duration(s.take("up", "1h"))
 	ended := time.Duration(0)
-	r := Replica{
+	r := core.Replica{
 		Workload: "web", Number: number, ID: fmt.Sprintf("id%d", s.made), Name: s.take("name", "shop-web-"+s.arg(0)),
-		Revision: s.arg(1), ConfigHash: "hash-" + s.arg(1), State: State(s.arg(2)), RestartPolicy: s.take("policy", "no"), RestartCount: s.number("restarts", 0), Orphan: orphan, TakenOver: takenOver,
+		Revision: s.arg(1), ConfigHash: "hash-" + s.arg(1), State: core.State(s.arg(2)), RestartPolicy: s.take("policy", "no"), RestartCount: s.number("restarts", 0), Orphan: orphan, TakenOver: takenOver,
 		ExitCode: s.number("code", 0), Broken: s.take("broken", ""), HealthOutput: s.take("output", ""),
 		OOMKilled: s.take("oom", "") == "true", Kind: spec.Kind(s.take("kind", "")), ImageID: s.take("image", s.image), Addresses: map[string]string{"shop_backend": "10.0.0.1"},
 	}
-	if r.State == Exited {
+	if r.State == core.Exited {
 		ended = s.duration(s.take("ended", "1s"))
 		r.FinishedAt = s.now.Add(-ended)
 	}
 	r.Created = s.ago("created", up+ended)
-	if r.State != Created {
+	if r.State != core.Created {
 		r.StartedAt = s.now.Add(-up - ended)
 	}
 	if r.Revision == "compose" {
@@ -278,7 +279,7 @@ func (s *story) replica() {
 		r.NetworkIDs = map[string]string{"shop_backend": id}
 	}
 	if len(s.args) > 3 {
-		r.Health = Health(s.args[3])
+		r.Health = core.Health(s.args[3])
 	}
 	if IsReady(r, nil) {
 		r.ReadySince, r.WasReady = s.ago("ready", up), true
@@ -293,7 +294,7 @@ func (s *story) foreign() {
 		return
 	}
 	gone := s.flag("gone")
-	s.foreigners = append(s.foreigners, Foreigner{ID: s.arg(0), Name: s.arg(0), Workload: "web", Folder: s.arg(1), Gone: gone})
+	s.foreigners = append(s.foreigners, core.Foreigner{ID: s.arg(0), Name: s.arg(0), Workload: "web", Folder: s.arg(1), Gone: gone})
 }
 
 // settled: settled [REVISION]: the last rollout led there and is complete.
@@ -302,7 +303,7 @@ func (s *story) settled() {
 	if len(s.args) > 0 {
 		revision = s.arg(0)
 	}
-	s.rollout = Rollout{
+	s.rollout = core.Rollout{
 		Workload: "web", Revision: revision, Stable: revision, Complete: true,
 		StartedAt: s.now.Add(-time.Hour), ProgressAt: s.now.Add(-time.Hour),
 	}
@@ -313,9 +314,9 @@ func (s *story) attempt() {
 	n, err := strconv.Atoi(s.arg(0))
 	require.NoError(s.t, err, s.line)
 	if s.rollout.Attempts == nil {
-		s.rollout.Attempts = map[int]Attempt{}
+		s.rollout.Attempts = map[int]core.Attempt{}
 	}
-	s.rollout.Attempts[n] = Attempt{Revision: s.arg(1), Count: s.number("count", 1), Unstarted: s.number("unstarted", 0), At: s.ago("at", 0), Error: s.take("error", ""), Ours: s.flag("ours")}
+	s.rollout.Attempts[n] = core.Attempt{Revision: s.arg(1), Count: s.number("count", 1), Unstarted: s.number("unstarted", 0), At: s.ago("at", 0), Error: s.take("error", ""), Ours: s.flag("ours")}
 }
 
 // health: health on|off: whether new containers have a health check.
@@ -345,7 +346,7 @@ func (s *story) mount() {
 	}
 	s.mounts[target] = source
 	for i := range s.replicas {
-		m := Mount{Target: target, Source: source}
+		m := core.Mount{Target: target, Source: source}
 		if source == "" {
 			m.Source, m.Anonymous = "anonymous-of-"+s.replicas[i].Name, true
 		}
@@ -371,10 +372,10 @@ func (s *story) remember() {
 // become: state NAME STATE, of a replica or a hook's container.
 func (s *story) become() {
 	if run := s.hook(s.arg(0)); run != nil {
-		run.State = State(s.arg(1))
+		run.State = core.State(s.arg(1))
 		return
 	}
-	s.target().State = State(s.arg(1))
+	s.target().State = core.State(s.arg(1))
 }
 
 // subscribe: subscribe N: so many follow the endpoints.
@@ -387,7 +388,7 @@ func (s *story) subscribe() {
 // intend: intent [none] [restart] paused=BOOL undo=REVISION
 func (s *story) intend() {
 	if s.flag("none") {
-		s.intent = Intent{}
+		s.intent = core.Intent{}
 	}
 	if s.flag("restart") {
 		s.intent.RestartedAt = s.now
@@ -405,10 +406,10 @@ func (s *story) intend() {
 func (s *story) sicken() {
 	r := s.target()
 	probed := s.flag("probed")
-	s.report(r, Unhealthy)
+	s.report(r, core.Unhealthy)
 	r.HealthOutput, r.HealthExitCode = strings.Join(s.args[1:], " "), s.number("code", 1)
 	if probed {
-		r.Probe = &Probe{StartedAt: r.StartedAt, Started: true, WasReady: r.WasReady, Message: r.HealthOutput}
+		r.Probe = &core.Probe{StartedAt: r.StartedAt, Started: true, WasReady: r.WasReady, Message: r.HealthOutput}
 	}
 }
 
@@ -422,7 +423,7 @@ func (s *story) endHook() {
 
 func (s *story) rm() {
 	r := s.target()
-	s.replicas = slices.DeleteFunc(s.replicas, func(o Replica) bool { return o.ID == r.ID })
+	s.replicas = slices.DeleteFunc(s.replicas, func(o core.Replica) bool { return o.ID == r.ID })
 }
 
 // fail: fail KIND [halfway|refused] message | fail none: how actions of a kind end.
@@ -436,7 +437,7 @@ func (s *story) fail() {
 	}
 	clear(s.failing)
 	if s.arg(0) != "none" {
-		s.failing[ActionKind(s.args[0])] = strings.Join(s.args[1:], " ")
+		s.failing[core.ActionKind(s.args[0])] = strings.Join(s.args[1:], " ")
 	}
 }
 
@@ -449,7 +450,7 @@ func (s *story) plan() Plan {
 
 // finish: finish [NUMBER...]: ends what is under way, or that on some replicas.
 func (s *story) finish() {
-	var waiting []Action
+	var waiting []core.Action
 	for len(s.underWay) > 0 {
 		a := s.underWay[0]
 		message, fails := s.failing[a.Kind]
@@ -499,8 +500,8 @@ func (s *story) print(p Plan) {
 
 // resource: resource KIND NAME [unknown] [present] [external] [nopull] data-of=NAME hash=HASH actual=HASH
 func (s *story) resource() {
-	r := Resource{Known: !s.flag("unknown"), Present: s.flag("present"), External: s.flag("external"), NoPull: s.flag("nopull")}
-	r.Kind, r.Name = ResourceKind(s.arg(0)), s.arg(1)
+	r := core.Resource{Known: !s.flag("unknown"), Present: s.flag("present"), External: s.flag("external"), NoPull: s.flag("nopull")}
+	r.Kind, r.Name = core.ResourceKind(s.arg(0)), s.arg(1)
 	r.DataOf, r.ConfigHash, r.ActualHash = s.take("data-of", ""), s.take("hash", ""), s.take("actual", "")
 	s.resources = append(s.resources, r)
 }
@@ -513,7 +514,7 @@ func (s *story) project() {
 		fmt.Fprintln(&s.out, a)
 	}
 	for _, r := range p.Resources {
-		i := slices.IndexFunc(s.resources, func(o Resource) bool { return o.String() == r.String() })
+		i := slices.IndexFunc(s.resources, func(o core.Resource) bool { return o.String() == r.String() })
 		r.Attempt.Error = s.failing[r.Action()]
 		r.Present = r.Attempt.Error == ""
 		s.resources[i] = r

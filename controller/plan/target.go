@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -22,8 +23,8 @@ type target struct {
 	counts   counts
 	// rollout is the record, in which the rollout to desired has begun, and its progress
 	// is noted.
-	rollout Rollout
-	events  []Event
+	rollout core.Rollout
+	events  []core.Event
 }
 
 // chooseTarget chooses what to keep: where the rollout under way has failed, the last
@@ -38,13 +39,13 @@ func chooseTarget(v view) target {
 	record := t.rollout
 	record.Failed, record.Failure = t.desired.Revision, why
 	back := v.toward(record)
-	rolledBack := v.event(Warning, "RolledBack", "revision %s is rolled back to %s: %s", short(record.Failed), short(record.Stable), why)
-	back.events = slices.Concat(t.events, []Event{rolledBack}, back.events)
+	rolledBack := v.event(core.Warning, "RolledBack", "revision %s is rolled back to %s: %s", short(record.Failed), short(record.Stable), why)
+	back.events = slices.Concat(t.events, []core.Event{rolledBack}, back.events)
 	return back
 }
 
 // toward returns the target that follows from a record.
-func (v view) toward(record Rollout) target {
+func (v view) toward(record core.Rollout) target {
 	t := target{view: v, rollout: record}
 	r := &t.rollout
 	r.Attempts, r.Succeeded = clone(record.Attempts), clone(record.Succeeded)
@@ -93,23 +94,6 @@ func (t *target) choose() *spec.Workload {
 	return t.Spec.WithTemplateOf(t.History[revision])
 }
 
-// After returns what still holds of an intent once a revision has been written: an
-// undo lasts until another one is.
-func (i Intent) After(written string) Intent {
-	if i.UndoOf != written {
-		i.Undo, i.UndoOf = "", ""
-	}
-	return i
-}
-
-// Pauses reports whether the rollout of a spec is held where it is.
-func (i Intent) Pauses(s *spec.Workload) bool {
-	if i.Paused != nil {
-		return *i.Paused
-	}
-	return s.Paused
-}
-
 func (t *target) paused() bool { return t.Intent.Pauses(t.desired) }
 
 // failed says why the rollout has to be taken back; empty where it has not to be, or
@@ -131,10 +115,10 @@ func (t *target) failed() string {
 		return ""
 	}
 	why := fmt.Sprintf("no progress for %s", t.desired.ProgressDeadline)
-	if c := t.Status.Condition(ReplicaFailure); c != nil && c.Status {
+	if c := t.Status.Condition(core.ReplicaFailure); c != nil && c.Status {
 		return why + "; " + c.Message
 	}
-	if c := t.Status.Condition(Progressing); c != nil && c.Reason == "Waiting" {
+	if c := t.Status.Condition(core.Progressing); c != nil && c.Reason == "Waiting" {
 		return why + "; " + c.Message
 	}
 	return why + t.unanswered()
@@ -155,7 +139,7 @@ func (t *target) unanswered() string {
 func (t *target) compare(r replica) replica {
 	r.revision, r.current = revisionOf(r.Replica, t.desired)
 	r.rebuilt = r.current && t.madeFromAnother(r.Replica)
-	asked := r.InFlight != CreateReplica && r.Created.Before(t.Intent.RestartedAt)
+	asked := r.InFlight != core.CreateReplica && r.Created.Before(t.Intent.RestartedAt)
 	r.current = r.current && !r.rebuilt && !asked && !r.TakenOver
 	r.WasReady = r.WasReady || t.completedWith(r)
 	return r
@@ -163,7 +147,7 @@ func (t *target) compare(r replica) replica {
 
 // revisionOf tells what a container was made from, and whether that is the
 // spec's template. One that tend did not make is judged by Compose's own hash.
-func revisionOf(r Replica, s *spec.Workload) (revision string, current bool) {
+func revisionOf(r core.Replica, s *spec.Workload) (revision string, current bool) {
 	switch {
 	case s == nil:
 		return r.Revision, false
@@ -193,7 +177,7 @@ func (t *target) followsImage() bool {
 
 // madeFromAnother reports whether a container was made from another image than the
 // name in the spec stands for now.
-func (t *target) madeFromAnother(r Replica) bool {
+func (t *target) madeFromAnother(r core.Replica) bool {
 	return t.followsImage() && r.ImageID != "" && r.ImageID != t.ImageID
 }
 
@@ -302,7 +286,7 @@ func (t *target) number(match func(replica) bool) int {
 }
 
 // atSpec reports whether what exists is what the spec asks for, by a record.
-func (t *target) atSpec(record Rollout) bool {
+func (t *target) atSpec(record core.Rollout) bool {
 	if t.desired.Kind == spec.Job {
 		return t.succeeded(record) == t.desired.Replicas && t.counts.old == 0
 	}
@@ -310,7 +294,7 @@ func (t *target) atSpec(record Rollout) bool {
 }
 
 // succeeded counts the wanted numbers of a Job that have run to completion, by a record.
-func (t *target) succeeded(record Rollout) int {
+func (t *target) succeeded(record core.Rollout) int {
 	n := 0
 	for number := range record.Succeeded {
 		if record.Succeeded[number] && number >= 1 && number <= t.desired.Replicas {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -11,10 +12,10 @@ import (
 // over it what the replicas that exist have, of two that share a number the
 // younger. A container that was never started has written nothing, and adds only
 // what is not known. It returns nil where there are none.
-func anonymous(known map[int]map[string]string, replicas []Replica) map[int]map[string]string {
+func anonymous(known map[int]map[string]string, replicas []core.Replica) map[int]map[string]string {
 	type held struct {
-		of Replica
-		Mount
+		of core.Replica
+		core.Mount
 	}
 	var seen []held
 	for _, r := range replicas {
@@ -49,12 +50,12 @@ func anonymous(known map[int]map[string]string, replicas []Replica) map[int]map[
 // gone, before the new one is created. The strategy of the spec allows for the
 // volumes that are written; of those that only the engine knows, as an image's,
 // the replicas tell, and the record of a number that has no replica now.
-func oneAtATime(s *spec.Workload, replicas []Replica, anonymous map[int]map[string]string) *spec.Workload {
+func oneAtATime(s *spec.Workload, replicas []core.Replica, anonymous map[int]map[string]string) *spec.Workload {
 	if s == nil || s.Strategy.MaxSurge == 0 || s.SurgeAsked {
 		return s
 	}
-	exclusive := vacant(s, replicas, anonymous) || slices.ContainsFunc(replicas, func(r Replica) bool {
-		return slices.ContainsFunc(r.Mounts, func(m Mount) bool {
+	exclusive := vacant(s, replicas, anonymous) || slices.ContainsFunc(replicas, func(r core.Replica) bool {
+		return slices.ContainsFunc(r.Mounts, func(m core.Mount) bool {
 			// An anonymous volume belongs to its number, however many there are.
 			return (m.Anonymous || s.Replicas <= 1) && !slices.Contains(s.SharedMounts, m.Target)
 		})
@@ -69,9 +70,9 @@ func oneAtATime(s *spec.Workload, replicas []Replica, anonymous map[int]map[stri
 
 // vacant reports whether a wanted number has an anonymous volume and no container:
 // the next one mounts it.
-func vacant(s *spec.Workload, replicas []Replica, anonymous map[int]map[string]string) bool {
+func vacant(s *spec.Workload, replicas []core.Replica, anonymous map[int]map[string]string) bool {
 	for n, mounts := range anonymous {
-		taken := slices.ContainsFunc(replicas, func(r Replica) bool { return r.Number == n && r.ID != "" })
+		taken := slices.ContainsFunc(replicas, func(r core.Replica) bool { return r.Number == n && r.ID != "" })
 		for target := range mounts {
 			if n <= s.Replicas && !taken && !slices.Contains(s.SharedMounts, target) {
 				return true
@@ -93,7 +94,7 @@ func (t *target) otherWriter(exited replica) string {
 			continue
 		}
 		for _, m := range r.Mounts {
-			sameSource := func(other Mount) bool {
+			sameSource := func(other core.Mount) bool {
 				return other.Source == m.Source && !slices.Contains(t.desired.SharedMounts, other.Target)
 			}
 			if slices.ContainsFunc(exited.Mounts, sameSource) {
@@ -107,6 +108,6 @@ func (t *target) otherWriter(exited replica) string {
 // AfterRemoval returns what is worth remembering of a workload that was taken
 // away: its anonymous volumes, which outlive its containers. It returns false
 // where that is nothing.
-func AfterRemoval(r Rollout) (Rollout, bool) {
-	return Rollout{Workload: r.Workload, Anonymous: r.Anonymous}, len(r.Anonymous) > 0
+func AfterRemoval(r core.Rollout) (core.Rollout, bool) {
+	return core.Rollout{Workload: r.Workload, Anonymous: r.Anonymous}, len(r.Anonymous) > 0
 }

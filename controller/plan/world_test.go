@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -21,9 +22,9 @@ type world struct {
 	spec       *spec.Workload
 	generation int64
 	// replicas are the containers that exist.
-	replicas []Replica
-	rollout  Rollout
-	status   Status
+	replicas []core.Replica
+	rollout  core.Rollout
+	status   core.Status
 
 	dependencies        []Dependency
 	missing, dependents []string
@@ -31,10 +32,10 @@ type world struct {
 	// image is what the image's name stands for.
 	image string
 	// foreigners are another folder's containers.
-	foreigners []Foreigner
+	foreigners []core.Foreigner
 	// hooks are the containers of hooks.
-	hooks  []HookRun
-	intent Intent
+	hooks  []core.HookRun
+	intent core.Intent
 	// history has every spec that was in force since remembers was set.
 	history   map[string]*spec.Workload
 	remembers bool
@@ -50,7 +51,7 @@ type world struct {
 	mounts map[string]string
 
 	// underWay are the actions that have begun and not ended, in order.
-	underWay []Action
+	underWay []core.Action
 	// healthCheck has new containers begin as starting.
 	healthCheck bool
 	made        int
@@ -113,24 +114,24 @@ func (w *world) input() Input {
 		in.HookRuns = append(in.HookRuns, run)
 	}
 	for _, a := range w.underWay {
-		coming := Replica{Workload: "web", Number: a.Number, Revision: a.Revision, State: Created, InFlight: a.Kind}
+		coming := core.Replica{Workload: "web", Number: a.Number, Revision: a.Revision, State: core.Created, InFlight: a.Kind}
 		switch a.Kind {
-		case CreateReplica:
+		case core.CreateReplica:
 			in.Replicas = append(in.Replicas, coming)
-		case RunHook:
-			in.HookRuns = append(in.HookRuns, HookRun{Replica: coming, Hook: a.Object})
+		case core.RunHook:
+			in.HookRuns = append(in.HookRuns, core.HookRun{Replica: coming, Hook: a.Object})
 		}
 	}
 	return in
 }
 
-func cloneRollout(r Rollout) Rollout {
+func cloneRollout(r core.Rollout) core.Rollout {
 	r.Attempts, r.Tries, r.Succeeded, r.Drains = maps.Clone(r.Attempts), maps.Clone(r.Tries), maps.Clone(r.Succeeded), maps.Clone(r.Drains)
 	r.Done = maps.Clone(r.Done)
 	return r
 }
 
-func cloneStatus(s Status) Status {
+func cloneStatus(s core.Status) core.Status {
 	s.Conditions = slices.Clone(s.Conditions)
 	return s
 }
@@ -153,7 +154,7 @@ func (w *world) end(i int, how outcome, message string) {
 		w.rollout = Refused(ActionFailed(w.input(), a, message), a, message)
 	case how != done:
 		w.rollout = ActionFailed(w.input(), a, message)
-	case a.Kind == PrepareUpdate || a.Kind == CheckUpdate:
+	case a.Kind == core.PrepareUpdate || a.Kind == core.CheckUpdate:
 		w.rollout = Prepared(w.rollout, a)
 	}
 }
@@ -166,22 +167,22 @@ func (w *world) endAll() {
 }
 
 // effect does what the engine does for an action.
-func (w *world) effect(a Action, half bool) {
-	if a.Kind == CreateReplica {
+func (w *world) effect(a core.Action, half bool) {
+	if a.Kind == core.CreateReplica {
 		if w.spec == nil {
 			return // the project is gone, and with it what to create from
 		}
 		w.made++
-		r := Replica{
+		r := core.Replica{
 			Workload: "web", Number: a.Number, Name: fmt.Sprintf("shop-web-%d", a.Number), ID: fmt.Sprintf("made%d", w.made),
-			Revision: a.Revision, ConfigHash: "hash-" + a.Revision, ImageID: w.image, State: Created, Created: w.now, RestartPolicy: restartPolicy(w.spec.RestartPolicy),
+			Revision: a.Revision, ConfigHash: "hash-" + a.Revision, ImageID: w.image, State: core.Created, Created: w.now, RestartPolicy: restartPolicy(w.spec.RestartPolicy),
 			Addresses: map[string]string{},
 		}
 		for _, n := range w.spec.Networks {
 			r.Addresses[n] = "10.0.0.1"
 		}
 		for _, target := range slices.Sorted(maps.Keys(w.mounts)) {
-			m := Mount{Target: target, Source: w.mounts[target]}
+			m := core.Mount{Target: target, Source: w.mounts[target]}
 			if m.Source == "" {
 				m.Source, m.Anonymous = cmp.Or(a.Anonymous[target], fmt.Sprintf("anonymous%d", w.made)), true
 			}
@@ -193,60 +194,60 @@ func (w *world) effect(a Action, half bool) {
 		w.replicas = append(w.replicas, r)
 		return
 	}
-	if a.Kind == RunHook {
+	if a.Kind == core.RunHook {
 		w.runHook(a, half)
 		return
 	}
-	if i := slices.IndexFunc(w.hooks, func(run HookRun) bool { return run.ID == a.ID }); i >= 0 {
+	if i := slices.IndexFunc(w.hooks, func(run core.HookRun) bool { return run.ID == a.ID }); i >= 0 {
 		switch r := &w.hooks[i].Replica; {
-		case a.Kind == StopReplica:
+		case a.Kind == core.StopReplica:
 			w.exit(r, 143)
-		case a.Kind == RemoveReplica && !IsRunning(*r):
+		case a.Kind == core.RemoveReplica && !IsRunning(*r):
 			w.hooks = slices.Delete(w.hooks, i, i+1)
 		}
 		return
 	}
-	i := slices.IndexFunc(w.replicas, func(r Replica) bool { return r.ID == a.ID })
+	i := slices.IndexFunc(w.replicas, func(r core.Replica) bool { return r.ID == a.ID })
 	if i < 0 {
 		return // someone removed it meanwhile
 	}
 	switch r := &w.replicas[i]; a.Kind {
-	case StartReplica:
-		if r.State == Exited {
+	case core.StartReplica:
+		if r.State == core.Exited {
 			w.start(r)
 		}
-	case StopReplica:
+	case core.StopReplica:
 		w.exit(r, 143)
 		r.Interrupted = true
-	case RemoveReplica:
+	case core.RemoveReplica:
 		if !IsRunning(*r) {
 			w.replicas = slices.Delete(w.replicas, i, i+1)
 		}
-	case UpdateReplica:
+	case core.UpdateReplica:
 		r.RestartPolicy = a.RestartPolicy
 	}
 }
 
 // runHook makes the container of a hook; its name belongs to the hook and the
 // revision, so that of each there is one at most.
-func (w *world) runHook(a Action, half bool) {
+func (w *world) runHook(a core.Action, half bool) {
 	name := fmt.Sprintf("shop-web-%s-%s", a.Object, a.Revision)
 	if w.hook(name) != nil {
 		return
 	}
 	w.made++
-	run := HookRun{Hook: a.Object, Replica: Replica{
+	run := core.HookRun{Hook: a.Object, Replica: core.Replica{
 		Workload: "web", Name: name, ID: fmt.Sprintf("made%d", w.made), Revision: a.Revision, ImageID: w.image,
-		State: Created, Created: w.now,
+		State: core.Created, Created: w.now,
 	}}
 	if !half {
-		run.State, run.StartedAt = Running, w.now
+		run.State, run.StartedAt = core.Running, w.now
 	}
 	w.hooks = append(w.hooks, run)
 }
 
 // hook returns the container of a hook by its name, or nil.
-func (w *world) hook(name string) *HookRun {
+func (w *world) hook(name string) *core.HookRun {
 	for i, run := range w.hooks {
 		if run.Name == name {
 			return &w.hooks[i]
@@ -255,24 +256,24 @@ func (w *world) hook(name string) *HookRun {
 	return nil
 }
 
-func (w *world) start(r *Replica) {
-	r.State, r.StartedAt, r.FinishedAt, r.ExitCode = Running, w.now, time.Time{}, 0
-	r.Health, r.ReadySince, r.WasReady, r.HealthOutput = NoHealthCheck, w.now, true, ""
+func (w *world) start(r *core.Replica) {
+	r.State, r.StartedAt, r.FinishedAt, r.ExitCode = core.Running, w.now, time.Time{}, 0
+	r.Health, r.ReadySince, r.WasReady, r.HealthOutput = core.NoHealthCheck, w.now, true, ""
 	if w.healthCheck {
-		r.Health, r.ReadySince, r.WasReady = Starting, time.Time{}, false
+		r.Health, r.ReadySince, r.WasReady = core.Starting, time.Time{}, false
 	}
 }
 
-func (w *world) exit(r *Replica, code int) {
+func (w *world) exit(r *core.Replica, code int) {
 	if IsRunning(*r) {
-		r.State, r.FinishedAt, r.ExitCode = Exited, w.now, code
-		r.Health, r.ReadySince, r.WasReady, r.Broken = NoHealthCheck, time.Time{}, false, ""
+		r.State, r.FinishedAt, r.ExitCode = core.Exited, w.now, code
+		r.Health, r.ReadySince, r.WasReady, r.Broken = core.NoHealthCheck, time.Time{}, false, ""
 		r.HealthOutput, r.Interrupted, r.Unwatched = "", false, false
 	}
 }
 
 // report sets the result of a replica's health check.
-func (w *world) report(r *Replica, h Health) {
+func (w *world) report(r *core.Replica, h core.Health) {
 	if !IsRunning(*r) || r.Health == h {
 		return
 	}
@@ -286,8 +287,8 @@ func (w *world) report(r *Replica, h Health) {
 func (w *world) shift(d time.Duration) { w.now = w.now.Add(d) }
 
 // find returns the container of a name, or the first of a number.
-func (w *world) find(key string) *Replica {
-	slices.SortStableFunc(w.replicas, func(a, b Replica) int { return cmp.Compare(a.Number, b.Number) })
+func (w *world) find(key string) *core.Replica {
+	slices.SortStableFunc(w.replicas, func(a, b core.Replica) int { return cmp.Compare(a.Number, b.Number) })
 	for i, r := range w.replicas {
 		if r.Name == key || fmt.Sprint(r.Number) == key {
 			return &w.replicas[i]
@@ -318,11 +319,11 @@ func defaults(kind spec.Kind) *spec.Workload {
 }
 
 // resources are missing ones, each named "kind name".
-func resources(names []string, err string) []Resource {
-	var all []Resource
+func resources(names []string, err string) []core.Resource {
+	var all []core.Resource
 	for _, n := range names {
 		kind, name, _ := strings.Cut(n, " ")
-		all = append(all, Resource{Kind: ResourceKind(kind), Name: name, Attempt: Attempt{Error: err}})
+		all = append(all, core.Resource{Kind: core.ResourceKind(kind), Name: name, Attempt: core.Attempt{Error: err}})
 	}
 	return all
 }

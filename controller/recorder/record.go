@@ -18,6 +18,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 )
@@ -89,7 +90,7 @@ func redactSpec(w *spec.Workload) *spec.Workload {
 // what follows from the input alone.
 type Decision struct {
 	// Actions have no causes. Endpoints are the IDs of the published replicas.
-	Actions   []plan.Action
+	Actions   []core.Action
 	Endpoints []string
 	// The rest is of the rollout record.
 	Revision, Stable, Failed string
@@ -101,7 +102,7 @@ func Decide(p plan.Plan) Decision {
 	d := Decision{Revision: p.Rollout.Revision, Stable: p.Rollout.Stable, Failed: p.Rollout.Failed, Complete: p.Rollout.Complete}
 	for _, a := range p.Actions {
 		a.Cause, a.Spec, a.Command = "", nil, nil
-		if a.Kind == plan.CreateReplica {
+		if a.Kind == core.CreateReplica {
 			a.Object = "" // its number tells
 		}
 		d.Actions = append(d.Actions, a)
@@ -197,6 +198,6 @@ func Replay(r Record) (d Difference, ok bool) {
 
 // same compares two decisions, also where an empty list is nil in only one of them.
 func same(a, b Decision) bool {
-	return slices.EqualFunc(a.Actions, b.Actions, func(a, b plan.Action) bool { return reflect.DeepEqual(a, b) }) && slices.Equal(a.Endpoints, b.Endpoints) &&
+	return slices.EqualFunc(a.Actions, b.Actions, func(a, b core.Action) bool { return reflect.DeepEqual(a, b) }) && slices.Equal(a.Endpoints, b.Endpoints) &&
 		a.Revision == b.Revision && a.Stable == b.Stable && a.Failed == b.Failed && a.Complete == b.Complete
 }

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/recorder"
 	"github.com/tendhq/tend/controller/spec"
@@ -80,10 +81,10 @@ func TestAChangedPlannerIsFound(t *testing.T) {
 	assert.False(t, differs)
 	for name, change := range map[string]func(*plan.Plan){
 		"an action less":      func(p *plan.Plan) { p.Actions = p.Actions[1:] },
-		"another action":      func(p *plan.Plan) { p.Actions[0].Kind = plan.StopReplica },
+		"another action":      func(p *plan.Plan) { p.Actions[0].Kind = core.StopReplica },
 		"another grace":       func(p *plan.Plan) { p.Actions[0].Grace = time.Hour },
 		"another rollout":     func(p *plan.Plan) { p.Rollout.Failed = "v1" },
-		"an endpoint more":    func(p *plan.Plan) { p.Endpoints = append(p.Endpoints, plan.Endpoint{ID: "x"}) },
+		"an endpoint more":    func(p *plan.Plan) { p.Endpoints = append(p.Endpoints, core.Endpoint{ID: "x"}) },
 		"completed or not":    func(p *plan.Plan) { p.Rollout.Complete = !p.Rollout.Complete },
 		"another stable":      func(p *plan.Plan) { p.Rollout.Stable = "v0" },
 		"another destination": func(p *plan.Plan) { p.Rollout.Revision = "v0" },
@@ -135,7 +136,7 @@ func TestTheRecordingsAreBounded(t *testing.T) {
 		noise := make([]byte, 30_000) // which hardly compresses
 		_, _ = random.Read(noise)
 		in := wanted(n, noon)
-		in.Replicas = []plan.Replica{{Workload: "web", Number: 1, ID: "a", HealthOutput: hex.EncodeToString(noise)}}
+		in.Replicas = []core.Replica{{Workload: "web", Number: 1, ID: "a", HealthOutput: hex.EncodeToString(noise)}}
 		inputs = append(inputs, in)
 	}
 	files := recorded(t, dir, inputs...)
@@ -191,7 +192,7 @@ func TestWhatWaitsToBeWrittenIsBounded(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	for n := range plans {
 		in := wanted(n, noon)
-		in.Replicas = make([]plan.Replica, replicas)
+		in.Replicas = make([]core.Replica, replicas)
 		r.Record(in, plan.Plan{})
 	}
 	runtime.GC()
@@ -203,8 +204,8 @@ func TestWhatWaitsToBeWrittenIsBounded(t *testing.T) {
 func BenchmarkRecord(b *testing.B) {
 	in := wanted(30, noon)
 	for n := range 30 {
-		in.Replicas = append(in.Replicas, plan.Replica{
-			Workload: "web", Number: n + 1, Name: fmt.Sprint("shop-web-", n+1), ID: fmt.Sprintf("%064d", n), Revision: "v1", State: plan.Running,
+		in.Replicas = append(in.Replicas, core.Replica{
+			Workload: "web", Number: n + 1, Name: fmt.Sprint("shop-web-", n+1), ID: fmt.Sprintf("%064d", n), Revision: "v1", State: core.Running,
 			Created: noon, StartedAt: noon, ReadySince: noon, Addresses: map[string]string{"shop_default": fmt.Sprint("172.18.0.", n)}, Image: "shop/web:1",
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
@@ -17,7 +18,7 @@ import (
 // decision is an action that was decided, and what was in force then: by that it
 // is judged when it is asked for, and not by what people want meanwhile.
 type decision struct {
-	plan.Action
+	core.Action
 	at      time.Time
 	written variant // without a workload where that was taken away
 	// misled is true where the controller did not know better.
@@ -48,7 +49,7 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 	}
 	for _, r := range in.Replicas {
 		for _, m := range r.Mounts {
-			if m.Anonymous && r.State != plan.Created && r.InFlight != plan.CreateReplica { // what is being made was decided before
+			if m.Anonymous && r.State != core.Created && r.InFlight != core.CreateReplica { // what is being made was decided before
 				v.anonymous[mountPoint{workload: in.Workload, number: fmt.Sprint(r.Number), target: m.Target}] = m.Source
 			}
 		}
@@ -59,9 +60,9 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 		d.Action, d.held = a, held(snap, a.ID)
 		v.decisions[object(a)] = d
 		switch a.Kind {
-		case plan.CreateReplica:
+		case core.CreateReplica:
 			creating[object(a)] = a.Revision
-		case plan.StopReplica:
+		case core.StopReplica:
 			v.startsNot(d, snap)
 		}
 	}
@@ -99,8 +100,8 @@ func (v *invariants) leavesUnhealthy(in plan.Input, p plan.Plan, d decision) {
 		return
 	}
 	for _, r := range in.Replicas {
-		if slices.ContainsFunc(p.Actions, func(a plan.Action) bool {
-			return a.ID == r.ID && a.Kind == plan.StopReplica && !r.WasReady && strings.HasPrefix(a.Cause, r.Name+" has not passed its health check")
+		if slices.ContainsFunc(p.Actions, func(a core.Action) bool {
+			return a.ID == r.ID && a.Kind == core.StopReplica && !r.WasReady && strings.HasPrefix(a.Cause, r.Name+" has not passed its health check")
 		}) {
 			v.blame("%s has never been healthy, and is stopped for that", r.Name)
 		}
@@ -115,10 +116,10 @@ func (v *invariants) leavesDone(in plan.Input, p plan.Plan, d decision) {
 		return
 	}
 	for _, r := range in.Replicas {
-		if r.State == plan.Exited && r.ExitCode == 0 && !r.Interrupted && !r.Unwatched && !v.stopped[r.ID] && !in.Rollout.Attempts[r.Number].Ours {
+		if r.State == core.Exited && r.ExitCode == 0 && !r.Interrupted && !r.Unwatched && !v.stopped[r.ID] && !in.Rollout.Attempts[r.Number].Ours {
 			v.ended[r.ID] = r.StartedAt
 		}
-		started := slices.ContainsFunc(p.Actions, func(a plan.Action) bool { return a.Kind == plan.StartReplica && a.ID == r.ID })
+		started := slices.ContainsFunc(p.Actions, func(a core.Action) bool { return a.Kind == core.StartReplica && a.ID == r.ID })
 		if since, ok := v.ended[r.ID]; ok && since.Equal(r.StartedAt) && started {
 			v.blame("%s is started again, and has ended with 0", r.Name)
 		}
@@ -128,13 +129,13 @@ func (v *invariants) leavesDone(in plan.Input, p plan.Plan, d decision) {
 // repairs checks that what somebody other than tend has stopped is not taken for a
 // crash, where this run of the controller was told of it.
 func (v *invariants) repairs(in plan.Input, p plan.Plan) {
-	failure := p.Status.Condition(plan.ReplicaFailure)
+	failure := p.Status.Condition(core.ReplicaFailure)
 	if failure == nil || failure.Reason != "CrashLoopBackOff" {
 		return
 	}
 	for _, r := range in.Replicas {
 		attempt := in.Rollout.Attempts[r.Number]
-		if r.Interrupted && r.StartedAt.After(v.w.started) && v.decisions[r.ID].Kind == plan.StartReplica && attempt.Error == "" &&
+		if r.Interrupted && r.StartedAt.After(v.w.started) && v.decisions[r.ID].Kind == core.StartReplica && attempt.Error == "" &&
 			strings.HasPrefix(failure.Message, r.Name+" ") && r.Kind != spec.Job {
 			v.blame("%s was stopped by a person, and waits: %s", r.Name, failure.Message)
 		}
@@ -143,11 +144,11 @@ func (v *invariants) repairs(in plan.Input, p plan.Plan) {
 
 // object names what an action acts on: a container by its ID, or by its name
 // where it does not exist yet.
-func object(a plan.Action) string {
+func object(a core.Action) string {
 	switch a.Kind {
-	case plan.CreateReplica:
+	case core.CreateReplica:
 		return fmt.Sprintf("%s-%s-%d", project, a.Workload, a.Number)
-	case plan.RunHook:
+	case core.RunHook:
 		return fmt.Sprintf("%s-%s-%s-%s", project, a.Workload, a.Object, a.Revision[:min(8, len(a.Revision))])
 	}
 	return a.ID
@@ -171,7 +172,7 @@ func (v *invariants) startsNot(d decision, snap *state.Snapshot) {
 	if d.written.Workload != nil {
 		patience = d.written.ProgressDeadline
 	}
-	if ok && row.Kind == spec.Database && row.State == plan.Running && row.Health == plan.Starting && time.Since(row.StartedAt) < patience {
+	if ok && row.Kind == spec.Database && row.State == core.Running && row.Health == core.Starting && time.Since(row.StartedAt) < patience {
 		v.blame("%s is stopped, and has not started yet", row.Name)
 	}
 }
@@ -200,7 +201,7 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 			continue
 		}
 		switch {
-		case c.State == engine.Exited && (v.decisions[c.ID].Kind == plan.RemoveReplica || v.irremovable[c.ID]): // it is not waited for
+		case c.State == engine.Exited && (v.decisions[c.ID].Kind == core.RemoveReplica || v.irremovable[c.ID]): // it is not waited for
 		case job && c.State == engine.Running && revision(c) == d.written.Revision, !job && (c.State == engine.Running || c.State == engine.Exited):
 			names[nameOf(c)] = true
 		}
@@ -291,7 +292,7 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 		going[id], v.drained[id] = true, drain.Since
 	}
 	for _, a := range p.Actions {
-		if a.Kind == plan.StopReplica {
+		if a.Kind == core.StopReplica {
 			going[a.ID] = true
 		}
 	}
@@ -304,7 +305,7 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 				taken = c.Name
 			}
 			v.doomed[c.ID] = true
-		case replicaOf(c) == in.Workload && v.decisions[c.ID].Kind != plan.StopReplica:
+		case replicaOf(c) == in.Workload && v.decisions[c.ID].Kind != core.StopReplica:
 			delete(v.doomed, c.ID) // its workload was taken away meanwhile, and its drain is forgotten
 		}
 	}

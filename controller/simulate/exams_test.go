@@ -7,9 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -122,7 +122,7 @@ func (w *world) takenBack(written variant, snap *state.Snapshot) {
 			count++
 		}
 	}
-	switch c := status.Condition(plan.Progressing); {
+	switch c := status.Condition(core.Progressing); {
 	case c == nil:
 	case c.Reason == "RolledBack" && count < written.Replicas:
 		w.fail("%s was rolled back, and %d of its %d replicas are ready", written.Name, count, written.Replicas)
@@ -195,7 +195,7 @@ func (w *world) miss() {
 		w.checks.touch()
 		w.loseEvents()
 		w.within(resync+slack, func() string {
-			if row, ok := w.ctl.State().Snapshot().Replica(c.ID); ok && row.State == plan.Running && row.StartedAt.Equal(c.StartedAt) {
+			if row, ok := w.ctl.State().Snapshot().Replica(c.ID); ok && row.State == core.Running && row.StartedAt.Equal(c.StartedAt) {
 				return c.Name + " is dead and held for alive"
 			}
 			return ""

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
@@ -87,15 +88,15 @@ func (a *advance) comeForward(in plan.Input, snap *state.Snapshot) (all bool) {
 	for _, r := range in.Replicas {
 		_, draining := in.Rollout.Drains[r.ID]
 		of := a.revision == revisionOf(r) && !(in.Spec.Revision == a.revision && in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID) &&
-			!r.TakenOver && (r.InFlight == plan.CreateReplica || !r.Created.Before(in.Intent.RestartedAt))
-		a.crashed = a.crashed || of && (r.State == plan.Exited || r.State == plan.Restarting || r.RestartCount > 0)
+			!r.TakenOver && (r.InFlight == core.CreateReplica || !r.Created.Before(in.Intent.RestartedAt))
+		a.crashed = a.crashed || of && (r.State == core.Exited || r.State == core.Restarting || r.RestartCount > 0)
 		switch {
 		case !of:
 			others++
-		case draining || r.InFlight == plan.StopReplica || r.InFlight == plan.RemoveReplica:
-		case r.InFlight == plan.CreateReplica:
+		case draining || r.InFlight == core.StopReplica || r.InFlight == core.RemoveReplica:
+		case r.InFlight == core.CreateReplica:
 			updated[r.Number] = true
-		case r.State == plan.Exited && !lostNetwork(in, snap, r), r.State == plan.Created && in.Now.Sub(r.Created) < 10*time.Second:
+		case r.State == core.Exited && !lostNetwork(in, snap, r), r.State == core.Created && in.Now.Sub(r.Created) < 10*time.Second:
 			updated[r.Number] = true
 		case plan.IsRunning(r):
 			updated[r.Number] = true
@@ -120,7 +121,7 @@ func (a *advance) comeForward(in plan.Input, snap *state.Snapshot) (all bool) {
 
 // lostNetwork reports whether an exited container cannot be started again, for want of a
 // network that it was in.
-func lostNetwork(in plan.Input, snap *state.Snapshot, r plan.Replica) bool {
+func lostNetwork(in plan.Input, snap *state.Snapshot, r core.Replica) bool {
 	for name, id := range r.NetworkIDs {
 		if now, known := in.Networks[name]; known && now != id {
 			return true
@@ -133,7 +134,7 @@ func lostNetwork(in plan.Input, snap *state.Snapshot, r plan.Replica) bool {
 }
 
 // revisionOf is what a replica was made from, also where docker compose made it.
-func revisionOf(r plan.Replica) string {
+func revisionOf(r core.Replica) string {
 	if r.Revision != "" {
 		return r.Revision
 	}
@@ -146,7 +147,7 @@ func revisionOf(r plan.Replica) string {
 // waited reports whether the controller has said that the rollout waits for a
 // dependency, and that is still so.
 func waited(in plan.Input) bool {
-	c := in.Status.Condition(plan.Progressing)
+	c := in.Status.Condition(core.Progressing)
 	return c != nil && c.Reason == "Waiting" && slices.ContainsFunc(in.Dependencies, func(d plan.Dependency) bool {
 		return d.Condition == spec.DependencyHealthy && d.Ready == 0 && c.Message == fmt.Sprintf("waiting for %s to be healthy", d.Name)
 	})
@@ -155,9 +156,9 @@ func waited(in plan.Input) bool {
 // hookFailed reports whether a hook of a revision has failed, or took longer than it
 // may.
 func hookFailed(in plan.Input, revision string) bool {
-	return slices.ContainsFunc(in.HookRuns, func(run plan.HookRun) bool {
+	return slices.ContainsFunc(in.HookRuns, func(run core.HookRun) bool {
 		i := slices.IndexFunc(in.Spec.PreRollout, func(h spec.Hook) bool { return h.Name == run.Hook })
-		return i >= 0 && run.Revision == revision && run.State == plan.Exited &&
+		return i >= 0 && run.Revision == revision && run.State == core.Exited &&
 			(run.ExitCode != 0 || run.FinishedAt.Sub(run.StartedAt) >= in.Spec.PreRollout[i].Timeout)
 	})
 }

@@ -13,8 +13,8 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -215,7 +215,7 @@ func (w *world) again() {
 		if !ok || w.back != nil {
 			continue
 		}
-		rolled, failed := s.Condition(plan.Progressing), s.Condition(plan.ReplicaFailure)
+		rolled, failed := s.Condition(core.Progressing), s.Condition(core.ReplicaFailure)
 		if rolled != nil && rolled.Reason == "RolledBack" || failed != nil && failed.Reason == "HookFailed" {
 			anew := withImage(v.Workload, v.Image, fmt.Sprint("again ", w.at))
 			anew.PreRollout, anew.ProgressDeadline = v.PreRollout, patient(v)

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -127,7 +127,7 @@ func (v *invariants) restarted() {
 	v.views, v.knows, v.hidden, v.listed, v.unsure = map[string][]view{}, map[string]bool{}, nil, 0, v.w.at
 	v.lies, v.passed, v.failed = map[string]bool{}, map[string]time.Time{}, map[string]time.Time{}
 	for id, d := range v.decisions {
-		if d.Kind == plan.RemoveReplica {
+		if d.Kind == core.RemoveReplica {
 			v.irremovable[id] = true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
@@ -47,14 +48,14 @@ func (v *invariants) tried(in plan.Input, p plan.Plan) {
 		if in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID || r.Created.Before(in.Intent.RestartedAt) {
 			continue // of another rollout to this revision
 		}
-		if r.State == plan.Exited && r.ExitCode != 0 && revisionOf(r) == p.Rollout.Revision && r.InFlight == "" && !v.helped[ran{r.ID, r.StartedAt}] {
+		if r.State == core.Exited && r.ExitCode != 0 && revisionOf(r) == p.Rollout.Revision && r.InFlight == "" && !v.helped[ran{r.ID, r.StartedAt}] {
 			job.failed[ran{r.ID, r.StartedAt}] = r.Number
 		}
 	}
 	maps.DeleteFunc(job.failed, func(_ ran, number int) bool { return number > in.Spec.Replicas })
 	v.tries[in.Workload] = job
-	starts := slices.ContainsFunc(p.Actions, func(a plan.Action) bool { return a.Kind == plan.CreateReplica || a.Kind == plan.StartReplica })
-	before := in.Status.Condition(plan.Failed)
+	starts := slices.ContainsFunc(p.Actions, func(a core.Action) bool { return a.Kind == core.CreateReplica || a.Kind == core.StartReplica })
+	before := in.Status.Condition(core.Failed)
 	switch {
 	case !starts:
 	case len(job.failed) > in.Spec.BackoffLimit:

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -79,13 +79,13 @@ func (v *invariants) alone(c *call) {
 }
 
 // requests are what actions ask of the engine to change a workload's containers.
-var requests = map[plan.ActionKind][]model.Op{
-	plan.CreateReplica: {model.OpCreate, model.OpStart},
-	plan.RunHook:       {model.OpCreate, model.OpStart},
-	plan.StartReplica:  {model.OpStart},
-	plan.StopReplica:   {model.OpStop},
-	plan.RemoveReplica: {model.OpRemove},
-	plan.UpdateReplica: {model.OpSetRestartPolicy},
+var requests = map[core.ActionKind][]model.Op{
+	core.CreateReplica: {model.OpCreate, model.OpStart},
+	core.RunHook:       {model.OpCreate, model.OpStart},
+	core.StartReplica:  {model.OpStart},
+	core.StopReplica:   {model.OpStop},
+	core.RemoveReplica: {model.OpRemove},
+	core.UpdateReplica: {model.OpSetRestartPolicy},
 }
 
 // durable checks that what was decided with an action has reached the disk before

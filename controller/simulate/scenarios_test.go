@@ -37,8 +37,8 @@ func only(name, image string, replicas int) func(*pool) map[string]variant {
 	return func(p *pool) map[string]variant { return map[string]variant{name: plainly(p, name, image, replicas)} }
 }
 
-// core are the scenarios that every crash point is tried in.
-var core = []scenario{
+// basic are the scenarios that every crash point is tried in.
+var basic = []scenario{
 	{name: "create", before: func(*pool) map[string]variant { return map[string]variant{} }, after: only("web", "good", 3)},
 	{name: "scale up", before: only("web", "good", 1), after: only("web", "good", 3)},
 	{name: "scale down", before: only("web", "good", 3), after: only("web", "good", 1)},
@@ -179,7 +179,7 @@ func (s scenario) survive(t *testing.T, interventions ...intervention) [][]strin
 	return calls
 }
 
-// The controller is killed before and after each call of the core scenarios, to
+// The controller is killed before and after each call of the basic scenarios, to
 // the engine and to the disk, once, and again at each later one that changes
 // something.
 func TestCrashPoints(t *testing.T) {
@@ -187,7 +187,7 @@ func TestCrashPoints(t *testing.T) {
 	changes := func(possible []string, fault string) bool {
 		return crash(possible, fault) && slices.Contains(possible, "crash after")
 	}
-	for _, s := range core {
+	for _, s := range basic {
 		t.Run(s.name, func(t *testing.T) { s.pairs(t, crash, changes) })
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"slices"
 
 	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -76,7 +76,7 @@ type counted struct{ alive, updated, ready, ended, endedUpdated, done int }
 func (v *invariants) count(row *state.Status, written variant, snap *state.Snapshot, truth []engine.Container) (n counted, ok bool) {
 	numbers := map[string]bool{}
 	newest := written.Revision == row.UpdateRevision
-	image, _ := snap.Resource(plan.ImageResource, written.Image)
+	image, _ := snap.Resource(core.ImageResource, written.Image)
 	intent, asked := snap.Intent(row.Workload)
 	for _, c := range truth {
 		number := c.Labels[spec.LabelContainerNumber]
@@ -115,7 +115,7 @@ func (v *invariants) count(row *state.Status, written variant, snap *state.Snaps
 // unasked reports whether a container has probes that have not been answered in this run.
 func unasked(snap *state.Snapshot, id string) bool {
 	row, ok := snap.Replica(id)
-	if !ok || row.State != plan.Running || !probesOf(snap, row.Replica).Any() {
+	if !ok || row.State != core.Running || !probesOf(snap, row.Replica).Any() {
 		return false
 	}
 	p, asked := snap.Probe(id)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/plan"
@@ -265,12 +266,12 @@ func held(snap *state.Snapshot, id string) bool {
 		return false
 	}
 	r := row.Replica
-	if r.State == plan.Running && probesOf(snap, r).Any() {
+	if r.State == core.Running && probesOf(snap, r).Any() {
 		p, ok := snap.Probe(id)
 		if !ok || !p.StartedAt.Equal(r.StartedAt) || !p.Started || !p.Live || !p.Ready {
 			return false
 		}
-		r.Health = plan.Healthy
+		r.Health = core.Healthy
 	}
 	left := slices.ContainsFunc(knownNetworks(snap, r.Workload, r.Revision, r.ConfigHash), func(name string) bool { return r.Addresses[name] == "" })
 	return !left && plan.IsReady(r, nil)
@@ -278,7 +279,7 @@ func held(snap *state.Snapshot, id string) bool {
 
 // probesOf are the probes by which the controller judges a replica: those of its
 // revision where that is remembered, and the written ones where docker compose made it.
-func probesOf(snap *state.Snapshot, r plan.Replica) spec.Probes {
+func probesOf(snap *state.Snapshot, r core.Replica) spec.Probes {
 	if w, ok := snap.Workload(r.Workload); ok && (r.Revision == "" || r.Revision == w.Spec.Revision) {
 		return w.Spec.Probes
 	}
@@ -290,7 +291,7 @@ func probesOf(snap *state.Snapshot, r plan.Replica) spec.Probes {
 
 // knowsAll reports whether the controller knows a workload's containers as they are.
 func knowsAll(snap *state.Snapshot, truth []engine.Container, workload string) bool {
-	known := map[string]plan.Replica{}
+	known := map[string]core.Replica{}
 	for _, row := range snap.Replicas(workload) {
 		known[row.ID] = row.Replica
 	}
@@ -302,7 +303,7 @@ func knowsAll(snap *state.Snapshot, truth []engine.Container, workload string) b
 			continue
 		}
 		r, ok := known[c.ID]
-		if !ok || r.State != plan.State(c.State) || c.State == engine.Running && r.Health != plan.Health(c.Health) || !r.StartedAt.Equal(c.StartedAt) {
+		if !ok || r.State != core.State(c.State) || c.State == engine.Running && r.Health != core.Health(c.Health) || !r.StartedAt.Equal(c.StartedAt) {
 			return false
 		}
 		delete(known, c.ID)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/observe"
@@ -421,7 +422,7 @@ func (w *world) intention(name, what string, n int) {
 	w.checks.intended[name] = true
 	ctl := w.ctl
 	go func() {
-		_ = ctl.Intend(w.life, name, func(i *plan.Intent, s *state.Snapshot) error {
+		_ = ctl.Intend(w.life, name, func(i *core.Intent, s *state.Snapshot) error {
 			switch rows := s.Revisions(name); {
 			case what == "restarted":
 				i.RestartedAt = time.Now()

@@ -1,0 +1,18 @@
+package core
+
+// EventType tells what is normal from what needs attention, as in core/v1.
+type EventType string
+
+// The types of events.
+const (
+	Normal  EventType = "Normal"
+	Warning EventType = "Warning"
+)
+
+// Event is something that happened to a workload.
+type Event struct {
+	Type     EventType
+	Workload string
+	// Reason is one CamelCase word, Message a sentence.
+	Reason, Message string
+}

@@ -1,0 +1,49 @@
+package core
+
+// ResourceKind is a kind of object that workloads need and that is not a container.
+type ResourceKind string
+
+// The kinds of resources.
+const (
+	NetworkResource ResourceKind = "network"
+	VolumeResource  ResourceKind = "volume"
+	ImageResource   ResourceKind = "image"
+)
+
+// Resource is a network, a volume or an image that the project needs, and what
+// is known of it.
+type Resource struct {
+	Kind ResourceKind
+	Name string
+	// External resources are never created; NoPull images never pulled.
+	External, NoPull bool
+	// ConfigHash is Compose's hash of what is written, ActualHash the label on
+	// what exists, empty where it carries none.
+	ConfigHash, ActualHash string
+	// Known is true once the engine was asked for it, Present when it has it.
+	Known, Present bool
+	// ID is an image's content address, or a network's ID.
+	ID string
+	// DataOf is the Database that had its data on a volume when it last worked,
+	// or empty.
+	DataOf string
+	// InFlight is the action under way on it, or empty.
+	InFlight ActionKind
+	// Attempt counts the tries to create or pull it.
+	Attempt Attempt
+}
+
+// String names a resource in a sentence.
+func (r Resource) String() string { return string(r.Kind) + " " + r.Name }
+
+// Action is what brings a resource into being.
+func (r Resource) Action() ActionKind {
+	switch r.Kind {
+	case NetworkResource:
+		return CreateNetwork
+	case VolumeResource:
+		return CreateVolume
+	default:
+		return PullImage
+	}
+}

@@ -1,0 +1,148 @@
+package core
+
+import (
+	"time"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// Attempt is what is remembered of the starts of one replica number, so that a
+// crash loop is slowed down.
+type Attempt struct {
+	// Revision is what was started; another revision begins anew.
+	Revision string
+	// Count is how many times it was started, At when last.
+	Count int
+	At    time.Time
+	// Unstarted counts those of them that failed, so that nothing ever ran.
+	Unstarted int
+	// Error says why the last start failed; empty when it did not.
+	Error string
+	// Ours is true once tend itself has stopped or removed what it started then.
+	Ours bool
+	// Repair counts the starts that were needed as somebody else had.
+	Repair Repair
+}
+
+// Repair is what is remembered of the starts of one replica number that somebody
+// other than tend had stopped or removed. They are no attempts.
+type Repair struct {
+	// Count is how many there were in a row, First and Last are when.
+	Count       int
+	First, Last time.Time
+}
+
+// Try is what is remembered of an action on a container that exists, other than
+// a start, until it has succeeded, so that one that fails is not hammered at.
+type Try struct {
+	// State is the state that the container was in; another one begins anew.
+	State State
+	// Count is how many times something was tried, At when last.
+	Count int
+	At    time.Time
+	// Error says why the last try failed; empty when it did not, or is under way.
+	Error string
+}
+
+// Drain is what is remembered of a replica between the withdrawal of its
+// endpoint and its stop signal.
+type Drain struct {
+	// Since is when the endpoint was withdrawn.
+	Since time.Time
+	// Cause says why the replica is to be stopped.
+	Cause string
+}
+
+// Rollout is the record of a workload's move from one revision to another. It
+// is committed before the actions that follow from it are carried out.
+type Rollout struct {
+	Workload string
+	// Revision is where the rollout leads, Stable the last revision whose
+	// rollout completed.
+	Revision, Stable string
+	// ImageID is the image that the replicas of Revision are to be made from, empty
+	// where it was never found; StableImageID the last one whose rollout completed.
+	ImageID, StableImageID string
+	// StartedAt is when the rollout to Revision began, or that of a Job went on after
+	// it was blocked; ProgressAt is when it last came forward, less the time that does
+	// not count.
+	StartedAt, ProgressAt time.Time
+	// AvailableSince is since when every replica runs at Revision and is available,
+	// zero while that is not so. The time does not count against the rollout.
+	AvailableSince time.Time
+	// Complete is true once every replica ran at Revision and was available.
+	Complete bool
+	// Blocked is true while the rollout is paused, or waits for something that
+	// is not its fault, as for an old replica to end; the time does not count
+	// against it.
+	Blocked bool
+	// Failed is a revision that was rolled back, and Failure why. It is not
+	// tried again until another one is written.
+	Failed, Failure string
+	// Prepared is the revision for which a Database was prepared; Refused says why
+	// it cannot be brought to Revision, however often that is tried.
+	Prepared, Refused string
+	// Hooked is the revision whose pre-rollout hooks have run.
+	Hooked string
+	// HookTry is the start of the next hook, until it has succeeded.
+	HookTry Try
+	// RestartedAt is the last Intent.RestartedAt that a rollout was begun for.
+	RestartedAt time.Time
+	// Drains are the replicas that are to be stopped and whose endpoint was
+	// withdrawn for that, by container ID.
+	Drains map[string]Drain
+	// Updated, UpdatedReady, UpdatedAvailable, Ready, Available and Old are the counts
+	// that ProgressAt is judged by: the most that were, and of the old the fewest.
+	// Available counts only those that are wanted: so many the rollout keeps up, less
+	// what it may take away.
+	Updated, UpdatedReady, UpdatedAvailable, Ready, Available, Old int
+	// Attempts by replica number.
+	Attempts map[int]Attempt
+	// Tries by container ID.
+	Tries map[string]Try
+	// Anonymous are the anonymous volumes of each number, by path, also while no
+	// container has them: the next one of that number takes them over.
+	Anonymous map[int]map[string]string
+	// Done are the runs that have ended as they may, by container ID: when each was
+	// started.
+	Done map[string]time.Time
+	// Succeeded are the numbers of a Job that ran to completion at Revision, and
+	// GivenUp is why it was given up there, which is final.
+	Succeeded map[int]bool
+	GivenUp   Failure
+}
+
+// Failure is why a Job was given up; zero while it was not.
+type Failure struct {
+	// Reason is one of the reasons of batch/v1's condition Failed; Message is a sentence.
+	Reason, Message string
+}
+
+// Intent is what people asked for through the API. It stands beside what is
+// written, and never changes it.
+type Intent struct {
+	// Paused overrides the spec's paused, where it is not nil.
+	Paused *bool
+	// Undo is the revision to run in place of the one that is written,
+	// UndoOf, until another one is written.
+	Undo, UndoOf string
+	// RestartedAt has all replicas that were created before it replaced.
+	RestartedAt time.Time
+}
+
+// After returns what still holds of an intent once a revision has been written: an
+// undo lasts until another one is.
+func (i Intent) After(written string) Intent {
+	if i.UndoOf != written {
+		i.Undo, i.UndoOf = "", ""
+	}
+	return i
+}
+
+// Pauses reports whether the rollout of a spec is held where it is.
+func (i Intent) Pauses(s *spec.Workload) bool {
+	if i.Paused != nil {
+		return *i.Paused
+	}
+	return s.Paused
+}
