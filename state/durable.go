@@ -9,7 +9,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state/durable"
 )
@@ -70,7 +70,7 @@ func isDecision(before, after any) bool {
 		return false
 	case *Rollout:
 		before, ok := before.(*Rollout)
-		return !ok || !plan.Foreseeable(before.Rollout, after.Rollout)
+		return !ok || !core.Foreseeable(before.Rollout, after.Rollout)
 	default:
 		return true
 	}

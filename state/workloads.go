@@ -3,7 +3,7 @@ package state
 import (
 	"github.com/hashicorp/go-memdb"
 
-	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -49,7 +49,7 @@ func (t *Tx) forgetRollout(name string) {
 	if !ok {
 		return
 	}
-	if kept, any := plan.AfterRemoval(row.Rollout); any {
+	if kept, any := core.AfterRemoval(row.Rollout); any {
 		t.PutRollout(kept)
 	}
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"reflect"
 	"time"
 
 	"github.com/tendhq/tend/controller/spec"
@@ -145,4 +146,27 @@ func (i Intent) Pauses(s *spec.Workload) bool {
 		return *i.Paused
 	}
 	return s.Paused
+}
+
+// Foreseeable reports whether a restart finds anew what has changed between two
+// records of a rollout: how far it has come, and that a drain has ended. Such a
+// change need not be committed before anything is done.
+func Foreseeable(before, after Rollout) bool {
+	for id, d := range after.Drains {
+		if before.Drains[id] != d {
+			return false
+		}
+	}
+	for _, r := range []*Rollout{&before, &after} {
+		r.ProgressAt, r.AvailableSince, r.Drains = time.Time{}, time.Time{}, nil
+		r.Updated, r.UpdatedReady, r.UpdatedAvailable, r.Ready, r.Old = 0, 0, 0, 0, 0
+	}
+	return reflect.DeepEqual(before, after)
+}
+
+// AfterRemoval returns what is worth remembering of a workload that was taken
+// away: its anonymous volumes, which outlive its containers. It returns false
+// where that is nothing.
+func AfterRemoval(r Rollout) (Rollout, bool) {
+	return Rollout{Workload: r.Workload, Anonymous: r.Anonymous}, len(r.Anonymous) > 0
 }

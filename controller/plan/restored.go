@@ -2,7 +2,6 @@ package plan
 
 import (
 	"maps"
-	"reflect"
 	"slices"
 	"time"
 
@@ -50,20 +49,4 @@ func Restored(r core.Rollout, replicas []core.Replica, now time.Time) core.Rollo
 		r.Drains[id] = d
 	}
 	return r
-}
-
-// Foreseeable reports whether a restart finds anew what has changed between two
-// records of a rollout: how far it has come, and that a drain has ended. Such a
-// change need not be committed before anything is done.
-func Foreseeable(before, after core.Rollout) bool {
-	for id, d := range after.Drains {
-		if before.Drains[id] != d {
-			return false
-		}
-	}
-	for _, r := range []*core.Rollout{&before, &after} {
-		r.ProgressAt, r.AvailableSince, r.Drains = time.Time{}, time.Time{}, nil
-		r.Updated, r.UpdatedReady, r.UpdatedAvailable, r.Ready, r.Old = 0, 0, 0, 0, 0
-	}
-	return reflect.DeepEqual(before, after)
 }

@@ -64,7 +64,7 @@ func TestOnlyWhatARestartFindsAnewIsForeseeable(t *testing.T) {
 	} {
 		after := record()
 		change(&after)
-		assert.True(t, Foreseeable(record(), after), name)
+		assert.True(t, core.Foreseeable(record(), after), name)
 	}
 	for name, change := range map[string]func(*core.Rollout){
 		"a drain":                  func(r *core.Rollout) { r.Drains["z"] = core.Drain{Cause: "replaced"} },
@@ -77,6 +77,6 @@ func TestOnlyWhatARestartFindsAnewIsForeseeable(t *testing.T) {
 	} {
 		after := record()
 		change(&after)
-		assert.False(t, Foreseeable(record(), after), name)
+		assert.False(t, core.Foreseeable(record(), after), name)
 	}
 }

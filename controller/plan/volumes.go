@@ -104,10 +104,3 @@ func (t *target) otherWriter(exited replica) string {
 	}
 	return ""
 }
-
-// AfterRemoval returns what is worth remembering of a workload that was taken
-// away: its anonymous volumes, which outlive its containers. It returns false
-// where that is nothing.
-func AfterRemoval(r core.Rollout) (core.Rollout, bool) {
-	return core.Rollout{Workload: r.Workload, Anonymous: r.Anonymous}, len(r.Anonymous) > 0
-}
