@@ -79,14 +79,18 @@ func (s *steps) busy() bool {
 
 // removal is the account of a workload that is taken away.
 func (a *account) removal(busy bool) {
-	left := slices.ContainsFunc(a.Replicas, func(r core.Replica) bool { return !r.Orphan }) ||
-		slices.ContainsFunc(a.HookRuns, func(run core.HookRun) bool { return !run.Orphan })
-	a.plan.Status.Converged = !busy && !left
+	a.plan.Status.Converged = !busy && a.gone()
 	if a.wait.message != "" {
 		a.condition(core.Progressing, true, "Waiting", a.wait.message)
 	}
 	a.replicaFailure()
 	a.moving("its containers are being taken away")
+}
+
+// gone reports whether nothing of the workload's own is left.
+func (in Input) gone() bool {
+	return !slices.ContainsFunc(in.Replicas, func(r core.Replica) bool { return !r.Orphan }) &&
+		!slices.ContainsFunc(in.HookRuns, func(run core.HookRun) bool { return !run.Orphan })
 }
 
 // complete ends the rollout when all is as the spec asks for.
