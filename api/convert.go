@@ -91,6 +91,10 @@ func toStatus(p core.Status) WorkloadStatus {
 		Remedy:              p.Remedy,
 		WaitsFor:            p.WaitsFor,
 		Blockers:            p.Blockers(),
+		WantedRevision:      p.WantedRevision,
+	}
+	if !p.Next.At.IsZero() {
+		s.Next = &Change{At: p.Next.At.UTC(), What: p.Next.What}
 	}
 	for _, c := range p.Conditions {
 		status := "False"

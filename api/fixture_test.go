@@ -56,7 +56,8 @@ func shop() *state.Store {
 		})
 		tx.PutStatus(core.Status{
 			Workload: "web", ObservedGeneration: 2, Desired: 2, Replicas: 2, Updated: 1, Ready: 1, Available: 1, Unavailable: 1,
-			CurrentRevision: "rev1", UpdateRevision: "rev2",
+			CurrentRevision: "rev1", UpdateRevision: "rev2", WantedRevision: "rev2",
+			Next: core.Change{At: noon, What: "shop-web-2 is started again"},
 			Conditions: []core.Condition{
 				{Type: core.Available, Status: true, Reason: "MinimumReplicasAvailable", Message: "1 of 2 replicas available", Since: noon},
 				{Type: core.Progressing, Reason: "ProgressDeadlineExceeded", Message: "no progress for 1m0s", Since: noon},

@@ -139,8 +139,20 @@ type WorkloadStatus struct {
 	Remedy   string `json:"remedy,omitempty"`
 	// WaitsFor names the dependencies that have to come first.
 	WaitsFor []string `json:"waitsFor,omitempty"`
+	// WantedRevision is the revision that people want: it is not in force where it has
+	// failed.
+	WantedRevision string `json:"wantedRevision,omitempty"`
+	// Next is what time alone will change first.
+	Next *Change `json:"next,omitempty"`
 	// Blockers are the replicas that are not ready, or not as the spec asks for, and why.
 	Blockers []string `json:"blockers,omitempty"`
+}
+
+// Change is what time alone will change.
+type Change struct {
+	At time.Time `json:"at"`
+	// What will be so then, in half a sentence.
+	What string `json:"what"`
 }
 
 // Condition is one aspect of a workload's status.

@@ -254,10 +254,11 @@ func TestExplainSaysWhyAndWhatToDo(t *testing.T) {
 	w.keep("web", func(written *spec.Workload, s *core.Status) {
 		written.DependsOn = []spec.Dependency{{Name: "db", Condition: spec.DependencyHealthy}}
 		fares(s, core.OutcomeWaiting, "waiting for db to be healthy", "see `tend explain db`")
+		s.Next = core.Change{At: time.Now().Add(61 * time.Second), What: "web-1 is started again"}
 		s.WaitsFor, s.ReplicaStatuses = []string{"db"}, []core.ReplicaStatus{{ID: "b", Blocker: "shop-web-2 exited with code 3"}}
 	})
 	explained("web has not converged: waiting for db to be healthy.", "it depends on db (service_healthy), which has 0 of 2 replicas ready: is starting",
-		"  shop-web-2 exited with code 3", "Next: see `tend explain db`.")
+		"  shop-web-2 exited with code 3", "In About a minute, unless something happens before: web-1 is started again.", "Next: see `tend explain db`.")
 
 	w.keep("web", func(_ *spec.Workload, s *core.Status) { s.Obstacle, s.Remedy = "odd is left alone", "remove odd" })
 	explained("web has converged", "Still, something is wrong: odd is left alone.", "Next: remove odd.")

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
+	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"github.com/tendhq/tend/api"
@@ -79,6 +81,9 @@ func explain(ctx context.Context, c *client.Client, out io.Writer, name string) 
 	}
 	for _, text := range blockers {
 		say("  %s", text)
+	}
+	if next := a.Status.Next; next != nil && next.At.After(time.Now()) {
+		say("\nIn %s, unless something happens before: %s.", units.HumanDuration(time.Until(next.At)), next.What)
 	}
 	say("\nNext: %s.", a.Status.Remedy)
 	return nil

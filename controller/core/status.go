@@ -63,8 +63,11 @@ type Status struct {
 	// Replicas counts the containers, Updated those of the current revision,
 	// Ready and Available as in apps/v1.
 	Replicas, Updated, Ready, Available, Unavailable int
-	CurrentRevision, UpdateRevision                  string
-	Conditions                                       []Condition
+	// CurrentRevision is the last one whose rollout completed, UpdateRevision the one in
+	// force, and WantedRevision the one that people want: that is not in force where it
+	// has failed.
+	CurrentRevision, UpdateRevision, WantedRevision string
+	Conditions                                      []Condition
 	// Converged is true when what runs is what is written, the rollout that led
 	// there can no longer be taken back, and nothing is under way.
 	Converged bool
@@ -75,8 +78,17 @@ type Status struct {
 	Obstacle, Remedy string
 	// WaitsFor names the dependencies that have to come first.
 	WaitsFor []string
+	// Next is what time alone will change first; zero for nothing.
+	Next Change
 	// ReplicaStatuses are the containers with a number, in its order.
 	ReplicaStatuses []ReplicaStatus
+}
+
+// Change is what time alone will change.
+type Change struct {
+	At time.Time
+	// What will be so then, in half a sentence.
+	What string
 }
 
 // ReplicaStatus is what one replica is like.

@@ -145,7 +145,7 @@ func (t *target) startingUp(r core.Replica) bool {
 
 // awaitStart has a database that starts be left alone.
 func (s *steps) awaitStart(r replica) {
-	s.lookAgain(s.startsUntil(r.Replica))
+	s.lookAgain(s.startsUntil(r.Replica), "%s has had its time to start", r.Name)
 	s.waitFor(wait{message: fmt.Sprintf("waiting for %s to have started before it is stopped", r.Name)})
 }
 

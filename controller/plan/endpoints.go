@@ -25,7 +25,7 @@ func (s *steps) drain(r replica, cause string, args ...any) {
 	}
 	d := core.Drain{Since: s.Now, Cause: fmt.Sprintf(cause, args...)}
 	s.record.Drains[r.ID] = d
-	s.lookAgain(s.Now.Add(s.drainTime()))
+	s.lookAgain(s.Now.Add(s.drainTime()), "the drain of %s is over", r.Name)
 	s.tell(core.Normal, "Draining", "%s: %s", r.Name, d.Cause)
 }
 
@@ -46,11 +46,11 @@ func (s *steps) stopDrained() {
 		case !IsRunning(r.Replica):
 			s.add(core.RemoveReplica, r.Replica, "%s", d.Cause)
 		case s.isDatabase(r) && s.startingUp(r.Replica): // it was restarted while it drained
-			s.lookAgain(s.startsUntil(r.Replica))
+			s.lookAgain(s.startsUntil(r.Replica), "%s has had its time to start", r.Name)
 		case s.Acknowledged[r.ID] || s.Subscribers == 0 || !until.After(s.Now):
 			s.add(core.StopReplica, r.Replica, "%s", d.Cause)
 		default:
-			s.lookAgain(until)
+			s.lookAgain(until, "the drain of %s is over", r.Name)
 		}
 	}
 }

@@ -22,13 +22,13 @@ func (s *steps) endHooks() {
 		case IsRunning(run.Replica):
 			h := s.desired.PreRollout[i]
 			if at := run.StartedAt.Add(h.Timeout); at.After(s.Now) {
-				s.lookAgain(at)
+				s.lookAgain(at, "hook %s has run for too long", h.Name)
 			} else {
 				s.add(core.StopReplica, run.Replica, "hook %s has run for more than %s", h.Name, h.Timeout)
 			}
 		case run.State == core.Created:
 			if at := run.Created.Add(leftoverGrace); at.After(s.Now) {
-				s.lookAgain(at)
+				s.lookAgain(at, "%s counts as left over", run.Name)
 			} else {
 				s.removeHook(run, "%s was created and not started", run.Name)
 			}

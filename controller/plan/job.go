@@ -37,7 +37,7 @@ func (s *steps) job() {
 		s.giveUp("BackoffLimitExceeded", fmt.Sprintf("%s; %s failed", lastOf(failed), plural(n, "run")))
 	}
 	if at := s.activeUntil(); !at.IsZero() && s.succeeded(s.record) < s.desired.Replicas {
-		s.lookAgain(at)
+		s.lookAgain(at, "activeDeadlineSeconds are over")
 		if !at.After(s.Now) {
 			s.giveUp("DeadlineExceeded", fmt.Sprintf("not complete after %s", s.desired.ActiveDeadline))
 		}

@@ -233,7 +233,7 @@ func (s *steps) restart(r replica, extra int) {
 	last := s.endingOf(a, &r)
 	at, pause := s.turn(a, &r, last, extra)
 	if at.After(s.Now) {
-		s.lookAgain(at)
+		s.lookAgain(at, "%s is started again", r.Name)
 		if last == interrupted || pause == hintGrace {
 			return // in a moment
 		}

@@ -20,11 +20,11 @@ type account struct {
 // report completes the plan: the rollout's end, the status, the endpoints, and events
 // for what changed.
 func report(s steps) Plan {
-	a := account{steps: s, plan: Plan{Actions: s.actions, Rollout: s.record, Events: slices.Clone(s.events), Endpoints: s.endpoints(), Next: s.next}}
+	a := account{steps: s, plan: Plan{Actions: s.actions, Rollout: s.record, Events: slices.Clone(s.events), Endpoints: s.endpoints()}}
 	a.plan.Rollout.Attempts = clone(s.record.Attempts)
 	for _, r := range s.replicas {
-		a.lookAgain(r.changesAt)
-		a.lookAgain(r.availableAt)
+		a.lookAgain(r.changesAt, "%s counts as left over", r.Name)
+		a.lookAgain(r.availableAt, "%s is available", r.Name)
 	}
 	a.count()
 	busy := a.busy()
@@ -42,14 +42,8 @@ func report(s steps) Plan {
 	a.conclude()
 	a.transitions()
 	a.plan.Status.ReplicaStatuses = a.replicaStatuses()
+	a.plan.Status.Next, a.plan.Next = a.next, a.next.At
 	return a.plan
-}
-
-// lookAgain has the plan made again at an instant.
-func (a *account) lookAgain(at time.Time) {
-	if at.After(a.Now) {
-		a.plan.Next = soonest(a.plan.Next, at)
-	}
 }
 
 func (a *account) tell(kind core.EventType, reason, message string, args ...any) {
@@ -66,7 +60,7 @@ func (a *account) count() {
 	if s := &a.plan.Status; a.desired != nil {
 		s.Desired = a.desired.Replicas
 		s.Unavailable = max(0, s.Desired-s.Available)
-		s.UpdateRevision = a.desired.Revision
+		s.UpdateRevision, s.WantedRevision = a.desired.Revision, a.wanted
 	}
 }
 
@@ -122,7 +116,7 @@ func (a *account) settled() bool {
 			continue
 		}
 		if at := replica.ReadySince.Add(a.desired.Restart.Delay); at.After(a.Now) {
-			a.lookAgain(at)
+			a.lookAgain(at, "%s has been up for as long as a crash loop takes to show", replica.Name)
 			return false
 		}
 	}
@@ -155,7 +149,7 @@ func (a *account) contested() {
 		if r.Count <= contest || !until.After(a.Now) {
 			continue
 		}
-		a.lookAgain(until)
+		a.lookAgain(until, "replica %d has been left alone for a minute", n)
 		a.fail("Contested", fmt.Sprintf("replica %d was stopped or removed more than %d times within a minute, and not by tend: something else decides over it too. "+
 			"\"docker events --filter label=%s=%s\" shows what it does", n, contest, spec.LabelService, a.Workload),
 			"find out what stops or removes it, and end that")
@@ -229,7 +223,7 @@ func (a *account) progressing() {
 		a.timedOut(state)
 	default:
 		if !waits && runs {
-			a.lookAgain(deadline)
+			a.lookAgain(deadline, "progressDeadlineSeconds are over")
 		}
 		if a.wait.message != "" {
 			a.condition(core.Progressing, true, "Waiting", a.wait.message)

@@ -5,12 +5,27 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
 
 // What is in the way of a workload, and what to do, is said once, for all who show it.
+func TestTheStatusSaysWhatTimeAloneWillChange(t *testing.T) {
+	s := defaults(spec.Deployment)
+	s.Restart.Delay, s.Restart.MaxDelay = 10*time.Second, time.Minute
+	in := Input{
+		Now: noon, Workload: "web", Spec: s,
+		Rollout:  core.Rollout{Workload: "web", Revision: s.Revision, Stable: s.Revision, Complete: true, Attempts: map[int]core.Attempt{1: {Revision: s.Revision, Count: 2, At: noon.Add(-time.Second)}}},
+		Replicas: []core.Replica{{Workload: "web", Number: 1, Name: "shop-web-1", ID: "a", Revision: s.Revision, State: core.Exited, ExitCode: 1, StartedAt: noon.Add(-time.Second), FinishedAt: noon, Addresses: map[string]string{"shop_backend": ""}}},
+	}
+	p := Compute(in)
+	require.Equal(t, core.Change{At: noon.Add(10 * time.Second), What: "shop-web-1 is started again"}, p.Status.Next)
+	require.Equal(t, p.Status.Next.At, p.Next)
+	require.Equal(t, s.Revision, p.Status.WantedRevision)
+}
+
 func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 	yes := true
 	job := func(in *Input) { in.Spec = defaults(spec.Job) }

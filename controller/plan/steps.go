@@ -25,8 +25,8 @@ type steps struct {
 	wait wait
 	// held is true where nothing is done at all.
 	held bool
-	// next is when time alone may change the steps; zero for never.
-	next time.Time
+	// next is what time alone will change first; zero for nothing.
+	next core.Change
 }
 
 // nextSteps decides what to do about a target now.
@@ -139,10 +139,11 @@ func (s *steps) report(p problem) {
 	}
 }
 
-// lookAgain has the plan made again at an instant.
-func (s *steps) lookAgain(at time.Time) {
-	if at.After(s.Now) {
-		s.next = soonest(s.next, at)
+// lookAgain has the plan made again at an instant, at which time alone changes what is
+// said.
+func (s *steps) lookAgain(at time.Time, what string, args ...any) {
+	if at.After(s.Now) && (s.next.At.IsZero() || at.Before(s.next.At)) {
+		s.next = core.Change{At: at, What: fmt.Sprintf(what, args...)}
 	}
 }
 
@@ -170,7 +171,7 @@ var tryBackoff = spec.Restart{Delay: time.Second, MaxDelay: 300 * time.Second}
 func (s *steps) retry(object string, last core.Try) bool {
 	pause := delay(tryBackoff, last.Count+1)
 	if at := last.At.Add(pause); last.Error != "" && at.After(s.Now) {
-		s.lookAgain(at)
+		s.lookAgain(at, "%s is tried again", object)
 		s.fail("BackOff", fmt.Sprintf("%s: %s; back-off %s before try %d", object, last.Error, pause, last.Count+1), correctTry)
 		return false
 	}
@@ -268,7 +269,7 @@ func (s *steps) create(revision string, numbers []int, cause string, args ...any
 		last := s.endingOf(a, nil)
 		at, pause := s.turn(a, nil, last, 0)
 		if at.After(s.Now) {
-			s.lookAgain(at)
+			s.lookAgain(at, "replica %d is made", n)
 			if last == interrupted {
 				come = append(come, n)
 				continue
