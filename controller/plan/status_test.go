@@ -11,7 +11,6 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// What is in the way of a workload, and what to do, is said once, for all who show it.
 func TestTheStatusSaysWhatTimeAloneWillChange(t *testing.T) {
 	s := defaults(spec.Deployment)
 	s.Restart.Delay, s.Restart.MaxDelay = 10*time.Second, time.Minute
@@ -26,6 +25,7 @@ func TestTheStatusSaysWhatTimeAloneWillChange(t *testing.T) {
 	require.Equal(t, s.Revision, p.Status.WantedRevision)
 }
 
+// What is in the way of a workload, and what to do, is said once, for all who show it.
 func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 	yes := true
 	job := func(in *Input) { in.Spec = defaults(spec.Job) }
