@@ -40,7 +40,7 @@ var Meant = []meant{
 	{
 		What:    "The delay before a Job that failed is tried again",
 		Compose: "0.1 s, doubling to 1 min; anew after 10 s up", Tend: "none, then 10 s, doubling to 5 min; anew after 10 min up",
-		Why: "a crash loop must not take the machine from its neighbours; the pace is that of the kubelet", ADR: restart,
+		Why: "a crash loop must not take the machine from its neighbours; the pace is the kubelet's", ADR: restart,
 		is: func(d Difference) bool { return d.Field == Starts && d.loops() && !d.limited() },
 	},
 	{
@@ -80,7 +80,7 @@ var Meant = []meant{
 	},
 	{
 		What:    "The number of such a container, where it mounts nothing writable",
-		Compose: "stays", Tend: "is that of the one that takes its place",
+		Compose: "stays", Tend: "is its replacement's",
 		Why: "the next one serves before it is stopped, and two containers have two names", ADR: healthy,
 		is: func(d Difference) bool { return d.wedged() && d.Field == Number },
 	},
