@@ -189,7 +189,7 @@ func (s *server) health(status string) Health {
 	return Health{Status: status, Project: s.Project, Version: s.Version}
 }
 
-// healthz tells that the process serves.
+// healthz answers while the process serves.
 func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, s.health("ok"))
 }

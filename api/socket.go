@@ -14,7 +14,7 @@ import (
 // SocketName is the Unix socket's name in the data directory.
 const SocketName = "tend.sock"
 
-// ErrInUse says that another process serves on the socket.
+// ErrInUse reports that another process serves on the socket.
 var ErrInUse = errors.New("another tend serves there: stop that one first")
 
 // socketPath names the socket in an open directory. The kernel takes paths of

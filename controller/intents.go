@@ -9,7 +9,7 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// UnknownWorkloadError says that a request named a workload that is not kept.
+// UnknownWorkloadError reports that a request named a workload that is not kept.
 type UnknownWorkloadError struct{ Workload string }
 
 func (e *UnknownWorkloadError) Error() string { return "there is no workload " + e.Workload }

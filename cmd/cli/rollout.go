@@ -131,7 +131,7 @@ func progress(w api.Workload) (text string, done bool, err error) {
 	}
 }
 
-// notLookedAt tells that a status is older than the spec.
+// notLookedAt is the obstacle where a status is older than the spec.
 func notLookedAt(w api.Workload) string {
 	return fmt.Sprintf("the controller has not looked at generation %d of its spec yet", w.Metadata.Generation)
 }

@@ -32,7 +32,7 @@ type Result struct {
 	Report load.Report
 	// Plain and Killed count the rounds without and with the death of tend.
 	Plain, Killed int
-	// Err says that the shop did not deal with a disturbance as it should, or
+	// Err reports that the shop did not deal with a disturbance as it should, or
 	// that a request failed, or that a write was lost.
 	Err error
 }

@@ -30,7 +30,7 @@ type fault struct {
 	do func(ctx context.Context, c *chaos, rng *rand.Rand) error
 }
 
-// errNothing says that there was nothing to do a fault to.
+// errNothing reports that there was nothing to do a fault to.
 var errNothing = errors.New("nothing there to do it to")
 
 var faults = []fault{

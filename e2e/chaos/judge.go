@@ -403,7 +403,7 @@ func (v *judge) answered(r *request, status int) {
 	v.journal.note("engine", "answers %d: %s %s %.64s", status, r.verb, r.kind, r.object)
 }
 
-// settle says that all volumes are there.
+// settle notes the volumes once all of them exist.
 func (v *judge) settle() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()

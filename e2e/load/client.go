@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 )
 
-// errRepeated says that net/http sent a request again on its own, as it does
+// errRepeated reports that net/http sent a request again on its own, as it does
 // when a kept connection broke: for a client without that help it had failed.
 var errRepeated = errors.New("the connection broke and net/http sent the request again")
 

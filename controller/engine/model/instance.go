@@ -232,7 +232,7 @@ func (e *Engine) exit(c *instance, code int) {
 	c.ended()
 }
 
-// ended tells that a run has ended.
+// ended calls those that wait for the end of a run.
 func (c *instance) ended() {
 	tell := c.onExit
 	c.onExit = nil

@@ -84,15 +84,16 @@ func (f *follower) add(s *Upstreams) {
 	f.sources = append(f.sources, s)
 }
 
-// pending says that it is not known yet whether tend is there.
+// pending reports whether no query has been answered or has failed yet.
 func (f *follower) pending() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return !f.concluded
 }
 
-// lost says that tend is away for so long that its last word may be outdated.
-func (f *follower) lost() bool {
+// outdated reports whether tend has been away for so long that its last answer may be
+// outdated.
+func (f *follower) outdated() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return !f.awaySince.IsZero() && time.Since(f.awaySince) > patience

@@ -156,7 +156,7 @@ func (p *pool) release(e *endpoint) {
 	}
 }
 
-// avoid says that e has failed a request.
+// avoid notes that e has failed a request.
 func (p *pool) avoid(e *endpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -19,7 +19,7 @@ func init() {
 	caddy.RegisterModule(new(Transport))
 }
 
-// errWithdrawn says that the endpoint was withdrawn between the choice of it
+// errWithdrawn reports that the endpoint was withdrawn between the choice of it
 // and the request. As a dial error it lets the proxy choose again.
 var errWithdrawn = reverseproxy.NewDialError(errors.New("the endpoint has been withdrawn"))
 

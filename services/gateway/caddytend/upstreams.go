@@ -97,7 +97,7 @@ func (u *Upstreams) Provision(ctx caddy.Context) error {
 // proxy hold the request for lb_try_duration.
 func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
 	addresses, told, failing := u.pool.available()
-	if told && failing && u.fallback != nil && u.follower.lost() {
+	if told && failing && u.fallback != nil && u.follower.outdated() {
 		u.logger.Warn("tend is away and no endpoint it told of can be reached; using the fallback")
 		u.pool.leaveToFallback()
 		told = false

@@ -38,7 +38,7 @@ type Breaker struct {
 	breaker *gobreaker.CircuitBreaker[[]byte]
 }
 
-// OpenError says that a call was not made, as the breaker is open.
+// OpenError reports that a call was not made, as the breaker is open.
 type OpenError struct{ Target string }
 
 func (e *OpenError) Error() string {

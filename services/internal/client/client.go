@@ -45,7 +45,7 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s answered %d: %s", e.Service, e.Status, e.Detail)
 }
 
-// UnavailableError says that a service gave no answer, so that the outcome of
+// UnavailableError reports that a service gave no answer, so that the outcome of
 // the call is unknown.
 type UnavailableError struct {
 	Service string

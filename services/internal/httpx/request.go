@@ -120,7 +120,7 @@ func Fingerprint(request any) ([]byte, error) {
 	return digest[:], nil
 }
 
-// ErrKeyReused says that an idempotency key came with two different requests.
+// ErrKeyReused reports that an idempotency key came with two different requests.
 var ErrKeyReused = NewProblem(http.StatusUnprocessableEntity, "this Idempotency-Key was used for a different request; use a new key")
 
 // CheckReplay returns ErrKeyReused unless the stored fingerprint is this request's, and

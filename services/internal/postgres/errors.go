@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// UnavailableError says that the database could not be reached in time. The
+// UnavailableError reports that the database could not be reached in time. The
 // same request may succeed later.
 type UnavailableError struct{ Err error }
 

@@ -23,7 +23,7 @@ import (
 
 const healthcheckTimeout = 3 * time.Second
 
-// ErrUsage says that the command line was not understood.
+// ErrUsage reports that the command line was not understood.
 var ErrUsage = errors.New("usage")
 
 // Main runs the service's command line and exits: 0 done, 1 failed, 2 usage.

@@ -26,7 +26,7 @@ type account struct {
 
 type store struct{ db *postgres.DB }
 
-// errTaken says that the email has an account.
+// errTaken reports that the email has an account.
 var errTaken = httpx.NewProblem(http.StatusConflict, "there is an account with this email; log in instead")
 
 func (s store) insert(ctx context.Context, a account) error {
