@@ -7,7 +7,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -72,38 +71,50 @@ func TestDecisionsAreNumberedWithoutAHole(t *testing.T) {
 	}
 }
 
-// The guide leads to files, functions, stories and tests that there are.
+// The guide leads to files, to names in them, and to stories that there are.
 func TestTheDebuggingGuideNamesWhatExists(t *testing.T) {
 	content, err := os.ReadFile("debugging.md")
 	require.NoError(t, err)
 	files := sources(t)
-	names := map[string]bool{}
-	for _, file := range files {
-		for _, n := range file.names {
-			names[n.text] = true
-		}
-	}
+	all := namesOf(files, func(string) bool { return true })
 	exists := func(path string) bool { _, err := os.Stat(path); return err == nil }
-	for _, line := range strings.Split(string(content), "\n") {
+	for line := range strings.SplitSeq(string(content), "\n") {
 		decided := strings.HasPrefix(line, "- **Decided in**")
 		if !decided && !strings.HasPrefix(line, "- **Shown by**") {
 			continue
 		}
+		names := all // in what decides, those of the file that was named last
 		for _, match := range code.FindAllStringSubmatch(line, -1) {
 			said := match[1]
-			switch ext := filepath.Ext(said); {
-			case ext == ".txt":
+			switch {
+			case filepath.Ext(said) == ".txt":
 				assert.True(t, exists("../controller/plan/testdata/stories/"+said), "the story %s", said)
-			case ext == ".go" && !strings.Contains(said, "/"):
-				assert.True(t, slices.ContainsFunc(slices.Collect(maps.Keys(files)), func(path string) bool { return filepath.Base(path) == said }), "the file %s", said)
+			case filepath.Ext(said) == ".go":
+				in := namesOf(files, func(path string) bool { return path == said || strings.HasSuffix(path, "/"+said) })
+				assert.NotEmpty(t, in, "the file %s", said)
+				if decided {
+					names = in
+				}
 			case strings.Contains(said, "/"):
-				assert.True(t, exists("../"+said), "the file %s", said)
+				assert.True(t, exists("../"+said), "the folder %s", said)
 			case identifier.MatchString(said):
-				parts := strings.Split(said, ".")
-				assert.True(t, names[parts[len(parts)-1]], "the name %s", said)
+				assert.True(t, names[said[strings.LastIndex(said, ".")+1:]], "%s in %s", said, line)
 			}
 		}
 	}
+}
+
+// namesOf are the names that the files at some paths declare.
+func namesOf(files map[string]file, at func(path string) bool) map[string]bool {
+	names := map[string]bool{}
+	for path, file := range files {
+		for _, n := range file.names {
+			if at(path) {
+				names[n.text] = true
+			}
+		}
+	}
+	return names
 }
 
 var (
