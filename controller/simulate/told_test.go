@@ -238,8 +238,11 @@ func networksOf(workload string) []string {
 // container of a revision, or where docker compose made it, of a hash.
 func knownNetworks(snap *state.Snapshot, workload, revision, hash string) []string {
 	_, known := snap.Revision(workload, revision)
-	if w, ok := snap.Workload(workload); ok && revision == "" {
-		known = w.Spec.ConfigHash == hash
+	if revision == "" {
+		known = slices.ContainsFunc(snap.Revisions(workload), func(r *state.Revision) bool { return r.Spec.ConfigHash == hash })
+		if w, ok := snap.Workload(workload); ok {
+			known = known || w.Spec.ConfigHash == hash
+		}
 	}
 	if !known {
 		return nil
