@@ -72,7 +72,6 @@ func run(ctx context.Context, dir string, args []string, only string, workers in
 		return 0, fmt.Errorf("there is nothing to mutate in %s", filepath.Join(dir, only))
 	}
 	var done, killed atomic.Int64
-	lived := make([]bool, len(p.mutants))
 	queue := make(chan int)
 	var working sync.WaitGroup
 	for range workers {
@@ -81,7 +80,7 @@ func run(ctx context.Context, dir string, args []string, only string, workers in
 				if suite.kills(ctx, id) {
 					killed.Add(1)
 				} else {
-					lived[id] = true
+					fmt.Printf("lived: %s: %s\n", p.mutants[id].position, p.mutants[id].change)
 				}
 				if n := int(done.Add(1)); n%50 == 0 || n == len(chosen) {
 					fmt.Fprintf(os.Stderr, "%d of %d mutants tested, %d killed\n", n, len(chosen), killed.Load())
@@ -98,11 +97,6 @@ func run(ctx context.Context, dir string, args []string, only string, workers in
 	working.Wait()
 	if err := ctx.Err(); err != nil {
 		return 0, err
-	}
-	for id, m := range p.mutants {
-		if lived[id] {
-			fmt.Printf("lived: %s: %s\n", m.position, m.change)
-		}
 	}
 	percentage := 100 * float64(killed.Load()) / float64(len(chosen))
 	fmt.Printf("%d mutants, %d killed: %.1f %%\n", len(chosen), killed.Load(), percentage)
