@@ -19,7 +19,7 @@ func newBackup(f *flags) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return withDatabase(c.Context(), f, args[0], func(db *database) error {
-				return db.backup(c.Context(), f.data(db.project), c.OutOrStdout(), c.ErrOrStderr())
+				return db.backup(c.Context(), f.data(db.project.WorkingDir), c.OutOrStdout(), c.ErrOrStderr())
 			})
 		},
 	}

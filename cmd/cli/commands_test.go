@@ -305,3 +305,14 @@ func TestEndpointsAreShown(t *testing.T) {
 	assert.JSONEq(t, `{"index": 2, "workloads": {"web": [{"replica": "shop-web-1", "revision": "rev2rev2rev2",
 		"addresses": {"a": "172.21.0.5", "backend": "172.20.0.5"}, "ports": [80, 81]}]}}`, out)
 }
+
+// What runs is asked for most where something is wrong.
+func TestAProjectThatIsNotValidKeepsNobodyFromAsking(t *testing.T) {
+	w := newWorld(t, oneService)
+	w.keep("web", func(*spec.Workload, *core.Status) {})
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "compose.yaml"), []byte("services: ["), 0o600))
+	for _, args := range [][]string{{"get", "workloads"}, {"describe", "web"}, {"explain", "web"}, {"events"}, {"rollout", "history", "web"}, {"wait", "web"}} {
+		_, err := w.tend(args...)
+		require.NoError(t, err, args)
+	}
+}

@@ -46,7 +46,7 @@ func newDescribe(f *flags) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
-			_, controller, err := f.dial(ctx)
+			controller, err := f.dial()
 			if err != nil {
 				return err
 			}

@@ -36,7 +36,7 @@ the command has succeeded, or their drainSeconds are over.`,
 			} else if r.file = p.format; r.template == "" || r.file == "" || r.onChange == "" {
 				return usage(c, errors.New("--template, --output and --on-change go together"))
 			}
-			_, controller, err := f.dial(ctx)
+			controller, err := f.dial()
 			if err != nil {
 				return err
 			}

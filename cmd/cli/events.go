@@ -18,7 +18,7 @@ func newEvents(f *flags) *cobra.Command {
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
-			_, controller, err := f.dial(ctx)
+			controller, err := f.dial()
 			if err != nil {
 				return err
 			}

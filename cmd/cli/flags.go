@@ -113,7 +113,7 @@ func (f *flags) ownership() (args []string) {
 // options are the options that a project is kept with.
 func (f *flags) options(p *spec.Project) app.Options {
 	o := app.Options{
-		Project: p, Spec: f.spec, DataDir: f.data(p), Version: f.version,
+		Project: p, Spec: f.spec, DataDir: f.data(p.WorkingDir), Version: f.version,
 		Folders: observe.Folders{Project: p.WorkingDir}, RemoveOrphans: f.removeOrphans,
 	}
 	for _, folder := range f.takeOver {
@@ -130,12 +130,12 @@ func (f *flags) load(ctx context.Context) (*spec.Project, error) {
 	return load.Project(ctx, f.spec)
 }
 
-// data is the data directory of a project.
-func (f *flags) data(p *spec.Project) string {
+// data is the data directory of the project in a folder.
+func (f *flags) data(folder string) string {
 	if f.dataDir != "" {
 		return f.dataDir
 	}
-	return filepath.Join(p.WorkingDir, ".tend")
+	return filepath.Join(folder, ".tend")
 }
 
 // take takes the right to act on a project.
@@ -144,7 +144,7 @@ func (f *flags) take(ctx context.Context, p *spec.Project) (*app.Right, error) {
 	if err != nil {
 		return nil, err
 	}
-	return app.TakeRight(ctx, f.data(p), p.Name, url)
+	return app.TakeRight(ctx, f.data(p.WorkingDir), p.Name, url)
 }
 
 // database is the URL of the database for tend's own state; empty where there is none.
@@ -162,14 +162,14 @@ func (f *flags) database() (string, error) {
 	return os.Getenv(databaseEnv), nil
 }
 
-// dial reads the project and finds the controller that keeps it.
-func (f *flags) dial(ctx context.Context) (*spec.Project, *client.Client, error) {
-	project, err := f.load(ctx)
+// dial makes a client of the controller. It reads no file of the project, so that one
+// that is not valid keeps nobody from asking what runs.
+func (f *flags) dial() (*client.Client, error) {
+	folder, err := load.Folder(f.spec)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	c, err := client.Dial(f.data(project))
-	return project, c, err
+	return client.Dial(f.data(folder))
 }
 
 // connect makes a client of the engine, and fails where the engine does not answer.

@@ -19,7 +19,7 @@ const dialRetry = 100 * time.Millisecond
 // tells what it does meanwhile.
 func follow(ctx context.Context, f *flags, p *spec.Project) error {
 	tell := newNarrator()
-	c, err := reach(ctx, f.data(p))
+	c, err := reach(ctx, f.data(p.WorkingDir))
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (p *printer) get(c *cobra.Command, f *flags, args []string) error {
 	if !ok {
 		return usage(c, fmt.Errorf("get takes workloads or replicas, and not %q", args[0]))
 	}
-	_, controller, err := f.dial(ctx)
+	controller, err := f.dial()
 	if err != nil {
 		return err
 	}

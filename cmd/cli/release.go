@@ -47,7 +47,7 @@ func release(ctx context.Context, f *flags) (err error) {
 	defer func() { err = errors.Join(err, r.Release()) }()
 	ctx, stop := durable.Guard(ctx, r)
 	defer stop()
-	o := app.Options{Engine: e, Project: project, DataDir: f.data(project), Log: tell.log}
+	o := app.Options{Engine: e, Project: project, DataDir: f.data(project.WorkingDir), Log: tell.log}
 	done, err := app.New(o, r).Release(ctx, project)
 	for _, text := range done {
 		tell.say("%s", text)

@@ -27,7 +27,7 @@ func newReplay(f *flags) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if files, err = recorder.Files(f.data(project)); err != nil {
+				if files, err = recorder.Files(f.data(project.WorkingDir)); err != nil {
 					return err
 				}
 			}

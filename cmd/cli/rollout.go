@@ -46,7 +46,7 @@ func newIntend(f *flags, verb, short, done string, ask func(*client.Client, cont
 	return &cobra.Command{
 		Use: verb + " WORKLOAD", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			_, controller, err := f.dial(c.Context())
+			controller, err := f.dial()
 			if err != nil {
 				return err
 			}
@@ -68,7 +68,7 @@ func newHistory(f *flags) *cobra.Command {
 			if err := p.check(c); err != nil {
 				return err
 			}
-			_, controller, err := f.dial(c.Context())
+			controller, err := f.dial()
 			if err != nil {
 				return err
 			}
@@ -94,7 +94,7 @@ func newRolloutStatus(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use: "status WORKLOAD", Short: "Wait until the rollout is complete, telling how far it is; exit code 1 where it fails", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			_, controller, err := f.dial(c.Context())
+			controller, err := f.dial()
 			if err != nil {
 				return err
 			}

@@ -76,7 +76,7 @@ func up(ctx context.Context, f *flags, image string) error {
 	if err != nil {
 		return err
 	}
-	if err := ownData(f.data(project), self.Workloads[spec.ControllerService].Template.User); err != nil {
+	if err := ownData(f.data(project.WorkingDir), self.Workloads[spec.ControllerService].Template.User); err != nil {
 		return err
 	}
 	tell.say("starting the controller of project %s", project.Name)
@@ -147,7 +147,7 @@ func builtIn(f *flags, p *spec.Project, image string) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := f.data(p)
+	data := f.data(p.WorkingDir)
 	command := []string{"run", "--listen", "", "--endpoints-listen", ":7071", "--project-directory", p.WorkingDir, "--project-name", p.Name, "--data-dir", data}
 	for _, file := range p.ConfigFiles {
 		command = append(command, "--file", file)

@@ -45,7 +45,7 @@ func newWait(f *flags) *cobra.Command {
 			if !ok {
 				return usage(c, fmt.Errorf("--for takes one of %s, and not %q", strings.Join(slices.Sorted(maps.Keys(goals)), ", "), goal))
 			}
-			_, controller, err := f.dial(c.Context())
+			controller, err := f.dial()
 			if err != nil {
 				return err
 			}

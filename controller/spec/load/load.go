@@ -85,6 +85,12 @@ func Discover(o Options) (*Inputs, error) {
 	return in, err
 }
 
+// Folder returns the project's folder, without reading its files.
+func Folder(o Options) (string, error) {
+	_, folder, _, err := discover(o)
+	return folder, err
+}
+
 // discover finds the Compose files. in holds all files that may be read, without those
 // that the Compose files name.
 func discover(o Options) (options *cli.ProjectOptions, workingDir string, in *Inputs, err error) {
