@@ -233,8 +233,8 @@ const (
 	ready class = "ready"
 )
 
-// rules classify a replica at an instant: the first that matches decides. The
-// last matches every replica.
+// rules classify a replica at an instant: the first that matches decides. One
+// that none matches is ready.
 var rules = []struct {
 	class class
 	match func(core.Replica, time.Time) bool
@@ -265,7 +265,6 @@ var rules = []struct {
 	{unhealthy, func(r core.Replica, _ time.Time) bool { return r.Health == core.Unhealthy }},
 	{starting, func(r core.Replica, _ time.Time) bool { return r.Health == core.Starting }},
 	{unready, func(r core.Replica, _ time.Time) bool { return r.Health == core.Unready }},
-	{ready, func(core.Replica, time.Time) bool { return true }},
 }
 
 // classOf returns the class of a replica at an instant.
