@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -184,19 +185,46 @@ func (s *server) scale(w http.ResponseWriter, r *http.Request) {
 		fail(w, problem(http.StatusBadRequest, `send the number of replicas: {"replicas": 4}`))
 		return
 	}
-	if _, err := edit.Scale(r.Context(), s.Spec, name, *asked.Replicas); err != nil {
+	if _, err := edit.Scale(r.Context(), s.Spec, name, *asked.Replicas, s.ifMatch(r)); err != nil {
 		fail(w, scaleProblem(err))
 		return
 	}
 	writeJSON(w, asked)
 }
 
+// ifMatch returns the check that a request's If-Match asks for, or nil where any spec will
+// do. A generation matches while it is in force and nothing else is written: what is
+// written has a generation only when the watch has seen it.
+func (s *server) ifMatch(r *http.Request) func(written *spec.Workload) error {
+	asked := r.Header.Get("If-Match")
+	if asked == "" || asked == "*" {
+		return nil
+	}
+	return func(written *spec.Workload) error {
+		row, ok := s.Store.Snapshot().Workload(written.Name)
+		if !ok {
+			return noWorkload(written.Name)
+		}
+		inForce := strconv.Quote(strconv.FormatInt(row.Generation, 10))
+		switch {
+		case asked != inForce:
+			return problem(http.StatusPreconditionFailed, fmt.Sprintf("the generation in force is %s, and If-Match says %s: look at the workload again", inForce, asked))
+		case !state.SameSpec(row.Spec, written):
+			return problem(http.StatusPreconditionFailed, fmt.Sprintf("another spec than that of generation %s is written, and not in force yet: look at the workload again", inForce))
+		}
+		return nil
+	}
+}
+
 // scaleProblem says whose fault it is that a spec file cannot be edited.
 func scaleProblem(err error) *Problem {
+	if p := new(Problem); errors.As(err, &p) {
+		return p
+	}
 	if wrong := (spec.Errors{}); errors.As(err, &wrong) {
 		return problem(http.StatusUnprocessableEntity, err.Error())
 	}
-	if readOnly := new(edit.ReadOnlyError); errors.As(err, &readOnly) {
+	if errors.As(err, new(*edit.ReadOnlyError)) || errors.As(err, new(*edit.ChangedError)) {
 		return problem(http.StatusConflict, err.Error())
 	}
 	return problem(http.StatusInternalServerError, err.Error())

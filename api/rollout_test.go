@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -172,6 +173,48 @@ func TestScaleEditsTheSpecFile(t *testing.T) {
 	answer = send(t, c, http.MethodPut, "/api/v1/workloads/web/scale", `{"replicas": -1}`)
 	assert.Equal(t, http.StatusUnprocessableEntity, answer.status, answer.body)
 	assert.Contains(t, answer.body, "web.yaml:5:13")
+}
+
+func TestScaleWithIfMatchIsOfTheGenerationInForce(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "compose.yaml"), []byte("services: {web: {image: \"web:1\"}}"), 0o644))
+	c := config(published())
+	c.Spec = load.Options{ProjectDirectory: dir}
+	putInForce := func() {
+		p, err := load.Project(t.Context(), c.Spec)
+		require.NoError(t, err)
+		rewrite(c, func(w *spec.Workload) { *w = *p.Workloads["web"] })
+	}
+	putInForce()
+	scale := func(ifMatch string, replicas int) answer {
+		s := httptest.NewServer(New(c))
+		defer s.Close()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.URL+"/api/v1/workloads/web/scale", strings.NewReader(fmt.Sprintf(`{"replicas": %d}`, replicas)))
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("If-Match", ifMatch)
+		response, err := s.Client().Do(r)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		return readAnswer(t, response)
+	}
+	for _, other := range []string{`"2"`, `3`, `W/"3"`} {
+		assert.Equal(t, http.StatusPreconditionFailed, scale(other, 4).status, other)
+	}
+	assert.NoDirExists(t, filepath.Join(dir, "specs"))
+	answer := scale(`"3"`, 4)
+	assert.Equal(t, http.StatusOK, answer.status, answer.body)
+	answer = scale(`"3"`, 5)
+	assert.Equal(t, http.StatusPreconditionFailed, answer.status, "4 is written, though not in force")
+	assert.Contains(t, answer.body, "not in force yet")
+	putInForce()
+	assert.Equal(t, http.StatusPreconditionFailed, scale(`"3"`, 5).status)
+	assert.Equal(t, http.StatusOK, scale(`"4"`, 5).status)
+	assert.Equal(t, http.StatusOK, scale("", 6).status, "an empty one asks for nothing")
+}
+
+func TestAScaleOfWhatWasChangedMeanwhileIsAConflict(t *testing.T) {
+	assert.Equal(t, http.StatusConflict, scaleProblem(&edit.ChangedError{File: "specs/web.yaml"}).Status)
 }
 
 func TestAScaleThatCannotBeWrittenIsAConflict(t *testing.T) {

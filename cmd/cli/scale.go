@@ -21,7 +21,7 @@ func newScale(f *flags) *cobra.Command {
 			}
 			// The file is here, whether a controller runs or not; a controller that
 			// runs sees the change.
-			path, err := edit.Scale(c.Context(), f.spec, args[0], replicas)
+			path, err := edit.Scale(c.Context(), f.spec, args[0], replicas, nil)
 			if err != nil {
 				return err
 			}

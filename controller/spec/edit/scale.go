@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -35,13 +36,32 @@ func (e *ReadOnlyError) Error() string {
 
 func (e *ReadOnlyError) Unwrap() error { return e.Err }
 
+// ChangedError reports that somebody else wrote a spec file after it was read here.
+// Theirs stands, and nothing was written.
+type ChangedError struct{ File string }
+
+func (e *ChangedError) Error() string {
+	return e.File + " was changed meanwhile, and nothing was written: look at it, and scale again"
+}
+
 // Scale writes the number of replicas into the spec file of a Deployment, and returns
 // the file's path. Every other byte stays as it is; a Deployment without a spec gets a
-// file of its name. Where the project would not be valid with the change, the error is
-// Errors and nothing is written. Where the file cannot be written, it is a
-// *ReadOnlyError.
-func Scale(ctx context.Context, o load.Options, workload string, replicas int) (path string, err error) {
-	before, in, err := load.WithInputs(ctx, o)
+// file of its name. One call at a time edits a project, also among processes. allow is
+// asked with the workload as it is written, and its error is returned; nil allows all.
+// Where the project would not be valid with the change, the error is Errors and nothing
+// is written. Where the file cannot be written, it is a *ReadOnlyError, and where it was
+// changed meanwhile, a *ChangedError.
+func Scale(ctx context.Context, o load.Options, workload string, replicas int, allow func(written *spec.Workload) error) (path string, err error) {
+	in, err := load.Discover(o)
+	if err != nil {
+		return "", err
+	}
+	unlock, err := lock(ctx, filepath.Dir(in.Specs))
+	if err != nil {
+		return "", fmt.Errorf("lock the project: %w", err)
+	}
+	defer unlock()
+	before, err := load.Project(ctx, o)
 	if err != nil {
 		return "", err
 	}
@@ -56,7 +76,12 @@ func Scale(ctx context.Context, o load.Options, workload string, replicas int) (
 	if err != nil {
 		return "", err
 	}
-	o.Draft = d
+	if allow != nil {
+		if err := allow(w); err != nil {
+			return "", err
+		}
+	}
+	o.Draft = &d.Draft
 	after, err := load.Project(ctx, o)
 	if err != nil {
 		return "", err
@@ -65,6 +90,9 @@ func Scale(ctx context.Context, o load.Options, workload string, replicas int) (
 		return "", fmt.Errorf("%s would have %d replicas and not %d", workload, got, replicas)
 	}
 	err = save(d)
+	if changed := new(ChangedError); errors.As(err, &changed) {
+		return "", changed
+	}
 	for _, refused := range []error{syscall.EROFS, syscall.EACCES, syscall.EPERM} {
 		if errors.Is(err, refused) {
 			return "", &ReadOnlyError{File: d.Path, Workload: workload, Replicas: replicas, Err: refused}
@@ -76,8 +104,40 @@ func Scale(ctx context.Context, o load.Options, workload string, replicas int) (
 	return d.Path, nil
 }
 
+// lock waits until nobody else edits a project. The kernel's lock on its folder leaves no
+// file behind, needs no right to write there, and ends with the process.
+func lock(ctx context.Context, folder string) (unlock func(), err error) {
+	f, err := os.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil // nothing was written
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, errors.Join(err, f.Close())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(context.Cause(ctx), f.Close())
+		case <-again.C:
+		}
+	}
+}
+
+// draft is a spec file as it would be, with what it was made from; before is nil where
+// there was no file.
+type draft struct {
+	load.Draft
+	before []byte
+}
+
 // scaled returns the spec file of a workload with another number of replicas.
-func scaled(dir string, files []string, workload string, replicas int) (*load.Draft, error) {
+func scaled(dir string, files []string, workload string, replicas int) (*draft, error) {
 	for _, path := range files {
 		content, err := os.ReadFile(path)
 		if err != nil {
@@ -97,10 +157,10 @@ func scaled(dir string, files []string, workload string, replicas int) (*load.Dr
 				return nil, spec.Errors{{File: path, Line: at.Line, Column: at.Column, Workload: workload,
 					Message: "the number of replicas is written in a way that cannot be changed here", Hint: "edit it by hand"}}
 			}
-			return &load.Draft{Path: path, Content: edited}, nil
+			return &draft{load.Draft{Path: path, Content: edited}, content}, nil
 		}
 	}
-	d := &load.Draft{Path: filepath.Join(dir, workload+".yaml")}
+	d := &draft{Draft: load.Draft{Path: filepath.Join(dir, workload+".yaml")}}
 	if !load.IsSpecFile(filepath.Base(d.Path)) {
 		return nil, spec.Errors{{File: d.Path, Workload: workload, Message: "no spec file can have this name", Hint: "write the spec in another file"}}
 	}
@@ -110,6 +170,7 @@ func scaled(dir string, files []string, workload string, replicas int) (*load.Dr
 		if err != nil {
 			return nil, err
 		}
+		d.before = content
 		d.Content = slices.Concat(bytes.TrimRight(content, "\n"), []byte("\n---\n"), d.Content)
 	}
 	return d, nil
@@ -174,8 +235,9 @@ func replace(content []byte, at int, written, text string) []byte {
 	return slices.Concat(content[:at], []byte(text), content[at+len(written):])
 }
 
-// save puts a draft in place, whole, with the mode and owner of the file before it.
-func save(d *load.Draft) error {
+// save puts a draft in place, whole, with the mode and owner of the file before it,
+// unless that has changed.
+func save(d *draft) error {
 	path, err := filepath.EvalSymlinks(d.Path)
 	if errors.Is(err, os.ErrNotExist) {
 		path, err = d.Path, os.MkdirAll(filepath.Dir(d.Path), 0o755)
@@ -188,12 +250,25 @@ func save(d *load.Draft) error {
 		return err
 	}
 	_, err = f.Write(d.Content)
-	err = errors.Join(err, likeBefore(f, path), f.Sync(), f.Close())
+	err = errors.Join(err, likeBefore(f, path), f.Sync(), f.Close(), d.stillBefore())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// stillBefore returns a *ChangedError where the file is no longer what the draft was made
+// from.
+func (d *draft) stillBefore() error {
+	now, err := os.ReadFile(d.Path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if !bytes.Equal(now, d.before) || (err == nil) != (d.before != nil) {
+		return &ChangedError{File: d.Path}
 	}
 	return nil
 }

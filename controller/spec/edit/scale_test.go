@@ -1,11 +1,16 @@
 package edit
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -56,7 +61,7 @@ func TestScaleChangesTheNumberAndNoOtherByte(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o, file := scalable(t, c.before)
-			path, err := Scale(t.Context(), o, "web", 4)
+			path, err := Scale(t.Context(), o, "web", 4, nil)
 			require.NoError(t, err)
 			assert.Equal(t, file, path)
 			assert.Equal(t, c.after, read(t, file))
@@ -69,16 +74,16 @@ func TestScaleChangesTheNumberAndNoOtherByte(t *testing.T) {
 
 func TestScaleMakesASpecWhereThereIsNone(t *testing.T) {
 	o, file := scalable(t, "")
-	_, err := Scale(t.Context(), o, "web", 5)
+	_, err := Scale(t.Context(), o, "web", 5, nil)
 	require.NoError(t, err)
 	assert.Equal(t, "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: \"web\"}\nspec:\n  replicas: 5\n", read(t, file))
-	_, err = Scale(t.Context(), o, "web", 0)
+	_, err = Scale(t.Context(), o, "web", 0, nil)
 	require.NoError(t, err)
 	assert.Contains(t, read(t, file), "replicas: 0\n")
 
 	const other = "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: db}\nspec: {}" // in a file of web's name
 	o, file = scalable(t, other)
-	_, err = Scale(t.Context(), o, "web", 5)
+	_, err = Scale(t.Context(), o, "web", 5, nil)
 	require.NoError(t, err)
 	assert.True(t, strings.HasPrefix(read(t, file), other+"\n---\n"))
 }
@@ -106,7 +111,7 @@ func TestScaleWritesNothingThatIsNotValid(t *testing.T) {
 			if name == "a Database" {
 				write(t, filepath.Join(o.ProjectDirectory, "compose.yaml"), "services:\n  db: {image: \"db:1\", volumes: [\"data:/var/lib/postgresql/data\"]}\nvolumes: {data: {}}\n")
 			}
-			_, err := Scale(t.Context(), o, c.workload, c.replicas)
+			_, err := Scale(t.Context(), o, c.workload, c.replicas, nil)
 			assert.ErrorContains(t, err, c.says)
 			assert.ErrorAs(t, err, &spec.Errors{})
 			if c.content == "" {
@@ -118,13 +123,84 @@ func TestScaleWritesNothingThatIsNotValid(t *testing.T) {
 	}
 }
 
+func TestNoScaleIsLostToAnother(t *testing.T) {
+	o, file := scalable(t, "")
+	const workloads, rounds = 4, 5
+	compose, specs := "services:\n", ""
+	for i := range workloads {
+		compose += fmt.Sprintf("  w%d: {image: \"web:1\"}\n", i)
+		specs += fmt.Sprintf("---\napiVersion: tend/v1\nkind: Deployment\nmetadata: {name: w%d}\nspec: {replicas: 1}\n", i)
+	}
+	write(t, filepath.Join(o.ProjectDirectory, "compose.yaml"), compose)
+	write(t, file, specs)
+	for round := range rounds {
+		var all sync.WaitGroup
+		for i := range workloads {
+			all.Go(func() {
+				_, err := Scale(t.Context(), o, fmt.Sprintf("w%d", i), 10*round+i, nil)
+				assert.NoError(t, err)
+			})
+		}
+		all.Wait()
+		p, err := load.Project(t.Context(), o)
+		require.NoError(t, err)
+		for i := range workloads {
+			assert.Equal(t, 10*round+i, p.Workloads[fmt.Sprintf("w%d", i)].Replicas, "round %d", round)
+		}
+	}
+}
+
+func TestScaleLeavesWhatSomebodyElseWroteMeanwhile(t *testing.T) {
+	const ours = "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 3}\n"
+	for name, before := range map[string]string{"a file that was there": ours, "a new file": ""} {
+		t.Run(name, func(t *testing.T) {
+			o, file := scalable(t, before)
+			const theirs = ours + "# edited\n"
+			_, err := Scale(t.Context(), o, "web", 4, func(*spec.Workload) error {
+				write(t, file, theirs)
+				return nil
+			})
+			assert.ErrorAs(t, err, new(*ChangedError))
+			assert.Equal(t, theirs, read(t, file))
+			entries, err := os.ReadDir(filepath.Dir(file))
+			require.NoError(t, err)
+			assert.Len(t, entries, 1, "nothing is left beside it")
+		})
+	}
+}
+
+func TestScaleWaitsForAnotherProcessOnlyAsLongAsItIsAskedTo(t *testing.T) {
+	o, file := scalable(t, "")
+	unlock, err := lock(t.Context(), o.ProjectDirectory)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	_, err = Scale(ctx, o, "web", 4, nil)
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.NoFileExists(t, file)
+	unlock()
+	_, err = Scale(t.Context(), o, "web", 4, nil)
+	assert.NoError(t, err)
+}
+
+func TestScaleAsksWithWhatIsWritten(t *testing.T) {
+	o, file := scalable(t, "")
+	refused := errors.New("not now")
+	_, err := Scale(t.Context(), o, "web", 4, func(w *spec.Workload) error {
+		assert.Equal(t, 2, w.Replicas)
+		return refused
+	})
+	assert.ErrorIs(t, err, refused)
+	assert.NoFileExists(t, file)
+}
+
 func TestScaleKeepsModeAndLink(t *testing.T) {
 	o, file := scalable(t, "")
 	real := filepath.Join(filepath.Dir(file), "deployments.txt")
 	write(t, real, "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 3}\n")
 	require.NoError(t, os.Chmod(real, 0o640))
 	require.NoError(t, os.Symlink(filepath.Base(real), file))
-	_, err := Scale(t.Context(), o, "web", 4)
+	_, err := Scale(t.Context(), o, "web", 4, nil)
 	require.NoError(t, err)
 	info, err := os.Lstat(file)
 	require.NoError(t, err)
@@ -140,7 +216,7 @@ func TestScaleKeepsModeAndLink(t *testing.T) {
 func TestScaleSaysWhereAReadOnlySpecIsEdited(t *testing.T) {
 	o, file := scalable(t, "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 3}\n")
 	makeReadOnly(t, o.ProjectDirectory)
-	_, err := Scale(t.Context(), o, "web", 4)
+	_, err := Scale(t.Context(), o, "web", 4, nil)
 	var readOnly *ReadOnlyError
 	require.ErrorAs(t, err, &readOnly)
 	assert.Equal(t, file, readOnly.File)
