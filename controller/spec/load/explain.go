@@ -7,18 +7,27 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/template"
+
 	"github.com/tendhq/tend/controller/spec"
 )
 
 // places maps errors of compose-go, which name their place only in their text, to a
 // place in the Compose model and a hint. The first match counts; $1 and $2 are the
-// groups that matched. message, where it is set, replaces the text.
+// groups that matched. message, where it is set, replaces the text, also with $1 and
+// $2.
 var places = []struct {
 	text    *regexp.Regexp
 	path    []string
 	message string
 	hint    string
 }{
+	{regexp.MustCompile(`^invalid interpolation format for (\S+)\. `), []string{"$1"},
+		"a variable in $1 is not written as $${NAME}", "write $$ for a $ that is meant as it is"},
+	{regexp.MustCompile(`^error while interpolating (\S+): failed to cast to expected type: invalid boolean`), []string{"$1"},
+		"$1 must be a boolean", "write true or false"},
+	{regexp.MustCompile(`^error while interpolating (\S+): failed to cast to expected type: `), []string{"$1"},
+		"$1 must be a number", "write a number"},
 	{regexp.MustCompile(`^dependency cycle detected: (\S+) -> (\S+)`),
 		[]string{"services", "$1", "depends_on", "$2"}, "", "remove one of these dependencies"},
 	{regexp.MustCompile(`^service "([^"]+)" depends on undefined service "([^"]+)"`),
@@ -54,7 +63,14 @@ func (l *loading) explain(err error) error {
 	if errors.As(err, &own) {
 		return spec.Errors{own}
 	}
+	if e := envFileError(err, l.options.Environment.Resolve); e != nil {
+		return spec.Errors{e}
+	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
+	if required := new(template.MissingRequiredError); errors.As(err, &required) {
+		written := l.sources.containing("?"+required.Reason) != nil
+		text = strings.ReplaceAll(text, required.Error(), requiredMessage(required, written))
+	}
 	text = wrapping.ReplaceAllString(text, "")
 	e := l.place(err, text)
 	if e.File == "" {
@@ -63,7 +79,9 @@ func (l *loading) explain(err error) error {
 	if e.Message == "" {
 		e.Message = text
 	}
-	return spec.Errors{e}
+	problems := spec.Errors{e}
+	l.conceal(problems)
+	return problems
 }
 
 func (l *loading) place(err error, text string) *spec.Error {
@@ -97,7 +115,7 @@ func (l *loading) place(err error, text string) *spec.Error {
 			path = append(path, strings.FieldsFunc(step, func(r rune) bool { return strings.ContainsRune(".[]", r) })...)
 		}
 		e := l.sources.locate(path...)
-		e.Message, e.Hint = p.message, p.hint
+		e.Message, e.Hint = string(p.text.ExpandString(nil, p.message, text, match)), p.hint
 		return e
 	}
 	// Some messages end with the wrong value, or a part of it.

@@ -101,7 +101,9 @@ func discover(o Options) (options *cli.ProjectOptions, workingDir string, in *In
 	if err != nil {
 		in.addDiscoverable(o, o.ProjectDirectory, o.Files)
 		refused := new(spec.Error)
-		if !errors.As(err, &refused) {
+		if e := envFileError(err, os.LookupEnv); e != nil {
+			refused = e
+		} else if !errors.As(err, &refused) {
 			refused.Message = err.Error()
 		}
 		return nil, "", in, spec.Errors{refused}
@@ -238,7 +240,11 @@ func (l *loading) run(ctx context.Context, o Options) (*spec.Project, error) {
 		return nil, l.explain(err)
 	}
 	composed.ComposeFiles = configFiles
-	return l.project(composed, o, specFiles)
+	project, err := l.project(composed, o, specFiles)
+	if problems := (spec.Errors{}); errors.As(err, &problems) {
+		l.conceal(problems)
+	}
+	return project, err
 }
 
 // compose has compose-go interpolate, merge, validate and resolve the files.

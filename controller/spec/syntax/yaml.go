@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -60,11 +61,20 @@ func Parse(file string, content []byte) ([]*yaml.Node, spec.Errors) {
 		if e := duplicateKeys(file, root); len(e) > 0 {
 			return nil, e
 		}
+		if e := wrongTags(file, root); len(e) > 0 {
+			return nil, e
+		}
 		roots = append(roots, root)
 	}
 }
 
-var lineInMessage = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+var (
+	lineInMessage = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+	unknownAnchor = regexp.MustCompile(`^yaml: unknown anchor '(.*)' referenced$`)
+	// inBytes matches the errors of the YAML library's reader, which have no place. Any
+	// other one without a line is of the first.
+	inBytes = regexp.MustCompile(`^(?:control characters|incomplete|invalid|input error)`)
+)
 
 // unexpected begins the errors of the YAML library's parser, which counts lines from 0
 // and leaves out the first; its scanner counts from 1.
@@ -74,12 +84,20 @@ const unexpected = "did not find expected"
 // gives its line only in the text and counts a tab from the line before.
 func syntaxError(file string, content []byte, err error) *spec.Error {
 	e := &spec.Error{File: file, Message: "not valid YAML: " + err.Error()}
+	if m := unknownAnchor.FindStringSubmatch(err.Error()); m != nil {
+		before, _, _ := strings.Cut(string(content), "*"+m[1])
+		e.Line, e.Column = 1+strings.Count(before, "\n"), 1+utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:])
+		e.Message, e.Hint = "an alias names an anchor that is not written before it", "write the anchor, or quote a value that begins with *"
+		return e
+	}
 	m := lineInMessage.FindStringSubmatch(err.Error())
 	if m == nil {
 		return e
 	}
 	e.Message = "not valid YAML: " + strings.TrimPrefix(err.Error(), m[0])
-	e.Line, _ = strconv.Atoi(m[1])
+	if e.Line, _ = strconv.Atoi(m[1]); e.Line == 0 && !inBytes.MatchString(strings.TrimPrefix(err.Error(), m[0])) {
+		e.Line = 1
+	}
 	lines := strings.Split(string(content), "\n")
 	if strings.HasPrefix(err.Error()[len(m[0]):], unexpected) {
 		e.Line = min(e.Line+1, len(lines))
@@ -145,6 +163,25 @@ func duplicateKeys(file string, n *yaml.Node) (found spec.Errors) {
 	}
 	for _, child := range n.Content {
 		found = append(found, duplicateKeys(file, child)...)
+	}
+	return found
+}
+
+// wrongTags finds scalars that are not of the type that a tag gives them, and merge keys
+// without a mapping. The YAML library would quote the value.
+func wrongTags(file string, n *yaml.Node) (found spec.Errors) {
+	var value any
+	if n.Kind == yaml.ScalarNode && n.Style&yaml.TaggedStyle != 0 && n.Decode(&value) != nil {
+		found = append(found, &spec.Error{File: file, Line: n.Line, Column: n.Column,
+			Message: "the value is not of its type, " + n.ShortTag(),
+			Hint:    "write a value of this type, or leave the tag out"})
+	}
+	for i, child := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 0 && child.ShortTag() == "!!merge" && Dereference(n.Content[i+1]).Kind == yaml.ScalarNode {
+			found = append(found, &spec.Error{File: file, Line: child.Line, Column: child.Column,
+				Message: "<< is followed by what is not a mapping", Hint: "write an alias of a mapping, as *name"})
+		}
+		found = append(found, wrongTags(file, child)...)
 	}
 	return found
 }
