@@ -5,23 +5,27 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/tendhq/tend/state/datadir"
 )
 
 // tokenSize is the token's length in bytes; the file holds it in hexadecimal.
 const tokenSize = 32
 
+const tokenFile = "token"
+
 // Token returns the token in the file "token" of the data directory, which
 // must exist. It makes the token when it is missing.
 func Token(dataDir string) (string, error) {
-	path := filepath.Join(dataDir, "token")
-	token, err := readToken(path)
+	token, err := readToken(dataDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = makeToken(path); err == nil {
-			token, err = readToken(path)
+		if err = makeToken(filepath.Join(dataDir, tokenFile)); err == nil {
+			token, err = readToken(dataDir)
 		}
 	}
 	if err != nil {
@@ -30,15 +34,21 @@ func Token(dataDir string) (string, error) {
 	return token, nil
 }
 
-func readToken(path string) (string, error) {
-	info, err := os.Stat(path)
+func readToken(dataDir string) (string, error) {
+	f, err := datadir.OpenFile(dataDir, tokenFile, os.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	path := f.Name()
+	info, err := f.Stat()
 	if err != nil {
 		return "", err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return "", fmt.Errorf("%s can be read by others: chmod 600 it, or remove it to have a new one made", path)
 	}
-	text, err := os.ReadFile(path)
+	text, err := io.ReadAll(io.LimitReader(f, 1024))
 	if err != nil {
 		return "", err
 	}

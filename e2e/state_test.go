@@ -123,7 +123,7 @@ func TestAFullDiskStopsNothing(t *testing.T) {
 	p := newProject(t, files{"compose.yaml": plain, "specs/web.yaml": specOf("replicas: 2")})
 	data := p.path("data")
 	require.NoError(t, os.Mkdir(data, 0o700))
-	require.NoError(t, syscall.Mount("tmpfs", data, "tmpfs", 0, "size=512k"), "this test mounts a file system: it needs root")
+	require.NoError(t, syscall.Mount("tmpfs", data, "tmpfs", 0, "size=512k,mode=700"), "this test mounts a file system: it needs root")
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(data, syscall.MNT_DETACH)) })
 	p.flags = append(p.flags, "--data-dir", data)
 	tend := p.run()

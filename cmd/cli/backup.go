@@ -82,9 +82,8 @@ func (db *database) backup(ctx context.Context, dataDir string, out, progress io
 	if err != nil {
 		return err
 	}
-	dir := postgres.Dir(dataDir, db.workload.Name)
-	fmt.Fprintf(progress, "dumping %s (Postgres %s in %s) to %s\n", db.workload.Name, server.Version, db.container.Name, dir)
-	dump, err := postgres.Backup(ctx, db.engine, db.container.ID, dir, db.workload.Backup.Keep)
+	fmt.Fprintf(progress, "dumping %s (Postgres %s in %s) to %s\n", db.workload.Name, server.Version, db.container.Name, postgres.Dir(dataDir, db.workload.Name))
+	dump, err := postgres.Backup(ctx, db.engine, db.container.ID, dataDir, db.workload.Name, db.workload.Backup.Keep)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/load"
+	"github.com/tendhq/tend/state/datadir"
 )
 
 const (
@@ -229,8 +230,8 @@ func owner(dir string) (uid, gid int, err error) {
 
 // ownData makes the data directory and gives it to the controller's user.
 func ownData(dir, user string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
+	if err := datadir.Make(dir); err != nil {
+		return err
 	}
 	name, group, _ := strings.Cut(user, ":")
 	uid, err := strconv.Atoi(name)

@@ -21,7 +21,7 @@ func (x *Executor) prepare(ctx context.Context, a core.Action, p *spec.Project) 
 		if err := postgres.Checkpoint(ctx, x.engine, a.ID); err != nil {
 			return err
 		}
-		if _, err := postgres.Backup(ctx, x.engine, a.ID, postgres.Dir(x.dataDir, a.Workload), a.Spec.Backup.Keep); err != nil {
+		if _, err := postgres.Backup(ctx, x.engine, a.ID, x.dataDir, a.Workload, a.Spec.Backup.Keep); err != nil {
 			return err
 		}
 	}

@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/state/datadir"
 )
 
 // Dump is a finished backup.
@@ -23,7 +26,9 @@ type Dump struct {
 }
 
 // Dir is the folder of a workload's dumps in tend's data directory.
-func Dir(dataDir, workload string) string { return filepath.Join(dataDir, "backups", workload) }
+func Dir(dataDir, workload string) string { return filepath.Join(dataDir, folder(workload)) }
+
+func folder(workload string) string { return filepath.Join("backups", workload) }
 
 // The names of dumps sort by age. An unfinished one begins with a dot.
 const (
@@ -36,64 +41,72 @@ var (
 	partialName = regexp.MustCompile(`^\.\d{8}T\d{6}\.\d{3}Z\.dump\.partial-`)
 )
 
-// Backup dumps the database POSTGRES_DB of a running server to a file in dir, which it
-// makes where it is missing. It then removes the oldest dumps there, so that keep of them
+// Backup dumps the database POSTGRES_DB of a running server to a file in the
+// workload's folder of the data directory, which it makes where it is missing. It then removes the oldest dumps there, so that keep of them
 // are left. The file is in pg_dump's custom format and readable by its owner only. It
 // gets its name once it is on the disk and pg_restore has read it from there to its end.
 //
 // Roles, tablespaces, settings of the server and other databases are not in it.
-func Backup(ctx context.Context, e engine.Engine, containerID, dir string, keep int) (Dump, error) {
-	dump, err := backup(ctx, e, containerID, dir)
-	if err == nil {
-		err = prune(dir, keep)
-	}
+func Backup(ctx context.Context, e engine.Engine, containerID, dataDir, workload string, keep int) (Dump, error) {
+	dir := Dir(dataDir, workload)
+	dump, err := backupInto(ctx, e, containerID, dataDir, workload, keep)
 	if err != nil {
 		return Dump{}, fmt.Errorf("back up to %s: %w%s", dir, err, remedy(err, dir))
 	}
 	return dump, nil
 }
 
-func backup(ctx context.Context, e engine.Engine, id, dir string) (_ Dump, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return Dump{}, err
-	}
-	if err := removePartial(dir); err != nil {
-		return Dump{}, err
-	}
-	name := time.Now().UTC().Format(dumpTime) + dumpExt
-	file, err := os.CreateTemp(dir, "."+name+".partial-*")
+func backupInto(ctx context.Context, e engine.Engine, id, dataDir, workload string, keep int) (Dump, error) {
+	dir, err := datadir.OpenFolder(dataDir, folder(workload))
 	if err != nil {
 		return Dump{}, err
+	}
+	defer func() { _ = dir.Close() }() // backup has synced it
+	name, size, err := backup(ctx, e, id, dir)
+	if err != nil {
+		return Dump{}, err
+	}
+	return Dump{Path: filepath.Join(Dir(dataDir, workload), name), Size: size}, prune(dir, keep)
+}
+
+func backup(ctx context.Context, e engine.Engine, id string, dir *os.Root) (name string, size int64, err error) {
+	if err := removePartial(dir); err != nil {
+		return "", 0, err
+	}
+	name = time.Now().UTC().Format(dumpTime) + dumpExt
+	partial := "." + name + ".partial-" + rand.Text()
+	file, err := dir.OpenFile(partial, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", 0, err
 	}
 	defer func() {
 		_ = file.Close()
 		if err != nil {
-			_ = os.Remove(file.Name())
+			_ = dir.Remove(partial)
 		}
 	}()
 	// The file does not count as a leftover until the kernel frees the lock, at the end
 	// of this process at the latest.
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		return Dump{}, err
+		return "", 0, err
 	}
 	if err := run(ctx, e, id, `exec pg_dump --format=custom --no-password`, nil, file); err != nil {
-		return Dump{}, fmt.Errorf("dump the database: %w", err)
+		return "", 0, fmt.Errorf("dump the database: %w", err)
 	}
 	if err := file.Sync(); err != nil {
-		return Dump{}, err
+		return "", 0, err
 	}
-	size, err := file.Seek(0, io.SeekCurrent)
+	size, err = file.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return Dump{}, err
+		return "", 0, err
 	}
 	if err := verify(ctx, e, id, file); err != nil {
-		return Dump{}, err
+		return "", 0, err
 	}
-	path := filepath.Join(dir, name)
-	if err := os.Rename(file.Name(), path); err != nil {
-		return Dump{}, err
+	if err := dir.Rename(partial, name); err != nil {
+		return "", 0, err
 	}
-	return Dump{Path: path, Size: size}, syncDir(dir)
+	return name, size, syncDir(dir)
 }
 
 // verify has the pg_restore in a container read a dump to its end. With --list it would
@@ -109,8 +122,8 @@ func verify(ctx context.Context, e engine.Engine, id string, dump io.ReadSeeker)
 }
 
 // removePartial removes the files that killed processes have left.
-func removePartial(dir string) error {
-	entries, err := os.ReadDir(dir)
+func removePartial(dir *os.Root) error {
+	entries, err := fs.ReadDir(dir.FS(), ".")
 	if err != nil {
 		return err
 	}
@@ -118,7 +131,7 @@ func removePartial(dir string) error {
 		if !partialName.MatchString(entry.Name()) {
 			continue
 		}
-		file, err := os.Open(filepath.Join(dir, entry.Name()))
+		file, err := dir.Open(entry.Name())
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
@@ -127,7 +140,7 @@ func removePartial(dir string) error {
 		}
 		// A file whose lock another process holds is being written.
 		if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
-			err = os.Remove(file.Name())
+			err = dir.Remove(entry.Name())
 		}
 		_ = file.Close()
 		if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, os.ErrNotExist) {
@@ -138,14 +151,14 @@ func removePartial(dir string) error {
 }
 
 // prune removes all dumps but the newest.
-func prune(dir string, keep int) error {
-	entries, err := os.ReadDir(dir) // sorted by name, and so by age
+func prune(dir *os.Root, keep int) error {
+	entries, err := fs.ReadDir(dir.FS(), ".") // sorted by name, and so by age
 	if err != nil {
 		return err
 	}
 	dumps := slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !dumpName.MatchString(e.Name()) })
 	for _, old := range dumps[:max(0, len(dumps)-max(keep, 1))] {
-		err := os.Remove(filepath.Join(dir, old.Name()))
+		err := dir.Remove(old.Name())
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -154,8 +167,8 @@ func prune(dir string, keep int) error {
 }
 
 // syncDir puts the names in a folder on the disk.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+func syncDir(dir *os.Root) error {
+	d, err := dir.Open(".")
 	if err != nil {
 		return err
 	}

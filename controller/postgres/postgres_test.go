@@ -123,9 +123,9 @@ func TestABackupRestoresIntoAnEmptyServer(t *testing.T) {
 	f := newFixture(t)
 	from, to := f.server(), f.server()
 	f.sql(from, fill)
-	dir := filepath.Join(t.TempDir(), "backups", "user-db")
+	data := t.TempDir()
 
-	dump, err := postgres.Backup(t.Context(), f.engine, from, dir, 5)
+	dump, err := postgres.Backup(t.Context(), f.engine, from, data, "user-db", 5)
 	require.NoError(t, err)
 	info, err := os.Stat(dump.Path)
 	require.NoError(t, err)
@@ -147,8 +147,9 @@ func TestATruncatedDumpIsDetected(t *testing.T) {
 	f := newFixture(t)
 	id := f.server()
 	f.sql(id, fill)
-	dir := t.TempDir()
-	dump, err := postgres.Backup(t.Context(), f.engine, id, dir, 5)
+	data := t.TempDir()
+	dir := postgres.Dir(data, "user-db")
+	dump, err := postgres.Backup(t.Context(), f.engine, id, data, "user-db", 5)
 	require.NoError(t, err)
 	want := f.sql(id, content)
 	whole, err := os.ReadFile(dump.Path)
@@ -162,7 +163,7 @@ func TestATruncatedDumpIsDetected(t *testing.T) {
 		require.Equal(t, want, f.sql(id, content))
 	}
 
-	_, err = postgres.Backup(t.Context(), lossy{f.engine}, id, dir, 5)
+	_, err = postgres.Backup(t.Context(), lossy{f.engine}, id, data, "user-db", 5)
 	require.ErrorContains(t, err, "cannot be read back")
 	requireFiles(t, dir, filepath.Base(dump.Path))
 }
@@ -188,8 +189,9 @@ func TestAFailedDumpLeavesNoFile(t *testing.T) {
 	f := newFixture(t)
 	id := f.server()
 	require.NoError(t, f.engine.Stop(t.Context(), id, 10*time.Second))
-	dir := t.TempDir()
-	_, err := postgres.Backup(t.Context(), f.engine, id, dir, 5)
+	data := t.TempDir()
+	dir := postgres.Dir(data, "user-db")
+	_, err := postgres.Backup(t.Context(), f.engine, id, data, "user-db", 5)
 	require.Equal(t, engine.Conflict, engine.ClassOf(err), "%v", err)
 	requireFiles(t, dir)
 }
@@ -203,14 +205,16 @@ func TestAFolderWithoutRoomIsToldWithARemedy(t *testing.T) {
 		options string
 		says    string
 	}{
-		"full":      {0, "size=64k", "free some space"},
+		"full":      {0, "size=64k,mode=700", "free some space"},
 		"read-only": {syscall.MS_RDONLY, "", "must be able to write"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
+			data := t.TempDir()
+			dir := postgres.Dir(data, "user-db")
+			require.NoError(t, os.MkdirAll(dir, 0o700))
 			require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", c.flags, c.options), "this test mounts a file system: run it as root")
 			t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, 0)) })
-			_, err := postgres.Backup(t.Context(), f.engine, id, dir, 5)
+			_, err := postgres.Backup(t.Context(), f.engine, id, data, "user-db", 5)
 			require.ErrorContains(t, err, dir)
 			require.ErrorContains(t, err, c.says)
 			requireFiles(t, dir)
@@ -221,7 +225,9 @@ func TestAFolderWithoutRoomIsToldWithARemedy(t *testing.T) {
 func TestTheNewestDumpsAreKeptAndLeftoversRemoved(t *testing.T) {
 	f := newFixture(t)
 	id := f.server()
-	dir := t.TempDir()
+	data := t.TempDir()
+	dir := postgres.Dir(data, "user-db")
+	require.NoError(t, os.MkdirAll(dir, 0o700))
 	for _, name := range []string{
 		"20200101T000000.000Z.dump", "20200102T000000.000Z.dump", "20200103T000000.000Z.dump", "mine.dump",
 		".20200104T000000.000Z.dump.partial-1", ".20200104T000000.000Z.dump.partial-2",
@@ -233,7 +239,7 @@ func TestTheNewestDumpsAreKeptAndLeftoversRemoved(t *testing.T) {
 	defer writing.Close()
 	require.NoError(t, syscall.Flock(int(writing.Fd()), syscall.LOCK_EX))
 
-	dump, err := postgres.Backup(t.Context(), f.engine, id, dir, 2)
+	dump, err := postgres.Backup(t.Context(), f.engine, id, data, "user-db", 2)
 	require.NoError(t, err)
 	requireFiles(t, dir, ".20200104T000000.000Z.dump.partial-2", "20200103T000000.000Z.dump", filepath.Base(dump.Path), "mine.dump")
 }

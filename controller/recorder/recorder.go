@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/state/datadir"
 )
 
 // Directory is the name of the recordings' folder in the data directory.
@@ -182,14 +183,15 @@ var seed = maphash.MakeSeed()
 
 // begin begins a file, and makes room for it.
 func (r *Recorder) begin() error {
-	dir := filepath.Join(r.data, Directory)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir, err := datadir.OpenFolder(r.data, Directory)
+	if err != nil {
 		return err
 	}
-	if err := r.prune(); err != nil {
+	defer func() { _ = dir.Close() }() // nothing was written to it
+	if err := r.prune(dir); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(filepath.Join(dir, time.Now().UTC().Format(fileTime)+suffix), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := dir.OpenFile(time.Now().UTC().Format(fileTime)+suffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -210,20 +212,20 @@ func (r *Recorder) end() error {
 }
 
 // prune removes the oldest recordings until another one has room.
-func (r *Recorder) prune() error {
+func (r *Recorder) prune(dir *os.Root) error {
 	files, err := Files(r.data)
 	if err != nil {
 		return err
 	}
 	total := maxFile
 	for _, path := range slices.Backward(files) {
-		info, err := os.Stat(path)
+		info, err := dir.Lstat(filepath.Base(path))
 		if err != nil {
 			return err
 		}
 		total += int(max(info.Size(), blockSize))
 		if total > maxTotal {
-			if err := os.Remove(path); err != nil {
+			if err := dir.Remove(filepath.Base(path)); err != nil {
 				return err
 			}
 		}

@@ -18,6 +18,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	boltErrors "go.etcd.io/bbolt/errors"
+
+	"github.com/tendhq/tend/state/datadir"
 )
 
 // FileName is the name of the file in the data directory.
@@ -113,7 +115,7 @@ func (f *File) Close() error {
 // what is written to a file without a name is gone with the process.
 func (f *File) update(change func(*bolt.Tx) error) error {
 	if f.db != nil {
-		named, err := os.Stat(f.path)
+		named, err := os.Lstat(f.path)
 		opened, openErr := f.file.Stat()
 		if err := errors.Join(err, openErr); err != nil || !os.SameFile(named, opened) {
 			return errors.Join(fmt.Errorf("%s was removed or replaced", f.path), f.Close())
@@ -154,7 +156,7 @@ func (f *File) open() error {
 		OpenFile: func(path string, flag int, mode os.FileMode) (file *os.File, err error) {
 			_, err = os.Lstat(path)
 			made = errors.Is(err, os.ErrNotExist)
-			if file, err = os.OpenFile(path, flag, mode); err == nil {
+			if file, err = datadir.OpenFile(filepath.Dir(path), filepath.Base(path), flag); err == nil {
 				err = file.Chmod(mode)
 			}
 			f.file = file
@@ -162,7 +164,7 @@ func (f *File) open() error {
 		},
 	})
 	switch errno := syscall.Errno(0); {
-	case errors.As(err, &errno), errors.Is(err, boltErrors.ErrTimeout):
+	case errors.As(err, &errno), errors.As(err, new(*datadir.RefusedError)), errors.Is(err, boltErrors.ErrTimeout):
 		return fmt.Errorf("open %s: %w", f.path, err)
 	case err != nil:
 		return &DamagedError{Damage: Corrupt, Detail: err.Error()}

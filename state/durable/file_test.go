@@ -161,7 +161,7 @@ func TestAFileThatIsCutWhileOpenEndsNothing(t *testing.T) {
 
 func TestAFullDiskIsAnErrorAndEndsWithIt(t *testing.T) {
 	dir := t.TempDir()
-	require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"), "this test mounts a file system: it needs root")
+	require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k,mode=700"), "this test mounts a file system: it needs root")
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, 0)) })
 	f := durable.NewFile(dir, "p")
 	t.Cleanup(func() { require.NoError(t, f.Close()) })
@@ -192,4 +192,27 @@ func TestADirectoryThatCannotBeWrittenIsAnErrorAndNoDamage(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	var damaged *durable.DamagedError
 	assert.False(t, errors.As(err, &damaged))
+}
+
+func TestWhatTheDataDirectoryLinksToIsLeftAlone(t *testing.T) {
+	for _, name := range []string{"lock", durable.FileName} {
+		t.Run(name, func(t *testing.T) {
+			dir, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "elsewhere")
+			require.NoError(t, os.WriteFile(elsewhere, []byte("theirs"), 0o644))
+			require.NoError(t, os.Symlink(elsewhere, filepath.Join(dir, name)))
+			var err error
+			if name == "lock" {
+				_, err = durable.TakeLock(dir)
+			} else {
+				_, err = durable.NewFile(dir, "shop").Load(t.Context())
+			}
+			assert.ErrorContains(t, err, "is not a file of tend's own")
+			content, err := os.ReadFile(elsewhere)
+			require.NoError(t, err)
+			assert.Equal(t, "theirs", string(content))
+			info, err := os.Stat(elsewhere)
+			require.NoError(t, err)
+			assert.Equal(t, os.FileMode(0o644), info.Mode().Perm())
+		})
+	}
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/tendhq/tend/state/datadir"
 )
 
 // Lease is the right to act on a project, which one process at a time has.
@@ -79,17 +81,17 @@ type Lock struct{ file *os.File }
 // TakeLock makes the data directory where it is missing and takes its lock. The
 // error is a *HeldError where another process has it.
 func TakeLock(dataDir string) (*Lock, error) {
-	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w; name another one with --data-dir", err)
+	if err := datadir.Make(dataDir); err != nil {
+		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dataDir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := datadir.OpenFile(dataDir, "lock", os.O_RDWR|os.O_CREATE)
 	if err != nil {
-		return nil, fmt.Errorf("open the lock: %w; tend must be able to write in its data directory", err)
+		return nil, fmt.Errorf("open the lock: %w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		defer f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			holder, _ := os.ReadFile(f.Name())
+			holder, _ := io.ReadAll(io.LimitReader(f, 1024))
 			return nil, &HeldError{Holder: strings.TrimSpace(string(holder))}
 		}
 		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
@@ -106,7 +108,7 @@ func TakeLock(dataDir string) (*Lock, error) {
 
 // Check implements Lease. Removing the file lets the next process in.
 func (l *Lock) Check() error {
-	named, err := os.Stat(l.file.Name())
+	named, err := os.Lstat(l.file.Name())
 	held, heldErr := l.file.Stat()
 	if err := errors.Join(err, heldErr); err != nil || !os.SameFile(named, held) {
 		return fmt.Errorf("%w: %s was removed", ErrLost, l.file.Name())
