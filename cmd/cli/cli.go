@@ -36,7 +36,7 @@ func (e *exitError) Unwrap() error { return e.err }
 // Run runs one command line until it ends or a signal ends it, and returns the exit
 // code. version is the program's.
 func Run(version string, args []string) int {
-	tellWarnings(func(warning string) { fmt.Fprintf(os.Stderr, "tend: warning: %s\n", warning) })
+	tellWarnings(func(warning string) { fmt.Fprintf(standard(os.Stderr), "tend: warning: %s\n", warning) })
 	root := newRoot(version)
 	root.SetArgs(args)
 	err := root.ExecuteContext(untilSignalled(context.Background()))
@@ -49,7 +49,7 @@ func Run(version string, args []string) int {
 		code = exit.code
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintf(os.Stderr, "tend: %s\n", text)
+		fmt.Fprintf(standard(os.Stderr), "tend: %s\n", text)
 	}
 	return code
 }
@@ -73,6 +73,8 @@ func newRoot(version string) *cobra.Command {
 	// Flags before a command are the project's: there -f names a Compose file, and
 	// after logs it means to follow, as with docker compose.
 	root.TraverseChildren = true
+	root.SetOut(standard(os.Stdout))
+	root.SetErr(standard(os.Stderr))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	f.register(root.PersistentFlags())
 	root.AddCommand(

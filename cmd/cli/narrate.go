@@ -24,7 +24,7 @@ type narrator struct {
 // newNarrator tells a person, on standard error: a command's result is on standard
 // output.
 func newNarrator() *narrator {
-	return &narrator{log: newLog(zap.ErrorLevel), out: os.Stderr}
+	return &narrator{log: newLog(zap.ErrorLevel), out: standard(os.Stderr)}
 }
 
 // newServiceNarrator tells a person where standard error is a terminal, and
