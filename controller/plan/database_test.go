@@ -55,3 +55,68 @@ func TestACreateSaysWhatIsMade(t *testing.T) {
 	require.Equal(t, "shop-web-1", p.Actions[0].Object)
 	require.Equal(t, s.Revision, p.Actions[0].Spec.Revision)
 }
+
+func TestADatabaseIsKeptAsLongAsItsSpecAsksForIt(t *testing.T) {
+	running := core.Replica{Workload: "db", Number: 1, Name: "shop-db-1", ID: "a", Revision: "v1", State: core.Running, ReadySince: noon.Add(-time.Hour), Addresses: map[string]string{"shop_backend": "10.0.0.1"}}
+	exited := running
+	exited.State, exited.ExitCode = core.Exited, 1
+	second := func(r core.Replica) core.Replica {
+		r.Number, r.Name, r.ID = 2, "shop-db-2", "b"
+		return r
+	}
+	for _, c := range []struct {
+		name     string
+		change   func(in *Input)
+		actions  []core.ActionKind
+		outcome  core.Outcome
+		obstacle string
+	}{
+		{"it runs", func(*Input) {}, nil, core.OutcomeConverged, ""},
+		{"none is wanted", func(in *Input) { in.Spec.Replicas = 0 }, []core.ActionKind{core.StopReplica}, core.OutcomeMoving, "revision v1: 1 of 0 replicas updated"},
+		{"its image is missing, and it is as written", func(in *Input) {
+			in.Missing = []core.Resource{{Kind: core.ImageResource, Name: "pg"}}
+		}, nil, core.OutcomeConverged, ""},
+		{"the next image is missing", func(in *Input) {
+			in.Spec.Revision, in.Spec.ConfigHash = "v2", "h2"
+			in.Missing = []core.Resource{{Kind: core.ImageResource, Name: "pg"}}
+		}, nil, core.OutcomeWaiting, "waiting for image pg"},
+		{"two run", func(in *Input) { in.Replicas = append(in.Replicas, second(running)) }, nil, core.OutcomeStalled, "shop-db-1 and shop-db-2 run on the volume"},
+		{"two have exited", func(in *Input) { in.Replicas = []core.Replica{exited, second(exited)} }, nil, core.OutcomeStalled, "shop-db-1 is one of several containers"},
+		{"the update was refused", func(in *Input) {
+			in.Spec.Revision, in.Spec.OnFailure = "v2", spec.Pause
+			in.Rollout.Revision, in.Rollout.Complete, in.Rollout.Refused = "v2", false, "Postgres 16 cannot read its data"
+		}, nil, core.OutcomeStalled, "Postgres 16 cannot read its data"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := defaults(spec.Database)
+			s.Name, s.Revision = "db", "v1"
+			in := Input{
+				Now: noon, Project: "shop", Workload: "db", Spec: s, Replicas: []core.Replica{running},
+				Rollout: core.Rollout{Workload: "db", Revision: "v1", Stable: "v1", Complete: true},
+				History: map[string]*spec.Workload{"v1": {Revision: "v1"}},
+			}
+			c.change(&in)
+			p := Compute(in)
+			var kinds []core.ActionKind
+			for _, a := range p.Actions {
+				kinds = append(kinds, a.Kind)
+			}
+			require.Equal(t, c.actions, kinds)
+			require.Equal(t, c.outcome, p.Status.Outcome, p.Status.Obstacle)
+			require.Contains(t, p.Status.Obstacle, c.obstacle)
+		})
+	}
+}
+
+// What was prepared or refused says nothing of another revision, nor of another image.
+func TestWhatWasPreparedOrRefusedIsOfOneRevisionAndImage(t *testing.T) {
+	r := core.Rollout{Revision: "v2", ImageID: "new"}
+	for _, c := range []struct {
+		revision, image   string
+		prepared, refused bool
+	}{{"v2", "new", true, true}, {"v2", "newer", false, false}, {"v3", "new", true, false}} {
+		a := core.Action{Revision: c.revision, ImageID: c.image}
+		require.Equal(t, c.prepared, Prepared(r, a).Prepared == c.revision)
+		require.Equal(t, c.refused, Refused(r, a, "why").Refused == "why")
+	}
+}
