@@ -489,6 +489,7 @@ func TestAVolumeThatHeldADatabasesDataIsNotMadeAnew(t *testing.T) {
 		require.Empty(t, w.containers())
 		require.True(t, w.heard("db VolumeMissing: volume p_data held the data of db and is gone"), w.events)
 		require.NoError(t, w.engine.CreateVolume(t.Context(), engine.VolumeSpec{Name: "p_data"}))
+		w.pass(2 * time.Minute) // it is Stalled until somebody looks again
 		w.converge()
 		require.Equal(t, []string{"p-db-1 running"}, w.containers())
 

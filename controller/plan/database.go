@@ -43,7 +43,7 @@ func (s *steps) database() {
 		if stable := s.record.Stable; s.remembers(stable) && (s.paused() || s.unchecked(stable)) {
 			revision = stable
 		}
-		s.create(revision, s.free(1), "the database has no container")
+		s.create(revision, s.free(revision, 1), "the database has no container")
 	default:
 		for _, r := range standing {
 			s.keepDatabase(r, len(standing) == 1)

@@ -62,7 +62,7 @@ func (s *steps) deployment() {
 	case rolling:
 		cause = "the rollout to revision " + short(s.desired.Revision)
 	}
-	s.create(s.desired.Revision, s.free(n, stable...), "%s", cause)
+	s.create(s.desired.Revision, s.free(s.desired.Revision, n, stable...), "%s", cause)
 }
 
 // mayRoll reports whether the rollout may go on. It may not while it is paused, while
@@ -98,13 +98,13 @@ func (s *steps) keepBoth(updated, old []replica) {
 	s.repair(kept)
 	n := s.room(wanted)
 	if n > 0 && s.record.Stable == s.desired.Revision {
-		s.create(s.desired.Revision, s.free(n), "%s", cause)
+		s.create(s.desired.Revision, s.free(s.desired.Revision, n), "%s", cause)
 		return
 	}
 	growth := min(s.growth(len(updated), len(old)), n)
 	stable := s.createStable(max(n-growth, s.shortage(updated, old)))
 	if n -= len(stable); n > 0 && len(updated) > 0 {
-		s.create(s.desired.Revision, s.free(n, stable...), "%s", cause)
+		s.create(s.desired.Revision, s.free(s.desired.Revision, n, stable...), "%s", cause)
 	}
 }
 
@@ -165,7 +165,7 @@ func (s *steps) createStable(n int) []int {
 	if n <= 0 || !s.earlier() {
 		return nil
 	}
-	return s.create(s.record.Stable, s.free(n), "%s lacking while revision %s is rolled out", plural(n, "replica"), short(s.desired.Revision))
+	return s.create(s.record.Stable, s.free(s.record.Stable, n), "%s lacking while revision %s is rolled out", plural(n, "replica"), short(s.desired.Revision))
 }
 
 // split returns the live replicas that are made from the spec's template, the

@@ -56,3 +56,36 @@ func TestAReplicaThatTendHasStoppedIsNoCrash(t *testing.T) {
 	in.Replicas = []core.Replica{{Workload: "web", Number: 1, Name: "web-1", ID: "a", Revision: "v1", State: core.Running, StartedAt: now, ReadySince: now}}
 	require.Equal(t, 1, Compute(in).Status.Available)
 }
+
+// Where neither the revision that is rolled out nor the last one that worked can be
+// created, each is tried at the pace of its own back-off, and not in turn without end.
+func TestTwoRevisionsThatCannotBeCreatedAreNotTriedInTurn(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	s := defaults(spec.Deployment)
+	s.Revision, s.Replicas, s.ProgressDeadline = "v2", 2, time.Hour
+	s.Strategy = spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 1}
+	s.Restart.Delay, s.Restart.MaxDelay = 10*time.Second, time.Minute
+	in := Input{
+		Now: now, Project: "shop", Workload: "web", Spec: s, History: map[string]*spec.Workload{"v1": {Revision: "v1"}},
+		Rollout: core.Rollout{Workload: "web", Revision: "v2", Stable: "v1", StartedAt: now, ProgressAt: now, Updated: 1, Available: 2},
+	}
+	tried := map[string]int{}
+	for in.Now.Sub(now) < time.Minute {
+		p := Compute(in)
+		in.Rollout, in.Status = p.Rollout, p.Status
+		for _, a := range p.Actions {
+			tried[a.Revision]++
+			in.Rollout = ActionFailed(in, a, "no space left on device")
+		}
+		require.Less(t, tried["v1"]+tried["v2"], 100)
+		if len(p.Actions) == 0 {
+			require.True(t, p.Next.After(in.Now))
+			in.Now = p.Next
+		}
+	}
+	// At once, once more at once, and after 10, 20 and 40 seconds.
+	require.LessOrEqual(t, tried["v1"], 2*5)
+	require.LessOrEqual(t, tried["v2"], 2*5)
+	require.NotZero(t, tried["v1"])
+	require.NotZero(t, tried["v2"])
+}

@@ -382,18 +382,21 @@ func (a *account) condition(t core.ConditionType, status bool, reason, message s
 func (a *account) forgetAttempts() {
 	most := a.desired.Replicas + a.desired.Strategy.MaxSurge
 	used := map[int]bool{}
-	for _, n := range a.free(most - a.counts.live) {
+	for _, n := range a.free(a.desired.Revision, most-a.counts.live) {
 		used[n] = true
 	}
 	for _, r := range a.replicas {
 		used[r.Number] = true
 	}
-	for n := range a.plan.Rollout.Attempts {
-		if !used[n] && n > most {
+	for n, attempt := range a.plan.Rollout.Attempts {
+		if !used[n] && n > most && !(a.rolls() && a.waits(attempt)) {
 			delete(a.plan.Rollout.Attempts, n)
 		}
 	}
 }
+
+// rolls reports whether replicas of two revisions may be made.
+func (t *target) rolls() bool { return !t.rollout.Complete && t.earlier() }
 
 // transitions reports conditions that changed for the worse, and the recovery.
 func (a *account) transitions() {

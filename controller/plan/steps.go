@@ -289,22 +289,30 @@ func (s *steps) create(revision string, numbers []int, cause string, args ...any
 	return come
 }
 
-// free returns the n lowest numbers that no container carries, and none that comes.
-func (t *target) free(n int, come ...int) []int {
+// free returns the n lowest numbers for replicas of a revision that no container carries,
+// and none that comes. One at which another revision waits for its next try is that one's:
+// else the two would be tried in turn, each as if for the first time.
+func (s *steps) free(revision string, n int, come ...int) []int {
 	taken := map[int]bool{}
 	for _, number := range come {
 		taken[number] = true
 	}
-	for _, r := range t.replicas {
+	for _, r := range s.replicas {
 		taken[r.Number] = true
 	}
 	var numbers []int
 	for i := 1; len(numbers) < n; i++ {
-		if !taken[i] {
+		if a := s.record.Attempts[i]; !taken[i] && (a.Revision == revision || !s.waits(a)) {
 			numbers = append(numbers, i)
 		}
 	}
 	return numbers
+}
+
+// waits reports whether a start has failed in the rollout under way, and is to be tried
+// again.
+func (s *steps) waits(a core.Attempt) bool {
+	return a.Error != "" && !a.At.Before(s.record.StartedAt)
 }
 
 // room is how many containers may be created without exceeding a limit. What

@@ -33,7 +33,7 @@ var bugs = []bug{
 	{name: "count what people do as a crash", seed: 420, file: "plan/restart.go",
 		old: "	case r == nil || r.Interrupted:\n", new: "	case BUG && (r == nil || r.Interrupted):\n		return ended\n	case r == nil || r.Interrupted:\n"},
 	{name: "reuse a number", seed: 0, file: "plan/steps.go",
-		old: "		if !taken[i] {\n", new: "		if !taken[i] || BUG {\n"},
+		old: "!taken[i] && (a.Revision", new: "(!taken[i] || BUG) && (a.Revision"},
 	{name: "start again what could not be started", seed: 7, file: "plan/classify.go",
 		old: "{leftover, func(r core.Replica, _ time.Time) bool { return r.State == core.Created || r.State == core.Dead }},",
 		new: "{exited, func(r core.Replica, _ time.Time) bool { return BUG && r.State == core.Created }},\n{leftover, func(r core.Replica, _ time.Time) bool { return r.State == core.Created || r.State == core.Dead }},"},
