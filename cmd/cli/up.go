@@ -107,12 +107,15 @@ func (f *flags) nameFolders(ctx context.Context, e engine.Engine, p *spec.Projec
 }
 
 // controllerProject is the project reduced to the controller's service, that of
-// compose.yaml or the built-in one. tend up keeps it as tend keeps all others.
+// compose.yaml or the built-in one. tend up keeps it as tend keeps all others. What
+// compose.yaml writes is under the policy; the built-in service is the command line's
+// own, and nothing that the project writes is in it.
 func controllerProject(ctx context.Context, f *flags, p *spec.Project, image string) (*spec.Project, error) {
 	o := f.spec
+	own := slices.Contains(p.Unmanaged, spec.ControllerService)
 	service := map[string]any{"x-tend": map[string]any{"managed": true}}
-	if asked := f.ownership(); slices.Contains(p.Unmanaged, spec.ControllerService) {
-		if len(asked) > 0 {
+	if own {
+		if asked := f.ownership(); len(asked) > 0 {
 			return nil, fmt.Errorf("compose.yaml has a service %s with a command of its own: write %s there", spec.ControllerService, strings.Join(asked, " "))
 		}
 	} else {
@@ -120,15 +123,21 @@ func controllerProject(ctx context.Context, f *flags, p *spec.Project, image str
 		if service, err = builtIn(f, p, image); err != nil {
 			return nil, err
 		}
+		o.Policy = spec.Privileged
 	}
-	overlay, err := yaml.Marshal(map[string]any{"services": map[string]any{spec.ControllerService: service}})
+	overlay, err := overlayOf(service, !own)
 	if err != nil {
 		return nil, err
 	}
 	o.Overlay = overlay
 	self, err := load.Project(ctx, o)
-	if err != nil {
+	switch {
+	case err != nil && own:
+		return nil, fmt.Errorf("the service %s of compose.yaml cannot be the controller: %w\nwithout it there, tend up writes a controller of its own", spec.ControllerService, err)
+	case err != nil:
 		return nil, err
+	case !own && slices.Contains(self.Specs, spec.ControllerService):
+		return nil, fmt.Errorf("the service %s has a spec, and is the controller's own: remove the spec, or give the service another name", spec.ControllerService)
 	}
 	w := self.Workloads[spec.ControllerService]
 	self.Unmanaged = append(self.Unmanaged, slices.Collect(maps.Keys(self.Workloads))...)
@@ -136,6 +145,19 @@ func controllerProject(ctx context.Context, f *flags, p *spec.Project, image str
 	maps.DeleteFunc(self.Networks, func(name string, _ spec.Network) bool { return !slices.Contains(w.Networks, name) })
 	maps.DeleteFunc(self.Volumes, func(name string, _ spec.Volume) bool { return !slices.Contains(w.Volumes, name) })
 	return self, nil
+}
+
+// overlayOf is a Compose file with the controller's service. One that replaces takes the
+// place of what the project's files say of the service.
+func overlayOf(service map[string]any, replaces bool) ([]byte, error) {
+	var node yaml.Node
+	if err := node.Encode(service); err != nil {
+		return nil, err
+	}
+	if replaces {
+		node.Tag = "!override"
+	}
+	return yaml.Marshal(map[string]any{"services": map[string]*yaml.Node{spec.ControllerService: &node}})
 }
 
 // builtIn is the controller's service for a compose.yaml that has none.

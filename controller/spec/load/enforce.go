@@ -11,13 +11,8 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// enforce refuses what the policy does not allow. It leaves out the controller's own
-// service, which holds the engine's socket in any case: whoever writes it can do
-// anything.
+// enforce refuses what the policy does not allow.
 func (b *builder) enforce(p spec.Policy) {
-	if b.service.Name == spec.ControllerService {
-		return
-	}
 	for _, v := range p.Violations(b.service) {
 		b.fail(v.Hint, fmt.Sprintf("%s: the policy %s refuses that", v.Message, p), v.Key)
 	}
