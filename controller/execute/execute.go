@@ -128,8 +128,8 @@ func (x *Executor) run(ctx context.Context, p *spec.Project, w *spec.Workload, c
 		Secrets: p.Secrets, Configs: p.Configs, RestartPolicy: w.RestartPolicy,
 	}
 	c.Service.Image = w.Image // a service that is only built names no image
-	for _, n := range p.Networks {
-		c.Networks[n.Key] = n.Name
+	for name, key := range w.NetworkKeys {
+		c.Networks[key] = name
 	}
 	for _, v := range p.Volumes {
 		c.Volumes[v.Key] = v.Name

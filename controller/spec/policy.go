@@ -1,8 +1,10 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,16 +45,35 @@ func (p *Policy) Set(name string) error {
 // Type is the name of the value in the flag's help.
 func (p *Policy) Type() string { return "policy" }
 
-// Allows reports whether containers may be made from a workload's template.
-func (p Policy) Allows(w *Workload) bool { return len(p.Violations(w.Template)) == 0 }
+// Bounds reports whether the policy refuses anything.
+func (p Policy) Bounds() bool { return p == Baseline || p == Restricted }
 
-// Violation is a key of a service that a policy refuses.
+// Allows reports whether containers may be made from a workload's template.
+func (p Policy) Allows(w *Workload) bool { return len(p.Violations(w)) == 0 }
+
+// Violation is a value of a Compose file that a policy refuses.
 type Violation struct {
-	// Key is the key, Message why it is refused, and Hint what to do about it.
-	Key, Message, Hint string
+	// Path is its place in the Compose model, Message why it is refused, and Hint what
+	// to do about it.
+	Path          []string
+	Message, Hint string
 }
 
-// Capabilities and sysctls that Baseline allows.
+// refusals collects violations, at paths that begin alike.
+type refusals struct {
+	at    []string
+	found []Violation
+}
+
+// refuse notes a violation. path has dots between the keys.
+func (r *refusals) refuse(path, hint, message string, args ...any) {
+	r.found = append(r.found, Violation{
+		Path: slices.Concat(r.at, strings.Split(path, ".")), Message: fmt.Sprintf(message, args...), Hint: hint,
+	})
+}
+
+// What Baseline allows. Each list has the values that are known to stay in the
+// container: whatever is not in it is refused.
 var (
 	baselineCapabilities = []string{
 		"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE",
@@ -65,110 +86,245 @@ var (
 		"net.ipv4.tcp_syncookies",
 	}
 	baselineSELinuxTypes = []string{"container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
+	baselineMounts       = []string{types.VolumeTypeVolume, types.VolumeTypeTmpfs}
+	// Drivers of the engine that write to its own disk, and to nothing that an option names.
+	baselineLogging = []string{"", "json-file", "local", "journald", "none"}
+	// Networks of other drivers are the host's, or those of a machine beside it.
+	baselineNetworks = []string{"", "default", "bridge", "overlay"}
 )
 
-// Violations are the keys of a service that the policy refuses.
-func (p Policy) Violations(s types.ServiceConfig) []Violation {
-	var found []Violation
-	refuse := func(key, hint, message string, args ...any) {
-		found = append(found, Violation{Key: key, Message: fmt.Sprintf(message, args...), Hint: hint})
+// Violations are the keys of a workload's service that the policy refuses.
+func (p Policy) Violations(w *Workload) []Violation {
+	r := &refusals{at: []string{"services", w.Name}}
+	if p.Bounds() {
+		r.namespaces(w)
+		r.rights(w.Template)
+		r.host(w.Template)
 	}
-	switch p {
-	case Baseline:
-		baseline(s, refuse)
-	case Restricted:
-		baseline(s, refuse)
-		restricted(s, refuse)
+	if p == Restricted {
+		r.restricted(w.Template)
 	}
-	return found
+	return r.found
 }
 
-func baseline(s types.ServiceConfig, refuse func(key, hint, message string, args ...any)) {
-	if s.Privileged {
-		refuse("privileged", "remove it, and add the devices and capabilities that are needed", "privileged gives the container all of its host")
-	}
-	for _, n := range []struct{ key, mode string }{
-		{"network_mode", s.NetworkMode}, {"pid", s.Pid}, {"ipc", s.Ipc}, {"uts", s.Uts}, {"userns_mode", s.UserNSMode}, {"cgroup", s.Cgroup},
+// namespaces refuses the namespaces of the host and of other containers.
+func (r *refusals) namespaces(w *Workload) {
+	s := w.Template
+	for _, n := range []struct {
+		key, mode string
+		own       []string // the values that share nothing, and the engine's own networks
+	}{
+		{"network_mode", s.NetworkMode, []string{"none", "bridge", "default"}},
+		{"pid", s.Pid, nil},
+		{"ipc", s.Ipc, []string{"none", "private", "shareable"}},
+		{"uts", s.Uts, nil},
+		{"userns_mode", s.UserNSMode, nil},
+		{"cgroup", s.Cgroup, []string{"private"}},
 	} {
-		if n.mode == "host" || strings.HasPrefix(n.mode, types.ContainerPrefix) {
-			refuse(n.key, "remove it", "%s: %s shares a namespace with what is outside of the project", n.key, n.mode)
+		// Services that share with others of the project are another check's.
+		if n.mode != "" && !strings.HasPrefix(n.mode, types.ServicePrefix) && !slices.Contains(n.own, n.mode) {
+			r.refuse(n.key, "remove it", "%s: %s shares a namespace with what is outside of the project", n.key, n.mode)
 		}
 	}
-	for _, c := range s.CapAdd {
-		if !slices.Contains(baselineCapabilities, capability(c)) {
-			refuse("cap_add", "remove it", "capability %s can lead out of the container", c)
+	names := map[string]string{}
+	for name, key := range w.NetworkKeys {
+		names[key] = name
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
+		if name := cmp.Or(names[key], key); !plainName.MatchString(name) || name == "host" {
+			r.refuse("networks."+key, "use another network", "network %s shares a namespace with what is outside of the project", name)
 		}
-	}
-	for _, v := range s.Volumes {
-		if v.Type == types.VolumeTypeBind {
-			refuse("volumes", "use a named volume, a config or a secret", "%s is a folder or file of the host", v.Source)
-		}
-	}
-	if s.UseAPISocket {
-		refuse("use_api_socket", "remove it", "the engine's socket is as good as root on the host")
-	}
-	if len(s.Devices) > 0 || len(s.DeviceCgroupRules) > 0 {
-		refuse("devices", "remove them", "devices of the host")
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Sysctls)) {
-		if !slices.Contains(baselineSysctls, name) {
-			refuse("sysctls", "remove it", "sysctl %s can reach beyond the container", name)
-		}
-	}
-	for _, option := range s.SecurityOpt {
-		if unconfined(option) {
-			refuse("security_opt", "remove it", "%s takes a protection away", option)
+		if n := s.Networks[key]; n != nil && n.DriverOpts[endpointSysctls] != "" {
+			r.refuse("networks."+key+".driver_opts", "remove it", "%s sets what Kubernetes counts as unsafe sysctls", endpointSysctls)
 		}
 	}
 	for _, from := range s.VolumesFrom {
 		if strings.HasPrefix(from, types.ContainerPrefix) {
-			refuse("volumes_from", "use a named volume", "%s brings volumes that the project does not have", from)
+			r.refuse("volumes_from", "use a named volume", "%s brings volumes that the project does not have", from)
 		}
 	}
 }
 
-func restricted(s types.ServiceConfig, refuse func(key, hint, message string, args ...any)) {
-	user, _, _ := strings.Cut(s.User, ":")
-	if id, err := strconv.Atoi(user); err != nil || id == 0 {
-		refuse("user", `write a number other than 0, as user: "65532"`, "user %q may be root", s.User)
-	}
-	if !slices.ContainsFunc(s.SecurityOpt, noNewPrivileges) {
-		refuse("security_opt", `add "no-new-privileges:true"`, "processes may gain privileges that their parent lacks")
-	}
-	if !slices.ContainsFunc(s.CapDrop, func(c string) bool { return capability(c) == "ALL" }) {
-		refuse("cap_drop", "write cap_drop: [ALL]", "capabilities are kept that nobody asked for")
+// endpointSysctls is the driver option that sets sysctls of a network interface.
+const endpointSysctls = "com.docker.network.endpoint.sysctls"
+
+// plainName matches names that are nothing but a name: the engine reads others as the
+// path of a folder, or as the way to a container's network.
+var plainName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+
+// rights refuses more rights than the engine gives, and less protection.
+func (r *refusals) rights(s types.ServiceConfig) {
+	if s.Privileged {
+		r.refuse("privileged", "remove it, and add the capabilities that are needed", "privileged gives the container all of its host")
 	}
 	for _, c := range s.CapAdd {
-		if name := capability(c); name != "NET_BIND_SERVICE" && slices.Contains(baselineCapabilities, name) {
-			refuse("cap_add", "remove it; NET_BIND_SERVICE alone may be added", "capability %s", c)
+		if !slices.Contains(baselineCapabilities, capability(c)) {
+			r.refuse("cap_add", "remove it", "capability %s can lead out of the container", c)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Sysctls)) {
+		if !slices.Contains(baselineSysctls, name) {
+			r.refuse("sysctls", "remove it", "sysctl %s can reach beyond the container", name)
+		}
+	}
+	for _, option := range s.SecurityOpt {
+		if !confined(option) {
+			r.refuse("security_opt", "remove it", "%s takes a protection away", option)
 		}
 	}
 }
+
+// host refuses what is the host's: its files, devices and cgroups.
+func (r *refusals) host(s types.ServiceConfig) {
+	for _, v := range s.Volumes {
+		if !slices.Contains(baselineMounts, v.Type) {
+			r.refuse("volumes", "use a named volume, a config or a secret", "%s is a folder or file of the host", v.Source)
+		}
+	}
+	if s.UseAPISocket {
+		r.refuse("use_api_socket", "remove it", "the engine's socket is as good as root on the host")
+	}
+	const devices = "devices of the host"
+	if len(s.Devices) > 0 || len(s.DeviceCgroupRules) > 0 {
+		r.refuse("devices", "remove them", devices)
+	}
+	if len(s.Gpus) > 0 {
+		r.refuse("gpus", "remove them", devices)
+	}
+	if d := s.Deploy; d != nil && d.Resources.Reservations != nil && len(d.Resources.Reservations.Devices) > 0 {
+		r.refuse("deploy.resources.reservations.devices", "remove them", devices)
+	}
+	if s.CgroupParent != "" {
+		r.refuse("cgroup_parent", "remove it", "%s is a cgroup of the host", s.CgroupParent)
+	}
+	if len(s.Annotations) > 0 {
+		r.refuse("annotations", "remove them, or write labels", "annotations are instructions to the runtime")
+	}
+	if s.Logging != nil && !slices.Contains(baselineLogging, s.Logging.Driver) {
+		r.refuse("logging.driver", "remove it, and set the engine's default where it is meant", "logging driver %s can write to sockets of the host", s.Logging.Driver)
+	}
+}
+
+// restricted asks for what makes a breakout harder.
+func (r *refusals) restricted(s types.ServiceConfig) {
+	user, _, _ := strings.Cut(s.User, ":")
+	// The engine keeps 32 bits of a number, so that a larger one could be 0.
+	if id, err := strconv.ParseInt(user, 10, 32); err != nil || id <= 0 {
+		r.refuse("user", `write a number other than 0, as user: "65532"`, "user %q may be root", s.User)
+	}
+	// Of several entries the engine takes the last.
+	if !slices.ContainsFunc(s.SecurityOpt, noNewPrivileges) || slices.ContainsFunc(s.SecurityOpt, newPrivileges) {
+		r.refuse("security_opt", `write "no-new-privileges:true", and nothing else for it`, "processes may gain privileges that their parent lacks")
+	}
+	if !slices.ContainsFunc(s.CapDrop, func(c string) bool { return capability(c) == "ALL" }) {
+		r.refuse("cap_drop", "write cap_drop: [ALL]", "capabilities are kept that nobody asked for")
+	}
+	for _, c := range s.CapAdd {
+		if name := capability(c); name != "NET_BIND_SERVICE" && slices.Contains(baselineCapabilities, name) {
+			r.refuse("cap_add", "remove it; NET_BIND_SERVICE alone may be added", "capability %s", c)
+		}
+	}
+}
+
+// ResourceViolations are the networks and volumes of a project that the policy refuses.
+// Those that are external are the work of whoever made them.
+func (p Policy) ResourceViolations(project *Project) []Violation {
+	r := &refusals{}
+	if !p.Bounds() {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(project.Networks)) {
+		n := project.Networks[name]
+		r.at = []string{"networks", n.Key}
+		if !n.External && !slices.Contains(baselineNetworks, n.Config.Driver) {
+			r.refuse("driver", "use bridge, or make the network yourself and name it as external",
+				"network %s of driver %s can reach the host's networks", n.Key, n.Config.Driver)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(project.Volumes)) {
+		v := project.Volumes[name]
+		r.at = []string{"volumes", v.Key}
+		const hint = "remove it, so that the engine keeps the volume, or make the volume yourself and name it as external"
+		switch {
+		case !plainName.MatchString(name):
+			r.refuse("name", "write a name of letters, digits, ., _ and -", "volume %s: %s is no name, and may be a path of the host", v.Key, name)
+		case v.External:
+		case v.Config.Driver != "" && v.Config.Driver != "local":
+			r.refuse("driver", hint, "volume %s: driver %s can mount what is outside of the project", v.Key, v.Config.Driver)
+		case !inMemory(v.Config.DriverOpts):
+			r.refuse("driver_opts", hint, "volume %s: its driver_opts can mount what is outside of the project", v.Key)
+		}
+	}
+	return r.found
+}
+
+// inMemory reports whether the options of the local driver make nothing but a volume of
+// the engine, or one in memory. Of a mount all options are known: "bind" among them
+// would make a folder of the host of any type.
+func inMemory(options types.Options) bool {
+	for key, value := range options {
+		switch key {
+		case "size":
+		case "type", "device":
+			if value != "tmpfs" {
+				return false
+			}
+		case "o":
+			for option := range strings.SplitSeq(value, ",") {
+				name, _, _ := strings.Cut(option, "=")
+				if !slices.Contains(tmpfsOptions, name) {
+					return false
+				}
+			}
+		default:
+			return false
+		}
+	}
+	return options["o"] == "" || options["type"] == "tmpfs"
+}
+
+var tmpfsOptions = []string{"size", "nr_blocks", "nr_inodes", "mode", "uid", "gid", "noexec", "nosuid", "nodev", "noatime", "ro", "rw"}
 
 // capability is a capability's name without the prefix that may be left out.
 func capability(name string) string { return strings.TrimPrefix(strings.ToUpper(name), "CAP_") }
 
-// securityOption divides an entry of security_opt, which knows two separators.
+// securityOption divides an entry of security_opt as the engine does, which looks for a
+// colon where there is no equals sign.
 func securityOption(option string) (key, value string) {
-	if i := strings.IndexAny(option, ":="); i >= 0 {
-		return option[:i], option[i+1:]
+	if key, value, ok := strings.Cut(option, "="); ok {
+		return key, value
 	}
-	return option, ""
+	key, value, _ = strings.Cut(option, ":")
+	return key, value
 }
+
+const noNewPrivilegesKey = "no-new-privileges"
 
 func noNewPrivileges(option string) bool {
 	key, value := securityOption(option)
-	return key == "no-new-privileges" && (value == "" || value == "true")
+	return key == noNewPrivilegesKey && (value == "true" || option == noNewPrivilegesKey)
 }
 
-// unconfined reports whether an entry of security_opt weakens the engine's default.
-func unconfined(option string) bool {
+// newPrivileges reports whether an entry of security_opt allows what noNewPrivileges
+// forbids.
+func newPrivileges(option string) bool {
+	key, _ := securityOption(option)
+	return key == noNewPrivilegesKey && !noNewPrivileges(option)
+}
+
+// confined reports whether an entry of security_opt leaves the engine's defaults, or
+// names what the host has ready. A seccomp profile is the project's own, whatever it is.
+func confined(option string) bool {
 	switch key, value := securityOption(option); key {
-	case "seccomp", "apparmor", "systempaths":
-		return value == "unconfined"
+	case noNewPrivilegesKey:
+		return true
+	case "seccomp":
+		return value == "builtin"
+	case "apparmor":
+		return value != "unconfined" && plainName.MatchString(value)
 	case "label":
 		kind, name := securityOption(value)
-		return kind == "disable" || kind == "user" || kind == "role" || kind == "type" && !slices.Contains(baselineSELinuxTypes, name)
+		return kind == "level" || kind == "type" && slices.Contains(baselineSELinuxTypes, name)
 	default:
 		return false
 	}

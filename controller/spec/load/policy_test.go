@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -56,6 +57,18 @@ func TestBaselineRefusesTheWaysToTheHost(t *testing.T) {
 		"    security_opt: [label=disable]\n":                  "label=disable takes a protection away",
 		"    security_opt: [\"label:type:spc_t\"]\n":           "label:type:spc_t takes a protection away",
 		"    security_opt: [\"label:user:root\"]\n":            "label:user:root takes a protection away",
+		"    security_opt: [seccomp=profile.json]\n":           "4:5 seccomp=profile.json takes a protection away",
+		"    security_opt: [\"seccomp:profile.json\"]\n":       "4:5 seccomp:profile.json takes a protection away",
+		"    security_opt: [\"apparmor= unconfined\"]\n":       "apparmor= unconfined takes a protection away",
+		"    security_opt: [writable-cgroups=true]\n":          "writable-cgroups=true takes a protection away",
+		"    network_mode: container:x\n":                      "4:5 network_mode: container:x shares a namespace",
+		"    network_mode: some-network\n":                     "4:5 network_mode: some-network shares a namespace",
+		"    volumes_from: [\"container:x\"]\n":                "4:5 container:x brings volumes",
+		"    gpus: all\n":                                      "4:5 devices of the host",
+		"    cgroup_parent: /\n":                               "4:5 / is a cgroup of the host",
+		"    annotations: {run.oci.hooks: x}\n":                "4:5 annotations are instructions to the runtime",
+		"    logging: {driver: syslog, options: {syslog-address: \"unix:///var/run/docker.sock\"}}\n":                     "4:15 logging driver syslog can write to sockets of the host",
+		"    deploy: {resources: {reservations: {devices: [{driver: cdi, device_ids: [x/y=z], capabilities: [gpu]}]}}}\n": "4:41 devices of the host",
 	} {
 		t.Run(service, func(t *testing.T) {
 			refused := under(t, spec.Baseline, service, "")
@@ -83,8 +96,10 @@ func TestBaselineAllowsWhatIsOrdinary(t *testing.T) {
 		"    secrets: [s]\n    configs: [c]\n",
 		"    cap_add: [NET_BIND_SERVICE, CAP_CHOWN]\n",
 		"    sysctls: {net.ipv4.ip_unprivileged_port_start: 0}\n",
-		"    security_opt: [\"label:type:container_t\", \"no-new-privileges\", seccomp=profile.json]\n",
+		"    security_opt: [\"label:type:container_t\", \"label:level:s0\", no-new-privileges, seccomp=builtin, apparmor=docker-default]\n",
 		"    ipc: private\n",
+		"    network_mode: none\n",
+		"    logging: {driver: json-file, options: {max-size: 1m}}\n",
 	} {
 		assert.Empty(t, under(t, spec.Baseline, service, "volumes: {data: }\nsecrets: {s: {file: compose.yaml}}\nconfigs: {c: {content: c}}\n"), service)
 	}
@@ -94,12 +109,16 @@ func TestRestrictedWantsLessThanTheEngineGives(t *testing.T) {
 	assert.Empty(t, under(t, spec.Restricted, hardened+"    cap_add: [NET_BIND_SERVICE]\n", ""))
 	assert.Len(t, under(t, spec.Restricted, "", ""), 3)
 	for service, message := range map[string]string{
-		"    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges:true\"]\n":                                    `user "" may be root`,
-		"    user: root\n    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges:true\"]\n":                    `user "root" may be root`,
-		"    user: \"0:1\"\n    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges:true\"]\n":                 `user "0:1" may be root`,
-		"    user: \"1\"\n    cap_drop: [CHOWN]\n    security_opt: [no-new-privileges]\n":                          "capabilities are kept",
-		"    user: \"1\"\n    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges:false\"]\n":                  "processes may gain privileges",
-		"    user: \"1\"\n    cap_drop: [ALL]\n    security_opt: [no-new-privileges]\n" + "    cap_add: [CHOWN]\n": "capability CHOWN: the policy restricted",
+		"    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges:true\"]\n":                                               `user "" may be root`,
+		"    user: root\n    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges:true\"]\n":                               `user "root" may be root`,
+		"    user: \"0:1\"\n    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges:true\"]\n":                            `user "0:1" may be root`,
+		"    user: \"1\"\n    cap_drop: [CHOWN]\n    security_opt: [no-new-privileges]\n":                                     "capabilities are kept",
+		"    user: \"1\"\n    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges:false\"]\n":                             "processes may gain privileges",
+		"    user: \"1\"\n    cap_drop: [ALL]\n    security_opt: [no-new-privileges]\n" + "    cap_add: [CHOWN]\n":            "capability CHOWN: the policy restricted",
+		"    user: \"4294967296\"\n    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges:true\"]\n":                     `user "4294967296" may be root`,
+		"    user: \"-1\"\n    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges:true\"]\n":                             `user "-1" may be root`,
+		"    user: \"1\"\n    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges:true\", \"no-new-privileges:false\"]\n": "processes may gain privileges",
+		"    user: \"1\"\n    cap_drop: [ALL]\n    security_opt: [\"no-new-privileges=0\", no-new-privileges]\n":              "processes may gain privileges",
 	} {
 		refused := under(t, spec.Restricted, service, "")
 		require.Len(t, refused, 1, service)
@@ -107,14 +126,87 @@ func TestRestrictedWantsLessThanTheEngineGives(t *testing.T) {
 	}
 }
 
-// A volume of the local driver can be a folder of the host by another name.
+// A volume can be a folder of the host, or of another machine, by another name.
 func TestBaselineRefusesAFolderOfTheHostAsAVolume(t *testing.T) {
-	const volume = "    volumes: [\"data:/data\"]\nvolumes:\n  data:\n    driver_opts: {type: none, o: bind, device: /etc}\n"
-	refused := under(t, spec.Baseline, volume, "")
+	const use = "    volumes: [\"data:/data\"]\nvolumes:\n  data:\n    "
+	for volume, message := range map[string]string{
+		"driver_opts: {type: none, o: bind, device: /etc}":                    "7:5 volume data: its driver_opts can mount",
+		"driver_opts: {type: tmpfs, device: /host, o: bind}":                  "7:5 volume data: its driver_opts can mount",
+		"driver_opts: {type: tmpfs, device: tmpfs, o: \"size=1m,rbind\"}":     "its driver_opts can mount",
+		"driver_opts: {type: tmpfs, device: /host}":                           "its driver_opts can mount",
+		"driver_opts: {type: nfs, device: \":/\", o: addr=127.0.0.1}":         "its driver_opts can mount",
+		"driver_opts: {type: cifs, device: //host/share}":                     "its driver_opts can mount",
+		"driver_opts: {type: overlay, device: overlay, o: \"lowerdir=/etc\"}": "its driver_opts can mount",
+		"driver_opts: {type: ext4, device: /dev/sda1}":                        "its driver_opts can mount",
+		"driver_opts: {device: tmpfs, o: bind}":                               "its driver_opts can mount",
+		"driver_opts: {mountpoint: /etc}":                                     "its driver_opts can mount",
+		"driver: local-persist":                                               "7:5 volume data: driver local-persist can mount",
+		"name: /etc":                                                          "7:5 volume data: /etc is no name",
+		"{external: true, name: /etc}":                                        "7:22 volume data: /etc is no name",
+	} {
+		refused := under(t, spec.Baseline, use+volume+"\n", "")
+		require.Len(t, refused, 1, volume)
+		assert.Contains(t, refused[0], message)
+		assert.Empty(t, under(t, spec.Privileged, use+volume+"\n", ""), volume)
+	}
+	for _, volume := range []string{
+		"{}", "driver: local", "{external: true, name: made.by-others}", "driver_opts: {size: 1g}",
+		"driver_opts: {type: tmpfs, device: tmpfs, o: \"size=1m,uid=1000,mode=0700\"}",
+	} {
+		assert.Empty(t, under(t, spec.Restricted, hardened+use+volume+"\n", ""), volume)
+	}
+}
+
+// The engine's network of a name can be the host's, or a container's.
+func TestBaselineRefusesTheHostsNetworkByAnotherName(t *testing.T) {
+	const use = "    networks: [n]\nnetworks:\n  n: "
+	for network, message := range map[string]string{
+		"{external: true, name: host}":                   "4:16 network host shares a namespace",
+		"{name: host}":                                   "network host shares a namespace",
+		"{external: true, name: \"container:x\"}":        "network container:x shares a namespace",
+		"{name: \"container:x\"}":                        "network container:x shares a namespace",
+		"{driver: host}":                                 "6:7 network n of driver host can reach the host's networks",
+		"{driver: macvlan, driver_opts: {parent: eth0}}": "network n of driver macvlan can reach the host's networks",
+	} {
+		refused := under(t, spec.Baseline, use+network+"\n", "")
+		require.Len(t, refused, 1, network)
+		assert.Contains(t, refused[0], message)
+		assert.Empty(t, under(t, spec.Privileged, use+network+"\n", ""), network)
+	}
+	for _, network := range []string{"{}", "{driver: bridge, internal: true}", "{external: true, name: made.by-others}"} {
+		assert.Empty(t, under(t, spec.Restricted, hardened+use+network+"\n", ""), network)
+	}
+	refused := under(t, spec.Baseline, "    networks: {n: {driver_opts: {com.docker.network.endpoint.sysctls: net.ipv4.conf.IFNAME.forwarding=1}}}\nnetworks: {n: }\n", "")
 	require.Len(t, refused, 1)
-	assert.Contains(t, refused[0], "7:40 volume data is /etc of the host: the policy baseline refuses that")
-	assert.Empty(t, under(t, spec.Privileged, volume, ""))
-	assert.Empty(t, under(t, spec.Baseline, "    volumes: [\"data:/data\"]\nvolumes:\n  data:\n    driver_opts: {type: tmpfs, device: tmpfs}\n", ""))
+	assert.Contains(t, refused[0], "unsafe sysctls")
+}
+
+// A key has the same meaning from wherever a service takes it.
+func TestThePolicyHoldsWhereverAKeyComesFrom(t *testing.T) {
+	const web, open = "services:\n  web:\n    image: web:1\n", "    pid: host\n"
+	const job = "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  preRollout: [{name: migrate, command: [migrate]}]\n"
+	for way, files := range map[string]map[string]string{
+		"a second file": {"compose.yaml": web, "compose.override.yaml": "services:\n  web:\n" + open},
+		"a template":    {"compose.yaml": web, "specs/web.yaml": job + "  template:\n" + open},
+		"a hook":        {"compose.yaml": web + open, "specs/web.yaml": job},
+		"extends":       {"compose.yaml": web + "    extends: base\n    x-tend: {managed: true}\n  base:\n    image: web:1\n    x-tend: {managed: false}\n" + open},
+		"another file":  {"compose.yaml": web + "    extends: {file: base.yaml, service: base}\n", "base.yaml": "services:\n  base:\n" + open},
+		"include":       {"compose.yaml": "include: [inner/compose.yaml]\n", "inner/compose.yaml": web + open},
+		"an anchor":     {"compose.yaml": "x-open: &open\n" + strings.ReplaceAll(open, "    ", "  ") + web + "    <<: *open\n"},
+		"a variable":    {"compose.yaml": web + "    pid: ${PID}\n", ".env": "PID=host\n"},
+		"a job":         {"compose.yaml": web + "    restart: \"no\"\n" + open},
+	} {
+		t.Run(way, func(t *testing.T) {
+			dir := t.TempDir()
+			for name, content := range files {
+				write(t, filepath.Join(dir, name), content)
+			}
+			_, err := Project(t.Context(), Options{ProjectDirectory: dir, Policy: spec.Baseline})
+			require.ErrorContains(t, err, "pid: host shares a namespace with what is outside of the project: the policy baseline refuses that")
+			_, err = Project(t.Context(), Options{ProjectDirectory: dir})
+			require.NoError(t, err)
+		})
+	}
 }
 
 // The name of the controller's service is a name that anybody can write.

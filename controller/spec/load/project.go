@@ -76,7 +76,6 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 			b.document = &document{}
 		}
 		workload := b.build(p)
-		b.enforce(o.Policy)
 		problems = append(problems, b.problems...)
 		p.Workloads[name] = workload
 		addResources(p, composed, workload)
@@ -89,7 +88,7 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 	problems = append(problems, l.checkDependencies(p)...)
 	problems = append(problems, l.checkDatabases(p)...)
 	problems = append(problems, l.checkContainerNames(composed)...)
-	problems = append(problems, l.enforceVolumes(o.Policy, composed.Volumes)...)
+	problems = append(problems, l.enforce(p)...)
 	if err := problems.OrNil(); err != nil {
 		return nil, err
 	}
