@@ -39,7 +39,8 @@ func (x *Executor) image(ctx context.Context, ref string) (engine.Image, error) 
 	return image.(engine.Image), err
 }
 
-// New makes an executor. Backups go to the data directory.
+// New makes an executor. Backups go to the data directory, and copies of the files that
+// containers get.
 func New(e engine.Engine, dataDir string) *Executor {
 	return &Executor{engine: e, dataDir: dataDir}
 }
@@ -122,10 +123,14 @@ func (x *Executor) run(ctx context.Context, p *spec.Project, w *spec.Workload, c
 	if err != nil {
 		return "", err
 	}
+	secrets, configs, err := x.files(p, w)
+	if err != nil {
+		return "", err
+	}
 	c := engine.ContainerSpec{
 		Project: p.Name, WorkingDir: p.WorkingDir, Service: w.Template,
 		Networks: map[string]string{}, Volumes: map[string]string{},
-		Secrets: p.Secrets, Configs: p.Configs, RestartPolicy: w.RestartPolicy,
+		Secrets: secrets, Configs: configs, RestartPolicy: w.RestartPolicy,
 	}
 	c.Service.Image = w.Image // a service that is only built names no image
 	for name, key := range w.NetworkKeys {

@@ -2,12 +2,16 @@ package spec
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/compose-spec/compose-go/v2/types"
 )
@@ -65,10 +69,10 @@ type refusals struct {
 	found []Violation
 }
 
-// refuse notes a violation. path has dots between the keys.
+// refuse notes a violation. path has slashes between the keys, as a key may have dots.
 func (r *refusals) refuse(path, hint, message string, args ...any) {
 	r.found = append(r.found, Violation{
-		Path: slices.Concat(r.at, strings.Split(path, ".")), Message: fmt.Sprintf(message, args...), Hint: hint,
+		Path: slices.Concat(r.at, strings.Split(path, "/")), Message: fmt.Sprintf(message, args...), Hint: hint,
 	})
 }
 
@@ -132,10 +136,10 @@ func (r *refusals) namespaces(w *Workload) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
 		if name := cmp.Or(names[key], key); !plainName.MatchString(name) || name == "host" {
-			r.refuse("networks."+key, "use another network", "network %s shares a namespace with what is outside of the project", name)
+			r.refuse("networks/"+key, "use another network", "network %s shares a namespace with what is outside of the project", name)
 		}
 		if n := s.Networks[key]; n != nil && n.DriverOpts[endpointSysctls] != "" {
-			r.refuse("networks."+key+".driver_opts", "remove it", "%s sets what Kubernetes counts as unsafe sysctls", endpointSysctls)
+			r.refuse("networks/"+key+"/driver_opts", "remove it", "%s sets what Kubernetes counts as unsafe sysctls", endpointSysctls)
 		}
 	}
 	for _, from := range s.VolumesFrom {
@@ -192,7 +196,7 @@ func (r *refusals) host(s types.ServiceConfig) {
 		r.refuse("gpus", "remove them", devices)
 	}
 	if d := s.Deploy; d != nil && d.Resources.Reservations != nil && len(d.Resources.Reservations.Devices) > 0 {
-		r.refuse("deploy.resources.reservations.devices", "remove them", devices)
+		r.refuse("deploy/resources/reservations/devices", "remove them", devices)
 	}
 	if s.CgroupParent != "" {
 		r.refuse("cgroup_parent", "remove it", "%s is a cgroup of the host", s.CgroupParent)
@@ -201,7 +205,7 @@ func (r *refusals) host(s types.ServiceConfig) {
 		r.refuse("annotations", "remove them, or write labels", "annotations are instructions to the runtime")
 	}
 	if s.Logging != nil && !slices.Contains(baselineLogging, s.Logging.Driver) {
-		r.refuse("logging.driver", "remove it, and set the engine's default where it is meant", "logging driver %s can write to sockets of the host", s.Logging.Driver)
+		r.refuse("logging/driver", "remove it, and set the engine's default where it is meant", "logging driver %s can write to sockets of the host", s.Logging.Driver)
 	}
 }
 
@@ -226,8 +230,9 @@ func (r *refusals) restricted(s types.ServiceConfig) {
 	}
 }
 
-// ResourceViolations are the networks and volumes of a project that the policy refuses.
-// Those that are external are the work of whoever made them.
+// ResourceViolations are the networks, volumes, secrets and configs of a project that the
+// policy refuses. Networks and volumes that are external are the work of whoever made
+// them.
 func (p Policy) ResourceViolations(project *Project) []Violation {
 	r := &refusals{}
 	if !p.Bounds() {
@@ -255,7 +260,52 @@ func (p Policy) ResourceViolations(project *Project) []Violation {
 			r.refuse("driver_opts", hint, "volume %s: its driver_opts can mount what is outside of the project", v.Key)
 		}
 	}
+	for _, w := range project.Workloads {
+		for _, s := range w.Template.Secrets {
+			r.file(project, "secrets", s.Source, project.Secrets[s.Source].File)
+		}
+		for _, c := range w.Template.Configs {
+			r.file(project, "configs", c.Source, project.Configs[c.Source].File)
+		}
+	}
 	return r.found
+}
+
+// OpenFile opens the file of a secret or config for a project under a policy: a regular
+// file in the project's folder. A link that leads out of the folder is not followed.
+func (p *Project) OpenFile(path string) (*os.File, error) {
+	root, err := os.OpenRoot(p.WorkingDir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }()
+	inside, err := filepath.Rel(p.WorkingDir, path)
+	if err != nil {
+		return nil, err
+	}
+	// Without O_NONBLOCK a named pipe would be waited for.
+	file, err := root.OpenFile(inside, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("%s is not a regular file", path), err, file.Close())
+	}
+	return file, nil
+}
+
+// file refuses the file of a secret or config that is not the project's own.
+func (r *refusals) file(p *Project, section, key, path string) {
+	if path == "" {
+		return
+	}
+	file, err := p.OpenFile(path)
+	if err != nil {
+		r.at = []string{section, key}
+		r.refuse("file", "name a regular file in the project's folder, and a link by a relative path", "%s is not to be had as a file of the project (%v)", path, err)
+		return
+	}
+	_ = file.Close() // nothing was read
 }
 
 // inMemory reports whether the options of the local driver make nothing but a volume of

@@ -2,8 +2,10 @@ package load
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -215,4 +217,35 @@ func TestAServiceNamedAsTheControllerIsUnderThePolicy(t *testing.T) {
 	write(t, filepath.Join(dir, "compose.yaml"), "services:\n  "+spec.ControllerService+":\n    image: tend\n    volumes: [/var/run/docker.sock:/var/run/docker.sock]\n")
 	_, err := Project(t.Context(), Options{ProjectDirectory: dir, Policy: spec.Baseline})
 	require.ErrorContains(t, err, "/var/run/docker.sock is a folder or file of the host: the policy baseline refuses that")
+}
+
+// The engine mounts the file of a secret or config, whatever it is.
+func TestBaselineRefusesTheHostsFilesAsSecretsAndConfigs(t *testing.T) {
+	outside := t.TempDir()
+	write(t, filepath.Join(outside, "file"), "of the host")
+	for file, mine := range map[string]bool{
+		"inside": true, "./folder/../inside": true, "link": true,
+		"/var/run/docker.sock": false, filepath.Join(outside, "file"): false, "../" + filepath.Base(outside) + "/file": false,
+		"way-out": false, "folder-out/file": false, ".": false, "pipe": false, "missing": false,
+	} {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "inside"), "of the project")
+		require.NoError(t, os.Symlink("inside", filepath.Join(dir, "link")))
+		require.NoError(t, os.Symlink(filepath.Join(outside, "file"), filepath.Join(dir, "way-out")))
+		require.NoError(t, os.Symlink(outside, filepath.Join(dir, "folder-out")))
+		require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600))
+		for _, kind := range []string{"secrets", "configs"} {
+			write(t, filepath.Join(dir, "compose.yaml"),
+				"services:\n  web:\n    image: web:1\n    "+kind+": [it]\n"+kind+":\n  it:\n    file: "+file+"\n")
+			_, err := Project(t.Context(), Options{ProjectDirectory: dir, Policy: spec.Baseline})
+			if mine {
+				require.NoError(t, err, file)
+			} else {
+				require.ErrorContains(t, err, "is not to be had as a file of the project", file)
+				require.ErrorContains(t, err, "compose.yaml:7:5", file)
+			}
+			_, err = Project(t.Context(), Options{ProjectDirectory: dir})
+			require.NoError(t, err, file)
+		}
+	}
 }
