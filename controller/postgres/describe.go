@@ -73,9 +73,9 @@ func Describe(ctx context.Context, e engine.Engine, containerID string) (Server,
 const imageLifetime = 2 * time.Minute
 
 // DescribeImage describes the server in an image, in a container of that name that has
-// neither volumes nor networks and is removed again. It first removes one of that name
-// that an earlier call has left behind. tend and Compose leave the container alone, as
-// it is labelled as a one-off of the project.
+// neither volumes nor networks nor rights, so that every policy allows it, and is removed
+// again. It first removes one of that name that an earlier call has left behind. tend and
+// Compose leave the container alone, as it is labelled as a one-off of the project.
 func DescribeImage(ctx context.Context, e engine.Engine, project, name, image string) (Server, error) {
 	failed := func(err error) (Server, error) {
 		return Server{}, fmt.Errorf("look into image %s: %w", image, err)
@@ -87,6 +87,7 @@ func DescribeImage(ctx context.Context, e engine.Engine, project, name, image st
 		Name: name, Project: project,
 		Service: types.ServiceConfig{
 			Name: name, Image: image, NetworkMode: "none",
+			User: "65532:65532", CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges:true"},
 			Entrypoint: types.ShellCommand{"sleep", strconv.Itoa(int(imageLifetime.Seconds()))},
 			Command:    types.ShellCommand{},
 		},
