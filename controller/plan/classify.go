@@ -19,11 +19,12 @@ type view struct {
 	// containers are the replicas that carry a number; corrupt are the others.
 	containers []replica
 	corrupt    []core.Replica
-	// known is the record without what is over, and with what the containers tell.
+	// known is the rollout record after the drains, tries and runs of containers that are
+	// gone were dropped from it.
 	known core.Rollout
 }
 
-// replica is a Replica with what the later stages want to know of it.
+// replica is a container together with the facts that the later stages read.
 type replica struct {
 	core.Replica
 	class class

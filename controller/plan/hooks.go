@@ -9,8 +9,8 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// endHooks has no hook run for longer than it may, nor for what is not wanted
-// any more, and removes the containers that nobody needs to read.
+// endHooks stops hooks that have exceeded their timeout or belong to a revision that is
+// no longer wanted, and removes the containers of hooks that are over.
 func (s *steps) endHooks() {
 	for _, run := range s.HookRuns {
 		i := slices.IndexFunc(s.desired.PreRollout, func(h spec.Hook) bool { return h.Name == run.Hook })

@@ -159,7 +159,7 @@ func clone[K comparable, V any](m map[K]V) map[K]V {
 	return maps.Clone(m)
 }
 
-// soonest is the earlier of two instants, of which zero is never.
+// soonest returns the earlier of two instants; a zero instant means never.
 func soonest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

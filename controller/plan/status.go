@@ -11,14 +11,14 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// account is the fourth stage: the plan, with what follows from the steps.
+// account is the fourth stage: the steps and the plan that is made from them.
 type account struct {
 	steps
 	plan Plan
 }
 
-// report completes the plan: the rollout's end, the status, the endpoints, and events
-// for what changed.
+// report completes the plan: it ends the rollout where all is as the spec asks for, and
+// adds the status, the endpoints, and an event for each condition that changed.
 func report(s steps) Plan {
 	a := account{steps: s, plan: Plan{Actions: s.actions, Rollout: s.record, Events: slices.Clone(s.events), Endpoints: s.endpoints()}}
 	a.plan.Rollout.Attempts = clone(s.record.Attempts)

@@ -15,7 +15,7 @@ import (
 // steps is the third stage: what is done now, and what stands in the way of more.
 type steps struct {
 	target
-	// record is the target's, with what is to be remembered of the steps.
+	// record is the target's rollout record, updated by the steps.
 	record  core.Rollout
 	actions []core.Action
 	events  []core.Event

@@ -68,6 +68,7 @@ var failures = []struct {
 	{5300007000, "a replica that has ended with 0 is started again"},
 	{5400000038, "a replica that has ended with 0 is started again"},
 	{5500000077, "fewer replicas are said to be ready than there are"},
+	{3796984485, "a replica that has ended with 0 is started again"},
 	{4242007315, "the volume of a database held data and is gone, and an empty one is made"},
 }
 
