@@ -24,8 +24,8 @@ const (
 )
 
 // keeper makes durable what is to survive a restart. That helps and is never needed:
-// where it cannot be read or written, keeper reports it, and the controller goes on
-// with what the containers tell.
+// where it cannot be read or written, keeper reports it, and the controller relies on
+// the containers alone.
 type keeper struct {
 	store   *state.Store
 	durable durable.Store // nil where nothing survives

@@ -25,7 +25,7 @@ const (
 	// patience bounds the time until all is as it is written, beyond every
 	// back-off that a few faults lead to.
 	patience = 90 * time.Second
-	// glance is within what time another row is acknowledged.
+	// glance is the longest time until the next row is acknowledged.
 	glance = 200 * time.Millisecond
 	// commandTimeout bounds a command of Compose.
 	commandTimeout = 3 * time.Minute

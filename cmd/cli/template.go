@@ -28,8 +28,8 @@ const (
 // rendering keeps a file that a proxy reads in step with the endpoints.
 type rendering struct{ template, file, onChange string }
 
-// follow keeps the file until ctx ends. A query for what follows an index tells the
-// controller that the endpoints of that index are in force, so it comes only after the
+// follow keeps the file up to date until ctx ends. Asking for the endpoints after an index
+// tells the controller that those of the index are in force, so follow asks only after the
 // command has succeeded.
 func (r rendering) follow(ctx context.Context, c *client.Client, tell *narrator) error {
 	file, err := filepath.Abs(r.file)

@@ -14,8 +14,8 @@ import (
 // standByEvery is how often a process that stands by asks whether it may act.
 const standByEvery = 500 * time.Millisecond
 
-// Right is the right of a process to act on a project. It holds the store for what is
-// to survive the process.
+// Right is a process's permission to act on a project. It also holds the store of the
+// state that survives the process.
 type Right struct {
 	lock  *durable.Lock
 	lease *durable.PostgresLease // nil without a database

@@ -153,8 +153,8 @@ var hardened = mapping{"image": "web:1", "user": "65532", "cap_drop": []any{"ALL
 // ways are the places from which a service can take a key.
 var ways = []string{"compose", "override", "template", "extends", "include"}
 
-// writeProject writes a project whose service web has further keys, of which it takes
-// those of the service from a place.
+// writeProject writes a project whose service web has further keys. The service takes
+// them in one of the ways: from compose.yaml itself, or from another file.
 func writeProject(t require.TestingT, dir, way string, service, top mapping) {
 	require.NoError(t, os.RemoveAll(dir))
 	files := map[string]mapping{}
