@@ -1,6 +1,7 @@
 package execute
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state/datadir"
 )
 
 // files returns the secrets and configs for a container of a workload. Under a policy
@@ -49,36 +51,40 @@ func (x *Executor) copied(p *spec.Project, o types.FileObjectConfig) (types.File
 		return o, err
 	}
 	defer func() { _ = from.Close() }() // nothing was written
-	o.File, err = keep(from, filepath.Join(x.dataDir, "files"))
+	o.File, err = keep(from, x.dataDir)
 	if err != nil {
 		return o, fmt.Errorf("copy %s to the data directory: %w", from.Name(), err)
 	}
 	return o, nil
 }
 
-// keep copies a file to a folder, under the hash of its content, and returns the path.
-// Whichever user a container has may read it; the folder keeps it from those of the host.
-func keep(from io.Reader, dir string) (path string, err error) {
-	if dir, err = filepath.Abs(dir); err != nil { // for the engine
-		return "", err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	file, err := os.CreateTemp(dir, ".partial-*")
+// keep copies a file to the folder "files" of a data directory, under the hash of its
+// content, and returns the path. Whichever user a container has may read it; the folder
+// keeps it from those of the host.
+func keep(from io.Reader, dataDir string) (path string, err error) {
+	dataDir, err = filepath.Abs(dataDir) // for the engine
 	if err != nil {
 		return "", err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(file.Name()))
-		}
-	}()
+	const folder = "files"
+	root, err := datadir.OpenFolder(dataDir, folder)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	partial := ".partial-" + rand.Text()
+	file, err := root.OpenFile(partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", err
+	}
 	hash := sha256.New()
 	_, err = io.Copy(io.MultiWriter(file, hash), from)
 	if err = errors.Join(err, file.Chmod(0o444), file.Close()); err != nil {
-		return "", err
+		return "", errors.Join(err, root.Remove(partial))
 	}
-	path = filepath.Join(dir, hex.EncodeToString(hash.Sum(nil)))
-	return path, os.Rename(file.Name(), path)
+	name := hex.EncodeToString(hash.Sum(nil))
+	if err := root.Rename(partial, name); err != nil {
+		return "", errors.Join(err, root.Remove(partial))
+	}
+	return filepath.Join(dataDir, folder, name), nil
 }
