@@ -20,7 +20,7 @@ import (
 // An editor or a checkout makes many events out of one change. The change is over when
 // nothing has happened for quietPeriod, and at the latest after longestBurst.
 const (
-	quietPeriod  = 20 * time.Millisecond
+	quietPeriod  = 10 * time.Millisecond
 	longestBurst = 200 * time.Millisecond
 )
 
