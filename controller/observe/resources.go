@@ -49,21 +49,25 @@ func (o *Observer) resources(ctx context.Context) error {
 	for _, r := range needed {
 		names[r.Kind] = append(names[r.Kind], r.Name)
 	}
-	networks, err := o.engine.Networks(ctx, o.project, names[core.NetworkResource]...)
-	if err != nil {
-		return err
-	}
-	volumes, err := o.engine.Volumes(ctx, o.project, names[core.VolumeResource]...)
-	if err != nil {
-		return err
-	}
 	found := map[string]string{} // the config hash of what exists, by String()
 	ids := map[string]string{}
-	for _, n := range networks {
-		found["network "+n.Name], ids["network "+n.Name] = n.Labels[spec.LabelConfigHash], n.ID
+	if wanted := names[core.NetworkResource]; len(wanted) > 0 {
+		networks, err := o.engine.Networks(ctx, o.project, wanted...)
+		if err != nil {
+			return err
+		}
+		for _, n := range networks {
+			found["network "+n.Name], ids["network "+n.Name] = n.Labels[spec.LabelConfigHash], n.ID
+		}
 	}
-	for _, v := range volumes {
-		found["volume "+v.Name] = v.Labels[spec.LabelConfigHash]
+	if wanted := names[core.VolumeResource]; len(wanted) > 0 {
+		volumes, err := o.engine.Volumes(ctx, o.project, wanted...)
+		if err != nil {
+			return err
+		}
+		for _, v := range volumes {
+			found["volume "+v.Name] = v.Labels[spec.LabelConfigHash]
+		}
 	}
 	for _, r := range needed {
 		if r.Kind != core.ImageResource {
