@@ -118,7 +118,8 @@ func (o *Observer) follow(ctx context.Context) error {
 	collecting.Go(func() { hints.collect(ctx, events) })
 	defer collecting.Wait()
 	defer cancel(nil)
-	if err := o.Relist(ctx); err != nil {
+	// Without waiting for others to ask for a list too: nobody does while the engine is away.
+	if err := o.listAll(ctx, func() {}); err != nil {
 		return err
 	}
 	o.onLink(ctx, nil)
@@ -289,18 +290,23 @@ func (o *Observer) Relist(ctx context.Context) error {
 	o.gathering = g
 	o.mu.Unlock()
 	time.Sleep(gatherFor)
-	left, err := o.list(ctx, func() {
+	g.err = o.listAll(ctx, func() {
 		o.mu.Lock()
 		o.gathering = nil
 		o.mu.Unlock()
 	})
+	close(g.done)
+	return g.err
+}
+
+// listAll lists everything, and looks at what is known and was not listed.
+func (o *Observer) listAll(ctx context.Context, begins func()) error {
+	left, err := o.list(ctx, begins)
 	for _, id := range left {
 		if err == nil {
 			err = o.Refresh(ctx, id)
 		}
 	}
-	g.err = err
-	close(g.done)
 	return err
 }
 
