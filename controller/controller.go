@@ -191,6 +191,10 @@ func (c *Controller) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		time.Sleep(settle)
+		select {
+		case <-c.wake: // for what this pass takes
+		default:
+		}
 		call(l)
 		l.drain()
 		if l.unsure {
