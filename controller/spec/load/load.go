@@ -262,17 +262,19 @@ func (l *loading) compose(ctx context.Context, files []types.ConfigFile, profile
 		}
 	}
 	details := types.ConfigDetails{WorkingDir: l.workingDir, ConfigFiles: files, Environment: environment}
-	project, err := loader.LoadWithContext(ctx, details,
+	options := []func(*loader.Options){
 		loader.WithProfiles(profiles),
 		l.projectName,
 		func(o *loader.Options) { o.SkipResolveEnvironment = true },
-	)
-	if err != nil {
-		return nil, err
+	}
+	project := loadValid(ctx, details, options...)
+	if project == nil {
+		if project, err = loader.LoadWithContext(ctx, details, options...); err != nil {
+			return nil, err
+		}
 	}
 	// It is a step of its own, as in docker compose, so that env_file is out of the
 	// hash and label_file is in it.
-	// hash, and label_file is in it.
 	return project.WithServicesEnvironmentResolved(true)
 }
 
