@@ -192,7 +192,7 @@ func (c *Controller) Run(ctx context.Context) {
 		}
 		time.Sleep(settle)
 		select {
-		case <-c.wake: // for what this pass takes
+		case <-c.wake: // this pass takes what it was for
 		default:
 		}
 		call(l)

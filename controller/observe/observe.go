@@ -118,7 +118,7 @@ func (o *Observer) follow(ctx context.Context) error {
 	collecting.Go(func() { hints.collect(ctx, events) })
 	defer collecting.Wait()
 	defer cancel(nil)
-	// Without waiting for others to ask for a list too: nobody does while the engine is away.
+	// The first list waits for nobody who would share it.
 	if err := o.listAll(ctx, func() {}); err != nil {
 		return err
 	}
