@@ -553,7 +553,14 @@ func (w *world) foreign() {
 		c.Labels = map[string]string{spec.LabelProject: "other", spec.LabelService: "web", spec.LabelContainerNumber: "1"}
 	case 1: // a one-off container of Compose's
 		c.Labels = map[string]string{spec.LabelProject: project, spec.LabelService: "web", spec.LabelOneoff: "True", spec.LabelContainerNumber: "1"}
-	case 2: // whose labels are corrupt
+	case 2: // whose labels are corrupt, or of a second Compose file in the same project
+		if w.checks.strangers%2 == 1 {
+			c.State = engine.Running
+			c.Labels = map[string]string{
+				spec.LabelProject: project, spec.LabelService: sideService, spec.LabelOneoff: "False", spec.LabelContainerNumber: "1", spec.LabelWorkingDir: w.pool.base.WorkingDir,
+			}
+			break
+		}
 		c.Labels = map[string]string{spec.LabelProject: project, spec.LabelService: "web", spec.LabelContainerNumber: "x"}
 	default: // scaled by a person with docker compose
 		if !ok {

@@ -143,6 +143,11 @@ func (v *invariants) askedToCreate(c *call, snap *state.Snapshot, truth []engine
 	if workload == "" {
 		return // to look into an image
 	}
+	for _, network := range c.create.Networks {
+		if !v.w.hasNetwork(network) {
+			v.w.fail("%s: network %s does not exist", v.w.name(c), network)
+		}
+	}
 	v.alone(c)
 	if !ok || !slices.Contains(requests[d.Kind], c.op) {
 		v.w.fail("%s: nobody has decided that", v.w.name(c))

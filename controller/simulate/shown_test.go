@@ -141,7 +141,7 @@ func (w *world) shownAtRest() {
 	replicas, ready := map[string]string{}, map[string]int{}
 	for _, c := range w.checks.truth() {
 		workload, number, _ := labelled(c.Labels)
-		if replicaOf(c) == "" {
+		if replicaOf(c) == "" && workload != sideService {
 			continue
 		}
 		is := held(snap, c.ID)

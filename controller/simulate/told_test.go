@@ -317,7 +317,7 @@ func knowsAll(snap *state.Snapshot, truth []engine.Container, workload string) b
 // ours reports whether a container is one that tend may act on.
 func ours(c engine.Container) bool {
 	workload, number, _ := labelled(c.Labels)
-	if elsewhere(c) {
+	if elsewhere(c) || workload == sideService {
 		return false
 	}
 	if c.Labels[spec.LabelProject] != project || workload == "" {
@@ -332,6 +332,9 @@ func ours(c engine.Container) bool {
 
 // otherFolder has another project of the same name.
 const otherFolder = "/elsewhere"
+
+// sideService is of a second Compose file that is run in the same project.
+const sideService = "side"
 
 // elsewhere reports whether a container was made from another folder.
 func elsewhere(c engine.Container) bool {

@@ -316,6 +316,12 @@ func (w *world) has(volume string) bool {
 	return err != nil || slices.ContainsFunc(found, func(v engine.Volume) bool { return v.Name == volume })
 }
 
+// hasNetwork reports whether a network exists; while the engine is away it may.
+func (w *world) hasNetwork(network string) bool {
+	found, err := w.engine.Networks(w.life, project, network)
+	return err != nil || slices.ContainsFunc(found, func(n engine.Network) bool { return n.Name == network })
+}
+
 // deliver passes an event on.
 func (w *world) deliver() bool {
 	s := w.gate.stream
