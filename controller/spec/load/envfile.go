@@ -94,8 +94,7 @@ func envFileError(err error, lookUp dotenv.LookupFn) *spec.Error {
 			return value, ok
 		})
 		if err != nil {
-			line := text[strings.LastIndexByte(text[:at], '\n')+1 : at]
-			e.Line, e.Column = 1+strings.Count(text[:at], "\n"), 1+utf8.RuneCountInString(line)
+			e.Line, e.Column = lineColumn(text, at)
 			e.Message, e.Hint = statementProblem(statement, err)
 			return e
 		}
@@ -104,6 +103,12 @@ func envFileError(err error, lookUp dotenv.LookupFn) *spec.Error {
 		}
 	}
 	return e
+}
+
+// lineColumn returns the line and the column of a byte in a text.
+func lineColumn(text string, at int) (line, column int) {
+	before := text[:at]
+	return 1 + strings.Count(before, "\n"), 1 + utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:])
 }
 
 // statementProblem names what is wrong in a statement of an env file, and what to do.

@@ -73,7 +73,7 @@ func WithInputs(ctx context.Context, o Options) (*spec.Project, *Inputs, error) 
 	if err != nil {
 		return nil, in, err
 	}
-	l := loading{options: options, workingDir: workingDir, inputs: in, named: map[string]spec.Error{}}
+	l := loading{options: options, workingDir: workingDir, inputs: in, named: map[string]spec.Error{}, lengths: lengths{}}
 	project, err := l.run(ctx, o)
 	return project, in, err
 }
@@ -153,9 +153,13 @@ func composeOptions(o Options) (*cli.ProjectOptions, error) {
 
 // checkEnvFiles refuses env files before compose-go opens them.
 func checkEnvFiles(o *cli.ProjectOptions) error {
+	known := lengths{}
 	for _, path := range o.EnvFiles {
 		if err := checkNamed(path); err != nil {
 			return fileError(path, err)
+		}
+		if problem := known.checkEnvFile(path, os.LookupEnv); problem != nil {
+			return problem
 		}
 	}
 	return nil
@@ -173,6 +177,8 @@ type loading struct {
 	// named holds, for each file that a Compose file names, the place where it is
 	// named.
 	named map[string]spec.Error
+	// lengths are of the variables in the env files that Compose files name.
+	lengths lengths
 }
 
 func (l *loading) run(ctx context.Context, o Options) (*spec.Project, error) {
@@ -220,6 +226,7 @@ func (l *loading) run(ctx context.Context, o Options) (*spec.Project, error) {
 		problems = append(problems, keys.Unknown(s.file, s.root, s.at...)...)
 	}
 	problems = append(problems, l.checkChains()...)
+	problems = append(problems, l.checkGrowth()...)
 	if err := problems.OrNil(); err != nil {
 		return nil, err
 	}

@@ -90,6 +90,9 @@ func (l *loading) note(r namedFile, by string) (isNew bool, problem *spec.Error)
 		at.Message, at.Hint = fmt.Sprintf("%s cannot be read: %s", r.path, e.Message), e.Hint
 		return true, &at
 	}
+	if r.dir == "" {
+		return true, l.lengths.checkEnvFile(r.path, l.options.Environment.Resolve)
+	}
 	return true, nil
 }
 

@@ -23,6 +23,7 @@ const (
 	MaxFileSize  = 1 << 20
 	maxDocuments = 1000
 	maxNodes     = 1 << 18 // in one document, its aliases expanded
+	maxDepth     = 100     // likewise
 )
 
 // Parse returns the root nodes of the documents in a file; empty documents
@@ -54,7 +55,7 @@ func Parse(file string, content []byte) ([]*yaml.Node, spec.Errors) {
 		if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" {
 			continue
 		}
-		if e := boundAliases(root); e != nil {
+		if e := boundExtent(root); e != nil {
 			e.File = file
 			return nil, spec.Errors{e}
 		}
@@ -109,41 +110,49 @@ func syntaxError(file string, content []byte, err error) *spec.Error {
 	return e
 }
 
-// boundAliases refuses a document that would have too many nodes, or infinitely many,
-// once its aliases were expanded.
-func boundAliases(root *yaml.Node) *spec.Error {
-	const open = -1 // the size of a node whose content is being counted
-	sizes := map[*yaml.Node]int{}
-	var size func(n *yaml.Node) (int, *spec.Error)
-	size = func(n *yaml.Node) (int, *spec.Error) {
+// extent is how many values a node has, with itself, and how deep they are nested.
+type extent struct{ values, depth int }
+
+// boundExtent refuses a document that has too many values or too deep ones, or
+// infinitely many, once its aliases are expanded.
+func boundExtent(root *yaml.Node) *spec.Error {
+	open := extent{values: -1} // of a node whose content is being counted
+	extents := map[*yaml.Node]extent{}
+	var measure func(n *yaml.Node) (extent, *spec.Error)
+	measure = func(n *yaml.Node) (extent, *spec.Error) {
 		if n.Kind == yaml.AliasNode {
-			if sizes[n.Alias] == open {
-				return 0, &spec.Error{Line: n.Line, Column: n.Column,
+			if extents[n.Alias] == open {
+				return open, &spec.Error{Line: n.Line, Column: n.Column,
 					Message: fmt.Sprintf("the anchor %q contains itself", n.Value),
 					Hint:    "take the alias out of what the anchor names"}
 			}
 			n = n.Alias
 		}
-		if s, seen := sizes[n]; seen {
-			return s, nil
+		if e, seen := extents[n]; seen {
+			return e, nil
 		}
-		sizes[n] = open
-		sum := 1
+		extents[n] = open
+		sum := extent{1, 1}
 		for _, child := range n.Content {
-			s, err := size(child)
+			e, err := measure(child)
 			if err != nil {
-				return 0, err
+				return open, err
 			}
-			if sum += s; sum > maxNodes {
-				return 0, &spec.Error{Line: child.Line, Column: child.Column,
+			if sum.values += e.values; sum.values > maxNodes {
+				return open, &spec.Error{Line: child.Line, Column: child.Column,
 					Message: fmt.Sprintf("with its aliases expanded the document has more than %d values", maxNodes),
 					Hint:    "use fewer aliases"}
 			}
+			if sum.depth = max(sum.depth, e.depth+1); sum.depth > maxDepth {
+				return open, &spec.Error{Line: child.Line, Column: child.Column,
+					Message: fmt.Sprintf("with its aliases expanded the document is nested deeper than %d values", maxDepth),
+					Hint:    "nest it less"}
+			}
 		}
-		sizes[n] = sum
+		extents[n] = sum
 		return sum, nil
 	}
-	_, err := size(root)
+	_, err := measure(root)
 	return err
 }
 
