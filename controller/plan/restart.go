@@ -29,10 +29,11 @@ func delay(r spec.Restart, n int) time.Duration {
 }
 
 // attempts is how often number n was started at a revision without having
-// stayed up for the restart window. r is its container, nil where it is gone.
+// stayed up for the restart window, and since a restart was asked for. r is its
+// container, nil where it is gone.
 func (s *steps) attempts(n int, revision string, r *replica) core.Attempt {
 	a := s.record.Attempts[n]
-	if a.Revision != revision {
+	if a.Revision != revision || r == nil && !a.At.After(s.Intent.RestartedAt) {
 		a = core.Attempt{Revision: revision}
 	}
 	var up time.Duration
