@@ -247,7 +247,7 @@ func (s *steps) restart(r replica, extra int) {
 		return
 	}
 	if s.misses(core.StartReplica, r.revision) {
-		s.waitFor(*s.missing())
+		s.waitFor(*waitForMissing(s.Missing))
 		return
 	}
 	if writer := s.otherWriter(r); writer != "" {

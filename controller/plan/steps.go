@@ -181,8 +181,8 @@ func (s *steps) retry(object string, last core.Try) bool {
 // lacking returns what a new container of a revision has to wait for: missing
 // resources, or else dependencies that do not hold yet; nil where there is nothing.
 func (t *target) lacking(revision string) *wait {
-	if len(t.Missing) > 0 && revision == t.Spec.Revision {
-		return t.missing()
+	if missing := t.missingFor(revision); len(missing) > 0 {
+		return waitForMissing(missing)
 	}
 	var w wait
 	for _, d := range t.Dependencies {
@@ -197,12 +197,24 @@ func (t *target) lacking(revision string) *wait {
 	return &w
 }
 
-// missing returns the wait for the missing resources. It is quiet while all of them are
-// on their way.
-func (t *target) missing() *wait {
+// missingFor returns the missing resources that a container of a revision needs.
+func (t *target) missingFor(revision string) []core.Resource {
+	if revision == t.Spec.Revision {
+		return t.Missing
+	}
+	made := t.made(revision)
+	needs := map[core.ResourceKind][]string{
+		core.NetworkResource: made.Networks, core.VolumeResource: made.Volumes, core.ImageResource: {made.Image},
+	}
+	return slices.DeleteFunc(slices.Clone(t.Missing), func(r core.Resource) bool { return !slices.Contains(needs[r.Kind], r.Name) })
+}
+
+// waitForMissing returns the wait for missing resources. It is quiet while all of them are on
+// their way.
+func waitForMissing(missing []core.Resource) *wait {
 	var problems, remedies []string
 	w := wait{quiet: true}
-	for _, r := range t.Missing {
+	for _, r := range missing {
 		problems = append(problems, resourceProblem(r))
 		if remedy := resourceRemedy(r); remedy != "" {
 			remedies = append(remedies, remedy)
@@ -231,7 +243,7 @@ func (t *target) cannotBeMade() *wait {
 	if len(t.Missing) == 0 || t.desired.Revision != t.Spec.Revision {
 		return nil
 	}
-	return t.missing()
+	return waitForMissing(t.Missing)
 }
 
 // unmet says why a dependency does not hold yet, or nothing.

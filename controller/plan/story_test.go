@@ -359,7 +359,7 @@ func (s *story) mount() {
 func (s *story) miss() {
 	s.missing, s.missingError = nil, s.take("error", "")
 	for _, name := range s.args {
-		s.missing = append(s.missing, strings.ReplaceAll(name, "_", " "))
+		s.missing = append(s.missing, strings.Replace(name, "_", " ", 1))
 	}
 }
 
