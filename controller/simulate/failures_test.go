@@ -17,6 +17,7 @@ var failures = []struct {
 	{1162, "the rollout of job is paused, and goes on"},
 	{1217, "a replica of api is made, and the hook of its revision has not run"},
 	{1811, "what is scaled while it is paused was taken for the rollout"},
+	{1000047, "a replica is created before its network"},
 	{3178, "a revision is given up before its deadline"},
 	{1811, "the rollout of web is paused, and goes on"},
 	{5391, "replicas of api are made, and nobody said that db is ready"},

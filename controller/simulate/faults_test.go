@@ -32,6 +32,7 @@ var (
 	listing    = []model.Op{model.OpContainers}
 	inspecting = []model.Op{model.OpContainer}
 	creating   = []model.Op{model.OpCreate}
+	filling    = []model.Op{model.OpPull, model.OpCreate, model.OpCreateVolume}
 	starting   = []model.Op{model.OpStart}
 	removing   = []model.Op{model.OpRemove}
 	probing    = []model.Op{model.OpExec}
@@ -118,7 +119,11 @@ var faults = []fault{
 
 	{name: "429", ops: []model.Op{model.OpPull}, do: func(w *world, c *call) bool { return w.refuse(c, engine.Exhausted, "too many requests") }},
 	{name: "missing", ops: []model.Op{model.OpPull, model.OpImage}, do: func(w *world, c *call) bool { return w.refuse(c, engine.NotFound, "no such image") }},
-	{name: "disk full", ops: []model.Op{model.OpPull, model.OpCreate, model.OpCreateVolume}, do: func(w *world, c *call) bool {
+	{name: "disk full", ops: filling, do: func(w *world, c *call) bool {
+		return w.refuse(c, engine.Exhausted, "no space left on device")
+	}},
+	{name: "disk full for a while", ops: filling, do: func(w *world, c *call) bool {
+		w.full = time.Now().Add(one(w.tape, 5*time.Second, 30*time.Second, 3*time.Minute))
 		return w.refuse(c, engine.Exhausted, "no space left on device")
 	}},
 	{name: "tag moved", ops: []model.Op{model.OpPull, model.OpCreate}, do: func(w *world, c *call) bool {

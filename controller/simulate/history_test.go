@@ -260,6 +260,7 @@ func (w *world) heal() {
 	for len(w.late) > 0 {
 		w.effect(w.late[0])
 	}
+	w.full = time.Time{}
 	w.free()
 	for _, c := range w.checks.truth() {
 		if c.State == engine.Removing || elsewhere(c) && slices.Contains(names, workloadOf(c)) {

@@ -63,7 +63,8 @@ type world struct {
 	// rows are on the disk.
 	rows    rows
 	away    bool
-	late    []*call // whose effect comes after its reply
+	full    time.Time // until when the engine's disk is
+	late    []*call   // whose effect comes after its reply
 	lists   []engine.Container
 	release []func() // gives back what others hold
 	reserve []string // names that the engine holds for nobody
@@ -280,6 +281,11 @@ func (w *world) answer() {
 	c := free[0]
 	if w.draw(2) == 1 {
 		c = free[w.draw(len(free))]
+	}
+	if slices.Contains(filling, c.op) && time.Now().Before(w.full) {
+		w.tell("%s: the disk is still full", w.name(c))
+		w.refuse(c, engine.Exhausted, "no space left on device")
+		return
 	}
 	if w.chance(w.moods.fault) && w.fault(c) {
 		return
