@@ -78,8 +78,9 @@ func TestRollingUpdateKeepsItsBounds(t *testing.T) {
 }
 
 // A workload of one replica, of any kind, never has two running containers that write
-// to one volume, whatever happens, unless it is written so; and an anonymous volume goes
-// over to the next container of its number for as long as the workload is written.
+// to one volume, whatever happens, unless it is written so. An anonymous volume goes over
+// to the next container of its number for as long as the workload is written, and no
+// container of a number beyond those that were ever wanted begins with an empty one.
 func TestAVolumeHasOneContainerAtATime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := &chaos{world: newWorld(), t: t, kind: rapid.SampledFrom(kinds).Draw(t, "kind")}
@@ -89,25 +90,35 @@ func TestAVolumeHasOneContainerAtATime(t *testing.T) {
 		if named {
 			c.mounts["/data"] = "data"
 		}
+		most := 0 // that was ever wanted
 		next := func(label string) {
 			if c.bool("another kind") {
 				c.kind = rapid.SampledFrom(kinds).Draw(t, "kind")
 			}
 			s := anySpec(t, c.kind, label)
-			s.Replicas, s.PreRollout = min(s.Replicas, 1), nil
+			s.Replicas, s.PreRollout = min(s.Replicas, 3), nil
+			if named {
+				s.Replicas = min(s.Replicas, 1)
+			}
+			most = max(most, s.Replicas)
 			if named && s.Strategy.Type == spec.RollingUpdate {
 				s.Strategy = s.Strategy.WithSurge(0) // as package spec makes of a volume that is written
 			}
 			c.apply(s)
 		}
 		next("spec")
-		cache := ""
+		cache := map[int]string{}
 		for range c.draw("steps", 20, 80) {
 			switch c.draw("what", 0, 10) {
 			case 10:
 				c.rebuild()
 			case 0, 1, 2:
-				c.begin(Compute(c.input()))
+				p := Compute(c.input())
+				for _, a := range p.Actions {
+					known := len(p.Rollout.Anonymous) > 0
+					require.False(t, known && a.Kind == core.CreateReplica && a.Number > most, "%s begins with an empty volume", a.Object)
+				}
+				c.begin(p)
 			case 3, 4, 5:
 				c.endSomething(outcome(c.draw("outcome", int(done), int(halfway))))
 			case 6:
@@ -128,9 +139,10 @@ func TestAVolumeHasOneContainerAtATime(t *testing.T) {
 						require.Empty(t, writer[m.Source], "%s writes to %s too", r.Name, m.Source)
 						writer[m.Source] = r.Name
 					}
-					if m.Anonymous && r.Number == 1 {
-						require.True(t, cache == "" || m.Source == cache, "the anonymous volume was left behind")
-						cache = m.Source
+					if m.Anonymous && IsRunning(r) {
+						before := cache[r.Number]
+						require.True(t, before == "" || m.Source == before, "the anonymous volume of number %d was left behind", r.Number)
+						cache[r.Number] = m.Source
 					}
 				}
 			}

@@ -301,9 +301,11 @@ func (s *steps) create(revision string, numbers []int, cause string, args ...any
 	return come
 }
 
-// free returns the n lowest numbers for replicas of a revision that no container carries,
-// and none that comes. One at which another revision waits for its next try is that one's:
-// else the two would be tried in turn, each as if for the first time.
+// free returns up to n numbers for replicas of a revision, the lowest that no container
+// carries, and none that comes. One at which another revision waits for its next try is
+// that one's: else the two would be tried in turn, each as if for the first time. Where a
+// number has an anonymous volume, a higher one than is wanted would begin with an empty
+// one; there the wanted revision takes what another waits for.
 func (s *steps) free(revision string, n int, come ...int) []int {
 	taken := map[int]bool{}
 	for _, number := range come {
@@ -312,13 +314,32 @@ func (s *steps) free(revision string, n int, come ...int) []int {
 	for _, r := range s.replicas {
 		taken[r.Number] = true
 	}
+	bound := s.bindsNumbers()
 	var numbers []int
-	for i := 1; len(numbers) < n; i++ {
-		if a := s.record.Attempts[i]; !taken[i] && (a.Revision == revision || !s.waits(a)) {
+	for i := 1; len(numbers) < n && !(bound && i > s.desired.Replicas); i++ {
+		a := s.record.Attempts[i]
+		others := s.waits(a) && a.Revision != revision && !(bound && revision == s.desired.Revision)
+		if !taken[i] && !others {
 			numbers = append(numbers, i)
 		}
 	}
 	return numbers
+}
+
+// bindsNumbers reports whether data belongs to the numbers of replicas, in anonymous
+// volumes, and no surge was asked for, which needs a number more.
+func (s *steps) bindsNumbers() bool {
+	if s.desired.SurgeAsked {
+		return false
+	}
+	for _, mounts := range s.record.Anonymous {
+		for target := range mounts {
+			if !slices.Contains(s.desired.SharedMounts, target) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // waits reports whether a start has failed in the rollout under way, and is to be tried

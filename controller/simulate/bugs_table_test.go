@@ -156,7 +156,7 @@ var bugs = []bug{
 		old: "	if err := o.listAll(ctx, func() {}); err != nil {\n		return err\n	}\n	o.onLink(ctx, nil)\n",
 		new: "	if BUG && len(o.seen) > 0 { o.onLink(ctx, nil) } else if err := o.listAll(ctx, func() {}); err != nil {\n		return err\n	}\n	o.onLink(ctx, nil)\n"},
 	{name: "create a replica before its network", seed: 900003, file: "plan/steps.go",
-		old: "	if len(t.Missing) > 0 && revision == t.Spec.Revision {\n", new: "	if len(t.Missing) > 0 && revision == t.Spec.Revision && !BUG {\n"},
+		old: "len(missing) > 0 {\n		return waitForMissing(missing)", new: "len(missing) > 0 && !BUG {\n		return waitForMissing(missing)"},
 	{name: "remove what a second Compose file has made", seed: 900083, file: "input.go",
 		old: "	if r.removeOrphans || r.project", new: "	if BUG || r.removeOrphans || r.project"},
 	{name: "let an older look win", seed: 123, file: "observe/observe.go",
