@@ -36,37 +36,37 @@ type Config struct {
 	// Project is the Compose project's name, Version the program's.
 	Project, Version string
 	Log              *zap.Logger
-	// Token is the token that callers from elsewhere must have; while it is empty they
-	// are all refused. See guard.
-	Token string
+	// DataDir holds the tokens; see MakeTokens.
+	DataDir string
+	// AnonymousRead lets everyone read who reaches a listener.
+	AnonymousRead bool
 }
 
 // server holds the handlers.
 type server struct {
 	Config
-	guard guard
-	held  peers
+	held peers
 }
 
 func newServer(c Config) *server {
-	return &server{Config: c, guard: guard{token: c.Token}, held: peers{mostOfPeer: maxHeld, most: maxConnections}}
+	return &server{Config: c, held: peers{mostOfPeer: maxHeld, most: maxConnections}}
 }
 
-// New makes the handler of the control API. It judges each caller by the connection, so
-// it is as safe on one listener as on another.
+// New makes the handler of the control API. It judges each caller by the connection and
+// the token, so it is as safe on one listener as on another.
 func New(c Config) http.Handler {
 	return c.control()
 }
 
 // NewReadOnly makes the handler for the project's own networks. It answers what
-// gateways and scrapers ask for, and nothing else, whoever asks.
+// gateways and scrapers ask for, and nothing else, whatever token is sent.
 func NewReadOnly(c Config) http.Handler {
 	return c.readOnly()
 }
 
 func (c Config) control() *chi.Mux {
 	s := newServer(c)
-	r := newRouter(s.guard.middleware)
+	r := s.newRouter()
 	s.addPublic(r)
 	r.Get("/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
@@ -82,17 +82,16 @@ func (c Config) control() *chi.Mux {
 
 func (c Config) readOnly() *chi.Mux {
 	s := newServer(c)
-	r := newRouter()
+	r := s.newRouter()
 	s.addPublic(r)
 	return r
 }
 
 // newRouter makes a router with the middleware that every request passes through.
-func newRouter(guards ...func(http.Handler) http.Handler) *chi.Mux {
+func (s *server) newRouter() *chi.Mux {
 	r := chi.NewRouter()
-	r.Use(headers, crossOrigin, noBody)
-	r.Use(guards...)
-	r.Use(middleware.GetHead)
+	g := guard{dataDir: s.DataDir, anonymousRead: s.AnonymousRead, log: s.Log}
+	r.Use(headers, crossOrigin, noBody, g.middleware, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		fail(w, problem(http.StatusNotFound, "there is no "+r.URL.Path+" here; /openapi.yaml of the control API lists what there is"))
 	})
@@ -199,7 +198,7 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	if err := s.Ready(); err != nil {
 		p := problem(http.StatusServiceUnavailable, "the controller is not ready")
-		if s.guard.refuse(r) == nil {
+		if callerFrom(r).role != "" {
 			p.Detail += ": " + err.Error()
 		}
 		fail(w, p)

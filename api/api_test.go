@@ -24,10 +24,10 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// ask sends a request to a server on loopback.
+// ask sends a request as whoever reaches the Unix socket.
 func ask(t *testing.T, h http.Handler, method, path string) answer {
 	t.Helper()
-	s := httptest.NewServer(h)
+	s := httptest.NewServer(onSocket(h))
 	defer s.Close()
 	return do(t, s.Client(), method, s.URL+path, "")
 }
@@ -162,7 +162,7 @@ func TestHeadAnswersAsGetWithoutABody(t *testing.T) {
 }
 
 func TestARequestWithABodyIsRefused(t *testing.T) {
-	s := httptest.NewServer(New(config(shop())))
+	s := httptest.NewServer(onSocket(New(config(shop()))))
 	defer s.Close()
 	assert.Equal(t, http.StatusRequestEntityTooLarge, do(t, s.Client(), http.MethodGet, s.URL+"/api/v1/workloads", "{}").status)
 }

@@ -26,7 +26,7 @@ func query(c Config, query string) func() (answered bool, e Endpoints) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		NewReadOnly(c).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/api/v1/endpoints?"+query, nil))
+		onSocket(NewReadOnly(c)).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/api/v1/endpoints?"+query, nil))
 	}()
 	return func() (bool, Endpoints) {
 		synctest.Wait()
@@ -145,7 +145,7 @@ func TestAQueryWhoseConnectionBreaksIsReported(t *testing.T) {
 			path := fmt.Sprintf("/api/v1/endpoints?index=%d&wait=10s&subscriber=%s", at, name)
 			var held sync.WaitGroup
 			held.Go(func() {
-				NewReadOnly(c).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
+				onSocket(NewReadOnly(c)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
 			})
 			synctest.Wait()
 			if hangsUp {
@@ -180,7 +180,7 @@ func TestEndpointsAreStreamedAtEachChange(t *testing.T) {
 func TestAHeldQueryOverARealServer(t *testing.T) {
 	const timeout = 300 * time.Millisecond
 	store := published()
-	server := httptest.NewUnstartedServer(NewReadOnly(config(store)))
+	server := httptest.NewUnstartedServer(onSocket(NewReadOnly(config(store))))
 	ctx, shutdown := context.WithCancel(context.Background())
 	server.Config.ReadTimeout, server.Config.WriteTimeout = timeout, timeout
 	server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
@@ -207,18 +207,4 @@ func TestAHeldQueryOverARealServer(t *testing.T) {
 	held = hold()
 	shutdown()
 	assert.Equal(t, http.StatusOK, (<-held).status)
-}
-
-func TestTheReadOnlyListenerNeedsNoTokenAndKeepsTheReasonToItself(t *testing.T) {
-	c := config(published())
-	c.Ready = func() error { return errNotReady }
-	r := httptest.NewRequest(http.MethodGet, "/readyz", nil)
-	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(172, 20, 0, 2), Port: 7071}))
-	for path, status := range map[string]int{"/api/v1/endpoints": 503, "/metrics": 200, "/readyz": 503, "/api/v1/workloads": 404, "/openapi.yaml": 404} {
-		r.URL.Path = path
-		answer := httptest.NewRecorder()
-		NewReadOnly(c).ServeHTTP(answer, r)
-		assert.Equal(t, status, answer.Code, path)
-		assert.NotContains(t, answer.Body.String(), errNotReady.Error())
-	}
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
@@ -17,15 +19,27 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	var err error
+	if dataDir, err = os.MkdirTemp("", "tend-api-"); err == nil {
+		err = MakeTokens(dataDir)
+	}
+	if err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dataDir)
+		os.Exit(code)
+	}))
+}
 
-const (
-	testToken = "c0ffee"
-	// secret stands wherever a template can hold one.
-	secret = "hunter2"
-)
+// secret stands wherever a template can hold one.
+const secret = "hunter2"
 
 var (
+	// dataDir has the tokens of config.
+	dataDir string
+
 	noon        = time.Date(2026, 1, 2, 12, 0, 0, 0, time.FixedZone("elsewhere", 3600))
 	errNotReady = errors.New("the engine does not answer")
 )
@@ -134,9 +148,24 @@ func (c *intents) Subscribed(name string, index uint64) (disconnected func()) {
 	return func() { c.lost = append(c.lost, name) }
 }
 
+// onSocket serves requests as though they came over the Unix socket.
+func onSocket(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), peerKey{}, peer{name: "uid 1000", local: true})))
+	})
+}
+
+// tokenOf is the content of a token's file.
+func tokenOf(t *testing.T, role Role) string {
+	t.Helper()
+	token, err := readToken(dataDir, role)
+	require.NoError(t, err)
+	return token
+}
+
 func config(s *state.Store) Config {
 	return Config{
-		Store: s, Controller: &intents{store: s, acknowledged: map[string]uint64{}}, Project: "shop", Version: "test", Token: testToken, Log: zap.NewNop(),
+		Store: s, Controller: &intents{store: s, acknowledged: map[string]uint64{}}, Project: "shop", Version: "test", DataDir: dataDir, Log: zap.NewNop(),
 		Ready: func() error { return nil },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte("tend_engine_up 1\n"))

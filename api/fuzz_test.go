@@ -28,7 +28,7 @@ func FuzzRequests(f *testing.F) {
 			r.Header.Set("Origin", origin)
 		}
 		w := httptest.NewRecorder()
-		New(c).ServeHTTP(w, r)
+		onSocket(New(c)).ServeHTTP(w, r)
 		require.Less(t, w.Code, 500, w.Body)
 		if w.Code >= 400 {
 			var told Problem

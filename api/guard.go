@@ -1,74 +1,106 @@
 package api
 
 import (
-	"crypto/subtle"
+	"context"
 	"net"
 	"net/http"
 	"strings"
+
+	"go.uber.org/zap"
 )
 
 // guard decides who may ask:
 //
-//   - whoever knows the token;
-//   - whoever reaches the Unix socket, which file permissions guard;
-//   - local processes over loopback, unless a name other than loopback's led
-//     them there: a web page that had its own name resolve to 127.0.0.1 (DNS
-//     rebinding) would read everything through the user's browser.
+//   - whoever reaches the Unix socket, which file permissions guard, may do everything;
+//   - whoever sends a token may do what its role may;
+//   - everyone may ask for /healthz and /readyz, and with anonymousRead read.
 //
-// What is asked is the address of the connection's own end, as a listener on
-// all addresses serves loopback too.
-type guard struct{ token string }
+// Who sends no token must not have been led here by a name other than this machine's or
+// service's: a web page that had its own name resolve to 127.0.0.1 (DNS rebinding) would
+// read everything through the user's browser.
+type guard struct {
+	dataDir       string // of the tokens
+	anonymousRead bool
+	log           *zap.Logger
+}
+
+// caller is who sent a request.
+type caller struct {
+	// role is empty where nothing shows one.
+	role Role
+	// name tells people who it was; it is empty where nobody can know.
+	name string
+}
+
+type callerKey struct{}
+
+// callerFrom is the caller that the guard found.
+func callerFrom(r *http.Request) caller {
+	c, _ := r.Context().Value(callerKey{}).(caller)
+	return c
+}
 
 func (g guard) middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
-			next.ServeHTTP(w, r)
-			return
-		}
-		if p := g.refuse(r); p != nil {
+		c := g.identify(r)
+		if p := c.refuse(r); p != nil {
 			if p.Status == http.StatusUnauthorized {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="tend"`)
 			}
 			fail(w, p)
 			return
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 	})
 }
 
-// refuse returns why a request is refused, or nil.
-func (g guard) refuse(r *http.Request) *Problem {
-	if g.knowsToken(r) {
-		return nil
+// identify finds out who sent a request.
+func (g guard) identify(r *http.Request) caller {
+	if p := peerFrom(r); p.local {
+		return caller{role: Admin, name: p.name}
 	}
-	switch local := r.Context().Value(http.LocalAddrContextKey).(type) {
-	case *net.UnixAddr:
-		return nil
-	case *net.TCPAddr:
-		if !local.IP.IsLoopback() {
-			break
-		}
-		if isLoopback(r.Host) {
-			return nil
-		}
-		return problem(http.StatusMisdirectedRequest, "ask for localhost or 127.0.0.1 here, not for another host")
+	credentials := r.Header.Get("Authorization")
+	if credentials == "" && g.anonymousRead {
+		return caller{role: Reader}
 	}
-	return problem(http.StatusUnauthorized, `send "Authorization: Bearer TOKEN"; the token is in the file "token" of the data directory`)
+	scheme, token, _ := strings.Cut(credentials, " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return caller{}
+	}
+	role, err := roleOf(g.dataDir, token)
+	if err != nil {
+		g.log.Warn("a token cannot be used", zap.Error(err))
+	}
+	if role == "" {
+		return caller{}
+	}
+	return caller{role: role, name: string(role) + " token"}
 }
 
-func (g guard) knowsToken(r *http.Request) bool {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return g.token != "" && strings.EqualFold(scheme, "Bearer") &&
-		subtle.ConstantTimeCompare([]byte(token), []byte(g.token)) == 1
+// refuse returns why a request of the caller is refused, or nil.
+func (c caller) refuse(r *http.Request) *Problem {
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch {
+	case c.name == "" && r.TLS == nil && !isNear(r.Host):
+		return problem(http.StatusMisdirectedRequest, "ask for an address, localhost or the service's name here, not for another host, or send a token")
+	case c.role == Admin, c.role == Reader && reads:
+		return nil
+	case c.name != "":
+		return problem(http.StatusForbidden, `the read token changes nothing: send the one in "tokens/admin" of the data directory`)
+	case reads && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz"):
+		return nil
+	}
+	return problem(http.StatusUnauthorized, `send "Authorization: Bearer TOKEN"; the tokens are in the folder "tokens" of the data directory`)
 }
 
-// isLoopback reports whether a Host header names this machine and nothing else.
-func isLoopback(host string) bool {
+// isNear reports whether a Host header is one that no foreign name server can give an
+// address to: an address itself, localhost, or a name without a dot, as that of a
+// service.
+func isNear(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return strings.EqualFold(host, "localhost") || ip.IsLoopback()
+	return host != "" && (net.ParseIP(strings.Trim(host, "[]")) != nil || !strings.Contains(host, "."))
 }
 
 // crossOrigin refuses requests for a change that a web page of another origin sends.

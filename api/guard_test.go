@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -11,69 +10,90 @@ import (
 )
 
 func TestWhoMayAsk(t *testing.T) {
-	var (
-		unix      = &net.UnixAddr{Name: "tend.sock", Net: "unix"}
-		loopback  = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7070}
-		loopback6 = &net.TCPAddr{IP: net.IPv6loopback, Port: 7070}
-		elsewhere = &net.TCPAddr{IP: net.IPv4(172, 20, 0, 2), Port: 7070}
+	const (
+		workloads = "/api/v1/workloads"
+		pause     = "/api/v1/workloads/web/rollout/pause"
 	)
-	const path = "/api/v1/workloads"
+	read, admin := "Bearer "+tokenOf(t, Reader), "Bearer "+tokenOf(t, Admin)
+	socket := peer{name: "uid 1000", local: true}
+	near := peer{name: loopback}
 	for _, c := range []struct {
 		name       string
-		local      net.Addr
+		peer       peer
 		host       string
 		credential string
 		path       string
 		status     int
+		anonymous  int // the status where everyone may read
 	}{
-		{"the Unix socket", unix, "anything", "", path, 200},
-		{"loopback by address", loopback, "127.0.0.1:7070", "", path, 200},
-		{"loopback by name", loopback, "LocalHost:7070", "", path, 200},
-		{"loopback without a port", loopback, "localhost", "", path, 200},
-		{"IPv6 loopback", loopback6, "[::1]:7070", "", path, 200},
-		{"IPv6 loopback without a port", loopback6, "[::1]", "", path, 200},
-		{"loopback by a rebound name", loopback, "evil.example:7070", "", path, 421},
-		{"loopback by a name that begins like it", loopback, "localhost.evil.example", "", path, 421},
-		{"loopback by an address that begins like it", loopback, "127.0.0.1.evil.example", "", path, 421},
-		{"loopback without a host", loopback, "", "", path, 421},
-		{"loopback by a rebound name, to metrics", loopback, "evil.example", "", "/metrics", 421},
-		{"loopback by another name with the token", loopback, "devbox:7070", "Bearer " + testToken, path, 200},
-		{"elsewhere without a token", elsewhere, "172.20.0.2:7070", "", path, 401},
-		{"elsewhere that says it is loopback", elsewhere, "127.0.0.1:7070", "", path, 401},
-		{"elsewhere, to metrics", elsewhere, "172.20.0.2:7070", "", "/metrics", 401},
-		{"elsewhere, to nothing", elsewhere, "172.20.0.2:7070", "", "/nothing", 401},
-		{"elsewhere with the token", elsewhere, "172.20.0.2:7070", "Bearer " + testToken, path, 200},
-		{"elsewhere with the token in lower case", elsewhere, "172.20.0.2:7070", "bearer " + testToken, path, 200},
-		{"elsewhere with another token", elsewhere, "172.20.0.2:7070", "Bearer c0ffef", path, 401},
-		{"elsewhere with the beginning of the token", elsewhere, "172.20.0.2:7070", "Bearer c0f", path, 401},
-		{"elsewhere with another scheme", elsewhere, "172.20.0.2:7070", "Basic " + testToken, path, 401},
-		{"elsewhere, to healthz", elsewhere, "172.20.0.2:7070", "", "/healthz", 200},
-		{"elsewhere, to readyz", elsewhere, "172.20.0.2:7070", "", "/readyz", 200},
-		{"from nowhere", nil, "localhost", "", path, 401},
+		{"the Unix socket", socket, "anything.example", "", workloads, 200, 200},
+		{"the Unix socket, for a change", socket, "anything.example", "", pause, 200, 200},
+		{"loopback without a token", near, "127.0.0.1:7070", "", workloads, 401, 200},
+		{"loopback without a token, for a change", near, "127.0.0.1:7070", "", pause, 401, 401},
+		{"to metrics", near, "172.20.0.2:7070", "", "/metrics", 401, 200},
+		{"to nothing", near, "172.20.0.2:7070", "", "/nothing", 401, 404},
+		{"to healthz", near, "172.20.0.2:7070", "", "/healthz", 200, 200},
+		{"to readyz", near, "172.20.0.2:7070", "", "/readyz", 200, 200},
+		{"by name", near, "LocalHost:7070", "", workloads, 401, 200},
+		{"by IPv6", near, "[::1]:7070", "", workloads, 401, 200},
+		{"by IPv6 without a port", near, "[::1]", "", workloads, 401, 200},
+		{"by the service's name", near, "tend:7071", "", workloads, 401, 200},
+		{"by a rebound name", near, "evil.example:7070", "", workloads, 421, 421},
+		{"by a rebound name, to healthz", near, "evil.example:7070", "", "/healthz", 421, 421},
+		{"by a name that begins like localhost", near, "localhost.evil.example", "", workloads, 421, 421},
+		{"by a name that begins like an address", near, "127.0.0.1.evil.example", "", workloads, 421, 421},
+		{"without a host", near, "", "", workloads, 421, 421},
+		{"the read token", near, "127.0.0.1", read, workloads, 200, 200},
+		{"the read token, for a change", near, "127.0.0.1", read, pause, 403, 403},
+		{"the read token by another name", near, "devbox.example:7070", read, workloads, 200, 200},
+		{"the admin token", near, "127.0.0.1", admin, workloads, 200, 200},
+		{"the admin token, for a change", near, "127.0.0.1", admin, pause, 200, 200},
+		{"the scheme in lower case", near, "127.0.0.1", "bearer " + admin[7:], workloads, 200, 200},
+		{"another token", near, "127.0.0.1", "Bearer c0ffee", workloads, 401, 401},
+		{"the beginning of the token", near, "127.0.0.1", admin[:20], workloads, 401, 401},
+		{"no token", near, "127.0.0.1", "Bearer ", workloads, 401, 401},
+		{"another scheme", near, "127.0.0.1", "Basic " + admin[7:], workloads, 401, 401},
+		{"from nowhere", peer{}, "localhost", "", workloads, 401, 200},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			answer := askFrom(New(config(shop())), c.local, c.host, c.credential, c.path)
-			assert.Equal(t, c.status, answer.Code, answer.Body)
-			if c.status == http.StatusUnauthorized {
-				assert.Contains(t, answer.Header().Get("WWW-Authenticate"), "Bearer")
+			for anonymous, status := range map[bool]int{false: c.status, true: c.anonymous} {
+				configured := config(shop())
+				configured.AnonymousRead = anonymous
+				answer := askAs(New(configured), c.peer, c.host, c.credential, c.path)
+				assert.Equal(t, status, answer.Code, "anonymous %v: %s", anonymous, answer.Body)
+				assert.Equal(t, status == http.StatusUnauthorized, answer.Header().Get("WWW-Authenticate") != "")
 			}
 		})
 	}
 }
 
-func TestWithoutATokenNobodyElsewhereMayAsk(t *testing.T) {
+func TestWithoutTokensNobodyElsewhereMayAsk(t *testing.T) {
 	c := config(shop())
-	c.Token = ""
-	local := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}
-	for _, credential := range []string{"", "Bearer", "Bearer "} {
-		assert.Equal(t, http.StatusUnauthorized, askFrom(New(c), local, "10.0.0.1", credential, "/api/v1/replicas").Code)
+	c.DataDir = t.TempDir()
+	for _, credential := range []string{"", "Bearer", "Bearer ", "Bearer 00"} {
+		assert.Equal(t, http.StatusUnauthorized, askAs(New(c), peer{name: "10.0.0.1"}, "10.0.0.1", credential, "/api/v1/replicas").Code)
+	}
+}
+
+func TestTheReadOnlyListenerWantsATokenAndChangesNothing(t *testing.T) {
+	c := config(published())
+	for path, status := range map[string]int{"/api/v1/endpoints": 200, "/metrics": 200, "/api/v1/workloads": 404, "/openapi.yaml": 404, "/api/v1/workloads/web/rollout/pause": 404} {
+		assert.Equal(t, http.StatusUnauthorized, askAs(NewReadOnly(c), peer{name: "172.20.0.5"}, "tend:7071", "", path).Code, path)
+		for _, role := range Roles {
+			want := status
+			if role == Reader && methodOf(path) == http.MethodPost {
+				want = http.StatusForbidden
+			}
+			answer := askAs(NewReadOnly(c), peer{name: "172.20.0.5"}, "tend:7071", "Bearer "+tokenOf(t, role), path)
+			assert.Equal(t, want, answer.Code, path)
+		}
 	}
 }
 
 func TestReadyzTellsNoReasonToStrangers(t *testing.T) {
 	c := config(shop())
 	c.Ready = func() error { return errNotReady }
-	answer := askFrom(New(c), &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}, "10.0.0.1", "", "/readyz")
+	answer := askAs(New(c), peer{name: "10.0.0.1"}, "10.0.0.1", "", "/readyz")
 	assert.Equal(t, http.StatusServiceUnavailable, answer.Code)
 	assert.NotContains(t, answer.Body.String(), errNotReady.Error())
 }
@@ -81,22 +101,27 @@ func TestReadyzTellsNoReasonToStrangers(t *testing.T) {
 func TestAPageOfAnotherOriginCannotSend(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/api/v1/workloads", nil)
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
-	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.UnixAddr{}))
 	answer := httptest.NewRecorder()
-	New(config(shop())).ServeHTTP(answer, r)
+	onSocket(New(config(shop()))).ServeHTTP(answer, r)
 	assert.Equal(t, http.StatusForbidden, answer.Code)
 }
 
-// askFrom sends a request over a connection whose own end is local.
-func askFrom(h http.Handler, local net.Addr, host, credential, path string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodGet, path, nil)
+// methodOf is the method that a path takes.
+func methodOf(path string) string {
+	if path == "/api/v1/workloads/web/rollout/pause" {
+		return http.MethodPost
+	}
+	return http.MethodGet
+}
+
+// askAs sends a request as a peer.
+func askAs(h http.Handler, from peer, host, credential, path string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(methodOf(path), path, nil)
 	r.Host = host
 	if credential != "" {
 		r.Header.Set("Authorization", credential)
 	}
-	if local != nil {
-		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local))
-	}
+	r = r.WithContext(context.WithValue(r.Context(), peerKey{}, from))
 	answer := httptest.NewRecorder()
 	h.ServeHTTP(answer, r)
 	return answer

@@ -12,10 +12,10 @@ import (
 
 const (
 	// maxConnections bounds the connections of one listener, and maxOfPeer those from
-	// one address, so that whoever opens very many takes none from others.
+	// one peer, so that whoever opens very many takes none from others.
 	maxConnections = 1024
 	maxOfPeer      = 128
-	// maxHeld bounds the streams and blocking queries of one address. It is less than
+	// maxHeld bounds the streams and blocking queries of one peer. It is less than
 	// maxOfPeer, so that there is a connection left to refuse one more.
 	maxHeld = 64
 	// warnEvery bounds how often refused connections are logged.
@@ -55,15 +55,6 @@ func (t *peers) remove(peer string) {
 	}
 }
 
-// peerOf is a remote address without its port. All who come over a Unix socket are one
-// peer.
-func peerOf(address string) string {
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		return host
-	}
-	return "unix"
-}
-
 // limitedListener closes the connections beyond the limits.
 type limitedListener struct {
 	net.Listener
@@ -83,14 +74,14 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		peer := peerOf(c.RemoteAddr().String())
-		if l.open.add(peer) {
-			return &countedConn{Conn: c, left: sync.OnceFunc(func() { l.open.remove(peer) })}, nil
+		peer, err := peerOf(c)
+		if err == nil && l.open.add(peer.name) {
+			return &countedConn{Conn: c, peer: peer, left: sync.OnceFunc(func() { l.open.remove(peer.name) })}, nil
 		}
 		_ = c.Close()
 		if time.Since(l.warned) >= warnEvery {
 			l.warned = time.Now()
-			l.log.Warn("connections are refused, as too many are open", zap.Stringer("listener", l.Addr()), zap.String("peer", peer))
+			l.log.Warn("connections are refused, as too many are open or nobody knows whose they are", zap.Stringer("listener", l.Addr()), zap.String("peer", peer.name), zap.Error(err))
 		}
 	}
 }
@@ -98,6 +89,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 // countedConn is counted until it is closed.
 type countedConn struct {
 	net.Conn
+	peer peer
 	left func()
 }
 
@@ -109,9 +101,9 @@ func (c *countedConn) Close() error {
 
 // hold counts a request that is held, until release is called.
 func (s *server) hold(r *http.Request) (release func(), err error) {
-	peer := peerOf(r.RemoteAddr)
+	peer := peerFrom(r).name
 	if !s.held.add(peer) {
-		return nil, problem(http.StatusServiceUnavailable, fmt.Sprintf("%d streams and blocking queries are held for this address already: end some, or ask without", maxHeld))
+		return nil, problem(http.StatusServiceUnavailable, fmt.Sprintf("%d streams and blocking queries are held for this peer already: end some, or ask without", maxHeld))
 	}
 	return func() { s.held.remove(peer) }, nil
 }

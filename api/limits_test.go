@@ -18,20 +18,39 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// onLoopback serves a store and returns the address.
-func onLoopback(t *testing.T, s *state.Store) string {
+// everywhere serves a store to everyone on all addresses of this machine, and returns
+// the port.
+func everywhere(t *testing.T, s *state.Store) (port string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "0.0.0.0:0")
 	require.NoError(t, err)
-	start(t, New(config(s)), l)
-	return l.Addr().String()
+	c := config(s)
+	c.AnonymousRead = true
+	start(t, New(c), l)
+	_, port, err = net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	return port
+}
+
+// connectFrom connects to a port of this machine from one of its addresses.
+func connectFrom(ctx context.Context, ip, port string) (net.Conn, error) {
+	to := ip
+	if net.ParseIP(ip).IsLoopback() {
+		to = "127.0.0.1"
+	}
+	return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}).DialContext(ctx, "tcp", net.JoinHostPort(to, port))
 }
 
 // from is a client whose connections come from an address of this machine, each
 // request with one of its own.
 func from(ip string) *http.Client {
-	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
-	return &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		return connectFrom(ctx, ip, port)
+	}}}
 }
 
 // follow begins a request that is held, and returns what ends it.
@@ -57,10 +76,10 @@ func follow(t *testing.T, c *http.Client, url string, header ...string) (status 
 
 // Who holds too many requests is told so, and can still ask; others are not
 // concerned, and what has ended does not count.
-func TestAnAddressHoldsSoManyRequestsAndNoMore(t *testing.T) {
-	address := onLoopback(t, published())
+func TestAPeerHoldsSoManyRequestsAndNoMore(t *testing.T) {
+	address := net.JoinHostPort("127.0.0.1", everywhere(t, published()))
 	const events, endpoints = "/api/v1/events", "/api/v1/endpoints"
-	greedy := from("127.0.0.1")
+	greedy, same, other := from("127.0.0.1"), from("127.0.0.2"), from(ownAddress(t))
 	var end func()
 	for i := range maxHeld {
 		path := []string{events, endpoints, "/api/v1/workloads"}[i%3]
@@ -68,18 +87,18 @@ func TestAnAddressHoldsSoManyRequestsAndNoMore(t *testing.T) {
 		status, _, end = follow(t, greedy, "http://"+address+path, StreamType)
 		require.Equal(t, http.StatusOK, status)
 	}
-	const told = "64 streams and blocking queries are held for this address already: end some, or ask without"
+	const told = "64 streams and blocking queries are held for this peer already: end some, or ask without"
 	for _, path := range []string{events, endpoints} {
 		status, body, _ := follow(t, greedy, "http://"+address+path, StreamType)
 		assert.Equal(t, http.StatusServiceUnavailable, status)
 		assert.Contains(t, body, told)
 	}
-	status, body, _ := follow(t, greedy, "http://"+address+endpoints+"?index=1&wait=5m&subscriber=greedy")
+	status, body, _ := follow(t, same, "http://"+address+endpoints+"?index=1&wait=5m&subscriber=greedy")
 	assert.Equal(t, http.StatusServiceUnavailable, status)
 	assert.Contains(t, body, told)
 
 	assert.Equal(t, http.StatusOK, get(t, greedy, "http://"+address+endpoints).status, "it can ask")
-	status, _, _ = follow(t, from("127.0.0.2"), "http://"+address+events, StreamType)
+	status, _, _ = follow(t, other, "http://"+address+events, StreamType)
 	assert.Equal(t, http.StatusOK, status, "and others can follow")
 	end()
 	require.Eventually(t, func() bool {
@@ -88,10 +107,10 @@ func TestAnAddressHoldsSoManyRequestsAndNoMore(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
-func TestAnAddressHasSoManyConnectionsAndNoMore(t *testing.T) {
-	address := onLoopback(t, shop())
+func TestAPeerHasSoManyConnectionsAndNoMore(t *testing.T) {
+	port := everywhere(t, shop())
 	connect := func(ip string) net.Conn {
-		c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}).DialContext(t.Context(), "tcp", address)
+		c, err := connectFrom(t.Context(), ip, port)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = c.Close() })
 		return c
@@ -110,7 +129,8 @@ func TestAnAddressHasSoManyConnectionsAndNoMore(t *testing.T) {
 		require.True(t, served(c))
 	}
 	assert.False(t, served(connect("127.0.0.1")))
-	assert.True(t, served(connect("127.0.0.2")))
+	assert.False(t, served(connect("127.0.0.2")), "any process can come from another address of loopback")
+	assert.True(t, served(connect(ownAddress(t))))
 	require.NoError(t, open[0].Close())
 	require.Eventually(t, func() bool { return served(connect("127.0.0.1")) }, 10*time.Second, 10*time.Millisecond)
 }
@@ -138,7 +158,7 @@ func TestAListenerHasSoManyConnectionsAndNoMore(t *testing.T) {
 // meanwhile: here 20 megabytes for each.
 func TestFollowersWhoDoNotReadCostNoMemory(t *testing.T) {
 	store := published()
-	address := onLoopback(t, store)
+	address := net.JoinHostPort("127.0.0.1", everywhere(t, store))
 	lazy := from("127.0.0.1")
 	for i := range maxHeld {
 		path := []string{"/api/v1/events", "/api/v1/workloads", "/api/v1/endpoints"}[i%3]

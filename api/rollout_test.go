@@ -20,10 +20,10 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// send sends JSON to a server on loopback.
+// send sends JSON as whoever reaches the Unix socket.
 func send(t *testing.T, c Config, method, path, body string) answer {
 	t.Helper()
-	s := httptest.NewServer(New(c))
+	s := httptest.NewServer(onSocket(New(c)))
 	defer s.Close()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
 	require.NoError(t, err)
@@ -148,7 +148,7 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 	}
 	assert.Equal(t, core.Intent{}, intent(c))
 
-	s := httptest.NewServer(New(c))
+	s := httptest.NewServer(onSocket(New(c)))
 	defer s.Close()
 	answer := do(t, s.Client(), http.MethodPost, s.URL+"/api/v1/workloads/web/rollout/undo", "{}")
 	assert.Equal(t, http.StatusUnsupportedMediaType, answer.status)
@@ -187,7 +187,7 @@ func TestScaleWithIfMatchIsOfTheGenerationInForce(t *testing.T) {
 	}
 	putInForce()
 	scale := func(ifMatch string, replicas int) answer {
-		s := httptest.NewServer(New(c))
+		s := httptest.NewServer(onSocket(New(c)))
 		defer s.Close()
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.URL+"/api/v1/workloads/web/scale", strings.NewReader(fmt.Sprintf(`{"replicas": %d}`, replicas)))
 		require.NoError(t, err)

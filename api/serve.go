@@ -31,6 +31,7 @@ func Serve(ctx context.Context, h http.Handler, log *zap.Logger, listeners ...ne
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withPeer,
 		ErrorLog:          errorLog,
 	}
 	for _, l := range listeners {

@@ -46,6 +46,7 @@ func get(t *testing.T, c *http.Client, url string) answer {
 	return do(t, c, http.MethodGet, url, "")
 }
 
+// The default is the socket; over TCP, loopback too, a token is wanted.
 func TestServeOnTheSocketAndOnLoopback(t *testing.T) {
 	dir := t.TempDir()
 	socket, err := ListenUnix(dir)
@@ -54,25 +55,66 @@ func TestServeOnTheSocketAndOnLoopback(t *testing.T) {
 	require.NoError(t, err)
 	stop := start(t, New(config(shop())), socket, tcp)
 
-	assert.Equal(t, http.StatusOK, get(t, onUnix(t, dir), "http://tend/api/v1/workloads").status)
-	overTCP := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	assert.Equal(t, http.StatusOK, get(t, overTCP, "http://"+tcp.Addr().String()+"/api/v1/workloads").status)
+	const workloads = "/api/v1/workloads"
+	assert.Equal(t, http.StatusOK, get(t, onUnix(t, dir), "http://tend"+workloads).status)
+	url := "http://" + tcp.Addr().String() + workloads
+	assert.Equal(t, http.StatusUnauthorized, get(t, withToken(""), url).status)
+	for _, role := range Roles {
+		assert.Equal(t, http.StatusOK, get(t, withToken(tokenOf(t, role)), url).status)
+	}
+	answer := do(t, withToken(tokenOf(t, Reader)), http.MethodPost, url+"/web/rollout/pause", "")
+	assert.Equal(t, http.StatusForbidden, answer.status, answer.body)
 
 	require.NoError(t, stop())
 	assert.NoFileExists(t, filepath.Join(dir, SocketName))
 }
 
-func TestARequestToAnotherAddressOfThisMachineNeedsTheToken(t *testing.T) {
-	tcp, err := net.Listen("tcp", "0.0.0.0:0")
+func TestARotatedTokenCountsAtOnce(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	start(t, New(config(shop())), tcp)
-	_, port, err := net.SplitHostPort(tcp.Addr().String())
+	c := config(shop())
+	c.DataDir = t.TempDir()
+	require.NoError(t, MakeTokens(c.DataDir))
+	start(t, New(c), tcp)
+	url := "http://" + tcp.Addr().String() + "/api/v1/workloads"
+	status := func(token string) int { return get(t, withToken(token), url).status }
+	tokens := func() (read, admin string) {
+		var err, failed error
+		read, err = readToken(c.DataDir, Reader)
+		admin, failed = readToken(c.DataDir, Admin)
+		require.NoError(t, errors.Join(err, failed))
+		return read, admin
+	}
+	oldRead, oldAdmin := tokens()
+	mounted, err := os.Open(filepath.Join(c.DataDir, TokenFile(Reader)))
 	require.NoError(t, err)
-	own := ownAddress(t)
-	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	assert.Equal(t, http.StatusUnauthorized, get(t, c, "http://"+net.JoinHostPort(own, port)+"/api/v1/workloads").status)
-	assert.Equal(t, http.StatusOK, get(t, c, "http://127.0.0.1:"+port+"/api/v1/workloads").status)
+	defer mounted.Close()
+
+	require.NoError(t, RotateToken(c.DataDir, Reader))
+	read, admin := tokens()
+	assert.Equal(t, oldAdmin, admin)
+	assert.Equal(t, http.StatusUnauthorized, status(oldRead))
+	assert.Equal(t, http.StatusOK, status(read))
+	assert.Equal(t, http.StatusOK, status(admin))
+	seen, err := io.ReadAll(mounted)
+	require.NoError(t, err)
+	assert.Equal(t, read+"\n", string(seen), "who has the file mounted sees the new token")
 }
+
+// withToken is a client that sends a token, unless that is empty.
+func withToken(token string) *http.Client {
+	transport := &http.Transport{DisableKeepAlives: true}
+	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		return transport.RoundTrip(r)
+	})}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // ownAddress is an address of this machine that is not loopback.
 func ownAddress(t *testing.T) string {
@@ -220,31 +262,39 @@ func TestDialTellsWhyNobodyAnswers(t *testing.T) {
 	assert.True(t, errors.Is(err, syscall.ECONNREFUSED), err)
 }
 
-func TestTokenIsMadeOnceAndForItsUserAlone(t *testing.T) {
+func TestTokensAreMadeOnceAndForTheirUserAlone(t *testing.T) {
 	dir := t.TempDir()
-	tokens := make(chan string, 8)
-	var makers sync.WaitGroup
-	for range cap(tokens) {
-		makers.Go(func() {
-			token, err := Token(dir)
-			assert.NoError(t, err)
-			tokens <- token
-		})
+	require.NoError(t, MakeTokens(dir))
+	made := map[Role]string{}
+	for _, role := range Roles {
+		token, err := readToken(dir, role)
+		require.NoError(t, err)
+		assert.Regexp(t, "^[0-9a-f]{64}$", token)
+		made[role] = token
+		info, err := os.Stat(filepath.Join(dir, "tokens", string(role)))
+		require.NoError(t, err)
+		assert.Equal(t, map[Role]fs.FileMode{Reader: 0o644, Admin: 0o600}[role], info.Mode())
 	}
-	makers.Wait()
-	close(tokens)
-	first := <-tokens
-	assert.Regexp(t, "^[0-9a-f]{64}$", first)
-	for token := range tokens {
-		assert.Equal(t, first, token)
-	}
-	entries, err := os.ReadDir(dir)
+	assert.NotEqual(t, made[Reader], made[Admin])
+	folder := filepath.Join(dir, "tokens")
+	entries, err := os.ReadDir(folder)
 	require.NoError(t, err)
-	require.Len(t, entries, 1)
-	info, err := entries[0].Info()
+	assert.Len(t, entries, len(Roles))
+	info, err := os.Stat(folder)
 	require.NoError(t, err)
-	assert.Equal(t, "token", info.Name())
-	assert.Equal(t, fs.FileMode(0o600), info.Mode())
+	assert.Equal(t, fs.ModeDir|0o700, info.Mode())
+
+	require.NoError(t, os.Remove(filepath.Join(folder, "read")))
+	require.NoError(t, MakeTokens(dir))
+	again, err := readToken(dir, Reader)
+	require.NoError(t, err)
+	assert.NotEqual(t, made[Reader], again)
+	again, err = readToken(dir, Admin)
+	require.NoError(t, err)
+	assert.Equal(t, made[Admin], again)
+
+	require.NoError(t, os.Chmod(folder, 0o755))
+	assert.ErrorContains(t, MakeTokens(dir), "can be entered by others")
 }
 
 func TestABadTokenFileIsRefused(t *testing.T) {
@@ -259,11 +309,21 @@ func TestABadTokenFileIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			path := filepath.Join(dir, "token")
+			require.NoError(t, MakeTokens(dir))
+			path := filepath.Join(dir, TokenFile(Admin))
+			require.NoError(t, os.Chmod(path, c.mode))
 			require.NoError(t, os.WriteFile(path, []byte(c.content), c.mode))
-			_, err := Token(dir)
-			assert.ErrorContains(t, err, path)
-			assert.ErrorContains(t, err, "remove it to have a new one made")
+			for _, err := range []error{MakeTokens(dir), RotateToken(dir, Admin)} {
+				assert.ErrorContains(t, err, path)
+				assert.ErrorContains(t, err, "remove it to have a new one made")
+			}
 		})
 	}
+}
+
+func TestATokenThatIsNotThereIsNotRotated(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, MakeTokens(dir))
+	require.NoError(t, os.Remove(filepath.Join(dir, TokenFile(Admin))))
+	assert.ErrorContains(t, RotateToken(dir, Admin), "there is no admin token")
 }

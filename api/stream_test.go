@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -75,7 +74,7 @@ func (r *reader) event() Event {
 
 func serve(t *testing.T, s *state.Store) *httptest.Server {
 	t.Helper()
-	server := httptest.NewServer(New(config(s)))
+	server := httptest.NewServer(onSocket(New(config(s))))
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
@@ -173,7 +172,7 @@ func TestAChangeThatDoesNotShowSendsNothing(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/api/v1/workloads", nil).WithContext(ctx)
 		r.Header.Set("Accept", "text/event-stream")
 		answer := httptest.NewRecorder()
-		go New(config(store)).ServeHTTP(answer, onSocket(r))
+		go onSocket(New(config(store))).ServeHTTP(answer, r)
 		sent := func() int {
 			synctest.Wait()
 			return strings.Count(answer.Body.String(), "data: ")
@@ -205,7 +204,7 @@ func TestAStreamOfNothingIsAProblem(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		r.Header.Set("Accept", "text/event-stream")
 		answer := httptest.NewRecorder()
-		New(config(shop())).ServeHTTP(answer, onSocket(r))
+		onSocket(New(config(shop()))).ServeHTTP(answer, r)
 		assert.Equal(t, http.StatusNotFound, answer.Code)
 		assert.Equal(t, ProblemType, answer.Header().Get("Content-Type"))
 	}
@@ -219,21 +218,17 @@ func TestAQuietStreamShowsThatItStands(t *testing.T) {
 			r := httptest.NewRequest(http.MethodGet, "/api/v1/events?since=4", nil).WithContext(ctx)
 			r.Header.Set("Accept", "text/event-stream")
 			answer := httptest.NewRecorder()
-			New(config(shop())).ServeHTTP(answer, onSocket(r))
+			onSocket(New(config(shop()))).ServeHTTP(answer, r)
 			assert.True(t, answer.Flushed, "it has begun, though there is nothing to tell")
 			assert.Equal(t, strings.Repeat(":\n\n", beats), answer.Body.String())
 		})
 	}
 }
 
-func onSocket(r *http.Request) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.UnixAddr{}))
-}
-
 func TestAStreamOutlivesTheTimeoutsOfRequests(t *testing.T) {
 	const timeout = 500 * time.Millisecond
 	store := shop()
-	server := httptest.NewUnstartedServer(New(config(store)))
+	server := httptest.NewUnstartedServer(onSocket(New(config(store))))
 	server.Config.ReadTimeout, server.Config.WriteTimeout = timeout, timeout
 	server.Start()
 	t.Cleanup(func() {

@@ -113,7 +113,7 @@ spec:
 
 // start starts the controller.
 func (t *tend) start() (err error) {
-	command := slices.Concat(t.before, []string{t.program, "run", "--listen", "", "--endpoints-listen", t.listen})
+	command := slices.Concat(t.before, []string{t.program, "run", "--endpoints-listen", t.listen, "--anonymous-read"})
 	t.run, err = startProgram(t.dir, "run.log", environment(t.host), command...)
 	return err
 }

@@ -228,6 +228,11 @@ func TestEnvIsCorrectedAndNothingElseInIt(t *testing.T) {
 		t.Errorf("the wrong TEND_UID is still there:\n%s", got)
 	}
 	belongsToTend(t, filepath.Join(project, ".tend"))
+	belongsToTend(t, filepath.Join(project, ".tend", "tokens"))
+	token := filepath.Join(project, ".tend", "tokens", "read")
+	if info, err := os.Stat(token); err != nil || info.Mode().Perm() != 0o644 || len(read(t, token)) != 64 {
+		t.Errorf("%s: mode %v, error %v; the gateway could not read it", token, info.Mode(), err)
+	}
 
 	if out := must(t, fmt.Sprintf("ensure_env %q", project)); out != "" || read(t, env) != got {
 		t.Errorf("a second run changes something: %s\n%s", out, read(t, env))

@@ -260,7 +260,7 @@ func TestRunLogsJSONToWhatIsNoTerminal(t *testing.T) {
 func TestRunTellsAPersonInPlainLines(t *testing.T) {
 	p := newProject(t, files{"compose.yaml": plain})
 	terminal, remote := openTerminal(t)
-	c := &process{p: p, cmd: p.command(tend, "run", "--listen", ""), stdout: &buffer{}, stderr: &buffer{}, ended: make(chan struct{})}
+	c := &process{p: p, cmd: p.command(tend, "run"), stdout: &buffer{}, stderr: &buffer{}, ended: make(chan struct{})}
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = remote, remote, remote
 	c.launch()
 	require.NoError(t, remote.Close())
@@ -303,7 +303,7 @@ func TestTheControlAPIIsOnASocketForItsUserAlone(t *testing.T) {
 	p.awaitReady("web", 1)
 	p.awaitTold("yes", "get", "workloads")
 	for name, mode := range map[string]os.FileMode{
-		".tend": os.ModeDir | 0o700, ".tend/tend.sock": os.ModeSocket | 0o600, ".tend/token": 0o600, ".tend/lock": 0o600,
+		".tend": os.ModeDir | 0o700, ".tend/tend.sock": os.ModeSocket | 0o600, ".tend/tokens": os.ModeDir | 0o700, ".tend/tokens/admin": 0o600, ".tend/tokens/read": 0o644, ".tend/lock": 0o600,
 	} {
 		info, err := os.Stat(p.path(name))
 		require.NoError(t, err)
@@ -319,14 +319,34 @@ func (p *project) overSocket() *http.Client {
 	}}}
 }
 
-func TestTheControlAPIIsOnLoopbackToo(t *testing.T) {
+func TestTheControlAPIWantsATokenOnLoopback(t *testing.T) {
 	address, err := kit.FreeAddress()
 	require.NoError(t, err)
 	p := newProject(t, files{"compose.yaml": plain})
 	p.start("run", "--listen", address)
 	p.awaitReady("web", 1)
 	p.awaitTold("yes", "get", "workloads")
-	assertAnswers(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "http://"+address, "")
+	over := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	token := func(role api.Role) string { return strings.TrimSpace(p.read(".tend/" + api.TokenFile(role))) }
+	status := func(method, path, token string) int {
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+token)
+		answer, err := over.Do(r)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		return answer.StatusCode
+	}
+	const workloads, pause = "/api/v1/workloads", "/api/v1/workloads/web/rollout/pause"
+	assert.Equal(t, http.StatusUnauthorized, status(http.MethodGet, workloads, "none"))
+	assertAnswers(t, over, "http://"+address, token(api.Reader))
+	assert.Equal(t, http.StatusForbidden, status(http.MethodPost, pause, token(api.Reader)))
+	assert.Equal(t, http.StatusOK, status(http.MethodPost, pause, token(api.Admin)))
+
+	before := token(api.Admin)
+	p.mustTend("token", "rotate")
+	assert.Equal(t, http.StatusUnauthorized, status(http.MethodGet, workloads, before))
+	assert.Equal(t, http.StatusOK, status(http.MethodGet, workloads, token(api.Admin)))
 }
 
 // assertAnswers checks that each path of the API answers as it should.

@@ -134,7 +134,7 @@ func (c *process) cleanUp() {
 // run starts the controller in the foreground.
 func (p *project) run(args ...string) *process {
 	p.t.Helper()
-	return p.start(append([]string{"run", "--listen", ""}, args...)...)
+	return p.start(append([]string{"run"}, args...)...)
 }
 
 // end sends a signal and waits for the process to end.

@@ -177,7 +177,7 @@ func TestAFullDiskUnderTheDataDirectoryIsTold(t *testing.T) {
 	p := newProject(t, files{"compose.yaml": plain})
 	data := tmpfs(t, 1)
 	fill(t, filepath.Join(data, "filler"))
-	r := p.tend("run", "--listen", "", "--data-dir", filepath.Join(data, "tend"))
+	r := p.tend("run", "--data-dir", filepath.Join(data, "tend"))
 	assert.Equal(t, 1, r.code, "%s", r)
 	assert.Contains(t, r.errOut, "no space left on device")
 	assert.Contains(t, r.errOut, data)

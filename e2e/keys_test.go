@@ -146,7 +146,7 @@ func TestAComposeFileFromTheStandardInputIsKept(t *testing.T) {
 	p.assertSame(before, "containers after docker compose up")
 
 	// run has read it, and keeps to it; a spec is watched all the same.
-	c := &process{p: p, cmd: piped(tend, "run", "--listen", ""), stdout: &buffer{}, stderr: &buffer{}, ended: make(chan struct{})}
+	c := &process{p: p, cmd: piped(tend, "run"), stdout: &buffer{}, stderr: &buffer{}, ended: make(chan struct{})}
 	c.cmd.Stdout, c.cmd.Stderr = c.stdout, c.stderr
 	c.launch()
 	p.write("specs/web.yaml", "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2}\n")

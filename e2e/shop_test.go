@@ -21,7 +21,7 @@ import (
 func TestTheShop(t *testing.T) {
 	p := newProject(t, nil)
 	require.NoError(t, kit.Shop{Repository: repository, Dir: p.dir, Project: p.name, Override: `services:
-  tend: {image: "${TEND_IMAGE}", ports: !override ["127.0.0.1::7070"], volumes: ["${SOCKET}:/var/run/docker.sock"]}
+  tend: {image: "${TEND_IMAGE}", volumes: ["${SOCKET}:/var/run/docker.sock"]}
   gateway: {ports: !override ["127.0.0.1::8080"]}
 `}.Write(t.Context()))
 	specs, err := kit.Specs(p.dir)

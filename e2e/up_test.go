@@ -16,7 +16,7 @@ const ownService = `
   tend:
     image: ${TEND_IMAGE}
     x-tend: {managed: false}
-    command: [run, --project-directory, "${DIR}", --listen, ""]
+    command: [run, --project-directory, "${DIR}"]
     user: "65532:65532"
     group_add: ["${GROUP}"]
     restart: unless-stopped

@@ -133,7 +133,7 @@ func (p *project) keep(ctx context.Context) error {
 	if p.tend != nil {
 		return nil
 	}
-	cmd, done, err := p.command(context.WithoutCancel(ctx), p.folder(), "tend.log", filepath.Join(p.bin, "tend"), "run", "--listen", "")
+	cmd, done, err := p.command(context.WithoutCancel(ctx), p.folder(), "tend.log", filepath.Join(p.bin, "tend"), "run")
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func commandsOf(usage string) (commands []string) {
 		}
 		words = append(words, word)
 	}
-	if words[0] != "rollout" {
+	if words[0] != "rollout" && words[0] != "token" {
 		return words[:1] // the rest are arguments
 	}
 	for last := range strings.SplitSeq(words[1], "/") {

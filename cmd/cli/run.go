@@ -13,27 +13,26 @@ import (
 	"github.com/tendhq/tend/controller/engine/docker"
 )
 
-// defaultListen is where the control API listens besides the Unix socket.
-const defaultListen = "127.0.0.1:7070"
-
 func newRun(f *flags) *cobra.Command {
-	var listen, endpointsListen string
+	var served app.API
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the controller in the foreground, telling what it does and why",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return run(c.Context(), f, listen, c.Flags().Changed("listen"), endpointsListen)
+			return run(c.Context(), f, served)
 		},
 	}
 	f.owns(c.Flags())
-	c.Flags().StringVar(&listen, "listen", defaultListen, "address of the control API, or empty for the Unix socket only; off loopback it asks for the token in the data directory")
-	c.Flags().StringVar(&endpointsListen, "endpoints-listen", "", "address at which gateways and scrapers may read endpoints and metrics without a token, as :7071 (default: none)")
+	s := c.Flags()
+	s.StringVar(&served.Listen, "listen", "", "TCP address of the control API, as 127.0.0.1:7070, which wants a token of the data directory (default: the Unix socket alone)")
+	s.StringVar(&served.EndpointsListen, "endpoints-listen", "", "TCP address at which gateways and scrapers read endpoints and metrics with a token, as :7071 (default: none)")
+	s.BoolVar(&served.AnonymousRead, "anonymous-read", false, "let everyone who reaches a TCP address read without a token")
 	return c
 }
 
 // run keeps the project until ctx ends.
-func run(ctx context.Context, f *flags, listen string, explicit bool, endpointsListen string) error {
+func run(ctx context.Context, f *flags, served app.API) error {
 	tell := newServiceNarrator()
 	defer func() { _ = tell.log.Sync() }()
 	hangUps := make(chan os.Signal, 1) // a hang-up has to wait while this process stands by
@@ -53,6 +52,6 @@ func run(ctx context.Context, f *flags, listen string, explicit bool, endpointsL
 	}
 	defer e.Close()
 	o.Engine, o.Log, o.OnEvent, o.Say = e, tell.log, tell.event, tell.say
-	o.Listen, o.ListenOptional, o.EndpointsListen, o.HangUps = listen, !explicit, endpointsListen, hangUps
+	o.API, o.HangUps = served, hangUps
 	return app.Run(ctx, o)
 }

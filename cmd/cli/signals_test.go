@@ -128,7 +128,7 @@ func keeper(t *testing.T) (p *process, compose string, lists *atomic.Int32) {
 	host, lists := emptyEngine(t)
 	compose = filepath.Join(t.TempDir(), "compose.yaml")
 	require.NoError(t, os.WriteFile(compose, []byte(unmanaged), 0o644))
-	p = startAs(t, "tend", "--file", compose, "--host", host, "run", "--listen", "")
+	p = startAs(t, "tend", "--file", compose, "--host", host, "run")
 	p.says("keeping project", 1)
 	eventually(t, func() bool { return lists.Load() > 0 }, "the engine is not listed")
 	return p, compose, lists

@@ -171,7 +171,7 @@ func builtIn(f *flags, p *spec.Project, image string) (map[string]any, error) {
 		return nil, err
 	}
 	data := f.data(p.WorkingDir)
-	command := []string{"run", "--listen", "", "--endpoints-listen", ":7071", "--project-directory", p.WorkingDir, "--project-name", p.Name, "--data-dir", data}
+	command := []string{"run", "--endpoints-listen", ":7071", "--project-directory", p.WorkingDir, "--project-name", p.Name, "--data-dir", data}
 	for _, file := range p.ConfigFiles {
 		command = append(command, "--file", file)
 	}

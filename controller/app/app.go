@@ -35,19 +35,13 @@ type Options struct {
 	// written and that tend has not kept.
 	RemoveOrphans bool
 	// DataDir holds the lock, the state, recordings, backups, and the socket and the
-	// token of the API.
+	// tokens of the API.
 	DataDir string
 	// DatabaseURL names a Postgres database that keeps the state and the lease. Where
 	// it is empty, the data directory keeps them.
 	DatabaseURL string
-	// Listen is the TCP address of the control API, which always serves a Unix socket
-	// too. Where it is empty, it serves that alone.
-	Listen string
-	// ListenOptional has Run do without Listen where another process listens there.
-	ListenOptional bool
-	// EndpointsListen is the TCP address of the API that gateways and scrapers read
-	// without a token. Where it is empty, there is none.
-	EndpointsListen string
+	// API says where the API is served.
+	API API
 	// Version is the program's version, which the API names.
 	Version string
 	// HangUps has everything read again at each signal. It may be nil.

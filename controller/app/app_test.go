@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/api/client"
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/engine"
@@ -143,14 +144,19 @@ func address(t *testing.T) string {
 
 func TestAProjectIsKeptAndServed(t *testing.T) {
 	s := newShop(t)
-	s.options.EndpointsListen = address(t)
+	s.options.API.EndpointsListen = address(t)
 	stop := s.run()
 	c := s.converges(2)
 	health, err := c.Health(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "shop", health.Project)
 	assert.Equal(t, "1.2.3", health.Version)
-	assert.Contains(t, s.metrics(), `tend_workload_converged{workload="web"} 1`)
+	status, _ := s.metrics("")
+	assert.Equal(t, http.StatusUnauthorized, status)
+	token, err := os.ReadFile(filepath.Join(s.options.DataDir, api.TokenFile(api.Reader)))
+	require.NoError(t, err)
+	_, metrics := s.metrics(strings.TrimSpace(string(token)))
+	assert.Contains(t, metrics, `tend_workload_converged{workload="web"} 1`)
 
 	s.write(3)
 	s.converges(3)
@@ -165,15 +171,19 @@ func TestAProjectIsKeptAndServed(t *testing.T) {
 	assert.NotEmpty(t, recordings)
 }
 
-func (s *shop) metrics() string {
+// metrics asks for the metrics over TCP with a token.
+func (s *shop) metrics(token string) (status int, text string) {
 	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.options.API.EndpointsListen+"/metrics", nil)
+	require.NoError(s.t, err)
+	r.Header.Set("Authorization", "Bearer "+token)
 	get := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	answer, err := get.Get("http://" + s.options.EndpointsListen + "/metrics")
+	answer, err := get.Do(r)
 	require.NoError(s.t, err)
 	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
+	content, err := io.ReadAll(answer.Body)
 	require.NoError(s.t, err)
-	return string(text)
+	return answer.StatusCode, string(content)
 }
 
 func TestAHangUpHasEverythingReadAgain(t *testing.T) {
@@ -229,19 +239,12 @@ func TestAnAddressThatIsTaken(t *testing.T) {
 
 	t.Run("ends it", func(t *testing.T) {
 		s := newShop(t)
-		s.options.EndpointsListen = taken.Addr().String()
-		s.options.Listen = address(t)
+		s.options.API.EndpointsListen = taken.Addr().String()
+		s.options.API.Listen = address(t)
 		require.ErrorIs(t, Run(t.Context(), s.options), syscall.EADDRINUSE)
-		l, err := net.Listen("tcp", s.options.Listen)
+		l, err := net.Listen("tcp", s.options.API.Listen)
 		require.NoError(t, err, "it goes on listening after its end")
 		require.NoError(t, l.Close())
-	})
-	t.Run("is done without where it is optional", func(t *testing.T) {
-		s := newShop(t)
-		s.options.Listen, s.options.ListenOptional = taken.Addr().String(), true
-		s.run()
-		s.converges(2)
-		assert.Contains(t, s.text(), "is taken: the control API is on the Unix socket only")
 	})
 }
 

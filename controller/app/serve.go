@@ -2,16 +2,25 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/controller"
 )
+
+// API says where the API is served besides the Unix socket, and to whom.
+type API struct {
+	// Listen is the TCP address of the control API. Where it is empty, there is none.
+	Listen string
+	// EndpointsListen is the TCP address of the API that gateways and scrapers read.
+	// Where it is empty, there is none.
+	EndpointsListen string
+	// AnonymousRead has both addresses let everyone read. Otherwise they want a token.
+	AnonymousRead bool
+}
 
 // newServer opens the listeners of the API. The function it returns serves them until
 // ctx ends.
@@ -24,21 +33,17 @@ func newServer(ctl *controller.Controller, o Options) (serve func(context.Contex
 			}
 		}
 	}()
-	control, err := listenTCP(o.Listen)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE) && o.ListenOptional:
-		o.Say("%s is taken: the control API is on the Unix socket only", o.Listen)
-	case err != nil:
+	control, err := listenTCP(o.API.Listen)
+	if err != nil {
 		return nil, fmt.Errorf("listen for the control API: %w", err)
 	}
 	open = append(open, control...)
-	public, err := listenTCP(o.EndpointsListen)
+	public, err := listenTCP(o.API.EndpointsListen)
 	if err != nil {
 		return nil, fmt.Errorf("listen for those who read endpoints: %w", err)
 	}
 	open = append(open, public...)
-	token, err := api.Token(o.DataDir)
-	if err != nil {
+	if err := api.MakeTokens(o.DataDir); err != nil {
 		return nil, err
 	}
 	unix, err := api.ListenUnix(o.DataDir)
@@ -47,7 +52,7 @@ func newServer(ctl *controller.Controller, o Options) (serve func(context.Contex
 	}
 	config := api.Config{
 		Store: ctl.State(), Controller: ctl, Spec: o.Spec,
-		Metrics: ctl.Metrics().Handler(), Log: o.Log, Token: token,
+		Metrics: ctl.Metrics().Handler(), Log: o.Log, DataDir: o.DataDir, AnonymousRead: o.API.AnonymousRead,
 		Project: o.Project.Name, Version: o.Version,
 		Ready: ctl.Ready,
 	}

@@ -1,10 +1,8 @@
 package simulate
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -124,9 +122,8 @@ func unasked(snap *state.Snapshot, id string) bool {
 
 // ask gets an answer of the API, as it is served.
 func ask[T any](w *world, path string) (answer T) {
-	local := context.WithValue(w.life, http.LocalAddrContextKey, &net.UnixAddr{})
 	recorder := httptest.NewRecorder()
-	w.api.ServeHTTP(recorder, httptest.NewRequestWithContext(local, http.MethodGet, path, nil))
+	w.api.ServeHTTP(recorder, httptest.NewRequestWithContext(w.life, http.MethodGet, "http://tend"+path, nil))
 	if recorder.Code != http.StatusOK {
 		w.fail("GET %s: %d %s", path, recorder.Code, recorder.Body)
 	}

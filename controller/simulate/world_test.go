@@ -140,7 +140,7 @@ func (w *world) start() {
 			}
 		},
 	})
-	w.api = api.New(api.Config{Store: w.ctl.State(), Controller: w.ctl, Ready: w.ctl.Ready, Project: project, Log: zap.NewNop(), Metrics: http.NotFoundHandler()})
+	w.api = api.New(api.Config{Store: w.ctl.State(), Controller: w.ctl, Ready: w.ctl.Ready, Project: project, Log: zap.NewNop(), Metrics: http.NotFoundHandler(), AnonymousRead: true})
 	ended := w.ended
 	ctl := w.ctl
 	w.checks.restarted()

@@ -20,24 +20,32 @@ ensure_folder() {
 	chown -R "$2" "$1"
 }
 
-# ensure_secrets PROJECT-FOLDER makes the missing ones of the shop's secrets, 256
-# random bits each, in hex. tend reads them, to see that one has changed.
+# ensure_secret PROJECT-FOLDER FILE makes a secret where it is missing: 256 random
+# bits, in hex.
+ensure_secret() {
+	local folder=$1/${2%/*} name=${2##*/}
+	[[ ! -s $folder/$name ]] || return 0
+	say "making the secret $2"
+	head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$folder/.$name"
+	# File secrets are bind mounts: the services, which run as other users, must
+	# be able to read them. The folder keeps everyone else on the host out.
+	chmod 0644 "$folder/.$name"
+	mv "$folder/.$name" "$folder/$name"
+}
+
+# ensure_secrets PROJECT-FOLDER makes the missing ones of the shop's secrets. tend
+# reads them, to see that one has changed.
 ensure_secrets() {
-	local folder=$1/deploy/secrets name
-	ensure_folder "$folder" "$(tend_user "$1")"
+	local name
+	ensure_folder "$1/deploy/secrets" "$(tend_user "$1")"
 	for name in postgres_password jwt_secret redis_password; do
-		[[ ! -s $folder/$name ]] || continue
-		say "making the secret deploy/secrets/$name"
-		head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$folder/.$name"
-		# File secrets are bind mounts: the services, which run as other users, must
-		# be able to read them. The folder keeps everyone else on the host out.
-		chmod 0644 "$folder/.$name"
-		mv "$folder/.$name" "$folder/$name"
+		ensure_secret "$1" "deploy/secrets/$name"
 	done
 }
 
 # ensure_env PROJECT-FOLDER writes what compose.yaml's tend service must know of
-# this machine, and makes tend's data directory.
+# this machine, and makes tend's data directory, with the token that the gateway
+# mounts, also where docker compose starts it before tend.
 ensure_env() {
 	local project=$1 user
 	user=$(tend_user "$project")
@@ -47,6 +55,9 @@ ensure_env() {
 	if [[ -S /var/run/docker.sock ]]; then
 		set_env "$project/.env" DOCKER_GID "$(stat -Lc %g /var/run/docker.sock)"
 	fi
+	mkdir -p "$project/.tend/tokens"
+	ensure_secret "$project" .tend/tokens/read
+	ensure_folder "$project/.tend/tokens" "$user"
 	ensure_folder "$project/.tend" "$user"
 }
 

@@ -72,6 +72,7 @@ func override(revision int) string {
 			b.WriteString("    networks: [database]\n    volumes: [\"store-data:/data\", /anonymous, \"./store:/folder\"]\n")
 		case "gateway":
 			fmt.Fprintf(&b, "    environment: {TEND_ENDPOINTS_URL: %q}\n", "http://"+tendAddress)
+			fmt.Fprintf(&b, "    volumes: [\"%s:/run/tend/token:ro\"]\n", filepath.Join(dataDirOf(".."), api.TokenFile(api.Reader)))
 			fallthrough
 		default:
 			b.WriteString("    healthcheck: {interval: 10s, timeout: 20s}\n")

@@ -7,6 +7,7 @@
 //	{
 //		tend {
 //			url        http://tend:7071  # tend's read-only listener; empty: only fallbacks
+//			token_file FILE              # with tend's read token; empty: tend wants none
 //			subscriber NAME              # unique for each Caddy; default: the host's name
 //		}
 //	}
@@ -61,6 +62,9 @@ type App struct {
 	// URL is tend's read-only listener. Empty means that there is no tend:
 	// upstream sources then use their fallbacks.
 	URL string `json:"url,omitempty"`
+	// TokenFile holds tend's read token. It is read for each query, so that a
+	// rotated token is used at once.
+	TokenFile string `json:"token_file,omitempty"`
 	// Subscriber is the name under which tend waits for this Caddy. It must be
 	// unique among those that follow the same tend. Default: the host's name,
 	// which in a container is unique and survives its restart.
@@ -87,7 +91,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, _ any) (any, error) {
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
-	return parseBlock(d, map[string]*string{"url": &a.URL, "subscriber": &a.Subscriber})
+	return parseBlock(d, map[string]*string{"url": &a.URL, "token_file": &a.TokenFile, "subscriber": &a.Subscriber})
 }
 
 // Provision implements caddy.Provisioner.
@@ -107,7 +111,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("name of this subscriber: %w", err)
 		}
 	}
-	a.follower = newFollower(base, a.Subscriber, ctx.Logger())
+	a.follower = newFollower(base, a.TokenFile, a.Subscriber, ctx.Logger())
 	return nil
 }
 

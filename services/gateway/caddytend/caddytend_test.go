@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -236,6 +237,23 @@ func TestTakesALowerIndexAsNew(t *testing.T) {
 	if names := p.answering(t, 20); names["b"] != 20 {
 		t.Errorf("answered: %v", names)
 	}
+}
+
+func TestUsesARotatedToken(t *testing.T) {
+	t.Parallel()
+	a, b := startUpstream(t, "a"), startUpstream(t, "b")
+	tend := startTend(t)
+	p := startProxy(t, tend.url())
+	tend.awaitAcknowledged(t, tend.publish(a))
+	tend.wants("second")
+	tend.publish(a) // answers the query that is held
+	eventually(t, "the old token is refused", func() bool { return strings.Contains(p.log.String(), "tend answered 401") })
+	tend.publish(b)
+	want(t, <-p.begin(t, http.MethodPost, "/", "x", ""), "a x")
+	if err := os.WriteFile(p.tokenFile, []byte("second\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "b is used", func() bool { return p.answering(t, 1)["b"] == 1 })
 }
 
 func TestUsesTheFallbackWithoutTend(t *testing.T) {

@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,6 +54,7 @@ type answeredReplica struct {
 // flight to any of them; until then it asks with an older index.
 type follower struct {
 	address    *url.URL
+	tokenFile  string // empty: no token is sent
 	subscriber string
 	client     *http.Client
 	logger     *zap.Logger
@@ -64,9 +67,10 @@ type follower struct {
 	awaySince time.Time // zero while tend answers
 }
 
-func newFollower(base *url.URL, subscriber string, logger *zap.Logger) *follower {
+func newFollower(base *url.URL, tokenFile, subscriber string, logger *zap.Logger) *follower {
 	return &follower{
 		address:    base.JoinPath("/api/v1/endpoints"),
+		tokenFile:  tokenFile,
 		subscriber: subscriber,
 		// No proxy of the environment: tend is near.
 		client: &http.Client{Transport: &http.Transport{
@@ -137,6 +141,13 @@ func (f *follower) ask(ctx context.Context, index uint64) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
 	if err != nil {
 		return answer{}, err
+	}
+	if f.tokenFile != "" {
+		token, err := os.ReadFile(f.tokenFile)
+		if err != nil {
+			return answer{}, fmt.Errorf("read tend's token: %w", err)
+		}
+		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	}
 	response, err := f.client.Do(request)
 	if err != nil {

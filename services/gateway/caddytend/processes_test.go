@@ -210,7 +210,9 @@ func (u *upstream) stats(t *testing.T) stats {
 // proxy is a running Caddy.
 type proxy struct {
 	url string
-	log lockedBuffer
+	// tokenFile holds the token that it sends to tend.
+	tokenFile string
+	log       lockedBuffer
 }
 
 type lockedBuffer struct {
@@ -235,6 +237,10 @@ func (b *lockedBuffer) String() string {
 func startProxy(t *testing.T, tendURL string, options ...string) *proxy {
 	t.Helper()
 	port := freePort(t)
+	tokenFile := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(tokenFile, []byte(firstToken+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	config := fmt.Sprintf(`{
 	admin off
 	auto_https off
@@ -243,6 +249,7 @@ func startProxy(t *testing.T, tendURL string, options ...string) *proxy {
 	storage_clean_interval off
 	tend {
 		url %q
+		token_file %q
 		subscriber caddy
 	}
 }
@@ -265,8 +272,8 @@ http://127.0.0.1:%s {
 		}
 	}
 }
-`, tendURL, port, strings.Join(options, "\n"))
-	p := &proxy{url: "http://127.0.0.1:" + port}
+`, tendURL, tokenFile, port, strings.Join(options, "\n"))
+	p := &proxy{url: "http://127.0.0.1:" + port, tokenFile: tokenFile}
 	command := exec.Command(os.Args[0])
 	command.Env = []string{roleVar + "=caddy", "HOME=" + t.TempDir()}
 	command.Stdin = strings.NewReader(config)

@@ -12,11 +12,15 @@ import (
 	"time"
 )
 
+// firstToken is the read token of a fakeTend until it wants another.
+const firstToken = "first"
+
 // fakeTend serves the endpoints of the workload web as tend does.
 type fakeTend struct {
 	address string
 
 	mu        sync.Mutex
+	token     string
 	index     uint64
 	workloads map[string][]map[string]any
 	changed   chan struct{} // closed at the next change
@@ -26,7 +30,7 @@ type fakeTend struct {
 
 func startTend(t *testing.T) *fakeTend {
 	t.Helper()
-	f := &fakeTend{changed: make(chan struct{}), workloads: map[string][]map[string]any{"web": {}}, index: 10}
+	f := &fakeTend{changed: make(chan struct{}), workloads: map[string][]map[string]any{"web": {}}, index: 10, token: firstToken}
 	f.serve(t, "127.0.0.1:0")
 	t.Cleanup(f.stop)
 	return f
@@ -59,6 +63,11 @@ func (f *fakeTend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.mu.Lock()
+	if r.Header.Get("Authorization") != "Bearer "+f.token {
+		f.mu.Unlock()
+		http.Error(w, "another token is wanted", http.StatusUnauthorized)
+		return
+	}
 	f.asked = append(f.asked, asked)
 	index, changed := f.index, f.changed
 	f.mu.Unlock()
@@ -97,6 +106,13 @@ func (f *fakeTend) set(workloads map[string][]map[string]any) uint64 {
 	close(f.changed)
 	f.changed = make(chan struct{})
 	return f.index
+}
+
+// wants makes tend want another token.
+func (f *fakeTend) wants(token string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.token = token
 }
 
 // restartIndex makes tend count from a lower index.
