@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -36,7 +37,11 @@ func Serve(ctx context.Context, h http.Handler, log *zap.Logger, listeners ...ne
 	}
 	for _, l := range listeners {
 		serving.Go(func() error {
-			if err := server.Serve(limit(l, log)); !errors.Is(err, http.ErrServerClosed) {
+			var limited net.Listener = limit(l, log)
+			if t, ok := l.(*tlsListener); ok {
+				limited = tls.NewListener(limited, t.config)
+			}
+			if err := server.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve on %s: %w", l.Addr(), err)
 			}
 			return nil

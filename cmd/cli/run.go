@@ -20,6 +20,9 @@ func newRun(f *flags) *cobra.Command {
 		Short: "Run the controller in the foreground, telling what it does and why",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := served.TCP.Check(); err != nil {
+				return usage(c, err)
+			}
 			return run(c.Context(), f, served)
 		},
 	}
@@ -28,6 +31,10 @@ func newRun(f *flags) *cobra.Command {
 	s.StringVar(&served.Listen, "listen", "", "TCP address of the control API, as 127.0.0.1:7070, which wants a token of the data directory (default: the Unix socket alone)")
 	s.StringVar(&served.EndpointsListen, "endpoints-listen", "", "TCP address at which gateways and scrapers read endpoints and metrics with a token, as :7071 (default: none)")
 	s.BoolVar(&served.AnonymousRead, "anonymous-read", false, "let everyone who reaches a TCP address read without a token")
+	s.StringVar(&served.TCP.Cert, "tls-cert", "", "certificate of the TCP addresses, a PEM file that is read again when it changes")
+	s.StringVar(&served.TCP.Key, "tls-key", "", "its key, likewise")
+	s.StringVar(&served.TCP.ClientCA, "tls-client-ca", "", "PEM file of the authorities whose certificates clients must have, besides a token (default: they need none)")
+	s.BoolVar(&served.TCP.Insecure, "insecure", false, "listen off loopback without TLS, so that others may read on the way what goes there, tokens too")
 	return c
 }
 

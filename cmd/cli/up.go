@@ -171,7 +171,9 @@ func builtIn(f *flags, p *spec.Project, image string) (map[string]any, error) {
 		return nil, err
 	}
 	data := f.data(p.WorkingDir)
-	command := []string{"run", "--endpoints-listen", ":7071", "--project-directory", p.WorkingDir, "--project-name", p.Name, "--data-dir", data}
+	// The project's networks are bridges of this machine, and the token that goes over
+	// them can only read: --insecure.
+	command := []string{"run", "--endpoints-listen", ":7071", "--insecure", "--project-directory", p.WorkingDir, "--project-name", p.Name, "--data-dir", data}
 	for _, file := range p.ConfigFiles {
 		command = append(command, "--file", file)
 	}

@@ -20,6 +20,8 @@ type API struct {
 	EndpointsListen string
 	// AnonymousRead has both addresses let everyone read. Otherwise they want a token.
 	AnonymousRead bool
+	// TCP says how the two addresses are kept from others.
+	TCP api.TCP
 }
 
 // newServer opens the listeners of the API. The function it returns serves them until
@@ -33,12 +35,12 @@ func newServer(ctl *controller.Controller, o Options) (serve func(context.Contex
 			}
 		}
 	}()
-	control, err := listenTCP(o.API.Listen)
+	control, err := o.listenTCP(o.API.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the control API: %w", err)
 	}
 	open = append(open, control...)
-	public, err := listenTCP(o.API.EndpointsListen)
+	public, err := o.listenTCP(o.API.EndpointsListen)
 	if err != nil {
 		return nil, fmt.Errorf("listen for those who read endpoints: %w", err)
 	}
@@ -67,11 +69,11 @@ func newServer(ctl *controller.Controller, o Options) (serve func(context.Contex
 }
 
 // listenTCP opens a TCP listener; none for an empty address.
-func listenTCP(address string) ([]net.Listener, error) {
+func (o Options) listenTCP(address string) ([]net.Listener, error) {
 	if address == "" {
 		return nil, nil
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := o.API.TCP.Listen(address, o.Log)
 	if err != nil {
 		return nil, err
 	}
