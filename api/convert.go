@@ -202,6 +202,7 @@ func toEvent(e *state.Event) Event {
 		Workload:       e.Workload,
 		Reason:         e.Reason,
 		Message:        e.Message,
+		Actor:          e.Actor,
 		Count:          e.Count,
 		FirstTimestamp: e.First.UTC(),
 		LastTimestamp:  e.Last.UTC(),

@@ -127,8 +127,12 @@ type intents struct {
 	lost         []string // in order
 }
 
-func (c *intents) Intend(_ context.Context, workload string, change func(*core.Intent, *state.Snapshot) error) error {
-	snap := c.store.Snapshot()
+func (c *intents) Asked(asked core.Event) {
+	c.store.Update(func(tx *state.Tx) { tx.AddEvent(asked, noon) })
+}
+
+func (c *intents) Intend(_ context.Context, asked core.Event, change func(*core.Intent, *state.Snapshot) error) error {
+	workload, snap := asked.Workload, c.store.Snapshot()
 	if _, ok := snap.Workload(workload); !ok {
 		return &controller.UnknownWorkloadError{Workload: workload}
 	}
@@ -140,6 +144,7 @@ func (c *intents) Intend(_ context.Context, workload string, change func(*core.I
 		return err
 	}
 	c.store.Update(func(tx *state.Tx) { tx.PutIntent(&state.Intent{Workload: workload, Intent: intent}) })
+	c.Asked(asked)
 	return nil
 }
 

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
 
+	"github.com/go-chi/chi/v5/middleware"
 	"go.uber.org/zap"
 )
 
@@ -40,9 +43,18 @@ func callerFrom(r *http.Request) caller {
 	return c
 }
 
+// middleware answers those who may not ask, and logs each request for a change.
 func (g guard) middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := g.identify(r)
+		if !reads(r) {
+			recorded := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+			w = recorded
+			defer func() {
+				g.log.Info("request", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Int("status", recorded.Status()),
+					zap.String("actor", c.name), zap.String("peer", peerFrom(r).name))
+			}()
+		}
 		if p := c.refuse(r); p != nil {
 			if p.Status == http.StatusUnauthorized {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="tend"`)
@@ -74,20 +86,27 @@ func (g guard) identify(r *http.Request) caller {
 	if role == "" {
 		return caller{}
 	}
-	return caller{role: role, name: string(role) + " token"}
+	name := string(role) + " token"
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		client := r.TLS.VerifiedChains[0][0]
+		name = fmt.Sprintf("%s (%s)", cmp.Or(client.Subject.CommonName, "certificate "+client.SerialNumber.String()), name)
+	}
+	return caller{role: role, name: name}
 }
+
+// reads reports whether a request changes nothing.
+func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
 // refuse returns why a request of the caller is refused, or nil.
 func (c caller) refuse(r *http.Request) *Problem {
-	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {
 	case c.name == "" && r.TLS == nil && !isNear(r.Host):
 		return problem(http.StatusMisdirectedRequest, "ask for an address, localhost or the service's name here, not for another host, or send a token")
-	case c.role == Admin, c.role == Reader && reads:
+	case c.role == Admin, c.role == Reader && reads(r):
 		return nil
 	case c.name != "":
 		return problem(http.StatusForbidden, `the read token changes nothing: send the one in "tokens/admin" of the data directory`)
-	case reads && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz"):
+	case reads(r) && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz"):
 		return nil
 	}
 	return problem(http.StatusUnauthorized, `send "Authorization: Bearer TOKEN"; the tokens are in the folder "tokens" of the data directory`)
@@ -115,7 +134,7 @@ func crossOrigin(next http.Handler) http.Handler {
 // noBody refuses bodies: no request here has one.
 func noBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		if r.ContentLength != 0 && reads(r) {
 			w.Header().Set("Connection", "close") // so that the server does not read the rest of it
 			fail(w, problem(http.StatusRequestEntityTooLarge, "send no body with this request"))
 			return

@@ -19,19 +19,27 @@ import (
 
 // Controller carries out the requests.
 type Controller interface {
-	// Intend changes what people asked for a workload; it is a
-	// *controller.UnknownWorkloadError where there is none.
-	Intend(ctx context.Context, workload string, change func(*core.Intent, *state.Snapshot) error) error
+	// Asked reports a change that somebody asked for and that is made already.
+	Asked(asked core.Event)
+	// Intend changes what people ask of the workload that asked names, and reports
+	// asked where that changes something; it is a *controller.UnknownWorkloadError
+	// where there is none.
+	Intend(ctx context.Context, asked core.Event, change func(*core.Intent, *state.Snapshot) error) error
 	// Subscribed notes that a subscriber has the endpoints of an index in force.
 	// disconnected is to be called when the connection breaks before the answer.
 	Subscribed(name string, index uint64) (disconnected func())
 }
 
+// asked is the event of a change that a request asks of the workload in its path.
+func asked(r *http.Request, reason, message string) core.Event {
+	return core.Event{Type: core.Normal, Workload: chi.URLParam(r, "name"), Reason: reason, Message: message, Actor: callerFrom(r).name}
+}
+
 // intend changes what people ask of a workload's rollout, and answers with the
 // workload. Asking again for the same changes nothing.
-func (s *server) intend(w http.ResponseWriter, r *http.Request, change func(*core.Intent, *state.Snapshot, *spec.Workload) error) {
-	name := chi.URLParam(r, "name")
-	err := s.Controller.Intend(r.Context(), name, func(i *core.Intent, snap *state.Snapshot) error {
+func (s *server) intend(w http.ResponseWriter, r *http.Request, did core.Event, change func(*core.Intent, *state.Snapshot, *spec.Workload) error) {
+	name := did.Workload
+	err := s.Controller.Intend(r.Context(), did, func(i *core.Intent, snap *state.Snapshot) error {
 		row, ok := snap.Workload(name)
 		if !ok {
 			return noWorkload(name)
@@ -54,12 +62,16 @@ func (s *server) intend(w http.ResponseWriter, r *http.Request, change func(*cor
 // pause has a rollout stay where it is, or go on. It overrides the spec only where that
 // says otherwise.
 func (s *server) pause(paused bool) http.HandlerFunc {
+	reason, message := "RolloutResumed", "the rollout goes on"
+	if paused {
+		reason, message = "RolloutPaused", "the rollout is held where it is"
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := readBody(w, r, &struct{}{}); err != nil {
 			fail(w, err)
 			return
 		}
-		s.intend(w, r, func(i *core.Intent, _ *state.Snapshot, written *spec.Workload) error {
+		s.intend(w, r, asked(r, reason, message), func(i *core.Intent, _ *state.Snapshot, written *spec.Workload) error {
 			i.Paused = nil
 			if written.Paused != paused {
 				i.Paused = &paused
@@ -75,7 +87,8 @@ func (s *server) restart(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	s.intend(w, r, func(i *core.Intent, _ *state.Snapshot, written *spec.Workload) error {
+	did := asked(r, "RolloutRestarted", "all replicas are to be replaced")
+	s.intend(w, r, did, func(i *core.Intent, _ *state.Snapshot, written *spec.Workload) error {
 		if i.Pauses(written) {
 			return errPaused
 		}
@@ -86,25 +99,29 @@ func (s *server) restart(w http.ResponseWriter, r *http.Request) {
 
 // undo goes back to a revision of the history.
 func (s *server) undo(w http.ResponseWriter, r *http.Request) {
-	var asked Undo
-	if err := readBody(w, r, &asked); err != nil {
+	var to Undo
+	if err := readBody(w, r, &to); err != nil {
 		fail(w, err)
 		return
 	}
-	if asked.ToRevision < 0 {
+	if to.ToRevision < 0 {
 		fail(w, problem(http.StatusBadRequest, "toRevision is the number of a revision, from 1"))
 		return
 	}
-	s.intend(w, r, func(i *core.Intent, snap *state.Snapshot, written *spec.Workload) error {
+	message := "back to the revision before"
+	if to.ToRevision > 0 {
+		message = fmt.Sprintf("back to revision %d of the history", to.ToRevision)
+	}
+	s.intend(w, r, asked(r, "RolloutUndone", message), func(i *core.Intent, snap *state.Snapshot, written *spec.Workload) error {
 		if i.Pauses(written) {
 			return errPaused
 		}
-		to, err := undoTo(snap.Revisions(written.Name), asked.from(snap, *i, written), asked.ToRevision)
+		revision, err := undoTo(snap.Revisions(written.Name), to.from(snap, *i, written), to.ToRevision)
 		if err != nil {
 			return err
 		}
-		i.Undo, i.UndoOf = to, written.Revision
-		if to == written.Revision {
+		i.Undo, i.UndoOf = revision, written.Revision
+		if revision == written.Revision {
 			i.Undo, i.UndoOf = "", ""
 		}
 		return nil
@@ -176,20 +193,21 @@ func (s *server) scale(w http.ResponseWriter, r *http.Request) {
 		fail(w, noWorkload(name))
 		return
 	}
-	var asked Scale
-	if err := readBody(w, r, &asked); err != nil {
+	var to Scale
+	if err := readBody(w, r, &to); err != nil {
 		fail(w, err)
 		return
 	}
-	if asked.Replicas == nil {
+	if to.Replicas == nil {
 		fail(w, problem(http.StatusBadRequest, `send the number of replicas: {"replicas": 4}`))
 		return
 	}
-	if _, err := edit.Scale(r.Context(), s.Spec, name, *asked.Replicas, s.ifMatch(r)); err != nil {
+	if _, err := edit.Scale(r.Context(), s.Spec, name, *to.Replicas, s.ifMatch(r)); err != nil {
 		fail(w, scaleProblem(err))
 		return
 	}
-	writeJSON(w, asked)
+	s.Controller.Asked(asked(r, "Scaled", fmt.Sprintf("%d replicas are written", *to.Replicas)))
+	writeJSON(w, to)
 }
 
 // ifMatch returns the check that a request's If-Match asks for, or nil where any spec will

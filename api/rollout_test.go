@@ -25,13 +25,19 @@ func send(t *testing.T, c Config, method, path, body string) answer {
 	t.Helper()
 	s := httptest.NewServer(onSocket(New(c)))
 	defer s.Close()
-	r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
-	require.NoError(t, err)
-	r.Header.Set("Content-Type", "application/json")
-	response, err := s.Client().Do(r)
+	response, err := s.Client().Do(request(t, method, s.URL+path, body))
 	require.NoError(t, err)
 	defer response.Body.Close()
 	return readAnswer(t, response)
+}
+
+// request is a request with a body of JSON.
+func request(t *testing.T, method, url, body string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/json")
+	return r
 }
 
 func rollout(t *testing.T, c Config, verb, body string) answer {

@@ -103,13 +103,16 @@ func TestARotatedTokenCountsAtOnce(t *testing.T) {
 
 // withToken is a client that sends a token, unless that is empty.
 func withToken(token string) *http.Client {
-	transport := &http.Transport{DisableKeepAlives: true}
-	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	return &http.Client{Transport: bearer(token, &http.Transport{DisableKeepAlives: true})}
+}
+
+func bearer(token string, transport http.RoundTripper) http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		if token != "" {
 			r.Header.Set("Authorization", "Bearer "+token)
 		}
 		return transport.RoundTrip(r)
-	})}
+	})
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

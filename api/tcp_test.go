@@ -88,8 +88,8 @@ func (a *authority) client(name string) *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
 }
 
-// overTLS serves the shop over TLS, with a certificate of an authority.
-func overTLS(t *testing.T, a *authority, log *zap.Logger, mutual bool) (files TCP, address string) {
+// overTLS serves h over TLS, with a certificate of an authority.
+func overTLS(t *testing.T, h http.Handler, a *authority, log *zap.Logger, mutual bool) (files TCP, address string) {
 	t.Helper()
 	dir := t.TempDir()
 	files = TCP{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
@@ -100,14 +100,14 @@ func overTLS(t *testing.T, a *authority, log *zap.Logger, mutual bool) (files TC
 	a.write(files, "tend")
 	l, err := files.Listen("127.0.0.1:0", log)
 	require.NoError(t, err)
-	start(t, New(config(shop())), l)
+	start(t, h, l)
 	return files, l.Addr().String()
 }
 
 func TestACertificateThatChangesIsReadAgain(t *testing.T) {
 	a := newAuthority(t)
 	core, logs := observer.New(zap.WarnLevel)
-	files, address := overTLS(t, a, zap.New(core), false)
+	files, address := overTLS(t, New(config(shop())), a, zap.New(core), false)
 	serial := func() int64 {
 		answer, err := a.client("").Get("https://" + address + "/healthz")
 		require.NoError(t, err)
@@ -133,14 +133,14 @@ func TestACertificateThatChangesIsReadAgain(t *testing.T) {
 
 func TestOverTLSATokenIsWantedToo(t *testing.T) {
 	a := newAuthority(t)
-	_, address := overTLS(t, a, zap.NewNop(), false)
+	_, address := overTLS(t, New(config(shop())), a, zap.NewNop(), false)
 	assert.Equal(t, http.StatusUnauthorized, get(t, a.client(""), "https://"+address+"/metrics").status)
 	assert.Equal(t, http.StatusBadRequest, get(t, withToken(""), "http://"+address+"/healthz").status, "TLS alone is spoken here")
 }
 
 func TestMutualTLSWantsACertificateOfTheAuthority(t *testing.T) {
 	a := newAuthority(t)
-	files, address := overTLS(t, a, zap.NewNop(), true)
+	files, address := overTLS(t, New(config(shop())), a, zap.NewNop(), true)
 	url := "https://" + address + "/healthz"
 	refused := func(c *http.Client) {
 		t.Helper()

@@ -272,6 +272,8 @@ type Event struct {
 	Workload string `json:"workload,omitempty"`
 	Reason   string `json:"reason"`
 	Message  string `json:"message"`
+	// Actor is who asked for it through the API; absent where nobody did.
+	Actor string `json:"actor,omitempty"`
 	// Count is how often it happened from FirstTimestamp to LastTimestamp.
 	Count          int       `json:"count"`
 	FirstTimestamp time.Time `json:"firstTimestamp"`

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/tendhq/tend/controller/core"
@@ -14,13 +15,19 @@ type UnknownWorkloadError struct{ Workload string }
 
 func (e *UnknownWorkloadError) Error() string { return "there is no workload " + e.Workload }
 
+// Asked reports what somebody asked for.
+func (c *Controller) Asked(asked core.Event) {
+	c.do(func(l *loop) { l.reconciler.event(asked, time.Now()) })
+}
+
 // Intend changes what people ask of a workload, and returns when the workload has been
-// planned with that. change gets a copy of what was asked before, and the state to
-// refer to; where it returns an error, nothing changes and Intend returns it.
-func (c *Controller) Intend(ctx context.Context, workload string, change func(*core.Intent, *state.Snapshot) error) error {
+// planned with that. asked names the workload, and is reported where something changes.
+// change gets a copy of what was asked before, and the state to refer to; where it
+// returns an error, nothing changes and Intend returns it.
+func (c *Controller) Intend(ctx context.Context, asked core.Event, change func(*core.Intent, *state.Snapshot) error) error {
 	done := make(chan error, 1)
 	c.do(func(l *loop) {
-		snap := c.store.Snapshot()
+		workload, snap := asked.Workload, c.store.Snapshot()
 		if _, ok := snap.Workload(workload); !ok {
 			done <- &UnknownWorkloadError{Workload: workload}
 			return
@@ -29,9 +36,13 @@ func (c *Controller) Intend(ctx context.Context, workload string, change func(*c
 		if row, ok := snap.Intent(workload); ok {
 			intent = row.Intent
 		}
+		before := intent
 		if err := change(&intent, snap); err != nil {
 			done <- err
 			return
+		}
+		if !reflect.DeepEqual(intent, before) {
+			l.reconciler.event(asked, time.Now())
 		}
 		c.store.Update(func(tx *state.Tx) { tx.PutIntent(&state.Intent{Workload: workload, Intent: intent}) })
 		l.planned = append(l.planned, func() { done <- nil })

@@ -46,7 +46,7 @@ func of(version string) string {
 
 func (w *world) undo(to string) {
 	w.t.Helper()
-	require.NoError(w.t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, snap *state.Snapshot) error {
+	require.NoError(w.t, w.ctl.Intend(w.ctx, core.Event{Workload: "web", Reason: "Asked"}, func(i *core.Intent, snap *state.Snapshot) error {
 		row, _ := snap.Workload("web")
 		i.Undo, i.UndoOf = to, row.Spec.Revision
 		return nil
@@ -84,7 +84,7 @@ func TestWhatWasAskedAndWhatHappenedSurviveARestart(t *testing.T) {
 		w.write(of("1"))
 		w.converge()
 		paused := true
-		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, _ *state.Snapshot) error {
+		require.NoError(t, w.ctl.Intend(w.ctx, core.Event{Workload: "web", Reason: "Asked"}, func(i *core.Intent, _ *state.Snapshot) error {
 			i.Paused = &paused
 			return nil
 		}))

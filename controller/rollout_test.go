@@ -269,6 +269,30 @@ func TestAnImageThatDoesNotExistIsRolledBack(t *testing.T) {
 	})
 }
 
+func TestWhoAskedForAChangeStandsInItsEvent(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		paused := true
+		for range 2 { // the second one changes nothing
+			asked := core.Event{Type: core.Normal, Workload: "web", Reason: "RolloutPaused", Message: "held", Actor: "uid 1000"}
+			require.NoError(t, w.ctl.Intend(w.ctx, asked, func(i *core.Intent, _ *state.Snapshot) error {
+				i.Paused = &paused
+				return nil
+			}))
+		}
+		w.ctl.Asked(core.Event{Type: core.Normal, Workload: "web", Reason: "Scaled", Message: "4", Actor: "admin token"})
+		w.pass(time.Second)
+		actors := map[string]int{}
+		for _, e := range w.ctl.State().Snapshot().Events(0) {
+			if e.Actor != "" {
+				actors[e.Reason+" "+e.Actor] += e.Count
+			}
+		}
+		require.Equal(t, map[string]int{"RolloutPaused uid 1000": 1, "Scaled admin token": 1}, actors)
+	})
+}
+
 func TestUndoAndRestart(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.write(served, deployment("healthy:1"))
@@ -276,7 +300,7 @@ func TestUndoAndRestart(t *testing.T) {
 		first := w.ctl.State().Snapshot().Revisions("web")[0].Revision
 		w.write(served, deployment("healthy:2"))
 		w.converge()
-		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, snap *state.Snapshot) error {
+		require.NoError(t, w.ctl.Intend(w.ctx, core.Event{Workload: "web", Reason: "Asked"}, func(i *core.Intent, snap *state.Snapshot) error {
 			row, _ := snap.Workload("web")
 			i.Undo, i.UndoOf = first, row.Spec.Revision
 			return nil
@@ -289,7 +313,7 @@ func TestUndoAndRestart(t *testing.T) {
 		for id := range w.published() {
 			before[id] = true
 		}
-		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, _ *state.Snapshot) error {
+		require.NoError(t, w.ctl.Intend(w.ctx, core.Event{Workload: "web", Reason: "Asked"}, func(i *core.Intent, _ *state.Snapshot) error {
 			i.RestartedAt = time.Now()
 			return nil
 		}))
@@ -310,7 +334,7 @@ func TestAnUndoIsOverOnceAnotherRevisionIsWritten(t *testing.T) {
 		first := w.ctl.State().Snapshot().Revisions("web")[0].Revision
 		w.write(served, deployment("healthy:2"))
 		w.converge()
-		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, snap *state.Snapshot) error {
+		require.NoError(t, w.ctl.Intend(w.ctx, core.Event{Workload: "web", Reason: "Asked"}, func(i *core.Intent, snap *state.Snapshot) error {
 			row, _ := snap.Workload("web")
 			i.Undo, i.UndoOf = first, row.Spec.Revision
 			return nil
@@ -350,7 +374,7 @@ func TestPauseHoldsTheRolloutAndKeepsTheReplicas(t *testing.T) {
 		w.write(served, deployment("healthy:1"))
 		w.converge()
 		paused := true
-		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, _ *state.Snapshot) error {
+		require.NoError(t, w.ctl.Intend(w.ctx, core.Event{Workload: "web", Reason: "Asked"}, func(i *core.Intent, _ *state.Snapshot) error {
 			i.Paused = &paused
 			return nil
 		}))
@@ -361,7 +385,7 @@ func TestPauseHoldsTheRolloutAndKeepsTheReplicas(t *testing.T) {
 		w.pass(time.Minute)
 		require.Equal(t, map[string]int{healthy: 2}, w.images(), "a lost replica comes back at the old revision")
 		paused = false
-		require.NoError(t, w.ctl.Intend(w.ctx, "web", func(i *core.Intent, _ *state.Snapshot) error {
+		require.NoError(t, w.ctl.Intend(w.ctx, core.Event{Workload: "web", Reason: "Asked"}, func(i *core.Intent, _ *state.Snapshot) error {
 			i.Paused = nil
 			return nil
 		}))

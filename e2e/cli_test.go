@@ -342,6 +342,10 @@ func TestTheControlAPIWantsATokenOnLoopback(t *testing.T) {
 	assertAnswers(t, over, "http://"+address, token(api.Reader))
 	assert.Equal(t, http.StatusForbidden, status(http.MethodPost, pause, token(api.Reader)))
 	assert.Equal(t, http.StatusOK, status(http.MethodPost, pause, token(api.Admin)))
+	p.mustTend("rollout", "resume", "web")
+	told := p.mustTend("events", "web")
+	assert.Regexp(t, "RolloutPaused .*, asked by admin token\n", told)
+	assert.Regexp(t, fmt.Sprintf("RolloutResumed .*, asked by uid %d\n", os.Getuid()), told)
 
 	before := token(api.Admin)
 	p.mustTend("token", "rotate")

@@ -79,7 +79,7 @@ func (t *Tx) AddEvent(e core.Event, now time.Time) *Event {
 	}
 	row := &Event{
 		Event: e, ID: t.LastEvent() + 1, Count: 1, First: now, Last: now,
-		Key: fmt.Sprintf("%q %q %q", e.Workload, e.Reason, e.Message),
+		Key: fmt.Sprintf("%q %q %q %q", e.Workload, e.Reason, e.Message, e.Actor),
 	}
 	newest, err := t.txn.Last(Events, "key", row.Key) // rows of one key are in the order of their IDs
 	must(err)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -201,6 +202,11 @@ func TestEventsAreShownAndFollowed(t *testing.T) {
 	out, err := w.tend("events", "web")
 	require.NoError(t, err)
 	assert.Regexp(t, `^\d\d:\d\d:\d\d ! web +BackOff +web-1 exited \(2 times\)\n$`, out)
+	_, err = w.tend("rollout", "pause", "web")
+	require.NoError(t, err)
+	out, err = w.tend("events", "web")
+	require.NoError(t, err)
+	assert.Regexp(t, fmt.Sprintf(`RolloutPaused +the rollout is held where it is, asked by uid %d\n$`, os.Getuid()), out)
 	watched, stop := w.start("events", "-w")
 	eventually(t, func() bool { return strings.Contains(watched.String(), "2 times") }, "the past is not told")
 	happen("db", "again")

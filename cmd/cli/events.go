@@ -54,7 +54,7 @@ func newEvents(f *flags) *cobra.Command {
 // events tells events of the API.
 func (n *narrator) events(events []api.Event) {
 	for _, e := range events {
-		text := e.Message
+		text := by(e.Message, e.Actor)
 		if e.Count > 1 {
 			text = fmt.Sprintf("%s (%d times)", text, e.Count)
 		}

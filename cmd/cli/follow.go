@@ -33,7 +33,7 @@ func follow(ctx context.Context, f *flags, p *spec.Project) error {
 			if err != nil {
 				return // the list below tells the rest
 			}
-			tell.line(e.LastTimestamp.Local(), core.EventType(e.Type), e.Workload, e.Reason, e.Message)
+			tell.events([]api.Event{e})
 		}
 	}()
 	defer func() { stop(); <-done }()

@@ -62,8 +62,8 @@ func newWorld(t *testing.T, compose string) *world {
 }
 
 // Intend implements api.Controller.
-func (w *world) Intend(_ context.Context, workload string, change func(*core.Intent, *state.Snapshot) error) error {
-	snap := w.store.Snapshot()
+func (w *world) Intend(_ context.Context, asked core.Event, change func(*core.Intent, *state.Snapshot) error) error {
+	workload, snap := asked.Workload, w.store.Snapshot()
 	intent := core.Intent{}
 	if row, ok := snap.Intent(workload); ok {
 		intent = row.Intent
@@ -72,7 +72,13 @@ func (w *world) Intend(_ context.Context, workload string, change func(*core.Int
 		return err
 	}
 	w.store.Update(func(tx *state.Tx) { tx.PutIntent(&state.Intent{Workload: workload, Intent: intent}) })
+	w.Asked(asked)
 	return nil
+}
+
+// Asked implements api.Controller.
+func (w *world) Asked(asked core.Event) {
+	w.store.Update(func(tx *state.Tx) { tx.AddEvent(asked, time.Now()) })
 }
 
 // Subscribed implements api.Controller.

@@ -55,15 +55,27 @@ func newLog(level zapcore.Level) *zap.Logger {
 // event tells one event.
 func (n *narrator) event(e *state.Event) {
 	if n.out != nil {
-		n.line(e.Last, e.Type, e.Workload, e.Reason, e.Message)
+		n.line(e.Last, e.Type, e.Workload, e.Reason, by(e.Message, e.Actor))
 		return
 	}
 	level := zap.InfoLevel
 	if e.Type == core.Warning {
 		level = zap.WarnLevel
 	}
+	actor := zap.Skip()
+	if e.Actor != "" {
+		actor = zap.String("actor", e.Actor)
+	}
 	n.log.Log(level, "event", zap.Uint64("id", e.ID), zap.String("workload", e.Workload),
-		zap.String("reason", e.Reason), zap.String("message", e.Message), zap.Int("count", e.Count))
+		zap.String("reason", e.Reason), zap.String("message", e.Message), zap.Int("count", e.Count), actor)
+}
+
+// by adds to a message who asked for it.
+func by(message, actor string) string {
+	if actor == "" {
+		return message
+	}
+	return message + ", asked by " + actor
 }
 
 func (n *narrator) line(at time.Time, t core.EventType, workload, reason, message string) {

@@ -15,4 +15,6 @@ type Event struct {
 	Workload string
 	// Reason is one CamelCase word, Message a sentence.
 	Reason, Message string
+	// Actor is who asked for it through the API; empty where nobody did.
+	Actor string
 }

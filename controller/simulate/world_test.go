@@ -434,7 +434,7 @@ func (w *world) intention(name, what string, n int) {
 	w.checks.intended[name] = true
 	ctl := w.ctl
 	go func() {
-		_ = ctl.Intend(w.life, name, func(i *core.Intent, s *state.Snapshot) error {
+		_ = ctl.Intend(w.life, core.Event{Workload: name, Reason: "Asked"}, func(i *core.Intent, s *state.Snapshot) error {
 			switch rows := s.Revisions(name); {
 			case what == "restarted":
 				i.RestartedAt = time.Now()
