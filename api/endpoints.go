@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/state"
 )
 
@@ -77,7 +78,11 @@ func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {
 		}
 		disconnected := func() {}
 		if q.subscriber != "" {
-			disconnected = s.Controller.Subscribed(q.subscriber, s.acknowledged(q.index))
+			who := controller.Subscriber{Peer: peerFrom(r).name, Name: q.subscriber}
+			if disconnected, err = s.Controller.Subscribed(who, s.acknowledged(q.index)); err != nil {
+				fail(w, problem(http.StatusTooManyRequests, fmt.Sprintf("endpoints are followed from here under %d names already: use one of them, or wait a minute", controller.MaxNames)))
+				return
+			}
 		}
 		if !wantsStream(r) {
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(q.wait + sendTimeout))

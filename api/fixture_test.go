@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -125,6 +126,9 @@ type intents struct {
 	store        *state.Store
 	acknowledged map[string]uint64
 	lost         []string // in order
+
+	mu    sync.Mutex
+	peers []string // of the queries, in order
 }
 
 func (c *intents) Asked(asked core.Event) {
@@ -148,9 +152,15 @@ func (c *intents) Intend(_ context.Context, asked core.Event, change func(*core.
 	return nil
 }
 
-func (c *intents) Subscribed(name string, index uint64) (disconnected func()) {
-	c.acknowledged[name] = index
-	return func() { c.lost = append(c.lost, name) }
+func (c *intents) Subscribed(who controller.Subscriber, index uint64) (disconnected func(), err error) {
+	if who.Name == "one too many" {
+		return nil, controller.ErrTooManyNames
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.acknowledged[who.Name] = index
+	c.peers = append(c.peers, who.Peer)
+	return func() { c.lost = append(c.lost, who.Name) }, nil
 }
 
 // onSocket serves requests as though they came over the Unix socket.

@@ -122,13 +122,19 @@ func isNear(host string) bool {
 	return host != "" && (net.ParseIP(strings.Trim(host, "[]")) != nil || !strings.Contains(host, "."))
 }
 
-// crossOrigin refuses requests for a change that a web page of another origin sends.
+// crossOrigin refuses requests that a web page of another origin sends. Those to read
+// are refused like those for a change, as they cost a subscriber's place too.
 func crossOrigin(next http.Handler) http.Handler {
 	p := http.NewCrossOriginProtection()
-	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fail(w, problem(http.StatusForbidden, "requests from another origin are refused"))
-	}))
-	return p.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asChange := *r
+		asChange.Method = http.MethodPost
+		if p.Check(&asChange) != nil {
+			fail(w, problem(http.StatusForbidden, "requests from another origin are refused"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // noBody refuses bodies: no request here has one.

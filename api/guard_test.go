@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestWhoMayAsk(t *testing.T) {
@@ -98,12 +100,39 @@ func TestReadyzTellsNoReasonToStrangers(t *testing.T) {
 	assert.NotContains(t, answer.Body.String(), errNotReady.Error())
 }
 
-func TestAPageOfAnotherOriginCannotSend(t *testing.T) {
-	r := httptest.NewRequest(http.MethodPost, "/api/v1/workloads", nil)
-	r.Header.Set("Sec-Fetch-Site", "cross-site")
-	answer := httptest.NewRecorder()
-	onSocket(New(config(shop()))).ServeHTTP(answer, r)
-	assert.Equal(t, http.StatusForbidden, answer.Code)
+func TestAPageOfAnotherOriginCannotAsk(t *testing.T) {
+	c := config(published())
+	c.AnonymousRead = true
+	for _, h := range []http.Handler{New(c), NewReadOnly(c)} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		start(t, h, l)
+		for name, test := range map[string]struct {
+			header, value string
+			status        int
+		}{
+			"no page":                 {"Accept", "*/*", http.StatusOK},
+			"the address bar":         {"Sec-Fetch-Site", "none", http.StatusOK},
+			"another site":            {"Sec-Fetch-Site", "cross-site", http.StatusForbidden},
+			"another host of a site":  {"Sec-Fetch-Site", "same-site", http.StatusForbidden},
+			"another, an old browser": {"Origin", "http://evil.example", http.StatusForbidden},
+			"the origin itself":       {"Origin", "http://" + l.Addr().String(), http.StatusOK},
+			"a rebound name":          {"Host", "evil.example", http.StatusMisdirectedRequest},
+		} {
+			for _, path := range []string{"/api/v1/endpoints?index=0&subscriber=page", "/metrics", "/healthz"} {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+path, nil)
+				require.NoError(t, err)
+				r.Header.Set(test.header, test.value)
+				if test.header == "Host" {
+					r.Host = test.value
+				}
+				answer, err := withToken("").Do(r)
+				require.NoError(t, err)
+				require.NoError(t, answer.Body.Close())
+				assert.Equal(t, test.status, answer.StatusCode, "%s: %s", name, path)
+			}
+		}
+	}
 }
 
 // methodOf is the method that a path takes.

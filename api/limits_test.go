@@ -107,6 +107,26 @@ func TestAPeerHoldsSoManyRequestsAndNoMore(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
+// A name belongs to the peer that uses it, and all of loopback is one peer.
+func TestASubscriberIsAPeersOwn(t *testing.T) {
+	l, err := net.Listen("tcp", "0.0.0.0:0")
+	require.NoError(t, err)
+	c := config(published())
+	c.AnonymousRead = true
+	start(t, NewReadOnly(c), l)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	url := "http://127.0.0.1:" + port + "/api/v1/endpoints?index=0&subscriber="
+	other := ownAddress(t)
+	for _, ip := range []string{"127.0.0.1", "127.0.0.2", other} {
+		assert.Equal(t, http.StatusOK, get(t, from(ip), url+"gateway").status)
+	}
+	assert.Equal(t, []string{loopback, loopback, other}, c.Controller.(*intents).peers)
+	answer := get(t, from(other), url+"one+too+many")
+	assert.Equal(t, http.StatusTooManyRequests, answer.status)
+	assert.Contains(t, answer.body, "under 16 names already")
+}
+
 func TestAPeerHasSoManyConnectionsAndNoMore(t *testing.T) {
 	port := everywhere(t, shop())
 	connect := func(ip string) net.Conn {

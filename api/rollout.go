@@ -26,8 +26,9 @@ type Controller interface {
 	// where there is none.
 	Intend(ctx context.Context, asked core.Event, change func(*core.Intent, *state.Snapshot) error) error
 	// Subscribed notes that a subscriber has the endpoints of an index in force.
-	// disconnected is to be called when the connection breaks before the answer.
-	Subscribed(name string, index uint64) (disconnected func())
+	// disconnected is to be called when the connection breaks before the answer. The
+	// error is controller.ErrTooManyNames.
+	Subscribed(who controller.Subscriber, index uint64) (disconnected func(), err error)
 }
 
 // asked is the event of a change that a request asks of the workload in its path.

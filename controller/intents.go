@@ -59,12 +59,15 @@ func (c *Controller) Intend(ctx context.Context, asked core.Event, change func(*
 
 // Subscribed notes that a subscriber asked for the endpoints that follow an index, and
 // so acknowledges that index. disconnected is to be called when the connection breaks
-// before the answer.
-func (c *Controller) Subscribed(name string, index uint64) (disconnected func()) {
-	query := c.subscribers.asked(name, index, time.Now())
+// before the answer. The error is ErrTooManyNames.
+func (c *Controller) Subscribed(who Subscriber, index uint64) (disconnected func(), err error) {
+	query, err := c.subscribers.asked(who, index, time.Now())
+	if err != nil {
+		return nil, err
+	}
 	c.do(func(l *loop) { c.mark(l.reconciler.draining()...) })
 	return func() {
-		c.subscribers.disconnected(name, query, time.Now())
+		c.subscribers.disconnected(who, query, time.Now())
 		c.do(func(l *loop) { c.mark(l.reconciler.draining()...) })
-	}
+	}, nil
 }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -47,6 +48,88 @@ func (w *world) images() map[string]int {
 	return images
 }
 
+// subscribed has the gateway ask for what follows an index.
+func (w *world) subscribed(index uint64) (disconnected func()) {
+	w.t.Helper()
+	disconnected, err := w.ctl.Subscribed(Subscriber{Peer: "172.20.0.5", Name: "gateway"}, index)
+	require.NoError(w.t, err)
+	return disconnected
+}
+
+// A stranger says under the gateway's name that it has the withdrawal in force.
+func TestNobodyAcknowledgesForAnother(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		w.pass(returnTime)
+		w.subscribed(w.ctl.State().Snapshot().EndpointsIndex())
+		w.writes()
+		w.write(served, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, drainSeconds: 5}")
+		w.pass(time.Second)
+		_, err := w.ctl.Subscribed(Subscriber{Peer: "172.20.0.6", Name: "gateway"}, w.ctl.State().Snapshot().EndpointsIndex())
+		require.NoError(t, err)
+		w.pass(time.Second)
+		require.Empty(t, w.writes(), "the gateway does not know yet")
+		w.subscribed(w.ctl.State().Snapshot().EndpointsIndex())
+		w.pass(100 * time.Millisecond)
+		require.Contains(t, w.writes(), "stop container p-web-2")
+	})
+}
+
+func TestAPeerFollowsUnderSoManyNames(t *testing.T) {
+	inWorld(t, func(w *world) {
+		subscribe := func(peer string, n int) error {
+			_, err := w.ctl.Subscribed(Subscriber{Peer: peer, Name: fmt.Sprint(n)}, 1)
+			return err
+		}
+		for n := range MaxNames {
+			require.NoError(t, subscribe("greedy", n))
+		}
+		require.ErrorIs(t, subscribe("greedy", MaxNames), ErrTooManyNames)
+		require.NoError(t, subscribe("greedy", 0), "a known one")
+		require.NoError(t, subscribe("another", 0))
+		w.pass(subscriberTTL)
+		require.NoError(t, subscribe("greedy", MaxNames), "the names before have gone")
+	})
+}
+
+// Who fills the table, and acknowledges everything at once, ends no drain early: there
+// may be subscribers that found no room.
+func TestWhileTheTableIsFullDrainsTakeTheirTime(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(served, deployment("healthy:1"))
+		w.converge()
+		w.pass(returnTime)
+		fill := func() {
+			index := w.ctl.State().Snapshot().EndpointsIndex()
+			for n := range maxSubscribers {
+				_, err := w.ctl.Subscribed(Subscriber{Peer: fmt.Sprint("10.0.0.", n/MaxNames), Name: fmt.Sprint(n)}, index)
+				require.NoError(t, err)
+			}
+		}
+		fill()
+		w.subscribed(w.ctl.State().Snapshot().EndpointsIndex()) // finds no room
+		w.writes()
+		w.write(served, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, drainSeconds: 5}")
+		w.pass(time.Second)
+		fill()
+		w.pass(3900 * time.Millisecond)
+		require.Empty(t, w.writes())
+		w.pass(200 * time.Millisecond)
+		require.Contains(t, w.writes(), "stop container p-web-2")
+
+		w.pass(subscriberTTL) // all have gone
+		w.converge()
+		fill()
+		w.writes()
+		w.write(served, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 0, drainSeconds: 5}")
+		w.pass(time.Second)
+		fill()
+		w.pass(100 * time.Millisecond)
+		require.Contains(t, w.writes(), "stop container p-web-1", "all have room")
+	})
+}
+
 func TestAStopWaitsForTheAcknowledgementOfTheWithdrawal(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.write(served, deployment("healthy:1"))
@@ -54,7 +137,7 @@ func TestAStopWaitsForTheAcknowledgementOfTheWithdrawal(t *testing.T) {
 		require.Len(t, w.published(), 2)
 		w.pass(returnTime)
 		index := w.ctl.State().Snapshot().EndpointsIndex()
-		w.ctl.Subscribed("gateway", index)
+		w.subscribed(index)
 		w.writes()
 
 		w.write(served, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, drainSeconds: 5}")
@@ -63,7 +146,7 @@ func TestAStopWaitsForTheAcknowledgementOfTheWithdrawal(t *testing.T) {
 		require.Empty(t, w.writes(), "and nothing is stopped before the gateway knows")
 		require.True(t, w.heard("web Draining: p-web-2"), w.events)
 
-		w.ctl.Subscribed("gateway", w.ctl.State().Snapshot().EndpointsIndex())
+		w.subscribed(w.ctl.State().Snapshot().EndpointsIndex())
 		w.pass(100 * time.Millisecond)
 		require.Contains(t, w.writes(), "stop container p-web-2")
 		w.converge()
@@ -75,7 +158,7 @@ func TestADrainEndsWithoutAcknowledgement(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.write(served, deployment("healthy:1"))
 		w.converge()
-		w.ctl.Subscribed("gateway", 0)
+		w.subscribed(0)
 		w.writes()
 		w.write(served, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, drainSeconds: 5}")
 		w.pass(4900 * time.Millisecond)
@@ -95,7 +178,7 @@ func TestWhatIsTakenOutOfTheProjectIsDrainedAsItWasProbed(t *testing.T) {
 		w.write(served, "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 1, readinessProbe: {exec: {command: [ask]}}, template: {image: 'slow:1'}}")
 		w.converge()
 		require.Len(t, w.published(), 1)
-		w.ctl.Subscribed("gateway", w.ctl.State().Snapshot().EndpointsIndex())
+		w.subscribed(w.ctl.State().Snapshot().EndpointsIndex())
 		w.writes()
 		w.write("other: {image: 'healthy:1'}")
 		w.pass(time.Second)
@@ -115,8 +198,8 @@ func TestASubscriberWhoseConnectionBrokeIsWaitedForBriefly(t *testing.T) {
 		w.converge()
 		w.pass(returnTime)
 		index := w.ctl.State().Snapshot().EndpointsIndex()
-		first := w.ctl.Subscribed("gateway", index)
-		w.ctl.Subscribed("gateway", index)
+		first := w.subscribed(index)
+		w.subscribed(index)
 		first() // of an earlier query: it has asked again since
 		w.pass(returnTime + time.Second)
 		w.writes()
@@ -124,7 +207,7 @@ func TestASubscriberWhoseConnectionBrokeIsWaitedForBriefly(t *testing.T) {
 		w.pass(time.Second)
 		require.Empty(t, w.writes(), "it is waited for")
 
-		lost := w.ctl.Subscribed("gateway", index)
+		lost := w.subscribed(index)
 		lost()
 		w.pass(returnTime - time.Second)
 		require.Empty(t, w.writes(), "it may come back")

@@ -1,9 +1,17 @@
 package controller
 
 import (
+	"errors"
 	"sync"
 	"time"
 )
+
+// Subscriber is who follows the endpoints. Its name belongs to its peer: under the same
+// name another peer is another subscriber, so that nobody acknowledges for another.
+type Subscriber struct{ Peer, Name string }
+
+// ErrTooManyNames reports that a peer follows under as many names as it may.
+var ErrTooManyNames = errors.New("too many names")
 
 // subscriberTTL is how long a subscriber counts as one without asking again. With no
 // subscriber, no drain waits.
@@ -15,18 +23,22 @@ const subscriberTTL = time.Minute
 // seconds at least.
 const returnTime = 10 * time.Second
 
-// maxSubscribers bounds how many names anybody in the project's networks can make tend
-// remember.
-const maxSubscribers = 256
+// MaxNames bounds the names of one peer, and maxSubscribers those of all, as anybody in
+// the project's networks can have tend remember some.
+const (
+	MaxNames       = 16
+	maxSubscribers = 256
+)
 
 // subscribers are those who follow the endpoints. One that asks for what follows an
 // index has the endpoints of that index in force.
 type subscribers struct {
 	mu   sync.Mutex
-	seen map[string]sighting
+	seen map[Subscriber]sighting
 	// queries counts the requests.
 	queries uint64
-	// complete is when all subscribers of an earlier run have had the time to ask.
+	// complete is when all subscribers are known: those of an earlier run have had the
+	// time to ask, and those that were too many have gone. Until then no drain ends early.
 	complete time.Time
 }
 
@@ -45,29 +57,47 @@ func (s *subscribers) await(now time.Time) {
 }
 
 // asked notes that a subscriber asked for what follows an index, and returns the number
-// of the query.
-func (s *subscribers) asked(name string, index uint64, now time.Time) (query uint64) {
+// of the query. The error is ErrTooManyNames. One for which there is no room is not
+// refused: it is not known what it has in force, until it counts as gone.
+func (s *subscribers) asked(who Subscriber, index uint64, now time.Time) (query uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.expire(now)
 	if s.seen == nil {
-		s.seen = map[string]sighting{}
+		s.seen = map[Subscriber]sighting{}
 	}
-	if _, known := s.seen[name]; !known && len(s.seen) >= maxSubscribers {
-		return 0 // it gets the endpoints, and no drain waits for it
+	if _, known := s.seen[who]; !known {
+		switch {
+		case s.names(who.Peer) >= MaxNames:
+			return 0, ErrTooManyNames
+		case len(s.seen) >= maxSubscribers:
+			s.complete = now.Add(subscriberTTL)
+			return 0, nil
+		}
 	}
 	s.queries++
-	s.seen[name] = sighting{index: index, expires: now.Add(subscriberTTL), query: s.queries}
-	return s.queries
+	s.seen[who] = sighting{index: index, expires: now.Add(subscriberTTL), query: s.queries}
+	return s.queries, nil
+}
+
+// names counts the names of a peer.
+func (s *subscribers) names(peer string) (n int) {
+	for who := range s.seen {
+		if who.Peer == peer {
+			n++
+		}
+	}
+	return n
 }
 
 // disconnected notes that the connection of a query broke before it was answered. It
 // changes nothing where the subscriber has asked again since.
-func (s *subscribers) disconnected(name string, query uint64, now time.Time) {
+func (s *subscribers) disconnected(who Subscriber, query uint64, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if seen, ok := s.seen[name]; ok && seen.query == query {
+	if seen, ok := s.seen[who]; ok && seen.query == query {
 		seen.expires = now.Add(returnTime)
-		s.seen[name] = seen
+		s.seen[who] = seen
 	}
 }
 
@@ -114,9 +144,9 @@ func (s *subscribers) acknowledged(index uint64, now time.Time) bool {
 }
 
 func (s *subscribers) expire(now time.Time) {
-	for name, seen := range s.seen {
+	for who, seen := range s.seen {
 		if !now.Before(seen.expires) {
-			delete(s.seen, name)
+			delete(s.seen, who)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
@@ -82,11 +83,11 @@ func (w *world) Asked(asked core.Event) {
 }
 
 // Subscribed implements api.Controller.
-func (w *world) Subscribed(_ string, index uint64) (disconnected func()) {
+func (w *world) Subscribed(_ controller.Subscriber, index uint64) (disconnected func(), err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.acknowledged = index
-	return func() {}
+	return func() {}, nil
 }
 
 // acknowledges says which endpoints are in force.

@@ -363,7 +363,9 @@ func (w *world) ask() {
 	if !g.active {
 		return
 	}
-	w.ctl.Subscribed("gateway", g.index)
+	if _, err := w.ctl.Subscribed(controller.Subscriber{Name: "gateway"}, g.index); err != nil {
+		w.fail("the gateway is refused: %v", err)
+	}
 	before := *g
 	g.acked, g.asked = g.index, time.Now()
 	g.index = w.ctl.State().Snapshot().EndpointsIndex()
