@@ -59,11 +59,21 @@ func TestTheShop(t *testing.T) {
 	assert.Equal(t, order.OrderID, payment.OrderID)
 	assert.Equal(t, "paid", payment.Status)
 
-	t.Log("the readme's three things to try")
+	t.Log("the readme's three things to try, while the gateway follows tend, with a rotated token too")
+	p.mustTend("token", "rotate")
 	userSpec := "specs/user-service.yaml"
 	n := counts["user-service"]
 	p.edit(userSpec, fmt.Sprintf("replicas: %d", n), fmt.Sprintf("replicas: %d", n+2))
 	users := p.awaitReady("user-service", n+2)
+	last := fmt.Sprintf("%s-user-service-%d", p.name, n+2)
+	p.await(func() error {
+		for line := range strings.Lines(p.compose("logs", "--no-color", "gateway")) {
+			if strings.Contains(line, `"source":"tend"`) && strings.Contains(line, last) {
+				return nil
+			}
+		}
+		return fmt.Errorf("the gateway has not heard of %s from tend", last)
+	})
 	kill(t, users[0])
 	p.awaitOtherThan(users[0], "user-service", n+2)
 	p.mustTend("apply")
