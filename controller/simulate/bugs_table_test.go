@@ -33,7 +33,7 @@ var bugs = []bug{
 	{name: "count what people do as a crash", seed: 420, file: "plan/restart.go",
 		old: "	case r == nil || r.Interrupted:\n", new: "	case BUG && (r == nil || r.Interrupted):\n		return ended\n	case r == nil || r.Interrupted:\n"},
 	{name: "reuse a number", seed: 0, file: "plan/steps.go",
-		old: "!taken[i] && (a.Revision", new: "(!taken[i] || BUG) && (a.Revision"},
+		old: "!taken[i] && !others", new: "(!taken[i] || BUG) && !others"},
 	{name: "start again what could not be started", seed: 7, file: "plan/classify.go",
 		old: "{leftover, func(r core.Replica, _ time.Time) bool { return r.State == core.Created || r.State == core.Dead }},",
 		new: "{exited, func(r core.Replica, _ time.Time) bool { return BUG && r.State == core.Created }},\n{leftover, func(r core.Replica, _ time.Time) bool { return r.State == core.Created || r.State == core.Dead }},"},
@@ -80,6 +80,10 @@ var bugs = []bug{
 
 	{name: "leave the anonymous volumes behind", seed: 1, file: "plan/steps.go",
 		old: "		a.Anonymous = maps.Clone(s.record.Anonymous[r.Number])\n", new: "		if !BUG { a.Anonymous = maps.Clone(s.record.Anonymous[r.Number]) }\n"},
+	{name: "make a number beyond those that have a volume", seed: 1, file: "plan/steps.go",
+		old: "	bound := s.bindsNumbers()\n", new: "	bound := s.bindsNumbers() && !BUG\n"},
+	{name: "look only at what the written revision needs", seed: 1, file: "plan/steps.go",
+		old: "	made := t.made(revision)\n	needs := map", new: "	if BUG { return nil }\n	made := t.made(revision)\n	needs := map"},
 	{name: "have a surge on a volume", seed: 1, file: "plan/volumes.go",
 		old: "	if s == nil || s.Strategy.MaxSurge == 0 || s.SurgeAsked {\n", new: "	if BUG && s != nil && len(s.Volumes) > 0 && s.Kind == spec.Deployment { next := *s; next.Strategy = s.Strategy.WithSurge(1); return &next }\n	if s == nil || s.Strategy.MaxSurge == 0 || s.SurgeAsked {\n"},
 

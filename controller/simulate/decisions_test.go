@@ -62,6 +62,9 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 		switch a.Kind {
 		case core.CreateReplica:
 			creating[object(a)] = a.Revision
+			if len(in.Rollout.Anonymous) > 0 && !in.Spec.SurgeAsked && a.Number > in.Spec.Replicas {
+				v.blame("%s begins with an empty volume, and %d replicas are wanted, which have theirs", object(a), in.Spec.Replicas)
+			}
 		case core.StopReplica:
 			v.startsNot(d, snap)
 		}

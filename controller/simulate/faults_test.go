@@ -498,6 +498,23 @@ func (w *world) build(v variant) {
 	w.checks.touch()
 }
 
+// takeDown has a person take the project down with docker compose.
+func (w *world) takeDown() {
+	if w.away {
+		return
+	}
+	w.tell("a person takes the project down")
+	w.cover.count("project", "taken down")
+	for _, c := range w.checks.truth() {
+		if ours(c) {
+			w.engine.RemoveBehind(c.ID)
+		}
+	}
+	for _, n := range w.pool.base.Networks {
+		_ = w.engine.RemoveNetwork(w.life, n.Name) // a stranger may be in it
+	}
+}
+
 // loseVolume has a person remove the database's container and its volume, and
 // make another one in its place where it is swapped.
 func (w *world) loseVolume(how string) {

@@ -163,8 +163,11 @@ func (w *world) kill() {
 	synctest.Wait()
 }
 
-func (w *world) restart() {
+func (w *world) restart(meanwhile ...func()) {
 	w.kill()
+	for _, do := range meanwhile {
+		do()
+	}
 	w.checks.touch()
 	w.engine.ForgetCalls()
 	w.late = slices.DeleteFunc(w.late, func(c *call) bool { return c.op == model.OpEvents })
@@ -243,7 +246,11 @@ func (w *world) happen() {
 			if w.draw(4) == 3 {
 				w.postpone()
 			}
-			w.restart()
+			if w.draw(6) == 5 {
+				w.restart(w.takeDown)
+			} else {
+				w.restart()
+			}
 			return
 		}
 	case k < 97:
