@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/tendhq/tend/services/internal/auth"
 	"github.com/tendhq/tend/services/internal/order"
 	"github.com/tendhq/tend/services/internal/payment"
@@ -294,6 +296,49 @@ func TestTheShopOutlivesRedisAndPostgres(t *testing.T) {
 	if paid := s.payments(t, ada); len(paid) != 2 {
 		t.Errorf("%d payments, want 2", len(paid))
 	}
+}
+
+// The database is away, and there is no token: nothing but the id was looked at.
+func TestAnIDIsCheckedForItsFormBeforeAnythingElse(t *testing.T) {
+	s := startShop(t, "")
+	id := strings.ToUpper(uuid.NewString())
+	s.postgres.Stop(t)
+	defer s.postgres.Start(t)
+	for _, request := range []struct {
+		service      *testenv.Service
+		method, path string
+	}{
+		{s.users, http.MethodGet, "/api/users/%s"},
+		{s.products, http.MethodGet, "/api/products/%s"},
+		{s.products, http.MethodPut, "/api/products/%s/inventory"},
+		{s.orders, http.MethodGet, "/api/orders/%s"},
+		{s.orders, http.MethodPost, "/api/orders/%s/cancel"},
+		{s.ledger, http.MethodGet, "/api/payments/%s"},
+		{s.ledger, http.MethodPost, "/api/payments/%s/refund"},
+	} {
+		for _, id := range []string{"1", "urn:uuid:" + id, "{" + id + "}", strings.ReplaceAll(id, "-", ""), id, strings.Repeat("a", 65), "%27%20OR%201=1", "%00"} {
+			path := strings.Replace(request.path, "%s", id, 1)
+			if request.service == s.products && id == "1" {
+				continue // the form of a product's id
+			}
+			if got := request.service.Do(t, testenv.Request{Method: request.method, Path: path}); got.Status != http.StatusNotFound {
+				t.Errorf("%s %s: %d: %s", request.method, path, got.Status, got.Body)
+			}
+		}
+	}
+	token := testenv.Token(t, uuid.NewString(), auth.Customer)
+	for _, request := range []struct {
+		service    *testenv.Service
+		path, body string
+	}{
+		{s.orders, "/api/orders", `{"items":[{"productId":"../users","quantity":1}]}`},
+		{s.ledger, "/api/payments", `{"orderId":"urn:uuid:` + uuid.NewString() + `","amount":1}`},
+		{s.ledger, "/api/payments", `{"orderId":"` + uuid.NewString() + `","userId":"{` + uuid.NewString() + `}","amount":1}`},
+	} {
+		request.service.Do(t, testenv.Request{Method: http.MethodPost, Path: request.path, Token: token, Body: request.body}).
+			Expect(t, http.StatusUnprocessableEntity, nil)
+	}
+	s.ledger.Do(t, testenv.Request{Path: "/api/payments?userId=x", Token: token}).Expect(t, http.StatusUnprocessableEntity, nil)
 }
 
 func TestAnOrderLeftPendingIsSettledLater(t *testing.T) {

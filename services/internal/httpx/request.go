@@ -10,10 +10,14 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
 )
 
 const (
@@ -62,6 +66,41 @@ func decodeProblem(err error) error {
 // them NUL, which Postgres' text refuses.
 func Printable(s string) bool {
 	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+}
+
+// ParseID returns an id that has the one form the services write: a UUID of 36
+// characters. Other forms of a UUID would give a thing several names.
+func ParseID(s string) (uuid.UUID, error) {
+	id, err := uuid.Parse(s)
+	if err == nil && id.String() != s {
+		err = fmt.Errorf("the UUID %q is not in its canonical form", s)
+	}
+	return id, err
+}
+
+var productID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
+
+// ProductID reports whether s has the form of a product's id.
+func ProductID(s string) bool { return productID.MatchString(s) }
+
+// PathID answers problem where the path's parameter name is not an id as ParseID
+// wants it. It comes first, so that such a request costs no more than this.
+func PathID(name string, problem *Problem) func(http.Handler) http.Handler {
+	return Path(name, func(s string) bool { _, err := ParseID(s); return err == nil }, problem)
+}
+
+// Path answers problem where the path's parameter name does not have the form that
+// ok asks for.
+func Path(name string, ok func(string) bool, problem *Problem) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return Handler(func(w http.ResponseWriter, r *http.Request) error {
+			if !ok(chi.URLParam(r, name)) {
+				return problem
+			}
+			next.ServeHTTP(w, r)
+			return nil
+		})
+	}
 }
 
 // Page is a part of a list: Number counts from 1, Limit is its largest length.

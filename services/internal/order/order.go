@@ -34,11 +34,11 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 	return &server.App{
 		Routes: func(r chi.Router) {
 			r.Route("/api/orders", func(r chi.Router) {
-				r.Use(rt.Tokens.Require)
-				r.Method(http.MethodPost, "/", httpx.Handler(h.create))
-				r.Method(http.MethodGet, "/", httpx.Handler(h.list))
-				r.Method(http.MethodGet, "/{orderId}", httpx.Handler(h.get))
-				r.Method(http.MethodPost, "/{orderId}/cancel", httpx.Handler(h.cancel))
+				all, one := r.With(rt.Tokens.Require), r.With(httpx.PathID("orderId", errNotFound), rt.Tokens.Require)
+				all.Method(http.MethodPost, "/", httpx.Handler(h.create))
+				all.Method(http.MethodGet, "/", httpx.Handler(h.list))
+				one.Method(http.MethodGet, "/{orderId}", httpx.Handler(h.get))
+				one.Method(http.MethodPost, "/{orderId}/cancel", httpx.Handler(h.cancel))
 			})
 		},
 		Background: resolver{saga: h.saga, log: rt.Log}.run,
@@ -110,10 +110,14 @@ type newItem struct {
 func (o newOrder) fieldErrors() httpx.Fields {
 	var fields httpx.Fields
 	fields.Check(len(o.Items) >= 1 && len(o.Items) <= maxItems, "items", fmt.Sprintf("must be 1 to %d items", maxItems))
+	// A list that is too long is not looked at.
+	if len(fields) > 0 {
+		return fields
+	}
 	seen := map[string]bool{}
 	for i, item := range o.Items {
 		field := fmt.Sprintf("items[%d]", i)
-		fields.Check(item.ProductID != "" && !seen[item.ProductID], field+".productId", "must be the id of a product, each once")
+		fields.Check(httpx.ProductID(item.ProductID) && !seen[item.ProductID], field+".productId", "must be the id of a product, each once")
 		fields.Check(item.Quantity >= 1 && item.Quantity <= maxQuantity, field+".quantity", fmt.Sprintf("must be 1 to %d", maxQuantity))
 		seen[item.ProductID] = true
 	}
@@ -128,19 +132,13 @@ type orderList struct {
 }
 
 func owner(r *http.Request) (uuid.UUID, error) {
-	id, err := uuid.Parse(auth.From(r.Context()).Subject)
+	id, err := httpx.ParseID(auth.From(r.Context()).Subject)
 	if err != nil {
 		return uuid.Nil, httpx.NewProblem(http.StatusForbidden, "only customers have orders")
 	}
 	return id, nil
 }
 
-func pathID(r *http.Request) (uuid.UUID, error) {
-	id, err := uuid.Parse(chi.URLParam(r, "orderId"))
-	if err != nil {
-		return uuid.Nil, errNotFound
-	}
-	return id, nil
-}
+func pathID(r *http.Request) (uuid.UUID, error) { return httpx.ParseID(chi.URLParam(r, "orderId")) }
 
 var errNotFound = httpx.NewProblem(http.StatusNotFound, "you have no order with this id")

@@ -31,11 +31,11 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 	h := handlers{store: store{rt.DB}}
 	return &server.App{Routes: func(r chi.Router) {
 		r.Route("/api/payments", func(r chi.Router) {
-			r.Use(rt.Tokens.Require)
-			r.Method(http.MethodPost, "/", httpx.Handler(h.pay))
-			r.Method(http.MethodGet, "/", httpx.Handler(h.list))
-			r.Method(http.MethodGet, "/{paymentId}", httpx.Handler(h.get))
-			r.With(auth.RequirePrivileged).Method(http.MethodPost, "/{paymentId}/refund", httpx.Handler(h.refund))
+			all, one := r.With(rt.Tokens.Require), r.With(httpx.PathID("paymentId", errNotFound), rt.Tokens.Require)
+			all.Method(http.MethodPost, "/", httpx.Handler(h.pay))
+			all.Method(http.MethodGet, "/", httpx.Handler(h.list))
+			one.Method(http.MethodGet, "/{paymentId}", httpx.Handler(h.get))
+			one.With(auth.RequirePrivileged).Method(http.MethodPost, "/{paymentId}/refund", httpx.Handler(h.refund))
 		})
 	}}, nil
 }
@@ -102,9 +102,9 @@ func newPayment(body order, caller auth.Identity) (payment, error) {
 		body.UserID = caller.Subject
 	}
 	var fields httpx.Fields
-	orderID, err := uuid.Parse(body.OrderID)
+	orderID, err := httpx.ParseID(body.OrderID)
 	fields.Check(err == nil, "orderId", "must be the id of an order")
-	userID, err := uuid.Parse(body.UserID)
+	userID, err := httpx.ParseID(body.UserID)
 	fields.Check(err == nil, "userId", "must be the id of a user")
 	fields.Check(body.Amount > 0, "amount", "must be more than 0")
 	if err := fields.Err(); err != nil {
@@ -148,13 +148,7 @@ func (h handlers) refund(w http.ResponseWriter, r *http.Request) error {
 	return httpx.WriteJSON(w, r, http.StatusOK, p)
 }
 
-func pathID(r *http.Request) (uuid.UUID, error) {
-	id, err := uuid.Parse(chi.URLParam(r, "paymentId"))
-	if err != nil {
-		return uuid.Nil, errNotFound
-	}
-	return id, nil
-}
+func pathID(r *http.Request) (uuid.UUID, error) { return httpx.ParseID(chi.URLParam(r, "paymentId")) }
 
 type paymentList struct {
 	Payments   []payment `json:"payments"`
@@ -173,12 +167,12 @@ func (h handlers) list(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.Query().Has("userId") {
 		owner = r.URL.Query().Get("userId")
 	}
-	if owner != caller.Subject && !caller.Privileged() {
-		return httpx.NewProblem(http.StatusForbidden, "you can only list your own payments")
-	}
-	userID, err := uuid.Parse(owner)
+	userID, err := httpx.ParseID(owner)
 	if err != nil {
 		return httpx.Fields{{Field: "userId", Detail: "must be the id of a user"}}.Err()
+	}
+	if owner != caller.Subject && !caller.Privileged() {
+		return httpx.NewProblem(http.StatusForbidden, "you can only list your own payments")
 	}
 	payments, count, err := h.store.byUser(r.Context(), userID, page)
 	if err != nil {

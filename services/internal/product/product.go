@@ -4,7 +4,6 @@ package product
 import (
 	"embed"
 	"net/http"
-	"regexp"
 	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
@@ -39,8 +38,9 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 		Routes: func(r chi.Router) {
 			r.Route("/api/products", func(r chi.Router) {
 				r.Method(http.MethodGet, "/", httpx.Handler(h.list))
-				r.Method(http.MethodGet, "/{productId}", httpx.Handler(h.get))
-				r.With(rt.Tokens.Require, auth.RequirePrivileged).
+				one := r.With(httpx.Path("productId", httpx.ProductID, errNotFound))
+				one.Method(http.MethodGet, "/{productId}", httpx.Handler(h.get))
+				one.With(rt.Tokens.Require, auth.RequirePrivileged).
 					Method(http.MethodPut, "/{productId}/inventory", httpx.Handler(h.putInventory))
 			})
 		},
@@ -98,24 +98,10 @@ func validText(s string) bool {
 	return utf8.RuneCountInString(s) <= maxSearch && httpx.Printable(s)
 }
 
-// productID is the form of ids; what has another form needs no look-up.
-var productID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
-
-func pathID(r *http.Request) (string, error) {
-	id := chi.URLParam(r, "productId")
-	if !productID.MatchString(id) {
-		return "", errNotFound
-	}
-	return id, nil
-}
-
 var errNotFound = httpx.NewProblem(http.StatusNotFound, "there is no product with this id; GET /api/products lists all")
 
 func (h handlers) get(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r)
-	if err != nil {
-		return err
-	}
+	id := chi.URLParam(r, "productId")
 	found, err := cached(r.Context(), h.cache, "product:"+id, func() (catalogue, error) { return h.store.byID(r.Context(), id) })
 	if err != nil {
 		return err
@@ -137,10 +123,7 @@ type inventory struct {
 }
 
 func (h handlers) putInventory(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r)
-	if err != nil {
-		return err
-	}
+	id := chi.URLParam(r, "productId")
 	key, err := httpx.IdempotencyKey(r)
 	if err != nil {
 		return err

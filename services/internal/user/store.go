@@ -26,6 +26,8 @@ type account struct {
 
 type store struct{ db *postgres.DB }
 
+var errNotFound = httpx.NewProblem(http.StatusNotFound, "you have no user with this id")
+
 // errTaken reports that the email has an account.
 var errTaken = httpx.NewProblem(http.StatusConflict, "there is an account with this email; log in instead")
 
@@ -50,12 +52,8 @@ func (s store) byEmail(ctx context.Context, email string) (account, bool, error)
 }
 
 // byID finds the user with id if identity is that user or privileged.
-func (s store) byID(ctx context.Context, id string, identity auth.Identity) (account, bool, error) {
-	parsed, err := uuid.Parse(id)
-	if err != nil {
-		return account{}, false, nil
-	}
-	return s.one(ctx, `user_id = $1 AND (user_id::text = $2 OR $3)`, parsed, identity.Subject, identity.Privileged())
+func (s store) byID(ctx context.Context, id uuid.UUID, identity auth.Identity) (account, bool, error) {
+	return s.one(ctx, `user_id = $1 AND (user_id::text = $2 OR $3)`, id, identity.Subject, identity.Privileged())
 }
 
 func (s store) one(ctx context.Context, where string, args ...any) (account, bool, error) {

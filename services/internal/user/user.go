@@ -39,7 +39,7 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 		r.Route("/api/users", func(r chi.Router) {
 			r.Method(http.MethodPost, "/register", httpx.Handler(h.register))
 			r.Method(http.MethodPost, "/login", httpx.Handler(h.login))
-			r.With(rt.Tokens.Require).Method(http.MethodGet, "/{userId}", httpx.Handler(h.profile))
+			r.With(httpx.PathID("userId", errNotFound), rt.Tokens.Require).Method(http.MethodGet, "/{userId}", httpx.Handler(h.profile))
 		})
 	}}, nil
 }
@@ -164,12 +164,16 @@ type profile struct {
 }
 
 func (h handlers) profile(w http.ResponseWriter, r *http.Request) error {
-	account, found, err := h.store.byID(r.Context(), chi.URLParam(r, "userId"), auth.From(r.Context()))
+	id, err := httpx.ParseID(chi.URLParam(r, "userId"))
+	if err != nil {
+		return err
+	}
+	account, found, err := h.store.byID(r.Context(), id, auth.From(r.Context()))
 	if err != nil {
 		return err
 	}
 	if !found {
-		return httpx.NewProblem(http.StatusNotFound, "you have no user with this id")
+		return errNotFound
 	}
 	return httpx.WriteJSON(w, r, http.StatusOK, profile{
 		UserID: account.id, Email: account.email, FirstName: account.firstName, LastName: account.lastName, CreatedAt: account.createdAt,
