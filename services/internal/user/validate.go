@@ -32,6 +32,7 @@ func (b *registration) validate() error {
 		"email", "must be an address such as ada@example.com")
 	length := utf8.RuneCountInString(b.Password)
 	fields.Check(length >= minPassword && length <= maxPassword, "password", "must have 8 to 256 characters")
+	fields.Check(!common(b.Password), "password", "is one of the most common passwords, which are tried first; choose another")
 	fields.Check(validName(b.FirstName), "firstName", "must have 1 to 100 printable characters")
 	fields.Check(validName(b.LastName), "lastName", "must have 1 to 100 printable characters")
 	return fields.Err()
