@@ -412,6 +412,27 @@ func TestPassesIDsUpstreamAndBack(t *testing.T) {
 	}
 }
 
+func TestTellsServicesTheClientsAddress(t *testing.T) {
+	t.Parallel()
+	names := startNameServer(t)
+	names.set("user.test", loopback1)
+	port := startUpstream(t, loopback1, "0", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%q", r.Header.Values("X-Real-IP"))
+	})
+	for name, test := range map[string]struct{ proxies, want string }{
+		"a client's word counts nothing": {"192.0.2.0/24", `["127.0.0.1"]`},
+		"a proxy's does":                 {"192.0.2.0/24 127.0.0.0/8", `["198.51.100.7"]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := startGateway(t, names, "USER_SERVICE=user.test:"+port, "TRUSTED_PROXIES="+test.proxies)
+			_, got := do(t, http.MethodGet, g.url+"/api/users", nil, "X-Real-IP", "203.0.113.9", "X-Forwarded-For", "203.0.113.9, 198.51.100.7")
+			if got != test.want {
+				t.Errorf("a service is told %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
 func checkID(t *testing.T, name string, got []string, want string) {
 	t.Helper()
 	switch {

@@ -166,3 +166,22 @@ func TestIdempotencyKeys(t *testing.T) {
 		}
 	}
 }
+
+func TestClientNetwork(t *testing.T) {
+	for _, test := range []struct{ remote, realIP, want string }{
+		{"192.0.2.1:80", "", "192.0.2.1"},
+		{"10.0.0.2:80", "192.0.2.1", "192.0.2.1"},
+		{"10.0.0.2:80", "::ffff:192.0.2.1", "192.0.2.1"},
+		{"10.0.0.2:80", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"},
+		{"[fe80::1%eth0]:80", "", "fe80::/64"},
+		{"10.0.0.2:80", "nonsense", "10.0.0.2"},
+		{"@", "", "@"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = test.remote
+		r.Header.Set("X-Real-IP", test.realIP)
+		if got := httpx.ClientNetwork(r); got != test.want {
+			t.Errorf("%+v: %s", test, got)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -101,6 +102,29 @@ func Path(name string, ok func(string) bool, problem *Problem) func(http.Handler
 			return nil
 		})
 	}
+}
+
+// ClientNetwork returns where a request comes from: an IPv4 address, or the 64 bits
+// of an IPv6 address that one client is given. The gateway says it in X-Real-IP, for
+// which it takes no client's word.
+func ClientNetwork(r *http.Request) string {
+	address, err := netip.ParseAddr(r.Header.Get("X-Real-IP"))
+	if err != nil {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil {
+			return r.RemoteAddr
+		}
+		address = peer.Addr()
+	}
+	address = address.Unmap().WithZone("")
+	if address.Is4() {
+		return address.String()
+	}
+	prefix, err := address.Prefix(64)
+	if err != nil {
+		return address.String()
+	}
+	return prefix.String()
 }
 
 // Page is a part of a list: Number counts from 1, Limit is its largest length.

@@ -2,6 +2,7 @@
 package user
 
 import (
+	"context"
 	"embed"
 	"errors"
 	"net/http"
@@ -9,13 +10,17 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
+	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/services/internal/auth"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/server"
 )
 
-const tokenLifetime = time.Hour
+const (
+	tokenLifetime = time.Hour
+	forgetPeriod  = time.Minute
+)
 
 //go:embed migrations/*.sql
 var migrations embed.FS
@@ -35,13 +40,29 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 		return nil, err
 	}
 	h := handlers{store: store{rt.DB}, tokens: rt.Tokens, passwords: passwords}
-	return &server.App{Routes: func(r chi.Router) {
+	return &server.App{Background: h.forgetAttempts(rt.Log), Routes: func(r chi.Router) {
 		r.Route("/api/users", func(r chi.Router) {
 			r.Method(http.MethodPost, "/register", httpx.Handler(h.register))
 			r.Method(http.MethodPost, "/login", httpx.Handler(h.login))
 			r.With(httpx.PathID("userId", errNotFound), rt.Tokens.Require).Method(http.MethodGet, "/{userId}", httpx.Handler(h.profile))
 		})
 	}}, nil
+}
+
+// forgetAttempts keeps the table of login attempts small.
+func (h handlers) forgetAttempts(log *zap.Logger) func(context.Context) {
+	return func(ctx context.Context) {
+		for {
+			if err := h.store.forget(ctx); err != nil && ctx.Err() == nil {
+				log.Warn("login attempts not forgotten", zap.Error(err))
+			}
+			select {
+			case <-time.After(forgetPeriod):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
 }
 
 type registration struct {
@@ -135,6 +156,14 @@ func (h handlers) login(w http.ResponseWriter, r *http.Request) error {
 	if err := body.validate(); err != nil {
 		return err
 	}
+	attempt := newAttempt(r, body.Email)
+	wait, err := h.store.begin(r.Context(), attempt)
+	if err != nil {
+		return err
+	}
+	if wait > 0 {
+		return tooMany(w, wait)
+	}
 	account, found, err := h.store.byEmail(r.Context(), body.Email)
 	if err != nil {
 		return err
@@ -147,6 +176,9 @@ func (h handlers) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	if !found || !matches {
 		return httpx.NewProblem(http.StatusUnauthorized, "the email or the password is wrong")
+	}
+	if err := h.store.succeed(r.Context(), attempt); err != nil {
+		return err
 	}
 	token, err := h.tokens.Issue(auth.Identity{Subject: account.id.String(), Role: account.role}, tokenLifetime)
 	if err != nil {

@@ -5,8 +5,11 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/tendhq/tend/services/internal/auth"
 	"github.com/tendhq/tend/services/internal/testenv"
@@ -132,6 +135,79 @@ func TestRegisterNamesEachWrongField(t *testing.T) {
 			}
 		})
 	}
+}
+
+// attempts logs in as email many times at once, by turns at each of the services,
+// and returns how often each status was answered.
+func attempts(t *testing.T, n int, services []*testenv.Service, request func(i int) testenv.Request) map[int]int {
+	t.Helper()
+	statuses := make([]int, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() {
+			response, err := services[i%len(services)].Try(t.Context(), request(i))
+			if err != nil {
+				t.Error(err)
+			}
+			statuses[i] = response.Status
+			seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
+			if response.Status == http.StatusTooManyRequests && (err != nil || seconds < 1 || seconds > 90) {
+				t.Errorf("Retry-After is %q", response.Header.Get("Retry-After"))
+			}
+		})
+	}
+	group.Wait()
+	count := map[int]int{}
+	for _, status := range statuses {
+		count[status]++
+	}
+	return count
+}
+
+func from(address string, r testenv.Request) testenv.Request {
+	r.Header = http.Header{"X-Real-Ip": {address}}
+	return r
+}
+
+func TestLoginAttemptsAreLimitedByAccount(t *testing.T) {
+	first, pg, database := start(t)
+	second := testenv.StartReady(t, user.Service, pg.Env(t, database))
+	first.Do(t, register("ada@example.com", "correct horse")).Expect(t, http.StatusCreated, nil)
+	right := login("Ada@example.com ", "correct horse")
+	// Whoever succeeds is not counted.
+	for range 12 {
+		first.Do(t, right).Expect(t, http.StatusOK, nil)
+	}
+	// Each from an address of its own, and by turns at two replicas.
+	got := attempts(t, 25, []*testenv.Service{first, second}, func(i int) testenv.Request {
+		return from(fmt.Sprintf("192.0.2.%d", i), login("ada@example.com", "wrong horse"))
+	})
+	if got[http.StatusUnauthorized] != 10 || got[http.StatusTooManyRequests] != 15 {
+		t.Errorf("answers = %v, want 10 times 401 and 15 times 429", got)
+	}
+	// The right password is not looked at, nor does 429 tell who has an account.
+	second.Do(t, right).Expect(t, http.StatusTooManyRequests, nil)
+	got = attempts(t, 11, []*testenv.Service{first}, func(int) testenv.Request { return login("nobody@example.com", "wrong horse") })
+	if got[http.StatusTooManyRequests] != 1 {
+		t.Errorf("answers for an unknown account = %v, want one 429", got)
+	}
+	pg.Exec(t, database, `UPDATE login_attempts SET until = until - interval '90 seconds'`) // as time does
+	second.Do(t, right).Expect(t, http.StatusOK, nil)
+}
+
+func TestLoginAttemptsAreLimitedByAddress(t *testing.T) {
+	first, pg, database := start(t)
+	second := testenv.StartReady(t, user.Service, pg.Env(t, database))
+	anybody := func(address string) func(int) testenv.Request {
+		return func(i int) testenv.Request { return from(address, login(fmt.Sprintf("user%d@example.com", i), "wrong horse")) }
+	}
+	began := time.Now()
+	got := attempts(t, 120, []*testenv.Service{first, second}, anybody("192.0.2.1"))
+	passed := int(time.Since(began) / (9 * time.Second))
+	if n := got[http.StatusUnauthorized]; n < 100 || n > 101+passed || n+got[http.StatusTooManyRequests] != 120 {
+		t.Errorf("answers = %v, want 100 times 401, %d more for the time that passed, and else 429", got, passed)
+	}
+	first.Do(t, anybody("192.0.2.2")(200)).Expect(t, http.StatusUnauthorized, nil)
 }
 
 func TestSQLInInputIsJustText(t *testing.T) {

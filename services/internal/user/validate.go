@@ -44,7 +44,7 @@ func validName(name string) bool {
 
 func (b *credentials) validate() error {
 	var fields httpx.Fields
-	fields.Check(b.Email != "" && httpx.Printable(b.Email), "email", "must be an address such as ada@example.com")
+	fields.Check(b.Email != "" && len(b.Email) <= maxEmail && httpx.Printable(b.Email), "email", "must be an address such as ada@example.com")
 	fields.Check(b.Password != "", "password", "must not be empty")
 	return fields.Err()
 }
