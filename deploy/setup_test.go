@@ -180,7 +180,7 @@ func TestSecretsAreMadeOnce(t *testing.T) {
 	project := t.TempDir()
 	folder := filepath.Join(project, "deploy", "secrets")
 	must(t, "ensure_secrets "+project)
-	names := []string{"postgres_password", "jwt_secret", "redis_password"}
+	names := []string{"postgres_password", "redis_password"}
 	before := map[string]string{}
 	for _, name := range names {
 		path := filepath.Join(folder, name)
@@ -193,16 +193,16 @@ func TestSecretsAreMadeOnce(t *testing.T) {
 		}
 	}
 	belongsToTend(t, folder)
-	if before[names[0]] == before[names[1]] || before[names[1]] == before[names[2]] {
+	if before[names[0]] == before[names[1]] {
 		t.Error("two secrets are the same")
 	}
 
-	if err := os.Remove(filepath.Join(folder, "jwt_secret")); err != nil {
+	if err := os.Remove(filepath.Join(folder, "redis_password")); err != nil {
 		t.Fatal(err)
 	}
 	must(t, "ensure_secrets "+project)
 	for _, name := range names {
-		if changed := read(t, filepath.Join(folder, name)) != before[name]; changed != (name == "jwt_secret") {
+		if changed := read(t, filepath.Join(folder, name)) != before[name]; changed != (name == "redis_password") {
 			t.Errorf("%s changed: %v", name, changed)
 		}
 	}

@@ -2,6 +2,7 @@
 package e2e_test
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -28,7 +30,7 @@ type shop struct {
 	postgres                        *testenv.Postgres
 	redis                           *testenv.Redis
 	users, products, orders, ledger *testenv.Service
-	orderDB, paymentDB              string
+	userDB, orderDB, paymentDB      string
 	paymentEnv                      map[string]string
 }
 
@@ -37,15 +39,19 @@ type shop struct {
 func startShop(t *testing.T, paymentURL string) *shop {
 	t.Helper()
 	pg := testenv.SharedPostgres(t)
-	s := &shop{postgres: pg, redis: testenv.StartRedis(t), orderDB: pg.NewDatabase(t), paymentDB: pg.NewDatabase(t)}
+	s := &shop{postgres: pg, redis: testenv.StartRedis(t), userDB: pg.NewDatabase(t), orderDB: pg.NewDatabase(t), paymentDB: pg.NewDatabase(t)}
+	// user-service and order-service ask each other for their keys.
+	users, orders := testenv.Listen(t), testenv.Listen(t)
+	issuers := map[string]string{"USER_SERVICE_URL": "http://" + users.Addr().String(), "ORDER_SERVICE_URL": "http://" + orders.Addr().String()}
 	s.paymentEnv = pg.Env(t, s.paymentDB)
-	s.users = testenv.StartService(t, user.Service, pg.Env(t, pg.NewDatabase(t)))
-	s.products = testenv.StartService(t, product.Service, pg.Env(t, pg.NewDatabase(t)), s.redis.Env(t))
+	maps.Copy(s.paymentEnv, issuers)
+	s.users = testenv.StartServiceAt(t, users, user.Service, pg.Env(t, s.userDB), issuers)
+	s.products = testenv.StartService(t, product.Service, pg.Env(t, pg.NewDatabase(t)), s.redis.Env(t), issuers)
 	s.ledger = testenv.StartService(t, payment.Service, s.paymentEnv)
 	if paymentURL == "" {
 		paymentURL = s.ledger.URL
 	}
-	s.orders = testenv.StartService(t, order.Service, pg.Env(t, s.orderDB), map[string]string{
+	s.orders = testenv.StartServiceAt(t, orders, order.Service, pg.Env(t, s.orderDB), map[string]string{
 		"USER_SERVICE_URL": s.users.URL, "PRODUCT_SERVICE_URL": s.products.URL, "PAYMENT_SERVICE_URL": paymentURL,
 	})
 	for _, service := range s.all() {
@@ -73,6 +79,17 @@ func (s *shop) register(t *testing.T, email string) customer {
 		Body: fmt.Sprintf(`{"email":%q,"password":"correct horse","firstName":"Ada","lastName":"Lovelace"}`, email)}).
 		Expect(t, http.StatusCreated, &c)
 	return c
+}
+
+// admin returns the token of an administrator, whom whoever runs the shop makes.
+func (s *shop) admin(t *testing.T) string {
+	t.Helper()
+	s.register(t, "admin@example.com")
+	s.postgres.Exec(t, s.userDB, `UPDATE users SET role = 'admin' WHERE email = 'admin@example.com'`)
+	var c customer
+	s.users.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/users/login", Body: `{"email":"admin@example.com","password":"correct horse"}`}).
+		Expect(t, http.StatusOK, &c)
+	return c.Token
 }
 
 func (s *shop) inventory(t *testing.T, productID string) int64 {
@@ -211,7 +228,7 @@ func TestAFailedOrderGivesBackWhatItTook(t *testing.T) {
 	}
 	// The repetition tells the same, though there would be enough by now.
 	s.products.Do(t, testenv.Request{Method: http.MethodPut, Path: "/api/products/standing-desk/inventory",
-		Token: testenv.Token(t, "admin", auth.Admin), Body: `{"quantity":100,"operation":"set"}`}).Expect(t, http.StatusOK, nil)
+		Token: s.admin(t), Body: `{"quantity":100,"operation":"set"}`}).Expect(t, http.StatusOK, nil)
 	s.create(t, ada, "k1", twoCups+`,{"productId":"standing-desk","quantity":16}`).Expect(t, http.StatusConflict, nil)
 
 	// 16 desks cost more than one payment may be.
@@ -232,7 +249,7 @@ func TestTheLastItemIsSoldOnce(t *testing.T) {
 	s := startShop(t, "")
 	ada := s.register(t, "ada@example.com")
 	s.products.Do(t, testenv.Request{Method: http.MethodPut, Path: "/api/products/chef-knife/inventory",
-		Token: testenv.Token(t, "admin", auth.Admin), Body: `{"quantity":3,"operation":"set"}`}).Expect(t, http.StatusOK, nil)
+		Token: s.admin(t), Body: `{"quantity":3,"operation":"set"}`}).Expect(t, http.StatusOK, nil)
 	statuses := make(chan int, 10)
 	var group sync.WaitGroup
 	for range cap(statuses) {
@@ -298,10 +315,64 @@ func TestTheShopOutlivesRedisAndPostgres(t *testing.T) {
 	}
 }
 
+// Whoever has all that order-service knows is order-service, and nobody else.
+func TestNoServiceCanActAsAnother(t *testing.T) {
+	s := startShop(t, "")
+	ada := s.register(t, "ada@example.com")
+	var created orderView
+	s.create(t, ada, "k", twoCups).Expect(t, http.StatusCreated, &created)
+	var keyID uuid.UUID
+	var seed []byte
+	s.postgres.QueryRow(t, s.orderDB, `SELECT key_id, seed FROM signing_keys`, &keyID, &seed)
+	set := string(s.users.Do(t, testenv.Request{Path: "/.well-known/jwks.json"}).Body)
+	if strings.Contains(set, keyID.String()) || !strings.Contains(set, `"crv":"Ed25519"`) || strings.Contains(set, `"d"`) {
+		t.Errorf("user-service's keys = %s", set)
+	}
+	const inventory = "/api/products/espresso-cup/inventory"
+	type claim struct {
+		issuer, subject, audience string
+		role                      auth.Role
+	}
+	for name, test := range map[string]struct {
+		claim
+		service *testenv.Service
+		method  string
+		path    string
+		want    int
+	}{
+		"itself":                        {claim{"order-service", "order-service", "product-service", auth.Service}, s.products, http.MethodPut, inventory, http.StatusOK},
+		"itself, for another service":   {claim{"order-service", "order-service", "payment-service", auth.Service}, s.products, http.MethodPut, inventory, http.StatusUnauthorized},
+		"payment-service":               {claim{"order-service", "payment-service", "product-service", auth.Service}, s.products, http.MethodPut, inventory, http.StatusUnauthorized},
+		"payment-service by its name":   {claim{"payment-service", "payment-service", "product-service", auth.Service}, s.products, http.MethodPut, inventory, http.StatusUnauthorized},
+		"user-service":                  {claim{"user-service", "user-service", "product-service", auth.Service}, s.products, http.MethodPut, inventory, http.StatusUnauthorized},
+		"an administrator":              {claim{"order-service", ada.UserID, auth.Shop, auth.Admin}, s.products, http.MethodPut, inventory, http.StatusUnauthorized},
+		"user-service's administrator":  {claim{"user-service", ada.UserID, auth.Shop, auth.Admin}, s.products, http.MethodPut, inventory, http.StatusUnauthorized},
+		"a customer, at user-service":   {claim{"user-service", ada.UserID, auth.Shop, auth.Customer}, s.users, http.MethodGet, "/api/users/" + ada.UserID, http.StatusUnauthorized},
+		"a customer, at payments":       {claim{"order-service", ada.UserID, auth.Shop, auth.Customer}, s.ledger, http.MethodGet, "/api/payments", http.StatusUnauthorized},
+		"a service, at order-service":   {claim{"order-service", "order-service", "order-service", auth.Service}, s.orders, http.MethodGet, "/api/orders", http.StatusUnauthorized},
+		"a refund with another's token": {claim{"order-service", "order-service", "user-service", auth.Service}, s.ledger, http.MethodPost, "/api/payments/" + created.PaymentID + "/refund", http.StatusUnauthorized},
+	} {
+		token, err := auth.Sign(keyID.String(), ed25519.NewKeyFromSeed(seed), test.issuer, auth.Identity{Subject: test.subject, Role: test.role}, time.Minute, test.audience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := ""
+		if test.method == http.MethodPut {
+			body = `{"quantity":1,"operation":"add"}`
+		}
+		if got := test.service.Do(t, testenv.Request{Method: test.method, Path: test.path, Token: token, Body: body}); got.Status != test.want {
+			t.Errorf("%s: %d, want %d: %s", name, got.Status, test.want, got.Body)
+		}
+	}
+}
+
 // The database is away, and there is no token: nothing but the id was looked at.
 func TestAnIDIsCheckedForItsFormBeforeAnythingElse(t *testing.T) {
 	s := startShop(t, "")
-	id := strings.ToUpper(uuid.NewString())
+	id, token := strings.ToUpper(uuid.NewString()), s.register(t, "ada@example.com").Token
+	// From now on these know the key of user-service.
+	s.orders.Do(t, testenv.Request{Path: "/api/orders", Token: token}).Expect(t, http.StatusOK, nil)
+	s.ledger.Do(t, testenv.Request{Path: "/api/payments", Token: token}).Expect(t, http.StatusOK, nil)
 	s.postgres.Stop(t)
 	defer s.postgres.Start(t)
 	for _, request := range []struct {
@@ -326,7 +397,6 @@ func TestAnIDIsCheckedForItsFormBeforeAnythingElse(t *testing.T) {
 			}
 		}
 	}
-	token := testenv.Token(t, uuid.NewString(), auth.Customer)
 	for _, request := range []struct {
 		service    *testenv.Service
 		path, body string

@@ -4,6 +4,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -60,19 +61,23 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 // Temporary tells callers that trying again later is worthwhile.
 func (e *UnavailableError) Temporary() bool { return true }
 
-// Client calls one service, with a token of the calling service's own.
+// Issue returns a token by which the calling service calls target.
+type Issue func(ctx context.Context, target string) (string, error)
+
+// Client calls one service, with tokens of the calling service's own.
 type Client struct {
-	caller, target string
-	base           *url.URL
-	tokens         *auth.Tokens
-	metrics        *metrics.Metrics
-	http           *http.Client
-	replicas       replicas
-	breaker        *breaker.Breaker
+	target   string
+	base     *url.URL
+	issue    Issue
+	metrics  *metrics.Metrics
+	http     *http.Client
+	replicas replicas
+	breaker  *breaker.Breaker
 }
 
-// New returns a client of the service target at base, an absolute URL.
-func New(caller, target string, base *url.URL, tokens *auth.Tokens, m *metrics.Metrics, log *zap.Logger) *Client {
+// New returns a client of the service target at base, an absolute URL. Its
+// calls carry no token where issue is nil.
+func New(target string, base *url.URL, issue Issue, m *metrics.Metrics, log *zap.Logger) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil
 	transport.MaxIdleConnsPerHost = 32
@@ -87,7 +92,7 @@ func New(caller, target string, base *url.URL, tokens *auth.Tokens, m *metrics.M
 		port = base.Scheme
 	}
 	return &Client{
-		caller: caller, target: target, base: base, tokens: tokens, metrics: m,
+		target: target, base: base, issue: issue, metrics: m,
 		http: &http.Client{
 			Transport:     transport,
 			Timeout:       attemptTimeout,
@@ -102,6 +107,15 @@ func New(caller, target string, base *url.URL, tokens *auth.Tokens, m *metrics.M
 func unanswered(err error) bool {
 	var unavailable *UnavailableError
 	return errors.As(err, &unavailable)
+}
+
+// Keys asks the service for the public keys of its tokens.
+func (c *Client) Keys(ctx context.Context) (map[string]ed25519.PublicKey, error) {
+	var document json.RawMessage
+	if err := c.Do(ctx, Call{Method: http.MethodGet, Path: auth.KeysPath}, &document); err != nil {
+		return nil, err
+	}
+	return auth.ParseKeys(document)
 }
 
 // Close closes idle connections.
@@ -205,11 +219,13 @@ func (c *Client) request(ctx context.Context, call Call, body []byte) (*http.Req
 	if err != nil {
 		return nil, fmt.Errorf("call %s: %w", c.target, err)
 	}
-	token, err := c.tokens.Issue(auth.Identity{Subject: c.caller, Role: auth.Service}, auth.ServiceTokenLifetime)
-	if err != nil {
-		return nil, err
+	if c.issue != nil {
+		token, err := c.issue(ctx, c.target)
+		if err != nil {
+			return nil, err
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("Accept", "application/json")
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")

@@ -18,7 +18,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/tendhq/tend/services/internal/auth"
 	"github.com/tendhq/tend/services/internal/breaker"
 	"github.com/tendhq/tend/services/internal/metrics"
 )
@@ -39,13 +38,9 @@ const port = "3004"
 
 func newNetwork(t *testing.T, names ...string) *network {
 	t.Helper()
-	tokens, err := auth.NewTokens(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
 	n := &network{metrics: metrics.New("test"), names: names, replicas: map[string]http.Handler{}, requests: map[string]int{}}
 	base := &url.URL{Scheme: "http", Host: net.JoinHostPort("payment-service", port)}
-	n.client = New("order-service", "payment-service", base, tokens, n.metrics, zap.NewNop())
+	n.client = New("payment-service", base, nil, n.metrics, zap.NewNop())
 	n.client.replicas.lookup = n.lookup
 	transport := n.client.http.Transport.(*http.Transport)
 	transport.DialContext = n.dial

@@ -25,7 +25,7 @@ const (
 var migrations embed.FS
 
 // Service is order-service.
-var Service = server.Service{Name: "order-service", Port: 3003, Migrations: migrations, New: newApp}
+var Service = server.Service{Name: "order-service", Port: 3003, Migrations: migrations, Issues: true, New: newApp}
 
 func newApp(rt *server.Runtime) (*server.App, error) {
 	peers := newPeers(rt)
@@ -42,7 +42,6 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 			})
 		},
 		Background: resolver{saga: h.saga, log: rt.Log}.run,
-		Close:      peers.close,
 	}, nil
 }
 

@@ -18,22 +18,8 @@ type peers struct {
 	user, catalogue, payment *client.Client
 }
 
-// newPeers reads USER_SERVICE_URL, PRODUCT_SERVICE_URL and PAYMENT_SERVICE_URL.
 func newPeers(rt *server.Runtime) *peers {
-	connect := func(target, variable string) *client.Client {
-		return client.New("order-service", target, rt.Env.URL(variable), rt.Tokens, rt.Metrics, rt.Log)
-	}
-	return &peers{
-		user:      connect("user-service", "USER_SERVICE_URL"),
-		catalogue: connect("product-service", "PRODUCT_SERVICE_URL"),
-		payment:   connect("payment-service", "PAYMENT_SERVICE_URL"),
-	}
-}
-
-func (p *peers) close() {
-	p.user.Close()
-	p.catalogue.Close()
-	p.payment.Close()
+	return &peers{user: rt.Client("user-service"), catalogue: rt.Client("product-service"), payment: rt.Client("payment-service")}
 }
 
 // refused reports whether a service refused a call with one of the statuses.

@@ -23,7 +23,7 @@ const limit money.Amount = 10_000_00
 var migrations embed.FS
 
 // Service is payment-service.
-var Service = server.Service{Name: "payment-service", Port: 3004, Migrations: migrations, New: newApp}
+var Service = server.Service{Name: "payment-service", Port: 3004, Migrations: migrations, Callers: []string{"order-service"}, New: newApp}
 
 type handlers struct{ store store }
 

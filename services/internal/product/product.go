@@ -24,7 +24,7 @@ const (
 var migrations embed.FS
 
 // Service is product-service.
-var Service = server.Service{Name: "product-service", Port: 3002, Migrations: migrations, New: newApp}
+var Service = server.Service{Name: "product-service", Port: 3002, Migrations: migrations, Callers: []string{"order-service"}, New: newApp}
 
 type handlers struct {
 	store store

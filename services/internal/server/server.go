@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/services/internal/auth"
+	"github.com/tendhq/tend/services/internal/client"
 	"github.com/tendhq/tend/services/internal/config"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/logging"
@@ -47,6 +49,11 @@ type Service struct {
 	Name       string
 	Port       int   // where PORT is not set
 	Migrations fs.FS // with the folder migrations
+	// Issues reports whether the service issues tokens. Its migrations then make the
+	// table signing_keys.
+	Issues bool
+	// Callers are the services that call this one, each with tokens of its own.
+	Callers []string
 	// New builds the service. Problems of the environment it leaves in Env.
 	New func(*Runtime) (*App, error)
 }
@@ -57,7 +64,26 @@ type Runtime struct {
 	Log     *zap.Logger
 	Metrics *metrics.Metrics
 	DB      *postgres.DB
-	Tokens  *auth.Tokens
+	Tokens  *auth.Verifier
+	Signer  *auth.Signer // nil unless the service issues tokens
+
+	clients map[string]*client.Client
+}
+
+// Client returns the client of a service such as user-service, which is at the URL
+// that a variable such as USER_SERVICE_URL holds.
+func (rt *Runtime) Client(target string) *client.Client {
+	if known, ok := rt.clients[target]; ok {
+		return known
+	}
+	variable := strings.ToUpper(strings.ReplaceAll(target, "-", "_")) + "_URL"
+	var issue client.Issue
+	if rt.Signer != nil {
+		issue = rt.Signer.IssueService
+	}
+	made := client.New(target, rt.Env.URL(variable), issue, rt.Metrics, rt.Log)
+	rt.clients[target] = made
+	return made
 }
 
 // App is a service that was built.
@@ -89,10 +115,11 @@ func New(service Service, env *config.Env, logs io.Writer) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("LOG_LEVEL: %w", err)
 	}
-	s := &Server{service: service, runtime: Runtime{Env: env, Log: log, Metrics: metrics.New(service.Name), Tokens: auth.TokensFromEnv(env)}}
+	s := &Server{service: service, runtime: Runtime{Env: env, Log: log, Metrics: metrics.New(service.Name), clients: map[string]*client.Client{}}}
 	if s.runtime.DB, err = postgres.Open(postgres.ConfigFromEnv(env), s.runtime.Metrics); err != nil {
 		return nil, errors.Join(env.Err(), err)
 	}
+	s.authenticate()
 	s.app, err = service.New(&s.runtime)
 	if err = errors.Join(env.Err(), err); err != nil {
 		s.close()
@@ -102,7 +129,29 @@ func New(service Service, env *config.Env, logs io.Writer) (*Server, error) {
 	return s, nil
 }
 
+// authenticate prepares who may call the service, and how it calls others.
+func (s *Server) authenticate() {
+	rt := &s.runtime
+	if s.service.Issues {
+		rt.Signer = auth.NewSigner(s.service.Name, rt.DB)
+	}
+	keys := func(issuer string) auth.FetchKeys {
+		if issuer == s.service.Name {
+			return rt.Signer.Public
+		}
+		return rt.Client(issuer).Keys
+	}
+	callers := map[string]auth.FetchKeys{}
+	for _, caller := range s.service.Callers {
+		callers[caller] = keys(caller)
+	}
+	rt.Tokens = auth.NewVerifier(s.service.Name, keys(auth.Users), callers)
+}
+
 func (s *Server) close() {
+	for _, c := range s.runtime.clients {
+		c.Close()
+	}
 	if s.app != nil && s.app.Close != nil {
 		s.app.Close()
 	}
@@ -119,6 +168,9 @@ func (s *Server) routes() http.Handler {
 	r.Method(http.MethodGet, "/metrics", s.runtime.Metrics.Handler())
 	r.Group(func(r chi.Router) {
 		r.Use(httpx.AccessLog, httpx.Timeout(requestTimeout), s.afterMigrations)
+		if s.runtime.Signer != nil {
+			r.Method(http.MethodGet, auth.KeysPath, httpx.Handler(s.runtime.Signer.ServeKeys))
+		}
 		s.app.Routes(r)
 	})
 	return r
@@ -214,9 +266,15 @@ func (s *Server) runBackground(ctx context.Context) {
 	}
 	s.migrated.Store(true)
 	s.runtime.Log.Info("ready")
-	if s.app.Background != nil {
-		s.app.Background(ctx)
+	var group sync.WaitGroup
+	group.Go(func() { s.runtime.Tokens.Run(ctx) })
+	if s.runtime.Signer != nil {
+		group.Go(func() { s.runtime.Signer.Run(ctx, s.runtime.Log) })
 	}
+	if s.app.Background != nil {
+		group.Go(func() { s.app.Background(ctx) })
+	}
+	group.Wait()
 }
 
 func (s *Server) shutdown(srv *http.Server) error {

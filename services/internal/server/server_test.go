@@ -118,7 +118,7 @@ func TestSubcommands(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	env := map[string]string{"PORT": port, "JWT_SECRET_FILE": testenv.File(t, testenv.JWTSecret)}
+	env := map[string]string{"PORT": port, "USER_SERVICE_URL": "http://127.0.0.1:1"}
 	maps.Copy(env, pg.Env(t, database))
 	run := func(ctx context.Context, args ...string) (string, error) {
 		var out bytes.Buffer
@@ -169,7 +169,7 @@ func TestAMissingConfigurationIsNamedAsAWhole(t *testing.T) {
 	if err == nil {
 		t.Fatal("started without a configuration")
 	}
-	for _, name := range []string{"DB_HOST", "DB_NAME", "DB_PASSWORD_FILE", "JWT_SECRET_FILE"} {
+	for _, name := range []string{"DB_HOST", "DB_NAME", "DB_PASSWORD_FILE", "USER_SERVICE_URL"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%q does not name %s", err, name)
 		}

@@ -12,13 +12,9 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/tendhq/tend/services/internal/auth"
 	"github.com/tendhq/tend/services/internal/config"
 	"github.com/tendhq/tend/services/internal/server"
 )
-
-// JWTSecret is the secret that the services of tests share.
-const JWTSecret = "a secret of thirty-two bytes or more"
 
 // Service is one that runs in the test's process.
 type Service struct {
@@ -29,19 +25,33 @@ type Service struct {
 }
 
 // StartService runs a service until the test ends or Shutdown is called. It need not be
-// ready yet.
+// ready yet. Unless told otherwise it takes the tokens that Token returns.
 func StartService(t *testing.T, service server.Service, envs ...map[string]string) *Service {
 	t.Helper()
-	env := map[string]string{"JWT_SECRET_FILE": File(t, JWTSecret+"\n"), "LOG_LEVEL": "info"}
+	return StartServiceAt(t, Listen(t), service, envs...)
+}
+
+// Listen returns a listener on a free port, for a service whose URL others must know
+// before it starts.
+func Listen(t *testing.T) net.Listener {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener
+}
+
+// StartServiceAt is StartService with a listener.
+func StartServiceAt(t *testing.T, listener net.Listener, service server.Service, envs ...map[string]string) *Service {
+	t.Helper()
+	issuer := issuerURL(t)
+	env := map[string]string{"USER_SERVICE_URL": issuer, "ORDER_SERVICE_URL": issuer, "LOG_LEVEL": "info"}
 	for _, more := range envs {
 		maps.Copy(env, more)
 	}
 	lookup := func(name string) (string, bool) { value, ok := env[name]; return value, ok }
 	s, err := server.New(service, config.NewEnv(lookup), testWriter{t})
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,20 +163,6 @@ func (r Response) Expect(t *testing.T, status int, target any) {
 	if err := json.Unmarshal(r.Body, target); err != nil {
 		t.Fatalf("body %s: %v", r.Body, err)
 	}
-}
-
-// Token returns a token for a subject.
-func Token(t *testing.T, subject string, role auth.Role) string {
-	t.Helper()
-	tokens, err := auth.NewTokens([]byte(JWTSecret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := tokens.Issue(auth.Identity{Subject: subject, Role: role}, auth.ServiceTokenLifetime)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
 }
 
 // testWriter sends a service's log to the test's.

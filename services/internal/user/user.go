@@ -17,20 +17,19 @@ import (
 	"github.com/tendhq/tend/services/internal/server"
 )
 
-const (
-	tokenLifetime = time.Hour
-	forgetPeriod  = time.Minute
-)
+const forgetPeriod = time.Minute
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
 // Service is user-service.
-var Service = server.Service{Name: "user-service", Port: 3001, Migrations: migrations, New: newApp}
+var Service = server.Service{
+	Name: auth.Users, Port: 3001, Migrations: migrations, Issues: true, Callers: []string{"order-service"}, New: newApp,
+}
 
 type handlers struct {
 	store     store
-	tokens    *auth.Tokens
+	signer    *auth.Signer
 	passwords *passwords
 }
 
@@ -39,7 +38,7 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handlers{store: store{rt.DB}, tokens: rt.Tokens, passwords: passwords}
+	h := handlers{store: store{rt.DB}, signer: rt.Signer, passwords: passwords}
 	return &server.App{Background: h.forgetAttempts(rt.Log), Routes: func(r chi.Router) {
 		r.Route("/api/users", func(r chi.Router) {
 			r.Method(http.MethodPost, "/register", httpx.Handler(h.register))
@@ -107,7 +106,7 @@ func (h handlers) register(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	token, err := h.tokens.Issue(auth.Identity{Subject: made.id.String(), Role: made.role}, tokenLifetime)
+	token, err := h.signer.IssueUser(r.Context(), auth.Identity{Subject: made.id.String(), Role: made.role})
 	if err != nil {
 		return err
 	}
@@ -180,11 +179,11 @@ func (h handlers) login(w http.ResponseWriter, r *http.Request) error {
 	if err := h.store.succeed(r.Context(), attempt); err != nil {
 		return err
 	}
-	token, err := h.tokens.Issue(auth.Identity{Subject: account.id.String(), Role: account.role}, tokenLifetime)
+	token, err := h.signer.IssueUser(r.Context(), auth.Identity{Subject: account.id.String(), Role: account.role})
 	if err != nil {
 		return err
 	}
-	return httpx.WriteJSON(w, r, http.StatusOK, loggedIn{UserID: account.id, Token: token, ExpiresIn: int(tokenLifetime.Seconds())})
+	return httpx.WriteJSON(w, r, http.StatusOK, loggedIn{UserID: account.id, Token: token, ExpiresIn: int(auth.UserTokenLifetime.Seconds())})
 }
 
 type profile struct {

@@ -199,7 +199,9 @@ func TestLoginAttemptsAreLimitedByAddress(t *testing.T) {
 	first, pg, database := start(t)
 	second := testenv.StartReady(t, user.Service, pg.Env(t, database))
 	anybody := func(address string) func(int) testenv.Request {
-		return func(i int) testenv.Request { return from(address, login(fmt.Sprintf("user%d@example.com", i), "wrong horse")) }
+		return func(i int) testenv.Request {
+			return from(address, login(fmt.Sprintf("user%d@example.com", i), "wrong horse"))
+		}
 	}
 	began := time.Now()
 	got := attempts(t, 120, []*testenv.Service{first, second}, anybody("192.0.2.1"))
