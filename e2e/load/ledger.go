@@ -62,27 +62,16 @@ func (u *user) verifyOrders(listed []listedOrder, ledger *Ledger) {
 
 type listedPayment struct{ PaymentID, OrderID string }
 
+// verifyPayments holds the payments against the orders: nobody else can pay.
 func (u *user) verifyPayments(listed []listedPayment, orders []listedOrder, ledger *Ledger) {
 	ids := map[string][]string{} // of payments, by order
 	for _, p := range listed {
 		ids[p.OrderID] = append(ids[p.OrderID], p.PaymentID)
 	}
-	for _, p := range u.payments {
-		found := ids[p.orderID]
-		delete(ids, p.orderID)
-		switch {
-		case !p.acknowledged:
-			ledger.Unknown++
-			if len(found) > 1 {
-				ledger.wrong("payment for %s, whose answer was lost, is there %d times", p.orderID, len(found))
-			}
-			continue
-		case len(found) != 1:
-			ledger.wrong("payment %s is there %d times", p.id, len(found))
-		case found[0] != p.id:
-			ledger.wrong("payment %s is there as %s", p.id, found[0])
+	for _, o := range u.orders {
+		if found := ids[o.id]; o.paymentID != "" && len(found) == 1 && found[0] != o.paymentID {
+			ledger.wrong("payment %s is there as %s", o.paymentID, found[0])
 		}
-		ledger.Acknowledged++
 	}
 	// Each order has been paid once, when it got that far.
 	for _, o := range orders {

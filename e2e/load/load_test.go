@@ -50,7 +50,9 @@ func newShop() *shop {
 	mux.HandleFunc("POST /api/orders", func(w http.ResponseWriter, r *http.Request) {
 		order := map[string]any{"orderId": "o-" + r.Header.Get("Idempotency-Key"), "status": "confirmed"}
 		s.orders[token(r)] = append(s.orders[token(r)], order)
-		s.pay(token(r), order["orderId"])
+		paid := map[string]any{"paymentId": fmt.Sprint("p-", order["orderId"]), "orderId": order["orderId"]}
+		s.payments[token(r)] = append(s.payments[token(r)], paid)
+		order["paymentId"] = paid["paymentId"]
 		answer(w, http.StatusCreated, order)
 	})
 	mux.HandleFunc("POST /api/orders/{id}/cancel", func(w http.ResponseWriter, r *http.Request) {
@@ -61,23 +63,12 @@ func newShop() *shop {
 			}
 		}
 	})
-	mux.HandleFunc("POST /api/payments", func(w http.ResponseWriter, r *http.Request) {
-		var sent struct{ OrderID string }
-		_ = json.NewDecoder(r.Body).Decode(&sent)
-		answer(w, http.StatusCreated, s.pay(token(r), sent.OrderID))
-	})
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		mux.ServeHTTP(w, r)
 	})
 	return s
-}
-
-func (s *shop) pay(token string, order any) map[string]any {
-	paid := map[string]any{"paymentId": fmt.Sprint("p-", order), "orderId": order}
-	s.payments[token] = append(s.payments[token], paid)
-	return paid
 }
 
 func token(r *http.Request) string {
@@ -126,9 +117,6 @@ func TestCountsEveryRequestOfAShopThatWorks(t *testing.T) {
 	written := 0
 	for user := range s.orders {
 		written += len(s.orders[user])
-	}
-	for user := range s.payments {
-		written += len(s.payments[user]) - len(s.orders[user])
 	}
 	if counted != 3000 || report.Ledger.Acknowledged != written || report.Ledger.Unknown != 0 || written < 500 {
 		t.Errorf("%d counted, %d written\n%s", counted, written, report)
@@ -209,9 +197,11 @@ func TestReportsWhatIsWrong(t *testing.T) {
 				order["status"] = "confirmed"
 			}
 		}), wrong: "was cancelled and is confirmed"},
-		"a payment is lost":    {handler: after(s, "/payments", func(token string) { s.payments[token] = nil }), wrong: "is there 0 times"},
-		"a payment is doubled": {handler: after(s, "/payments", func(token string) { s.payments[token] = twice(s.payments[token]) }), wrong: "is there 2 times"},
-		"a payment has another id": {handler: after(s, "/payments", func(token string) {
+		"a payment is lost": {handler: after(s, "/orders", func(token string) { s.payments[token] = nil }), wrong: "was paid 0 times"},
+		"a payment comes from nowhere": {handler: after(s, "/orders", func(token string) {
+			s.payments[token] = append(s.payments[token], map[string]any{"paymentId": "p", "orderId": "another"})
+		}), wrong: "that nobody sent"},
+		"a payment has another id": {handler: after(s, "/orders", func(token string) {
 			for _, payment := range s.payments[token] {
 				payment["paymentId"] = "another"
 			}
@@ -219,8 +209,8 @@ func TestReportsWhatIsWrong(t *testing.T) {
 		"an error": {handler: instead(s, http.MethodGet, "/api/orders", func(w http.ResponseWriter, _ *http.Request) {
 			answer(w, http.StatusServiceUnavailable, "busy")
 		}), outcome: "503"},
-		"a broken connection, nothing written": {handler: instead(s, http.MethodPost, "/api/payments", abort), outcome: "connection", unknown: true},
-		"the answers to payments are lost": {handler: instead(s, http.MethodPost, "/api/payments", func(w http.ResponseWriter, r *http.Request) {
+		"a broken connection, nothing written": {handler: instead(s, http.MethodPost, "/api/orders", abort), outcome: "connection", unknown: true},
+		"the answers to orders are lost": {handler: instead(s, http.MethodPost, "/api/orders", func(w http.ResponseWriter, r *http.Request) {
 			s.ServeHTTP(httptest.NewRecorder(), r)
 			abort(w, r)
 		}), outcome: "connection", unknown: true},

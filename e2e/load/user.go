@@ -25,21 +25,14 @@ type user struct {
 
 	orders     []*order
 	lostOrders int // sent, and whether they were received is unknown
-	payments   []*payment
 }
 
 // order is an order that the shop has acknowledged.
 type order struct {
 	id        string
-	confirmed bool // and not cancelled, for all that is known
-	cancelled bool // which the shop has acknowledged
-}
-
-// payment is a payment that was sent, apart from those that orders make.
-type payment struct {
-	orderID      string // chosen here, and so unique
-	id           string // once acknowledged
-	acknowledged bool
+	paymentID string // once it was paid
+	confirmed bool   // and not cancelled, for all that is known
+	cancelled bool   // which the shop has acknowledged
 }
 
 // act sends one request, which was due at that time.
@@ -53,11 +46,7 @@ func (u *user) act(ctx context.Context, due time.Time) {
 		u.cancel(ctx, due, u.orders[n-1])
 		return
 	}
-	if weakrand.IntN(2) == 0 {
-		u.order(ctx, due)
-	} else {
-		u.pay(ctx, due)
-	}
+	u.order(ctx, due)
 }
 
 func (u *user) read(ctx context.Context, due time.Time) {
@@ -87,12 +76,12 @@ func (u *user) order(ctx context.Context, due time.Time) {
 		method: http.MethodPost, path: "/api/orders", token: u.Token, key: rand.Text(),
 		body: map[string][]item{"items": {{u.products[weakrand.IntN(len(u.products))], 1}}},
 	}, http.StatusCreated, http.StatusAccepted)
-	var placed struct{ OrderID, Status string }
+	var placed struct{ OrderID, Status, PaymentID string }
 	if !ok || json.Unmarshal(got.body, &placed) != nil {
 		u.lostOrders++
 		return
 	}
-	u.orders = append(u.orders, &order{id: placed.OrderID, confirmed: placed.Status == "confirmed"})
+	u.orders = append(u.orders, &order{id: placed.OrderID, paymentID: placed.PaymentID, confirmed: placed.Status == "confirmed"})
 }
 
 // cancel sends a key although the shop needs none: cancelling twice is
@@ -103,18 +92,6 @@ func (u *user) cancel(ctx context.Context, due time.Time, o *order) {
 		method: http.MethodPost, path: "/api/orders/" + o.id + "/cancel", token: u.Token, key: rand.Text(),
 	}, http.StatusOK, http.StatusAccepted)
 	o.cancelled = ok && got.status == http.StatusOK
-}
-
-func (u *user) pay(ctx context.Context, due time.Time) {
-	p := &payment{orderID: newUUID()}
-	u.payments = append(u.payments, p)
-	got, ok := u.send(ctx, due, "POST payments", request{
-		method: http.MethodPost, path: "/api/payments", token: u.Token, key: rand.Text(),
-		body: map[string]any{"orderId": p.orderID, "amount": 1.5},
-	}, http.StatusCreated)
-	var paid struct{ PaymentID string }
-	p.acknowledged = ok && json.Unmarshal(got.body, &paid) == nil
-	p.id = paid.PaymentID
 }
 
 // send sends a request and counts what came of it. It is false unless the
@@ -139,12 +116,4 @@ func (u *user) send(ctx context.Context, due time.Time, operation string, r requ
 	}
 	u.failures = append(u.failures, failure)
 	return got, false
-}
-
-// newUUID returns a random UUID (RFC 9562, version 4).
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

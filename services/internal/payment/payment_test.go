@@ -32,21 +32,22 @@ type list struct {
 	TotalCount, TotalPages int
 }
 
-func pay(token, key, orderID, amount string) testenv.Request {
-	return testenv.Request{Method: http.MethodPost, Path: "/api/payments", Token: token, Key: key,
-		Body: fmt.Sprintf(`{"orderId":%q,"amount":%s}`, orderID, amount)}
+// pay asks for a payment as order-service does.
+func pay(t *testing.T, key, orderID, userID, amount string) testenv.Request {
+	t.Helper()
+	return testenv.Request{Method: http.MethodPost, Path: "/api/payments", Token: testenv.Token(t, "order-service", auth.Service), Key: key,
+		Body: fmt.Sprintf(`{"orderId":%q,"userId":%q,"amount":%s}`, orderID, userID, amount)}
 }
 
-func TestAPaymentIsMadeOnceForItsKey(t *testing.T) {
+func TestAPaymentIsMadeOnceForItsOrder(t *testing.T) {
 	service := start(t)
-	ada, eve := uuid.NewString(), uuid.NewString()
-	token := testenv.Token(t, ada, auth.Customer)
-	orderID := uuid.NewString()
+	ada, eve, orderID := uuid.NewString(), uuid.NewString(), uuid.NewString()
 	ids := make(chan string, 10)
 	var group sync.WaitGroup
 	for range cap(ids) {
+		request := pay(t, "k", orderID, ada, "19.99")
 		group.Go(func() {
-			response, err := service.Try(t.Context(), pay(token, "k", orderID, "19.99"))
+			response, err := service.Try(t.Context(), request)
 			if err != nil {
 				t.Error(err)
 				return
@@ -64,33 +65,64 @@ func TestAPaymentIsMadeOnceForItsKey(t *testing.T) {
 			t.Errorf("one key made the payments %s and %s", id, other)
 		}
 	}
-	service.Do(t, pay(token, "k", orderID, "20.00")).Expect(t, http.StatusUnprocessableEntity, nil)
-	service.Do(t, pay(token, "k2", orderID, "19.99")).Expect(t, http.StatusConflict, nil)
-	service.Do(t, pay(token, "", orderID, "19.99")).Expect(t, http.StatusConflict, nil)
-	// The key is the caller's own.
-	service.Do(t, pay(testenv.Token(t, eve, auth.Customer), "k", uuid.NewString(), "5")).Expect(t, http.StatusCreated, nil)
+	service.Do(t, pay(t, "k", orderID, ada, "20.00")).Expect(t, http.StatusUnprocessableEntity, nil)
+	service.Do(t, pay(t, "k2", orderID, ada, "19.99")).Expect(t, http.StatusConflict, nil)
+	service.Do(t, pay(t, "", orderID, ada, "0.01")).Expect(t, http.StatusConflict, nil)
+	service.Do(t, pay(t, "k3", orderID, eve, "19.99")).Expect(t, http.StatusConflict, nil)
 
 	var l list
-	service.Do(t, testenv.Request{Path: "/api/payments", Token: token}).Expect(t, http.StatusOK, &l)
+	service.Do(t, testenv.Request{Path: "/api/payments", Token: testenv.Token(t, ada, auth.Customer)}).Expect(t, http.StatusOK, &l)
 	if l.TotalCount != 1 || l.TotalPages != 1 || len(l.Payments) != 1 || l.Payments[0].Amount != 19.99 || l.Payments[0].UserID != ada {
 		t.Errorf("payments = %+v", l)
+	}
+	// Nor is it paid again once it was refunded.
+	service.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/payments/" + id + "/refund", Token: testenv.Token(t, "order-service", auth.Service)}).
+		Expect(t, http.StatusOK, nil)
+	service.Do(t, pay(t, "k4", orderID, ada, "19.99")).Expect(t, http.StatusConflict, nil)
+}
+
+// A client names no amount and no order: neither would be one.
+func TestOnlyOrderServiceAsksForAPayment(t *testing.T) {
+	service := start(t)
+	ada := uuid.NewString()
+	for name, token := range map[string]string{
+		"a customer, for itself": testenv.Token(t, ada, auth.Customer),
+		"an administrator":       testenv.Token(t, ada, auth.Admin),
+	} {
+		request := pay(t, "", uuid.NewString(), ada, "0.01")
+		request.Token = token
+		if got := service.Do(t, request); got.Status != http.StatusForbidden {
+			t.Errorf("%s gets %d: %s", name, got.Status, got.Body)
+		}
+	}
+	request := pay(t, "", uuid.NewString(), ada, "0.01")
+	request.Token = testenv.Token(t, "product-service", auth.Service)
+	service.Do(t, request).Expect(t, http.StatusUnauthorized, nil)
+	for _, body := range []string{
+		`{"orderId":"x","userId":"` + ada + `","amount":1}`,
+		`{"orderId":"` + uuid.NewString() + `","userId":"` + ada + `","amount":0}`,
+		`{"orderId":"` + uuid.NewString() + `","userId":"` + ada + `"}`,
+		`{"orderId":"` + uuid.NewString() + `","amount":1}`,
+	} {
+		request.Token, request.Body = testenv.Token(t, "order-service", auth.Service), body
+		service.Do(t, request).Expect(t, http.StatusUnprocessableEntity, nil)
 	}
 }
 
 func TestADeclinedPaymentStaysDeclined(t *testing.T) {
 	service := start(t)
-	token, orderID := testenv.Token(t, uuid.NewString(), auth.Customer), uuid.NewString()
+	orderID, userID := uuid.NewString(), uuid.NewString()
 	for range 2 {
-		service.Do(t, pay(token, "k", orderID, "10000.01")).Expect(t, http.StatusPaymentRequired, nil)
+		service.Do(t, pay(t, "k", orderID, userID, "10000.01")).Expect(t, http.StatusPaymentRequired, nil)
 	}
-	service.Do(t, pay(token, "k2", orderID, "10000.00")).Expect(t, http.StatusCreated, nil)
+	service.Do(t, pay(t, "k2", orderID, userID, "10000.00")).Expect(t, http.StatusCreated, nil)
 }
 
 func TestOnlyServicesAndAdministratorsRefund(t *testing.T) {
 	service := start(t)
 	customer, service2 := testenv.Token(t, uuid.NewString(), auth.Customer), testenv.Token(t, "order-service", auth.Service)
 	var p view
-	service.Do(t, pay(customer, "", uuid.NewString(), "1")).Expect(t, http.StatusCreated, &p)
+	service.Do(t, pay(t, "", uuid.NewString(), uuid.NewString(), "1")).Expect(t, http.StatusCreated, &p)
 	refund := testenv.Request{Method: http.MethodPost, Path: "/api/payments/" + p.PaymentID + "/refund", Token: customer}
 	service.Do(t, refund).Expect(t, http.StatusForbidden, nil)
 	refund.Token = service2
@@ -109,7 +141,7 @@ func TestPaymentsAreTheirOwners(t *testing.T) {
 	ada, eve := uuid.NewString(), uuid.NewString()
 	adaToken, eveToken, admin := testenv.Token(t, ada, auth.Customer), testenv.Token(t, eve, auth.Customer), testenv.Token(t, "admin", auth.Admin)
 	var p view
-	service.Do(t, pay(adaToken, "", uuid.NewString(), "1")).Expect(t, http.StatusCreated, &p)
+	service.Do(t, pay(t, "", uuid.NewString(), ada, "1")).Expect(t, http.StatusCreated, &p)
 	for _, test := range []struct {
 		token, path string
 		want        int
@@ -127,11 +159,5 @@ func TestPaymentsAreTheirOwners(t *testing.T) {
 		if got := service.Do(t, testenv.Request{Path: "/api/payments" + test.path, Token: test.token}); got.Status != test.want {
 			t.Errorf("%s: %d, want %d: %s", test.path, got.Status, test.want, got.Body)
 		}
-	}
-	service.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/payments", Token: eveToken,
-		Body: fmt.Sprintf(`{"orderId":%q,"userId":%q,"amount":1}`, uuid.NewString(), ada)}).Expect(t, http.StatusForbidden, nil)
-	for _, body := range []string{`{"orderId":"x","amount":1}`, `{"orderId":"` + uuid.NewString() + `","amount":0}`, `{"orderId":"` + uuid.NewString() + `"}`} {
-		service.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/payments", Token: adaToken, Body: body}).
-			Expect(t, http.StatusUnprocessableEntity, nil)
 	}
 }
