@@ -24,8 +24,11 @@ type Shop struct {
 	Fit func(service, spec string) string
 }
 
-// setUp makes the secrets and .env as deploy/setup.sh does.
-const setUp = `. deploy/lib/common.sh
+// setUp copies what compose.yaml mounts, and makes the secrets and .env as
+// deploy/setup.sh does.
+const setUp = `mkdir -p "$1/deploy"
+cp -R deploy/postgres "$1/deploy/"
+. deploy/lib/common.sh
 . deploy/lib/project.sh
 ensure_secrets "$1"
 ensure_env "$1"

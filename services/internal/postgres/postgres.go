@@ -50,7 +50,7 @@ func ConfigFromEnv(env *config.Env) Config {
 		Host:     env.Required("DB_HOST"),
 		Port:     env.Port("DB_PORT", 5432),
 		Name:     env.Required("DB_NAME"),
-		User:     env.String("DB_USER", "postgres"),
+		User:     env.Required("DB_USER"),
 		Password: env.Secret("DB_PASSWORD_FILE"),
 	}
 }

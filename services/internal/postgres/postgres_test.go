@@ -3,7 +3,9 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -11,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/services/internal/config"
 	"github.com/tendhq/tend/services/internal/metrics"
 	"github.com/tendhq/tend/services/internal/postgres"
 	"github.com/tendhq/tend/services/internal/testenv"
@@ -223,5 +226,71 @@ func TestAnAbsentDatabaseIsUnavailableInTheEnd(t *testing.T) {
 	var unavailable *postgres.UnavailableError
 	if _, err := count(ctx, db); !errors.As(err, &unavailable) {
 		t.Errorf("err = %v, want an UnavailableError", err)
+	}
+}
+
+// The services' own tests run with such roles, and so show that it is enough.
+func TestARoleHasItsDatabaseAndNothingElse(t *testing.T) {
+	pg := testenv.SharedPostgres(t)
+	mine, other := pg.NewDatabase(t), pg.NewDatabase(t)
+	pg.Exec(t, other, `CREATE TABLE secrets (t text)`)
+	as := func(database, role, password string) error {
+		conn, err := pgx.Connect(t.Context(), fmt.Sprintf(`host='%s' dbname='%s' user='%s' password='%s' sslmode=disable`,
+			pg.Dir, database, role, strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(password)))
+		if err == nil {
+			err = conn.Close(t.Context())
+		}
+		return err
+	}
+	for name, test := range map[string]struct {
+		database, role, password string
+		code                     string
+	}{
+		"its own":                     {mine, mine, testenv.ServicePassword, ""},
+		"another's":                   {other, mine, testenv.ServicePassword, "42501"},
+		"postgres":                    {"postgres", mine, testenv.ServicePassword, "42501"},
+		"template1":                   {"template1", mine, testenv.ServicePassword, "42501"},
+		"the superuser's password":    {mine, mine, testenv.Password, "28P01"},
+		"the superuser, with its own": {mine, "postgres", testenv.ServicePassword, "28P01"},
+	} {
+		err := as(test.database, test.role, test.password)
+		if test.code == "" && err != nil || test.code != "" && !postgres.IsCode(err, test.code) {
+			t.Errorf("%s: %v, want %q", name, err, test.code)
+		}
+	}
+
+	env := config.NewEnv(func(name string) (string, bool) { value, ok := pg.Env(t, mine)[name]; return value, ok })
+	db, err := postgres.Open(postgres.ConfigFromEnv(env), metrics.New("test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	try := func(statement string) error {
+		return db.Read(t.Context(), func(ctx context.Context, q postgres.Querier) error {
+			rows, err := q.Query(ctx, statement, pgx.QueryExecModeSimpleProtocol)
+			if err != nil {
+				return err
+			}
+			rows.Close()
+			return rows.Err()
+		})
+	}
+	for _, statement := range []string{
+		`CREATE ROLE r`, `CREATE DATABASE d`, `CREATE SCHEMA s`, `CREATE EXTENSION hstore`, `SET ROLE postgres`, `COPY (SELECT 1) TO PROGRAM 'id'`,
+		`SELECT pg_read_file('PG_VERSION')`, `ALTER SYSTEM SET work_mem = '1MB'`, `SELECT * FROM pg_authid`, `CREATE TEMPORARY TABLE t ()`,
+		`ALTER ROLE CURRENT_USER SUPERUSER`,
+	} {
+		if err := try(statement); !postgres.IsCode(err, "42501") {
+			t.Errorf("%s: %v, want no permission", statement, err)
+		}
+	}
+	if err := try(`CREATE TABLE t (n serial); INSERT INTO t DEFAULT VALUES`); err != nil {
+		t.Error(err)
+	}
+	// Run again it takes over what the superuser made, as a restored dump.
+	pg.Exec(t, mine, `CREATE TABLE restored (n serial)`)
+	pg.MakeRole(t, mine)
+	if err := try(`INSERT INTO restored DEFAULT VALUES; ALTER TABLE restored ADD m int`); err != nil {
+		t.Error(err)
 	}
 }

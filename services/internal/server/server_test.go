@@ -50,7 +50,7 @@ func TestAServiceStartsBeforeItsDatabase(t *testing.T) {
 	if got.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After header")
 	}
-	pg.Exec(t, "postgres", "CREATE DATABASE not_yet")
+	pg.MakeDatabase(t, "not_yet")
 	service.AwaitReady(t)
 }
 
@@ -169,7 +169,7 @@ func TestAMissingConfigurationIsNamedAsAWhole(t *testing.T) {
 	if err == nil {
 		t.Fatal("started without a configuration")
 	}
-	for _, name := range []string{"DB_HOST", "DB_NAME", "DB_PASSWORD_FILE", "USER_SERVICE_URL"} {
+	for _, name := range []string{"DB_HOST", "DB_NAME", "DB_USER", "DB_PASSWORD_FILE", "USER_SERVICE_URL"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%q does not name %s", err, name)
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -95,8 +96,28 @@ func (p *Postgres) URL(database string) string {
 func (p *Postgres) NewDatabase(t *testing.T) string {
 	t.Helper()
 	name := fmt.Sprintf("test%d", p.databases.Add(1))
-	p.Exec(t, "postgres", "CREATE DATABASE "+name)
+	p.MakeDatabase(t, name)
 	return name
+}
+
+// MakeDatabase makes an empty database, and the role that a service has in it, by the
+// script that makes it in compose.yaml. The role has the database's name.
+func (p *Postgres) MakeDatabase(t *testing.T, name string) {
+	t.Helper()
+	p.Exec(t, "postgres", "CREATE DATABASE "+name)
+	p.MakeRole(t, name)
+}
+
+// MakeRole runs the script for a database.
+func (p *Postgres) MakeRole(t *testing.T, name string) {
+	t.Helper()
+	_, here, _, _ := runtime.Caller(0)
+	cmd := exec.Command("sh", filepath.Join(filepath.Dir(here), "../../../deploy/postgres/service-role.sh"))
+	cmd.Env = append(os.Environ(), "PGHOST="+p.Dir, "PGPASSWORD="+Password, "POSTGRES_DB="+name,
+		"SERVICE_ROLE="+name, "SERVICE_PASSWORD_FILE="+File(t, ServicePassword+"\n"))
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("make the role %s: %v\n%s", name, err, output)
+	}
 }
 
 // Exec runs a statement in a database.
@@ -126,10 +147,10 @@ func (p *Postgres) connect(t *testing.T, database string) *pgx.Conn {
 	return conn
 }
 
-// Env returns the variables that lead a service to a database.
+// Env returns the variables that lead a service to a database, with the role that it has there.
 func (p *Postgres) Env(t *testing.T, database string) map[string]string {
 	t.Helper()
-	return map[string]string{"DB_HOST": p.Dir, "DB_NAME": database, "DB_PASSWORD_FILE": File(t, Password+"\n")}
+	return map[string]string{"DB_HOST": p.Dir, "DB_NAME": database, "DB_USER": database, "DB_PASSWORD_FILE": File(t, ServicePassword+"\n")}
 }
 
 func (p *Postgres) close() error {

@@ -18,8 +18,11 @@ import (
 
 const startTimeout = 20 * time.Second
 
-// Password is the password for Postgres and for Redis.
+// Password is the password of Postgres' superuser and of Redis.
 const Password = "test 'password' \\ with quotes"
+
+// ServicePassword is the password of the role that a service has in a database.
+const ServicePassword = "another 'password' \\ with quotes"
 
 // Run runs a package's tests for TestMain, ends the shared Postgres, and checks
 // that no goroutine is left. It returns the exit code.
