@@ -3,7 +3,14 @@ package deploy
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/controller/spec/load"
 )
@@ -35,4 +42,70 @@ func TestComposeFileAndSpecsAgreeOnReplicas(t *testing.T) {
 			t.Errorf("%s: %d replicas in compose.yaml, %d in specs/", name, got, want)
 		}
 	}
+}
+
+// shop is compose.yaml as it is written, with the defaults of its variables.
+func shop(t *testing.T) *types.Project {
+	t.Helper()
+	options, err := cli.NewProjectOptions([]string{"../compose.yaml"})
+	require.NoError(t, err)
+	project, err := options.LoadProject(t.Context())
+	require.NoError(t, err)
+	return project
+}
+
+// No container takes the machine from the others.
+func TestEveryContainerIsBounded(t *testing.T) {
+	for name, s := range shop(t).Services {
+		assert.Positive(t, s.CPUS, "cpus of %s", name)
+		assert.LessOrEqual(t, s.CPUS, float32(1), "cpus of %s: the engine refuses more than the machine has", name)
+		assert.Positive(t, s.MemLimit, "mem_limit of %s", name)
+		assert.Positive(t, s.PidsLimit, "pids_limit of %s", name)
+	}
+}
+
+// A process that breaks out of its container is nobody else's, and nobody's superior.
+func TestEveryProgramHasAUserOfItsOwn(t *testing.T) {
+	owners := map[string]string{}
+	for name, s := range shop(t).Services {
+		switch s.User {
+		case "postgres", "redis": // the owners of the data in their images
+			continue
+		}
+		uid, gid, _ := strings.Cut(s.User, ":")
+		assert.NotContains(t, []string{"", "0", "root"}, uid, "user of %s", name)
+		assert.NotContains(t, []string{"", "0", "root"}, gid, "group of %s", name)
+		assert.Empty(t, owners[uid], "%s and %s have the user %s", name, owners[uid], uid)
+		owners[uid] = name
+	}
+	assert.Len(t, owners, 6)
+}
+
+// What changes something is asked for over the socket in tend's data directory: no port of
+// tend's can, on whatever network.
+func TestNoNetworkReachesTheControlAPI(t *testing.T) {
+	tend := shop(t).Services["tend"]
+	assert.NotContains(t, tend.Command, "--listen")
+	assert.Empty(t, tend.Ports)
+}
+
+// Each service has the password of its own database and of no other.
+func TestSecretsAreGivenToWhoNeedsThem(t *testing.T) {
+	holders := map[string][]string{}
+	for name, s := range shop(t).Services {
+		for _, secret := range s.Secrets {
+			holders[secret.Source] = append(holders[secret.Source], name)
+		}
+	}
+	for _, names := range holders {
+		slices.Sort(names)
+	}
+	assert.Equal(t, map[string][]string{
+		"postgres_password":   {"order-db", "payment-db", "product-db", "user-db"},
+		"user_db_password":    {"user-db", "user-service"},
+		"product_db_password": {"product-db", "product-service"},
+		"order_db_password":   {"order-db", "order-service"},
+		"payment_db_password": {"payment-db", "payment-service"},
+		"redis_password":      {"product-service", "redis-cache"},
+	}, holders)
 }
