@@ -59,6 +59,18 @@ func TestTheShop(t *testing.T) {
 	assert.Equal(t, order.OrderID, payment.OrderID)
 	assert.Equal(t, "paid", payment.Status)
 
+	t.Log("the control API is on no network")
+	for _, service := range []string{"redis-cache", "user-db"} { // on the networks backend and database, and with a shell
+		assert.Equal(t, "7070 refused\n7071 open\n", p.compose("exec", "-T", service, "bash", "-c",
+			`for port in 7070 7071; do (exec 3<>/dev/tcp/tend/$port) 2>/dev/null && echo $port open || echo $port refused; done`))
+	}
+
+	t.Log("services are no superusers, and their databases are backed up by one who is")
+	assert.Equal(t, "user_service|f|t", strings.TrimSpace(p.compose("exec", "-T", "user-db", "psql", "-U", "postgres", "-d", "users", "-Atc",
+		`SELECT rolname, rolsuper, EXISTS (SELECT FROM pg_stat_activity WHERE usename = rolname) FROM pg_roles WHERE rolname !~ '^(pg_|postgres)'`)))
+	dump := strings.TrimSpace(p.mustTend("backup", "user-db"))
+	p.mustTend("restore", "user-db", dump)
+
 	t.Log("the readme's three things to try, while the gateway follows tend, with a rotated token too")
 	p.mustTend("token", "rotate")
 	userSpec := "specs/user-service.yaml"
