@@ -63,8 +63,8 @@ type order struct {
 	Amount  money.Amount `json:"amount"`
 }
 
-// pay takes the money for an order. Its only caller is order-service, whose row the
-// order is, so that a payment's amount is that of the order and no client's word.
+// pay takes the money for an order. Its only caller is order-service, which has the
+// order, so that a payment has the order's amount and no client's word counts.
 func (h handlers) pay(w http.ResponseWriter, r *http.Request) error {
 	key, err := httpx.IdempotencyKey(r)
 	if err != nil {

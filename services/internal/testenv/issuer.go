@@ -12,7 +12,7 @@ import (
 
 const keyID = "test"
 
-// key is that of the issuers of the tests: of user-service and of order-service.
+// key signs the tokens of the tests, for user-service and for order-service.
 var key = ed25519.NewKeyFromSeed([]byte("a seed that has thirty-two bytes"))
 
 // issuerURL returns the URL of a server that publishes the key until the test ends.
