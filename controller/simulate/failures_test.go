@@ -20,6 +20,7 @@ var failures = []struct {
 	{1000047, "a replica is created before its network"},
 	{3178, "a revision is given up before its deadline"},
 	{1811, "the rollout of web is paused, and goes on"},
+	{4503, "no rest: a replica is unhealthy and is left so"},
 	{5391, "replicas of api are made, and nobody said that db is ready"},
 	{6314, "a replica has an empty volume, and its number had one with data"},
 	{7001417, "job is tried again, and more of its runs have failed than may"},

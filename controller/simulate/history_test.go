@@ -267,7 +267,8 @@ func (w *world) heal() {
 			w.engine.RemoveBehind(c.ID)
 		}
 		row, known := w.ctl.State().Snapshot().Replica(c.ID)
-		if c.Health == engine.Unhealthy && c.Image != "sick" && !(known && row.WasReady) {
+		repaired := known && row.WasReady && row.StartedAt.Equal(c.StartedAt)
+		if c.Health == engine.Unhealthy && c.Image != "sick" && !repaired {
 			w.engine.SetHealth(c.ID, engine.Healthy) // it goes on, as nobody knows better
 		}
 		if workloadOf(c) != "db" || !alive(c) {
