@@ -217,7 +217,7 @@ func (o *Observer) mayCome(before uint64) bool {
 	return false
 }
 
-// newer reports whether a look is newer than what is known of a container, and if so
+// newer reports whether a look at a container is newer than the latest one, and if so
 // notes it as the latest.
 func (o *Observer) newer(id string, look uint64) bool {
 	if o.seen[id] > look {

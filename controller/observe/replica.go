@@ -137,8 +137,8 @@ func number(label string) int {
 	return n
 }
 
-// broken names what a running container lacks of what it was created with; empty where
-// it lacks nothing.
+// broken names the networks and ports that a running container was created with and has
+// lost; empty where it has lost none.
 func broken(c engine.Container) string {
 	if c.PortsMissing {
 		return "its host ports"

@@ -78,8 +78,7 @@ type answer struct{ text string }
 
 func (a answer) Error() string { return a.text }
 
-// answered makes an answer from what is certain and one line of what else the replica
-// said.
+// answered makes an answer from what is certain and one line of the replica's own words.
 func answered(known, besides string) answer {
 	const most = 200 // bytes
 	if len(besides) > most {

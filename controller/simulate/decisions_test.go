@@ -287,8 +287,8 @@ func (v *invariants) hooked(d decision, rollout *state.Rollout, wanted string) b
 }
 
 // mayTake checks that enough replicas stay ready where a ready one is to be
-// stopped, in a rolling update as well as while the rollout is paused: as many as
-// are to be, less those that were lost and of which the controller cannot know.
+// stopped, in a rolling update as well as while the rollout is paused: the wanted
+// number, less the replicas whose loss the controller cannot know yet.
 func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state.Snapshot, truth []engine.Container) {
 	going := map[string]bool{}
 	for id, drain := range p.Rollout.Drains {

@@ -175,7 +175,7 @@ func (w *world) within(most time.Duration, problem func() string) {
 	}
 }
 
-// loseEvents has nobody learn by events of what has just happened.
+// loseEvents drops the events that have not been delivered.
 func (w *world) loseEvents() {
 	if s := w.gate.stream; s != nil {
 		s.pump()
@@ -183,8 +183,8 @@ func (w *world) loseEvents() {
 	}
 }
 
-// miss has a container die of which no event tells, and checks that this is seen
-// within one resync.
+// miss has a container die without an event, and checks that this is seen within one
+// resync.
 func (w *world) miss() {
 	for _, c := range w.checks.truth() {
 		if name := replicaOf(c); name == "" || w.written[name].Workload == nil || w.written[name].Kind == spec.Job || !alive(c) {
@@ -253,8 +253,8 @@ func (w *world) concerns(c *call, workload string) bool {
 	return slices.ContainsFunc(w.checks.truth(), func(t engine.Container) bool { return t.ID == c.object && workloadOf(t) == workload })
 }
 
-// forget has the controller start anew, and checks that it has nothing to do:
-// what was reached by any path is what is reached from scratch.
+// forget has the controller start anew, and checks that it has nothing to do: every
+// path leads to the state that a start from scratch leads to.
 func (w *world) forget() {
 	again := map[string]bool{} // of a Job that nobody remembers, what was removed runs once more
 	if job := w.written["job"].Workload; job != nil {

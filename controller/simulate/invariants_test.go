@@ -36,12 +36,12 @@ type invariants struct {
 	listed        int  // the step in which the last list was asked for
 	unsure        int  // the step in which a look failed last
 	news          bool // something was told or decided since the claims were checked
-	// lies are the workloads of which the controller was told something that is
-	// not true, until it knows better.
+	// lies are the workloads about which the controller was told something untrue,
+	// until it knows better.
 	lies map[string]bool
-	// stopped are the containers that somebody has had stopped since they were
-	// started last. ended are the runs of which tend was told that they ended with 0
-	// and by themselves, by container: when each was started.
+	// stopped are the containers that somebody has stopped since their last start.
+	// ended holds the start of each run that tend was told to have ended with 0 and by
+	// itself, by container.
 	stopped map[string]bool
 	ended   map[string]time.Time
 	// refused are the containers whose start failed; passed is when a readiness
@@ -52,9 +52,9 @@ type invariants struct {
 	// anonymous are the volumes that nobody named, as this run last planned with them.
 	anonymous map[mountPoint]string
 
-	// What it decided. decisions are the last ones by object, creating are the
-	// names of what is to be made, and made of what was. doomed are the replicas
-	// that are to be stopped, drained is since when.
+	// What it decided. decisions are the last ones by object. creating are the names of
+	// the containers that are to be made, and made the names of those that were. doomed
+	// are the replicas that are to be stopped, and drained is since when.
 	decisions      map[string]decision
 	creating, made map[string]bool
 	doomed         map[string]bool

@@ -174,8 +174,8 @@ func withImage(w *spec.Workload, image, command string) *spec.Workload {
 	return &next
 }
 
-// revise gives a workload the revision of what it is made from: a Deployment's
-// probes are part of it.
+// revise gives a workload the revision that belongs to its template; a Deployment's
+// probes are part of that.
 func revise(w *spec.Workload, command string) {
 	of := w.Image + " " + command
 	if p := w.Probes; w.Kind == spec.Deployment && p.Any() {

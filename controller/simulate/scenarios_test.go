@@ -12,8 +12,8 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// scenario is a change of what is written, in a world without chance: only what
-// a test puts into its way goes wrong.
+// scenario is a change of the project in a world without chance: nothing goes wrong but
+// the faults that a test puts in its way.
 type scenario struct {
 	name          string
 	before, after func(*pool) map[string]variant
@@ -99,9 +99,8 @@ func (s scenario) play(t *testing.T, told bool, interventions ...intervention) (
 	return o, calls
 }
 
-// possible are the general faults that can befall a call, each that makes a
-// difference: of what has no effect a reply that is lost is no more than an error,
-// and a hang is as one, only later.
+// possible returns the general faults that make a difference to a call. Where a call has
+// no effect, a lost reply is the same as an error, and a hang is the same, only later.
 func possible(c *call, m moods) []string {
 	var all []string
 	for _, f := range faults {

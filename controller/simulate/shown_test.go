@@ -20,8 +20,8 @@ var ends = []string{
 	"Updated", "UpdateFailed", "Prepared", "PrepareFailed", "Checked", "CheckFailed", "HookStarted", "HookNotStarted",
 }
 
-// shown checks that what is said of a workload is what there is, where the controller
-// knows its containers as they are, has planned with that, and has nothing under way.
+// shown checks that a workload's status agrees with its containers, where the controller
+// knows them as they are, has planned with them, and has nothing under way.
 func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engine.Container) {
 	written := v.w.written[row.Workload]
 	of, ok := snap.Workload(row.Workload)
