@@ -49,19 +49,20 @@ func tooMany(w http.ResponseWriter, wait time.Duration) error {
 // time do not slip past. It returns how long to wait where there were too many.
 //
 // This is the generic cell rate algorithm. The row's lock makes the replicas take
-// turns, and the time is the database's.
+// turns, and the time is the database's once the row is locked: that of the
+// transaction's start may be from before the last attempt.
 func (s store) begin(ctx context.Context, a attempt) (wait time.Duration, err error) {
 	err = s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		for _, c := range a {
 			whole := c.limit.every * time.Duration(c.limit.most)
 			var counted bool
 			err := tx.QueryRow(ctx,
-				`INSERT INTO login_attempts AS a (subject, until) VALUES ($1, now() + $2::interval)
-				ON CONFLICT (subject) DO UPDATE SET until = greatest(a.until, now()) + $2::interval
-				WHERE greatest(a.until, now()) + $2::interval <= now() + $3::interval
+				`INSERT INTO login_attempts AS a (subject, until) VALUES ($1, clock_timestamp() + $2::interval)
+				ON CONFLICT (subject) DO UPDATE SET until = greatest(a.until, clock_timestamp()) + $2::interval
+				WHERE greatest(a.until, clock_timestamp()) + $2::interval <= clock_timestamp() + $3::interval
 				RETURNING true`, c.subject, c.limit.every, whole).Scan(&counted)
 			if errors.Is(err, pgx.ErrNoRows) {
-				err = tx.QueryRow(ctx, `SELECT until + $2::interval - $3::interval - now() FROM login_attempts WHERE subject = $1`,
+				err = tx.QueryRow(ctx, `SELECT until + $2::interval - $3::interval - clock_timestamp() FROM login_attempts WHERE subject = $1`,
 					c.subject, c.limit.every, whole).Scan(&wait)
 				return err
 			}
