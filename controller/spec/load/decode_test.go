@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -77,7 +78,13 @@ func FuzzSpecFile(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		documents, problems := decodeSpecs("x.yaml", content)
+		var documents []*document
+		var problems spec.Errors
+		began := time.Now()
+		cost := allocated(func() { documents, problems = decodeSpecs("x.yaml", content) })
+		if cost > mostAllocated || time.Since(began) > 30*time.Second {
+			t.Errorf("it took %d bytes and %s", cost, time.Since(began))
+		}
 		for _, p := range problems {
 			if p.File != "x.yaml" || p.Message == "" {
 				t.Errorf("a problem without file or message: %#v", p)

@@ -97,11 +97,11 @@ func TestAFolderThatIsTooFullIsRefused(t *testing.T) {
 		}, "32.yaml", "with this file the specs have more than 33554432 bytes, the most that are read; move what is no spec out of the folder, or divide the project"},
 		"mistakes": {func(t *testing.T, specs string) {
 			var fields strings.Builder
-			for i := range maxProblems / 2 {
+			for i := range maxProblems / 5 {
 				fmt.Fprintf(&fields, "x%05d: \n", i)
 			}
-			fill(t, specs, "%d.yaml", 4, fields.String())
-		}, "1.yaml", "with this file there are more than 100000 problems; the files after it were not read; correct these first"},
+			fill(t, specs, "%d.yaml", 8, fields.String())
+		}, "4.yaml", "with this file there are more than 100000 problems; the files after it were not read; correct these first"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var specs string

@@ -22,8 +22,8 @@ const (
 	// MaxFileSize is how many bytes of a file are read.
 	MaxFileSize  = 1 << 20
 	maxDocuments = 1000
-	maxNodes     = 1 << 18 // in one document, its aliases expanded
-	maxDepth     = 100     // likewise
+	maxNodes     = 1 << 16 // in all documents of a file, their aliases expanded
+	maxDepth     = 100     // in one document, likewise
 )
 
 // Parse returns the root nodes of the documents in a file; empty documents
@@ -36,6 +36,7 @@ func Parse(file string, content []byte) ([]*yaml.Node, spec.Errors) {
 			Hint:    "split it"}}
 	}
 	var roots []*yaml.Node
+	values := 0
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	for n := 0; ; n++ {
 		var document yaml.Node
@@ -55,10 +56,12 @@ func Parse(file string, content []byte) ([]*yaml.Node, spec.Errors) {
 		if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" {
 			continue
 		}
-		if e := boundExtent(root); e != nil {
+		size, e := boundExtent(root, maxNodes-values)
+		if e != nil {
 			e.File = file
 			return nil, spec.Errors{e}
 		}
+		values += size
 		if e := duplicateKeys(file, root); len(e) > 0 {
 			return nil, e
 		}
@@ -113,9 +116,9 @@ func syntaxError(file string, content []byte, err error) *spec.Error {
 // extent is how many values a node has, with itself, and how deep they are nested.
 type extent struct{ values, depth int }
 
-// boundExtent refuses a document that has too many values or too deep ones, or
-// infinitely many, once its aliases are expanded.
-func boundExtent(root *yaml.Node) *spec.Error {
+// boundExtent refuses a document that has more values than may still come, too deep ones,
+// or infinitely many, once its aliases are expanded. It returns how many it has.
+func boundExtent(root *yaml.Node, most int) (values int, _ *spec.Error) {
 	open := extent{values: -1} // of a node whose content is being counted
 	extents := map[*yaml.Node]extent{}
 	var measure func(n *yaml.Node) (extent, *spec.Error)
@@ -138,9 +141,9 @@ func boundExtent(root *yaml.Node) *spec.Error {
 			if err != nil {
 				return open, err
 			}
-			if sum.values += e.values; sum.values > maxNodes {
+			if sum.values += e.values; sum.values > most {
 				return open, &spec.Error{Line: child.Line, Column: child.Column,
-					Message: fmt.Sprintf("with its aliases expanded the document has more than %d values", maxNodes),
+					Message: fmt.Sprintf("with its aliases expanded the file has more than %d values", maxNodes),
 					Hint:    "use fewer aliases"}
 			}
 			if sum.depth = max(sum.depth, e.depth+1); sum.depth > maxDepth {
@@ -152,8 +155,8 @@ func boundExtent(root *yaml.Node) *spec.Error {
 		extents[n] = sum
 		return sum, nil
 	}
-	_, err := measure(root)
-	return err
+	all, err := measure(root)
+	return all.values, err
 }
 
 // duplicateKeys finds keys written twice in one mapping.
