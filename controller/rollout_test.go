@@ -48,7 +48,7 @@ func (w *world) images() map[string]int {
 	return images
 }
 
-// subscribed has the gateway ask for what follows an index.
+// subscribed has the gateway ask for the endpoints after an index.
 func (w *world) subscribed(index uint64) (disconnected func()) {
 	w.t.Helper()
 	disconnected, err := w.ctl.Subscribed(Subscriber{Peer: "172.20.0.5", Name: "gateway"}, index)

@@ -209,7 +209,7 @@ func (r *refusals) host(s types.ServiceConfig) {
 	}
 }
 
-// restricted asks for what makes a breakout harder.
+// restricted adds the checks that make it harder to break out of a container.
 func (r *refusals) restricted(s types.ServiceConfig) {
 	user, _, _ := strings.Cut(s.User, ":")
 	// The engine keeps 32 bits of a number, so that a larger one could be 0.

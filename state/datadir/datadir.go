@@ -83,7 +83,7 @@ func OpenFolder(dataDir, folder string) (*os.Root, error) {
 	return opened, nil
 }
 
-// remove is the remedy for what is not tend's own.
+// remove is the remedy where something in the data directory is not tend's own.
 const remove = "look at where it leads, and remove it"
 
 // OpenFile opens a regular file of a data directory with a flag of os.OpenFile other than

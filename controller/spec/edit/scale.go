@@ -129,8 +129,8 @@ func lock(ctx context.Context, folder string) (unlock func(), err error) {
 	}
 }
 
-// draft is a spec file as it would be, with what it was made from; before is nil where
-// there was no file.
+// draft is the new content of a spec file. before is the content that it was made from, nil
+// where there was no file.
 type draft struct {
 	load.Draft
 	before []byte

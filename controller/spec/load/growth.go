@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -101,7 +102,7 @@ func (l *loading) checkGrowth() (problems spec.Errors) {
 	f := filling{size: func(name string) int { return len(environment[name]) }}
 	ports := 0
 	for _, s := range l.sources {
-		if problem := f.check(s.root); problem != nil {
+		if problem := f.check("", s.root); problem != nil {
 			problem.File = s.file
 			return append(problems, problem)
 		}
@@ -114,9 +115,9 @@ func (l *loading) checkGrowth() (problems spec.Errors) {
 				services[name.Value] = service
 			}
 		}
-		for name, service := range services {
+		for _, name := range slices.Sorted(maps.Keys(services)) {
 			for _, key := range []string{"ports", "expose"} {
-				_, list := syntax.Entry(service, key)
+				_, list := syntax.Entry(services[name], key)
 				if ports += l.countPorts(list); ports > maxPorts {
 					return append(problems, &spec.Error{File: s.file, Line: list.Line, Column: list.Column, Workload: name,
 						Message: "with these ports the project has more than " + strconv.Itoa(maxPorts) + ", and the engine makes a rule of its own for each",
@@ -128,25 +129,27 @@ func (l *loading) checkGrowth() (problems spec.Errors) {
 	return nil
 }
 
-// check adds the values of a node.
-func (f *filling) check(n *yaml.Node) *spec.Error {
+// check adds the values of a node that stands under a key; an alias adds those of its
+// anchor once more, as compose-go fills them in once more.
+func (f *filling) check(key string, n *yaml.Node) (problem *spec.Error) {
+	at, n := n, syntax.Dereference(n)
 	if n.Kind == yaml.ScalarNode {
-		_, problem := f.add(n.Value)
+		length, problem := f.add(n.Value)
+		if problem == nil && length > maxCommand && slices.Contains(commands, key) {
+			problem = &spec.Error{Message: fmt.Sprintf("the %s has more than %d bytes", key, maxCommand), Hint: "write it into a script, or as a list"}
+		}
 		if problem != nil {
-			problem.Line, problem.Column = n.Line, n.Column
+			problem.Line, problem.Column = at.Line, at.Column
 		}
 		return problem
 	}
 	for i, child := range n.Content {
-		if problem := f.check(child); problem != nil {
+		under := ""
+		if n.Kind == yaml.MappingNode && i%2 == 1 {
+			under = n.Content[i-1].Value
+		}
+		if problem := f.check(under, child); problem != nil {
 			return problem
-		}
-		if n.Kind != yaml.MappingNode || i%2 == 0 || !slices.Contains(commands, n.Content[i-1].Value) || child.Kind != yaml.ScalarNode {
-			continue
-		}
-		if length, _ := f.add(child.Value); length > maxCommand {
-			return &spec.Error{Line: child.Line, Column: child.Column,
-				Message: fmt.Sprintf("the %s has more than %d bytes", n.Content[i-1].Value, maxCommand), Hint: "write it into a script, or as a list"}
 		}
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// mostAllocated is how many bytes a load may allocate, of which few are alive at a time.
+// mostAllocated bounds the bytes that a load allocates in all; few of them are alive at a time.
 const mostAllocated = 512 << 20
 
 // TestSmallFilesDoNotGrow shows that small files that would become very large or take very
@@ -35,6 +35,8 @@ func TestSmallFilesDoNotGrow(t *testing.T) {
 		"doubling in quotes": {plain, doubling(`"`), "", ".env:19:1: with the variables filled in"},
 		"doubling env_file":  {value("env_file", "a.env"), "", doubling(""), "a.env:19:1: with the variables filled in"},
 		"long and often":     {value("labels", "{a: \""+strings.Repeat("$A", 9000)+"\"}"), "A=" + strings.Repeat("x", 1000), "", "compose.yaml:4:17: with the variables filled in"},
+		"long by aliases": {"x-a: &a \"$A" + strings.Repeat("x", 9000) + "\"\nx-b: [" + strings.Repeat("*a, ", 2000) + "]\n" + plain, "A=x", "",
+			"compose.yaml:2:"},
 		"ports":              {value("ports", `["1-65000:1-65000"]`), "", "", "compose.yaml:4:12: with these ports the project has more than 16384"},
 		"ports by variables": {value("ports", `["1-${A}:1-${A}"]`), "A=65000", "", "compose.yaml:4:12: with these ports"},
 		"ports, long form":   {value("ports", `[{target: 80, published: "1-65000"}]`), "", "", "compose.yaml:4:12: with these ports"},

@@ -78,7 +78,7 @@ func loadValid(ctx context.Context, details types.ConfigDetails, options ...func
 
 // isValid reports whether all documents of a file keep to the schema before they are
 // merged and brought into the canonical form, take nothing from another file or service,
-// and have no version, of which compose-go warns.
+// and have no version: compose-go warns of one.
 func isValid(content []byte, o interpolation.Options) bool {
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	for {

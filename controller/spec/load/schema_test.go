@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// written is a project in two files, of which each value can be spoiled.
+// written is a project in two files; the test spoils each of its values.
 var written = []string{`
 name: demo
 x-common: &common {TZ: UTC}
@@ -108,8 +108,8 @@ func TestValidProjectIsLoadedAsByComposeGo(t *testing.T) {
 	assert.Less(t, valid, changed-changed/10)
 }
 
-// isLoaded reports whether loadValid accepts files, and compares what it makes of them
-// with what compose-go makes of them.
+// isLoaded reports whether loadValid accepts files. If it does, compose-go has to load the
+// same project.
 func isLoaded(t *testing.T, contents ...string) bool {
 	details := func() types.ConfigDetails {
 		d := types.ConfigDetails{WorkingDir: "/demo", Environment: types.Mapping{"FROM": "outside"}}
