@@ -80,7 +80,7 @@ func newRoot(version string) *cobra.Command {
 	root.AddCommand(
 		newUp(f), newRun(f), newApply(f), newValidate(f), newDiff(f),
 		newGet(f), newDescribe(f), newExplain(f), newEvents(f), newLogs(f), newEndpoints(f),
-		newScale(f), newRollout(f), newWait(f), newBackup(f), newRestore(f), newRelease(f), newDown(f), newReplay(f), newToken(f), newVersion(f),
+		newScale(f), newRollout(f), newWait(f), newBackup(f), newRestore(f), newRelease(f), newDown(f), newReplay(f), newToken(f), newIngress(f), newVersion(f),
 	)
 	for _, c := range root.Commands() {
 		checkArgs(c)
