@@ -6,9 +6,7 @@ package ingress
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"strconv"
 )
 
 // Request is one line from tend. It carries either field.
@@ -54,18 +52,19 @@ type Config struct {
 type Endpoint struct {
 	// ID tells this replica from any other that ever has the same address.
 	ID string `json:"id"`
-	// Address is HOST:PORT, or an IP address alone: then the port is the one that the
+	// Address is IP:PORT, or an IP address alone: then the port is the one that the
 	// client's connection came in at, as in a range of ports.
 	Address string `json:"address"`
 	State   State  `json:"state"`
 }
 
-// AddressFor returns the HOST:PORT that a connection that came in at a port goes to.
-func (e Endpoint) AddressFor(port int) string {
-	if _, err := netip.ParseAddr(e.Address); err == nil {
-		return net.JoinHostPort(e.Address, strconv.Itoa(port))
+// AddrPort returns the address. Its port is 0 where it is the one that a client's
+// connection came in at.
+func (e Endpoint) AddrPort() (netip.AddrPort, error) {
+	if ip, err := netip.ParseAddr(e.Address); err == nil {
+		return netip.AddrPortFrom(ip, 0), nil
 	}
-	return e.Address
+	return netip.ParseAddrPort(e.Address)
 }
 
 // Validate reports what an ingress could not do.
@@ -85,7 +84,7 @@ func (c Config) Validate() error {
 			return fmt.Errorf("endpoint %q at %s: the id must be there and be its own", e.ID, e.Address)
 		}
 		seen[e.ID] = true
-		if _, _, err := net.SplitHostPort(e.AddressFor(1)); err != nil {
+		if _, err := e.AddrPort(); err != nil {
 			return fmt.Errorf("endpoint %s: %w", e.ID, err)
 		}
 		if e.State != Ready && e.State != Draining {

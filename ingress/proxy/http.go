@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,13 +120,13 @@ func (w *web) RoundTrip(r *http.Request) (*http.Response, error) {
 	began := time.Now()
 	content := &body{source: r.Body}
 	for sent := 1; ; {
-		e, address, err := w.pool.take(r.Context(), localPort(r), began.Add(w.pool.holdLimit))
+		e, address, err := w.pool.take(r.Context(), localAddress(r).Port(), began.Add(w.pool.holdLimit))
 		if err != nil {
 			w.pool.rest.requests.Add(1)
 			w.pool.rest.failures.Add(1)
 			return nil, err
 		}
-		response, err := e.upstream.RoundTrip(addressed(r, address, content))
+		response, err := e.upstream.RoundTrip(addressed(r, address.String(), content))
 		if err == nil {
 			w.pool.worked(e)
 			e.answered(response, time.Since(began))
@@ -210,8 +211,9 @@ func (w *web) refuse(rw http.ResponseWriter, r *http.Request, err error) {
 	http.Error(rw, "tend ingress: "+http.StatusText(status), status)
 }
 
-func localPort(r *http.Request) int {
-	return r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr).Port
+// localAddress is the address that a request came in at.
+func localAddress(r *http.Request) netip.AddrPort {
+	return r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr).AddrPort()
 }
 
 // answer is an answer's body whose end is the end of the request.

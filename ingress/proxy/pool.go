@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -32,6 +33,8 @@ var (
 type endpoint struct {
 	ingress.Endpoint
 	counters
+
+	address netip.AddrPort
 
 	open     int
 	removed  bool // no longer in the configuration
@@ -94,6 +97,7 @@ func (p *pool) apply(config ingress.Config) {
 			p.ready = append(p.ready, e)
 		}
 		e.Endpoint, e.removed = wanted, false
+		e.address, _ = wanted.AddrPort() // the holder has validated it
 	}
 	for _, e := range p.endpoints {
 		if !e.chosen() {
@@ -130,17 +134,20 @@ func (p *pool) wake() {
 // take chooses the endpoint of a new connection or request that came in at a port,
 // counts it as open, and returns it with its address. While there is none it waits, at
 // most until deadline.
-func (p *pool) take(ctx context.Context, port int, deadline time.Time) (*endpoint, string, error) {
+func (p *pool) take(ctx context.Context, port uint16, deadline time.Time) (*endpoint, netip.AddrPort, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e, again := p.choose(time.Now())
 	if e == nil {
 		var err error
 		if e, err = p.hold(ctx, again, deadline); err != nil {
-			return nil, "", err
+			return nil, netip.AddrPort{}, err
 		}
 	}
-	return e, e.AddressFor(port), nil
+	if e.address.Port() == 0 {
+		return e, netip.AddrPortFrom(e.address.Addr(), port), nil
+	}
+	return e, e.address, nil
 }
 
 // hold waits until there is an endpoint to choose.

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -10,15 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
-)
-
-const (
-	// chunk is how many bytes one call moves at most.
-	chunk = 64 << 10
-	// turn is how many bytes one direction of a pair moves before others have theirs.
-	turn = 1 << 20
 )
 
 // relay moves bytes between pairs of connections. A pair that is silent costs its two
@@ -41,21 +34,25 @@ func newRelay() (*relay, error) {
 	return r, nil
 }
 
-// join moves bytes between both connections, which it takes over, until both sides
-// have ended or one has failed. Then it calls end.
-func (r *relay) join(client, replica *net.TCPConn, in, out *atomic.Int64, end func()) error {
-	c, err := detach(client)
+func (r *relay) pick() *loop { return r.loops[int(r.next.Add(1))%len(r.loops)] }
+
+// join moves bytes between a client and a replica until both have ended or one has
+// failed. It takes over both connections, and calls end when they are closed.
+func (r *relay) join(client *net.TCPConn, replica int, c *counters, end func()) {
+	fd, err := detach(client)
 	if err != nil {
-		return errors.Join(err, replica.Close())
+		_ = unix.Close(replica)
+		c.failures.Add(1)
+		end()
+		return
 	}
-	s, err := detach(replica)
-	if err != nil {
-		return errors.Join(err, unix.Close(c))
+	p := &pair{client: fd, replica: replica, end: end}
+	p.in = flow{from: fd, to: replica, moved: &c.bytesIn}
+	p.out = flow{from: replica, to: fd, moved: &c.bytesOut}
+	if err := r.pick().add(p); err != nil {
+		c.failures.Add(1)
+		closePair(p, true)
 	}
-	p := &pair{client: c, replica: s, end: end}
-	p.in = flow{from: c, to: s, moved: in}
-	p.out = flow{from: s, to: c, moved: out}
-	return r.loops[int(r.next.Add(1))%len(r.loops)].add(p)
 }
 
 // detach takes a connection away from Go's runtime.
@@ -83,11 +80,12 @@ type loop struct {
 	poll   int
 	file   *os.File // poll
 	wait   syscall.RawConn
-	buffer []byte
+	lender lender
 	unread []*pair // those that have used up their turn
 
-	mu    sync.Mutex
-	pairs map[int32]*pair // by each of its descriptors
+	mu       sync.Mutex
+	pairs    map[int32]*pair         // by each of its descriptors
+	awaiting map[int32]chan struct{} // what is closed when a descriptor is writable
 }
 
 func newLoop() (*loop, error) {
@@ -98,7 +96,7 @@ func newLoop() (*loop, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, err
 	}
-	l := &loop{poll: fd, file: os.NewFile(uintptr(fd), "epoll"), buffer: make([]byte, chunk), pairs: map[int32]*pair{}}
+	l := &loop{poll: fd, file: os.NewFile(uintptr(fd), "epoll"), pairs: map[int32]*pair{}, awaiting: map[int32]chan struct{}{}}
 	l.wait, err = l.file.SyscallConn()
 	return l, err
 }
@@ -106,19 +104,50 @@ func newLoop() (*loop, error) {
 func (l *loop) add(p *pair) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, fd := range []int{p.client, p.replica} {
-		event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(fd)}
-		if err := unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
-			return errors.Join(err, unix.Close(p.client), unix.Close(p.replica))
+	for _, fd := range [...]int{p.client, p.replica} {
+		if err := l.watch(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
+			return err
 		}
 	}
 	l.pairs[int32(p.client)], l.pairs[int32(p.replica)] = p, p
 	return nil
 }
 
+func (l *loop) watch(fd int, events uint32) error {
+	return unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+}
+
+// await waits until a descriptor is writable.
+func (l *loop) await(fd int, timeout time.Duration) error {
+	writable := make(chan struct{})
+	l.mu.Lock()
+	l.awaiting[int32(fd)] = writable
+	err := l.watch(fd, unix.EPOLLOUT|unix.EPOLLONESHOT)
+	l.mu.Unlock()
+	if err == nil {
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		select {
+		case <-writable:
+		case <-timer.C:
+			err = unix.ETIMEDOUT
+		}
+		_ = unix.EpollCtl(l.poll, unix.EPOLL_CTL_DEL, fd, nil)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.awaiting, int32(fd))
+	return err
+}
+
+// find returns the pair of a descriptor, and lets go whoever awaits it.
 func (l *loop) find(fd int32) *pair {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if writable := l.awaiting[fd]; writable != nil {
+		close(writable)
+		delete(l.awaiting, fd)
+	}
 	return l.pairs[fd]
 }
 
@@ -138,7 +167,7 @@ func (l *loop) run() {
 		}
 		for _, event := range events[:max(n, 0)] {
 			if p := l.find(event.Fd); p != nil {
-				l.note(p, event)
+				p.note(event)
 				l.move(p)
 			}
 		}
@@ -146,7 +175,7 @@ func (l *loop) run() {
 }
 
 // note notes what has become of one side of a pair.
-func (l *loop) note(p *pair, event unix.EpollEvent) {
+func (p *pair) note(event unix.EpollEvent) {
 	from, to := &p.in, &p.out
 	if int(event.Fd) == p.replica {
 		from, to = to, from
@@ -161,7 +190,10 @@ func (l *loop) note(p *pair, event unix.EpollEvent) {
 		to.writable = true
 	}
 	if event.Events&unix.EPOLLERR != 0 {
-		p.failed = true
+		if from.done {
+			p.failed = true
+		}
+		from.readable, from.ending = true, true // what came before the error is still there
 	}
 }
 
@@ -170,7 +202,7 @@ func (l *loop) move(p *pair) {
 	if p.closed {
 		return
 	}
-	err := errors.Join(p.in.move(l.buffer), p.out.move(l.buffer))
+	err := errors.Join(p.in.move(&l.lender), p.out.move(&l.lender))
 	switch {
 	case p.failed || err != nil:
 		l.close(p, true)
@@ -181,16 +213,23 @@ func (l *loop) move(p *pair) {
 	}
 }
 
-// close closes both sides; with a reset where one side has failed, so that what was
-// broken off does not look whole to the other.
 func (l *loop) close(p *pair, reset bool) {
 	p.closed = true
 	l.mu.Lock()
 	delete(l.pairs, int32(p.client))
 	delete(l.pairs, int32(p.replica))
 	l.mu.Unlock()
-	for _, fd := range []int{p.client, p.replica} {
-		if reset {
+	p.in.close()
+	p.out.close()
+	closePair(p, reset)
+}
+
+// closePair closes both sides; with a reset where one side has failed, so that what was
+// broken off does not look whole to the other. A reset would take along what is still
+// under way to that side.
+func closePair(p *pair, reset bool) {
+	for _, fd := range [...]int{p.client, p.replica} {
+		if reset && underWay(fd) == 0 {
 			_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 		}
 		_ = unix.Close(fd)
@@ -198,88 +237,8 @@ func (l *loop) close(p *pair, reset bool) {
 	p.end()
 }
 
-// flow is one direction of a pair. Each side announces once that it can be read or
-// written, which holds until a call finds that it no longer can.
-type flow struct {
-	from, to           int
-	readable, writable bool
-	ending             bool   // the end is next, or already there to be read
-	pending            []byte // was read and is not yet written
-	done               bool   // everything was passed on, and the end of it
-	moved              *atomic.Int64
-}
-
-// ready reports whether something can be moved now.
-func (f *flow) ready() bool {
-	return !f.done && f.writable && (f.readable || len(f.pending) > 0)
-}
-
-// move moves what can be moved without waiting, up to its turn.
-func (f *flow) move(buffer []byte) error {
-	for budget := turn; budget > 0 && f.ready(); {
-		if len(f.pending) == 0 {
-			n, err := f.read(buffer)
-			if err != nil {
-				return err
-			}
-			f.pending = buffer[:n]
-			budget -= n
-		}
-		n, err := f.write(f.pending)
-		if err != nil {
-			return err
-		}
-		f.pending = f.pending[n:]
-	}
-	f.pending = bytes.Clone(f.pending) // the buffer is everybody's
-	return nil
-}
-
-// read reads what is there. At the end it passes on that nothing more comes.
-func (f *flow) read(buffer []byte) (int, error) {
-	n, err := ignoringEINTR(func() (int, error) { return unix.Read(f.from, buffer) })
-	switch {
-	case err == unix.EAGAIN:
-		f.readable = false
-		return 0, nil
-	case err != nil:
-		return 0, err
-	case n == 0:
-		f.done = true
-		return 0, shutdown(f.to)
-	}
-	f.readable = n == len(buffer) || f.ending // less is all there was: more is announced
-	return n, nil
-}
-
-// write writes as much as can be written now.
-func (f *flow) write(data []byte) (int, error) {
-	if len(data) == 0 {
-		return 0, nil
-	}
-	n, err := ignoringEINTR(func() (int, error) { return unix.Write(f.to, data) })
-	if err == unix.EAGAIN {
-		n, err = 0, nil
-	}
-	f.writable = n == len(data)
-	f.moved.Add(int64(n))
-	return n, err
-}
-
-func ignoringEINTR(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if err != unix.EINTR {
-			return max(n, 0), err
-		}
-	}
-}
-
-// shutdown tells a side that nothing more comes. One that has ended already does not
-// need to be told.
-func shutdown(fd int) error {
-	if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil && !errors.Is(err, unix.ENOTCONN) {
-		return err
-	}
-	return nil
+// underWay is how many bytes of what was written have not arrived.
+func underWay(fd int) int {
+	n, _ := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	return n
 }

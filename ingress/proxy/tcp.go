@@ -3,12 +3,11 @@ package proxy
 import (
 	"context"
 	"net"
+	"net/netip"
 	"time"
-)
 
-// dialTimeout is how long a replica on a network of this machine may take to take a
-// connection: as long as the kernel waits before it repeats itself.
-const dialTimeout = time.Second
+	"golang.org/x/sys/unix"
+)
 
 // tcp passes connections on as they are.
 type tcp struct {
@@ -20,7 +19,10 @@ type tcp struct {
 // serve passes a client's connection to a replica.
 func (t *tcp) serve(client *net.TCPConn) {
 	began := time.Now()
-	e, replica, err := connect(context.Background(), t.pool, client.LocalAddr(), began, t.greeting(client))
+	local := client.LocalAddr().(*net.TCPAddr).AddrPort()
+	e, replica, err := connect(context.Background(), t.pool, local.Port(), began, func(_ context.Context, to netip.AddrPort) (int, error) {
+		return t.dial(client, local, to)
+	})
 	if err != nil {
 		t.pool.rest.connections.Add(1)
 		t.pool.rest.failures.Add(1)
@@ -30,53 +32,41 @@ func (t *tcp) serve(client *net.TCPConn) {
 	}
 	e.counters.connections.Add(1)
 	e.waited(time.Since(began))
-	end := func() {
+	t.relay.join(client, replica, &e.counters, func() {
 		t.pool.release(e)
 		t.open.done()
-	}
-	if err := t.relay.join(client, replica, &e.bytesIn, &e.bytesOut, end); err != nil {
-		e.counters.failures.Add(1)
-		end()
-	}
+	})
 }
 
-// greeting is what a connection to a replica begins with.
-func (t *tcp) greeting(client *net.TCPConn) []byte {
-	if !t.pool.proxyProtocol() {
-		return nil
+// dial connects to a replica for a client.
+func (t *tcp) dial(client *net.TCPConn, local, to netip.AddrPort) (int, error) {
+	replica, err := t.relay.dial(to)
+	if err != nil || !t.pool.proxyProtocol() {
+		return replica, err
 	}
-	return proxyHeader(client.RemoteAddr().(*net.TCPAddr).AddrPort(), client.LocalAddr().(*net.TCPAddr).AddrPort())
+	header := proxyHeader(client.RemoteAddr().(*net.TCPAddr).AddrPort(), local)
+	if _, err := unix.Write(replica, header); err != nil { // into an empty buffer
+		_ = unix.Close(replica)
+		return 0, err
+	}
+	return replica, nil
 }
 
-// connect connects to an endpoint, on behalf of a client that came in at local. The
-// connection counts as open. One that fails is followed by another, until the client
-// has waited long enough.
-func connect(ctx context.Context, p *pool, local net.Addr, began time.Time, greeting []byte) (*endpoint, *net.TCPConn, error) {
-	deadline := began.Add(p.holdLimit)
+// connect connects to an endpoint for a client that came in at a port. The connection
+// counts as open. One that fails is followed by another, until the client has waited
+// long enough.
+func connect[C any](ctx context.Context, p *pool, port uint16, began time.Time, dial func(context.Context, netip.AddrPort) (C, error)) (*endpoint, C, error) {
 	for {
-		e, address, err := p.take(ctx, local.(*net.TCPAddr).Port, deadline)
+		e, address, err := p.take(ctx, port, began.Add(p.holdLimit))
 		if err != nil {
-			return nil, nil, err
+			var none C
+			return nil, none, err
 		}
 		replica, err := dial(ctx, address)
-		if err == nil && len(greeting) > 0 {
-			if _, err = replica.Write(greeting); err != nil {
-				_ = replica.Close()
-			}
-		}
 		if err == nil {
 			p.worked(e)
 			return e, replica, nil
 		}
 		p.failed(e)
 	}
-}
-
-func dial(ctx context.Context, address string) (*net.TCPConn, error) {
-	d := net.Dialer{Timeout: dialTimeout}
-	conn, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	return conn.(*net.TCPConn), nil
 }

@@ -72,9 +72,13 @@ func (w *web) upgrade(rw http.ResponseWriter, r *http.Request) {
 		end()
 		return
 	}
-	if err := w.relay.join(client.(*net.TCPConn), replica, &e.bytesIn, &e.bytesOut, end); err != nil {
+	fd, err := detach(replica)
+	if err != nil {
+		_ = client.Close()
 		end()
+		return
 	}
+	w.relay.join(client.(*net.TCPConn), fd, &e.counters, end)
 }
 
 // lone is an answer on a connection of its own, with what was read behind it.
@@ -86,9 +90,8 @@ type lone struct {
 // ask sends a request on a connection of its own, and to another replica as long as
 // that is safe. The request to e is open.
 func (w *web) ask(r *http.Request, began time.Time) (*endpoint, *net.TCPConn, lone, error) {
-	local := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	for sent := 1; ; sent++ {
-		e, replica, err := connect(r.Context(), w.pool, local, began, nil)
+		e, replica, err := connect(r.Context(), w.pool, localAddress(r).Port(), began, dialConn)
 		if err != nil {
 			w.pool.rest.requests.Add(1)
 			w.pool.rest.failures.Add(1)

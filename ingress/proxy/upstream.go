@@ -38,11 +38,12 @@ func (u upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 func newTransport(c *counters) *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			conn, err := dial(ctx, address)
+			d := net.Dialer{Timeout: dialTimeout}
+			conn, err := d.DialContext(ctx, "tcp", address)
 			if err != nil {
 				return nil, &unreachedError{err}
 			}
-			return &countingConn{TCPConn: conn, in: &c.bytesIn, out: &c.bytesOut}, nil
+			return &countingConn{TCPConn: conn.(*net.TCPConn), in: &c.bytesIn, out: &c.bytesOut}, nil
 		},
 		DisableCompression:  true,
 		MaxIdleConnsPerHost: 1 << 16,
