@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -493,4 +494,67 @@ func TestTheReplicaHearsThatAClientHasGone(t *testing.T) {
 	case <-time.After(patience):
 		assert.Fail(t, "the replica was not told")
 	}
+}
+
+func TestEarlyHintsArriveEarly(t *testing.T) {
+	next := make(chan struct{})
+	r := serveHTTP(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		<-next
+		w.Header().Del("Link")
+		_, _ = io.WriteString(w, "hello")
+	})
+	in := startIngress(t)
+	in.http(r.ready())
+	request := newRequest(t, http.MethodGet, in.url(), "")
+	request = request.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
+			assert.Equal(t, http.StatusEarlyHints, status)
+			assert.Equal(t, "</style.css>; rel=preload", header.Get("Link"))
+			close(next)
+			return nil
+		},
+	}))
+	response, text := fetch(t, newClient(t), request)
+	assert.Equal(t, "hello", text)
+	assert.Empty(t, response.Header.Get("Link"))
+}
+
+// Servers close connections that have been idle, some after 2 s.
+func TestAConnectionThatTheReplicaHasClosedIsNotUsed(t *testing.T) {
+	r := startReplica(t, func(c net.Conn) {
+		request, err := http.ReadRequest(bufio.NewReader(c))
+		if err == nil {
+			_, _ = io.Copy(io.Discard, request.Body)
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello") // and closes it
+		}
+	})
+	in := startIngress(t)
+	in.http(r.ready())
+	client := newClient(t)
+	for range 20 {
+		response, text := fetch(t, client, newRequest(t, http.MethodPost, in.url(), "once"))
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		require.Equal(t, "hello", text)
+		time.Sleep(5 * time.Millisecond) // the end has arrived
+	}
+	assert.EqualValues(t, 20, r.accepted.Load())
+}
+
+func TestConnectionsToAReplicaAreKept(t *testing.T) {
+	r := serveHTTP(t, say("hello"))
+	in := startIngress(t)
+	in.http(r.ready())
+	client := newClient(t)
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		for range 3 {
+			body := ""
+			if method == http.MethodPost {
+				body = "body"
+			}
+			fetch(t, client, newRequest(t, method, in.url(), body))
+		}
+	}
+	assert.EqualValues(t, 1, r.accepted.Load())
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,7 +23,7 @@ type contender struct {
 }
 
 // available lists the contenders for a protocol that this machine has.
-func available(protocol string) []contender {
+func available(o options, protocol string) []contender {
 	all := []contender{{"none", startNone}, {"tend", startTend}}
 	if has("haproxy") {
 		all = append(all, contender{"HAProxy", startHAProxy})
@@ -33,7 +34,7 @@ func available(protocol string) []contender {
 	if protocol == "tcp" && has("docker-proxy") {
 		all = append(all, contender{"docker-proxy", startDockerProxy})
 	}
-	return all
+	return slices.DeleteFunc(all, func(c contender) bool { return o.contender != "" && c.name != o.contender })
 }
 
 func has(program string) bool {

@@ -25,6 +25,7 @@ type options struct {
 	duration    time.Duration
 	connections int
 	only        string
+	contender   string
 }
 
 func main() {
@@ -38,6 +39,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "how long each measurement takes")
 	flag.IntVar(&o.connections, "connections", 9900, "how many connections are open for the measurement of memory")
 	flag.StringVar(&o.only, "only", "", "measure one `kind` alone: "+strings.Join(kindNames(), ", "))
+	flag.StringVar(&o.contender, "contender", "", "measure one `contender` alone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -94,7 +96,7 @@ func run(ctx context.Context, o options) error {
 		results := map[string][]result{}
 		var names []string
 		for round := range o.rounds {
-			found := available(k.protocol)
+			found := available(o, k.protocol)
 			for i := range found {
 				c := found[(i+round)%len(found)] // nobody always comes after the same
 				if ctx.Err() != nil {

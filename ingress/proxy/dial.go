@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"context"
-	"net"
 	"net/netip"
 	"os"
 	"time"
@@ -18,16 +16,6 @@ const (
 	// still there, and how often.
 	probeAfter = 15
 )
-
-// dialConn connects as any Go program does.
-func dialConn(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
-	d := net.Dialer{Timeout: dialTimeout}
-	conn, err := d.DialContext(ctx, "tcp", to.String())
-	if err != nil {
-		return nil, err
-	}
-	return conn.(*net.TCPConn), nil
-}
 
 // dial connects for a pair: with a fraction of the calls that Go's dialer takes, as the
 // socket is never one of Go's.

@@ -7,7 +7,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -36,14 +35,6 @@ type web struct {
 func newWeb(p *pool, r *relay, open *gauge) *web {
 	w := &web{pool: p, relay: r, open: open, clients: newHandover()}
 	quiet := log.New(io.Discard, "", 0)
-	proxy := &httputil.ReverseProxy{
-		Rewrite:       rewrite,
-		Transport:     w,
-		FlushInterval: -1, // what a replica has sent is meant to arrive
-		BufferPool:    &buffers{},
-		ErrorHandler:  w.refuse,
-		ErrorLog:      quiet,
-	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -52,15 +43,11 @@ func newWeb(p *pool, r *relay, open *gauge) *web {
 			if w.retiring.Load() {
 				rw.Header().Set("Connection", "close")
 			}
-			if r.ProtoMajor == 1 {
+			if r.ProtoMajor == 1 && r.Body != http.NoBody {
 				// A replica may answer while the client still sends.
 				_ = http.NewResponseController(rw).EnableFullDuplex()
-				if upgradeOf(r.Header) != "" {
-					w.upgrade(rw, r)
-					return
-				}
 			}
-			proxy.ServeHTTP(rw, r)
+			w.forward(rw, r)
 		}),
 		ReadHeaderTimeout: headerLimit,
 		IdleTimeout:       keepAlive,
@@ -90,71 +77,50 @@ func (w *web) serve(client *net.TCPConn) {
 // shutdown ends the clients' connections, each after the request that it carries.
 func (w *web) shutdown() { _ = w.server.Shutdown(context.Background()) }
 
-// rewrite leaves a request as it came, and tells the replica whom it came from.
-func rewrite(r *httputil.ProxyRequest) {
-	r.Out.URL.RawQuery = r.In.URL.RawQuery
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
-		if values, ok := r.In.Header[name]; ok {
-			r.Out.Header[name] = values
-		}
-	}
-	forward(r.Out.Header, r.In)
-}
-
-// forward tells whom a request came from. What a proxy before this one said stays:
-// to the replica it is as near as it was when the port was its own.
-func forward(header http.Header, r *http.Request) {
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		header["X-Forwarded-For"] = append(header["X-Forwarded-For"][:len(header["X-Forwarded-For"]):len(header["X-Forwarded-For"])], host)
-	}
-	if header["X-Forwarded-Host"] == nil {
-		header["X-Forwarded-Host"] = []string{r.Host}
-	}
-	if header["X-Forwarded-Proto"] == nil {
-		header["X-Forwarded-Proto"] = []string{"http"}
-	}
-}
-
-// RoundTrip sends a request to a replica, and to another one as long as that is safe.
-func (w *web) RoundTrip(r *http.Request) (*http.Response, error) {
+// send sends a request to a replica, and to another one as long as that is safe. With
+// an answer the request to its endpoint is open. early gets what comes before it.
+func (w *web) send(r *http.Request, early func(*http.Response)) (*http.Response, *endpoint, error) {
 	began := time.Now()
 	content := &body{source: r.Body}
 	for sent := 1; ; {
-		e, address, err := w.pool.take(r.Context(), localAddress(r).Port(), began.Add(w.pool.holdLimit))
+		e, to, err := w.pool.take(r.Context(), localAddress(r).Port(), began.Add(w.pool.holdLimit))
 		if err != nil {
 			w.pool.rest.requests.Add(1)
 			w.pool.rest.failures.Add(1)
-			return nil, err
+			return nil, nil, err
 		}
-		response, err := e.upstream.RoundTrip(addressed(r, address.String(), content))
+		response, err := e.upstream.roundTrip(addressed(r, to, content), to, early)
 		if err == nil {
 			w.pool.worked(e)
 			e.answered(response, time.Since(began))
-			return w.counted(response, e), nil
+			return response, e, nil
 		}
 		var unreached *unreachedError
 		switch {
 		case r.Context().Err() != nil || content.failed(): // which is the client
 			w.pool.release(e)
-			return nil, err
-		case errors.As(err, &unreached):
+			return nil, nil, err
+		case errors.As(err, &unreached) && !content.isLost():
 		case repeatable(r) && sent < maxSent && !content.isLost():
 			sent++
 		default:
 			e.requests.Add(1)
 			e.counters.failures.Add(1)
 			w.pool.failed(e)
-			return nil, err
+			return nil, nil, err
 		}
 		w.pool.failed(e)
 	}
 }
 
 // addressed returns the request as it is sent to an address.
-func addressed(r *http.Request, address string, content *body) *http.Request {
-	out, url := *r, *r.URL
-	url.Scheme, url.Host = "http", address
-	out.URL = &url
+func addressed(r *http.Request, to netip.AddrPort, content *body) *http.Request {
+	out := *r
+	if r.ProtoMajor == 2 { // Go's transport connects to what the URL says
+		url := *r.URL
+		url.Scheme, url.Host = "http", to.String()
+		out.URL = &url
+	}
 	if r.Body == nil || r.Body == http.NoBody {
 		return &out
 	}
@@ -177,16 +143,6 @@ func (e *endpoint) answered(response *http.Response, after time.Duration) {
 	}
 }
 
-// counted keeps the request to e open until its answer has ended.
-func (w *web) counted(response *http.Response, e *endpoint) *http.Response {
-	if response.Body == http.NoBody {
-		w.pool.release(e)
-		return response
-	}
-	response.Body = &answer{ReadCloser: response.Body, end: sync.OnceFunc(func() { w.pool.release(e) })}
-	return response
-}
-
 // repeatable reports whether a request may be sent again that a replica may have
 // received: it has a safe method (RFC 9110, 9.2.1) or an Idempotency-Key. PUT and
 // DELETE are idempotent by the book, but not in every application.
@@ -199,7 +155,7 @@ func repeatable(r *http.Request) bool {
 }
 
 // refuse answers a request that no replica has answered.
-func (w *web) refuse(rw http.ResponseWriter, r *http.Request, err error) {
+func refuse(rw http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusBadGateway
 	switch {
 	case errors.Is(err, errHeldTooLong), errors.Is(err, errTooManyHeld):
@@ -215,29 +171,6 @@ func (w *web) refuse(rw http.ResponseWriter, r *http.Request, err error) {
 func localAddress(r *http.Request) netip.AddrPort {
 	return r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr).AddrPort()
 }
-
-// answer is an answer's body whose end is the end of the request.
-type answer struct {
-	io.ReadCloser
-	end func()
-}
-
-func (a *answer) Close() error {
-	defer a.end()
-	return a.ReadCloser.Close()
-}
-
-// buffers lends the buffers that answers are copied with.
-type buffers struct{ pool sync.Pool }
-
-func (b *buffers) Get() []byte {
-	if buffer, ok := b.pool.Get().(*[]byte); ok {
-		return *buffer
-	}
-	return make([]byte, 32<<10)
-}
-
-func (b *buffers) Put(buffer []byte) { b.pool.Put(&buffer) }
 
 // handover is a listener of connections that were accepted elsewhere.
 type handover struct {

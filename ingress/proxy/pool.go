@@ -43,7 +43,7 @@ type endpoint struct {
 	// the first time after it failed.
 	passedOver time.Time
 
-	upstream upstream
+	upstream *upstream
 }
 
 // pool is the configuration in force and what is under way to its endpoints.

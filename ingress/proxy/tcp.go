@@ -19,10 +19,7 @@ type tcp struct {
 // serve passes a client's connection to a replica.
 func (t *tcp) serve(client *net.TCPConn) {
 	began := time.Now()
-	local := client.LocalAddr().(*net.TCPAddr).AddrPort()
-	e, replica, err := connect(context.Background(), t.pool, local.Port(), began, func(_ context.Context, to netip.AddrPort) (int, error) {
-		return t.dial(client, local, to)
-	})
+	e, replica, err := t.connect(client, began)
 	if err != nil {
 		t.pool.rest.connections.Add(1)
 		t.pool.rest.failures.Add(1)
@@ -52,21 +49,21 @@ func (t *tcp) dial(client *net.TCPConn, local, to netip.AddrPort) (int, error) {
 	return replica, nil
 }
 
-// connect connects to an endpoint for a client that came in at a port. The connection
-// counts as open. One that fails is followed by another, until the client has waited
-// long enough.
-func connect[C any](ctx context.Context, p *pool, port uint16, began time.Time, dial func(context.Context, netip.AddrPort) (C, error)) (*endpoint, C, error) {
+// connect connects to an endpoint for a client that came in at an address. The
+// connection counts as open. One that fails is followed by another, until the client has
+// waited long enough.
+func (t *tcp) connect(client *net.TCPConn, began time.Time) (*endpoint, int, error) {
+	local := client.LocalAddr().(*net.TCPAddr).AddrPort()
 	for {
-		e, address, err := p.take(ctx, port, began.Add(p.holdLimit))
+		e, to, err := t.pool.take(context.Background(), local.Port(), began.Add(t.pool.holdLimit))
 		if err != nil {
-			var none C
-			return nil, none, err
+			return nil, 0, err
 		}
-		replica, err := dial(ctx, address)
+		replica, err := t.dial(client, local, to)
 		if err == nil {
-			p.worked(e)
+			t.pool.worked(e)
 			return e, replica, nil
 		}
-		p.failed(e)
+		t.pool.failed(e)
 	}
 }
