@@ -38,8 +38,9 @@ const (
 
 // Config is what an ingress does.
 type Config struct {
-	// Generation is tend's number for this configuration. The ingress reports it back
-	// and does not compare it: the configuration that comes last holds.
+	// Generation is tend's number for this configuration, a new one each time. The
+	// ingress reports it back and does not compare it: the configuration that comes
+	// last holds.
 	Generation int64    `json:"generation"`
 	Protocol   Protocol `json:"protocol"`
 	// ProxyProtocol has each connection to a replica begin with a header of the PROXY

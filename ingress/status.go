@@ -9,11 +9,11 @@ import (
 // Status is one line to tend. It is sent in answer to each request, when the last
 // connection to a draining endpoint has ended, and once a second while it changes.
 type Status struct {
-	// Generation is that of the newest configuration that holds in every proxy: no new
-	// connection or request goes to what it withdrew. What had begun before is in the
+	// Generation is the number of the newest configuration that holds in every proxy: no
+	// new connection or request goes to what it withdrew. What had begun before is in the
 	// endpoints' Open.
 	Generation int64 `json:"generation"`
-	// Version is that of the executable that runs.
+	// Version is the version of the executable that runs.
 	Version string `json:"version,omitempty"`
 	// Listening are the addresses that it listens on.
 	Listening []string `json:"listening,omitempty"`

@@ -10,40 +10,34 @@ import (
 	"strings"
 )
 
-// server is what the contenders pass everything to. It is two addresses of one process.
-type server struct {
-	addresses []string
-	pid       int
-}
-
 // answer is the answer to each request. The backend and the clients do as little as
 // possible, so that it is the contenders that are measured.
 var answer = fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\n\r\n%s", strings.Repeat("x", 1024))
 
-func startBackend() (server, func(), error) {
+// startBackend starts what the contenders pass everything to. It has two addresses.
+func startBackend() (addresses []string, stop func(), err error) {
 	cmd := exec.Command("/proc/self/exe", "backend", "127.0.0.1:0")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return server{}, nil, err
+		return nil, nil, err
 	}
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
-		return server{}, nil, err
+		return nil, nil, err
 	}
-	stop := func() {
+	stop = func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}
-	s := server{pid: cmd.Process.Pid}
 	lines := bufio.NewScanner(out)
 	for range 2 {
 		if !lines.Scan() {
 			stop()
-			return s, nil, fmt.Errorf("the backend did not start: %w", lines.Err())
+			return nil, nil, fmt.Errorf("the backend did not start: %w", lines.Err())
 		}
-		s.addresses = append(s.addresses, lines.Text())
+		addresses = append(addresses, lines.Text())
 	}
-	return s, stop, nil
+	return addresses, stop, nil
 }
 
 func serve(address string) {

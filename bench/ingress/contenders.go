@@ -31,6 +31,9 @@ func available(o options, protocol string) []contender {
 	if has("nginx") {
 		all = append(all, contender{"nginx", startNginx})
 	}
+	if protocol == "http" && has(o.gateway) {
+		all = append(all, contender{"Caddy", startCaddy})
+	}
 	if protocol == "tcp" && has("docker-proxy") {
 		all = append(all, contender{"docker-proxy", startDockerProxy})
 	}
@@ -126,6 +129,35 @@ func startNginx(_ options, dir, protocol string, backend []string) (target, func
 	return launch(exec.Command("nginx", "-c", path, "-p", dir), address, nil)
 }
 
+func startCaddy(o options, dir, _ string, backend []string) (target, func(), error) {
+	address, err := freeAddress()
+	if err != nil {
+		return target{}, nil, err
+	}
+	_, port, _ := net.SplitHostPort(address)
+	path, err := write(dir, "Caddyfile", fmt.Sprintf(`{
+	admin off
+	auto_https off
+	persist_config off
+	storage_check off
+	storage_clean_interval off
+}
+http://:%s {
+	bind 127.0.0.1
+	reverse_proxy %s {
+		lb_policy least_conn
+		transport http {
+			keepalive_idle_conns_per_host 256
+		}
+	}
+}
+`, port, strings.Join(backend, " ")))
+	if err != nil {
+		return target{}, nil, err
+	}
+	return launch(exec.Command(o.gateway, "--config", path), address, nil)
+}
+
 func startDockerProxy(_ options, _, _ string, backend []string) (target, func(), error) {
 	address, err := freeAddress()
 	if err != nil {
@@ -146,7 +178,6 @@ func startDockerProxy(_ options, _, _ string, backend []string) (target, func(),
 
 // launch starts a contender and waits until it listens.
 func launch(cmd *exec.Cmd, address string, then func() error) (target, func(), error) {
-	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return target{}, nil, err
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"time"
@@ -38,10 +39,10 @@ func (r *relay) dial(to netip.AddrPort) (fd int, err error) {
 	}
 	// On one machine a connection is there at once, which the second call tells.
 	err = unix.Connect(fd, address)
-	if err == unix.EINPROGRESS {
+	if errors.Is(err, unix.EINPROGRESS) {
 		err = unix.Connect(fd, address)
 	}
-	if err == unix.EALREADY {
+	if errors.Is(err, unix.EALREADY) {
 		if err = r.pick().await(fd, dialTimeout); err == nil {
 			err = unix.Connect(fd, address)
 		}

@@ -73,7 +73,7 @@ func (f *flow) read(l *lender) error {
 		f.pending = l.memory[:n]
 	}
 	switch {
-	case err == unix.EAGAIN:
+	case errors.Is(err, unix.EAGAIN):
 		f.readable, err = false, nil
 	case err == nil && n == 0:
 		f.done, err = true, shutdown(f.to)
@@ -104,7 +104,7 @@ func (f *flow) write(l *lender) (n int, err error) {
 		}
 	}
 	f.moved.Add(int64(n))
-	if err == unix.EAGAIN {
+	if errors.Is(err, unix.EAGAIN) {
 		err = nil
 	}
 	return n, err
@@ -173,7 +173,7 @@ func splice(from, to, n int) (int, error) {
 func ignoringEINTR(call func() (int, error)) (int, error) {
 	for {
 		n, err := call()
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			return max(n, 0), err
 		}
 	}

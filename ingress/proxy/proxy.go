@@ -33,8 +33,8 @@ type Order struct {
 	Retire bool `json:"retire,omitempty"`
 }
 
-// Proxy is one such process.
-type Proxy struct {
+// server is one such process.
+type server struct {
 	pool      *pool
 	tcp       *tcp
 	web       *web
@@ -49,7 +49,7 @@ type Proxy struct {
 // Run serves until it was told to retire, or was sent SIGTERM, and its last connection
 // has ended. control is the connection to the holder; when it ends, so does Run.
 func Run(control net.Conn, listeners []*net.TCPListener) error {
-	p, err := start(control, listeners, holdLimit)
+	p, err := start(control, listeners)
 	if err != nil {
 		return err
 	}
@@ -99,12 +99,12 @@ func Inherit(count int) (net.Conn, []*net.TCPListener, error) {
 	return control, listeners, nil
 }
 
-func start(control net.Conn, listeners []*net.TCPListener, hold time.Duration) (*Proxy, error) {
+func start(control net.Conn, listeners []*net.TCPListener) (*server, error) {
 	r, err := newRelay()
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{pool: newPool(hold), listeners: listeners, control: control, answer: make(chan struct{}, 1)}
+	p := &server{pool: newPool(holdLimit), listeners: listeners, control: control, answer: make(chan struct{}, 1)}
 	p.tcp = &tcp{pool: p.pool, relay: r, open: &p.open}
 	p.web = newWeb(p.pool, r, &p.open)
 	return p, nil
@@ -112,7 +112,7 @@ func start(control net.Conn, listeners []*net.TCPListener, hold time.Duration) (
 
 // apply puts a configuration in force. The first one opens the doors: before it nobody
 // knows what a connection carries.
-func (p *Proxy) apply(config ingress.Config) {
+func (p *server) apply(config ingress.Config) {
 	p.pool.apply(config)
 	p.opening.Do(func() {
 		for _, l := range p.listeners {
@@ -126,7 +126,7 @@ func (p *Proxy) apply(config ingress.Config) {
 }
 
 // accept accepts connections until the listener is closed or its deadline has come.
-func (p *Proxy) accept(l *net.TCPListener) {
+func (p *server) accept(l *net.TCPListener) {
 	for pause := time.Millisecond; ; {
 		client, err := l.AcceptTCP()
 		switch {
@@ -143,7 +143,7 @@ func (p *Proxy) accept(l *net.TCPListener) {
 	}
 }
 
-func (p *Proxy) serve(client *net.TCPConn) {
+func (p *server) serve(client *net.TCPConn) {
 	if p.pool.protocol() == ingress.HTTP {
 		p.web.serve(client)
 	} else {
@@ -152,7 +152,7 @@ func (p *Proxy) serve(client *net.TCPConn) {
 }
 
 // stopAccepting returns when the last connection has been accepted.
-func (p *Proxy) stopAccepting() {
+func (p *server) stopAccepting() {
 	for _, l := range p.listeners {
 		_ = l.SetDeadline(time.Now().Add(lastAccepts))
 	}
@@ -163,7 +163,7 @@ func (p *Proxy) stopAccepting() {
 }
 
 // obey follows the holder until that has ended.
-func (p *Proxy) obey(retire chan struct{}) error {
+func (p *server) obey(retire chan struct{}) error {
 	orders := ingress.NewReader[Order](p.control)
 	for {
 		order, malformed, err := orders.Next()
@@ -180,7 +180,7 @@ func (p *Proxy) obey(retire chan struct{}) error {
 }
 
 // report sends the status when it is due.
-func (p *Proxy) report() {
+func (p *server) report() {
 	ticks := time.NewTicker(interval)
 	defer ticks.Stop()
 	var last []byte
@@ -204,7 +204,7 @@ func (p *Proxy) report() {
 	}
 }
 
-func (p *Proxy) send(status ingress.Status) error { return ingress.Write(p.control, status) }
+func (p *server) send(status ingress.Status) error { return ingress.Write(p.control, status) }
 
 // gauge counts clients' connections.
 type gauge struct {
