@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/ingress"
+	"github.com/tendhq/tend/ingress/holder"
 )
 
 func TestConnectionsAreShared(t *testing.T) {
@@ -419,6 +420,10 @@ func TestARestartGoesOnWithTheLastConfiguration(t *testing.T) {
 	answer, err := exchange(in.address(), "hello")
 	require.NoError(t, err)
 	assert.Equal(t, "hello", answer)
+	s, err := holder.Ask(state)
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, s.Proxies)
+	assert.Zero(t, s.Heard, "tend has not spoken to it")
 }
 
 func TestTheEndWaitsForConnections(t *testing.T) {

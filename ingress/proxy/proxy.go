@@ -153,6 +153,7 @@ func (p *server) serve(client *net.TCPConn) {
 
 // stopAccepting returns when the last connection has been accepted.
 func (p *server) stopAccepting() {
+	p.opening.Do(func() {}) // from now on it is open, or never will be
 	for _, l := range p.listeners {
 		_ = l.SetDeadline(time.Now().Add(lastAccepts))
 	}

@@ -20,8 +20,13 @@ import (
 // whether the request arrived.
 const idleLimit = time.Second
 
-// sendEnd is how long the sending of a request takes to end when its connection is closed.
+// sendEnd is how long the sending of a request may take to end when the answer has ended
+// or the connection is closed.
 const sendEnd = 100 * time.Millisecond
+
+// errSending reports that a request is still being sent, as its client has not delivered
+// it or its replica does not read it.
+var errSending = errors.New("the request is still being sent")
 
 // upstream is the connections to one endpoint that requests are sent on. They are its
 // own, so that none is ever used for another replica with the same address.
@@ -252,16 +257,24 @@ type exchange struct {
 func (x *exchange) fail(err error) error {
 	x.forget()
 	_ = x.Conn().Close()
+	sendErr := x.awaitSent()
+	err = errors.Join(sendErr, err)
+	if sendErr != nil && !errors.Is(sendErr, errSending) && x.written == 0 {
+		return &unreachedError{err}
+	}
+	return err
+}
+
+// awaitSent returns what came of the request, or [errSending].
+func (x *exchange) awaitSent() error {
 	timer := time.NewTimer(sendEnd)
 	defer timer.Stop()
 	select {
-	case sendErr := <-x.sent:
-		if err = errors.Join(sendErr, err); x.written == 0 {
-			return &unreachedError{err}
-		}
-	case <-timer.C: // it waits for the client
+	case err := <-x.sent:
+		return err
+	case <-timer.C:
+		return errSending
 	}
-	return err
 }
 
 // Conn returns the connection.
@@ -278,20 +291,25 @@ func (x *exchange) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (x *exchange) Close() error {
-	clean := x.forget() && x.reusable && x.ended && x.reader.Buffered() == 0
-	if clean {
-		select {
-		case err := <-x.sent:
-			clean = err == nil
-		default:
-			clean = false // the request has not been read to its end
-		}
-	}
-	if !clean {
+	if !x.forget() || !x.reusable || !x.ended || x.reader.Buffered() > 0 {
 		return x.Conn().Close()
 	}
-	x.upstream.giveBack(x.upstreamConn)
+	select {
+	case err := <-x.sent:
+		x.keep(err)
+	default: // the replica has answered before it has read everything, or just after
+		go func() { x.keep(x.awaitSent()) }()
+	}
 	return nil
+}
+
+// keep keeps the connection if the request was sent.
+func (x *exchange) keep(err error) {
+	if err != nil {
+		_ = x.Conn().Close()
+		return
+	}
+	x.upstream.giveBack(x.upstreamConn)
 }
 
 // instant reports whether reading the body would not wait.
