@@ -150,7 +150,8 @@ func TestNoRequestIsLostWhileReplicasChange(t *testing.T) {
 			n, errs := l.stop()
 			assert.Empty(t, errs, "of %d requests", n)
 			s := in.await("all are counted", func(s ingress.Status) bool { return s.Total.Requests == n })
-			assert.LessOrEqual(t, s.Total.Connections, int64(8), "the clients kept their connections")
+			// Go's client connects anew where it is about to get a connection back.
+			assert.Less(t, s.Total.Connections, n/10, "the clients kept their connections")
 		})
 	}
 }
