@@ -246,7 +246,9 @@ func TestAFailedDialGoesElsewhereOrWaits(t *testing.T) {
 	defer again.Close()
 	c, err := again.Accept()
 	require.NoError(t, err)
-	_ = c.Close()
+	_, err = io.Copy(io.Discard, c) // what is not read would make the end a reset
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
 	assert.NoError(t, <-answer)
 }
 
@@ -420,10 +422,12 @@ func TestARestartGoesOnWithTheLastConfiguration(t *testing.T) {
 	answer, err := exchange(in.address(), "hello")
 	require.NoError(t, err)
 	assert.Equal(t, "hello", answer)
-	s, err := holder.Ask(state)
-	require.NoError(t, err)
-	assert.EqualValues(t, 1, s.Proxies)
-	assert.Zero(t, s.Heard, "tend has not spoken to it")
+	require.Eventually(t, func() bool {
+		s, err := holder.Ask(state)
+		require.NoError(t, err)
+		require.Zero(t, s.Heard, "tend has not spoken to it")
+		return s.Proxies == 1
+	}, patience, 10*time.Millisecond)
 }
 
 func TestTheEndWaitsForConnections(t *testing.T) {
