@@ -94,9 +94,10 @@ func TestAnIngressInAContainer(t *testing.T) {
 	speaking.apply(config, 3)
 	speaking.conn.Close()
 
-	// A restart goes on without tend.
+	// A restart goes on without tend. Docker's own proxy is there before the ingress.
 	require.NoError(t, cli.ContainerRestart(ctx, created.ID, container.StopOptions{}))
-	exchangeAt(t, publishedAt(ctx, t, cli, created.ID, port))
+	address = publishedAt(ctx, t, cli, created.ID, port)
+	require.Eventually(t, func() bool { return tryExchange(address) == nil }, time.Minute, 50*time.Millisecond)
 }
 
 func loadIngress(ctx context.Context, t *testing.T, cli *client.Client, img *ingressimage.Image) {
@@ -153,16 +154,29 @@ func publishedAt(ctx context.Context, t *testing.T, cli *client.Client, id strin
 
 func exchangeAt(t *testing.T, address string) {
 	t.Helper()
+	require.NoError(t, tryExchange(address))
+}
+
+func tryExchange(address string) error {
 	c, err := net.Dial("tcp", address)
-	require.NoError(t, err)
+	if err != nil {
+		return err
+	}
 	defer c.Close()
-	require.NoError(t, c.SetDeadline(time.Now().Add(30*time.Second)))
-	_, err = c.Write([]byte("hello"))
-	require.NoError(t, err)
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := c.Write([]byte("hello")); err != nil {
+		return err
+	}
 	answer := make([]byte, 5)
-	_, err = io.ReadFull(c, answer)
-	require.NoError(t, err)
-	require.Equal(t, "hello", string(answer))
+	if _, err := io.ReadFull(c, answer); err != nil {
+		return err
+	}
+	if string(answer) != "hello" {
+		return fmt.Errorf("answered %q", answer)
+	}
+	return nil
 }
 
 // attached speaks to an ingress as tend does.
