@@ -92,11 +92,13 @@ type Replica struct {
 	// RestartCount how often it did since somebody started it.
 	RestartPolicy string
 	RestartCount  int
-	// Addresses by engine network name; Ports as published on the host.
+	// Addresses by engine network name; Ports as published on the host; HostPorts as it
+	// was created to publish them, whether it runs or not, as "127.0.0.1:8080/tcp".
 	Addresses map[string]string
 	// NetworkIDs are the IDs of the networks that it was last started in, by name.
 	NetworkIDs map[string]string
 	Ports      []string
+	HostPorts  []string
 	// Image is the name of the image that it was made from, ImageID what that stood
 	// for; empty where the container does not tell.
 	Image, ImageID string

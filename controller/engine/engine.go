@@ -69,8 +69,18 @@ type Engine interface {
 	// it may go on without them.
 	Exec(ctx context.Context, id string, e ExecSpec) (code int, err error)
 
+	// Attach connects to the standard input and output of a running container's first
+	// process, beside whoever else has. What is written to the connection is input; what
+	// is read from it is output from now on. It is closed by the caller, or when the
+	// process ends; the process goes on without it.
+	Attach(ctx context.Context, id string) (io.ReadWriteCloser, error)
+	// CopyTo unpacks a tar archive into a folder of a container.
+	CopyTo(ctx context.Context, id, folder string, archive io.Reader) error
+
 	// Image inspects a local image.
 	Image(ctx context.Context, ref string) (Image, error)
+	// LoadImage makes the images of an archive, as docker save writes it, local.
+	LoadImage(ctx context.Context, archive io.Reader) error
 	// Pull brings an image from its registry; progress receives plain lines.
 	Pull(ctx context.Context, ref string, progress func(string)) error
 
@@ -173,6 +183,9 @@ type Container struct {
 	NetworkIDs map[string]string
 	// PublishedPorts are the host ports in force, as "127.0.0.1:8080->80/tcp".
 	PublishedPorts []string
+	// HostPorts are the ports of the host that it was created to publish, whether it runs
+	// or not, as "127.0.0.1:8080/tcp", without those that the engine chooses.
+	HostPorts []string
 	// PortsMissing is true when the container runs without a host port that
 	// it was created to publish, unless its networks never publish any.
 	PortsMissing bool

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"io"
 	"time"
 )
 
@@ -62,6 +63,29 @@ func (f *fenced) Exec(ctx context.Context, id string, e ExecSpec) (int, error) {
 		return 0, err
 	}
 	return f.Engine.Exec(ctx, id, e)
+}
+
+// Attach is fenced, as what is written to the connection has its effects. They are those
+// of the one whose right it is at that time.
+func (f *fenced) Attach(ctx context.Context, id string) (io.ReadWriteCloser, error) {
+	if err := f.allow("attach to container", id); err != nil {
+		return nil, err
+	}
+	return f.Engine.Attach(ctx, id)
+}
+
+func (f *fenced) CopyTo(ctx context.Context, id, folder string, archive io.Reader) error {
+	if err := f.allow("copy files into container", id); err != nil {
+		return err
+	}
+	return f.Engine.CopyTo(ctx, id, folder, archive)
+}
+
+func (f *fenced) LoadImage(ctx context.Context, archive io.Reader) error {
+	if err := f.allow("load image", ""); err != nil {
+		return err
+	}
+	return f.Engine.LoadImage(ctx, archive)
 }
 
 func (f *fenced) Pull(ctx context.Context, ref string, progress func(string)) error {

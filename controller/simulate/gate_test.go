@@ -210,6 +210,20 @@ func (g *gate) Image(ctx context.Context, ref string) (engine.Image, error) {
 	})
 }
 
+func (g *gate) Attach(ctx context.Context, id string) (io.ReadWriteCloser, error) {
+	return pass(ctx, g, &call{op: model.OpAttach, object: id}, func(ctx context.Context) (io.ReadWriteCloser, error) {
+		return g.engine.Attach(ctx, id)
+	})
+}
+
+func (g *gate) CopyTo(ctx context.Context, id, folder string, archive io.Reader) error {
+	return g.effect(ctx, &call{op: model.OpCopyTo, object: id}, func(ctx context.Context) error { return g.engine.CopyTo(ctx, id, folder, archive) })
+}
+
+func (g *gate) LoadImage(ctx context.Context, archive io.Reader) error {
+	return g.effect(ctx, &call{op: model.OpLoadImage}, func(ctx context.Context) error { return g.engine.LoadImage(ctx, archive) })
+}
+
 func (g *gate) Pull(ctx context.Context, ref string, progress func(string)) error {
 	return g.effect(ctx, &call{op: model.OpPull, object: ref}, func(ctx context.Context) error { return g.engine.Pull(ctx, ref, progress) })
 }

@@ -36,6 +36,7 @@ func observed(i container.InspectResponse) engine.Container {
 		Networks:       map[string]string{},
 		NetworkIDs:     map[string]string{},
 		PublishedPorts: published(i.NetworkSettings.Ports),
+		HostPorts:      hostPorts(i.HostConfig.PortBindings),
 		Mounts:         mounted(i.Mounts),
 	}
 	if i.Config.StopTimeout != nil {
@@ -146,6 +147,20 @@ func published(ports nat.PortMap) (published []string) {
 	}
 	slices.Sort(published)
 	return published
+}
+
+// hostPorts lists the ports of the host among the bindings that a container was created
+// with.
+func hostPorts(bindings nat.PortMap) (ports []string) {
+	for port, all := range bindings {
+		for _, b := range all {
+			if b.HostPort != "" && b.HostPort != "0" {
+				ports = append(ports, net.JoinHostPort(cmp.Or(b.HostIP, "0.0.0.0"), b.HostPort)+"/"+port.Proto())
+			}
+		}
+	}
+	slices.Sort(ports)
+	return ports
 }
 
 // portsMissing compares the ports that a container should publish with those that it

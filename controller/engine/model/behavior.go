@@ -1,6 +1,7 @@
 package model
 
 import (
+	"io"
 	"time"
 
 	"github.com/tendhq/tend/controller/engine"
@@ -36,6 +37,11 @@ type Behavior struct {
 	// that the program does not exist, as it does for every command where Exec is nil.
 	// It is called with the engine locked.
 	Exec func(engine.ExecSpec) (code int, after time.Duration)
+
+	// Attached speaks for the process with one that attaches to it, in a goroutine of its
+	// own, until the connection ends. Where it is nil, input is lost and there is no
+	// output.
+	Attached func(io.ReadWriter)
 
 	// Volumes are the paths of the image's volumes: a container gets an anonymous
 	// volume at each, unless the service mounts something there.

@@ -3,6 +3,7 @@ package model
 import (
 	"cmp"
 	"maps"
+	"net"
 	"slices"
 	"syscall"
 	"time"
@@ -38,6 +39,8 @@ type instance struct {
 	run int
 	// held are the host ports that this run holds.
 	held []*hostPort
+	// attached are the connections to the process, which end with it.
+	attached []net.Conn
 	// frozen is what fell due while the container was paused.
 	frozen []func()
 	// signalled is set where somebody had the engine end this run.
@@ -90,6 +93,12 @@ func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
 		}
 		c.checked = !s.HealthCheck.Disable && !slices.Equal(s.HealthCheck.Test, []string{"NONE"})
 	}
+	for _, p := range s.Ports {
+		if p.Published != "" {
+			c.HostPorts = append(c.HostPorts, net.JoinHostPort(cmp.Or(p.HostIP, "0.0.0.0"), p.Published)+"/"+p.Protocol)
+		}
+	}
+	slices.Sort(c.HostPorts)
 	switch s.NetworkMode {
 	case "":
 	case "host", "none":
@@ -124,6 +133,7 @@ func (c *instance) view(now time.Time) engine.Container {
 		}
 	}
 	v.PublishedPorts = slices.Clone(v.PublishedPorts)
+	v.HostPorts = slices.Clone(v.HostPorts)
 	v.Mounts = slices.Clone(v.Mounts)
 	v.Health, v.HealthySince = c.health(now)
 	return v
@@ -221,6 +231,10 @@ func (e *Engine) exit(c *instance, code int) {
 		return
 	}
 	e.disconnect(c)
+	for _, conn := range c.attached {
+		_ = conn.Close() // the end of a pipe cannot fail
+	}
+	c.attached = nil
 	c.State, c.ExitCode, c.FinishedAt = engine.Exited, code, e.now
 	c.PortsMissing, c.frozen = false, nil
 	if c.engineRestarts() {

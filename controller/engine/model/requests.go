@@ -25,7 +25,10 @@ const (
 	OpSetRestartPolicy Op = "set restart policy of container"
 	OpLogs             Op = "read logs of container"
 	OpExec             Op = "run command in container"
+	OpAttach           Op = "attach to container"
+	OpCopyTo           Op = "copy files into container"
 	OpImage            Op = "inspect image"
+	OpLoadImage        Op = "load image"
 	OpPull             Op = "pull image"
 	OpNetworks         Op = "list networks of project"
 	OpCreateNetwork    Op = "create network"
@@ -36,7 +39,7 @@ const (
 	OpEvents           Op = "subscribe to events of project"
 )
 
-var reads = []Op{OpPing, OpContainers, OpContainer, OpLogs, OpExec, OpImage, OpNetworks, OpVolumes, OpEvents}
+var reads = []Op{OpPing, OpContainers, OpContainer, OpLogs, OpExec, OpAttach, OpImage, OpNetworks, OpVolumes, OpEvents}
 
 // Write reports whether the operation changes anything that the engine keeps.
 func (o Op) Write() bool { return !slices.Contains(reads, o) }
