@@ -37,9 +37,7 @@ func TestAnIngressInAContainer(t *testing.T) {
 	executable, err := os.Open(tend)
 	require.NoError(t, err)
 	defer executable.Close()
-	info, err := executable.Stat()
-	require.NoError(t, err)
-	img, err := ingressimage.New(executable, info.Size())
+	img, err := ingressimage.New(executable)
 	require.NoError(t, err)
 	loadIngress(ctx, t, cli, img)
 

@@ -6,10 +6,13 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"time"
 )
@@ -70,14 +73,56 @@ type contents struct {
 	Layers   []string
 }
 
+// NameOf returns the name of the image around the executable in a file.
+func NameOf(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	return Name(file)
+}
+
+// Name returns the name, with a tag, of the image around an executable. The tag follows
+// from the executable's build ID, which is quick to read: programs that differ have
+// different ones.
+func Name(executable io.ReaderAt) (string, error) {
+	file, err := elf.NewFile(executable)
+	if err != nil {
+		return "", fmt.Errorf("the image of the ingress is made from tend's own program, which is none for Linux: %w", err)
+	}
+	for _, p := range file.Progs {
+		if p.Type == elf.PT_INTERP {
+			return "", errors.New("the image of the ingress is made from tend's own program, which needs libraries beside it: build it with CGO_ENABLED=0")
+		}
+	}
+	note := file.Section(".note.go.buildid")
+	if note == nil {
+		return "", errors.New("the image of the ingress is made from tend's own program, which has no build ID: build it without -buildid")
+	}
+	id, err := note.Data()
+	if err != nil {
+		return "", fmt.Errorf("read the build ID of tend's own program: %w", err)
+	}
+	sum := sha256.Sum256(id)
+	return repository + ":" + hex.EncodeToString(sum[:6]), nil
+}
+
 // New returns the image around an executable, which must need nothing beside it.
-func New(executable io.ReaderAt, size int64) (*Image, error) {
-	i := &Image{executable: executable, size: size}
+func New(executable *os.File) (*Image, error) {
+	name, err := Name(executable)
+	if err != nil {
+		return nil, err
+	}
+	info, err := executable.Stat()
+	if err != nil {
+		return nil, err
+	}
+	i := &Image{Name: name, executable: executable, size: info.Size()}
 	layer := sha256.New()
 	if err := i.writeLayer(layer); err != nil {
 		return nil, fmt.Errorf("make the image of the ingress: %w", err)
 	}
-	var err error
 	i.config, err = json.Marshal(config{
 		Created:      time.Unix(0, 0).UTC(),
 		Architecture: runtime.GOARCH,
@@ -98,7 +143,6 @@ func New(executable io.ReaderAt, size int64) (*Image, error) {
 	}
 	sum := sha256.Sum256(i.config)
 	i.ID = "sha256:" + hex.EncodeToString(sum[:])
-	i.Name = repository + ":" + hex.EncodeToString(sum[:6])
 	return i, nil
 }
 
