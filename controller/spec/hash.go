@@ -77,6 +77,9 @@ type ingredients struct {
 	// Probes are a Deployment's: its replicas may fail under other probes, so a change
 	// of them is rolled out, and rolled back. A Database is not replaced for them.
 	Probes *Probes `json:",omitempty"`
+	// Direct is true where it is written that the containers publish their ports: whoever
+	// writes it, or takes it back, wants other containers.
+	Direct bool `json:",omitempty"`
 }
 
 // revise sets the revision of a workload, after the revisions of the workloads that it
@@ -86,6 +89,7 @@ func (p *Project) revise(w *Workload, contents contents) error {
 		return nil
 	}
 	in := ingredients{Service: containerTemplate(w), Files: map[string]string{}, Dependencies: map[string]string{}}
+	in.Direct = directAsked(w.Template) && len(w.Template.Ports) > 0
 	if w.Kind == Deployment && w.Probes.Any() {
 		in.Probes = &w.Probes
 	}
@@ -117,6 +121,9 @@ func (p *Project) revise(w *Workload, contents contents) error {
 // number of replicas and the order of a rollout.
 func containerTemplate(w *Workload) types.ServiceConfig {
 	s := w.Template
+	if w.Kind == Ingress {
+		return w.Backend.container(s)
+	}
 	s.PullPolicy = ""
 	s.Scale = nil
 	s.DependsOn = nil

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -42,7 +43,16 @@ const (
 	LabelHook = "tend.hook"
 	// LabelKind holds Workload.Kind.
 	LabelKind = "tend.kind"
+	// LabelIngress holds the name of the workload whose container an ingress is. Its
+	// Compose service is the one that the ingress leads to.
+	LabelIngress = "tend.ingress"
 )
+
+// WorkloadOf returns the workload that a container with these labels belongs to; empty
+// where Compose's labels are missing.
+func WorkloadOf(labels map[string]string) string {
+	return cmp.Or(labels[LabelIngress], labels[LabelService])
+}
 
 // ContainerLabels are the labels of a workload's replica: the service's own,
 // and over them Compose's and tend's. imageID is the local ID of the image it
@@ -66,6 +76,10 @@ func ContainerLabels(p *Project, w *Workload, number int, imageID string) map[st
 		LabelRevision:        w.Revision,
 		LabelKind:            string(w.Kind),
 	})
+	if w.Kind == Ingress {
+		labels[LabelService], labels[LabelIngress] = w.Backend.Service, w.Name
+		labels[LabelOneoff] = "True" // else docker compose would take it for a replica too many
+	}
 	if len(p.EnvFiles) > 0 {
 		labels[LabelEnvironmentFile] = strings.Join(p.EnvFiles, ",")
 	}
@@ -137,6 +151,10 @@ func dependsOn(s types.ServiceConfig, disabled []string) string {
 func ContainerName(project string, w *Workload, number int) string {
 	if w.ContainerName != "" {
 		return w.ContainerName
+	}
+	if w.Kind == Ingress {
+		port := strings.NewReplacer("[", "", "]", "", ":", "-").Replace(w.Backend.HostPort.String())
+		return fmt.Sprintf("%s-%s-%s-ingress", project, w.Backend.Service, port)
 	}
 	return fmt.Sprintf("%s-%s-%d", project, w.Name, number)
 }

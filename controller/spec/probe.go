@@ -47,5 +47,9 @@ type Probes struct {
 	Startup, Readiness, Liveness *Probe
 }
 
+// Probed reports whether tend itself finds out whether the workload's replicas are ready.
+// It hears that of an ingress.
+func (w *Workload) Probed() bool { return w.Kind == Ingress || w.Probes.Any() }
+
 // Any reports whether there is a probe.
 func (p Probes) Any() bool { return p.Startup != nil || p.Readiness != nil || p.Liveness != nil }

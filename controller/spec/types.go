@@ -34,6 +34,9 @@ const (
 	Database Kind = "Database"
 	// Job runs to completion.
 	Job Kind = "Job"
+	// Ingress holds a host port for the replicas of another workload. Nobody writes
+	// one: it follows from that workload's ports.
+	Ingress Kind = "Ingress"
 )
 
 // Project is the desired state of one Compose project.
@@ -146,9 +149,14 @@ type Workload struct {
 	// Room is how many containers of the template can exist side by side, as a name, a
 	// host port or an address has one holder; 0 is without a limit.
 	Room int
-	// FixedHostPorts are the host ports that only one container can hold at a
-	// time, as "127.0.0.1:8080/tcp"; with any, a rollout cannot surge.
+	// FixedHostPorts are the host ports that the containers publish themselves and only
+	// one can hold at a time, as "127.0.0.1:8080/tcp"; with any, a rollout cannot surge.
 	FixedHostPorts []string
+	// Direct is true where the containers publish all their ports themselves, as with
+	// Compose, so that no ingress holds one.
+	Direct bool
+	// Backend is what an Ingress leads to; nil for other kinds.
+	Backend *Backend
 	// SurgeAsked is true where a spec or deploy.update_config asks for a surge: then
 	// replicas that share a volume have one, too.
 	SurgeAsked bool
@@ -253,6 +261,14 @@ type Restart struct {
 	MaxDelay    time.Duration
 	Window      time.Duration
 	MaxAttempts int // 0: no limit
+}
+
+// KubeletRestart is the kubelet's way to restart containers.
+var KubeletRestart = Restart{
+	Condition: RestartAny,
+	Delay:     10 * time.Second,
+	MaxDelay:  300 * time.Second,
+	Window:    10 * time.Minute,
 }
 
 // DependencyCondition is a condition of depends_on.

@@ -40,18 +40,11 @@ func (l *loading) readAccessModes(volumes types.Volumes) (problems spec.Errors) 
 // accessMode reads x-tend on a volume or on a service's mount. at is its place in the
 // Compose files.
 func (l *loading) accessMode(extensions types.Extensions, at ...string) (mode string, problem *spec.Error) {
-	settings, written, problem := l.settings(extensions, accessModeKey, readWriteMany, at...)
-	if problem != nil || !written {
-		return "", problem
-	}
-	mode, _ = settings.(string)
-	if mode != readWriteOnce && mode != readWriteMany {
-		e := l.sources.locate(append(at, spec.ExtensionKey, accessModeKey)...)
-		e.Message = fmt.Sprintf("%s cannot be %v", accessModeKey, settings)
-		e.Hint = fmt.Sprintf("write %s for one container at a time, or %s for several", readWriteOnce, readWriteMany)
-		return "", e
-	}
-	return mode, nil
+	problem = l.settings(extensions, []setting{{
+		key: accessModeKey, example: readWriteMany, read: oneOf(&mode, readWriteOnce, readWriteMany),
+		hint: fmt.Sprintf("write %s for one container at a time, or %s for several", readWriteOnce, readWriteMany),
+	}}, at...)
+	return mode, problem
 }
 
 // sharedMounts lists the container paths that several containers may write to.

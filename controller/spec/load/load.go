@@ -47,6 +47,9 @@ type Options struct {
 	Overlay []byte
 	// Policy bounds what the project may ask for.
 	Policy spec.Policy
+	// IngressImage is the image of the ingresses that hold host ports. Where it is empty
+	// there are none, and containers publish their ports themselves.
+	IngressImage string
 
 	// Draft stands in place of the spec file of its path, to try it out.
 	Draft *Draft
@@ -73,7 +76,7 @@ func WithInputs(ctx context.Context, o Options) (*spec.Project, *Inputs, error) 
 	if err != nil {
 		return nil, in, err
 	}
-	l := loading{options: options, workingDir: workingDir, inputs: in, named: map[string]spec.Error{}, lengths: lengths{}}
+	l := loading{options: options, noIngress: o.IngressImage == "", workingDir: workingDir, inputs: in, named: map[string]spec.Error{}, lengths: lengths{}}
 	project, err := l.run(ctx, o)
 	return project, in, err
 }
@@ -179,6 +182,8 @@ type loading struct {
 	named map[string]spec.Error
 	// lengths are of the variables in the env files that Compose files name.
 	lengths lengths
+	// noIngress is true where containers publish all ports themselves.
+	noIngress bool
 }
 
 func (l *loading) run(ctx context.Context, o Options) (*spec.Project, error) {

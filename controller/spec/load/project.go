@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,9 +14,6 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/keys"
 )
-
-// managedKey is the key of x-tend that has a service left alone.
-const managedKey = "managed"
 
 // project turns what compose-go has merged into a Project.
 func (l *loading) project(composed *types.Project, o Options, specFiles []string) (*spec.Project, error) {
@@ -42,16 +40,16 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 
 	var problems spec.Errors
 	services := map[string]types.ServiceConfig{}
+	settings := map[string]serviceSettings{}
 	for _, name := range composed.ServiceNames() {
-		service := composed.Services[name]
-		managed, problem := l.managed(service)
+		read, problem := l.serviceSettings(composed.Services[name])
 		switch {
 		case problem != nil:
 			problems = append(problems, problem)
-		case managed:
-			services[name] = service
-		default:
+		case read.unmanaged:
 			p.Unmanaged = append(p.Unmanaged, name)
+		default:
+			services[name], settings[name] = composed.Services[name], read
 		}
 	}
 
@@ -71,7 +69,7 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 
 	completed := awaitedToComplete(services)
 	for _, name := range slices.Sorted(maps.Keys(services)) {
-		b := builder{loading: l, service: services[name], document: documents[name], awaited: completed[name]}
+		b := builder{loading: l, service: services[name], settings: settings[name], document: documents[name], awaited: completed[name]}
 		if b.document == nil {
 			b.document = &document{}
 		}
@@ -92,51 +90,105 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 	if err := problems.OrNil(); err != nil {
 		return nil, err
 	}
+	for name := range services {
+		for _, ingress := range spec.NewIngresses(p.Workloads[name], o.IngressImage, settings[name].proxyProtocol) {
+			p.Workloads[ingress.Name] = ingress
+			addResources(p, composed, ingress)
+		}
+	}
 	if err := p.SetHashes(); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// managed reads x-tend on a service.
-func (l *loading) managed(service types.ServiceConfig) (bool, *spec.Error) {
-	at := []string{"services", service.Name}
-	value, written, problem := l.settings(service.Extensions, managedKey, "false", at...)
-	if problem != nil || !written {
-		return true, problem
-	}
-	managed, ok := value.(bool)
-	if !ok {
-		e := l.sources.locate(append(at, spec.ExtensionKey, managedKey)...)
-		e.Message, e.Hint = managedKey+" must be true or false", "write true or false"
-		return false, e
-	}
-	return managed, nil
+// serviceSettings are what x-tend says on a service.
+type serviceSettings struct {
+	// unmanaged has tend leave the service alone.
+	unmanaged bool
+	// direct has its containers publish its ports themselves.
+	direct bool
+	// proxyProtocol has ingresses tell it the client's address by the PROXY protocol.
+	proxyProtocol bool
 }
 
-// settings reads the one key of x-tend that is allowed at a place in the Compose files.
-// It reports whether the key is written there.
-func (l *loading) settings(extensions types.Extensions, known, example string, at ...string) (value any, written bool, problem *spec.Error) {
+// serviceSettings reads x-tend on a service.
+func (l *loading) serviceSettings(service types.ServiceConfig) (s serviceSettings, problem *spec.Error) {
+	managed, ports := true, ""
+	problem = l.settings(service.Extensions, []setting{
+		{key: "managed", example: "false", read: truth(&managed)},
+		{key: spec.PortsKey, example: spec.DirectPorts, read: oneOf(&ports, spec.DirectPorts)},
+		{key: "proxyProtocol", example: "true", read: truth(&s.proxyProtocol)},
+	}, "services", service.Name)
+	s.unmanaged, s.direct = !managed, ports == spec.DirectPorts
+	return s, problem
+}
+
+// setting is a key of x-tend.
+type setting struct {
+	key string
+	// example is a value that it may have.
+	example string
+	// read takes its value, or returns what it must be.
+	read func(value any) (mustBe string)
+	// hint says what to write; empty where read says all.
+	hint string
+}
+
+func truth(to *bool) func(any) string {
+	return func(value any) string {
+		b, ok := value.(bool)
+		if !ok {
+			return "true or false"
+		}
+		*to = b
+		return ""
+	}
+}
+
+func oneOf(to *string, allowed ...string) func(any) string {
+	return func(value any) string {
+		text, _ := value.(string)
+		if !slices.Contains(allowed, text) {
+			return strings.Join(allowed, " or ")
+		}
+		*to = text
+		return ""
+	}
+}
+
+// settings reads x-tend at a place in the Compose files, where only the known keys are
+// allowed.
+func (l *loading) settings(extensions types.Extensions, known []setting, at ...string) *spec.Error {
 	extension, written := extensions[spec.ExtensionKey]
 	if !written {
-		return nil, false, nil
+		return nil
 	}
 	at = append(slices.Clone(at), spec.ExtensionKey)
+	fail := func(hint, message string, key ...string) *spec.Error {
+		e := l.sources.locate(append(slices.Clone(at), key...)...)
+		e.Message, e.Hint = message, hint
+		return e
+	}
 	settings, ok := extension.(map[string]any)
 	if !ok {
-		e := l.sources.locate(at...)
-		e.Message, e.Hint = spec.ExtensionKey+" must be a mapping", fmt.Sprintf("write %s: {%s: %s}, or remove it", spec.ExtensionKey, known, example)
-		return nil, false, e
+		return fail(fmt.Sprintf("write %s: {%s: %s}, or remove it", spec.ExtensionKey, known[0].key, known[0].example),
+			spec.ExtensionKey+" must be a mapping")
 	}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		if key != known {
-			e := l.sources.locate(append(at, key)...)
-			e.Message, e.Hint = fmt.Sprintf("unknown field %q in %s", key, spec.ExtensionKey), "known here: "+known
-			return nil, false, e
+		i := slices.IndexFunc(known, func(s setting) bool { return s.key == key })
+		if i < 0 {
+			var names []string
+			for _, s := range known {
+				names = append(names, s.key)
+			}
+			return fail("known here: "+strings.Join(names, ", "), fmt.Sprintf("unknown field %q in %s", key, spec.ExtensionKey), key)
+		}
+		if mustBe := known[i].read(settings[key]); mustBe != "" {
+			return fail(cmp.Or(known[i].hint, "write "+mustBe), fmt.Sprintf("%s must be %s", key, mustBe), key)
 		}
 	}
-	value, written = settings[known]
-	return value, written, nil
+	return nil
 }
 
 // awaitedToComplete returns the services that another one waits for until they have

@@ -15,8 +15,8 @@ import (
 // or else as in Kubernetes.
 func (b *builder) rollout(w *spec.Workload) {
 	w.SharedMounts = b.sharedMounts()
-	w.FixedHostPorts = fixedHostPorts(w.Template.Ports)
-	w.Room = room(w.Template)
+	w.FixedHostPorts = fixedHostPorts(w.DirectPorts())
+	w.Room = room(w)
 	if w.Kind != spec.Deployment {
 		w.Strategy = spec.Strategy{Type: spec.Recreate, Reason: fmt.Sprintf("it is a %s", w.Kind)}
 		if w.Kind == spec.Job {
@@ -156,14 +156,14 @@ func (b *builder) checkExclusive(w *spec.Workload, replicas int) bool {
 	return false
 }
 
-// room is how many containers of a template can exist side by side; 0 is without a
+// room is how many containers of a workload can exist side by side; 0 is without a
 // limit.
-func room(template types.ServiceConfig) int {
-	if template.ContainerName != "" || len(fixedHostPorts(template.Ports)) > 0 || fixedAddress(template) != "" {
+func room(w *spec.Workload) int {
+	if w.ContainerName != "" || len(w.FixedHostPorts) > 0 || fixedAddress(w.Template) != "" {
 		return 1
 	}
 	room := 0
-	for _, p := range template.Ports {
+	for _, p := range w.DirectPorts() {
 		if first, last, ok := hostPorts(p); ok && last > first && (room == 0 || last-first+1 < room) {
 			room = last - first + 1
 		}

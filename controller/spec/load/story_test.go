@@ -22,7 +22,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // Each story in testdata/stories is a project folder and what is made of
 // it. Its text is what it shows; the file "want" is written by -update; the
-// file "profiles" activates profiles.
+// file "profiles" activates profiles, and "ingress" names the image of ingresses, without
+// which there are none.
 func TestStories(t *testing.T) {
 	stories, err := filepath.Glob("testdata/stories/*.txtar")
 	require.NoError(t, err)
@@ -40,6 +41,8 @@ func TestStories(t *testing.T) {
 					want = i
 				case "profiles":
 					o.Profiles = strings.Fields(string(f.Data))
+				case "ingress":
+					o.IngressImage = strings.TrimSpace(string(f.Data))
 				default:
 					write(t, filepath.Join(dir, f.Name), string(f.Data))
 				}
@@ -99,6 +102,10 @@ func describe(t *testing.T, p *spec.Project, err error) string {
 		}
 		for _, h := range w.PreRollout {
 			fmt.Fprintf(&b, "  hook %s: %q within %v\n", h.Name, h.Command, h.Timeout)
+		}
+		if to := w.Backend; to != nil {
+			fmt.Fprintf(&b, "  holds %s for %s at %d; http %t, PROXY protocol %t; %s\n", to.HostPort, to.Service, to.Target, to.HTTP, to.ProxyProtocol,
+				strings.Join(w.Template.Command, " "))
 		}
 		list(&b, "ports", w.Ports)
 		list(&b, "networks", w.Networks)

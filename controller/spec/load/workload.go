@@ -25,19 +25,12 @@ const (
 	defaultDatabaseStopGrace        = 120 * time.Second
 )
 
-// kubeletRestart is the kubelet's way to restart containers.
-var kubeletRestart = spec.Restart{
-	Condition: spec.RestartAny,
-	Delay:     10 * time.Second,
-	MaxDelay:  300 * time.Second,
-	Window:    10 * time.Minute,
-}
-
 // builder makes the Workload of one service from its Compose definition and its spec.
 // The spec is an empty document where there is none.
 type builder struct {
 	*loading
 	service  types.ServiceConfig
+	settings serviceSettings
 	document *document
 	// awaited names a service that waits for this one to complete; empty where
 	// none does.
@@ -88,6 +81,7 @@ func (b *builder) build(p *spec.Project) *spec.Workload {
 		ContainerName:        s.ContainerName,
 		PullPolicy:           types.PullPolicyMissing,
 		Template:             s,
+		Direct:               b.settings.direct || b.noIngress,
 	}
 	if w.Image == "" {
 		w.Image = p.Name + "-" + s.Name // as Compose names what it builds
@@ -173,7 +167,7 @@ func (b *builder) replicas() int {
 // restart reads deploy.restart_policy, or restart where that is absent, as Compose
 // does.
 func (b *builder) restart() spec.Restart {
-	r := kubeletRestart
+	r := spec.KubeletRestart
 	if name, attempts, _ := strings.Cut(b.service.Restart, ":"); name == types.RestartPolicyOnFailure {
 		r.Condition = spec.RestartOnFailure
 		if attempts != "" {
