@@ -18,6 +18,7 @@ import (
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/execute"
+	"github.com/tendhq/tend/controller/ingresses"
 	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
@@ -51,6 +52,11 @@ type Options struct {
 	Folders observe.Folders
 	// DataDir is where backups go.
 	DataDir string
+	// Executable is tend's own program, which ingresses run; empty where there are none.
+	Executable string
+	// IngressImage is the name of the image made from it, by which an ingress tells which
+	// program it runs.
+	IngressImage string
 	Log     *zap.Logger
 	// OnEvent is called with each event, in order, by the controller's
 	// goroutine; it must not block.
@@ -74,8 +80,9 @@ type Controller struct {
 	observer *observe.Observer
 	executor *execute.Executor
 	metrics  *Metrics
-	// subscribers follow the endpoints.
+	// subscribers follow the endpoints, and so do ingresses.
 	subscribers subscribers
+	ingresses   *ingresses.Ingresses
 
 	mu      sync.Mutex
 	dirty   map[string]bool
@@ -113,7 +120,7 @@ func New(o Options) *Controller {
 	}
 	c := &Controller{
 		options:  o,
-		executor: execute.New(o.Engine, o.DataDir),
+		executor: execute.New(o.Engine, o.DataDir, o.Executable),
 		metrics:  o.Metrics,
 		dirty:    map[string]bool{},
 		wake:     make(chan struct{}, 1),
@@ -125,7 +132,11 @@ func New(o Options) *Controller {
 	// an index of that run must not seem to acknowledge one of this run.
 	c.store.CountEndpointsFrom(uint64(time.Now().UnixMilli()))
 	c.observer = observe.New(o.Engine, c.store, o.Project, o.Folders, o.Log, c.onLink)
+	c.ingresses = ingresses.New(ingresses.Options{
+		Engine: o.Engine, Version: o.IngressImage, Upgrade: c.upgradeIngress, Heard: c.ingressHeard,
+	})
 	c.metrics.watch(c.store)
+	c.metrics.watchIngresses(c.ingresses)
 	return c
 }
 
@@ -135,6 +146,7 @@ func (c *Controller) newReconciler() reconciler {
 		flights:     map[string]map[string]core.Action{},
 		withdrawn:   map[string]map[string]uint64{},
 		subscribers: &c.subscribers,
+		ingresses:   c.ingresses,
 		record:      c.options.Record,
 		mark:        c.mark,
 
@@ -176,6 +188,7 @@ func (c *Controller) Run(ctx context.Context) {
 	var observing sync.WaitGroup
 	observing.Go(func() { c.observer.Run(ctx) })
 	defer observing.Wait()
+	defer c.ingresses.Wait()
 	defer l.busy.Wait()
 	defer close(c.stopped)
 	c.subscribers.await(time.Now())
@@ -333,6 +346,9 @@ func (l *loop) plan(ctx context.Context, key string) []core.Action {
 	}
 	actions, next := l.reconciler.plan(key, began)
 	l.metrics.planned(time.Since(began))
+	if l.reconciler.project != nil && spec.ServiceOf(key) != key {
+		l.lead(ctx, key)
+	}
 	if next.IsZero() {
 		delete(l.next, key)
 	} else {

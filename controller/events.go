@@ -23,6 +23,7 @@ var reasons = map[core.ActionKind]struct{ doing, done, failed string }{
 	core.CreateNetwork: {"", "NetworkCreated", "NetworkFailed"},
 	core.CreateVolume:  {"", "VolumeCreated", "VolumeFailed"},
 	core.PullImage:     {"Pulling", "Pulled", "PullFailed"},
+	core.MakeImage:     {"", "ImageMade", "ImageFailed"},
 }
 
 // started is the event of an action that takes a while; ok is false for another one.

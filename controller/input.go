@@ -26,10 +26,10 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	if row, ok := snap.Status(key); ok {
 		in.Status = row.Status
 	}
-	in.Subscribers = r.subscribers.count(now)
+	in.Subscribers = r.subscribers.count(now) + r.followers(key)
 	in.Acknowledged = map[string]bool{}
 	for id, index := range r.withdrawn[key] {
-		in.Acknowledged[id] = r.subscribers.acknowledged(index, now)
+		in.Acknowledged[id] = r.subscribers.acknowledged(index, now) && r.released(key, id)
 	}
 	in.Foreigners = r.foreigners(snap, key)
 	if in.Spec == nil {
@@ -53,6 +53,9 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	}
 	if row, ok := snap.Intent(key); ok {
 		in.Intent = row.Intent
+	}
+	if in.Spec.Kind == spec.Ingress {
+		in.PortHolders = portHolders(snap, in.Spec)
 	}
 	in.History = map[string]*spec.Workload{}
 	for _, row := range snap.Revisions(key) {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"math"
 	"net/http"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/ingresses"
+	"github.com/tendhq/tend/ingress"
 	"github.com/tendhq/tend/state"
 )
 
@@ -56,6 +59,12 @@ func NewMetrics() *Metrics {
 // each scrape.
 func (m *Metrics) watch(s *state.Store) {
 	m.registry.MustRegister(&statusCollector{store: s})
+}
+
+// watchIngresses adds what the ingresses count, read from their last statuses at each
+// scrape.
+func (m *Metrics) watchIngresses(i *ingresses.Ingresses) {
+	m.registry.MustRegister(&ingressCollector{ingresses: i})
 }
 
 // Handler serves the metrics.
@@ -108,4 +117,69 @@ func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(convergedDesc, prometheus.GaugeValue, gauge(s.Converged), s.Workload)
 	}
+}
+
+// ingressCollector turns the statuses of ingresses into metrics. Its counters begin anew
+// when an ingress's container is started.
+type ingressCollector struct{ ingresses *ingresses.Ingresses }
+
+var (
+	ingressUpDesc          = prometheus.NewDesc("tend_ingress_up", "1 while an ingress serves and can be spoken to.", []string{"ingress"}, nil)
+	ingressHeldDesc        = prometheus.NewDesc("tend_ingress_held", "Connections and requests that wait for a ready replica.", []string{"ingress"}, nil)
+	ingressOpenDesc        = prometheus.NewDesc("tend_ingress_open", "Connections and requests that replicas have now.", []string{"ingress"}, nil)
+	ingressConnectionsDesc = prometheus.NewDesc("tend_ingress_connections_total", "Connections that clients made.", []string{"ingress"}, nil)
+	ingressRequestsDesc    = prometheus.NewDesc("tend_ingress_requests_total", "Requests, where the port speaks HTTP.", []string{"ingress"}, nil)
+	ingressFailuresDesc    = prometheus.NewDesc("tend_ingress_failures_total", "Connections and requests that no replica took or answered.", []string{"ingress"}, nil)
+	ingressErrorsDesc      = prometheus.NewDesc("tend_ingress_server_errors_total", "Answers of replicas with a status of 500 or more.", []string{"ingress"}, nil)
+	ingressBytesDesc       = prometheus.NewDesc("tend_ingress_bytes_total", "Bytes from clients (in) and to them (out).", []string{"ingress", "direction"}, nil)
+	ingressLatencyDesc     = prometheus.NewDesc("tend_ingress_wait_seconds", "How long clients waited: for a connection until a replica took it, for a request until the answer began.", []string{"ingress"}, nil)
+)
+
+func (c *ingressCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		ingressUpDesc, ingressHeldDesc, ingressOpenDesc, ingressConnectionsDesc, ingressRequestsDesc,
+		ingressFailuresDesc, ingressErrorsDesc, ingressBytesDesc, ingressLatencyDesc,
+	} {
+		ch <- d
+	}
+}
+
+func (c *ingressCollector) Collect(ch chan<- prometheus.Metric) {
+	for name, r := range c.ingresses.Reports() {
+		gaugeOf := func(d *prometheus.Desc, value float64) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, name)
+		}
+		count := func(d *prometheus.Desc, n int64, labels ...string) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), append([]string{name}, labels...)...)
+		}
+		open := 0
+		for _, e := range r.Status.Endpoints {
+			open += e.Open
+		}
+		gaugeOf(ingressUpDesc, gauge(r.Serving && r.Err == ""))
+		gaugeOf(ingressHeldDesc, float64(r.Status.Held))
+		gaugeOf(ingressOpenDesc, float64(open))
+		t := r.Status.Total
+		count(ingressConnectionsDesc, t.Connections)
+		count(ingressRequestsDesc, t.Requests)
+		count(ingressFailuresDesc, t.Failures)
+		count(ingressErrorsDesc, t.ServerErrors)
+		count(ingressBytesDesc, t.BytesIn, "in")
+		count(ingressBytesDesc, t.BytesOut, "out")
+		ch <- latency(name, t.Latency)
+	}
+}
+
+// latency is a histogram of waits. Nobody has added them up, so that its sum is not
+// known.
+func latency(name string, counts ingress.Histogram) prometheus.Metric {
+	buckets := map[float64]uint64{}
+	all := uint64(0)
+	for i, n := range counts {
+		all += uint64(n)
+		if i < len(ingress.LatencyBounds) {
+			buckets[ingress.LatencyBounds[i].Seconds()] = all
+		}
+	}
+	return prometheus.MustNewConstHistogram(ingressLatencyDesc, all, math.NaN(), buckets, name)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
 )
 
 // Difference is one difference between what runs and what is written.
@@ -30,6 +31,7 @@ func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference
 	if err := c.observer.Relist(ctx); err != nil {
 		return nil, err
 	}
+	c.presumeReady()
 	snap := c.store.Snapshot()
 	var all []Difference
 	for _, row := range snap.Resources() {
@@ -67,6 +69,18 @@ func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference
 	return all, nil
 }
 
+// presumeReady writes down that what runs is ready, as nobody has asked it: whether it is
+// is no difference from what is written.
+func (c *Controller) presumeReady() {
+	c.store.Update(func(tx *state.Tx) {
+		for _, r := range tx.Replicas("") {
+			tx.PutProbe(&state.Probe{ID: r.ID, Workload: r.Workload, Probe: core.Probe{
+				StartedAt: r.StartedAt, Started: true, Ready: true, Live: true, WasReady: true, Since: r.StartedAt,
+			}})
+		}
+	})
+}
+
 // differences describes how a workload differs from its spec, for a person.
 func differences(in plan.Input, p plan.Plan) (texts []string) {
 	add := func(format string, args ...any) { texts = append(texts, fmt.Sprintf(format, args...)) }
@@ -76,7 +90,10 @@ func differences(in plan.Input, p plan.Plan) (texts []string) {
 		add("%d containers run and none is written", len(in.Replicas))
 		return texts
 	case s.Converged:
-		return nil
+		if in.Spec.Kind == spec.Ingress && s.Obstacle != "" {
+			add("%s; %s", s.Obstacle, s.Remedy)
+		}
+		return texts
 	case len(in.Foreigners) > 0:
 		for _, f := range in.Foreigners {
 			add("%s", plan.ForeignProblem(f))

@@ -93,7 +93,7 @@ func (c *Controller) exec(ctx context.Context, id string, command []string) (cod
 func (r *reconciler) unprobed(snap *state.Snapshot, key string) bool {
 	return slices.ContainsFunc(snap.Replicas(key), func(row *state.Replica) bool {
 		w := snap.Made(key, row.Revision)
-		if w == nil || !w.Probes.Any() || row.State != core.Running || row.StartedAt.After(r.began) {
+		if w == nil || !w.Probed() || row.State != core.Running || row.StartedAt.After(r.began) {
 			return false
 		}
 		p, ok := snap.Probe(row.ID)

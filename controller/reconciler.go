@@ -10,6 +10,7 @@ import (
 
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/ingresses"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/postgres"
 	"github.com/tendhq/tend/controller/spec"
@@ -28,6 +29,9 @@ type reconciler struct {
 	// project is the last good one; nil before the first.
 	project     *spec.Project
 	subscribers *subscribers
+	ingresses   *ingresses.Ingresses
+	// ingressesOf are the workloads that hold the host ports of each.
+	ingressesOf map[string][]string
 	// began is when the engine was first listed.
 	began time.Time
 	// withdrawn holds the endpoints that were withdrawn before a stop: the index of the
@@ -70,8 +74,11 @@ func (r *reconciler) managed(workload string) bool {
 	if _, ok := r.project.Workloads[workload]; ok {
 		return true
 	}
+	if service := spec.ServiceOf(workload); slices.Contains(r.project.Disabled, service) {
+		return false
+	}
 	return workload != spec.ControllerService &&
-		!slices.Contains(r.project.Unmanaged, workload) && !slices.Contains(r.project.Disabled, workload)
+		!slices.Contains(r.project.Unmanaged, workload)
 }
 
 // plan plans a key, commits what follows, and returns the actions, which count as under
@@ -275,7 +282,7 @@ func (r *reconciler) neighbours(key string) []string {
 	if r.project == nil || key == projectKey {
 		return nil
 	}
-	keys := slices.Clone(r.dependents[key])
+	keys := slices.Concat(r.dependents[key], r.ingressesOf[key])
 	if w, ok := r.project.Workloads[key]; ok {
 		for _, d := range w.DependsOn {
 			keys = append(keys, d.Name)

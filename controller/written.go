@@ -16,10 +16,13 @@ import (
 func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 	var changes []core.Event
 	r.project = p
-	r.dependents = map[string][]string{}
+	r.dependents, r.ingressesOf = map[string][]string{}, map[string][]string{}
 	for name, w := range p.Workloads {
 		for _, d := range w.DependsOn {
 			r.dependents[d.Name] = append(r.dependents[d.Name], name)
+		}
+		if w.Kind == spec.Ingress {
+			r.ingressesOf[w.Backend.Service] = append(r.ingressesOf[w.Backend.Service], name)
 		}
 	}
 	r.store.Update(func(tx *state.Tx) {
@@ -109,7 +112,7 @@ func (r *reconciler) setResources(tx *state.Tx, p *spec.Project) {
 		add(core.Resource{Kind: core.VolumeResource, Name: v.Name, External: v.External, ConfigHash: v.ConfigHash})
 	}
 	for _, w := range p.Workloads {
-		add(core.Resource{Kind: core.ImageResource, Name: w.Image, NoPull: w.PullPolicy == types.PullPolicyNever})
+		add(core.Resource{Kind: core.ImageResource, Name: w.Image, NoPull: w.PullPolicy == types.PullPolicyNever, Made: w.Kind == spec.Ingress})
 	}
 	for _, row := range tx.Resources() {
 		if _, ok := needed[row.String()]; !ok {

@@ -32,7 +32,7 @@ func (s *Snapshot) Probed(r core.Replica) core.Replica {
 	_, written := s.Workload(r.Workload)
 	has := known && !written
 	if w := s.Made(r.Workload, r.Revision); w != nil {
-		has = w.Probes.Any()
+		has = w.Probed()
 	}
 	r.Probe = nil
 	switch {

@@ -56,6 +56,7 @@ func Run(version string, args []string) int {
 
 func newRoot(version string) *cobra.Command {
 	f := &flags{version: version}
+	f.findProgram()
 	root := &cobra.Command{
 		Use:           "tend",
 		Short:         "Keep a Docker Compose project at its desired state",

@@ -19,6 +19,7 @@ import (
 	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/load"
+	"github.com/tendhq/tend/ingress/image"
 )
 
 // These variables name the database where no flag does.
@@ -30,6 +31,10 @@ const (
 // flags are the flags that every command takes, with docker compose's names.
 type flags struct {
 	version string // the program's
+	// program is the file of tend itself, which ingresses run; empty where they cannot,
+	// and programErr is why.
+	program    string
+	programErr error
 	spec    load.Options
 	host    string
 	dataDir string
@@ -40,6 +45,18 @@ type flags struct {
 	// removeOrphans has orphans removed.
 	takeOver      []string
 	removeOrphans bool
+}
+
+// findProgram finds out what ingresses run.
+func (f *flags) findProgram() {
+	path, err := os.Executable()
+	if err == nil {
+		f.spec.IngressImage, err = image.NameOf(path)
+	}
+	if err == nil {
+		f.program = path
+	}
+	f.programErr = err
 }
 
 func (f *flags) register(s *pflag.FlagSet) {
@@ -113,7 +130,7 @@ func (f *flags) ownership() (args []string) {
 // options are the options that a project is kept with.
 func (f *flags) options(p *spec.Project) app.Options {
 	o := app.Options{
-		Project: p, Spec: f.spec, DataDir: f.data(p.WorkingDir), Version: f.version,
+		Project: p, Spec: f.spec, DataDir: f.data(p.WorkingDir), Version: f.version, Executable: f.program,
 		Folders: observe.Folders{Project: p.WorkingDir}, RemoveOrphans: f.removeOrphans,
 	}
 	for _, folder := range f.takeOver {

@@ -26,7 +26,7 @@ func newIngress(f *flags) *cobra.Command {
 	c.Flags().StringArrayVar(&listen, "listen", nil, "`address` to listen at, as :80; can be repeated")
 	c.RunE = func(*cobra.Command, []string) error {
 		return holder.Run(holder.Options{
-			Listen: listen, State: *state, Proxy: []string{"ingress", "proxy"}, Version: f.version,
+			Listen: listen, State: *state, Proxy: []string{"ingress", "proxy"}, Version: f.spec.IngressImage,
 			Input: os.Stdin, Output: os.Stdout,
 		})
 	}

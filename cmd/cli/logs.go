@@ -78,7 +78,7 @@ func (l *logs) containers(ctx context.Context) ([]engine.Container, error) {
 	}
 	var ours []engine.Container
 	for _, c := range all {
-		if c.Labels[spec.LabelService] == l.workload {
+		if spec.WorkloadOf(c.Labels) == l.workload {
 			ours = append(ours, c)
 		}
 	}
@@ -182,7 +182,7 @@ func (l *logs) follow(ctx context.Context) error {
 			if !ok {
 				return ended()
 			}
-			if e.Action == "start" && e.Labels[spec.LabelService] == l.workload {
+			if e.Action == "start" && spec.WorkloadOf(e.Labels) == l.workload {
 				c, err := l.engine.Container(ctx, e.ContainerID)
 				if err == nil { // else it is gone again
 					read(c)

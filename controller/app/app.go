@@ -34,6 +34,9 @@ type Options struct {
 	// RemoveOrphans has orphans removed: the containers of services that are not
 	// written and that tend has not kept.
 	RemoveOrphans bool
+	// Executable is the file of tend itself, which ingresses run; empty where Spec has no
+	// image for them.
+	Executable string
 	// DataDir holds the lock, the state, recordings, backups, and the socket and the
 	// tokens of the API.
 	DataDir string
@@ -64,6 +67,7 @@ func (o Options) controller(r *Right) controller.Options {
 	c := controller.Options{
 		Engine: o.Engine, Project: o.Project.Name, Folders: o.Folders, RemoveOrphans: o.RemoveOrphans,
 		DataDir: o.DataDir, Log: o.Log, OnEvent: o.OnEvent,
+		Executable: o.Executable, IngressImage: o.Spec.IngressImage,
 	}
 	if r != nil {
 		c.Engine, c.Durable = engine.Fence(o.Engine, r.Check), r.store
@@ -167,6 +171,7 @@ func Converge(ctx context.Context, o Options, r *Right, begin func(*controller.C
 	parts.Go(func() { ctl.Run(running) })
 	begin(ctl)
 	err := ctl.Wait(ctx)
+	ctl.SettleIngresses(ctx)
 	stop()
 	parts.Wait()
 	return err

@@ -43,6 +43,8 @@ const (
 	CreateNetwork ActionKind = "create-network"
 	CreateVolume  ActionKind = "create-volume"
 	PullImage     ActionKind = "pull-image"
+	// MakeImage makes the image of the ingresses from tend's own executable.
+	MakeImage ActionKind = "make-image"
 )
 
 // Action is one thing to do now.

@@ -15,8 +15,9 @@ const (
 type Resource struct {
 	Kind ResourceKind
 	Name string
-	// External resources are never created; NoPull images never pulled.
-	External, NoPull bool
+	// External resources are never created; NoPull images never pulled. One that is
+	// Made is the image of the ingresses, which tend makes itself.
+	External, NoPull, Made bool
 	// ConfigHash is Compose's hash of what is written, ActualHash the label on
 	// what exists, empty where it carries none.
 	ConfigHash, ActualHash string
@@ -38,11 +39,13 @@ func (r Resource) String() string { return string(r.Kind) + " " + r.Name }
 
 // Action is what brings a resource into being.
 func (r Resource) Action() ActionKind {
-	switch r.Kind {
-	case NetworkResource:
+	switch {
+	case r.Kind == NetworkResource:
 		return CreateNetwork
-	case VolumeResource:
+	case r.Kind == VolumeResource:
 		return CreateVolume
+	case r.Made:
+		return MakeImage
 	default:
 		return PullImage
 	}

@@ -5,6 +5,8 @@ package execute
 import (
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -13,6 +15,7 @@ import (
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/ingress/image"
 )
 
 const (
@@ -29,20 +32,22 @@ const (
 type Executor struct {
 	engine  engine.Engine
 	dataDir string
+	// executable is the file that the image of the ingresses is made from.
+	executable string
 
 	looking singleflight.Group
 }
 
 // image looks an image up; replicas that are created at once share one call.
 func (x *Executor) image(ctx context.Context, ref string) (engine.Image, error) {
-	image, err, _ := x.looking.Do(ref, func() (any, error) { return x.engine.Image(ctx, ref) })
-	return image.(engine.Image), err
+	found, err, _ := x.looking.Do(ref, func() (any, error) { return x.engine.Image(ctx, ref) })
+	return found.(engine.Image), err
 }
 
 // New makes an executor. Backups go to the data directory, and copies of the files that
-// containers get.
-func New(e engine.Engine, dataDir string) *Executor {
-	return &Executor{engine: e, dataDir: dataDir}
+// containers get. executable is the file that the image of the ingresses is made from.
+func New(e engine.Engine, dataDir, executable string) *Executor {
+	return &Executor{engine: e, dataDir: dataDir, executable: executable}
 }
 
 // Do carries out one action. p is the project that it was planned for. It returns the
@@ -75,6 +80,8 @@ func (x *Executor) Do(ctx context.Context, a core.Action, p *spec.Project) (id s
 		return "", x.engine.CreateVolume(ctx, engine.VolumeSpec{Name: v.Name, Labels: spec.VolumeLabels(p, v), Config: v.Config})
 	case core.PullImage:
 		return "", x.engine.Pull(ctx, a.Object, func(string) {})
+	case core.MakeImage:
+		return "", x.makeImage(ctx)
 	default:
 		return "", fmt.Errorf("execute: no such action: %s", a.Kind)
 	}
@@ -89,6 +96,26 @@ func timeout(a core.Action) time.Duration {
 	default:
 		return callTimeout
 	}
+}
+
+// makeImage makes the image of the ingresses.
+func (x *Executor) makeImage(ctx context.Context) error {
+	file, err := os.Open(x.executable)
+	if err != nil {
+		return fmt.Errorf("make the image of the ingress: %w", err)
+	}
+	defer file.Close()
+	made, err := image.New(file)
+	if err != nil {
+		return err
+	}
+	reader, writer := io.Pipe()
+	defer reader.Close()
+	go func() {
+		_, err := made.WriteTo(writer)
+		_ = writer.CloseWithError(err) // which cannot fail
+	}()
+	return x.engine.LoadImage(ctx, reader)
 }
 
 // create makes a replica and starts it.
@@ -133,6 +160,7 @@ func (x *Executor) run(ctx context.Context, p *spec.Project, w *spec.Workload, c
 		Secrets: secrets, Configs: configs, RestartPolicy: w.RestartPolicy,
 	}
 	c.Service.Image = w.Image // a service that is only built names no image
+	c.Service.Ports = w.DirectPorts()
 	for name, key := range w.NetworkKeys {
 		c.Networks[key] = name
 	}

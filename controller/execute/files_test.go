@@ -50,7 +50,7 @@ func TestUnderAPolicyAContainerGetsTheFileAndNotItsPath(t *testing.T) {
 		for _, kind := range []core.ActionKind{core.CreateReplica, core.RunHook} {
 			e := &listener{}
 			do := func() error {
-				_, err := execute.New(e, data).Do(t.Context(), core.Action{Kind: kind, Object: "web", Number: 1, Spec: p.Workloads["web"]}, p)
+				_, err := execute.New(e, data, "").Do(t.Context(), core.Action{Kind: kind, Object: "web", Number: 1, Spec: p.Workloads["web"]}, p)
 				return err
 			}
 			require.NoError(t, do())

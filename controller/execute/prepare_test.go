@@ -70,7 +70,7 @@ func TestAnUpdateIsPreparedOnTheRunningServer(t *testing.T) {
 				Backup: spec.Backup{BeforeUpdate: c.backup, Keep: 5},
 			}
 			action := core.Action{Kind: core.PrepareUpdate, Workload: "db", Object: server.Name, ID: server.ID, Spec: w, Check: c.check, Backup: c.backup}
-			_, err := execute.New(e, dataDir).Do(t.Context(), action, project)
+			_, err := execute.New(e, dataDir, "").Do(t.Context(), action, project)
 			if c.refused == "" {
 				require.NoError(t, err)
 			} else {
@@ -92,7 +92,7 @@ func TestAnUpdateIsPreparedOnTheRunningServer(t *testing.T) {
 		require.NoError(t, e.Stop(t.Context(), server.ID, patience))
 		check := func(image string) error {
 			w := &spec.Workload{Name: "db", Kind: spec.Database, Image: image, Backup: spec.Backup{BeforeUpdate: true, Keep: 5}}
-			_, err := execute.New(e, t.TempDir()).Do(t.Context(), core.Action{Kind: core.CheckUpdate, Workload: "db", ID: server.ID, Spec: w, Check: true}, project)
+			_, err := execute.New(e, t.TempDir(), "").Do(t.Context(), core.Action{Kind: core.CheckUpdate, Workload: "db", ID: server.ID, Spec: w, Check: true}, project)
 			return err
 		}
 		require.NoError(t, check(serverImage))
@@ -121,7 +121,7 @@ func TestAServerThatCannotBeStoppedWellIsNotDumped(t *testing.T) {
 
 	dataDir := t.TempDir()
 	w := &spec.Workload{Name: "db", Kind: spec.Database, Image: serverImage, Backup: spec.Backup{BeforeUpdate: true, Keep: 5}}
-	_, err = execute.New(e, dataDir).Do(t.Context(), core.Action{Kind: core.PrepareUpdate, Workload: "db", ID: server.ID, Spec: w, Check: true, Backup: true}, project)
+	_, err = execute.New(e, dataDir, "").Do(t.Context(), core.Action{Kind: core.PrepareUpdate, Workload: "db", ID: server.ID, Spec: w, Check: true, Backup: true}, project)
 	require.ErrorContains(t, err, "checkpoint: ")
 	require.NoDirExists(t, filepath.Join(dataDir, "backups"))
 }

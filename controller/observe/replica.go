@@ -47,10 +47,12 @@ func (o *Observer) put(tx *state.Tx, c engine.Container) {
 	tx.PutReplica(r)
 }
 
-// isKept reports whether a container with these labels is a replica or a hook's. A
+// isKept reports whether a container with these labels is a replica, an ingress's or a
+// hook's. A
 // container that neither Compose nor tend made is not, nor is a person's one-off.
 func isKept(labels map[string]string) bool {
-	return labels[spec.LabelService] != "" && (labels[spec.LabelHook] != "" || labels[spec.LabelOneoff] != "True")
+	ours := labels[spec.LabelHook] != "" || labels[spec.LabelIngress] != ""
+	return labels[spec.LabelService] != "" && (ours || labels[spec.LabelOneoff] != "True")
 }
 
 // Foreign returns the folder that a container of the project's name was made from,
@@ -70,7 +72,7 @@ func putForeigner(tx *state.Tx, c engine.Container, folder string) {
 		return
 	}
 	_, err := os.Stat(folder)
-	f := core.Foreigner{ID: c.ID, Name: c.Name, Workload: c.Labels[spec.LabelService], Folder: folder, Gone: err != nil, Volumes: c.NamedVolumes()}
+	f := core.Foreigner{ID: c.ID, Name: c.Name, Workload: spec.WorkloadOf(c.Labels), Folder: folder, Gone: err != nil, Volumes: c.NamedVolumes()}
 	if before, known := tx.Foreigner(c.ID); !known || !reflect.DeepEqual(before.Foreigner, f) {
 		tx.PutForeigner(&state.Foreigner{Foreigner: f})
 	}
@@ -94,14 +96,14 @@ func equal(a, b core.Replica) bool {
 
 func toReplica(c engine.Container) core.Replica {
 	r := core.Replica{
-		Workload: c.Labels[spec.LabelService], Number: number(c.Labels[spec.LabelContainerNumber]), Name: c.Name, ID: c.ID,
+		Workload: spec.WorkloadOf(c.Labels), Number: number(c.Labels[spec.LabelContainerNumber]), Name: c.Name, ID: c.ID,
 		Revision: c.Labels[spec.LabelRevision], ConfigHash: c.Labels[spec.LabelConfigHash], Kind: spec.Kind(c.Labels[spec.LabelKind]),
 		State: core.State(c.State), Health: core.Health(c.Health), HealthOutput: lastLine(c.HealthOutput), HealthExitCode: c.HealthExitCode,
 		ExitCode: c.ExitCode, OOMKilled: c.OOMKilled,
 		Created: c.Created, StartedAt: c.StartedAt, FinishedAt: c.FinishedAt,
 		StopTimeout:   c.StopTimeout,
 		RestartPolicy: c.RestartPolicy, RestartCount: c.RestartCount,
-		Addresses: c.Networks, NetworkIDs: c.NetworkIDs, Ports: c.PublishedPorts,
+		Addresses: c.Networks, NetworkIDs: c.NetworkIDs, Ports: c.PublishedPorts, HostPorts: c.HostPorts,
 		Image: c.Image, ImageID: c.Labels[spec.LabelImage],
 		DependsOn: dependsOn(c.Labels[spec.LabelDependsOn]), ConfigFiles: spec.ConfigFilesOf(c.Labels),
 		Mounts: writable(c.Mounts),

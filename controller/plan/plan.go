@@ -54,6 +54,8 @@ type Input struct {
 	// Foreigners are the containers of another folder that are in the workload's way:
 	// they carry its name, its container's name, or are on its volumes.
 	Foreigners []core.Foreigner
+	// PortHolders names the containers that publish an Ingress's host port themselves.
+	PortHolders []string
 	// Dependents names workloads that still run and depend on this one; it is
 	// not taken away before them.
 	Dependents []string

@@ -279,6 +279,7 @@ func (a *account) conclude() {
 			s.Outcome = core.OutcomeComplete
 		}
 		s.WaitsFor = nil
+		s.Obstacle, s.Remedy = a.portHeld()
 		if a.failure != nil {
 			s.Obstacle, s.Remedy = a.failure.message, a.failure.remedy
 		}

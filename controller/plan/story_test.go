@@ -111,6 +111,7 @@ var commands = map[string]func(*story){
 	"missing":    (*story).miss,
 	"image":      func(s *story) { s.image = strings.Join(s.args, "") },
 	"dependents": func(s *story) { s.dependents = s.args },
+	"holders":    func(s *story) { s.portHolders = s.args },
 	"remember":   (*story).remember,
 	"subscribe":  (*story).subscribe,
 	"ack":        func(s *story) { s.acknowledged[s.target().ID] = true },
@@ -210,6 +211,9 @@ func (s *story) specify() {
 	} else {
 		next := *s.spec
 		w = &next
+	}
+	if w.Kind == spec.Ingress {
+		w.Backend = &spec.Backend{Service: "web", HostPort: spec.HostPort{First: 8080, Last: 8080, Target: 80}}
 	}
 	w.Replicas = s.number("replicas", w.Replicas)
 	w.Strategy.Type = spec.StrategyType(s.take("strategy", string(w.Strategy.Type)))

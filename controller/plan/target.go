@@ -49,7 +49,7 @@ func (v view) toward(record core.Rollout) target {
 	t := target{view: v, rollout: record}
 	r := &t.rollout
 	r.Attempts, r.Succeeded = clone(record.Attempts), clone(record.Succeeded)
-	t.desired = oneAtATime(t.choose(), v.Replicas, r.Anonymous)
+	t.desired = v.afterHolders(oneAtATime(t.choose(), v.Replicas, r.Anonymous))
 	begins := t.begins()
 	r.Complete = r.Complete && !begins
 	for _, c := range v.containers {
@@ -170,9 +170,10 @@ func (t *target) completedWith(r replica) bool {
 
 // followsImage reports whether replicas are held against what the image's name
 // stands for now: only at the revision that is written, as a rollback to another
-// must not bring along the image that failed, and only while the image is there.
+// must not bring along the image that failed, and only while the image is there. An
+// ingress is given another program while it runs.
 func (t *target) followsImage() bool {
-	return t.desired != nil && t.desired.Revision == t.Spec.Revision && t.ImageID != ""
+	return t.desired != nil && t.desired.Kind != spec.Ingress && t.desired.Revision == t.Spec.Revision && t.ImageID != ""
 }
 
 // madeFromAnother reports whether a container was made from another image than the

@@ -31,8 +31,10 @@ type world struct {
 	missingError        string
 	// image is what the image's name stands for.
 	image string
+	// portHolders publish an ingress's host port themselves.
+	portHolders []string
 	// foreigners are another folder's containers.
-	foreigners []core.Foreigner
+	foreigners  []core.Foreigner
 	// hooks are the containers of hooks.
 	hooks  []core.HookRun
 	intent core.Intent
@@ -89,7 +91,7 @@ func (w *world) input() Input {
 		Dependencies: slices.Clone(w.dependencies), Missing: resources(w.missing, w.missingError), Dependents: slices.Clone(w.dependents),
 		Networks: w.networks, ImageID: w.image, Intent: w.intent, History: maps.Clone(w.history),
 		Subscribers: w.subscribers, Acknowledged: maps.Clone(w.acknowledged),
-		Foreigners: slices.Clone(w.foreigners),
+		PortHolders: slices.Clone(w.portHolders), Foreigners: slices.Clone(w.foreigners),
 	}
 	if w.spec != nil {
 		s := *w.spec

@@ -227,7 +227,7 @@ func (l *listener) CreateNetwork(_ context.Context, n engine.NetworkSpec) error 
 func faults(t require.TestingT, p *spec.Project, data string, newAPI bool) (all []string) {
 	heard := &listener{}
 	do := func(a core.Action) {
-		_, err := execute.New(heard, data).Do(context.Background(), a, p)
+		_, err := execute.New(heard, data, "").Do(context.Background(), a, p)
 		require.NoError(t, err)
 	}
 	for _, w := range p.Workloads {

@@ -1,0 +1,164 @@
+package ingresses
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/ingress"
+)
+
+// fake is an ingress's side of the conversation.
+type fake struct {
+	t *testing.T
+	// refused is how many attempts to attach fail first.
+	refused int
+	conn    net.Conn
+	heard   *ingress.Reader[ingress.Request]
+}
+
+func (f *fake) Attach(context.Context, string) (io.ReadWriteCloser, error) {
+	if f.refused > 0 {
+		f.refused--
+		return nil, errors.New("the engine is busy")
+	}
+	ours, theirs := net.Pipe()
+	f.conn, f.heard = theirs, ingress.NewReader[ingress.Request](theirs)
+	return ours, nil
+}
+
+// hear returns the next request.
+func (f *fake) hear() ingress.Request {
+	f.t.Helper()
+	r, malformed, err := f.heard.Next()
+	require.NoError(f.t, errors.Join(malformed, err))
+	return r
+}
+
+// say sends a status.
+func (f *fake) say(s ingress.Status) {
+	f.t.Helper()
+	s.Proxies = 1
+	require.NoError(f.t, ingress.Write(f.conn, s))
+	synctest.Wait()
+}
+
+// talking is a conversation with one ingress.
+func talking(t *testing.T, f *fake, upgrade func(context.Context, string) (string, error)) (i *Ingresses, reports *[]Report, sync func(...ingress.Endpoint)) {
+	f.t = t
+	reports = &[]Report{}
+	i = New(Options{Engine: f, Version: "new", Upgrade: upgrade, Heard: func(_ string, _ Run, r Report) { *reports = append(*reports, r) }})
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(func() {
+		cancel()
+		i.Wait()
+	})
+	run := Run{ID: "c1", StartedAt: time.Now()}
+	return i, reports, func(endpoints ...ingress.Endpoint) {
+		i.Sync(ctx, "web:8080", run, ingress.Config{Protocol: ingress.TCP, Endpoints: endpoints})
+		synctest.Wait()
+	}
+}
+
+func ready(id string) ingress.Endpoint {
+	return ingress.Endpoint{ID: id, Address: "10.0.0.1:80", State: ingress.Ready}
+}
+
+func draining(id string) ingress.Endpoint {
+	return ingress.Endpoint{ID: id, Address: "10.0.0.1:80", State: ingress.Draining}
+}
+
+func TestAReplicaIsReleasedOnceItHasNothingOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		i, reports, sync := talking(t, f, nil)
+		assert.True(t, i.Released("web:8080", "a"), "there is no ingress")
+		sync(ready("a"), ready("b"))
+		first := f.hear().Config
+		assert.False(t, i.Released("web:8080", "c"), "nobody knows what the ingress does")
+		f.say(ingress.Status{Version: "new", Generation: first.Generation})
+		assert.True(t, (*reports)[0].Serving)
+		assert.False(t, i.Released("web:8080", "a"))
+
+		sync(draining("a"), ready("b"))
+		assert.False(t, i.Released("web:8080", "a"), "the ingress has not heard")
+		second := f.hear().Config
+		assert.Greater(t, second.Generation, first.Generation)
+		f.say(ingress.Status{Version: "new", Generation: second.Generation, Endpoints: []ingress.EndpointStatus{{ID: "a", Open: 1}}})
+		assert.False(t, i.Released("web:8080", "a"), "a connection is open")
+		told := len(*reports)
+		f.say(ingress.Status{Version: "new", Generation: second.Generation, Endpoints: []ingress.EndpointStatus{{ID: "a"}}})
+		assert.True(t, i.Released("web:8080", "a"))
+		assert.Len(t, *reports, told+1, "the end of a drain is told")
+		assert.False(t, i.Released("web:8080", "b"))
+	})
+}
+
+func TestAnAcknowledgementOfAnotherProcessIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		i, reports, sync := talking(t, f, nil)
+		sync(ready("a"))
+		generation := f.hear().Config.Generation
+		f.say(ingress.Status{Version: "new", Generation: generation - 1})
+		assert.False(t, (*reports)[0].Serving)
+		settled := atomic.Bool{}
+		go func() {
+			i.Settle(t.Context())
+			settled.Store(true)
+		}()
+		synctest.Wait()
+		assert.False(t, settled.Load())
+		f.say(ingress.Status{Version: "new", Generation: generation})
+		assert.True(t, settled.Load())
+	})
+}
+
+func TestItAttachesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{refused: 2}
+		_, reports, sync := talking(t, f, nil)
+		sync(ready("a"))
+		assert.Equal(t, "the engine is busy", (*reports)[0].Err)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		generation := f.hear().Config.Generation
+		f.say(ingress.Status{Version: "new", Generation: generation})
+		_ = f.conn.Close()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Equal(t, generation, f.hear().Config.Generation, "it is told what it was told before")
+		f.say(ingress.Status{Version: "new", Generation: generation})
+		last := (*reports)[len(*reports)-1]
+		assert.True(t, last.Serving)
+		assert.Empty(t, last.Err)
+	})
+}
+
+func TestAnotherProgramIsReplacedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		copies := 0
+		_, _, sync := talking(t, f, func(context.Context, string) (string, error) {
+			copies++
+			return "/state/next", nil
+		})
+		sync(ready("a"))
+		generation := f.hear().Config.Generation
+		f.say(ingress.Status{Version: "old", Generation: generation})
+		assert.Equal(t, generation, f.hear().Config.Generation)
+		assert.Equal(t, "/state/next", f.hear().Upgrade)
+		f.say(ingress.Status{Version: "old", Generation: generation, Error: "upgrade to /state/next: it does not serve"})
+		time.Sleep(repeatEvery)
+		assert.NotNil(t, f.hear().Config)
+		assert.Equal(t, 1, copies)
+	})
+}

@@ -1,0 +1,195 @@
+package ingresses
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/tendhq/tend/ingress"
+)
+
+const (
+	// repeatEvery is how often an ingress is told the same again, so that it can say when
+	// it has last heard of tend, and one that was not listening is told at last.
+	repeatEvery = 5 * time.Second
+	// The pauses between attempts to attach.
+	retryFirst, retryMax = 100 * time.Millisecond, 2 * time.Second
+	// upgradeTimeout bounds the copy of an executable into a container.
+	upgradeTimeout = time.Minute
+)
+
+// link is the conversation with one run of an ingress. Its fields from config on are
+// guarded by the mutex of Ingresses.
+type link struct {
+	*Ingresses
+	workload string
+	run      Run
+	stop     context.CancelFunc
+	changed  chan struct{} // config is another one
+
+	config ingress.Config
+	// applied is the generation that the ingress has in force.
+	applied int64
+	// open counts what each endpoint has to do, by ID.
+	open     map[string]int
+	report   Report
+	upgraded bool // another program was sent to it
+}
+
+func (l *link) inForce() bool { return l.applied == l.config.Generation }
+
+// leadsTo reports whether an endpoint is given new connections.
+func (l *link) leadsTo(id string) bool {
+	for _, e := range l.config.Endpoints {
+		if e.ID == id && e.State == ingress.Ready {
+			return true
+		}
+	}
+	return false
+}
+
+// keep talks to the ingress until ctx ends, and attaches again where the connection
+// breaks.
+func (l *link) keep(ctx context.Context) {
+	pause := retryFirst
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := l.talk(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		l.fail(err)
+		if time.Since(began) > repeatEvery {
+			pause = retryFirst
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, retryMax)
+	}
+}
+
+// talk attaches, and tells and hears until the connection breaks or ctx ends.
+func (l *link) talk(ctx context.Context) error {
+	conn, err := l.engine.Attach(ctx, l.run.ID)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	heard := make(chan error, 1)
+	go func() {
+		heard <- l.listen(conn)
+		_ = conn.Close() // a write may be waiting
+	}()
+	repeat := time.NewTicker(repeatEvery)
+	defer repeat.Stop()
+	for {
+		select {
+		case <-l.changed: // what is told now is what it was for
+		default:
+		}
+		if err := l.tell(ctx, conn); err != nil {
+			return errors.Join(err, <-heard)
+		}
+		select {
+		case <-l.changed:
+		case <-repeat.C:
+		case err := <-heard:
+			return err
+		}
+	}
+}
+
+// tell writes the configuration; and once, where the ingress runs another program, the
+// path of this one.
+func (l *link) tell(ctx context.Context, to io.Writer) error {
+	l.mu.Lock()
+	config := l.config
+	other := l.report.Status.Version != "" && l.report.Status.Version != l.version && !l.upgraded
+	l.upgraded = l.upgraded || other
+	l.mu.Unlock()
+	if err := ingress.Write(to, ingress.Request{Config: &config}); err != nil {
+		return err
+	}
+	if !other {
+		return nil
+	}
+	within, cancel := context.WithTimeout(ctx, upgradeTimeout)
+	defer cancel()
+	path, err := l.upgrade(within, l.run.ID)
+	if err != nil {
+		l.fail(fmt.Errorf("bring it up to tend's version: %w", err))
+		return nil // it goes on as it is
+	}
+	return ingress.Write(to, ingress.Request{Upgrade: path})
+}
+
+// listen takes in statuses until the connection breaks.
+func (l *link) listen(from io.Reader) error {
+	statuses := ingress.NewReader[ingress.Status](from)
+	for {
+		s, malformed, err := statuses.Next()
+		if err != nil {
+			return err
+		}
+		if malformed == nil { // else it is what is left of a line that began before
+			l.take(s)
+		}
+	}
+}
+
+// take takes in a status.
+func (l *link) take(s ingress.Status) {
+	l.mu.Lock()
+	before, wasInForce := l.report, l.inForce()
+	l.applied = s.Generation
+	ended := false
+	now := map[string]int{}
+	for _, e := range s.Endpoints {
+		now[e.ID] = e.Open
+	}
+	for id, n := range l.open {
+		ended = ended || n > 0 && now[id] == 0 && !l.leadsTo(id)
+	}
+	l.open = now
+	l.report.Status = s
+	l.report.Serving = s.Proxies > 0 && (l.report.Serving || l.inForce())
+	l.report.Err = s.Error
+	if !l.report.Serving && s.Error == "" {
+		l.report.Err = "it has not taken up what it was told"
+	}
+	if l.inForce() {
+		close(l.settled)
+		l.settled = make(chan struct{})
+	}
+	told := l.report.Serving != before.Serving || l.report.Err != before.Err || l.inForce() != wasInForce || ended
+	outdated := s.Version != l.version && !l.upgraded
+	report := l.report
+	l.mu.Unlock()
+	if told {
+		l.heard(l.workload, l.run, report)
+	}
+	if outdated {
+		select {
+		case l.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// fail notes why the ingress cannot be spoken to. It serves all the same, if it did.
+func (l *link) fail(err error) {
+	l.mu.Lock()
+	changed := l.report.Err != err.Error()
+	l.report.Err = err.Error()
+	report := l.report
+	l.mu.Unlock()
+	if changed {
+		l.heard(l.workload, l.run, report)
+	}
+}

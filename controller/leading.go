@@ -1,0 +1,190 @@
+package controller
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/ingresses"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/ingress"
+	"github.com/tendhq/tend/state"
+)
+
+// lead has the ingress of a workload told to which replicas its host port leads.
+func (l *loop) lead(ctx context.Context, key string) {
+	snap := l.store.Snapshot()
+	w := l.reconciler.project.Workloads[key]
+	if w == nil || w.Kind != spec.Ingress || l.reconciler.remove {
+		l.ingresses.Drop(key)
+		return
+	}
+	rows := snap.Replicas(key)
+	i := slices.IndexFunc(rows, func(r *state.Replica) bool { return r.State == core.Running })
+	if i < 0 {
+		l.ingresses.Drop(key)
+		return
+	}
+	l.ingresses.Sync(ctx, key, ingresses.Run{ID: rows[i].ID, StartedAt: rows[i].StartedAt}, lead(snap, w, rows[i].Replica))
+}
+
+// lead returns what an ingress is to do: the replicas of its service that are published
+// get what comes in, and those that leave keep what they have.
+func lead(snap *state.Snapshot, w *spec.Workload, holder core.Replica) ingress.Config {
+	config := ingress.Config{Protocol: ingress.TCP, ProxyProtocol: w.Backend.ProxyProtocol}
+	if w.Backend.HTTP {
+		config.Protocol, config.ProxyProtocol = ingress.HTTP, false
+	}
+	published := map[string]bool{}
+	for _, e := range snap.Endpoints(w.Backend.Service) {
+		published[e.ID] = true
+	}
+	rollout, known := snap.Rollout(w.Backend.Service)
+	for _, r := range snap.Replicas(w.Backend.Service) {
+		leaves := false
+		if known {
+			_, leaves = rollout.Drains[r.ID]
+		}
+		given := ingress.Ready
+		switch {
+		case leaves:
+			given = ingress.Draining
+		case !published[r.ID]:
+			continue
+		}
+		if address := reach(r.Replica, holder, snap.Made(r.Workload, r.Revision), w.Backend.HostPort); address != "" {
+			config.Endpoints = append(config.Endpoints, ingress.Endpoint{ID: r.ID, Address: address, State: given})
+		}
+	}
+	return config
+}
+
+// reach returns the address at which an ingress reaches a replica for a host port, on the
+// first network that both have joined; empty where there is none, or where the replica's
+// revision does not have the port.
+func reach(r, holder core.Replica, made *spec.Workload, h spec.HostPort) string {
+	ip := ""
+	for name := range holder.Addresses {
+		if a := r.Addresses[name]; a != "" && (ip == "" || a < ip) {
+			ip = a
+		}
+	}
+	if ip == "" || made == nil {
+		return ""
+	}
+	for _, port := range made.HostPorts() {
+		switch {
+		case port.IP != h.IP || port.First > h.First || port.Last < h.Last:
+		case h.First != h.Last:
+			return ip // each port leads to the one of its own number in the container
+		default:
+			return net.JoinHostPort(ip, strconv.Itoa(port.Target+h.First-port.First))
+		}
+	}
+	return ""
+}
+
+// ingressHeard takes in what was heard of an ingress: as its readiness, as a probe's is,
+// and for the drains of its service.
+func (c *Controller) ingressHeard(workload string, run ingresses.Run, r ingresses.Report) {
+	c.store.Update(func(tx *state.Tx) {
+		if _, exists := tx.Replica(run.ID); !exists {
+			return
+		}
+		now := core.Probe{StartedAt: run.StartedAt, Started: r.Serving, Ready: r.Serving, Live: true, WasReady: r.Serving, Since: time.Now(), Message: r.Err}
+		if before, ok := tx.Probe(run.ID); ok && before.StartedAt.Equal(run.StartedAt) {
+			now.WasReady = now.WasReady || before.WasReady
+			if before.Ready == now.Ready {
+				now.Since = before.Since
+			}
+			if before.Probe == now {
+				return
+			}
+		}
+		tx.PutProbe(&state.Probe{ID: run.ID, Workload: workload, Probe: now})
+	})
+	c.mark(spec.ServiceOf(workload))
+}
+
+// settleTimeout bounds SettleIngresses.
+const settleTimeout = 5 * time.Second
+
+// SettleIngresses waits until the ingresses have in force what they were told last, as
+// whoever ends the controller next wants them to go on with that.
+func (c *Controller) SettleIngresses(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	c.ingresses.Settle(ctx)
+}
+
+// followers counts the ingresses that give a workload's replicas something to do.
+func (r *reconciler) followers(key string) (n int) {
+	for _, name := range r.ingressesOf[key] {
+		if r.ingresses.Follows(name) {
+			n++
+		}
+	}
+	return n
+}
+
+// released reports whether no ingress gives a replica anything, and none has anything
+// open there.
+func (r *reconciler) released(key, id string) bool {
+	return !slices.ContainsFunc(r.ingressesOf[key], func(name string) bool { return !r.ingresses.Released(name, id) })
+}
+
+// portHolders names the containers of an ingress's service that publish the same host
+// port themselves, as they were made before there was an ingress, or not by tend.
+func portHolders(snap *state.Snapshot, w *spec.Workload) (names []string) {
+	for _, r := range snap.Replicas(w.Backend.Service) {
+		holds := r.State == core.Exited || plan.IsRunning(r.Replica)
+		if holds && slices.ContainsFunc(r.HostPorts, w.Backend.Overlaps) {
+			names = append(names, r.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// upgradeFolder is the folder of an ingress's container that it may write to, and
+// upgradeName the name there of the program that takes its place.
+const upgradeFolder, upgradeName = "/state", "next"
+
+// upgradeIngress copies tend's own program into the container of an ingress.
+func (c *Controller) upgradeIngress(ctx context.Context, id string) (path string, err error) {
+	if c.options.Executable == "" {
+		return "", errors.New("tend's own program is not known")
+	}
+	file, err := os.Open(c.options.Executable)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return "", err
+	}
+	reader, writer := io.Pipe()
+	defer reader.Close()
+	go func() {
+		archive := tar.NewWriter(writer)
+		err := archive.WriteHeader(&tar.Header{Name: upgradeName, Mode: 0o755, Size: info.Size()})
+		if err == nil {
+			_, err = io.Copy(archive, file)
+		}
+		_ = writer.CloseWithError(errors.Join(err, archive.Close())) // which cannot fail
+	}()
+	if err := c.options.Engine.CopyTo(ctx, id, upgradeFolder, reader); err != nil {
+		return "", fmt.Errorf("copy tend's program into it: %w", err)
+	}
+	return upgradeFolder + "/" + upgradeName, nil
+}
