@@ -46,7 +46,7 @@ const maxReplicas = 4
 
 // surgeOf is how many replicas of a workload there may be more than wanted.
 func surgeOf(workload string) int {
-	if workload == "gateway" || workload == store || slices.Contains(databases, workload) {
+	if workload == store || slices.Contains(databases, workload) {
 		return 0
 	}
 	return 1
