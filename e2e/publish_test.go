@@ -1,10 +1,14 @@
 package e2e_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -194,4 +199,138 @@ func TestAPortIsPublishedDirectlyWhereThatIsWritten(t *testing.T) {
 	within, done := context.WithTimeout(t.Context(), patience)
 	defer done()
 	require.NoError(t, kit.Await(within, func() error { return get(within, http.DefaultClient, address) }))
+}
+
+// ingressOf returns the container of the project's one ingress.
+func (p *project) ingressOf() replica {
+	p.t.Helper()
+	for _, r := range p.replicas("") {
+		if r.Config.Labels[spec.LabelIngress] != "" {
+			return r
+		}
+	}
+	require.Fail(p.t, "there is no ingress")
+	return replica{}
+}
+
+// reached reports whether a request to a published port is answered, with a new
+// connection.
+func reached(ctx context.Context, address string) error {
+	within, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return get(within, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, address)
+}
+
+// awaitReached waits until a published port answers.
+func (p *project) awaitReached(address string) {
+	p.t.Helper()
+	p.await(func() error { return reached(p.t.Context(), address) })
+}
+
+// Whoever kills an ingress has it back, with or without tend, and nothing else stops.
+func TestAKilledIngressComesBack(t *testing.T) {
+	p, address := publishing(t, published)
+	tend := p.run()
+	p.awaitReached(address)
+	web, ingress := p.replica("web"), p.ingressOf()
+	require.NoError(t, p.engine.ContainerKill(t.Context(), ingress.ID, "KILL"))
+	p.awaitReached(address)
+	assert.Equal(t, ingress.ID, p.ingressOf().ID)
+
+	require.NoError(t, p.engine.ContainerRemove(t.Context(), ingress.ID, container.RemoveOptions{Force: true}))
+	p.await(func() error {
+		if err := reached(t.Context(), address); err != nil {
+			return err
+		}
+		if p.ingressOf().ID == ingress.ID {
+			return errors.New("it is still there")
+		}
+		return nil
+	})
+	tend.end(syscall.SIGKILL)
+	assert.Equal(t, web.ID, p.replica("web").ID)
+	assert.Equal(t, web.State.StartedAt, p.replica("web").State.StartedAt)
+}
+
+// Each way to write a fixed port is one in which it is reached; an internal network of
+// the service does not stand in the way.
+func TestAPublishedPortIsReachedHoweverItIsWritten(t *testing.T) {
+	first, err := kit.FreeAddress()
+	require.NoError(t, err)
+	_, port, err := net.SplitHostPort(first)
+	require.NoError(t, err)
+	from, err := strconv.Atoi(port)
+	require.NoError(t, err)
+	second, err := kit.FreeAddress()
+	require.NoError(t, err)
+	third, err := kit.FreeAddress()
+	require.NoError(t, err)
+	_, sixth, err := net.SplitHostPort(third)
+	require.NoError(t, err)
+	p := newProject(t, files{"compose.yaml": fmt.Sprintf(`
+services:
+  ranged:
+    image: ${PROBE}
+    ports: ["127.0.0.1:%d-%d:8080-8081"]
+  inside:
+    image: ${PROBE}
+    ports: [{target: 8080, published: "%s", host_ip: 127.0.0.1, app_protocol: http}]
+    networks: [closed, open]
+  six:
+    image: ${PROBE}
+    ports: ["[::1]:%s:8080"]
+networks: {closed: {internal: true}, open: {}}
+`, from, from+1, second[strings.LastIndex(second, ":")+1:], sixth)})
+	p.mustTend("apply")
+	p.awaitReached(first)
+	p.awaitReached(second)
+	p.awaitReached("[::1]:" + sixth)
+}
+
+// A TCP connection lasts through whatever happens to other replicas, and on a drain as
+// long as drainSeconds.
+func TestATCPConnectionLastsUntilItsReplicaHasDrained(t *testing.T) {
+	p, address := publishing(t, published+"    stop_grace_period: 30s\n")
+	p.write("specs/web.yaml", `apiVersion: tend/v1
+kind: Deployment
+metadata: {name: web}
+spec: {replicas: 1, drainSeconds: 20}
+`)
+	tend := p.run()
+	p.awaitReached(address)
+	conn, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, exchange(conn))
+	before := p.replica("web")
+	p.edit("compose.yaml", `VERSION: "1"`, `VERSION: "2"`)
+	tend.awaitEvent("web", "Draining")
+	for range 20 {
+		require.NoError(t, exchange(conn), "the connection was cut while its replica drained")
+		require.NoError(t, reached(t.Context(), address), "a new connection was refused")
+	}
+	require.NoError(t, conn.Close())
+	p.await(func() error {
+		if all := p.replicas("web"); len(all) != 1 || all[0].ID == before.ID {
+			return errors.New("the replica has not gone")
+		}
+		return nil
+	})
+}
+
+// exchange has a service answer a request on a connection.
+func exchange(conn net.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("GET /env HTTP/1.1\r\nHost: web\r\n\r\n")); err != nil {
+		return err
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	_, err = io.Copy(io.Discard, answer.Body)
+	return err
 }
