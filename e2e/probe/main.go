@@ -12,6 +12,7 @@
 //	DATA=/data       keep rows in this folder, see store
 //	DATA_FILES=1     each row in a file of its own
 //	ADDRESS=:9000    listen there
+//	ECHO=:9001       echo what comes in there
 //
 // "probe serve ARGUMENT..." is the same, for images whose program takes some.
 // "probe wait HOST:PORT" ends with 0 once somebody listens there.
@@ -22,6 +23,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -30,6 +32,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/websocket"
 )
 
 const (
@@ -169,9 +173,33 @@ func listen() {
 		http.Handle("/rows", rows)
 		http.Handle("/rows/", rows)
 	}
+	http.Handle("/socket", websocket.Handler(func(c *websocket.Conn) { _, _ = io.Copy(c, c) }))
+	if at := os.Getenv("ECHO"); at != "" {
+		go echo(at)
+	}
 	if err := http.ListenAndServe(address, nil); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
+	}
+}
+
+// echo sends back what comes in at an address.
+func echo(at string) {
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		go func() {
+			defer c.Close()
+			_, _ = io.Copy(c, c)
+		}()
 	}
 }
 
