@@ -314,7 +314,7 @@ func (c *comparison) record() record {
 	r := record{compare.Record{}, map[string]compare.Identity{}}
 	ctx := c.t.Context()
 	byID := map[string]string{}
-	all := c.replicas("")
+	all := slices.DeleteFunc(c.replicas(""), func(r replica) bool { return r.Config.Labels[kit.IngressLabel] != "" })
 	for _, one := range all {
 		byID[one.ID] = one.Name
 	}

@@ -72,12 +72,12 @@ services:
     image: ${PROBE}
 `, port)})
 	tend := p.run()
-	tend.awaitEvent("web", "CreateFailed", fmt.Sprint(port))
-	tend.awaitEvent("web", "BackOff", fmt.Sprint(port), "back-off")
+	ingress := fmt.Sprintf("web:127.0.0.1:%d", port)
+	tend.awaitEvent(ingress, "CreateFailed", fmt.Sprint(port))
+	tend.awaitEvent(ingress, "BackOff", fmt.Sprint(port), "back-off")
 	p.awaitReady("good", 1)
 	good := p.replica("good").State.StartedAt
 	require.NoError(t, other.Close())
-	web := p.awaitReady("web", 1)[0]
-	assert.NotEmpty(t, web.NetworkSettings.Ports["8080/tcp"], "it runs with the port that it publishes")
+	p.awaitReached(fmt.Sprintf("127.0.0.1:%d", port))
 	assert.Equal(t, good, p.replica("good").State.StartedAt)
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/e2e/kit"
 )
 
@@ -153,8 +152,9 @@ func TestAPublishedPortIsTakenOverWithTheFirstReplacement(t *testing.T) {
 	p.compose("up", "-d")
 	before := p.replica("web")
 	assert.Contains(t, p.tend("diff").out, "published by "+strings.TrimPrefix(before.Name, "/"))
-	p.run()
+	tend := p.run()
 	c := ask(t, address)
+	tend.awaitEvent("web", "Adopted")
 	p.mustTend("wait", "web")
 	require.Equal(t, before.ID, p.replica("web").ID)
 	c.end(t)
@@ -179,7 +179,7 @@ func TestAnIngressServesWithoutAController(t *testing.T) {
 	c.end(t)
 	held := 0
 	for _, r := range p.replicas("") {
-		if r.Config.Labels[spec.LabelIngress] != "" {
+		if r.Config.Labels[kit.IngressLabel] != "" {
 			held++
 		}
 	}
@@ -205,7 +205,7 @@ func TestAPortIsPublishedDirectlyWhereThatIsWritten(t *testing.T) {
 func (p *project) ingressOf() replica {
 	p.t.Helper()
 	for _, r := range p.replicas("") {
-		if r.Config.Labels[spec.LabelIngress] != "" {
+		if r.Config.Labels[kit.IngressLabel] != "" {
 			return r
 		}
 	}

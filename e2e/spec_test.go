@@ -57,7 +57,7 @@ func TestWhatIsWrittenWronglyChangesNothingThatRuns(t *testing.T) {
 		{"half-written compose.yaml", "compose.yaml", "services:\n  web:\n    image: [", []string{"compose.yaml:3:"}},
 		{"an empty compose.yaml", "compose.yaml", "", []string{"compose.yaml"}},
 		{"container_name with two replicas", "compose.yaml", strings.Replace(good["compose.yaml"], "image:", "container_name: one\n    image:", 1), []string{"compose.yaml:3:", "container_name", "remove container_name"}},
-		{"a fixed host port with two replicas", "compose.yaml", strings.Replace(good["compose.yaml"], "image:", "ports: [\"8080:80\"]\n    image:", 1), []string{"compose.yaml:3:", "publish a range"}},
+		{"a fixed host port with two replicas", "compose.yaml", strings.Replace(good["compose.yaml"], "image:", "ports: [\"8080:80/udp\"]\n    image:", 1), []string{"compose.yaml:3:", "publish a range"}},
 	}
 	p := newProject(t, good)
 	tend := p.run()

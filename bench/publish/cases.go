@@ -50,14 +50,14 @@ type row struct {
 	Case    testCase
 	Rounds  int
 	Kills   int
-	Tallies map[string]*tally
+	Counts map[string]*counts
 }
 
 func (r row) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d rounds, %d kills", r.Case.title, r.Rounds, r.Kills)
 	for _, k := range kinds {
-		if t := r.Tallies[k.name]; t != nil {
+		if t := r.Counts[k.name]; t != nil {
 			fmt.Fprintf(&b, "; %s %d requests, %d failed, %d cut", k.name, t.Requests.Load(), t.Failed.Load(), t.Cut.Load())
 			if first := t.first.Load(); first != nil {
 				fmt.Fprintf(&b, " (%v)", first)
@@ -80,7 +80,7 @@ func (c testCase) run(ctx context.Context, engine *client.Client, o options, dir
 	}
 	l := begin(ctx, p.web, p.raw)
 	defer l.end()
-	r.Tallies = l.tallies
+	r.Counts = l.counts
 	for ; !l.reached(o.requests) || r.Rounds < 2; r.Rounds++ {
 		killed := make(chan error, 1)
 		if r.Rounds%2 == 1 {

@@ -119,15 +119,15 @@ func (c *echoClient) exchange() error {
 	return err
 }
 
-// tally is what came of the requests of one kind of client.
-type tally struct {
+// counts is what came of the requests of one kind of client.
+type counts struct {
 	Requests, Failed, Cut atomic.Int64
 	first                 atomic.Value
 }
 
 // load is all clients at work.
 type load struct {
-	tallies map[string]*tally
+	counts map[string]*counts
 	stop    context.CancelFunc
 	busy    sync.WaitGroup
 }
@@ -135,10 +135,10 @@ type load struct {
 // begin has clients of all kinds begin.
 func begin(ctx context.Context, web, raw string) *load {
 	ctx, stop := context.WithCancel(ctx)
-	l := &load{tallies: map[string]*tally{}, stop: stop}
+	l := &load{counts: map[string]*counts{}, stop: stop}
 	for _, k := range kinds {
-		t := &tally{}
-		l.tallies[k.name] = t
+		t := &counts{}
+		l.counts[k.name] = t
 		address := raw
 		if k.http {
 			address = web
@@ -155,7 +155,7 @@ func begin(ctx context.Context, web, raw string) *load {
 	return l
 }
 
-func (t *tally) note(err error) {
+func (t *counts) note(err error) {
 	t.Requests.Add(1)
 	switch {
 	case err == nil:
@@ -170,7 +170,7 @@ func (t *tally) note(err error) {
 
 // reached reports whether each kind of client has made so many requests.
 func (l *load) reached(requests int) bool {
-	for _, t := range l.tallies {
+	for _, t := range l.counts {
 		if t.Requests.Load() < int64(requests) {
 			return false
 		}

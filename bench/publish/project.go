@@ -17,7 +17,6 @@ import (
 	"github.com/docker/docker/client"
 
 	apiclient "github.com/tendhq/tend/api/client"
-	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/e2e/kit"
 )
 
@@ -260,7 +259,7 @@ func (p *project) killProxies(ctx context.Context) error {
 		return err
 	}
 	for _, c := range all {
-		if c.Config.Labels[spec.LabelIngress] == "" {
+		if c.Config.Labels[kit.IngressLabel] == "" {
 			continue
 		}
 		top, err := p.engine.ContainerTop(ctx, c.ID, nil)

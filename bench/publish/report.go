@@ -39,7 +39,7 @@ func newReport(ctx context.Context, engine *client.Client, o options) (report, e
 func (r report) render() (string, error) {
 	var b strings.Builder
 	cell := func(r row, kind string) string {
-		t := r.Tallies[kind]
+		t := r.Counts[kind]
 		text := fmt.Sprintf("%s, %d failed", document.Thousands(int(t.Requests.Load())), t.Failed.Load())
 		if cut := t.Cut.Load(); cut > 0 {
 			text += fmt.Sprintf(", %d cut", cut)
@@ -61,7 +61,7 @@ func (r report) render() (string, error) {
 func (r report) failure() (err error) {
 	for _, row := range r.Rows {
 		for _, k := range kinds {
-			t := row.Tallies[k.name]
+			t := row.Counts[k.name]
 			if !row.Case.costs && (t.Failed.Load() > 0 || t.Cut.Load() > 0 && !row.Case.cuts) {
 				err = errors.Join(err, fmt.Errorf("%s: %s: %d failed, %d cut: %v", row.Case.title, k.name, t.Failed.Load(), t.Cut.Load(), t.first.Load()))
 			}

@@ -155,12 +155,11 @@ func (x *Executor) run(ctx context.Context, p *spec.Project, w *spec.Workload, c
 		return "", err
 	}
 	c := engine.ContainerSpec{
-		Project: p.Name, WorkingDir: p.WorkingDir, Service: w.Template,
+		Project: p.Name, WorkingDir: p.WorkingDir, Service: w.ContainerService(),
 		Networks: map[string]string{}, Volumes: map[string]string{},
 		Secrets: secrets, Configs: configs, RestartPolicy: w.RestartPolicy,
 	}
 	c.Service.Image = w.Image // a service that is only built names no image
-	c.Service.Ports = w.DirectPorts()
 	for name, key := range w.NetworkKeys {
 		c.Networks[key] = name
 	}

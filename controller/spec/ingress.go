@@ -123,6 +123,20 @@ func (w *Workload) DirectPorts() []types.ServicePortConfig {
 	})
 }
 
+// ContainerService is the service as a container is made from it: it publishes what no
+// ingress holds, and exposes what one does, as those look for who find out where a
+// container can be reached.
+func (w *Workload) ContainerService() types.ServiceConfig {
+	s := w.Template
+	s.Ports, s.Expose = w.DirectPorts(), slices.Clone(s.Expose)
+	for _, h := range w.HostPorts() {
+		for i := range h.Last - h.First + 1 {
+			s.Expose = append(s.Expose, fmt.Sprintf("%d/tcp", h.Target+i))
+		}
+	}
+	return s
+}
+
 // heldPort returns the host port of an entry of ports that an ingress can hold.
 func heldPort(p types.ServicePortConfig) (port int, ok bool) {
 	if p.Protocol != "tcp" || p.Mode == "host" {

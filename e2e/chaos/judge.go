@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -169,7 +170,7 @@ func (v *judge) touch(id string) {
 // newBox reads what a container is from its labels.
 func newBox(id, name string, labels map[string]string) *box {
 	name = strings.TrimPrefix(name, "/")
-	b := &box{id: id, name: name, service: labels[kit.ServiceLabel], number: labels[kit.NumberLabel], hook: labels[hookLabel] != ""}
+	b := &box{id: id, name: name, service: cmp.Or(labels[kit.IngressLabel], labels[kit.ServiceLabel]), number: labels[kit.NumberLabel], hook: labels[hookLabel] != ""}
 	_, strange := strangers[name]
 	b.ours = labels[kit.ProjectLabel] == project && !strange
 	if b.ours {

@@ -13,6 +13,7 @@ const (
 	exited  = "0002-an-exited-replica-is-started-again.md"
 	wish    = "0021-what-restart-says-is-the-wish.md"
 	healthy = "0022-never-healthy-is-not-became-unhealthy.md"
+	ingress = "0035-an-ingress-is-a-workload.md"
 	restart = "0023-the-engine-restarts-what-is-written-so.md"
 )
 
@@ -84,6 +85,25 @@ var Meant = []meant{
 		Why: "the next one serves before it is stopped, and two containers have two names", ADR: healthy,
 		is: func(d Difference) bool { return d.wedged() && d.Field == Number },
 	},
+	{
+		What:    "Who publishes a fixed TCP port",
+		Compose: "the container", Tend: "an ingress, which outlives it",
+		Why: "the port stays open through updates, and several replicas can have it", ADR: ingress,
+		is: Difference.heldPort,
+	},
+}
+
+// heldPort reports whether it is about a TCP port that a container publishes with Compose
+// and not with tend.
+func (d Difference) heldPort() bool {
+	for _, field := range []string{"HostConfig.PortBindings", "NetworkSettings.Ports"} {
+		port, ok := strings.CutPrefix(d.Field, field)
+		here := d.Tend[d.Field]
+		if ok && (port == "" && here == "{}" || strings.HasSuffix(port, "/tcp") && (here == "" || here == "null")) {
+			return true
+		}
+	}
+	return false
 }
 
 // wedged reports whether its health check has passed and fails now with Compose.

@@ -15,6 +15,8 @@ const (
 	ServiceLabel = "com.docker.compose.service"
 	NumberLabel  = "com.docker.compose.container-number"
 	OneoffLabel  = "com.docker.compose.oneoff"
+	// IngressLabel is tend's, with the name of the workload that an ingress is of.
+	IngressLabel = "tend.ingress"
 )
 
 // Containers inspects the containers that have all the labels, given as NAME=VALUE.
