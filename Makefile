@@ -101,6 +101,10 @@ bench: setup images $(BIN)/docker-compose ## compare tend with its peers, and wr
 cases: setup images ## update and break a copy of the shop under load, and write docs/reliability.md
 	go -C bench run ./cases -output ../docs/reliability.md
 
+.PHONY: publish
+publish: setup-data $(BIN)/tend ## update and break a plain project with a published port under load, and write docs/reliability.md
+	go -C bench run ./publish -output ../docs/reliability.md
+
 # How long make chaos and make chaos-data make faults, in Go's notation.
 DURATION ?= 5m
 
