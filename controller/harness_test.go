@@ -38,6 +38,8 @@ type world struct {
 	durable durable.Store
 	// record is told the plans of the next controller; it may be nil.
 	record func(plan.Input, plan.Plan)
+	// ingressImage has ports held by ingresses; empty for none.
+	ingressImage string
 
 	mu     sync.Mutex
 	events []string
@@ -86,7 +88,7 @@ func inWorld(t *testing.T, f func(w *world)) {
 func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.ctx = ctx
-	w.ctl = New(Options{Engine: w.engine, Project: "p", Durable: w.durable, Record: w.record, Log: zap.NewNop(), OnEvent: func(e *state.Event) {
+	w.ctl = New(Options{Engine: w.engine, Project: "p", Durable: w.durable, Record: w.record, IngressImage: w.ingressImage, Log: zap.NewNop(), OnEvent: func(e *state.Event) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.events = append(w.events, e.Workload+" "+e.Reason+": "+e.Message)
@@ -123,7 +125,7 @@ func (w *world) load(compose string, specs ...string) *spec.Project {
 		name := filepath.Join(dir, "specs", string(rune('a'+i))+".yaml")
 		require.NoError(w.t, os.WriteFile(name, []byte("apiVersion: tend/v1\n"+s), 0o600))
 	}
-	p, err := load.Project(context.Background(), load.Options{ProjectDirectory: dir})
+	p, err := load.Project(context.Background(), load.Options{ProjectDirectory: dir, IngressImage: w.ingressImage})
 	require.NoError(w.t, err)
 	return p
 }

@@ -1,0 +1,219 @@
+package controller
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/ingress"
+)
+
+// ingressFake is what all ingresses of a world do: they put in force what they are told,
+// and have as many connections open as is said.
+type ingressFake struct {
+	mu     sync.Mutex
+	config ingress.Config
+	// open counts the connections to an endpoint, by ID.
+	open map[string]int
+	// deaf has what they are told ignored.
+	deaf bool
+	conn io.Writer
+}
+
+func (f *ingressFake) attached(conn io.ReadWriter) {
+	f.mu.Lock()
+	f.conn = conn
+	f.mu.Unlock()
+	for requests := ingress.NewReader[ingress.Request](conn); ; {
+		r, malformed, err := requests.Next()
+		if errors.Join(malformed, err) != nil {
+			return
+		}
+		f.mu.Lock()
+		if r.Config != nil && !f.deaf {
+			f.config = *r.Config
+		}
+		f.answer()
+		f.mu.Unlock()
+	}
+}
+
+// answer sends a status. The mutex is held.
+func (f *ingressFake) answer() {
+	s := ingress.Status{Generation: f.config.Generation, Version: "tend/ingress:test", Proxies: 1}
+	for id, n := range f.open {
+		s.Endpoints = append(s.Endpoints, ingress.EndpointStatus{ID: id, Open: n})
+	}
+	_ = ingress.Write(f.conn, s) // a connection that has ended is no failure
+}
+
+// endpoints are those that it leads to, as "STATE ADDRESS", once it has heard all.
+func (f *ingressFake) endpoints() (all []string) {
+	synctest.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.config.Endpoints {
+		all = append(all, string(e.State)+" "+e.Address[strings.LastIndex(e.Address, ":"):])
+	}
+	slices.Sort(all)
+	return all
+}
+
+// hold sets how many connections a replica has.
+func (f *ingressFake) hold(id string, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open = map[string]int{id: n}
+	f.answer()
+}
+
+// inPublishedWorld runs a test in a world whose ports are held by ingresses.
+func inPublishedWorld(t *testing.T, f func(w *world, i *ingressFake)) {
+	inWorld(t, func(w *world) {
+		i := &ingressFake{}
+		w.stop()
+		w.ingressImage = "tend/ingress:test"
+		w.engine.AddImage(w.ingressImage, model.Behavior{Attached: i.attached})
+		w.start()
+		f(w, i)
+	})
+}
+
+const publishedWeb = `
+web:
+  image: plain:1
+  ports: ["8080:80"]
+  environment: {VERSION: "1"}
+`
+
+func TestAnIngressLeadsToWhatIsReady(t *testing.T) {
+	inPublishedWorld(t, func(w *world, i *ingressFake) {
+		w.write(publishedWeb)
+		w.converge()
+		require.Equal(t, []string{"p-web-1 running", "p-web-8080-ingress running"}, w.containers())
+		require.Empty(t, w.container("p-web-1").PublishedPorts)
+		require.Equal(t, []string{"0.0.0.0:8080->80/tcp"}, w.container("p-web-8080-ingress").PublishedPorts)
+		require.Equal(t, []string{"ready :80"}, i.endpoints())
+
+		w.write(publishedWeb + "  scale: 3")
+		w.converge()
+		require.Equal(t, []string{"ready :80", "ready :80", "ready :80"}, i.endpoints())
+		w.write("web: {image: 'plain:1'}")
+		w.converge()
+		require.Equal(t, []string{"p-web-2 running"}, w.containers(), "the port is no longer written")
+	})
+}
+
+func TestAReplicaIsStoppedWhenTheIngressHasLetGoOfIt(t *testing.T) {
+	inPublishedWorld(t, func(w *world, i *ingressFake) {
+		w.write(publishedWeb, "kind: Deployment\nmetadata: {name: web}\nspec: {drainSeconds: 10}")
+		w.converge()
+		old := w.container("p-web-1")
+		i.hold(old.ID, 1)
+		w.write(strings.Replace(publishedWeb, `"1"`, `"2"`, 1), "kind: Deployment\nmetadata: {name: web}\nspec: {drainSeconds: 10}")
+		w.pass(5 * time.Second)
+		require.Equal(t, []string{"draining :80", "ready :80"}, i.endpoints())
+		require.Equal(t, old.ID, w.container("p-web-1").ID, "a connection is open")
+		i.hold(old.ID, 0)
+		w.pass(time.Second)
+		w.converge()
+		require.Equal(t, []string{"ready :80"}, i.endpoints())
+		require.Equal(t, []string{"p-web-2 running", "p-web-8080-ingress running"}, w.containers())
+	})
+}
+
+// One that does not answer, or is not there, holds nobody up for longer than the drain.
+func TestADrainEndsWithoutAnIngressThatAnswers(t *testing.T) {
+	inPublishedWorld(t, func(w *world, i *ingressFake) {
+		w.write(publishedWeb)
+		w.converge()
+		i.mu.Lock()
+		i.deaf = true
+		i.mu.Unlock()
+		w.write(strings.Replace(publishedWeb, `"1"`, `"2"`, 1))
+		w.pass(3 * time.Second)
+		require.Equal(t, 3, w.running(), "the old replica is still there")
+		w.pass(10 * time.Second)
+		require.Equal(t, []string{"p-web-2 running", "p-web-8080-ingress running"}, w.containers())
+	})
+}
+
+// While a rollout moves the target, each replica is reached at its own.
+func TestThePortOfAReplicaIsThatOfItsRevision(t *testing.T) {
+	inPublishedWorld(t, func(w *world, i *ingressFake) {
+		slow := "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2, minReadySeconds: 20}"
+		w.write(publishedWeb, slow)
+		w.pass(time.Minute)
+		w.converge()
+		held := w.container("p-web-8080-ingress").ID
+		w.write(strings.Replace(publishedWeb, "8080:80", "8080:3000", 1), slow)
+		w.pass(10 * time.Second)
+		require.Equal(t, []string{"ready :3000", "ready :80", "ready :80"}, i.endpoints())
+		w.pass(time.Minute)
+		w.converge()
+		require.Equal(t, []string{"ready :3000", "ready :3000"}, i.endpoints())
+		require.Equal(t, held, w.container("p-web-8080-ingress").ID, "the ingress goes on")
+	})
+}
+
+// What has the port is not taken from it before its container is replaced.
+func TestAPortMovesWithTheFirstReplacement(t *testing.T) {
+	inPublishedWorld(t, func(w *world, i *ingressFake) {
+		image := w.ingressImage
+		w.ingressImage = ""
+		w.write(publishedWeb)
+		w.converge()
+		w.restart()
+		w.ingressImage = image
+		w.restart()
+		w.write(publishedWeb)
+		w.converge()
+		require.Equal(t, []string{"p-web-1 running"}, w.containers())
+		require.Equal(t, []string{"0.0.0.0:8080->80/tcp"}, w.container("p-web-1").PublishedPorts)
+		s, _ := w.ctl.State().Snapshot().Status("web:8080")
+		require.Contains(t, s.Obstacle, "published by p-web-1")
+
+		w.write(strings.Replace(publishedWeb, `"1"`, `"2"`, 1))
+		w.pass(30 * time.Second)
+		w.converge()
+		require.Equal(t, []string{"p-web-2 running", "p-web-8080-ingress running"}, w.containers())
+		require.Equal(t, []string{"ready :80"}, i.endpoints())
+	})
+}
+
+func TestAKilledIngressIsStartedAgainAndToldAgain(t *testing.T) {
+	inPublishedWorld(t, func(w *world, i *ingressFake) {
+		w.write(publishedWeb)
+		w.converge()
+		i.mu.Lock()
+		i.config = ingress.Config{}
+		i.mu.Unlock()
+		w.engine.Kill(w.container("p-web-8080-ingress").ID, 137)
+		w.pass(2 * time.Second)
+		w.converge()
+		require.Equal(t, []string{"ready :80"}, i.endpoints())
+	})
+}
+
+// A controller that comes back finds its ingress, and withdraws nothing meanwhile.
+func TestARestartedControllerGoesOnWithItsIngress(t *testing.T) {
+	inPublishedWorld(t, func(w *world, i *ingressFake) {
+		w.write(publishedWeb)
+		w.converge()
+		w.engine.ForgetCalls()
+		w.restart()
+		w.write(publishedWeb)
+		w.converge()
+		w.pass(time.Minute)
+		require.Empty(t, w.writes())
+		require.Equal(t, []string{"ready :80"}, i.endpoints())
+	})
+}
