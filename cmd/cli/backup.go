@@ -58,7 +58,7 @@ func withDatabase(ctx context.Context, f *flags, name string, do func(*database)
 		return fmt.Errorf("there is no workload %q", name)
 	}
 	if w.Kind != spec.Database {
-		return fmt.Errorf("%s is a %s: only a Database, which a spec makes of a service with kind: Database, can be backed up and restored", name, w.Kind)
+		return fmt.Errorf("%s is %s: only a Database, which a spec makes of a service with kind: Database, can be backed up and restored", name, w.Kind.WithArticle())
 	}
 	e, err := f.connect(ctx)
 	if err != nil {

@@ -39,7 +39,7 @@ func explain(ctx context.Context, c *client.Client, out io.Writer, name string) 
 	}
 	say := func(format string, values ...any) { fmt.Fprintf(out, format+"\n", values...) }
 	restart := a.Spec.Restart
-	say("%s is a %s and runs %s: %s.", name, a.Kind, spec.RestartCondition(restart.Condition).Runs(), restart.Reason)
+	say("%s is %s and runs %s: %s.", name, spec.Kind(a.Kind).WithArticle(), spec.RestartCondition(restart.Condition).Runs(), restart.Reason)
 	if reason := a.Spec.Strategy.Reason; reason != "" {
 		say("An update stops a container before it starts the next one: %s.", reason)
 	}

@@ -193,12 +193,14 @@ func newIngress(w *Workload, h HostPort, image string, proxyProtocol bool) *Work
 			template.Networks[key] = &types.ServiceNetworkConfig{Priority: n.Priority, GatewayPriority: n.GatewayPriority}
 		}
 	}
+	restart := KubeletRestart
+	restart.Reason = fmt.Sprintf("it holds host port %s for %s, which gets at %d what comes in", h, w.Name, h.Target)
 	return &Workload{
 		Name: template.Name, Kind: Ingress,
 		Backend:  &Backend{Service: w.Name, HostPort: h, HTTP: speaksHTTP(w, h), ProxyProtocol: proxyProtocol},
 		Replicas: 1, Strategy: Strategy{Type: Recreate, Reason: "only one container can hold a host port"},
 		ProgressDeadline: ingressDeadline, StopGrace: ingressGrace, OnFailure: Pause,
-		Restart: KubeletRestart, RestartPolicy: types.RestartPolicyUnlessStopped,
+		Restart: restart, RestartPolicy: types.RestartPolicyUnlessStopped,
 		Image: image, PullPolicy: types.PullPolicyMissing, Room: 1,
 		Template: template,
 	}

@@ -39,6 +39,14 @@ const (
 	Ingress Kind = "Ingress"
 )
 
+// WithArticle is the kind as one thing in a sentence.
+func (k Kind) WithArticle() string {
+	if k == Ingress {
+		return "an " + string(k)
+	}
+	return "a " + string(k)
+}
+
 // Project is the desired state of one Compose project.
 type Project struct {
 	// Name is the Compose project name, normalised as Compose does.

@@ -70,7 +70,7 @@ func Scale(ctx context.Context, o load.Options, workload string, replicas int, a
 	case w == nil:
 		return "", spec.Errors{{Workload: workload, Message: fmt.Sprintf("there is no workload %q", workload)}}
 	case w.Kind != spec.Deployment:
-		return "", spec.Errors{{Workload: workload, Message: fmt.Sprintf("%s is a %s: only a Deployment is scaled", workload, w.Kind)}}
+		return "", spec.Errors{{Workload: workload, Message: fmt.Sprintf("%s is %s: only a Deployment is scaled", workload, w.Kind.WithArticle())}}
 	}
 	d, err := scaled(in.Specs, before.SpecFiles, workload, replicas)
 	if err != nil {
