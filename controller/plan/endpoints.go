@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/spec"
 )
 
 // defaultDrain is for workloads whose spec is gone.
@@ -30,9 +31,10 @@ func (s *steps) drain(r replica, cause string, args ...any) {
 }
 
 // reachable reports whether requests may be on their way to a replica. One that is
-// not ready any more may still be at work on those that came before.
+// not ready any more may still be at work on those that came before. An ingress has no
+// endpoint: it ends what it has when it is stopped.
 func (t *target) reachable(r replica) bool {
-	return (r.class == ready || r.class == unready) && (t.desired == nil || len(t.desired.Ports) > 0)
+	return r.Kind != spec.Ingress && (r.class == ready || r.class == unready) && (t.desired == nil || len(t.desired.Ports) > 0)
 }
 
 // stopDrained stops the replicas whose drain is over. A drain is not taken
