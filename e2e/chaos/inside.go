@@ -211,7 +211,7 @@ func (c *chaos) unconverged(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(all) != len(replicas) {
+	if len(all) != len(replicas)+1 {
 		return fmt.Errorf("tend knows of %d workloads", len(all))
 	}
 	var problems []error
@@ -222,7 +222,9 @@ func (c *chaos) unconverged(ctx context.Context) error {
 			problems = append(problems, fmt.Errorf("%s: %v", w.Metadata.Name, w.Status.Conditions))
 		}
 	}
-	for name, n := range replicas {
+	counts := maps.Clone(replicas)
+	counts[gatewayIngress] = 1
+	for name, n := range counts {
 		running := c.judge.some(func(b box) bool { return b.service == name && b.running && !b.paused })
 		there := c.judge.some(func(b box) bool { return b.service == name })
 		if len(running) != n || len(there) != n {

@@ -41,6 +41,9 @@ var replicas = map[string]int{
 	store: 1,
 }
 
+// gatewayIngress holds the gateway's port.
+const gatewayIngress = "gateway:127.0.0.1:8080"
+
 // maxReplicas bounds the number of replicas that a service is scaled to.
 const maxReplicas = 4
 
