@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/e2e/kit"
 )
 
@@ -20,10 +22,12 @@ import (
 // and specs under another project's name and on ports of its own.
 func TestTheShop(t *testing.T) {
 	p := newProject(t, nil)
-	require.NoError(t, kit.Shop{Repository: repository, Dir: p.dir, Project: p.name, Override: `services:
+	address, err := kit.FreeAddress()
+	require.NoError(t, err)
+	require.NoError(t, kit.Shop{Repository: repository, Dir: p.dir, Project: p.name, Override: fmt.Sprintf(`services:
   tend: {image: "${TEND_IMAGE}", volumes: ["${SOCKET}:/var/run/docker.sock"]}
-  gateway: {ports: !override ["127.0.0.1::8080"]}
-`}.Write(t.Context()))
+  gateway: {ports: !override ["%s:8080"]}
+`, address)}.Write(t.Context()))
 	specs, err := kit.Specs(p.dir)
 	require.NoError(t, err)
 	counts := map[string]int{}
@@ -39,12 +43,13 @@ func TestTheShop(t *testing.T) {
 	// Ready by tend's probes, which count instead of the containers' health checks.
 	var kept api.List[api.Workload]
 	require.NoError(t, json.Unmarshal([]byte(p.mustTend("get", "workloads", "-o", "json")), &kept))
+	kept.Items = slices.DeleteFunc(kept.Items, func(w api.Workload) bool { return w.Kind == string(spec.Ingress) })
 	for _, w := range kept.Items {
 		assert.Equal(t, counts[w.Metadata.Name], w.Status.ReadyReplicas, w.Metadata.Name)
 		assert.Len(t, p.replicas(w.Metadata.Name), counts[w.Metadata.Name])
 	}
 	require.Len(t, kept.Items, len(counts))
-	gateway := "http://" + p.published("gateway", "8080/tcp")
+	gateway := "http://" + address
 
 	var customer struct{ UserID, Token string }
 	call(t, gateway+"/api/users/register", "", `{"email":"ada@example.com","password":"correct horse","firstName":"Ada","lastName":"Lovelace"}`, http.StatusCreated, &customer)
@@ -99,12 +104,19 @@ func TestTheShop(t *testing.T) {
 // published is the host's address of a port of a service's one container.
 func (p *project) published(service, port string) string {
 	p.t.Helper()
-	for name, bindings := range p.replica(service).NetworkSettings.Ports {
+	address := p.replica(service).address(port)
+	require.NotEmpty(p.t, address, "port %s of %s is not published", port, service)
+	return address
+}
+
+// address is the host's address of a port of the container; empty where it publishes
+// none.
+func (r replica) address(port string) string {
+	for name, bindings := range r.NetworkSettings.Ports {
 		if string(name) == port && len(bindings) > 0 {
 			return bindings[0].HostIP + ":" + bindings[0].HostPort
 		}
 	}
-	require.Fail(p.t, "the port is not published", "%s of %s", port, service)
 	return ""
 }
 

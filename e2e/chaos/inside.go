@@ -198,12 +198,30 @@ func (c *chaos) awaitConverged(ctx context.Context, since time.Time) error {
 			return nil
 		}
 		if time.Since(since) > convergence {
-			return fmt.Errorf("VIOLATION: not converged after %s: %w", convergence, problem)
+			return fmt.Errorf("VIOLATION: not converged after %s: %w\n%s", convergence, problem, c.addresses(ctx))
 		}
 		if err := kit.Pause(ctx, time.Second); err != nil {
 			return err
 		}
 	}
+}
+
+// addresses lists the containers with their addresses: an engine that was killed may
+// give one to two of them.
+func (c *chaos) addresses(ctx context.Context) string {
+	all, err := kit.Containers(ctx, c.engine, kit.ProjectLabel)
+	if err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	for _, one := range all {
+		fmt.Fprintf(&b, "%s %s", one.Name, one.State.Status)
+		for _, name := range slices.Sorted(maps.Keys(one.NetworkSettings.Networks)) {
+			fmt.Fprintf(&b, " %s=%s", name, one.NetworkSettings.Networks[name].IPAddress)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
 }
 
 func (c *chaos) unconverged(ctx context.Context) error {
