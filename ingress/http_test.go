@@ -163,7 +163,8 @@ func TestNoRequestIsLostInAnUpgrade(t *testing.T) {
 			start := func() *replica { return serveHTTP(t, say("hello")) }
 			r := start()
 			in.http(r.ready())
-			l := httpLoad(t, in, newClient(t, protocols...))
+			client := newClient(t, protocols...)
+			l := httpLoad(t, in, client)
 			for i := range 3 {
 				l.pass(t, 200)
 				in.upgrade(fmt.Sprintf("version-%d", i))
@@ -172,6 +173,7 @@ func TestNoRequestIsLostInAnUpgrade(t *testing.T) {
 			}
 			n, errs := l.stop()
 			assert.Empty(t, errs, "of %d requests", n)
+			client.CloseIdleConnections() // it may have had more than it used
 			in.await("the ones before have ended", func(s ingress.Status) bool { return s.Proxies == 1 })
 		})
 	}
