@@ -84,8 +84,18 @@ type loop struct {
 	unread []*pair // those that have used up their turn
 
 	mu       sync.Mutex
-	pairs    map[int32]*pair         // by each of its descriptors
-	awaiting map[int32]chan struct{} // what is closed when a descriptor is writable
+	watchers map[int32]watched // by their descriptors
+	watches  int32             // tells apart those that have had the same one
+}
+
+// watcher is told what becomes of a descriptor, in the loop's goroutine.
+type watcher interface {
+	handle(l *loop, event unix.EpollEvent)
+}
+
+type watched struct {
+	watcher watcher
+	watch   int32
 }
 
 func newLoop() (*loop, error) {
@@ -96,7 +106,7 @@ func newLoop() (*loop, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, err
 	}
-	l := &loop{poll: fd, file: os.NewFile(uintptr(fd), "epoll"), pairs: map[int32]*pair{}, awaiting: map[int32]chan struct{}{}}
+	l := &loop{poll: fd, file: os.NewFile(uintptr(fd), "epoll"), watchers: map[int32]watched{}}
 	l.wait, err = l.file.SyscallConn()
 	return l, err
 }
@@ -105,50 +115,61 @@ func (l *loop) add(p *pair) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, fd := range [...]int{p.client, p.replica} {
-		if err := l.watch(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
+		if err := l.watch(fd, p, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
 			return err
 		}
 	}
-	l.pairs[int32(p.client)], l.pairs[int32(p.replica)] = p, p
 	return nil
 }
 
-func (l *loop) watch(fd int, events uint32) error {
-	return unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+// watch has a watcher told of a descriptor's events. The caller has the mutex.
+func (l *loop) watch(fd int, w watcher, events uint32) error {
+	l.watches++
+	l.watchers[int32(fd)] = watched{w, l.watches}
+	return unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd), Pad: l.watches})
+}
+
+// forget undoes watch.
+func (l *loop) forget(fd int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.watchers, int32(fd))
+	_ = unix.EpollCtl(l.poll, unix.EPOLL_CTL_DEL, fd, nil)
 }
 
 // await waits until a descriptor is writable.
 func (l *loop) await(fd int, timeout time.Duration) error {
-	writable := make(chan struct{})
+	w := make(writable)
 	l.mu.Lock()
-	l.awaiting[int32(fd)] = writable
-	err := l.watch(fd, unix.EPOLLOUT|unix.EPOLLONESHOT)
+	err := l.watch(fd, w, unix.EPOLLOUT|unix.EPOLLONESHOT)
 	l.mu.Unlock()
-	if err == nil {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		select {
-		case <-writable:
-		case <-timer.C:
-			err = unix.ETIMEDOUT
-		}
-		_ = unix.EpollCtl(l.poll, unix.EPOLL_CTL_DEL, fd, nil)
+	defer l.forget(fd)
+	if err != nil {
+		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.awaiting, int32(fd))
-	return err
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-w:
+		return nil
+	case <-timer.C:
+		return unix.ETIMEDOUT
+	}
 }
 
-// find returns the pair of a descriptor, and lets go whoever awaits it.
-func (l *loop) find(fd int32) *pair {
+// writable is closed when a descriptor is, which is announced once.
+type writable chan struct{}
+
+func (w writable) handle(*loop, unix.EpollEvent) { close(w) }
+
+// find returns the watcher that an event is for; nil when it is no longer there.
+func (l *loop) find(event unix.EpollEvent) watcher {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if writable := l.awaiting[fd]; writable != nil {
-		close(writable)
-		delete(l.awaiting, fd)
+	if found := l.watchers[event.Fd]; found.watch == event.Pad {
+		return found.watcher
 	}
-	return l.pairs[fd]
+	return nil
 }
 
 func (l *loop) run() {
@@ -166,12 +187,17 @@ func (l *loop) run() {
 			l.move(p)
 		}
 		for _, event := range events[:max(n, 0)] {
-			if p := l.find(event.Fd); p != nil {
-				p.note(event)
-				l.move(p)
+			if w := l.find(event); w != nil {
+				w.handle(l, event)
 			}
 		}
 	}
+}
+
+// handle implements watcher.
+func (p *pair) handle(l *loop, event unix.EpollEvent) {
+	p.note(event)
+	l.move(p)
 }
 
 // note notes what has become of one side of a pair.
@@ -216,8 +242,8 @@ func (l *loop) move(p *pair) {
 func (l *loop) close(p *pair, reset bool) {
 	p.closed = true
 	l.mu.Lock()
-	delete(l.pairs, int32(p.client))
-	delete(l.pairs, int32(p.replica))
+	delete(l.watchers, int32(p.client))
+	delete(l.watchers, int32(p.replica))
 	l.mu.Unlock()
 	p.in.close()
 	p.out.close()

@@ -1,65 +1,37 @@
 package proxy
 
-import (
-	"bufio"
-	"io"
-	"net"
-	"net/http"
-	"strings"
-
-	"golang.org/x/sys/unix"
-)
-
-// upgradeOf returns the protocol that a message changes to, as websocket.
-func upgradeOf(header http.Header) string {
-	if header["Upgrade"] == nil {
-		return ""
-	}
-	for _, option := range connectionOptions(header) {
-		if strings.EqualFold(option, "upgrade") {
-			return header.Get("Upgrade")
-		}
-	}
-	return ""
-}
-
 // switchProtocols passes on a replica's agreement to change the protocol. From there on
 // its connection and the client's are a pair like any other.
-func (w *web) switchProtocols(rw http.ResponseWriter, response *http.Response, e *endpoint) {
-	x := response.Body.(*exchange)
-	x.forget() // the request has ended, the connection has not
-	w.open.add()
+func (s *session) switchProtocols(e *endpoint) {
+	c, x := s.client, &s.exchange
+	c.leave()
 	end := func() {
-		w.pool.release(e)
-		w.open.done()
+		c.web.pool.release(e)
+		c.web.open.done()
 	}
-	client, early, err := http.NewResponseController(rw).Hijack()
-	if err != nil {
-		_ = x.Conn().Close()
-		end()
-		return
-	}
-	response.Body = nil
-	if err = response.Write(client); err == nil {
-		err = passBuffered(client, x.reader)
-	}
+	replica, err := 0, s.passAgreement()
 	if err == nil {
-		err = passBuffered(x, early.Reader)
+		replica, err = detach(x.conn.TCPConn)
 	}
-	replica, detachErr := detach(x.Conn())
-	if err != nil || detachErr != nil {
-		_ = client.Close()
-		if detachErr == nil {
-			_ = unix.Close(replica)
-		}
+	if err != nil {
+		_ = x.conn.Close()
+		_ = c.conn.Close()
 		end()
 		return
 	}
-	w.relay.join(client.(*net.TCPConn), replica, &e.counters, end)
+	c.web.relay.join(c.conn, replica, &e.counters, end)
 }
 
-// passBuffered passes on what was read too far.
-func passBuffered(to io.Writer, from *bufio.Reader) error {
-	_, err := io.CopyN(to, from, int64(from.Buffered()))
+// passAgreement passes on the agreement, and what either side has sent behind it.
+func (s *session) passAgreement() error {
+	x := &s.exchange
+	if !x.forget() {
+		return s.client.ctx.Err()
+	}
+	x.answer.head = append(x.answer.head, x.reader.unread()...)
+	if _, err := s.client.conn.Write(x.answer.head); err != nil {
+		return err
+	}
+	_, err := x.conn.Write(s.reader.unread())
 	return err
 }
