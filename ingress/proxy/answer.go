@@ -27,7 +27,7 @@ type answer struct {
 
 // parse reads the head of the answer to a request.
 func (a *answer) parse(head []byte, q *request) (err error) {
-	*a = answer{head: a.head[:0], fields: a.fields[:0], options: a.options[:0], framing: framing{length: untilEnd}}
+	*a = answer{head: emptied(a.head), fields: a.fields[:0], options: a.options[:0], framing: framing{length: untilEnd}}
 	unfold(head)
 	line, rest := cutLine(head)
 	old, err := a.parseLine(line)
@@ -37,7 +37,9 @@ func (a *answer) parse(head []byte, q *request) (err error) {
 	if a.fields, err = parseFields(a.fields, rest); err != nil {
 		return errAnswer
 	}
-	a.options = options(a.options, a.fields)
+	if a.options, err = options(a.options, a.fields); err != nil {
+		return errAnswer
+	}
 	a.close = names(a.options, []byte("close")) || old && !names(a.options, []byte("keep-alive"))
 	if err := a.passFields(); err != nil {
 		return err

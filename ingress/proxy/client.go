@@ -26,8 +26,9 @@ type client struct {
 	ctx   context.Context // ends when the client goes
 	gone  context.CancelFunc
 	state atomic.Int32
-	since atomic.Int64 // when it began to wait, in nanoseconds
-	used  atomic.Bool  // it has carried a request
+	since atomic.Int64                 // when it began to wait, in nanoseconds
+	used  atomic.Bool                  // it has carried a request
+	using atomic.Pointer[upstreamConn] // what its request was sent on
 }
 
 // The states of a client.
@@ -42,9 +43,12 @@ const (
 func (c *client) handle(_ *loop, event unix.EpollEvent) {
 	if event.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		c.gone()
+		if conn := c.using.Swap(nil); conn != nil {
+			_ = conn.Close()
+		}
 	}
 	if c.state.Swap(woken) == waiting {
-		go c.serve()
+		c.web.work(c)
 	}
 }
 
@@ -75,9 +79,7 @@ func (c *client) register() (err error) {
 }
 
 // serve answers requests until none is there.
-func (c *client) serve() {
-	s := sessions.Get().(*session)
-	defer sessions.Put(s)
+func (c *client) serve(s *session) {
 	s.begin(c)
 	for {
 		c.state.Store(served)
@@ -98,6 +100,17 @@ func (c *client) serve() {
 		}
 	}
 }
+
+// use has a connection to a replica closed when the client goes.
+func (c *client) use(conn *upstreamConn) {
+	c.using.Store(conn)
+	if c.ctx.Err() != nil {
+		_ = conn.Close()
+	}
+}
+
+// release undoes use, and reports whether the client is still there.
+func (c *client) release() bool { return c.using.Swap(nil) != nil && c.ctx.Err() == nil }
 
 // leave gives the connection to somebody else.
 func (c *client) leave() { c.loop.forget(c.fd) }

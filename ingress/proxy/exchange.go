@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -13,7 +12,7 @@ const sendEnd = 100 * time.Millisecond
 // exchange is a request on a connection to a replica, and the answer to it.
 type exchange struct {
 	conn    *upstreamConn
-	forget  func() bool // that the connection is closed when the client goes
+	client  *client
 	reader  reader
 	answer  answer
 	content *content      // of the answer
@@ -24,11 +23,11 @@ type exchange struct {
 
 // begin sends a request. Unless its body, nil where there is none, was read as a whole, it
 // is sent while the replica may already answer.
-func (x *exchange) begin(ctx context.Context, conn *upstreamConn, q *request, b *body, whole bool) {
+func (x *exchange) begin(c *client, conn *upstreamConn, q *request, b *body, whole bool) {
 	conn.written = 0
-	x.conn, x.body, x.sent, x.sendErr = conn, b, nil, nil
+	x.client, x.conn, x.body, x.sent, x.sendErr = c, conn, b, nil, nil
 	x.reader.reset(conn)
-	x.forget = context.AfterFunc(ctx, func() { _ = conn.Close() })
+	c.use(conn)
 	if b == nil {
 		_, x.sendErr = conn.Write(q.head)
 		return
@@ -83,7 +82,7 @@ func (x *exchange) receive(q *request, early func(*answer) error) error {
 
 // fail ends an exchange that has no answer.
 func (x *exchange) fail(err error) error {
-	x.forget()
+	x.client.release()
 	x.abort()
 	err = errors.Join(x.sendErr, err)
 	if x.sendErr != nil && x.conn.written == 0 {
@@ -103,7 +102,7 @@ func (x *exchange) abort() {
 
 // close ends an exchange. When it has ended well, its connection can carry the next one.
 func (x *exchange) close() {
-	if !x.forget() || !x.isSent() || x.answer.close || !x.content.ended ||
+	if !x.client.release() || !x.isSent() || x.answer.close || !x.content.ended ||
 		x.answer.framing.length == untilEnd || len(x.reader.unread()) > 0 {
 		x.abort()
 		return

@@ -5,8 +5,12 @@ import (
 	"net/http"
 )
 
-// maxFields is how many fields a head may have.
-const maxFields = 1000
+const (
+	// maxFields is how many fields a head may have.
+	maxFields = 1000
+	// maxOptions is how many options Connection may have.
+	maxOptions = 100
+)
 
 // malformed is the reason why a message is not passed on, with the status that whoever
 // has sent it gets if it is a request.
@@ -52,6 +56,14 @@ func (f field) known(to *[nameLimit]byte) []byte {
 	return to[:len(f.name)]
 }
 
+// emptied returns the memory of a head for the next one, unless that is a lot.
+func emptied(head []byte) []byte {
+	if cap(head) > bufferSize {
+		return nil
+	}
+	return head[:0]
+}
+
 // cutLine returns the first line without its end, and what follows.
 func cutLine(lines []byte) (line, rest []byte) {
 	line, rest, _ = bytes.Cut(lines, []byte{'\n'})
@@ -82,13 +94,16 @@ func parseFields(fields []field, lines []byte) ([]field, error) {
 }
 
 // options appends the options that the Connection fields have (RFC 9110, 7.6.1).
-func options(to [][]byte, fields []field) [][]byte {
+func options(to [][]byte, fields []field) ([][]byte, error) {
 	for _, f := range fields {
 		if f.is("connection") {
 			to = appendElements(to, f.value)
 		}
 	}
-	return to
+	if len(to) > maxOptions {
+		return nil, &malformed{http.StatusRequestHeaderFieldsTooLarge, "Connection is too long"}
+	}
+	return to, nil
 }
 
 // appendElements appends the elements of a list.

@@ -17,6 +17,8 @@ const (
 	keepAlive = 5 * time.Minute
 	// firstLimit is how long it may still wait for its first one when the proxy ends.
 	firstLimit = time.Second
+	// maxIdleWorkers is how many workers wait for a client.
+	maxIdleWorkers = 64
 	// maxSent is how often a request is sent that may have reached a replica.
 	maxSent = 3
 )
@@ -29,10 +31,12 @@ type web struct {
 	http2       *http2
 	headerLimit time.Duration
 	retiring    atomic.Bool // clients are asked to connect again
+	woken       chan *client
+	idleWorkers atomic.Int32
 }
 
 func newWeb(p *pool, r *relay, open *gauge) *web {
-	w := &web{pool: p, relay: r, open: open, headerLimit: headerLimit}
+	w := &web{pool: p, relay: r, open: open, headerLimit: headerLimit, woken: make(chan *client)}
 	w.http2 = newHTTP2(w)
 	go func() {
 		for range time.Tick(keepAlive / 20) {
@@ -49,6 +53,30 @@ func (w *web) serve(conn *net.TCPConn) {
 	c.ctx, c.gone = context.WithCancel(context.Background())
 	if err := c.register(); err != nil {
 		c.close()
+	}
+}
+
+// work has a worker serve a client that has sent something.
+func (w *web) work(c *client) {
+	select {
+	case w.woken <- c:
+	default:
+		go w.worker(c)
+	}
+}
+
+// worker serves clients. Some workers wait for the next one, as a new one would first
+// have to grow its stack.
+func (w *web) worker(c *client) {
+	s := newSession()
+	for {
+		c.serve(s)
+		if w.idleWorkers.Add(1) > maxIdleWorkers {
+			w.idleWorkers.Add(-1)
+			return
+		}
+		c = <-w.woken
+		w.idleWorkers.Add(-1)
 	}
 }
 

@@ -22,9 +22,10 @@ var (
 type reader struct {
 	source     io.Reader
 	buffer     []byte
-	start, end int // what was read and not yet taken
-	looked     int // how much of that was looked at for the end of a head,
-	line       int // and where in it the last line begins
+	start, end int  // what was read and not yet taken
+	looked     int  // how much of that was looked at for the end of a head,
+	line       int  // and where in it the last line begins
+	filled     bool // the last reading has filled its room: there may be more
 }
 
 // reset makes the reader read something else.
@@ -62,8 +63,10 @@ func (r *reader) room() []byte {
 
 // fill reads more. It returns an error only when there is nothing more.
 func (r *reader) fill() error {
-	n, err := r.source.Read(r.room())
+	room := r.room()
+	n, err := r.source.Read(room)
 	r.end += n
+	r.filled = n == len(room)
 	if n > 0 {
 		return nil
 	}
@@ -74,7 +77,9 @@ func (r *reader) fill() error {
 func (r *reader) Read(p []byte) (int, error) {
 	if r.start == r.end {
 		if len(p) >= len(r.buffer) {
-			return r.source.Read(p)
+			n, err := r.source.Read(p)
+			r.filled = n == len(p)
+			return n, err
 		}
 		if err := r.fill(); err != nil {
 			return 0, err

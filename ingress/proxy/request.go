@@ -39,7 +39,7 @@ type request struct {
 
 // reset makes a request of which nothing is known.
 func (q *request) reset() {
-	*q = request{head: q.head[:0], fields: q.fields[:0], options: q.options[:0]}
+	*q = request{head: emptied(q.head), fields: q.fields[:0], options: q.options[:0]}
 }
 
 // parse reads the head of a request that came from a client to an address.
@@ -52,7 +52,9 @@ func (q *request) parse(head []byte, client, local netip.AddrPort) error {
 	if q.fields, err = parseFields(q.fields, rest); err != nil {
 		return err
 	}
-	q.options = options(q.options, q.fields)
+	if q.options, err = options(q.options, q.fields); err != nil {
+		return err
+	}
 	q.close = names(q.options, []byte("close")) || q.old && !names(q.options, []byte("keep-alive"))
 	host, target, err := q.parseTarget(target)
 	if err != nil {

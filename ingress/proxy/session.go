@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,14 +29,14 @@ type session struct {
 	readErr error
 }
 
-var sessions = sync.Pool{New: func() any {
+func newSession() *session {
 	s := &session{}
 	s.read = func(fd uintptr) bool {
 		s.arrived, s.readErr = ignoringEINTR(func() (int, error) { return unix.Read(int(fd), s.room) })
 		return true
 	}
 	return s
-}}
+}
 
 // outcome is what has become of a client's connection.
 type outcome int
@@ -123,6 +122,7 @@ func (s *session) look() error {
 		return err
 	}
 	s.reader.end += s.arrived
+	s.reader.filled = s.arrived == len(s.room)
 	if s.arrived == 0 && s.readErr == nil {
 		return io.EOF
 	}
@@ -153,6 +153,14 @@ func (s *session) forward() outcome {
 	case closes:
 		return isOver
 	}
+	return s.ready()
+}
+
+// ready is the outcome of a request after which another one may come, or be there.
+func (s *session) ready() outcome {
+	if len(s.reader.unread()) == 0 && !s.reader.filled {
+		return isIdle
+	}
 	return isReady
 }
 
@@ -166,7 +174,7 @@ func (s *session) attempt(e *endpoint, to netip.AddrPort) (int, error) {
 		return 0, err
 	}
 	x := &s.exchange
-	x.begin(s.client.ctx, conn, &s.request, s.body, s.content != nil && s.content.whole())
+	x.begin(s.client, conn, &s.request, s.body, s.content != nil && s.content.whole())
 	err = x.receive(&s.request, s.passEarly)
 	if err == nil && x.answer.status == http.StatusSwitchingProtocols && !s.request.upgrade {
 		err = errAnswer
@@ -221,5 +229,5 @@ func (s *session) refuse(err error) outcome {
 	if closes {
 		return isUnread
 	}
-	return isReady
+	return s.ready()
 }

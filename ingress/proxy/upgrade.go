@@ -1,5 +1,7 @@
 package proxy
 
+import "net"
+
 // switchProtocols passes on a replica's agreement to change the protocol. From there on
 // its connection and the client's are a pair like any other.
 func (s *session) switchProtocols(e *endpoint) {
@@ -25,8 +27,8 @@ func (s *session) switchProtocols(e *endpoint) {
 // passAgreement passes on the agreement, and what either side has sent behind it.
 func (s *session) passAgreement() error {
 	x := &s.exchange
-	if !x.forget() {
-		return s.client.ctx.Err()
+	if !s.client.release() {
+		return net.ErrClosed
 	}
 	x.answer.head = append(x.answer.head, x.reader.unread()...)
 	if _, err := s.client.conn.Write(x.answer.head); err != nil {
