@@ -52,6 +52,24 @@ func TestAHeadMustArriveInTime(t *testing.T) {
 	<-w.open.none()
 }
 
+// A client may send an empty line too many, and take its time for what follows.
+func TestAnEmptyLineBeginsNoRequest(t *testing.T) {
+	w := startWeb(t)
+	w.headerLimit = 50 * time.Millisecond
+	conn := connect(t, w)
+	for _, text := range []string{"\r", "\n"} {
+		_, err := io.WriteString(conn, text)
+		require.NoError(t, err)
+		time.Sleep(w.headerLimit / 2) // so that they are read one after the other
+	}
+	time.Sleep(2 * w.headerLimit)
+	_, err := io.WriteString(conn, "no request\r\n\r\n")
+	require.NoError(t, err)
+	text, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "HTTP/1.1 400 ")
+}
+
 func TestAClientDoesNotWaitForEver(t *testing.T) {
 	w := startWeb(t)
 	conn := connect(t, w)

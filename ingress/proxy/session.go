@@ -89,24 +89,23 @@ func (s *session) turn() outcome {
 // readHead reads the head of a request.
 func (s *session) readHead() ([]byte, error) {
 	begun := false
-	for {
-		head, err := s.reader.head(maxHead, false)
-		if len(head) == len("\r\n") {
-			continue // some clients send one too many
-		}
-		if head != nil && begun {
+	defer func() {
+		if begun {
 			_ = s.client.conn.SetReadDeadline(time.Time{})
 		}
-		if head != nil || err != nil {
+	}()
+	for {
+		head, err := s.reader.head(maxHead, false)
+		switch {
+		case len(head) == len("\r\n"): // some clients send one too many
+		case head != nil || err != nil:
 			return head, err
-		}
-		if len(s.reader.unread()) == 0 {
+		case len(s.reader.unread()) == 0:
 			err = s.look()
-		} else {
-			if !begun {
-				begun = true
-				_ = s.client.conn.SetReadDeadline(time.Now().Add(s.client.web.headerLimit))
-			}
+		case !begun:
+			begun = true
+			_ = s.client.conn.SetReadDeadline(time.Now().Add(s.client.web.headerLimit))
+		default:
 			err = s.reader.fill()
 		}
 		if err != nil {
