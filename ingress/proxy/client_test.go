@@ -55,16 +55,21 @@ func TestAHeadMustArriveInTime(t *testing.T) {
 // A client may send an empty line too many, and take its time for what follows.
 func TestAnEmptyLineBeginsNoRequest(t *testing.T) {
 	w := startWeb(t)
-	w.headerLimit = 50 * time.Millisecond
+	w.headerLimit = time.Second
 	conn := connect(t, w)
-	for _, text := range []string{"\r", "\n"} {
+	say := func(text string) {
 		_, err := io.WriteString(conn, text)
 		require.NoError(t, err)
-		time.Sleep(w.headerLimit / 2) // so that they are read one after the other
 	}
-	time.Sleep(2 * w.headerLimit)
-	_, err := io.WriteString(conn, "no request\r\n\r\n")
-	require.NoError(t, err)
+	inState := func(state int32) func() bool {
+		return func() bool { return w.clients()[0].state.Load() == state }
+	}
+	say("\r")
+	require.Eventually(t, inState(served), 10*time.Second, time.Millisecond)
+	say("\n")
+	require.Eventually(t, inState(waiting), 10*time.Second, time.Millisecond)
+	time.Sleep(w.headerLimit)
+	say("no request\r\n\r\n")
 	text, err := io.ReadAll(conn)
 	require.NoError(t, err)
 	assert.Contains(t, string(text), "HTTP/1.1 400 ")
