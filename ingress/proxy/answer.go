@@ -134,8 +134,8 @@ func (a *answer) passFields() error {
 	return nil
 }
 
-// bodiless is for an answer that ends with its head, in which a length is that of a body
-// that could have been.
+// bodiless notes that an answer ends with its head. A length in it tells of a body that
+// could have been.
 func (a *answer) bodiless() {
 	if a.length && a.status >= http.StatusOK && a.status != http.StatusNoContent {
 		a.head = appendLength(a.head, a.framing.length)

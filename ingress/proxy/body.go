@@ -12,8 +12,8 @@ const keptLimit = 64 << 10
 
 var errSentAgain = errors.New("the request is being sent again")
 
-// body is a request's body that can be read more than once, as long as it is short. A
-// nil one is that of a request without one.
+// body is a request's body that can be read more than once, while it is short. A
+// request without a body has a nil one.
 type body struct {
 	// interrupt has the source's Read return [os.ErrDeadlineExceeded] or no longer do so.
 	interrupt func(bool)

@@ -47,7 +47,7 @@ func newContent(r *reader, f framing) *content {
 	return &content{reader: r, framing: f, left: f.length, ended: f.length == 0}
 }
 
-// whole reports whether it was read from the connection, as far as that is known.
+// whole reports whether all of it is known to have been read from the connection.
 func (c *content) whole() bool {
 	return c.ended || c.next == theEnd && c.left <= int64(len(c.reader.unread()))
 }
@@ -84,7 +84,7 @@ func (c *content) Read(p []byte) (int, error) {
 	}
 }
 
-// frame takes what is between the bytes of the body, as far as it was read.
+// frame takes what has been read of what is between the bytes of the body.
 func (c *content) frame() error {
 	if c.broken == nil {
 		c.broken = c.takeFrame()
