@@ -74,15 +74,15 @@ func down(ctx context.Context, f *flags, volumes bool) (err error) {
 	if err != nil {
 		return err
 	}
-	e = engine.Fence(e, r.Check)
-	if err := removeNetworks(ctx, e, project, tell); err != nil {
+	fenced := engine.Fence(e, r.Check)
+	if err := removeNetworks(ctx, fenced, project, tell); err != nil {
 		return err
 	}
 	anonymous := ctl.AnonymousVolumes()
 	if volumes {
-		return removeVolumes(ctx, e, project, slices.Sorted(maps.Keys(anonymous)), tell)
+		return removeVolumes(ctx, fenced, project, slices.Sorted(maps.Keys(anonymous)), tell)
 	}
-	return listAnonymous(ctx, e, project, anonymous, tell)
+	return listAnonymous(ctx, fenced, project, anonymous, tell)
 }
 
 // refuseForeigners refuses to take a project away while containers of its name were

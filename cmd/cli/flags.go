@@ -67,7 +67,7 @@ func (f *flags) register(s *pflag.FlagSet) {
 	s.StringArrayVar(&f.spec.EnvFiles, "env-file", envFiles(), "environment file instead of .env; may be given more than once (default: those of COMPOSE_ENV_FILES, with commas between them)")
 	s.StringArrayVar(&f.spec.Profiles, "profile", nil, "profile to activate; may be given more than once")
 	s.Var(&f.spec.Policy, "policy", "what containers may be created with, after the Pod Security Standards of Kubernetes: privileged, baseline or restricted (default: privileged, as Compose)")
-	s.StringVarP(&f.host, "host", "H", "", "engine to use, as unix:///path or tcp://host:port (default: DOCKER_HOST)")
+	s.StringVarP(&f.host, "host", "H", "", "engine to use, as unix:///path, tcp://host:port or ssh://user@host (default: DOCKER_HOST, or the current context of docker)")
 	s.StringVar(&f.databaseURL, "database-url", "", "Postgres database that keeps what survives a restart and says which tend acts (default: "+databaseEnv+", or the content of the file "+databaseFileEnv+"; without any, the data directory)")
 	s.StringVar(&f.dataDir, "data-dir", "", "data directory (default: .tend in the project directory)")
 }
@@ -189,15 +189,20 @@ func (f *flags) dial() (*client.Client, error) {
 	return client.Dial(f.data(folder))
 }
 
-// connect makes a client of the engine, and fails where the engine does not answer.
-func (f *flags) connect(ctx context.Context) (engine.Engine, error) {
+// connect makes a client of the engine, and fails where the engine does not answer, or
+// speaks no API that tend speaks.
+func (f *flags) connect(ctx context.Context) (*docker.Engine, error) {
 	e, err := docker.New(f.host)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.Ping(ctx); err != nil {
-		_ = e.Close()
-		return nil, fmt.Errorf("no container engine answers: %w; start one, or name it with --host or DOCKER_HOST", err)
+	err = e.Check(ctx)
+	if err == nil {
+		return e, nil
 	}
-	return e, nil
+	_ = e.Close()
+	if engine.ClassOf(err) == engine.Invalid {
+		return nil, err
+	}
+	return nil, fmt.Errorf("no container engine answers: %w; start one, or name it with --host, DOCKER_HOST or docker context use", err)
 }

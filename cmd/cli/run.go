@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tendhq/tend/controller/app"
+	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
 )
 
@@ -58,6 +59,10 @@ func run(ctx context.Context, f *flags, served app.API) error {
 		return err
 	}
 	defer e.Close()
+	// One that is away is waited for.
+	if err := e.Check(ctx); engine.ClassOf(err) == engine.Invalid {
+		return err
+	}
 	o.Engine, o.Log, o.OnEvent, o.Say = e, tell.log, tell.event, tell.say
 	o.API, o.HangUps = served, hangUps
 	return app.Run(ctx, o)

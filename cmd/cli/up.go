@@ -28,7 +28,7 @@ import (
 const (
 	// controllerGrace is how long the controller's container may take to end.
 	controllerGrace = 30 * time.Second
-	// defaultSocket is the engine's socket where DOCKER_HOST names no other.
+	// defaultSocket is where the engine's socket is in the controller's container.
 	defaultSocket = "/var/run/docker.sock"
 	// nobody is the user of a controller whose project belongs to root.
 	nobody = 65532
@@ -73,7 +73,7 @@ func up(ctx context.Context, f *flags, image string) error {
 	if err := f.nameFolders(ctx, e, project); err != nil {
 		return err
 	}
-	self, err := controllerProject(ctx, f, project, image)
+	self, err := controllerProject(ctx, f, project, e.Host(), image)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (f *flags) nameFolders(ctx context.Context, e engine.Engine, p *spec.Projec
 // compose.yaml or the built-in one. tend up keeps it as tend keeps all others. What
 // compose.yaml writes is under the policy; the built-in service is the command line's
 // own, and nothing that the project writes is in it.
-func controllerProject(ctx context.Context, f *flags, p *spec.Project, image string) (*spec.Project, error) {
+func controllerProject(ctx context.Context, f *flags, p *spec.Project, host, image string) (*spec.Project, error) {
 	o := f.spec
 	own := slices.Contains(p.Unmanaged, spec.ControllerService)
 	service := map[string]any{"x-tend": map[string]any{"managed": true}}
@@ -120,7 +120,7 @@ func controllerProject(ctx context.Context, f *flags, p *spec.Project, image str
 		}
 	} else {
 		var err error
-		if service, err = builtIn(f, p, image); err != nil {
+		if service, err = builtIn(f, p, host, image); err != nil {
 			return nil, err
 		}
 		o.Policy = spec.Privileged
@@ -160,9 +160,10 @@ func overlayOf(service map[string]any, replaces bool) ([]byte, error) {
 	return yaml.Marshal(map[string]any{"services": map[string]*yaml.Node{spec.ControllerService: &node}})
 }
 
-// builtIn is the controller's service for a compose.yaml that has none.
-func builtIn(f *flags, p *spec.Project, image string) (map[string]any, error) {
-	socket, group, err := engineSocket(f.host)
+// builtIn is the controller's service for a compose.yaml that has none, on the engine
+// at host.
+func builtIn(f *flags, p *spec.Project, host, image string) (map[string]any, error) {
+	socket, group, err := engineSocket(host)
 	if err != nil {
 		return nil, err
 	}
@@ -221,14 +222,8 @@ func databaseOf(f *flags) (environment map[string]string, err error) {
 
 // engineSocket is the path of the engine's Unix socket, and the group that may use it.
 func engineSocket(host string) (path string, group int, err error) {
-	if host == "" {
-		host = os.Getenv("DOCKER_HOST")
-	}
-	path = strings.TrimPrefix(host, "unix://")
-	if path == "" {
-		path = defaultSocket
-	}
-	if strings.Contains(path, "://") {
+	path, local := strings.CutPrefix(host, "unix://")
+	if !local {
 		return "", 0, fmt.Errorf("the engine is at %s: a controller in a container needs its Unix socket; use tend run", host)
 	}
 	info, err := os.Stat(path)

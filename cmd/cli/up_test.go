@@ -21,10 +21,10 @@ func controllerOf(t *testing.T, policy spec.Policy, files map[string]string) (*s
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	}
-	f := &flags{host: "unix://" + filepath.Join(dir, "compose.yaml"), spec: load.Options{ProjectDirectory: dir, Policy: policy}}
+	f := &flags{spec: load.Options{ProjectDirectory: dir, Policy: policy}}
 	project, err := f.load(t.Context())
 	require.NoError(t, err)
-	self, err := controllerProject(t.Context(), f, project, "tend:1")
+	self, err := controllerProject(t.Context(), f, project, "unix://"+filepath.Join(dir, "compose.yaml"), "tend:1")
 	if err != nil {
 		return nil, err
 	}

@@ -174,8 +174,10 @@ func TestAnEngineThatIsNotThereIsUnavailable(t *testing.T) {
 }
 
 func TestABadHostIsInvalid(t *testing.T) {
-	_, err := docker.New("nonsense")
-	require.Equal(t, engine.Invalid, engine.ClassOf(err), "%v", err)
+	for _, host := range []string{"nonsense", "podman:///socket", "ssh://user:password@host"} {
+		_, err := docker.New(host)
+		require.Equal(t, engine.Invalid, engine.ClassOf(err), "%s: %v", host, err)
+	}
 }
 
 func TestAnEngineThatShutsDownStartsNothing(t *testing.T) {

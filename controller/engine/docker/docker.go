@@ -5,47 +5,69 @@ package docker
 
 import (
 	"context"
+	"fmt"
 	"net/http/httptrace"
+	"os"
+	"strings"
 	"sync/atomic"
 
+	"github.com/docker/docker/api"
+	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
 
 	"github.com/tendhq/tend/controller/engine"
 )
 
-// minAPIVersion is the version of Engine 20.10, the oldest engine that is tested.
-const minAPIVersion = "1.41"
+// The versions of the API that tend can speak: from that of Engine 20.10, the oldest
+// engine that is tested, to the newest that the client knows.
+const (
+	minAPIVersion = "1.41"
+	maxAPIVersion = api.DefaultVersion
+)
 
 // Engine is a Docker Engine.
 type Engine struct {
-	cli *client.Client
+	cli  *client.Client
+	host string
 }
 
 var _ engine.Engine = (*Engine)(nil)
 
-// New makes a client of the engine at host ("unix:///path", "tcp://host:port"). Where
-// host is empty, it takes the engine that DOCKER_HOST and the other variables of the
-// Docker command line name. It does not connect yet.
+// New makes a client of the engine at host ("unix:///path", "tcp://host:port",
+// "ssh://user@host"). Where host is empty, it takes the engine that the Docker command
+// line would take. It does not connect yet.
 func New(host string) (*Engine, error) {
-	options := []client.Opt{client.FromEnv, client.WithAPIVersionNegotiation()}
-	if host != "" {
-		options = append(options, client.WithHost(host))
-	}
-	cli, err := client.NewClientWithOpts(options...)
+	found, err := locate(host)
 	if err != nil {
-		return nil, &engine.Error{Op: "set up client of engine", Object: host, Class: engine.Invalid, Err: err}
+		return nil, &engine.Error{Op: "find engine", Class: engine.Invalid, Err: err}
 	}
-	return &Engine{cli: cli}, nil
+	cli, err := client.NewClientWithOpts(found.options...)
+	if err != nil {
+		return nil, &engine.Error{Op: "set up client of engine", Object: found.host, Class: engine.Invalid, Err: err}
+	}
+	return &Engine{cli, found.host}, nil
 }
 
 // Close releases the connections.
 func (e *Engine) Close() error { return e.cli.Close() }
 
+// Host returns the engine's address, as "unix:///path".
+func (e *Engine) Host() string { return e.host }
+
 // Ping asks whether the engine is there. It does not ask for the version, as the engine
 // runs three programs for that.
 func (e *Engine) Ping(ctx context.Context) error {
-	return e.do(ctx, "ask engine", e.cli.DaemonHost(), func(ctx context.Context) error {
+	return e.do(ctx, "ask engine", e.host, func(ctx context.Context) error {
 		_, err := e.cli.Ping(ctx)
+		return err
+	})
+}
+
+// Check asks whether the engine is there and speaks a version of the API that tend
+// speaks; where it does not, the error is of the class Invalid.
+func (e *Engine) Check(ctx context.Context) error {
+	return e.do(ctx, "ask engine", e.host, func(ctx context.Context) error {
+		_, err := e.cli.ServerVersion(ctx)
 		return err
 	})
 }
@@ -60,18 +82,50 @@ func (e *Engine) do(ctx context.Context, op, object string, request func(context
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteHeaders: func() { sent.Store(true) },
 	})
-	// Negotiating the API version first keeps the client free of a data race:
-	// its methods read the version that the first request sets.
-	err := e.cli.NewVersionError(traced, minAPIVersion, "tend")
+	err := e.negotiate(traced)
 	if err == nil {
 		sent.Store(false)
-		err = request(traced)
+		err = explain(request(traced))
 	}
 	if err == nil {
 		return nil
 	}
 	return &engine.Error{Op: op, Object: object, Class: classify(err, sent.Load()), Err: err}
 }
+
+// negotiate agrees with the engine on a version of the API, if that has not been done,
+// and fails where tend does not speak it. Doing it first keeps the client free of a data race: its
+// methods read the version that the first request sets.
+func (e *Engine) negotiate(ctx context.Context) error {
+	if err := e.cli.NewVersionError(ctx, "", ""); err != nil {
+		return err
+	}
+	agreed := e.cli.ClientVersion()
+	switch asked := os.Getenv(client.EnvOverrideAPIVersion); {
+	case versions.GreaterThanOrEqualTo(agreed, minAPIVersion) && versions.LessThanOrEqualTo(agreed, maxAPIVersion):
+		return nil
+	case asked != "":
+		return versionError(fmt.Sprintf("DOCKER_API_VERSION asks for API %s, and tend speaks %s to %s: unset it", asked, minAPIVersion, maxAPIVersion))
+	default:
+		return versionError(fmt.Sprintf("the newest API of this engine is %s, and tend speaks %s to %s: upgrade it to Docker Engine 20.10 or newer", agreed, minAPIVersion, maxAPIVersion))
+	}
+}
+
+// explain adds what to do to the answer of an engine that has no API as old as tend's newest.
+func explain(err error) error {
+	if err == nil || !strings.Contains(err.Error(), "Minimum supported API version") {
+		return err
+	}
+	return fmt.Errorf("this engine is too new; tend speaks API %s to %s: upgrade tend (%w)", minAPIVersion, maxAPIVersion, err)
+}
+
+// versionError is an error about the version of the API, of the class Invalid.
+type versionError string
+
+func (e versionError) Error() string { return string(e) }
+
+// InvalidParameter makes it an invalid argument for errdefs.
+func (versionError) InvalidParameter() {}
 
 // atLeast reports whether the API version in use is the given one or newer.
 // It must be called inside do.
