@@ -105,7 +105,8 @@ type Engine interface {
 	// Events subscribes to the events of the project's containers. The subscription
 	// stands when Events returns, so that what a list made afterwards misses comes as
 	// an event. Events of the second before may come, too, and the engine drops some
-	// for a slow reader. The channel is closed when the stream ends; then err returns
+	// for a slow reader. The "die" and the "stop" of a container that was stopped come in
+	// either order. The channel is closed when the stream ends; then err returns
 	// why (nil when ctx ended it).
 	Events(ctx context.Context, project string) (events <-chan Event, err func() error, failed error)
 

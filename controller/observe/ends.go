@@ -44,7 +44,7 @@ func (s *ends) note(e engine.Event) bool {
 		}
 		look = false // a signal by itself changes nothing
 	case "stop":
-		// The process has died before the stop event; mostly a kill event has told so.
+		// The process has ended before the stop event; mostly a kill event has told so.
 		look = end.told.IsZero()
 		end.told = e.Time
 	case "start":

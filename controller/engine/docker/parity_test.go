@@ -75,6 +75,7 @@ func newParity(t *testing.T, o outsider, image string) *parity {
 	first := o.FreePort(t)
 	p := &parity{T: t, outsider: o, env: []string{
 		"IMAGE=" + image, "SECRET=from the environment", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
+		"DOCKER_HOST=" + o.cli.DaemonHost(),
 		"PORT=" + strconv.Itoa(o.FreePort(t)),
 		"RANGE_FROM=" + strconv.Itoa(first), "RANGE_TO=" + strconv.Itoa(first+1),
 	}}

@@ -282,24 +282,24 @@ func (f *fixture) subscribe() *stream {
 
 // expect reads events until those of a container with the wanted actions have
 // come in this order, with nothing else of that container between.
-func (s *stream) expect(id string, actions ...string) {
+func (s *stream) expect(id string, wanted ...string) {
 	s.f.Helper()
 	timeout := time.After(patience)
-	seen := []string{}
-	for len(seen) < len(actions) {
+	var seen []engine.Event
+	for len(seen) < len(wanted) {
 		select {
 		case event, ok := <-s.events:
 			if !ok {
-				require.FailNow(s.f, "the stream ended", "%v; seen %v", s.err(), seen)
+				require.FailNow(s.f, "the stream ended", "%v; seen %v", s.err(), actions(seen, id))
 			}
 			require.Equal(s.f, s.f.Project, event.Labels[engine.ProjectLabel])
 			require.False(s.f, event.Time.IsZero())
 			if event.ContainerID == id {
-				seen = append(seen, event.Action)
+				seen = append(seen, event)
 			}
 		case <-timeout:
-			require.FailNow(s.f, "events did not come", "wanted %v, got %v", actions, seen)
+			require.FailNow(s.f, "events did not come", "wanted %v, got %v", wanted, actions(seen, id))
 		}
-		require.Equal(s.f, actions[:len(seen)], seen)
 	}
+	require.Equal(s.f, wanted, actions(inOrder(seen), id))
 }

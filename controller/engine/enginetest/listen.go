@@ -44,7 +44,7 @@ func (l *listener) heard() []engine.Event {
 	return slices.Clone(l.events)
 }
 
-// ends waits until each of some containers was destroyed, and returns all events.
+// ends waits until each of some containers was destroyed, and returns all events in order.
 func (l *listener) ends(t T, ids []string) []engine.Event {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -56,7 +56,25 @@ func (l *listener) ends(t T, ids []string) []engine.Event {
 		}
 		return gone == len(ids)
 	}, patience, 10*time.Millisecond, "events did not come")
-	return l.heard()
+	return inOrder(l.heard())
+}
+
+// inOrder returns events with the "die" of each container before the "stop" that it
+// belongs to. Up to Engine 26.1 they come so; the newest engine sends the two side by side.
+func inOrder(events []engine.Event) []engine.Event {
+	stops := map[string]int{} // the place of each "stop" that may precede its "die", by container
+	for i, e := range events {
+		at, early := stops[e.ContainerID]
+		if early && e.Action == "die" {
+			events[at], events[i] = events[i], events[at]
+			events[at].Time, events[i].Time = events[i].Time, events[at].Time
+		}
+		delete(stops, e.ContainerID)
+		if e.Action == "stop" {
+			stops[e.ContainerID] = i
+		}
+	}
+	return events
 }
 
 // actions are the actions of a container's events.
