@@ -159,10 +159,20 @@ func duration(d *types.Duration) time.Duration {
 	return time.Duration(*d)
 }
 
+// exposedPorts names each port of a range, which Compose passes on as it is written:
+// Engine 2.0.0-beta.24 takes no range, and older engines make nothing of one.
 func exposedPorts(s types.ServiceConfig) nat.PortSet {
 	ports := nat.PortSet{}
 	for _, expose := range s.Expose {
-		ports[nat.Port(expose)] = struct{}{}
+		numbers, _, _ := strings.Cut(expose, "/")
+		first, last, err := nat.ParsePortRange(numbers)
+		if err != nil { // the engine judges it
+			ports[nat.Port(expose)] = struct{}{}
+			continue
+		}
+		for n := first; n <= last; n++ {
+			ports[nat.Port(fmt.Sprint(n)+expose[len(numbers):])] = struct{}{}
+		}
 	}
 	for _, p := range s.Ports {
 		ports[containerPort(p)] = struct{}{}

@@ -159,6 +159,19 @@ func TestWhatNoEngineCouldCreateIsInvalid(t *testing.T) {
 	}
 }
 
+func TestARangeOfExposedPortsIsEachOfThem(t *testing.T) {
+	c := newCreator(t)
+	id, err := c.engine.Create(t.Context(), c.spec(types.ServiceConfig{NetworkMode: "none", Expose: []string{"9000-9002", "1234/udp"}}))
+	require.NoError(t, err)
+	made, err := c.cli.ContainerInspect(t.Context(), id)
+	require.NoError(t, err)
+	var exposed []string
+	for port := range made.Config.ExposedPorts {
+		exposed = append(exposed, strings.TrimSuffix(string(port), "/tcp")) // newer engines add it
+	}
+	require.ElementsMatch(t, []string{"9000", "9001", "9002", "1234/udp"}, exposed)
+}
+
 func TestNamespacesOfAServiceThatHasNoContainerAreNotFound(t *testing.T) {
 	c := newCreator(t)
 	_, err := c.engine.Create(t.Context(), c.spec(types.ServiceConfig{NetworkMode: "service:absent"}))
