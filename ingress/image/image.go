@@ -29,7 +29,8 @@ const (
 
 // Image is an image that can be loaded into an engine.
 type Image struct {
-	// ID is the engine's id of it. The same executable makes the same image.
+	// ID is the digest of its configuration: the engine's ID of it, except in containerd's
+	// image store, which newer engines have. The same executable makes the same image.
 	ID string
 	// Name is its name with a tag.
 	Name string
