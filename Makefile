@@ -50,10 +50,26 @@ build: $(PROGRAMS:%=$(BIN)/%) ## build the programs, into build/bin
 images: build ## build the images of tend and the shop, where sources changed
 	@$(foreach program,$(PROGRAMS),deploy/build-image.sh $(call image_of,$(program)) $(program);)
 
+# The engine that make test runs on: the machine's own (default), or newest, debian13 or
+# podman, which it builds and starts; RUN chooses tests by name, as go test does.
+ENGINE ?= default
+RUN ?= .
+# The packages whose tests use the engine.
+ON_ENGINE := ./controller/engine/docker ./controller/execute ./controller/postgres ./e2e
+
 # Never from the cache: go does not see when scripts, images or the engine changed.
 .PHONY: test
-test: setup-test images $(BIN)/docker-compose ## run every test, also on the real engine
+test: setup-test images $(BIN)/docker-compose ## run every test, also on the real engine; ENGINE=newest, debian13 or podman runs those of the engine on that one
+ifeq ($(ENGINE),default)
 	@$(foreach module,$(MODULES),echo "testing the module $(module)"; go -C $(module) test -count=1 -timeout 40m ./...;)
+else
+	@tools/engines/build.sh $(ENGINE)
+	@tools/engines/run.sh $(ENGINE) go test -count=1 -timeout 40m -run '$(RUN)' $(ON_ENGINE)
+endif
+
+.PHONY: engines
+engines: ## build the engines that make test ENGINE=... runs on, into build/engines
+	@tools/engines/build.sh newest debian13 podman
 
 .PHONY: setup-test
 setup-test:
