@@ -48,7 +48,7 @@ build_root() {
 	local log=$engines/trixie.log
 	# Under its own name only when it is whole.
 	rm -rf "$root.new"
-	if ! mmdebstrap --mode=root --variant=minbase --include=docker.io,podman,ca-certificates \
+	if ! mmdebstrap --mode=root --variant=minbase --include=docker.io,podman,nftables,procps,ca-certificates \
 		trixie "$root.new" "$(mirror)" >"$log" 2>&1; then
 		tail -n 20 "$log" >&2
 		fail "mmdebstrap failed; the whole output is in $log"

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -61,7 +63,7 @@ func (o outsider) buildImages(t *testing.T) (ref func(name string) string) {
 	for name, behavior := range enginetest.Images {
 		body, err := o.cli.ImageImport(t.Context(),
 			image.ImportSource{Source: bytes.NewReader(root), SourceName: "-"}, ref(name),
-			image.ImportOptions{Changes: instructions(behavior)})
+			image.ImportOptions{Changes: o.understood(instructions(behavior))})
 		require.NoError(t, err)
 		_, err = io.Copy(io.Discard, body)
 		require.NoError(t, err)
@@ -72,6 +74,11 @@ func (o outsider) buildImages(t *testing.T) (ref func(name string) string) {
 		})
 	}
 	return ref
+}
+
+// understood are the instructions that the engine's import takes: Podman's has no HEALTHCHECK.
+func (o outsider) understood(instructions []string) []string {
+	return slices.DeleteFunc(instructions, func(i string) bool { return o.podman && strings.HasPrefix(i, "HEALTHCHECK ") })
 }
 
 // probeRoot is a file system, as a tar, that holds the probe alone.

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
@@ -25,7 +27,10 @@ import (
 )
 
 // outsider drives the engine through a client of its own.
-type outsider struct{ cli *client.Client }
+type outsider struct {
+	cli    *client.Client
+	podman bool
+}
 
 func newOutsider(t *testing.T) outsider {
 	t.Helper()
@@ -35,7 +40,10 @@ func newOutsider(t *testing.T) outsider {
 	_, err = cli.Ping(t.Context())
 	require.NoError(t, err, "these tests need a running Docker Engine; start one, or set DOCKER_HOST")
 	cli.NegotiateAPIVersion(t.Context())
-	return outsider{cli}
+	version, err := cli.ServerVersion(t.Context())
+	require.NoError(t, err)
+	podman := slices.ContainsFunc(version.Components, func(c types.ComponentVersion) bool { return c.Name == "Podman Engine" })
+	return outsider{cli, podman}
 }
 
 // clean removes what is left of a project. It outlives the test's context.
