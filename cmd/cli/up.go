@@ -20,6 +20,7 @@ import (
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/app"
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/docker"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/load"
 	"github.com/tendhq/tend/state/datadir"
@@ -73,7 +74,11 @@ func up(ctx context.Context, f *flags, image string) error {
 	if err := f.nameFolders(ctx, e, project); err != nil {
 		return err
 	}
-	self, err := controllerProject(ctx, f, project, e.Host(), image)
+	users, err := e.UserNamespace(ctx)
+	if err != nil {
+		return err
+	}
+	self, err := controllerProject(ctx, f, project, controllerPlace{image, e.Host(), users})
 	if err != nil {
 		return err
 	}
@@ -110,7 +115,7 @@ func (f *flags) nameFolders(ctx context.Context, e engine.Engine, p *spec.Projec
 // compose.yaml or the built-in one. tend up keeps it as tend keeps all others. What
 // compose.yaml writes is under the policy; the built-in service is the command line's
 // own, and nothing that the project writes is in it.
-func controllerProject(ctx context.Context, f *flags, p *spec.Project, host, image string) (*spec.Project, error) {
+func controllerProject(ctx context.Context, f *flags, p *spec.Project, place controllerPlace) (*spec.Project, error) {
 	o := f.spec
 	own := slices.Contains(p.Unmanaged, spec.ControllerService)
 	service := map[string]any{"x-tend": map[string]any{"managed": true}}
@@ -120,7 +125,7 @@ func controllerProject(ctx context.Context, f *flags, p *spec.Project, host, ima
 		}
 	} else {
 		var err error
-		if service, err = builtIn(f, p, host, image); err != nil {
+		if service, err = builtIn(f, p, place); err != nil {
 			return nil, err
 		}
 		o.Policy = spec.Privileged
@@ -160,16 +165,31 @@ func overlayOf(service map[string]any, replaces bool) ([]byte, error) {
 	return yaml.Marshal(map[string]any{"services": map[string]*yaml.Node{spec.ControllerService: &node}})
 }
 
-// builtIn is the controller's service for a compose.yaml that has none, on the engine
-// at host.
-func builtIn(f *flags, p *spec.Project, host, image string) (map[string]any, error) {
-	socket, group, err := engineSocket(host)
+// controllerPlace is where a built-in controller is to run: its image, the address of the
+// engine, and the users of the engine's containers.
+type controllerPlace struct {
+	image, engine string
+	users         docker.UserNamespace
+}
+
+// builtIn is the controller's service for a compose.yaml that has none.
+func builtIn(f *flags, p *spec.Project, place controllerPlace) (map[string]any, error) {
+	socket, group, err := engineSocket(place.engine)
 	if err != nil {
 		return nil, err
 	}
 	uid, gid, err := owner(p.WorkingDir)
 	if err != nil {
 		return nil, err
+	}
+	service := map[string]any{}
+	switch place.users {
+	case docker.Remapped:
+		// The engine's socket and the project belong to users of the host.
+		service["userns_mode"] = "host"
+	case docker.Rootless:
+		// They belong to the user that the engine runs as.
+		uid, gid, group = 0, 0, 0
 	}
 	data := f.data(p.WorkingDir)
 	// The project's networks are bridges of this machine, and the token that goes over
@@ -196,8 +216,8 @@ func builtIn(f *flags, p *spec.Project, host, image string) (map[string]any, err
 	for _, name := range slices.Sorted(maps.Keys(p.Networks)) {
 		networks = append(networks, p.Networks[name].Key)
 	}
-	return map[string]any{
-		"image": image, "command": command, "restart": "unless-stopped", "environment": environment,
+	maps.Copy(service, map[string]any{
+		"image": place.image, "command": command, "restart": "unless-stopped", "environment": environment,
 		"user": fmt.Sprintf("%d:%d", uid, gid), "group_add": []string{strconv.Itoa(group)},
 		"read_only": true, "cap_drop": []string{"ALL"}, "security_opt": []string{"no-new-privileges:true"},
 		"networks": networks, "expose": []string{"7071"},
@@ -208,7 +228,8 @@ func builtIn(f *flags, p *spec.Project, host, image string) (map[string]any, err
 			p.WorkingDir + ":" + p.WorkingDir + ":ro",
 			data + ":" + data,
 		},
-	}, nil
+	})
+	return service, nil
 }
 
 // databaseOf tells a controller in a container which database keeps its state.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,12 +9,19 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tendhq/tend/controller/engine/docker"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/load"
 )
 
 // controllerOf is the controller's service that tend up would keep for a project.
 func controllerOf(t *testing.T, policy spec.Policy, files map[string]string) (*spec.Workload, error) {
+	t.Helper()
+	return controllerAmong(t, docker.HostUsers, policy, files)
+}
+
+// controllerAmong is the same on an engine whose containers have other users.
+func controllerAmong(t *testing.T, users docker.UserNamespace, policy spec.Policy, files map[string]string) (*spec.Workload, error) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range files {
@@ -24,11 +32,30 @@ func controllerOf(t *testing.T, policy spec.Policy, files map[string]string) (*s
 	f := &flags{spec: load.Options{ProjectDirectory: dir, Policy: policy}}
 	project, err := f.load(t.Context())
 	require.NoError(t, err)
-	self, err := controllerProject(t.Context(), f, project, "unix://"+filepath.Join(dir, "compose.yaml"), "tend:1")
+	self, err := controllerProject(t.Context(), f, project, controllerPlace{"tend:1", "unix://" + filepath.Join(dir, "compose.yaml"), users})
 	if err != nil {
 		return nil, err
 	}
 	return self.Workloads[spec.ControllerService], nil
+}
+
+// Whatever users the engine's containers have, the controller is one who may use the
+// engine's socket and write to the data directory.
+func TestTheControllerIsTheUserWhoMayDoItsWork(t *testing.T) {
+	files := map[string]string{"compose.yaml": "services: {web: {image: mine}}\n"}
+	uid, gid, err := owner(t.TempDir())
+	require.NoError(t, err)
+	self := fmt.Sprintf("%d:%d", uid, gid)
+	for users, want := range map[docker.UserNamespace]struct{ user, namespace string }{
+		docker.HostUsers: {self, ""},
+		docker.Remapped:  {self, "host"},
+		docker.Rootless:  {"0:0", ""},
+	} {
+		c, err := controllerAmong(t, users, "", files)
+		require.NoError(t, err)
+		assert.Equal(t, want.user, c.Template.User)
+		assert.Equal(t, want.namespace, c.Template.UserNSMode)
+	}
 }
 
 const hostile = "services:\n  tend:\n    image: mine\n    privileged: true\n    volumes: [\"/:/host\"]\n    command: [mine]\n"

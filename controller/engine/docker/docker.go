@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/docker/docker/api"
+	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
 
@@ -70,6 +71,40 @@ func (e *Engine) Check(ctx context.Context) error {
 		_, err := e.cli.ServerVersion(ctx)
 		return err
 	})
+}
+
+// UserNamespace is where the users of an engine's containers count from.
+type UserNamespace int
+
+// The user namespaces that an engine may run its containers in.
+const (
+	// HostUsers: a container's users are the host's.
+	HostUsers UserNamespace = iota
+	// Remapped: each is another user of the host, as with dockerd --userns-remap.
+	Remapped
+	// Rootless: root is the user that the engine runs as, and all others are other users.
+	Rootless
+)
+
+// UserNamespace asks which one the engine runs containers in.
+func (e *Engine) UserNamespace(ctx context.Context) (users UserNamespace, err error) {
+	err = e.do(ctx, "ask for the user namespace of engine", e.host, func(ctx context.Context) error {
+		info, err := e.cli.Info(ctx)
+		if err != nil {
+			return err
+		}
+		options, err := system.DecodeSecurityOptions(info.SecurityOptions)
+		for _, option := range options {
+			switch option.Name {
+			case "rootless":
+				users = Rootless
+			case "userns":
+				users = Remapped
+			}
+		}
+		return err
+	})
+	return users, err
 }
 
 // do makes one request, or several where only the last one changes anything, and
