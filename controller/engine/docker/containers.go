@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -134,10 +135,27 @@ func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error
 
 // Remove removes a container. It is a Conflict when the engine is removing it already;
 // then only another inspect tells when it has gone.
+//
+// A container that could not start because a network had an endpoint of its name takes
+// such endpoints along: no other of that name could start. Engine 2.0.0-beta.24 leaves
+// one behind where a container ends while the engine comes back with live-restore.
 func (e *Engine) Remove(ctx context.Context, id string, volumes bool) error {
-	err := e.do(ctx, "remove container", id, func(ctx context.Context) error {
+	var removed container.InspectResponse
+	err := e.do(ctx, "remove container", id, func(ctx context.Context) (err error) {
+		if removed, err = e.cli.ContainerInspect(ctx, id); err != nil {
+			return err
+		}
 		return e.cli.ContainerRemove(ctx, id, container.RemoveOptions{RemoveVolumes: volumes})
 	})
+	if err == nil && strings.Contains(removed.State.Error, "endpoint with name") {
+		for name := range removed.NetworkSettings.Networks {
+			// Where this fails, the next container of the name does not start either, and
+			// is removed in its turn.
+			_ = e.do(ctx, "remove endpoint from network", name, func(ctx context.Context) error {
+				return e.cli.NetworkDisconnect(ctx, name, strings.TrimPrefix(removed.Name, "/"), true)
+			})
+		}
+	}
 	return unlessNotFound(err)
 }
 
