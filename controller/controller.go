@@ -57,7 +57,7 @@ type Options struct {
 	// IngressImage is the name of the image made from it, by which an ingress tells which
 	// program it runs.
 	IngressImage string
-	Log     *zap.Logger
+	Log          *zap.Logger
 	// OnEvent is called with each event, in order, by the controller's
 	// goroutine; it must not block.
 	OnEvent func(*state.Event)

@@ -47,9 +47,9 @@ var cases = []testCase{
 
 // row is what came of one case.
 type row struct {
-	Case    testCase
-	Rounds  int
-	Kills   int
+	Case   testCase
+	Rounds int
+	Kills  int
 	Counts map[string]*counts
 }
 

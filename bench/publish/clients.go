@@ -128,8 +128,8 @@ type counts struct {
 // load is all clients at work.
 type load struct {
 	counts map[string]*counts
-	stop    context.CancelFunc
-	busy    sync.WaitGroup
+	stop   context.CancelFunc
+	busy   sync.WaitGroup
 }
 
 // begin has clients of all kinds begin.

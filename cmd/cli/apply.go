@@ -59,6 +59,7 @@ func apply(ctx context.Context, f *flags) (err error) {
 	ctx, stop := durable.Guard(ctx, r)
 	defer stop()
 	tell, o := newNarrator(), f.options(project)
+	f.sayPorts(project, tell)
 	o.Engine, o.Log, o.OnEvent = e, tell.log, tell.event
 	return app.Converge(ctx, o, r, func(c *controller.Controller) { c.SetProject(project) })
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,9 +37,9 @@ type flags struct {
 	// and programErr is why.
 	program    string
 	programErr error
-	spec    load.Options
-	host    string
-	dataDir string
+	spec       load.Options
+	host       string
+	dataDir    string
 	// databaseURL is the value of --database-url; see database for the other places.
 	databaseURL string
 	timeout     time.Duration
@@ -125,6 +127,14 @@ func (f *flags) ownership() (args []string) {
 		args = append(args, "--remove-orphans")
 	}
 	return args
+}
+
+// sayPorts tells where ports will not be held, as ingresses cannot run.
+func (f *flags) sayPorts(p *spec.Project, tell *narrator) {
+	published := func(w *spec.Workload) bool { return w.Direct && len(w.FixedHostPorts) > 0 }
+	if f.programErr != nil && slices.ContainsFunc(slices.Collect(maps.Values(p.Workloads)), published) {
+		tell.say("published ports close while their containers are replaced: %v", f.programErr)
+	}
 }
 
 // options are the options that a project is kept with.

@@ -51,6 +51,7 @@ func run(ctx context.Context, f *flags, served app.API) error {
 		return fmt.Errorf("cannot start:\n%w", err)
 	}
 	o := f.options(project)
+	f.sayPorts(project, tell)
 	if o.DatabaseURL, err = f.database(); err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ type world struct {
 	// portHolders publish an ingress's host port themselves.
 	portHolders []string
 	// foreigners are another folder's containers.
-	foreigners  []core.Foreigner
+	foreigners []core.Foreigner
 	// hooks are the containers of hooks.
 	hooks  []core.HookRun
 	intent core.Intent
