@@ -25,6 +25,12 @@ func (c *Controller) Release(ctx context.Context, p *spec.Project) (done []strin
 			}
 			done = append(done, a.Cause)
 		}
+		if row.Spec.Kind == spec.Ingress {
+			for _, held := range snap.Replicas(row.Name) {
+				done = append(done, fmt.Sprintf("host port %s stays with %s, which leads where it did; docker compose publishes it after docker rm -f %s and docker compose up -d --force-recreate %s",
+					row.Spec.Backend.HostPort, held.Name, held.Name, row.Spec.Backend.Service))
+			}
+		}
 	}
 	return done, nil
 }

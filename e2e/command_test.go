@@ -102,7 +102,13 @@ func (c *process) String() string { return strings.Join(c.cmd.Args, " ") }
 // start starts a command of tend in the background. It is ended with the test.
 func (p *project) start(args ...string) *process {
 	p.t.Helper()
-	c := &process{p: p, cmd: p.command(tend, args...), stdout: &buffer{}, stderr: &buffer{}, ended: make(chan struct{})}
+	return p.startProgram(tend, args...)
+}
+
+// startProgram is start, with another build of tend.
+func (p *project) startProgram(program string, args ...string) *process {
+	p.t.Helper()
+	c := &process{p: p, cmd: p.command(program, args...), stdout: &buffer{}, stderr: &buffer{}, ended: make(chan struct{})}
 	c.cmd.Stdout, c.cmd.Stderr = c.stdout, c.stderr
 	c.launch()
 	return c

@@ -8,6 +8,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -333,4 +336,52 @@ func exchange(conn net.Conn) error {
 	defer answer.Body.Close()
 	_, err = io.Copy(io.Discard, answer.Body)
 	return err
+}
+
+// Another release of tend puts its own program into the ingress that runs, and no
+// listener closes.
+func TestAnotherTendReachesARunningIngress(t *testing.T) {
+	p, address := publishing(t, published)
+	first := p.run()
+	c := ask(t, address)
+	before := p.ingressOf()
+	first.end(syscall.SIGTERM)
+
+	other := filepath.Join(t.TempDir(), "tend")
+	build := exec.Command("go", "build", "-C", repository, "-trimpath", "-ldflags=-s -w -X main.version=next", "-o", other, "./cmd/tend")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, string(output))
+	p.startProgram(other, "run")
+	runs := func() string {
+		program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", before.State.Pid))
+		require.NoError(t, err)
+		return program
+	}
+	p.await(func() error {
+		if program := runs(); program != "/state/next" {
+			return fmt.Errorf("it runs %s", program)
+		}
+		return nil
+	})
+	p.edit("compose.yaml", `VERSION: "1"`, `VERSION: "2"`)
+	p.awaitEnv("web", 1, "VERSION", "2")
+	c.end(t)
+	after := p.ingressOf()
+	assert.Equal(t, before.ID, after.ID)
+	assert.Equal(t, before.State.StartedAt, after.State.StartedAt)
+}
+
+// tend release says what becomes of a port that an ingress holds.
+func TestReleaseTellsWhoHasThePort(t *testing.T) {
+	p, address := publishing(t, published)
+	p.mustTend("apply")
+	told := p.tend("release")
+	require.Zero(t, told.code, "%s", told)
+	assert.Contains(t, told.errOut, "docker compose up -d --force-recreate web")
+	assert.NoError(t, reached(t.Context(), address))
+	require.NoError(t, p.engine.ContainerRemove(t.Context(), p.ingressOf().ID, container.RemoveOptions{Force: true}))
+	p.compose("up", "-d", "--force-recreate", "web")
+	p.awaitReached(address)
+	assert.Equal(t, address, p.published("web", "8080/tcp"))
 }
