@@ -15,8 +15,10 @@ import (
 )
 
 const (
-	// each is how many clients of a kind there are.
-	each = 2
+	// each is how many clients of a kind there are, and pause is how long each of them
+	// waits after a request, so that the quick kinds leave time to the others.
+	each  = 4
+	pause = 2 * time.Millisecond
 	// requestTimeout is longer than an ingress holds a request.
 	requestTimeout = time.Minute
 	// lasting is how many exchanges a connection lasts for that carries no requests. It
@@ -148,6 +150,7 @@ func begin(ctx context.Context, web, raw string) *load {
 			l.busy.Go(func() {
 				for ctx.Err() == nil {
 					t.note(client.request(context.WithoutCancel(ctx))) // one under way is not given up
+					time.Sleep(pause)
 				}
 			})
 		}
