@@ -209,7 +209,7 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 			names[nameOf(c)] = true
 		}
 		begun[revision(c)] = true
-		if alive(c) && !v.doomed[c.ID] {
+		if alive(c) && !v.doomed[c.ID] && !draining(snap, c) { // a drain from before a pause, or a restart, goes on
 			others[revision(c)] = true
 		}
 	}

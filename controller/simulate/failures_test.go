@@ -68,6 +68,7 @@ var failures = []struct {
 	{5100010406, "a revision is given up while its replica is up, as tend had stopped the one before"},
 	{2300001771, "two replicas of gw come to exist, and at most one is to"},
 	{5300001458, "the rollout of web is paused, and goes on"},
+	{3820424685, "the rollout of web is paused, and goes on"},
 	{5300007000, "a replica that has ended with 0 is started again"},
 	{5400000038, "a replica that has ended with 0 is started again"},
 	{5500000077, "fewer replicas are said to be ready than there are"},
