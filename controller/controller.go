@@ -147,6 +147,7 @@ func (c *Controller) newReconciler() reconciler {
 		withdrawn:   map[string]map[string]uint64{},
 		subscribers: &c.subscribers,
 		ingresses:   c.ingresses,
+		ingressesOf: map[string][]string{},
 		record:      c.options.Record,
 		mark:        c.mark,
 

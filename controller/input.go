@@ -55,7 +55,7 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 		in.Intent = row.Intent
 	}
 	if in.Spec.Kind == spec.Ingress {
-		in.PortHolders = portHolders(snap, in.Spec)
+		in.Neighbours = r.neighboursOf(snap, in.Spec)
 	}
 	in.History = map[string]*spec.Workload{}
 	for _, row := range snap.Revisions(key) {

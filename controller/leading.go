@@ -14,7 +14,6 @@ import (
 
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/ingresses"
-	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/ingress"
 	"github.com/tendhq/tend/state"
@@ -142,17 +141,18 @@ func (r *reconciler) released(key, id string) bool {
 	return !slices.ContainsFunc(r.ingressesOf[key], func(name string) bool { return !r.ingresses.Released(name, id) })
 }
 
-// portHolders names the containers of an ingress's service that publish the same host
-// port themselves, as they were made before there was an ingress, or not by tend.
-func portHolders(snap *state.Snapshot, w *spec.Workload) (names []string) {
-	for _, r := range snap.Replicas(w.Backend.Service) {
-		holds := r.State == core.Exited || plan.IsRunning(r.Replica)
-		if holds && slices.ContainsFunc(r.HostPorts, w.Backend.Overlaps) {
-			names = append(names, r.Name)
+// neighboursOf lists the containers of an ingress's service, and of the service's other
+// ingresses, also of those that are not written any more.
+func (r *reconciler) neighboursOf(snap *state.Snapshot, w *spec.Workload) (all []core.Replica) {
+	for _, name := range append([]string{w.Backend.Service}, r.ingressesOf[w.Backend.Service]...) {
+		if name == w.Name {
+			continue
+		}
+		for _, row := range snap.Replicas(name) {
+			all = append(all, row.Replica)
 		}
 	}
-	slices.Sort(names)
-	return names
+	return all
 }
 
 // upgradeFolder is the folder of an ingress's container that it may write to, and

@@ -217,3 +217,16 @@ func TestARestartedControllerGoesOnWithItsIngress(t *testing.T) {
 		require.Equal(t, []string{"ready :80"}, i.endpoints())
 	})
 }
+
+// A port that is written for another address moves as soon as the ingress before has let
+// go of it, and not after a failed try.
+func TestAPortMovesToAnIngressOfAnotherAddress(t *testing.T) {
+	inPublishedWorld(t, func(w *world, i *ingressFake) {
+		w.write(publishedWeb)
+		w.converge()
+		w.write(strings.Replace(publishedWeb, "8080:80", "127.0.0.1:8080:80", 1))
+		w.pass(2 * time.Second)
+		require.Equal(t, []string{"127.0.0.1:8080->80/tcp"}, w.container("p-web-127.0.0.1-8080-ingress").PublishedPorts)
+		require.False(t, w.heard("CreateFailed"), w.events)
+	})
+}

@@ -30,7 +30,7 @@ type reconciler struct {
 	project     *spec.Project
 	subscribers *subscribers
 	ingresses   *ingresses.Ingresses
-	// ingressesOf are the workloads that hold the host ports of each.
+	// ingressesOf are the workloads that hold the host ports of each service, or did.
 	ingressesOf map[string][]string
 	// began is when the engine was first listed.
 	began time.Time
@@ -282,7 +282,7 @@ func (r *reconciler) neighbours(key string) []string {
 	if r.project == nil || key == projectKey {
 		return nil
 	}
-	keys := slices.Concat(r.dependents[key], r.ingressesOf[key])
+	keys := slices.Concat(r.dependents[key], r.ingressesOf[spec.ServiceOf(key)])
 	if w, ok := r.project.Workloads[key]; ok {
 		for _, d := range w.DependsOn {
 			keys = append(keys, d.Name)

@@ -16,12 +16,12 @@ import (
 func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 	var changes []core.Event
 	r.project = p
-	r.dependents, r.ingressesOf = map[string][]string{}, map[string][]string{}
+	r.dependents = map[string][]string{}
 	for name, w := range p.Workloads {
 		for _, d := range w.DependsOn {
 			r.dependents[d.Name] = append(r.dependents[d.Name], name)
 		}
-		if w.Kind == spec.Ingress {
+		if w.Kind == spec.Ingress && !slices.Contains(r.ingressesOf[w.Backend.Service], name) {
 			r.ingressesOf[w.Backend.Service] = append(r.ingressesOf[w.Backend.Service], name)
 		}
 	}

@@ -54,8 +54,9 @@ type Input struct {
 	// Foreigners are the containers of another folder that are in the workload's way:
 	// they carry its name, its container's name, or are on its volumes.
 	Foreigners []core.Foreigner
-	// PortHolders names the containers that publish an Ingress's host port themselves.
-	PortHolders []string
+	// Neighbours are the containers of an Ingress's service, and those of the other
+	// ingresses of that: they may publish its host port.
+	Neighbours []core.Replica
 	// Dependents names workloads that still run and depend on this one; it is
 	// not taken away before them.
 	Dependents []string

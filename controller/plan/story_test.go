@@ -111,7 +111,7 @@ var commands = map[string]func(*story){
 	"missing":    (*story).miss,
 	"image":      func(s *story) { s.image = strings.Join(s.args, "") },
 	"dependents": func(s *story) { s.dependents = s.args },
-	"holders":    func(s *story) { s.portHolders = s.args },
+	"holders":    func(s *story) { s.neighbours = holders(s.args...) },
 	"remember":   (*story).remember,
 	"subscribe":  (*story).subscribe,
 	"ack":        func(s *story) { s.acknowledged[s.target().ID] = true },

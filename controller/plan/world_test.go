@@ -31,8 +31,8 @@ type world struct {
 	missingError        string
 	// image is what the image's name stands for.
 	image string
-	// portHolders publish an ingress's host port themselves.
-	portHolders []string
+	// neighbours may publish an ingress's host port.
+	neighbours []core.Replica
 	// foreigners are another folder's containers.
 	foreigners []core.Foreigner
 	// hooks are the containers of hooks.
@@ -91,7 +91,7 @@ func (w *world) input() Input {
 		Dependencies: slices.Clone(w.dependencies), Missing: resources(w.missing, w.missingError), Dependents: slices.Clone(w.dependents),
 		Networks: w.networks, ImageID: w.image, Intent: w.intent, History: maps.Clone(w.history),
 		Subscribers: w.subscribers, Acknowledged: maps.Clone(w.acknowledged),
-		PortHolders: slices.Clone(w.portHolders), Foreigners: slices.Clone(w.foreigners),
+		Neighbours: slices.Clone(w.neighbours), Foreigners: slices.Clone(w.foreigners),
 	}
 	if w.spec != nil {
 		s := *w.spec
@@ -326,6 +326,14 @@ func resources(names []string, err string) []core.Resource {
 	for _, n := range names {
 		kind, name, _ := strings.Cut(n, " ")
 		all = append(all, core.Resource{Kind: core.ResourceKind(kind), Name: name, Attempt: core.Attempt{Error: err}})
+	}
+	return all
+}
+
+// holders are running containers that publish host port 8080.
+func holders(names ...string) (all []core.Replica) {
+	for _, name := range names {
+		all = append(all, core.Replica{Name: name, State: core.Running, HostPorts: []string{"0.0.0.0:8080/tcp"}})
 	}
 	return all
 }
