@@ -81,7 +81,7 @@ func inPublishedWorld(t *testing.T, f func(w *world, i *ingressFake)) {
 		i := &ingressFake{}
 		w.stop()
 		w.ingressImage = "tend/ingress:test"
-		w.engine.AddImage(w.ingressImage, model.Behavior{Attached: i.attached})
+		w.engine.AddImage(w.ingressImage, model.Behavior{Attached: i.attached, StopAfter: time.Second})
 		w.start()
 		f(w, i)
 	})
@@ -225,7 +225,7 @@ func TestAPortMovesToAnIngressOfAnotherAddress(t *testing.T) {
 		w.write(publishedWeb)
 		w.converge()
 		w.write(strings.Replace(publishedWeb, "8080:80", "127.0.0.1:8080:80", 1))
-		w.pass(2 * time.Second)
+		w.pass(3 * time.Second)
 		require.Equal(t, []string{"127.0.0.1:8080->80/tcp"}, w.container("p-web-127.0.0.1-8080-ingress").PublishedPorts)
 		require.False(t, w.heard("CreateFailed"), w.events)
 	})
