@@ -92,8 +92,8 @@ func reach(r, holder core.Replica, made *spec.Workload, h spec.HostPort) string 
 	return ""
 }
 
-// ingressHeard takes in what was heard of an ingress: as its readiness, as a probe's is,
-// and for the drains of its service.
+// ingressHeard writes down whether an ingress is ready, in the table of probes, and has
+// its service planned again: a drain may have ended.
 func (c *Controller) ingressHeard(workload string, run ingresses.Run, r ingresses.Report) {
 	c.store.Update(func(tx *state.Tx) {
 		if _, exists := tx.Replica(run.ID); !exists {

@@ -100,7 +100,7 @@ func get(ctx context.Context, client *http.Client, address string) error {
 	return nil
 }
 
-// end ends the clients, none of which may have failed.
+// end ends the clients, and fails the test where a request of theirs has failed.
 func (c *clients) end(t *testing.T) {
 	t.Helper()
 	c.stop()

@@ -27,7 +27,7 @@ import (
 	"github.com/tendhq/tend/ingress/proxy"
 )
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for a condition before it fails.
 const patience = 20 * time.Second
 
 // TestMain makes this executable the holder and the proxy, too.

@@ -109,8 +109,8 @@ func TestARequestArrivesAsItWasSent(t *testing.T) {
 	assert.Zero(t, s.Total.Failures)
 }
 
-// httpLoad sends request after request, each of which must be answered. Half of them
-// post something, which may be sent only once.
+// httpLoad sends requests one after the other, and notes each that is not answered. Half
+// of them are a POST, which must be sent only once.
 func httpLoad(t *testing.T, in *running, client *http.Client) *load {
 	url := in.url()
 	return startLoad(func(worker, i int) error {

@@ -276,7 +276,7 @@ func TestADrainingEndpointKeepsItsConnections(t *testing.T) {
 	})
 }
 
-// tcpLoad makes connection after connection, each of which must be answered.
+// tcpLoad makes connections one after the other, and notes each that is not answered.
 func tcpLoad(in *running) *load {
 	address := in.address()
 	return startLoad(func(worker, i int) error {

@@ -37,43 +37,36 @@ type Report struct {
 	Status ingress.Status
 }
 
-// Ingresses speaks to any number of ingresses, each in a goroutine of its own.
-type Ingresses struct {
-	engine Engine
-	// upgrade is given the container of an ingress that runs another program than this
-	// one.
-	upgrade func(ctx context.Context, id string) (path string, err error)
-	version string
-	// heard is called when a report has changed in what it says, or a drain may have
-	// ended. It must not block.
-	heard func(workload string, run Run, r Report)
-
-	mu         sync.Mutex
-	links      map[string]*link // by workload
-	generation int64
-	settled    chan struct{} // closed, and made anew, when a configuration is in force
-	busy       sync.WaitGroup
-}
-
 // Options are what Ingresses need.
 type Options struct {
 	Engine Engine
-	// Version is the one that an ingress reports when it runs this program, and Upgrade
-	// puts this program into the container of another one; it returns the path there.
+	// Version is the one that an ingress reports when it runs this program.
 	Version string
+	// Upgrade copies this program into the container of an ingress that runs another one,
+	// and returns its path there.
 	Upgrade func(ctx context.Context, id string) (path string, err error)
 	// Heard is called when what is known of an ingress has changed, or the last
 	// connection of a replica that leaves has ended. It must not block.
 	Heard func(workload string, run Run, r Report)
 }
 
+// Ingresses speaks to any number of ingresses, each in a goroutine of its own.
+type Ingresses struct {
+	options Options
+
+	mu         sync.Mutex
+	links      map[string]*link // by workload
+	generation int64            // the last one that was given to a configuration
+	settled    chan struct{}    // closed, and made anew, when a configuration is in force
+	busy       sync.WaitGroup
+}
+
 // New returns Ingresses that know of none.
 func New(o Options) *Ingresses {
 	return &Ingresses{
-		engine: o.Engine, version: o.Version, upgrade: o.Upgrade, heard: o.Heard,
-		links: map[string]*link{}, settled: make(chan struct{}),
-		// An ingress compares nothing, but what an earlier process sent it must not look
-		// like this one's.
+		options: o, links: map[string]*link{}, settled: make(chan struct{}),
+		// A status may still carry a generation of an earlier process, which must not look
+		// like one of this process.
 		generation: time.Now().UnixMilli(),
 	}
 }
@@ -145,8 +138,7 @@ func (i *Ingresses) Reports() map[string]Report {
 	return all
 }
 
-// Settle waits until each ingress has in force what it was told last, or ctx ends, which
-// is no error: without tend it goes on with what it knows.
+// Settle waits until each ingress has in force what it was told last, or until ctx ends.
 func (i *Ingresses) Settle(ctx context.Context) {
 	for {
 		i.mu.Lock()

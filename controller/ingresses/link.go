@@ -74,7 +74,7 @@ func (l *link) keep(ctx context.Context) {
 
 // talk attaches, and tells and hears until the connection breaks or ctx ends.
 func (l *link) talk(ctx context.Context) error {
-	conn, err := l.engine.Attach(ctx, l.run.ID)
+	conn, err := l.options.Engine.Attach(ctx, l.run.ID)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (l *link) talk(ctx context.Context) error {
 func (l *link) tell(ctx context.Context, to io.Writer) error {
 	l.mu.Lock()
 	config := l.config
-	other := l.report.Status.Version != "" && l.report.Status.Version != l.version && !l.upgraded
+	other := l.report.Status.Version != "" && l.report.Status.Version != l.options.Version && !l.upgraded
 	l.upgraded = l.upgraded || other
 	l.mu.Unlock()
 	if err := ingress.Write(to, ingress.Request{Config: &config}); err != nil {
@@ -121,7 +121,7 @@ func (l *link) tell(ctx context.Context, to io.Writer) error {
 	}
 	within, cancel := context.WithTimeout(ctx, upgradeTimeout)
 	defer cancel()
-	path, err := l.upgrade(within, l.run.ID)
+	path, err := l.options.Upgrade(within, l.run.ID)
 	if err != nil {
 		l.fail(fmt.Errorf("bring it up to tend's version: %w", err))
 		return nil // it goes on as it is
@@ -168,11 +168,11 @@ func (l *link) take(s ingress.Status) {
 		l.settled = make(chan struct{})
 	}
 	told := l.report.Serving != before.Serving || l.report.Err != before.Err || l.inForce() != wasInForce || ended
-	outdated := s.Version != l.version && !l.upgraded
+	outdated := s.Version != l.options.Version && !l.upgraded
 	report := l.report
 	l.mu.Unlock()
 	if told {
-		l.heard(l.workload, l.run, report)
+		l.options.Heard(l.workload, l.run, report)
 	}
 	if outdated {
 		select {
@@ -190,6 +190,6 @@ func (l *link) fail(err error) {
 	report := l.report
 	l.mu.Unlock()
 	if changed {
-		l.heard(l.workload, l.run, report)
+		l.options.Heard(l.workload, l.run, report)
 	}
 }

@@ -137,7 +137,7 @@ func keepOverExec(fds []int, keep bool) {
 	}
 }
 
-// takeOver returns what the executable before has left, if there was one.
+// takeOver returns what the previous executable handed over; nil where there was none.
 func takeOver() (*held, error) {
 	value, ok := os.LookupEnv(heldVariable)
 	if !ok {
@@ -159,8 +159,8 @@ func takeOver() (*held, error) {
 	return left, nil
 }
 
-// resume goes on with what the executable before has left. Each proxy is given the
-// configuration again, which it answers.
+// resume takes over the listeners, the counters and the proxies of the previous
+// executable. Each proxy gets the configuration again, and answers with its status.
 func (h *holder) resume(left *held) {
 	h.gone, h.restarts, h.heard = left.Gone, left.Restarts, left.Heard
 	h.input = ingress.NewReader[ingress.Request](io.MultiReader(bytes.NewReader(left.Input), h.Input))

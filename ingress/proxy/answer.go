@@ -9,10 +9,10 @@ import (
 
 var errAnswer = errors.New("the replica's answer is not HTTP")
 
-// answer is the head of a replica's answer: as a client is to get it but for what
-// concerns its connection, and what the proxy has to know. Applications being what they
-// are, it is taken as net/http would take it.
+// answer is the head of a replica's answer. It is read as leniently as net/http reads it,
+// as applications send such heads.
 type answer struct {
+	// head is what the client gets, without the fields about its connection.
 	head    []byte
 	status  int
 	close   bool // the replica takes no other request on its connection
