@@ -81,23 +81,9 @@ func ask(t *testing.T, address string) *clients {
 	return c
 }
 
+// get asks a published port once.
 func get(ctx context.Context, client *http.Client, address string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/env", nil)
-	if err != nil {
-		return err
-	}
-	answer, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d", answer.StatusCode)
-	}
-	return nil
+	return kit.Get(ctx, client, "http://"+address+"/env")
 }
 
 // end ends the clients, and fails the test where a request of theirs has failed.

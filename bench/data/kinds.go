@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// probeImage is the image of the stores of files.
+const probeImage = "tend-data/probe:dev"
+
 // kind is a kind of project: a service that keeps data, and how it is mounted.
 type kind struct {
 	Name, Title string

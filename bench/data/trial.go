@@ -48,7 +48,7 @@ func runTrials(ctx context.Context, engine *client.Client, o options, chosen []k
 		return r, err
 	}
 	defer func() { _ = os.Remove(dir) }() // it stays where a trial has left logs
-	image, err := importProbe(ctx, engine, o.repository, dir)
+	image, err := kit.ImportProbe(ctx, engine, o.repository, probeImage)
 	if err != nil {
 		return r, err
 	}

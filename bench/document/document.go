@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/docker/docker/api/types/system"
 )
 
 // Thousands writes a number with its digits in groups.
@@ -36,4 +38,9 @@ func ReplaceSection(file, text string) error {
 		after = "\n## " + next
 	}
 	return os.WriteFile(file, []byte(before+strings.TrimRight(text, "\n")+"\n"+after), 0o644)
+}
+
+// Machine describes the machine of an engine, as a heading of what was measured there.
+func Machine(info system.Info) string {
+	return fmt.Sprintf("%d cores, %.0f GiB of memory, %s, kernel %s", info.NCPU, float64(info.MemTotal)/(1<<30), info.OperatingSystem, info.KernelVersion)
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/net/websocket"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 const (
@@ -62,22 +64,7 @@ type httpClient struct {
 }
 
 func (c *httpClient) request(ctx context.Context) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.address+"/health", nil)
-	if err != nil {
-		return err
-	}
-	answer, err := c.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d", answer.StatusCode)
-	}
-	return nil
+	return kit.Get(ctx, c.Client, "http://"+c.address+"/health")
 }
 
 // echoClient has each request echoed on a connection that it makes anew now and then.

@@ -18,6 +18,7 @@ import (
 	"github.com/docker/docker/client"
 
 	"github.com/tendhq/tend/bench/document"
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 type options struct {
@@ -63,7 +64,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	progress("what each project did is in %s", dir)
-	remove, err := importProbe(ctx, engine, o.repository, dir)
+	remove, err := kit.ImportProbe(ctx, engine, o.repository, probeImage)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,9 @@ import (
 	"github.com/tendhq/tend/e2e/kit"
 )
 
+// probeImage is the service's.
+const probeImage = "tend-publish/probe:dev"
+
 // patience bounds a round.
 const patience = 3 * time.Minute
 

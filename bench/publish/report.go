@@ -31,7 +31,7 @@ func newReport(ctx context.Context, engine *client.Client, o options) (report, e
 	}
 	return report{
 		Date:    time.Now().Format(time.DateOnly),
-		Machine: fmt.Sprintf("%d cores, %.0f GiB of memory, %s, kernel %s", info.NCPU, float64(info.MemTotal)/(1<<30), info.OperatingSystem, info.KernelVersion),
+		Machine: document.Machine(info),
 		Engine:  "Docker Engine " + info.ServerVersion, Requests: o.requests,
 	}, nil
 }

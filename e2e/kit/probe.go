@@ -1,4 +1,4 @@
-package main
+package kit
 
 import (
 	"archive/tar"
@@ -14,13 +14,15 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// probeImage holds the program of the service.
-const probeImage = "tend-publish/probe:dev"
-
-// importProbe makes the image of the program probe; remove takes it away.
-func importProbe(ctx context.Context, engine *client.Client, repository, dir string) (remove func() error, err error) {
+// ImportProbe builds the program e2e/probe of a repository and imports it as an image of
+// the given name; remove takes the image away.
+func ImportProbe(ctx context.Context, engine *client.Client, repository, ref string) (remove func() error, err error) {
+	dir, err := os.MkdirTemp("", "tend-probe-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
 	program := filepath.Join(dir, "probe")
-	defer os.Remove(program)
 	compile := exec.CommandContext(ctx, "go", "build", "-C", repository, "-trimpath", "-ldflags", "-s -w", "-o", program, "./e2e/probe")
 	compile.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := compile.CombinedOutput(); err != nil {
@@ -41,16 +43,16 @@ func importProbe(ctx context.Context, engine *client.Client, repository, dir str
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	body, err := engine.ImageImport(ctx, image.ImportSource{Source: &archive, SourceName: "-"}, probeImage, image.ImportOptions{Changes: []string{`ENTRYPOINT ["/probe"]`}})
+	body, err := engine.ImageImport(ctx, image.ImportSource{Source: &archive, SourceName: "-"}, ref, image.ImportOptions{Changes: []string{`ENTRYPOINT ["/probe"]`}})
 	if err != nil {
-		return nil, fmt.Errorf("import %s: %w", probeImage, err)
+		return nil, fmt.Errorf("import %s: %w", ref, err)
 	}
 	defer body.Close()
 	if _, err := io.Copy(io.Discard, body); err != nil {
 		return nil, err
 	}
 	return func() error {
-		_, err := engine.ImageRemove(context.WithoutCancel(ctx), probeImage, image.RemoveOptions{})
+		_, err := engine.ImageRemove(context.WithoutCancel(ctx), ref, image.RemoveOptions{})
 		return err
 	}, nil
 }
