@@ -172,17 +172,17 @@ func (w *world) running() int {
 	return n
 }
 
-// container finds one by name.
-func (w *world) container(name string) engine.Container {
+// container finds one by name or ID.
+func (w *world) container(id string) engine.Container {
 	w.t.Helper()
 	all, err := w.engine.Containers(context.Background(), "p")
 	require.NoError(w.t, err)
 	for _, c := range all {
-		if c.Name == name {
+		if c.Name == id || c.ID == id {
 			return c
 		}
 	}
-	w.t.Fatalf("there is no container %s", name)
+	w.t.Fatalf("there is no container %s", id)
 	return engine.Container{}
 }
 

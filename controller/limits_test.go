@@ -209,7 +209,8 @@ func TestAnEventStorm(t *testing.T) {
 		w.use().costsNoMoreThan(t, before, 8<<20)
 
 		// None of it was lost behind the storm.
-		last := w.container("p-web07-3")
+		find()
+		last := w.container(ours[0])
 		w.engine.Kill(last.ID, 137)
 		w.pass(time.Second)
 		row, ok := w.ctl.State().Snapshot().Replica(last.ID)

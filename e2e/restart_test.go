@@ -87,7 +87,7 @@ func TestWhatTendLeavesBehindIsSupervised(t *testing.T) {
 func TestALoopOfTheEnginesIsToldAndCostsTrustInARollout(t *testing.T) {
 	p := newProject(t, files{"compose.yaml": plain + "    restart: always\n"})
 	tend := p.run()
-	p.awaitReady("web", 1)
+	tend.awaitEvent("web", "RolloutComplete")
 	p.edit("compose.yaml", `VERSION: "1"`, `EXIT: "3"`)
 	tend.awaitEvent("web", "CrashLoopBackOff", "exited with code 3", "the engine starts it again")
 	p.await(func() error {
