@@ -138,7 +138,7 @@ func toReplica(snap *state.Snapshot, r core.Replica) Replica {
 			Ready:       said.Ready,
 			Restarts:    said.Restarts,
 			StartedAt:   r.StartedAt.UTC(),
-			Addresses:   r.Addresses,
+			Addresses:   snap.Addressed(r).Addresses,
 			Ports:       r.Ports,
 		},
 	}

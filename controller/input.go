@@ -54,6 +54,7 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	if row, ok := snap.Intent(key); ok {
 		in.Intent = row.Intent
 	}
+	in.Joiners = r.joiners(snap, in)
 	if in.Spec.Kind == spec.Ingress {
 		in.Neighbours = r.neighboursOf(snap, in.Spec)
 	}
@@ -61,6 +62,7 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	for _, row := range snap.Revisions(key) {
 		in.History[row.Revision] = row.Spec
 	}
+	in.Joined = r.joined(snap, in)
 	return in
 }
 
@@ -75,7 +77,7 @@ func (r *reconciler) replicas(snap *state.Snapshot, key string) []core.Replica {
 		}
 	}
 	for _, row := range snap.Replicas(key) {
-		replica := snap.Probed(row.Replica)
+		replica := snap.Addressed(snap.Probed(row.Replica))
 		replica.Orphan = r.isOrphan(snap, row.Replica)
 		if a, ok := r.flights[key][replica.ID]; ok {
 			replica.InFlight = a.Kind
@@ -139,7 +141,8 @@ func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.De
 		}
 	}
 	if s, ok := snap.Status(d.Name); ok {
-		out.Converged = s.Converged
+		row, written := snap.Workload(d.Name)
+		out.Converged = s.Converged && written && s.ObservedGeneration == row.Generation
 		out.Completed = s.Completed()
 	}
 	return out
@@ -191,6 +194,46 @@ func dataVolumes(snap *state.Snapshot, w *spec.Workload) (volumes []string) {
 		}
 	}
 	return volumes
+}
+
+// joined are the containers of the services that a workload's containers join, at any
+// revision.
+func (r *reconciler) joined(snap *state.Snapshot, in plan.Input) (all []plan.Joined) {
+	services := in.Spec.Joins()
+	for _, former := range in.History {
+		services = append(services, former.Joins()...)
+	}
+	slices.Sort(services)
+	for _, service := range slices.Compact(services) {
+		rollout, _ := snap.Rollout(service)
+		written, managed := snap.Workload(service)
+		for _, row := range snap.Replicas(service) {
+			j := plan.Joined{Replica: row.Replica, Leaving: row.State == core.Removing}
+			j.Current = !managed || plan.IsCurrent(row.Replica, written.Spec)
+			if rollout != nil {
+				_, draining := rollout.Drains[row.ID]
+				j.Leaving = j.Leaving || draining
+			}
+			switch r.flights[service][row.ID].Kind {
+			case core.StopReplica, core.RemoveReplica:
+				j.Leaving = true
+			}
+			all = append(all, j)
+		}
+	}
+	return all
+}
+
+// joiners are the containers of other workloads that have joined a workload's.
+func (r *reconciler) joiners(snap *state.Snapshot, in plan.Input) (all []core.Replica) {
+	for _, name := range r.dependents[in.Workload] {
+		for _, row := range snap.Replicas(name) {
+			if len(row.Joins) > 0 && r.decides(snap, row.Replica) {
+				all = append(all, row.Replica)
+			}
+		}
+	}
+	return all
 }
 
 // foreigners are the containers of another folder that are in a workload's way.

@@ -21,7 +21,7 @@ func (l *loop) sync(ctx context.Context, key string) {
 	for _, row := range snap.Replicas(key) {
 		w := snap.Made(key, row.Revision)
 		if w != nil && w.Probes.Any() && row.State == core.Running {
-			runs[runOf(row.Replica)] = w.Probes
+			runs[runOf(snap.Addressed(row.Replica))] = w.Probes
 		}
 	}
 	p, ok := l.probers[key]

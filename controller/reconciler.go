@@ -172,6 +172,9 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, tim
 			tx.PutStatus(p.Status)
 		}
 	})
+	if len(p.Rollout.Drains) != len(in.Rollout.Drains) {
+		r.mark(r.dependents[key]...) // those that have joined what drains go first
+	}
 	if p.Status.Converged != in.Status.Converged || p.Status.Completed() != in.Status.Completed() {
 		r.mark(r.neighbours(key)...)
 	}

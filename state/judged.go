@@ -23,6 +23,17 @@ func (s *Snapshot) Made(workload, revision string) *spec.Workload {
 	return nil
 }
 
+// Addressed returns a replica with the addresses of the container whose network it shares,
+// where it has none of its own.
+func (s *Snapshot) Addressed(r core.Replica) core.Replica {
+	for _, j := range r.Joins {
+		if joined, ok := s.Replica(j.ID); ok && j.Kind == core.JoinNetwork {
+			r.Addresses = joined.Addresses
+		}
+	}
+	return r
+}
+
 // Probed returns a replica with the results of tend's own probes in this run, where its
 // workload has probes. A workload that is no longer written keeps the last results. A
 // revision that nobody remembers has no probes, and its health check counts.

@@ -73,6 +73,9 @@ type Action struct {
 	// Anonymous are the anonymous volumes that the replica to create takes over
 	// from the last one of its number, by path.
 	Anonymous map[string]string
+	// Joins are the IDs of the containers that the one to create joins in the place of
+	// services, by service.
+	Joins map[string]string
 	// Volumes is true where a container's anonymous volumes are removed with it.
 	Volumes bool
 	// RestartPolicy is what a container is to be updated to.

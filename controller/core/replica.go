@@ -106,6 +106,9 @@ type Replica struct {
 	DependsOn []string
 	// Mounts are the volumes and binds that it may write to.
 	Mounts []Mount
+	// Joins are what it was created to share with other containers; those of one kind
+	// are in the order in which they are written.
+	Joins []Join
 	// ConfigFiles are the Compose files that it was made from, as seen from its
 	// project directory.
 	ConfigFiles []string
@@ -133,6 +136,50 @@ type Probe struct {
 	Since time.Time
 	// Message says why one of them is false.
 	Message string
+}
+
+// Join is a part of another container that a replica was created to share.
+type Join struct {
+	Kind JoinKind
+	// ID is the other container's.
+	ID string
+}
+
+// JoinKind names what a replica shares with another container, by the key in Compose.
+type JoinKind string
+
+// The kinds of joins.
+const (
+	JoinNetwork JoinKind = "network_mode"
+	JoinIPC     JoinKind = "ipc"
+	JoinPID     JoinKind = "pid"
+	JoinVolumes JoinKind = "volumes_from"
+)
+
+// JoinedFor are the containers that a replica has joined in the place of the services that
+// the workload it was made from joins, by service.
+func (r Replica) JoinedFor(made *spec.Workload) map[string]string {
+	joined := map[string]string{}
+	of := func(kind JoinKind) (ids []string) {
+		for _, j := range r.Joins {
+			if j.Kind == kind {
+				ids = append(ids, j.ID)
+			}
+		}
+		return ids
+	}
+	pair := func(service string, ids []string, i int) {
+		if service != "" && i < len(ids) {
+			joined[service] = ids[i]
+		}
+	}
+	pair(spec.JoinedService(made.Template.NetworkMode), of(JoinNetwork), 0)
+	pair(spec.JoinedService(made.Template.Ipc), of(JoinIPC), 0)
+	pair(spec.JoinedService(made.Template.Pid), of(JoinPID), 0)
+	for i, from := range made.Template.VolumesFrom {
+		pair(spec.VolumesService(from), of(JoinVolumes), i)
+	}
+	return joined
 }
 
 // Mount is a volume or a bind of a replica.

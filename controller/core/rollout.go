@@ -52,6 +52,9 @@ type Drain struct {
 	Since time.Time
 	// Cause says why the replica is to be stopped.
 	Cause string
+	// Unasked is true where no requests can be on their way to it, so that nobody has to
+	// acknowledge the withdrawal.
+	Unasked bool
 }
 
 // Rollout is the record of a workload's move from one revision to another. It

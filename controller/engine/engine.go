@@ -192,7 +192,29 @@ type Container struct {
 	PortsMissing bool
 	// Mounts are the volumes and binds that it mounts, sorted by Target.
 	Mounts []Mount
+	// Joins are what it was created to share with other containers, sorted by kind.
+	Joins []Join
 }
+
+// Join is a part of another container that a container was created to share. One that
+// shares a namespace can be started only while the other runs, and keeps the namespace of
+// the run in which it was started.
+type Join struct {
+	Kind JoinKind
+	// ID is the other container's, as it was given when this one was created.
+	ID string
+}
+
+// JoinKind names what a container shares with another, by its key in Compose.
+type JoinKind string
+
+// The kinds of joins.
+const (
+	JoinNetwork JoinKind = "network_mode"
+	JoinIPC     JoinKind = "ipc"
+	JoinPID     JoinKind = "pid"
+	JoinVolumes JoinKind = "volumes_from"
+)
 
 // Mount is a volume or a bind of a container.
 type Mount struct {
@@ -226,7 +248,9 @@ type ContainerSpec struct {
 	Name, Project string
 	// WorkingDir is the project directory.
 	WorkingDir string
-	// Service is the resolved Compose service; Labels replaces its labels.
+	// Service is the resolved Compose service, with containers in the place of services
+	// in network_mode, ipc, pid and volumes_from, where a container stands by its ID alone;
+	// Labels replaces its labels.
 	Service types.ServiceConfig
 	Labels  map[string]string
 	// Networks maps the Compose keys that the service uses to engine names;

@@ -121,8 +121,8 @@ func (x *Executor) makeImage(ctx context.Context) error {
 // create makes a replica and starts it.
 func (x *Executor) create(ctx context.Context, a core.Action, p *spec.Project) (string, error) {
 	w := a.Spec
-	return x.run(ctx, p, w, func(c *engine.ContainerSpec, imageID string) {
-		c.Name, c.Labels = a.Object, spec.ContainerLabels(p, w, a.Number, imageID)
+	return x.run(ctx, p, a, func(c *engine.ContainerSpec, imageID string) {
+		c.Name, c.Labels = a.Object, spec.ContainerLabels(p, w, a.Number, imageID, a.Joins)
 		c.Anonymous = a.Anonymous
 		if c.Service.StopGracePeriod == nil && w.Kind == spec.Database {
 			// The container's own grace is longer than the engine's, so that it also
@@ -136,16 +136,18 @@ func (x *Executor) create(ctx context.Context, a core.Action, p *spec.Project) (
 // runHook makes the one-off container of a hook and starts it.
 func (x *Executor) runHook(ctx context.Context, a core.Action, p *spec.Project) (string, error) {
 	w := a.Spec
-	return x.run(ctx, p, w, func(c *engine.ContainerSpec, imageID string) {
-		c.Name, c.Labels = spec.HookName(p.Name, w, a.Object), spec.HookLabels(p, w, a.Object, imageID)
+	return x.run(ctx, p, a, func(c *engine.ContainerSpec, imageID string) {
+		c.Name, c.Labels = spec.HookName(p.Name, w, a.Object), spec.HookLabels(p, w, a.Object, imageID, a.Joins)
 		c.Service.Command = a.Command
 		c.RestartPolicy = "no" // it runs once
 		c.Service.Ports, c.Service.HealthCheck = nil, &types.HealthCheckConfig{Disable: true}
 	})
 }
 
-// run makes a container from a workload's template, as changed, and starts it.
-func (x *Executor) run(ctx context.Context, p *spec.Project, w *spec.Workload, change func(c *engine.ContainerSpec, imageID string)) (string, error) {
+// run makes a container from the template of an action's workload, as changed, and starts
+// it.
+func (x *Executor) run(ctx context.Context, p *spec.Project, a core.Action, change func(c *engine.ContainerSpec, imageID string)) (string, error) {
+	w := a.Spec
 	image, err := x.image(ctx, w.Image)
 	if err != nil {
 		return "", err
@@ -155,7 +157,7 @@ func (x *Executor) run(ctx context.Context, p *spec.Project, w *spec.Workload, c
 		return "", err
 	}
 	c := engine.ContainerSpec{
-		Project: p.Name, WorkingDir: p.WorkingDir, Service: w.ContainerService(),
+		Project: p.Name, WorkingDir: p.WorkingDir, Service: spec.Joined(w.ContainerService(), a.Joins),
 		Networks: map[string]string{}, Volumes: map[string]string{},
 		Secrets: secrets, Configs: configs, RestartPolicy: w.RestartPolicy,
 	}

@@ -106,7 +106,7 @@ func toReplica(c engine.Container) core.Replica {
 		Addresses: c.Networks, NetworkIDs: c.NetworkIDs, Ports: c.PublishedPorts, HostPorts: c.HostPorts,
 		Image: c.Image, ImageID: c.Labels[spec.LabelImage],
 		DependsOn: dependsOn(c.Labels[spec.LabelDependsOn]), ConfigFiles: spec.ConfigFilesOf(c.Labels),
-		Mounts: writable(c.Mounts),
+		Mounts: writable(c.Mounts), Joins: joins(c.Joins),
 	}
 	if c.State == engine.Running {
 		r.Broken = broken(c)
@@ -126,6 +126,13 @@ func writable(mounts []engine.Mount) (all []core.Mount) {
 		if !m.ReadOnly {
 			all = append(all, core.Mount{Target: m.Target, Source: m.Source, Anonymous: m.Anonymous})
 		}
+	}
+	return all
+}
+
+func joins(of []engine.Join) (all []core.Join) {
+	for _, j := range of {
+		all = append(all, core.Join{Kind: core.JoinKind(j.Kind), ID: j.ID})
 	}
 	return all
 }

@@ -75,7 +75,7 @@ func classify(in Input) view {
 func (v view) classify(r core.Replica) replica {
 	c := replica{Replica: judged(r), done: r.State == core.Exited && v.mayEnd(r)}
 	if c.Broken == "" && !c.done {
-		c.Broken = cmp.Or(v.lostNetwork(r), v.goneNetwork(r))
+		c.Broken = cmp.Or(v.lostNetwork(r), v.goneNetwork(r), v.lostJoin(r))
 	}
 	c.class = classOf(c.Replica, v.Now)
 	if _, draining := v.known.Drains[r.ID]; draining {
@@ -175,7 +175,7 @@ func (in Input) madeFrom(r core.Replica) *spec.Workload {
 		return in.History[r.Revision]
 	}
 	for _, revision := range slices.Sorted(maps.Keys(in.History)) {
-		if former := in.History[revision]; former.ConfigHash == r.ConfigHash {
+		if former := in.History[revision]; former.ConfigHashJoined(r.JoinedFor(former)) == r.ConfigHash {
 			return former
 		}
 	}

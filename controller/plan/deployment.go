@@ -17,6 +17,7 @@ func (s *steps) deployment() {
 	s.stopDrained()
 	s.superviseRestarts()
 	s.removeLeftovers()
+	s.followJoined()
 	s.endHooks()
 
 	updated, old := s.split()
@@ -73,7 +74,7 @@ func (s *steps) mayRoll(updated, old []replica) bool {
 	if s.paused() && (len(old) > 0 || begins) {
 		return false
 	}
-	if w := s.cannotBeMade(); w != nil && len(old) > 0 {
+	if w := s.lacking(s.desired.Revision); w != nil && len(old) > 0 {
 		s.waitFor(*w)
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tendhq/tend/controller/core"
@@ -20,11 +21,13 @@ func (s *steps) drain(r replica, cause string, args ...any) {
 	if r.InFlight != "" || s.planned(r.ID) {
 		return
 	}
-	if !s.reachable(r) || s.Subscribers == 0 || s.drainTime() == 0 {
+	asked := s.reachable(r) && s.Subscribers > 0 && s.drainTime() > 0
+	if !asked && len(s.joinersOf(r)) == 0 {
 		s.add(core.StopReplica, r.Replica, cause, args...)
 		return
 	}
-	d := core.Drain{Since: s.Now, Cause: fmt.Sprintf(cause, args...)}
+	// The containers that have joined it learn of the drain, and go first.
+	d := core.Drain{Since: s.Now, Cause: fmt.Sprintf(cause, args...), Unasked: !asked}
 	s.record.Drains[r.ID] = d
 	s.lookAgain(s.Now.Add(s.drainTime()), "the drain of %s is over", r.Name)
 	s.tell(core.Normal, "Draining", "%s: %s", r.Name, d.Cause)
@@ -49,7 +52,9 @@ func (s *steps) stopDrained() {
 			s.add(core.RemoveReplica, r.Replica, "%s", d.Cause)
 		case s.isDatabase(r) && s.startingUp(r.Replica): // it was restarted while it drained
 			s.lookAgain(s.startsUntil(r.Replica), "%s has had its time to start", r.Name)
-		case s.Acknowledged[r.ID] || s.Subscribers == 0 || !until.After(s.Now):
+		case len(s.joinersOf(r)) > 0:
+			s.waitFor(wait{message: fmt.Sprintf("waiting for %s to stop before %s, which it has joined", strings.Join(s.joinersOf(r), ", "), r.Name), quiet: true})
+		case d.Unasked || s.Acknowledged[r.ID] || s.Subscribers == 0 || !until.After(s.Now):
 			s.add(core.StopReplica, r.Replica, "%s", d.Cause)
 		default:
 			s.lookAgain(until, "the drain of %s is over", r.Name)

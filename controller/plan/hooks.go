@@ -139,8 +139,9 @@ func (s *steps) runHook(h spec.Hook) {
 		return
 	}
 	s.record.HookTry = core.Try{Count: s.record.HookTry.Count + 1, At: s.Now}
+	joins, _ := s.joins(s.desired)
 	s.actions = append(s.actions, core.Action{
-		Kind: core.RunHook, Workload: s.Workload, Object: h.Name, Revision: s.desired.Revision, Spec: s.desired, Command: h.Command,
+		Kind: core.RunHook, Workload: s.Workload, Object: h.Name, Revision: s.desired.Revision, Spec: s.desired, Command: h.Command, Joins: joins,
 		Cause: "before the rollout to revision " + short(s.desired.Revision),
 	})
 }

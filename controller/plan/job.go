@@ -14,6 +14,7 @@ func (s *steps) job() {
 	s.stopDrained()
 	s.superviseRestarts()
 	s.removeLeftovers()
+	s.followJoined()
 	taken := map[int]bool{}
 	var failed []replica
 	for _, r := range s.replicas {

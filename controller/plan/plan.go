@@ -57,6 +57,11 @@ type Input struct {
 	// Neighbours are the containers of an Ingress's service, and those of the other
 	// ingresses of that: they may publish its host port.
 	Neighbours []core.Replica
+	// Joined are the containers of the services whose namespaces or volumes the
+	// workload's containers share. Joiners are the containers of other workloads that
+	// share those of this one's; none of them outlives what it has joined.
+	Joined  []Joined
+	Joiners []core.Replica
 	// Dependents names workloads that still run and depend on this one; it is
 	// not taken away before them.
 	Dependents []string

@@ -250,6 +250,10 @@ func (s *steps) restart(r replica, extra int) {
 		s.waitFor(*waitForMissing(s.Missing))
 		return
 	}
+	if awaited := s.awaitsJoined(r.Replica); awaited != "" {
+		s.waitFor(wait{message: awaited})
+		return
+	}
 	if writer := s.otherWriter(r); writer != "" {
 		s.waitFor(wait{message: fmt.Sprintf("waiting for %s to end: %s writes to the same volume", writer, r.Name)})
 		return

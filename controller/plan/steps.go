@@ -85,6 +85,7 @@ func (s *steps) add(kind core.ActionKind, r core.Replica, cause string, args ...
 		a.Spec = s.made(r.Revision)
 		a.Object = spec.ContainerName(s.Project, a.Spec, r.Number)
 		a.Anonymous = maps.Clone(s.record.Anonymous[r.Number])
+		a.Joins, _ = s.joins(a.Spec)
 	case core.PrepareUpdate, core.CheckUpdate:
 		a.Spec, a.ImageID = s.desired, s.record.ImageID
 		a.Check, a.Backup = s.changesServer(r), kind == core.PrepareUpdate && s.desired.Backup.BeforeUpdate
@@ -185,11 +186,22 @@ func (t *target) lacking(revision string) *wait {
 		return waitForMissing(missing)
 	}
 	var w wait
-	for _, d := range t.Dependencies {
-		if reason := d.unmet(); reason != "" {
+	made := t.made(revision)
+	_, without := t.joins(made)
+	needs := func(name, reason string) {
+		if reason != "" && !slices.Contains(w.dependencies, name) {
 			w.message = cmp.Or(w.message, reason)
-			w.dependencies = append(w.dependencies, d.Name)
+			w.dependencies = append(w.dependencies, name)
 		}
+	}
+	for _, d := range t.Dependencies {
+		needs(d.Name, d.unmet())
+		if d.Restart && !d.Converged && revision == t.Spec.Revision && !slices.Contains(made.Joins(), d.Name) {
+			needs(d.Name, fmt.Sprintf("waiting for %s to be at its spec", d.Name))
+		}
+	}
+	for _, service := range without {
+		needs(service, fmt.Sprintf("waiting for %s to run as it is written, to be joined", service))
 	}
 	if w.message == "" {
 		return nil
@@ -246,15 +258,13 @@ func (t *target) cannotBeMade() *wait {
 	return waitForMissing(t.Missing)
 }
 
-// unmet says why a dependency does not hold yet, or nothing.
+// unmet says why the condition of a dependency does not hold yet, or nothing.
 func (d Dependency) unmet() string {
 	switch {
 	case !d.Known && !d.Required:
 		return ""
 	case !d.Known:
 		return fmt.Sprintf("waiting for %s, which the project does not have", d.Name)
-	case d.Restart && !d.Converged:
-		return fmt.Sprintf("waiting for %s to be at its spec", d.Name)
 	case d.Condition == spec.DependencyCompleted && !d.Completed:
 		return fmt.Sprintf("waiting for %s to complete", d.Name)
 	case d.Condition == spec.DependencyHealthy && d.Ready == 0:

@@ -112,13 +112,18 @@ var commands = map[string]func(*story){
 	"image":      func(s *story) { s.image = strings.Join(s.args, "") },
 	"dependents": func(s *story) { s.dependents = s.args },
 	"holders":    func(s *story) { s.neighbours = holders(s.args...) },
-	"remember":   (*story).remember,
-	"subscribe":  (*story).subscribe,
-	"ack":        func(s *story) { s.acknowledged[s.target().ID] = true },
-	"intent":     (*story).intend,
-	"hook":       (*story).endHook,
-	"forget":     func(s *story) { s.rollout, s.status = core.Rollout{}, core.Status{} },
-	"after":      func(s *story) { s.shift(s.duration(s.arg(0))) },
+	"vpn":        (*story).join,
+	"joiner": func(s *story) {
+		r := core.Replica{Workload: "app", Name: s.arg(0), State: core.State(s.arg(1)), Joins: []core.Join{{Kind: core.JoinNetwork, ID: s.take("joined", "")}}}
+		s.joiners = []core.Replica{r}
+	},
+	"remember":  (*story).remember,
+	"subscribe": (*story).subscribe,
+	"ack":       func(s *story) { s.acknowledged[s.target().ID] = true },
+	"intent":    (*story).intend,
+	"hook":      (*story).endHook,
+	"forget":    func(s *story) { s.rollout, s.status = core.Rollout{}, core.Status{} },
+	"after":     func(s *story) { s.shift(s.duration(s.arg(0))) },
 	"die": func(s *story) {
 		interrupted, unwatched := s.flag("interrupted"), s.flag("unwatched")
 		s.exit(s.target(), s.number("code", 137))
@@ -247,6 +252,9 @@ func (s *story) specify() {
 			w.PreRollout = append(w.PreRollout, spec.Hook{Name: name, Command: []string{name}, Timeout: time.Minute})
 		}
 	}
+	if service := s.take("joins", ""); service != "" {
+		w.Template.NetworkMode, w.Networks = "service:"+service, nil
+	}
 	w.Revision = s.take("revision", w.Revision)
 	w.ConfigHash = "hash-" + w.Revision
 	s.apply(w)
@@ -284,6 +292,9 @@ func (s *story) replica() {
 	}
 	if len(s.args) > 3 {
 		r.Health = core.Health(s.args[3])
+	}
+	if id := s.take("joined", ""); id != "" {
+		r.Joins = []core.Join{{Kind: core.JoinNetwork, ID: id}}
 	}
 	if IsReady(r, nil) {
 		r.ReadySince, r.WasReady = s.ago("ready", up), true
@@ -325,6 +336,19 @@ func (s *story) attempt() {
 
 // health: health on|off: whether new containers have a health check.
 func (s *story) health() { s.healthCheck = s.arg(0) == "on" }
+
+// vpn: vpn ID STATE [leaving] [old] up=TIME | vpn none: the container of the service vpn,
+// whose network is shared.
+func (s *story) join() {
+	if s.arg(0) == "none" {
+		s.joined = nil
+		return
+	}
+	leaving, old := s.flag("leaving"), s.flag("old")
+	j := vpn(s.arg(0), core.State(s.arg(1)), s.now.Add(-s.duration(s.take("up", "2h"))))
+	j.Leaving, j.Current = leaving, !old
+	s.joined = []Joined{j}
+}
 
 // dependency: dependency NAME started|healthy|completed [unknown] [optional] [restart] [completed] [converged] running=N ready=N
 func (s *story) dependency() {

@@ -145,6 +145,12 @@ func (t *target) compare(r replica) replica {
 	return r
 }
 
+// IsCurrent reports whether a container was made from a spec's template.
+func IsCurrent(r core.Replica, s *spec.Workload) bool {
+	_, current := revisionOf(r, s)
+	return current
+}
+
 // revisionOf tells what a container was made from, and whether that is the
 // spec's template. One that tend did not make is judged by Compose's own hash.
 func revisionOf(r core.Replica, s *spec.Workload) (revision string, current bool) {
@@ -153,7 +159,7 @@ func revisionOf(r core.Replica, s *spec.Workload) (revision string, current bool
 		return r.Revision, false
 	case r.Revision != "":
 		return r.Revision, r.Revision == s.Revision
-	case r.ConfigHash == s.ConfigHash:
+	case r.ConfigHash == s.ConfigHashJoined(r.JoinedFor(s)):
 		return s.Revision, true
 	default:
 		return "compose:" + r.ConfigHash, false

@@ -33,6 +33,8 @@ type world struct {
 	image string
 	// neighbours may publish an ingress's host port.
 	neighbours []core.Replica
+	joined     []Joined
+	joiners    []core.Replica
 	// foreigners are another folder's containers.
 	foreigners []core.Foreigner
 	// hooks are the containers of hooks.
@@ -92,6 +94,7 @@ func (w *world) input() Input {
 		Networks: w.networks, ImageID: w.image, Intent: w.intent, History: maps.Clone(w.history),
 		Subscribers: w.subscribers, Acknowledged: maps.Clone(w.acknowledged),
 		Neighbours: slices.Clone(w.neighbours), Foreigners: slices.Clone(w.foreigners),
+		Joined: slices.Clone(w.joined), Joiners: slices.Clone(w.joiners),
 	}
 	if w.spec != nil {
 		s := *w.spec
@@ -179,6 +182,9 @@ func (w *world) effect(a core.Action, half bool) {
 			Workload: "web", Number: a.Number, Name: fmt.Sprintf("shop-web-%d", a.Number), ID: fmt.Sprintf("made%d", w.made),
 			Revision: a.Revision, ConfigHash: "hash-" + a.Revision, ImageID: w.image, State: core.Created, Created: w.now, RestartPolicy: restartPolicy(w.spec.RestartPolicy),
 			Addresses: map[string]string{},
+		}
+		for _, id := range a.Joins {
+			r.Joins = append(r.Joins, core.Join{Kind: core.JoinNetwork, ID: id})
 		}
 		for _, n := range w.spec.Networks {
 			r.Addresses[n] = "10.0.0.1"
@@ -328,6 +334,14 @@ func resources(names []string, err string) []core.Resource {
 		all = append(all, core.Resource{Kind: core.ResourceKind(kind), Name: name, Attempt: core.Attempt{Error: err}})
 	}
 	return all
+}
+
+// vpn is a container of the service vpn.
+func vpn(id string, state core.State, startedAt time.Time) Joined {
+	return Joined{
+		Replica: core.Replica{Workload: "vpn", Number: 1, ID: id, Name: "shop-vpn-1", State: state, StartedAt: startedAt},
+		Current: true,
+	}
 }
 
 // holders are running containers that publish host port 8080.

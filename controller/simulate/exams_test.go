@@ -211,7 +211,7 @@ func (w *world) stray() {
 	old := *w.pool.base.Workloads["web"]
 	old.Name = "old"
 	id := w.engine.Put(engine.Container{
-		Name: "p-old-1", State: engine.Running, StartedAt: time.Now(), Labels: spec.ContainerLabels(w.pool.base, &old, 1, ""), Networks: map[string]string{},
+		Name: "p-old-1", State: engine.Running, StartedAt: time.Now(), Labels: spec.ContainerLabels(w.pool.base, &old, 1, "", nil), Networks: map[string]string{},
 	}, model.Behavior{})
 	w.tell("p-old-1 is left from earlier")
 	w.loseEvents()

@@ -588,7 +588,7 @@ func (w *world) foreign() {
 		if !ok {
 			return
 		}
-		c.Labels = spec.ContainerLabels(w.pool.base, web.Workload, 7, "")
+		c.Labels = spec.ContainerLabels(w.pool.base, web.Workload, 7, "", nil)
 		c.Labels[spec.LabelRevision] = ""
 		c.Name, c.Networks = "p-web-7", map[string]string{}
 		for _, network := range web.Networks {

@@ -137,7 +137,7 @@ func (w *world) furnishResources() {
 func (w *world) old(v *spec.Workload, number int, compose bool) {
 	p := w.pool.base
 	c := engine.ContainerSpec{
-		Name: spec.ContainerName(p.Name, v, number), Project: project, Service: v.Template, Labels: spec.ContainerLabels(p, v, number, ""),
+		Name: spec.ContainerName(p.Name, v, number), Project: project, Service: v.Template, Labels: spec.ContainerLabels(p, v, number, "", nil),
 		Networks: map[string]string{}, Volumes: map[string]string{},
 	}
 	for _, n := range p.Networks {

@@ -155,7 +155,7 @@ func TestContainerLabelsOverrideTheServicesOwn(t *testing.T) {
 		"com.docker.compose.project.environment_file": "x.env",
 		"tend.revision":                               "r",
 		"tend.kind":                                   "Deployment",
-	}, spec.ContainerLabels(p, w, 7, "sha256:i"))
+	}, spec.ContainerLabels(p, w, 7, "sha256:i", nil))
 	assert.Equal(t, "forged", w.Template.Labels[spec.LabelRevision], "the project was changed")
 	assert.Equal(t, "demo-web-7", spec.ContainerName(p.Name, w, 7))
 	w.ContainerName = "fixed"

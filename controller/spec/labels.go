@@ -56,8 +56,8 @@ func WorkloadOf(labels map[string]string) string {
 
 // ContainerLabels are the labels of a workload's replica: the service's own,
 // and over them Compose's and tend's. imageID is the local ID of the image it
-// is created from.
-func ContainerLabels(p *Project, w *Workload, number int, imageID string) map[string]string {
+// is created from, joins are the containers that it joins, by service.
+func ContainerLabels(p *Project, w *Workload, number int, imageID string, joins map[string]string) map[string]string {
 	labels := maps.Clone(map[string]string(w.Template.Labels))
 	if labels == nil {
 		labels = map[string]string{}
@@ -69,7 +69,7 @@ func ContainerLabels(p *Project, w *Workload, number int, imageID string) map[st
 		LabelWorkingDir:      p.WorkingDir,
 		LabelConfigFiles:     strings.Join(p.ConfigFiles, ","),
 		LabelOneoff:          "False",
-		LabelConfigHash:      w.ConfigHash,
+		LabelConfigHash:      w.ConfigHashJoined(joins),
 		LabelContainerNumber: strconv.Itoa(number),
 		LabelDependsOn:       dependsOn(w.Template, p.Disabled),
 		LabelImage:           imageID,
@@ -161,8 +161,8 @@ func ContainerName(project string, w *Workload, number int) string {
 
 // HookLabels are the labels of a one-off container that runs a hook. docker
 // compose leaves one-off containers alone.
-func HookLabels(p *Project, w *Workload, hook, imageID string) map[string]string {
-	labels := ContainerLabels(p, w, 1, imageID)
+func HookLabels(p *Project, w *Workload, hook, imageID string, joins map[string]string) map[string]string {
+	labels := ContainerLabels(p, w, 1, imageID, joins)
 	labels[LabelOneoff] = "True"
 	labels[LabelHook] = hook
 	return labels

@@ -123,7 +123,7 @@ func TestLabelsNamesAndHashesAreThoseOfCompose(t *testing.T) {
 		w := project.Workloads[c.Labels[spec.LabelService]]
 		number, err := strconv.Atoi(c.Labels[spec.LabelContainerNumber])
 		require.NoError(t, err)
-		ours := spec.ContainerLabels(project, w, number, c.ImageID)
+		ours := spec.ContainerLabels(project, w, number, c.ImageID, nil)
 		delete(ours, spec.LabelRevision)
 		delete(ours, spec.LabelKind)
 		delete(c.Labels, spec.LabelRevision)

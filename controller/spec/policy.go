@@ -125,8 +125,7 @@ func (r *refusals) namespaces(w *Workload) {
 		{"userns_mode", s.UserNSMode, nil},
 		{"cgroup", s.Cgroup, []string{"private"}},
 	} {
-		// Services that share with others of the project are another check's.
-		if n.mode != "" && !strings.HasPrefix(n.mode, types.ServicePrefix) && !slices.Contains(n.own, n.mode) {
+		if n.mode != "" && !slices.Contains(n.own, n.mode) && !w.waitsFor(JoinedService(n.mode)) {
 			r.refuse(n.key, "remove it", "%s: %s shares a namespace with what is outside of the project", n.key, n.mode)
 		}
 	}
@@ -143,7 +142,7 @@ func (r *refusals) namespaces(w *Workload) {
 		}
 	}
 	for _, from := range s.VolumesFrom {
-		if strings.HasPrefix(from, types.ContainerPrefix) {
+		if !w.waitsFor(VolumesService(from)) {
 			r.refuse("volumes_from", "use a named volume", "%s brings volumes that the project does not have", from)
 		}
 	}

@@ -23,9 +23,6 @@ import (
 // files in.
 func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (id string, err error) {
 	const op = "create container"
-	if spec.Service, err = e.resolveReferences(ctx, spec); err != nil {
-		return "", err
-	}
 	links, err := e.resolveLinks(ctx, spec)
 	if err != nil {
 		return "", err
@@ -175,38 +172,6 @@ func (e *Engine) carryOver(ctx context.Context, spec engine.ContainerSpec, r *cr
 	})
 }
 
-// resolveReferences replaces the services whose namespaces or volumes the service
-// shares with container IDs. Like Compose it takes the first container by name.
-func (e *Engine) resolveReferences(ctx context.Context, spec engine.ContainerSpec) (types.ServiceConfig, error) {
-	s := spec.Service
-	for _, mode := range []*string{&s.NetworkMode, &s.Ipc, &s.Pid} {
-		service, ok := strings.CutPrefix(*mode, types.ServicePrefix)
-		if !ok {
-			continue
-		}
-		c, err := e.firstContainer(ctx, spec.Project, service)
-		if err != nil {
-			return s, err
-		}
-		*mode = types.ContainerPrefix + c.ID
-	}
-	s.VolumesFrom = slices.Clone(s.VolumesFrom)
-	for i, from := range s.VolumesFrom {
-		// "container:NAME[:ro]" or "SERVICE[:ro]"; Compose drops the access mode.
-		if name, ok := strings.CutPrefix(from, types.ContainerPrefix); ok {
-			s.VolumesFrom[i], _, _ = strings.Cut(name, ":")
-			continue
-		}
-		service, _, _ := strings.Cut(from, ":")
-		c, err := e.firstContainer(ctx, spec.Project, service)
-		if err != nil {
-			return s, err
-		}
-		s.VolumesFrom[i] = c.ID
-	}
-	return s, nil
-}
-
 // resolveLinks turns links into the engine's "container:alias" form. Compose
 // gives each linked container three aliases, two of them with the number of
 // the container that is being created.
@@ -238,20 +203,6 @@ func (e *Engine) resolveLinks(ctx context.Context, spec engine.ContainerSpec) ([
 		links = append(links, name+":"+alias)
 	}
 	return links, nil
-}
-
-func (e *Engine) firstContainer(ctx context.Context, project, service string) (container.Summary, error) {
-	containers, err := e.serviceContainers(ctx, project, service)
-	if err != nil {
-		return container.Summary{}, err
-	}
-	if len(containers) == 0 {
-		return container.Summary{}, &engine.Error{
-			Op: "find container of service", Object: service, Class: engine.NotFound,
-			Err: fmt.Errorf("project %s has none", project),
-		}
-	}
-	return containers[0], nil
 }
 
 // serviceContainers lists the containers of a service, one-off ones left out,

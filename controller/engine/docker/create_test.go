@@ -172,12 +172,6 @@ func TestARangeOfExposedPortsIsEachOfThem(t *testing.T) {
 	require.ElementsMatch(t, []string{"9000", "9001", "9002", "1234/udp"}, exposed)
 }
 
-func TestNamespacesOfAServiceThatHasNoContainerAreNotFound(t *testing.T) {
-	c := newCreator(t)
-	_, err := c.engine.Create(t.Context(), c.spec(types.ServiceConfig{NetworkMode: "service:absent"}))
-	require.Equal(t, engine.NotFound, engine.ClassOf(err), "%v", err)
-}
-
 func TestAnEngineThatIsNotThereIsUnavailable(t *testing.T) {
 	e, err := docker.New("unix://" + t.TempDir() + "/absent.sock")
 	require.NoError(t, err)

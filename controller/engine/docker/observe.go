@@ -38,6 +38,7 @@ func observed(i container.InspectResponse) engine.Container {
 		PublishedPorts: published(i.NetworkSettings.Ports),
 		HostPorts:      hostPorts(i.HostConfig.PortBindings),
 		Mounts:         mounted(i.Mounts),
+		Joins:          joins(i.HostConfig),
 	}
 	if i.Config.StopTimeout != nil {
 		c.StopTimeout = time.Duration(*i.Config.StopTimeout) * time.Second
@@ -176,6 +177,26 @@ func portsMissing(host *container.HostConfig, inForce nat.PortMap) bool {
 		}
 	}
 	return false
+}
+
+// joins lists the containers that a container was created to share something with, by
+// their IDs.
+func joins(host *container.HostConfig) (joins []engine.Join) {
+	for kind, id := range map[engine.JoinKind]string{
+		engine.JoinNetwork: host.NetworkMode.ConnectedContainer(),
+		engine.JoinIPC:     host.IpcMode.Container(),
+		engine.JoinPID:     host.PidMode.Container(),
+	} {
+		if id != "" {
+			joins = append(joins, engine.Join{Kind: kind, ID: id})
+		}
+	}
+	for _, from := range host.VolumesFrom {
+		id, _, _ := strings.Cut(from, ":")
+		joins = append(joins, engine.Join{Kind: engine.JoinVolumes, ID: id})
+	}
+	slices.SortStableFunc(joins, func(a, b engine.Join) int { return cmp.Compare(a.Kind, b.Kind) })
+	return joins
 }
 
 // anonymousVolume is how the engine names a volume that nobody named.

@@ -118,7 +118,7 @@ var ready = []string{"ready"}
 // Run runs every case on an engine of its own.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
 	for _, group := range [][]testCase{
-		lifecycleCases, restartCases, logCases, execCases, createCases, networkCases, publishCases,
+		lifecycleCases, restartCases, logCases, execCases, createCases, joinCases, networkCases, publishCases,
 		healthCases, eventCases, resourceCases, lineCases,
 	} {
 		for _, c := range group {

@@ -76,6 +76,7 @@ func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
 			State:         engine.Created,
 			RestartPolicy: cmp.Or(spec.RestartPolicy, noRestart),
 			Networks:      map[string]string{},
+			Joins:         joins(s),
 		},
 		image:    i,
 		behavior: i.behavior.of(spec.Service.Command),
@@ -135,6 +136,7 @@ func (c *instance) view(now time.Time) engine.Container {
 	v.PublishedPorts = slices.Clone(v.PublishedPorts)
 	v.HostPorts = slices.Clone(v.HostPorts)
 	v.Mounts = slices.Clone(v.Mounts)
+	v.Joins = slices.Clone(v.Joins)
 	v.Health, v.HealthySince = c.health(now)
 	return v
 }
@@ -153,6 +155,9 @@ func (e *Engine) start(c *instance) error {
 		if err := e.connect(c); err != nil {
 			return e.refuse(c, cmp.Or(c.ExitCode, codeNotStarted), err)
 		}
+	}
+	if err := e.joinable(c); err != nil {
+		return e.refuse(c, cmp.Or(c.ExitCode, codeNotStarted), err)
 	}
 	if c.behavior.CannotStart {
 		return e.refuse(c, codeNoProgram, failure(engine.Invalid, "exec: no such file or directory"))
@@ -244,6 +249,7 @@ func (e *Engine) exit(c *instance, code int) {
 	}
 	e.emit(c, "die")
 	c.ended()
+	e.endJoined(c)
 }
 
 // ended calls those that wait for the end of a run.

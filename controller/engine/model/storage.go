@@ -103,6 +103,15 @@ func (e *Engine) mount(c *instance, spec engine.ContainerSpec) {
 			at[v.Target] = engine.Mount{Target: v.Target, Source: v.Source, ReadOnly: v.ReadOnly}
 		}
 	}
+	for _, j := range c.Joins {
+		if other := e.containers[j.ID]; j.Kind == engine.JoinVolumes && other != nil {
+			for _, m := range other.Mounts {
+				if _, taken := at[m.Target]; !taken {
+					at[m.Target] = m
+				}
+			}
+		}
+	}
 	for _, target := range c.image.behavior.Volumes {
 		if _, taken := at[target]; !taken {
 			anonymous(target, false)

@@ -69,7 +69,7 @@ var table = []keys{
 	{"services.*", "extends", supported, "local files only", nil},
 	{"services.*", "healthcheck", supported, "a container that passed it and fails now is replaced or restarted; one that has never passed it is reported and goes on", nil},
 	{"services.*", "image", supported, "what it is after it was built or pulled anew under its name is rolled out, as docker compose up recreates", nil},
-	{"services.*", "ipc network_mode pid", supported, "service:NAME is refused: a replaced container takes its namespace with it", refuseService},
+	{"services.*", "ipc network_mode pid", supported, "service:NAME is replaced and restarted together with what it joins (spec.md)", nil},
 	{"services.*", "models", refused, "tend runs no models", nil},
 	{"services.*", "ports", supported, "a fixed TCP port is held by an ingress (ports.md); one that a container publishes itself allows one replica, a range (8000-8010:80) as many as it has ports", nil},
 	{"services.*", "post_start", refused, "tend runs no commands in containers", nil},
@@ -82,7 +82,7 @@ var table = []keys{
 	{"services.*", "stop_grace_period", supported, "10 s where it is not set, 120 s for a Database", nil},
 	{"services.*", "use_api_socket", refused, "it would hand the engine's socket to the container; mount it if you mean to", nil},
 	{"services.*", "volumes", supported, "what one replica may write to has one container at a time, unless accessMode or a surge is asked for; an anonymous volume goes to the next container of its number", nil},
-	{"services.*", "volumes_from", supported, "service names are refused: a replaced container takes its volumes with it; container:NAME works", refuseVolumesFrom},
+	{"services.*", "volumes_from", supported, "a service's is replaced together with it (spec.md); the access mode is left out, as docker compose leaves it out", nil},
 
 	{"services.*.blkio_config", "device_read_bps device_read_iops device_write_bps device_write_iops weight weight_device", supported, "", nil},
 	{"services.*.blkio_config.device_read_bps.*", "path rate", supported, "", nil},
@@ -164,24 +164,6 @@ var table = []keys{
 }
 
 // Each of these functions returns why a value is refused and what to do, or "".
-
-func refuseService(v any) (why, hint string) {
-	if s, _ := v.(string); !strings.HasPrefix(s, types.ServicePrefix) {
-		return "", ""
-	}
-	return "a container's namespace is gone when it is replaced, so that others cannot share it", removeKey
-}
-
-func refuseVolumesFrom(v any) (why, hint string) {
-	items, _ := v.([]any)
-	for _, item := range items {
-		if s, _ := item.(string); !strings.HasPrefix(s, types.ContainerPrefix) {
-			return "a container's own volumes are gone when it is replaced, so that others cannot share them",
-				"mount a named volume in both services"
-		}
-	}
-	return "", ""
-}
 
 func refusePull(v any) (why, hint string) {
 	switch v {

@@ -85,6 +85,7 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 	problems = append(problems, unsupported...)
 	problems = append(problems, l.checkDependencies(p)...)
 	problems = append(problems, l.checkDatabases(p)...)
+	problems = append(problems, l.checkJoins(p)...)
 	problems = append(problems, l.checkContainerNames(composed)...)
 	problems = append(problems, l.enforce(p)...)
 	if err := problems.OrNil(); err != nil {
@@ -317,6 +318,25 @@ func (l *loading) checkDatabases(p *spec.Project) (problems spec.Errors) {
 				problems = append(problems, e)
 			}
 			owners[mount.Source] = name
+		}
+	}
+	return problems
+}
+
+// checkJoins refuses a Database that shares what is another container's: it would have to
+// go whenever that does. It tells the others by which names their networks are known,
+// which are those of what they join.
+func (l *loading) checkJoins(p *spec.Project) (problems spec.Errors) {
+	for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
+		w := p.Workloads[name]
+		if joins := w.Joins(); w.Kind == spec.Database && len(joins) > 0 {
+			e := l.sources.locate("services", name)
+			e.Message = fmt.Sprintf("%s is a Database and joins the container of %s, and would have to be stopped whenever that is", name, joins[0])
+			e.Hint = "have the other service join the Database, or give it a network and volumes of its own"
+			problems = append(problems, e)
+		}
+		if joined := p.Workloads[w.NetworkJoined()]; joined != nil {
+			w.NetworkKeys = joined.NetworkKeys
 		}
 	}
 	return problems

@@ -53,6 +53,8 @@ func (b *builder) rollout(w *spec.Workload) {
 		surge, reason = 0, "it writes to "+strings.Join(contended, ", ")
 	case w.Template.NetworkMode == "host" && !explicit:
 		surge, reason = 0, "a second process would find its ports on the host's network taken"
+	case w.NetworkJoined() != "" && !explicit:
+		surge, reason = 0, "a second process would find its ports in the network of "+w.NetworkJoined()+" taken"
 	case w.Room > 0 && w.Room-w.Replicas < surge:
 		surge, reason = w.Room-w.Replicas, "another container cannot have "+b.exclusive(w)
 	case surge == 0 && explicit:

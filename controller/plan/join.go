@@ -1,0 +1,128 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// Joined is a container of a service whose namespaces or volumes the workload's containers
+// share.
+type Joined struct {
+	core.Replica
+	// Current is true where it is of the revision that is written.
+	Current bool
+	// Leaving is true where it is about to be stopped or removed.
+	Leaving bool
+}
+
+// sharedParts names what a container shares with another.
+var sharedParts = map[core.JoinKind]string{
+	core.JoinNetwork: "network", core.JoinIPC: "IPC namespace", core.JoinPID: "process namespace", core.JoinVolumes: "volumes",
+}
+
+// joined returns a container that the workload's may have joined; nil where there is none
+// of that ID.
+func (in Input) joined(id string) *Joined {
+	i := slices.IndexFunc(in.Joined, func(j Joined) bool { return j.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &in.Joined[i]
+}
+
+// lostJoin names what a container no longer has of one that it has joined, where it is
+// known which services it was made to join; empty where there is nothing. What was removed
+// does not come back, and a namespace ends with the run that it belongs to: the next run
+// has another, which a restart of the joiner gives it.
+func (in Input) lostJoin(r core.Replica) string {
+	made := in.madeFrom(r)
+	if made == nil || !IsRunning(r) && r.State != core.Exited {
+		return ""
+	}
+	joins := r.JoinedFor(made)
+	for _, service := range made.Joins() {
+		if in.joined(joins[service]) == nil {
+			return "the container of " + service + " that it joined"
+		}
+	}
+	if r.State == core.Exited {
+		return ""
+	}
+	for _, j := range r.Joins {
+		if other := in.joined(j.ID); other != nil && j.Kind != core.JoinVolumes && IsRunning(other.Replica) && other.StartedAt.After(r.StartedAt) {
+			return fmt.Sprintf("the %s of %s as it is since its restart", sharedParts[j.Kind], other.Name)
+		}
+	}
+	return ""
+}
+
+// toJoin returns the container of a service that the next container of a spec joins; nil
+// while there is none that runs and stays. What is written joins what is written: else it
+// would be replaced once more.
+func (in Input) toJoin(service string, made *spec.Workload) (found *Joined) {
+	for i := range in.Joined {
+		j := &in.Joined[i]
+		fits := j.Workload == service && j.State == core.Running && !j.Leaving && (j.Current || made.Revision != in.Spec.Revision)
+		if fits && (found == nil || j.Number < found.Number) {
+			found = j
+		}
+	}
+	return found
+}
+
+// joins returns the containers that the next container of a spec joins, by service, and
+// the services that have none to join now.
+func (in Input) joins(made *spec.Workload) (containers map[string]string, without []string) {
+	for _, service := range made.Joins() {
+		j := in.toJoin(service, made)
+		if j == nil {
+			without = append(without, service)
+			continue
+		}
+		containers = clone(containers)
+		containers[service] = j.ID
+	}
+	return containers, without
+}
+
+// awaitsJoined says for which container an exited one has to wait before it is started, as
+// it shares a namespace of that; empty where there is none.
+func (in Input) awaitsJoined(r core.Replica) string {
+	for _, j := range r.Joins {
+		if other := in.joined(j.ID); other != nil && j.Kind != core.JoinVolumes && (other.State != core.Running || other.Leaving) {
+			return fmt.Sprintf("waiting for %s to run, which %s has joined", other.Name, r.Name)
+		}
+	}
+	return ""
+}
+
+// followJoined takes away the replicas that have joined a container which is about to go:
+// it waits for them.
+func (s *steps) followJoined() {
+	for _, r := range s.replicas {
+		if !r.live() || r.done {
+			continue
+		}
+		i := slices.IndexFunc(r.Joins, func(j core.Join) bool {
+			other := s.joined(j.ID)
+			return other != nil && other.Leaving
+		})
+		if i >= 0 {
+			s.retire([]replica{r}, "%s goes, which %s has joined", s.joined(r.Joins[i].ID).Name, r.Name)
+		}
+	}
+}
+
+// joinersOf names the containers of other workloads that run and have joined a replica.
+func (in Input) joinersOf(r replica) (names []string) {
+	for _, other := range in.Joiners {
+		if IsRunning(other) && slices.ContainsFunc(other.Joins, func(j core.Join) bool { return j.ID == r.ID }) {
+			names = append(names, other.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
