@@ -380,11 +380,11 @@ func (l *loop) carryOut(ctx context.Context, key string, a core.Action) {
 	turn.enter(func() {
 		l.busy.Go(func() {
 			began := time.Now()
-			id, err := c.executor.Do(ctx, a, project)
+			result, err := c.executor.Do(ctx, a, project)
 			c.metrics.action(a, time.Since(began), err)
-			c.observe(ctx, key, id, err)
+			c.observe(ctx, key, result.ID, err)
 			c.mu.Lock()
-			c.ended = append(c.ended, ended{key: key, action: a, err: err, lane: turn})
+			c.ended = append(c.ended, ended{key: key, action: a, warning: result.Warning, err: err, lane: turn})
 			c.mu.Unlock()
 			c.mark() // takeEnded marks the key
 		})
@@ -395,8 +395,10 @@ func (l *loop) carryOut(ctx context.Context, key string, a core.Action) {
 type ended struct {
 	key    string
 	action core.Action
-	err    error
-	lane   *lane
+	// warning and err are how it has ended.
+	warning string
+	err     error
+	lane    *lane
 }
 
 // takeEnded takes in the actions that have ended. Those that ended together, as all
@@ -414,7 +416,7 @@ func (l *loop) takeEnded() {
 		if e.lane.busy == 0 {
 			delete(l.lanes, e.lane.name)
 		}
-		l.reconciler.actionEnded(e.key, e.action, e.err, time.Now())
+		l.reconciler.actionEnded(e, time.Now())
 		l.mark(e.key)
 	}
 }

@@ -42,6 +42,11 @@ func failed(a core.Action, err error) core.Event {
 	return core.Event{Type: core.Warning, Workload: a.Workload, Reason: reasons[a.Kind].failed, Message: fmt.Sprintf("%s: %v", a.Object, err)}
 }
 
+// warned is the event of what failed in an action that was carried out.
+func warned(a core.Action, warning string) core.Event {
+	return core.Event{Type: core.Warning, Workload: a.Workload, Reason: "PreStopFailed", Message: a.Object + ": " + warning}
+}
+
 // specChanged is the event of a spec that was edited.
 func specChanged(before *spec.Workload, after *state.Workload) core.Event {
 	var changes []string

@@ -32,6 +32,10 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 		in.Acknowledged[id] = r.subscribers.acknowledged(index, now) && r.released(key, id)
 	}
 	in.Foreigners = r.foreigners(snap, key)
+	in.History = map[string]*spec.Workload{}
+	for _, row := range snap.Revisions(key) {
+		in.History[row.Revision] = row.Spec
+	}
 	if in.Spec == nil {
 		in.Dependents = r.dependentsOf(snap, key)
 		return in
@@ -44,7 +48,7 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 		switch {
 		case !need.Present:
 			in.Missing = append(in.Missing, need)
-		case need.Kind == core.ImageResource:
+		case need.Kind == core.ImageResource && need.Name == in.Spec.Image:
 			in.ImageID = need.ID
 		}
 		if need.Kind == core.NetworkResource && need.Known {
@@ -57,10 +61,6 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	in.Joiners = r.joiners(snap, in)
 	if in.Spec.Kind == spec.Ingress {
 		in.Neighbours = r.neighboursOf(snap, in.Spec)
-	}
-	in.History = map[string]*spec.Workload{}
-	for _, row := range snap.Revisions(key) {
-		in.History[row.Revision] = row.Spec
 	}
 	in.Joined = r.joined(snap, in)
 	return in
@@ -167,7 +167,9 @@ func needs(snap *state.Snapshot, w *spec.Workload) []core.Resource {
 	for _, v := range w.Volumes {
 		need(core.VolumeResource, v)
 	}
-	need(core.ImageResource, w.Image)
+	for _, image := range w.Images() {
+		need(core.ImageResource, image)
+	}
 	return rows
 }
 

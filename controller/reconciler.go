@@ -223,7 +223,8 @@ func (r *reconciler) noteWithdrawn(tx *state.Tx, key string, drains map[string]c
 }
 
 // actionEnded notes that an action has ended. Its effect must have been observed.
-func (r *reconciler) actionEnded(key string, a core.Action, err error, now time.Time) {
+func (r *reconciler) actionEnded(e ended, now time.Time) {
+	key, a, err := e.key, e.action, e.err
 	delete(r.flights[key], object(a))
 	if len(r.flights[key]) == 0 {
 		delete(r.flights, key)
@@ -231,10 +232,15 @@ func (r *reconciler) actionEnded(key string, a core.Action, err error, now time.
 	if a.Kind == core.StopReplica {
 		r.noteStopped(key, a)
 	}
+	if e.warning != "" {
+		r.event(warned(a, e.warning), now)
+	}
 	if err == nil {
 		r.event(succeeded(a), now)
-		if row, ok := r.store.Snapshot().Rollout(key); ok && (a.Kind == core.PrepareUpdate || a.Kind == core.CheckUpdate) {
-			r.store.Update(func(tx *state.Tx) { tx.PutRollout(plan.Prepared(row.Rollout, a)) })
+		if row, ok := r.store.Snapshot().Rollout(key); ok {
+			if next := plan.ActionSucceeded(row.Rollout, a); !reflect.DeepEqual(next, row.Rollout) {
+				r.store.Update(func(tx *state.Tx) { tx.PutRollout(next) })
+			}
 		}
 		return
 	}

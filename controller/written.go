@@ -112,7 +112,9 @@ func (r *reconciler) setResources(tx *state.Tx, p *spec.Project) {
 		add(core.Resource{Kind: core.VolumeResource, Name: v.Name, External: v.External, ConfigHash: v.ConfigHash})
 	}
 	for _, w := range p.Workloads {
-		add(core.Resource{Kind: core.ImageResource, Name: w.Image, NoPull: w.PullPolicy == types.PullPolicyNever, Made: w.Kind == spec.Ingress})
+		for _, image := range w.Images() {
+			add(core.Resource{Kind: core.ImageResource, Name: image, NoPull: w.PullPolicy == types.PullPolicyNever, Made: w.Kind == spec.Ingress})
+		}
 	}
 	for _, row := range tx.Resources() {
 		if _, ok := needed[row.String()]; !ok {

@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/versions"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -161,4 +162,24 @@ func TestAnonymousVolumesAreCarriedOver(t *testing.T) {
 			assert.True(t, errdefs.IsNotFound(err), "the volume %s stays", name)
 		}
 	})
+}
+
+// An image is mounted where the engine can do that, and the reason is told where it cannot.
+func TestAnImageIsMountedAsAVolume(t *testing.T) {
+	p := newProject(t, files{"compose.yaml": plain + "    volumes: [{type: image, source: \"${PROBE}\", target: /tools}]\n"})
+	version, err := docker.ServerVersion(t.Context())
+	require.NoError(t, err)
+	if versions.LessThan(version.APIVersion, "1.48") {
+		r := p.tend("apply", "--timeout", "2s")
+		assert.Equal(t, 1, r.code, "%s", r)
+		assert.Contains(t, r.errOut, "the volume of type image at /tools needs Docker Engine 28 or later")
+		return
+	}
+	p.mustTend("apply")
+	mounts := p.replica("web").Mounts
+	require.Len(t, mounts, 1)
+	assert.Equal(t, "/tools", mounts[0].Destination)
+	before := p.identities()
+	p.compose("up", "-d")
+	p.assertSame(before, "docker compose up -d changed something")
 }

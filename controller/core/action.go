@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
+
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -63,12 +65,18 @@ type Action struct {
 	Spec *spec.Workload `json:"-"`
 	// Command is what a hook runs. Recordings leave it out, as it may be secret.
 	Command []string `json:"-"`
+	// Lifecycle are the post_start commands of a container that is started, which have
+	// StartTimeout, and the pre_stop commands of one that is stopped, which have Grace.
+	// Recordings leave them out, as they may be secret.
+	Lifecycle    []types.ServiceHook `json:"-"`
+	StartTimeout time.Duration
 	// ImageID is the image that a Database is prepared for. Check is true where it has
 	// to be found out whether that can take over the data, and Backup where they are
 	// backed up.
 	ImageID       string
 	Check, Backup bool
-	// Grace is the time between the stop signal and SIGKILL.
+	// Grace is the time between the stop signal and SIGKILL, also where a start has to be
+	// taken back.
 	Grace time.Duration
 	// Anonymous are the anonymous volumes that the replica to create takes over
 	// from the last one of its number, by path.

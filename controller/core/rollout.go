@@ -19,6 +19,8 @@ type Attempt struct {
 	Unstarted int
 	// Error says why the last start failed; empty when it did not.
 	Error string
+	// Unfinished is true until the post_start commands of the last start have ended well.
+	Unfinished bool
 	// Ours is true once tend itself has stopped or removed what it started then.
 	Ours bool
 	// Repair counts the starts that were needed as somebody else had.

@@ -320,6 +320,10 @@ type ExecSpec struct {
 	User string
 	// Env is added to the container's environment, as "NAME=value".
 	Env []string
+	// WorkingDir is where it runs; empty for the container's.
+	WorkingDir string
+	// Privileged gives it all capabilities.
+	Privileged bool
 	// Stdin is the command's input; nil for none. Exec does not return before
 	// the last read of it has.
 	Stdin io.Reader

@@ -50,11 +50,30 @@ func New(e engine.Engine, dataDir, executable string) *Executor {
 	return &Executor{engine: e, dataDir: dataDir, executable: executable}
 }
 
-// Do carries out one action. p is the project that it was planned for. It returns the
-// ID of a container that it made, also with an error.
-func (x *Executor) Do(ctx context.Context, a core.Action, p *spec.Project) (id string, err error) {
+// Result is what an action has led to.
+type Result struct {
+	// ID is the container's that it made or acted on, also where it failed.
+	ID string
+	// Warning tells what failed and did not keep the action from being carried out, as a
+	// pre_stop command; empty where nothing did.
+	Warning string
+}
+
+// Do carries out one action. p is the project that it was planned for.
+func (x *Executor) Do(ctx context.Context, a core.Action, p *spec.Project) (r Result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout(a))
 	defer cancel()
+	r.ID = a.ID
+	if a.Kind == core.StopReplica {
+		r.Warning, err = x.stop(ctx, a)
+	} else {
+		r.ID, err = x.do(ctx, a, p)
+	}
+	return r, err
+}
+
+// do carries out an action other than a stop, and returns the ID of its container.
+func (x *Executor) do(ctx context.Context, a core.Action, p *spec.Project) (id string, err error) {
 	switch a.Kind {
 	case core.CreateReplica:
 		return x.create(ctx, a, p)
@@ -65,9 +84,7 @@ func (x *Executor) Do(ctx context.Context, a core.Action, p *spec.Project) (id s
 	case core.RunHook:
 		return x.runHook(ctx, a, p)
 	case core.StartReplica:
-		return a.ID, x.engine.Start(ctx, a.ID)
-	case core.StopReplica:
-		return a.ID, x.engine.Stop(ctx, a.ID, a.Grace)
+		return a.ID, x.start(ctx, a.ID, a)
 	case core.RemoveReplica:
 		return a.ID, x.engine.Remove(ctx, a.ID, a.Volumes)
 	case core.UpdateReplica:
@@ -94,7 +111,7 @@ func timeout(a core.Action) time.Duration {
 	case core.PullImage, core.PrepareUpdate:
 		return longTimeout
 	default:
-		return callTimeout
+		return callTimeout + a.StartTimeout
 	}
 }
 
@@ -173,5 +190,5 @@ func (x *Executor) run(ctx context.Context, p *spec.Project, a core.Action, chan
 	if err != nil {
 		return id, err
 	}
-	return id, x.engine.Start(ctx, id)
+	return id, x.start(ctx, id, a)
 }

@@ -75,7 +75,7 @@ func classify(in Input) view {
 func (v view) classify(r core.Replica) replica {
 	c := replica{Replica: judged(r), done: r.State == core.Exited && v.mayEnd(r)}
 	if c.Broken == "" && !c.done {
-		c.Broken = cmp.Or(v.lostNetwork(r), v.goneNetwork(r), v.lostJoin(r))
+		c.Broken = cmp.Or(v.lostNetwork(r), v.goneNetwork(r), v.lostJoin(r), v.unfinished(r))
 	}
 	c.class = classOf(c.Replica, v.Now)
 	if _, draining := v.known.Drains[r.ID]; draining {
@@ -151,6 +151,15 @@ func (in Input) openDrains() map[string]core.Drain {
 		}
 	}
 	return open
+}
+
+// unfinished names what a running container was started without, as tend ended before its
+// post_start commands had; empty where there is nothing.
+func (in Input) unfinished(r core.Replica) string {
+	if IsRunning(r) && r.InFlight == "" && in.Rollout.Attempts[r.Number].Unfinished {
+		return "its post_start commands"
+	}
+	return ""
 }
 
 // lostNetwork names a network that a replica has left, where it is known which

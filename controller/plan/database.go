@@ -197,9 +197,9 @@ func (s *steps) unchecked(stable string) bool {
 	return stable != s.desired.Revision && s.record.Prepared != s.desired.Revision && s.History[stable].Image != s.desired.Image
 }
 
-// Prepared returns the rollout record after a database was prepared for its update.
+// prepared returns the rollout record after a database was prepared for its update.
 // What it was prepared for may be another image by now.
-func Prepared(r core.Rollout, a core.Action) core.Rollout {
+func prepared(r core.Rollout, a core.Action) core.Rollout {
 	if r.ImageID == a.ImageID {
 		r.Prepared = a.Revision
 	}

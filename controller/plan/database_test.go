@@ -116,7 +116,7 @@ func TestWhatWasPreparedOrRefusedIsOfOneRevisionAndImage(t *testing.T) {
 		prepared, refused bool
 	}{{"v2", "new", true, true}, {"v2", "newer", false, false}, {"v3", "new", true, false}} {
 		a := core.Action{Revision: c.revision, ImageID: c.image}
-		require.Equal(t, c.prepared, Prepared(r, a).Prepared == c.revision)
+		require.Equal(t, c.prepared, prepared(r, a).Prepared == c.revision)
 		require.Equal(t, c.refused, Refused(r, a, "why").Refused == "why")
 	}
 }

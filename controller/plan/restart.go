@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
+
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
@@ -59,7 +61,7 @@ func (s *steps) attempts(n int, revision string, r *replica) core.Attempt {
 
 // noteAttempt notes one more start of number n. One that follows what somebody did, or
 // what nobody has seen, says nothing against the replica.
-func (s *steps) noteAttempt(n int, a core.Attempt, last ending) {
+func (s *steps) noteAttempt(n int, a core.Attempt, last ending, commands []types.ServiceHook) {
 	switch last {
 	case interrupted:
 		a.Repair = repairedAgain(a.Repair, s.Now)
@@ -67,7 +69,7 @@ func (s *steps) noteAttempt(n int, a core.Attempt, last ending) {
 		a.Count++
 	}
 	a.Count = max(a.Count, 1)
-	a.At, a.Error, a.Ours = s.Now, "", false
+	a.At, a.Error, a.Ours, a.Unfinished = s.Now, "", false, len(commands) > 0
 	s.record.Attempts[n] = a
 }
 
@@ -168,6 +170,17 @@ func ActionStopped(r core.Rollout, a core.Action) core.Rollout {
 	return r
 }
 
+// ActionSucceeded returns the rollout record after an action of it was carried out.
+func ActionSucceeded(r core.Rollout, a core.Action) core.Rollout {
+	switch {
+	case isStart(a.Kind):
+		r.Attempts = with(r.Attempts, a.Number, func(t *core.Attempt) { t.Unfinished = false })
+	case a.Kind == core.PrepareUpdate || a.Kind == core.CheckUpdate:
+		return prepared(r, a)
+	}
+	return r
+}
+
 // ActionFailed returns the rollout record after an action of it failed. A start for
 // which something is missing now is not counted: that says nothing about the replica.
 func ActionFailed(in Input, a core.Action, err string) core.Rollout {
@@ -263,7 +276,7 @@ func (s *steps) restart(r replica, extra int) {
 		return
 	}
 	if s.add(core.StartReplica, r.Replica, "%s %s", r.Name, r.why()) {
-		s.noteAttempt(r.Number, a, last)
+		s.noteAttempt(r.Number, a, last, s.actions[len(s.actions)-1].Lifecycle)
 	}
 }
 

@@ -56,10 +56,11 @@ func (t *target) tell(kind core.EventType, reason, message string, args ...any) 
 }
 
 // noteStarted takes back that the last start of a replica has failed, where its container
-// has been started since: only the engine's answer was lost.
+// has been started since: only the engine's answer was lost. A start whose post_start
+// commands have not ended well stays one that has failed.
 func (t *target) noteStarted(r replica) {
 	a := t.rollout.Attempts[r.Number]
-	if a.Error == "" || a.Revision != r.revision || r.StartedAt.IsZero() || r.StartedAt.Before(a.At) {
+	if a.Error == "" || a.Unfinished || a.Revision != r.revision || r.StartedAt.IsZero() || r.StartedAt.Before(a.At) {
 		return
 	}
 	a.Error, a.Unstarted = "", max(a.Unstarted-1, 0)

@@ -81,8 +81,14 @@ func (s *steps) add(kind core.ActionKind, r core.Replica, cause string, args ...
 	switch kind {
 	case core.StopReplica:
 		a.Grace = s.grace(r)
+		if made := s.madeFrom(r); made != nil {
+			a.Lifecycle = made.Template.PreStop
+		}
+	case core.StartReplica:
+		s.afterStart(&a, s.madeFrom(r))
 	case core.CreateReplica:
 		a.Spec = s.made(r.Revision)
+		s.afterStart(&a, a.Spec)
 		a.Object = spec.ContainerName(s.Project, a.Spec, r.Number)
 		a.Anonymous = maps.Clone(s.record.Anonymous[r.Number])
 		a.Joins, _ = s.joins(a.Spec)
@@ -97,6 +103,14 @@ func (s *steps) add(kind core.ActionKind, r core.Replica, cause string, args ...
 	}
 	s.actions = append(s.actions, a)
 	return true
+}
+
+// afterStart adds the post_start commands of what a container is made from to an action
+// that starts it.
+func (s *steps) afterStart(a *core.Action, made *spec.Workload) {
+	if made != nil && len(made.Template.PostStart) > 0 {
+		a.Lifecycle, a.StartTimeout, a.Grace = made.Template.PostStart, made.ProgressDeadline, s.desired.StopGrace
+	}
 }
 
 // made returns the spec that a replica of a revision is made from: the one to keep, or the
@@ -216,7 +230,7 @@ func (t *target) missingFor(revision string) []core.Resource {
 	}
 	made := t.made(revision)
 	needs := map[core.ResourceKind][]string{
-		core.NetworkResource: made.Networks, core.VolumeResource: made.Volumes, core.ImageResource: {made.Image},
+		core.NetworkResource: made.Networks, core.VolumeResource: made.Volumes, core.ImageResource: made.Images(),
 	}
 	return slices.DeleteFunc(slices.Clone(t.Missing), func(r core.Resource) bool { return !slices.Contains(needs[r.Kind], r.Name) })
 }
@@ -304,7 +318,7 @@ func (s *steps) create(revision string, numbers []int, cause string, args ...any
 			continue
 		}
 		if s.add(core.CreateReplica, core.Replica{Number: n, Revision: revision}, cause, args...) {
-			s.noteAttempt(n, a, last)
+			s.noteAttempt(n, a, last, s.actions[len(s.actions)-1].Lifecycle)
 			come = append(come, n)
 		}
 	}

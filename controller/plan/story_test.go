@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/compose-spec/compose-go/v2/types"
+
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 )
@@ -124,6 +126,12 @@ var commands = map[string]func(*story){
 	"hook":      (*story).endHook,
 	"forget":    func(s *story) { s.rollout, s.status = core.Rollout{}, core.Status{} },
 	"after":     func(s *story) { s.shift(s.duration(s.arg(0))) },
+	"lose": func(s *story) { // what is under way takes effect, and nobody hears of it
+		for _, a := range s.underWay {
+			s.effect(a, false)
+		}
+		s.underWay = nil
+	},
 	"die": func(s *story) {
 		interrupted, unwatched := s.flag("interrupted"), s.flag("unwatched")
 		s.exit(s.target(), s.number("code", 137))
@@ -251,6 +259,9 @@ func (s *story) specify() {
 		for name := range strings.SplitSeq(hooks, ",") {
 			w.PreRollout = append(w.PreRollout, spec.Hook{Name: name, Command: []string{name}, Timeout: time.Minute})
 		}
+	}
+	if command := s.take("post-start", ""); command != "" {
+		w.Template.PostStart = []types.ServiceHook{{Command: []string{command}}}
 	}
 	if service := s.take("joins", ""); service != "" {
 		w.Template.NetworkMode, w.Networks = "service:"+service, nil

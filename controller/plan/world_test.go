@@ -159,8 +159,8 @@ func (w *world) end(i int, how outcome, message string) {
 		w.rollout = Refused(ActionFailed(w.input(), a, message), a, message)
 	case how != done:
 		w.rollout = ActionFailed(w.input(), a, message)
-	case a.Kind == core.PrepareUpdate || a.Kind == core.CheckUpdate:
-		w.rollout = Prepared(w.rollout, a)
+	default:
+		w.rollout = ActionSucceeded(w.rollout, a)
 	}
 }
 

@@ -90,7 +90,7 @@ var (
 		"net.ipv4.tcp_syncookies",
 	}
 	baselineSELinuxTypes = []string{"container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
-	baselineMounts       = []string{types.VolumeTypeVolume, types.VolumeTypeTmpfs}
+	baselineMounts       = []string{types.VolumeTypeVolume, types.VolumeTypeTmpfs, types.VolumeTypeImage}
 	// Drivers of the engine that write to its own disk, and to nothing that an option names.
 	baselineLogging = []string{"", "json-file", "local", "journald", "none"}
 	// Networks of other drivers are the host's, or those of a machine beside it.
@@ -165,6 +165,11 @@ func (r *refusals) rights(s types.ServiceConfig) {
 			r.refuse("cap_add", "remove it", "capability %s can lead out of the container", c)
 		}
 	}
+	for _, command := range lifecycle(s) {
+		if command.Privileged {
+			r.refuse(command.key, "remove privileged", "a privileged command in the container has all of its host")
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Sysctls)) {
 		if !slices.Contains(baselineSysctls, name) {
 			r.refuse("sysctls", "remove it", "sysctl %s can reach beyond the container", name)
@@ -210,10 +215,11 @@ func (r *refusals) host(s types.ServiceConfig) {
 
 // restricted adds the checks that make it harder to break out of a container.
 func (r *refusals) restricted(s types.ServiceConfig) {
-	user, _, _ := strings.Cut(s.User, ":")
-	// The engine keeps 32 bits of a number, so that a larger one could be 0.
-	if id, err := strconv.ParseInt(user, 10, 32); err != nil || id <= 0 {
-		r.refuse("user", `write a number other than 0, as user: "65532"`, "user %q may be root", s.User)
+	r.user("user", s.User)
+	for _, command := range lifecycle(s) {
+		if command.User != "" { // else it is the container's
+			r.user(command.key, command.User)
+		}
 	}
 	// Of several entries the engine takes the last.
 	if !slices.ContainsFunc(s.SecurityOpt, noNewPrivileges) || slices.ContainsFunc(s.SecurityOpt, newPrivileges) {
@@ -226,6 +232,32 @@ func (r *refusals) restricted(s types.ServiceConfig) {
 		if name := capability(c); name != "NET_BIND_SERVICE" && slices.Contains(baselineCapabilities, name) {
 			r.refuse("cap_add", "remove it; NET_BIND_SERVICE alone may be added", "capability %s", c)
 		}
+	}
+}
+
+// lifecycleCommand is a command that runs in a container that has started, or is to stop.
+type lifecycleCommand struct {
+	key string
+	types.ServiceHook
+}
+
+// lifecycle are the commands of post_start and pre_stop.
+func lifecycle(s types.ServiceConfig) (all []lifecycleCommand) {
+	for _, c := range s.PostStart {
+		all = append(all, lifecycleCommand{"post_start", c})
+	}
+	for _, c := range s.PreStop {
+		all = append(all, lifecycleCommand{"pre_stop", c})
+	}
+	return all
+}
+
+// user refuses a user that is root, or may be.
+func (r *refusals) user(key, written string) {
+	user, _, _ := strings.Cut(written, ":")
+	// The engine keeps 32 bits of a number, so that a larger one could be 0.
+	if id, err := strconv.ParseInt(user, 10, 32); err != nil || id <= 0 {
+		r.refuse(key, `write a number other than 0, as user: "65532"`, "user %q may be root", written)
 	}
 }
 

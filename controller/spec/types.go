@@ -6,6 +6,7 @@
 package spec
 
 import (
+	"slices"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -188,6 +189,18 @@ type Workload struct {
 	// Template is the Compose service after the spec's template was merged
 	// over it, resolved: environment, paths and env files.
 	Template types.ServiceConfig
+}
+
+// Images are the references of the images that must be there before a container can be
+// created: its own, and those that it mounts as volumes.
+func (w *Workload) Images() []string {
+	images := []string{w.Image}
+	for _, v := range w.Template.Volumes {
+		if v.Type == types.VolumeTypeImage && !slices.Contains(images, v.Source) {
+			images = append(images, v.Source)
+		}
+	}
+	return images
 }
 
 // StrategyType names the way in which a rollout replaces replicas.

@@ -54,6 +54,10 @@ func (c *converter) mounts(r *createRequest) error {
 				}
 			}
 		case types.VolumeTypeTmpfs:
+		case types.VolumeTypeImage:
+			if !c.atLeast("1.48") {
+				return invalid("the volume of type image at %s needs Docker Engine 28 or later", v.Target)
+			}
 		default:
 			return invalid("volume of type %s is not supported", v.Type)
 		}
@@ -66,6 +70,7 @@ func (c *converter) mounts(r *createRequest) error {
 			BindOptions:   bindOptions(v.Bind),
 			VolumeOptions: volumeOptions(v.Volume),
 			TmpfsOptions:  tmpfsOptions(v.Tmpfs),
+			ImageOptions:  imageOptions(v.Image),
 		})
 	}
 	return nil
@@ -77,6 +82,13 @@ func volumeName(spec engine.ContainerSpec, key string) string {
 		return name
 	}
 	return key
+}
+
+func imageOptions(i *types.ServiceVolumeImage) *mount.ImageOptions {
+	if i == nil {
+		return nil
+	}
+	return &mount.ImageOptions{Subpath: i.SubPath}
 }
 
 func bindNeedsMount(b *types.ServiceVolumeBind) bool {

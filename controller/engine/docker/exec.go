@@ -27,7 +27,7 @@ func (e *Engine) Exec(ctx context.Context, id string, spec engine.ExecSpec) (cod
 	var stream types.HijackedResponse
 	err = e.do(ctx, op, id, func(ctx context.Context) error {
 		created, err := e.cli.ContainerExecCreate(ctx, id, container.ExecOptions{
-			Cmd: spec.Command, User: spec.User, Env: spec.Env,
+			Cmd: spec.Command, User: spec.User, Env: spec.Env, WorkingDir: spec.WorkingDir, Privileged: spec.Privileged,
 			AttachStdin: spec.Stdin != nil, AttachStdout: true, AttachStderr: true,
 		})
 		if err != nil {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
+	"github.com/tendhq/tend/controller/spec"
 )
 
 // composeBinary is what "make build/bin/docker-compose" builds.
@@ -121,15 +122,17 @@ func (p *parity) create(made map[string]container.InspectResponse) {
 		labels[engine.ProjectLabel] = p.project.Name
 		require.NoError(p, e.CreateVolume(p.Context(), engine.VolumeSpec{Name: v.Name, Labels: labels, Config: v}))
 	}
+	ids := map[string]string{} // by service, in the order of the dependencies
 	require.NoError(p, p.project.ForEachService(p.project.ServiceNames(), func(_ string, s *types.ServiceConfig) error {
 		name := p.project.Name + "-" + s.Name + "-1"
-		_, err := e.Create(p.Context(), engine.ContainerSpec{
+		id, err := e.Create(p.Context(), engine.ContainerSpec{
 			Name: name, Project: p.project.Name, WorkingDir: p.project.WorkingDir,
-			Service: *s, Labels: made[name].Config.Labels,
+			Service: spec.Joined(*s, ids), Labels: made[name].Config.Labels,
 			Networks: networks, Volumes: volumes,
 			Secrets: p.project.Secrets, Configs: p.project.Configs,
 		})
 		require.NoError(p, err, name)
+		ids[s.Name] = id
 		return nil
 	}))
 }

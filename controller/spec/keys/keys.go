@@ -72,8 +72,8 @@ var table = []keys{
 	{"services.*", "ipc network_mode pid", supported, "service:NAME is replaced and restarted together with what it joins (spec.md)", nil},
 	{"services.*", "models", refused, "tend runs no models", nil},
 	{"services.*", "ports", supported, "a fixed TCP port is held by an ingress (ports.md); one that a container publishes itself allows one replica, a range (8000-8010:80) as many as it has ports", nil},
-	{"services.*", "post_start", refused, "tend runs no commands in containers", nil},
-	{"services.*", "pre_stop", refused, "tend runs no commands in containers", nil},
+	{"services.*", "post_start", supported, "after each start that tend makes; one that fails stops the container (spec.md)", nil},
+	{"services.*", "pre_stop", supported, "after the endpoint was withdrawn, before the signal, within the grace; one that fails is told of (spec.md)", nil},
 	{"services.*", "provider", refused, "tend runs containers only", nil},
 	{"services.*", "pull_policy", supported, "missing, if_not_present, never and build (which means never: tend does not build); the others are refused: tend pulls only what is missing. What a name stands for here after docker compose build or pull is rolled out", refusePull},
 	{"services.*", "pull_refresh_after", ignored, "", nil},
@@ -125,6 +125,8 @@ var table = []keys{
 	{"services.*.healthcheck", "disable interval retries start_period test timeout", supported, "", nil},
 	{"services.*.healthcheck", "start_interval", supported, "needs Docker Engine 25", nil},
 	{"services.*.logging", "driver options", supported, "", nil},
+	{"services.*.post_start.*", "command environment privileged user working_dir", supported, "", nil},
+	{"services.*.pre_stop.*", "command environment privileged user working_dir", supported, "", nil},
 	{"services.*.networks.*", "aliases driver_opts gw_priority link_local_ips priority", supported, "", nil},
 	{"services.*.networks.*", "interface_name", supported, "needs Docker Engine 28.1", nil},
 	{"services.*.networks.*", "ipv4_address ipv6_address", supported, "one replica only, and an update stops the old container before the new one starts", nil},
@@ -136,8 +138,9 @@ var table = []keys{
 	{"services.*.secrets.*", "source target uid gid mode", supported, "uid, gid and mode as in Compose: not for secrets with file", nil},
 	{"services.*.ulimits.*", "soft hard", supported, "", nil},
 	{"services.*.volumes.*", "bind consistency read_only source target tmpfs volume", supported, "", nil},
-	{"services.*.volumes.*", "image", refused, "images cannot be mounted", nil},
-	{"services.*.volumes.*", "type", supported, "bind, tmpfs and volume; cluster, image and npipe are refused", refuseMount},
+	{"services.*.volumes.*", "image", supported, "", nil},
+	{"services.*.volumes.*", "type", supported, "bind, image, tmpfs and volume; cluster and npipe are refused; image needs Docker Engine 28, and another image under its name is mounted with the next container", refuseMount},
+	{"services.*.volumes.*.image", "subpath", supported, "", nil},
 	{"services.*.volumes.*.bind", "create_host_path propagation recursive selinux", supported, "", nil},
 	{"services.*.volumes.*.tmpfs", "mode size", supported, "", nil},
 	{"services.*.volumes.*.volume", "labels nocopy", supported, "", nil},
@@ -176,10 +179,10 @@ func refusePull(v any) (why, hint string) {
 
 func refuseMount(v any) (why, hint string) {
 	switch v {
-	case types.VolumeTypeBind, types.VolumeTypeTmpfs, types.VolumeTypeVolume:
+	case types.VolumeTypeBind, types.VolumeTypeImage, types.VolumeTypeTmpfs, types.VolumeTypeVolume:
 		return "", ""
 	}
-	return "only bind, tmpfs and volume can be mounted", removeKey
+	return "only bind, image, tmpfs and volume can be mounted", removeKey
 }
 
 func refuseExternal(v any) (why, hint string) {

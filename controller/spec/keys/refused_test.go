@@ -21,12 +21,9 @@ func TestRefusedKeysAreRefused(t *testing.T) {
 	samples := map[string]string{
 		"services.*.credential_spec": "credential_spec: {file: x}",
 		"services.*.models":          "models: [llm]",
-		"services.*.post_start":      "post_start: [{command: x}]",
-		"services.*.pre_stop":        "pre_stop: [{command: x}]",
 		"services.*.provider":        "provider: {type: x}",
 		"services.*.pull_policy":     "pull_policy: daily",
 		"services.*.use_api_socket":  "use_api_socket: true",
-		"services.*.volumes.*.image": "volumes: [{type: image, source: x, target: /x, image: {subpath: y}}]",
 		"services.*.volumes.*.type":  "volumes: [{type: npipe, source: x, target: /x}]",
 		"secrets.*.external":         "secrets: [outside]",
 		"secrets.*.driver":           "secrets: [driven]",

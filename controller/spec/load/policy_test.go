@@ -66,6 +66,8 @@ func TestBaselineRefusesTheWaysToTheHost(t *testing.T) {
 		"    network_mode: container:x\n":                      "4:5 network_mode: container:x shares a namespace",
 		"    network_mode: some-network\n":                     "4:5 network_mode: some-network shares a namespace",
 		"    volumes_from: [\"container:x\"]\n":                "4:5 container:x brings volumes",
+		"    post_start: [{command: x, privileged: true}]\n":   "4:5 a privileged command in the container has all of its host",
+		"    pre_stop: [{command: x, privileged: true}]\n":     "4:5 a privileged command in the container has all of its host",
 		"    gpus: all\n":                                      "4:5 devices of the host",
 		"    cgroup_parent: /\n":                               "4:5 / is a cgroup of the host",
 		"    annotations: {run.oci.hooks: x}\n":                "4:5 annotations are instructions to the runtime",
@@ -246,6 +248,22 @@ func TestBaselineRefusesTheHostsFilesAsSecretsAndConfigs(t *testing.T) {
 			}
 			_, err = Project(t.Context(), Options{ProjectDirectory: dir})
 			require.NoError(t, err, file)
+		}
+	}
+}
+
+// What a service joins is bound by the policy itself, where tend keeps it.
+func TestAPolicyLetsAServiceJoinWhatTendKeeps(t *testing.T) {
+	for service, message := range map[string]string{
+		"    network_mode: service:other\n": "4:5 network_mode: service:other shares a namespace",
+		"    pid: service:other\n":          "4:5 pid: service:other shares a namespace",
+		"    volumes_from: [other]\n":       "4:5 other brings volumes",
+	} {
+		const other = "  other: {image: other:1}\n"
+		assert.Empty(t, under(t, spec.Baseline, service, other), service)
+		unmanaged := under(t, spec.Baseline, service, strings.Replace(other, "}", ", x-tend: {managed: false}}", 1))
+		if assert.Len(t, unmanaged, 1, service) {
+			assert.Contains(t, unmanaged[0], message)
 		}
 	}
 }
