@@ -14,8 +14,8 @@ const Endpoints = "endpoints"
 var endpointsSchema = &memdb.TableSchema{
 	Name: Endpoints,
 	Indexes: map[string]*memdb.IndexSchema{
-		"id":       stringIndex("id", "ID", true),
-		"workload": stringIndex("workload", "Workload", false),
+		"id":       index("id", true, func(e *Endpoint) []string { return []string{e.ID} }),
+		"workload": index("workload", false, func(e *Endpoint) []string { return []string{e.Workload} }),
 	},
 }
 
@@ -36,7 +36,7 @@ func (s *Snapshot) Endpoints(workload string) []*Endpoint {
 // Endpoints.
 var endpointsIndexSchema = &memdb.TableSchema{
 	Name:    "endpoints_index",
-	Indexes: map[string]*memdb.IndexSchema{"id": stringIndex("id", "Table", true)},
+	Indexes: map[string]*memdb.IndexSchema{"id": index("id", true, func(e *endpointsIndex) []string { return []string{e.Table} })},
 }
 
 type endpointsIndex struct {

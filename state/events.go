@@ -26,7 +26,7 @@ var eventsSchema = &memdb.TableSchema{
 	Name: Events,
 	Indexes: map[string]*memdb.IndexSchema{
 		"id":  {Name: "id", Unique: true, Indexer: &memdb.UintFieldIndex{Field: "ID"}},
-		"key": stringIndex("key", "Key", false),
+		"key": index("key", false, func(e *Event) []string { return []string{e.Key} }),
 	},
 }
 

@@ -12,7 +12,7 @@ const Foreigners = "foreigners"
 
 var foreignersSchema = &memdb.TableSchema{
 	Name:    Foreigners,
-	Indexes: map[string]*memdb.IndexSchema{"id": stringIndex("id", "ID", true)},
+	Indexes: map[string]*memdb.IndexSchema{"id": index("id", true, func(f *Foreigner) []string { return []string{f.ID} })},
 }
 
 // Foreigner is a row of Foreigners.

@@ -12,8 +12,8 @@ const HookRuns = "hook_runs"
 var hookRunsSchema = &memdb.TableSchema{
 	Name: HookRuns,
 	Indexes: map[string]*memdb.IndexSchema{
-		"id":       stringIndex("id", "ID", true),
-		"workload": stringIndex("workload", "Workload", false),
+		"id":       index("id", true, func(h *HookRun) []string { return []string{h.ID} }),
+		"workload": index("workload", false, func(h *HookRun) []string { return []string{h.Workload} }),
 	},
 }
 

@@ -11,7 +11,7 @@ const Intents = "intents"
 
 var intentsSchema = &memdb.TableSchema{
 	Name:    Intents,
-	Indexes: map[string]*memdb.IndexSchema{"id": stringIndex("id", "Workload", true)},
+	Indexes: map[string]*memdb.IndexSchema{"id": index("id", true, func(i *Intent) []string { return []string{i.Workload} })},
 }
 
 // Intent is a row of Intents.

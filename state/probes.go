@@ -11,7 +11,7 @@ const Probes = "probes"
 
 var probesSchema = &memdb.TableSchema{
 	Name:    Probes,
-	Indexes: map[string]*memdb.IndexSchema{"id": stringIndex("id", "ID", true)},
+	Indexes: map[string]*memdb.IndexSchema{"id": index("id", true, func(p *Probe) []string { return []string{p.ID} })},
 }
 
 // Probe is a row of Probes: the verdicts on one run of one container.

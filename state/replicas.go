@@ -12,8 +12,8 @@ const Replicas = "replicas"
 var replicasSchema = &memdb.TableSchema{
 	Name: Replicas,
 	Indexes: map[string]*memdb.IndexSchema{
-		"id":       stringIndex("id", "ID", true),
-		"workload": stringIndex("workload", "Workload", false),
+		"id":       index("id", true, func(r *Replica) []string { return []string{r.ID} }),
+		"workload": index("workload", false, func(r *Replica) []string { return []string{r.Workload} }),
 	},
 }
 

@@ -12,18 +12,12 @@ const Resources = "resources"
 var resourcesSchema = &memdb.TableSchema{
 	Name: Resources,
 	Indexes: map[string]*memdb.IndexSchema{
-		"id": {Name: "id", Unique: true, Indexer: &memdb.CompoundIndex{Indexes: []memdb.Indexer{
-			&memdb.StringFieldIndex{Field: "Type"}, &memdb.StringFieldIndex{Field: "Name"},
-		}}},
+		"id": index("id", true, func(r *Resource) []string { return []string{string(r.Kind), r.Name} }),
 	},
 }
 
 // Resource is a row of Resources.
-type Resource struct {
-	core.Resource
-	// Type is string(Kind), for the index.
-	Type string
-}
+type Resource struct{ core.Resource }
 
 func (r *Resource) changeKey() string { return r.Name }
 
@@ -37,7 +31,7 @@ func (s *Snapshot) Resource(kind core.ResourceKind, name string) (*Resource, boo
 
 // PutResource writes what is known of a resource.
 func (t *Tx) PutResource(r core.Resource) {
-	must(t.txn.Insert(Resources, &Resource{Resource: r, Type: string(r.Kind)}))
+	must(t.txn.Insert(Resources, &Resource{r}))
 }
 
 // DeleteResource forgets a resource that is no longer needed.

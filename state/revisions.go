@@ -17,10 +17,8 @@ const Revisions = "revisions"
 var revisionsSchema = &memdb.TableSchema{
 	Name: Revisions,
 	Indexes: map[string]*memdb.IndexSchema{
-		"id": {Name: "id", Unique: true, Indexer: &memdb.CompoundIndex{Indexes: []memdb.Indexer{
-			&memdb.StringFieldIndex{Field: "Workload"}, &memdb.StringFieldIndex{Field: "Revision"},
-		}}},
-		"workload": stringIndex("workload", "Workload", false),
+		"id":       index("id", true, func(r *Revision) []string { return []string{r.Workload, r.Revision} }),
+		"workload": index("workload", false, func(r *Revision) []string { return []string{r.Workload} }),
 	},
 }
 

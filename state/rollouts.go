@@ -11,7 +11,7 @@ const Rollouts = "rollouts"
 
 var rolloutsSchema = &memdb.TableSchema{
 	Name:    Rollouts,
-	Indexes: map[string]*memdb.IndexSchema{"id": stringIndex("id", "Workload", true)},
+	Indexes: map[string]*memdb.IndexSchema{"id": index("id", true, func(r *Rollout) []string { return []string{r.Workload} })},
 }
 
 // Rollout is a row of Rollouts.

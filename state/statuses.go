@@ -11,7 +11,7 @@ const Statuses = "statuses"
 
 var statusesSchema = &memdb.TableSchema{
 	Name:    Statuses,
-	Indexes: map[string]*memdb.IndexSchema{"id": stringIndex("id", "Workload", true)},
+	Indexes: map[string]*memdb.IndexSchema{"id": index("id", true, func(s *Status) []string { return []string{s.Workload} })},
 }
 
 // Status is a row of Statuses.

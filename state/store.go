@@ -23,6 +23,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/go-memdb"
@@ -135,6 +136,32 @@ func first[T any](s *Snapshot, table, index string, args ...any) (t T, ok bool) 
 	return r.(T), true
 }
 
-func stringIndex(name, field string, unique bool) *memdb.IndexSchema {
-	return &memdb.IndexSchema{Name: name, Unique: unique, Indexer: &memdb.StringFieldIndex{Field: field}}
+// index makes an index of a table by one or more strings of a row, which are its key.
+// memdb's own indexes find them by reflection, at each look-up and each change.
+func index[T row](name string, unique bool, key func(T) []string) *memdb.IndexSchema {
+	return &memdb.IndexSchema{Name: name, Unique: unique, Indexer: indexer[T](key)}
+}
+
+type indexer[T row] func(T) []string
+
+// FromObject implements memdb.SingleIndexer.
+func (i indexer[T]) FromObject(row any) (ok bool, key []byte, err error) {
+	for _, part := range i(row.(T)) {
+		key = appendPart(key, part)
+	}
+	return true, key, nil
+}
+
+// FromArgs implements memdb.Indexer.
+func (i indexer[T]) FromArgs(parts ...any) (key []byte, err error) {
+	for _, part := range parts {
+		key = appendPart(key, part.(string))
+	}
+	return key, nil
+}
+
+// appendPart ends each part with a zero byte, so that no key is the beginning of another.
+func appendPart(key []byte, part string) []byte {
+	key = slices.Grow(key, len(part)+1)
+	return append(append(key, part...), 0)
 }

@@ -12,7 +12,7 @@ const Workloads = "workloads"
 
 var workloadsSchema = &memdb.TableSchema{
 	Name:    Workloads,
-	Indexes: map[string]*memdb.IndexSchema{"id": stringIndex("id", "Name", true)},
+	Indexes: map[string]*memdb.IndexSchema{"id": index("id", true, func(w *Workload) []string { return []string{w.Name} })},
 }
 
 // Workload is a row of Workloads.
