@@ -162,6 +162,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, tim
 		delete(r.withdrawn, key)
 		return nil, time.Time{}
 	}
+	var events []*state.Event
 	r.store.Update(func(tx *state.Tx) {
 		tx.PutEndpoints(key, p.Endpoints)
 		r.noteWithdrawn(tx, key, p.Rollout.Drains)
@@ -171,6 +172,9 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, tim
 		if !reflect.DeepEqual(p.Status, in.Status) {
 			tx.PutStatus(p.Status)
 		}
+		for _, e := range p.Events {
+			events = append(events, tx.AddEvent(e, now))
+		}
 	})
 	if len(p.Rollout.Drains) != len(in.Rollout.Drains) {
 		r.mark(r.dependents[key]...) // those that have joined what drains go first
@@ -178,8 +182,8 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, tim
 	if p.Status.Converged != in.Status.Converged || p.Status.Completed() != in.Status.Completed() {
 		r.mark(r.neighbours(key)...)
 	}
-	for _, e := range p.Events {
-		r.event(e, now)
+	for _, e := range events {
+		r.emit(e)
 	}
 	next := p.Next
 	if at := r.subscribers.next(now); len(p.Rollout.Drains) > 0 && !at.IsZero() && (next.IsZero() || at.Before(next)) {
