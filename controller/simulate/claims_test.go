@@ -71,7 +71,10 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 		}
 	}
 	for _, name := range names {
-		if _, ok := snap.Intent(name); ok && !v.intended[name] {
+		if v.intended[name] {
+			continue
+		}
+		if _, ok := snap.Intent(name); ok {
 			v.w.fail("what was asked of %s outlasts its being taken out of the project", name)
 		}
 	}
@@ -90,7 +93,7 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 // and ready or, as a Job's, exited ones of the revision that is written.
 func (v *invariants) counts(row *state.Status, snap *state.Snapshot, ready, updated int) {
 	written := v.w.written[row.Workload].Workload
-	if written == nil || written.Kind == spec.Job {
+	if written == nil || written.Kind == spec.Job || row.Ready <= ready && (!row.Converged || updated >= written.Replicas) {
 		return
 	}
 	w, ok := snap.Workload(row.Workload)
@@ -114,8 +117,11 @@ func (v *invariants) counts(row *state.Status, snap *state.Snapshot, ready, upda
 // and waits for the first answers.
 func (v *invariants) probed(e *state.Endpoint, snap *state.Snapshot) {
 	written := v.w.written[e.Workload]
+	if written.Workload == nil || written.Probes.Readiness == nil {
+		return
+	}
 	row, ok := snap.Replica(e.ID)
-	if written.Workload == nil || written.Probes.Readiness == nil || row.Revision != written.Revision || !ok {
+	if !ok || row.Revision != written.Revision {
 		return
 	}
 	const waits = 10 * time.Second

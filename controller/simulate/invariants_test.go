@@ -20,11 +20,11 @@ type invariants struct {
 	// wrong is what was decided or said and should not have been.
 	wrong string
 
-	// What is, and was. holder is who had a volume last; kept are the volumes on
-	// which the controller knew a database to have worked a step ago.
+	// What is, and was. holder is who had a volume last; before is what the
+	// controller knew a step ago.
 	holder    map[string]holding
 	served    map[build]time.Time // when there was a container of a server last
-	kept      []string
+	before    *state.Snapshot
 	strangers int
 
 	// What this run of the controller was told. views are of a container; a list
@@ -80,7 +80,9 @@ type invariants struct {
 	rewritten map[string]time.Time
 	// intended holds the workloads that people have paused, restarted or undone since
 	// they were written.
-	intended  map[string]bool
+	intended map[string]bool
+	// asTold are the rows that the API's last answer about a workload's replicas was made of.
+	asTold    map[string][]any
 	remembers bool // something was on the disk when this run began, and nothing can go wrong with it
 
 	// What it asked for. times are those of the latest calls, by what they were
@@ -139,14 +141,14 @@ func (v *invariants) restarted() {
 		v.intended[key[1]] = v.intended[key[1]] || key[0] == state.Intents
 	}
 	v.withdrawn, v.published, v.index = map[string]withdrawal{}, map[string]bool{}, 0
-	v.times, v.anonymous = map[string][]time.Time{}, map[mountPoint]string{}
+	v.times, v.anonymous, v.asTold = map[string][]time.Time{}, map[mountPoint]string{}, map[string][]any{}
 	if v.w.moods.disk { // it may have been forgotten
 		clear(v.rolledBack)
 		clear(v.stopped)
 		clear(v.ended)
 	}
 	v.remembers = len(v.w.rows) > 0 && !v.w.moods.disk
-	v.kept = nil
+	v.before = nil
 }
 
 // edited notes that people want something else of a workload.
@@ -200,7 +202,7 @@ func (v *invariants) look(planned bool) {
 			v.asked(c, snap, truth)
 		}
 	}
-	v.kept = dataOn(snap)
+	v.before = snap
 	if v.news && planned && v.w.ctl.Linked() && !v.w.away {
 		v.news = v.looking() // then not all is known yet
 		v.claims(snap, truth)
@@ -256,7 +258,7 @@ func (v *invariants) numbersHold(truth []engine.Container) {
 	type number struct{ workload, number string }
 	holders := map[number]string{}
 	for _, c := range truth {
-		if replicaOf(c) == "" || !alive(c) {
+		if !alive(c) || replicaOf(c) == "" {
 			continue
 		}
 		n := number{c.Labels[spec.LabelService], c.Labels[spec.LabelContainerNumber]}
@@ -269,6 +271,9 @@ func (v *invariants) numbersHold(truth []engine.Container) {
 
 // dataOn are the volumes on which the controller knows a database to have worked.
 func dataOn(snap *state.Snapshot) []string {
+	if snap == nil {
+		return nil
+	}
 	if rollout, ok := snap.Rollout("db"); ok {
 		if row, ok := snap.Revision("db", rollout.Stable); ok {
 			return row.Spec.Volumes

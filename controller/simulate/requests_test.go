@@ -26,7 +26,7 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 		v.askedToCreate(c, snap, truth)
 		return
 	}
-	if c.op == model.OpCreateVolume && slices.Contains(v.kept, c.object) && !v.w.has(c.object) {
+	if c.op == model.OpCreateVolume && slices.Contains(dataOn(v.before), c.object) && !v.w.has(c.object) {
 		v.w.fail("%s: it held data and is gone, and an empty one is to take its place", v.w.name(c))
 	}
 	i := slices.IndexFunc(truth, func(t engine.Container) bool { return t.ID == c.object || t.Name == c.object })

@@ -24,12 +24,14 @@ var ends = []string{
 // knows them as they are, has planned with them, and has nothing under way.
 func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engine.Container) {
 	written := v.w.written[row.Workload]
-	of, ok := snap.Workload(row.Workload)
-	if !ok || written.Workload == nil || row.ObservedGeneration != of.Generation || written.Kind == spec.Job {
+	if written.Workload == nil || written.Kind == spec.Job || v.underWay[row.Workload] > 0 || len(v.lies) > 0 || v.looking() {
 		return
 	}
-	if rollout, ok := snap.Rollout(row.Workload); !ok || len(rollout.Drains) > 0 || v.underWay[row.Workload] > 0 ||
-		len(v.lies) > 0 || v.looking() || !knowsAll(snap, truth, row.Workload) || len(snap.Foreigners()) > 0 {
+	if of, ok := snap.Workload(row.Workload); !ok || row.ObservedGeneration != of.Generation {
+		return
+	}
+	rollout, ok := snap.Rollout(row.Workload)
+	if !ok || len(rollout.Drains) > 0 || !knowsAll(snap, truth, row.Workload) || len(snap.Foreigners()) > 0 {
 		return
 	}
 	c, ok := v.count(row, written, snap, truth)
@@ -47,13 +49,13 @@ func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engi
 	said("available", row.Available, 0, c.ready+c.done)
 	said("wanted", row.Desired, written.Replicas, written.Replicas)
 	said("unavailable", row.Unavailable, max(0, row.Desired-row.Available), max(0, row.Desired-row.Available))
-	if rollout, _ := snap.Rollout(row.Workload); rollout.Complete && written.MinReady == 0 {
+	if rollout.Complete && written.MinReady == 0 {
 		said("available", row.Available, c.ready, c.ready+c.done)
 	}
 	if _, asked := snap.Intent(row.Workload); !asked && row.UpdateRevision != written.Revision && v.givenUp[row.Workload] != written.Revision {
 		v.w.fail("%s is said to be kept at revision %s, and %s is written", row.Workload, row.UpdateRevision, written.Revision)
 	}
-	if c.ready < c.alive {
+	if c.ready < c.alive && v.unseen(row, snap) {
 		for _, r := range ask[api.List[api.Replica]](v.w, "/api/v1/workloads/"+row.Workload+"/replicas").Items {
 			if is := held(snap, r.Status.ContainerID); r.Spec.Number > 0 && r.Status.Ready != is {
 				v.w.fail("the API shows %s ready %t, and it is %t", r.Metadata.Name, r.Status.Ready, is)
@@ -65,6 +67,23 @@ func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engi
 	}
 }
 
+// unseen reports whether what the API tells of a workload's replicas may be something
+// else than when it was asked last.
+func (v *invariants) unseen(row *state.Status, snap *state.Snapshot) bool {
+	workload, _ := snap.Workload(row.Workload)
+	rows := []any{row, workload}
+	for _, r := range snap.Revisions(row.Workload) {
+		rows = append(rows, r)
+	}
+	for _, r := range snap.Replicas(row.Workload) {
+		probe, _ := snap.Probe(r.ID)
+		rows = append(rows, r, probe)
+	}
+	same := slices.Equal(rows, v.asTold[row.Workload])
+	v.asTold[row.Workload] = rows
+	return !same
+}
+
 // counted are the containers of a workload: those that are alive, that have ended or
 // not begun, and of both those of the revision that is said to be kept.
 type counted struct{ alive, updated, ready, ended, endedUpdated, done int }
@@ -72,7 +91,7 @@ type counted struct{ alive, updated, ready, ended, endedUpdated, done int }
 // count counts containers; ok is false where two of them carry one number, somebody
 // else is about to start one, or a probe has not been asked yet: that is waited for.
 func (v *invariants) count(row *state.Status, written variant, snap *state.Snapshot, truth []engine.Container) (n counted, ok bool) {
-	numbers := map[string]bool{}
+	var numbers []string
 	newest := written.Revision == row.UpdateRevision
 	image, _ := snap.Resource(core.ImageResource, written.Image)
 	intent, asked := snap.Intent(row.Workload)
@@ -81,10 +100,10 @@ func (v *invariants) count(row *state.Status, written variant, snap *state.Snaps
 		switch {
 		case replicaOf(c) != row.Workload:
 			continue
-		case numbers[number] || c.State == engine.Removing || c.State == engine.Created || unasked(snap, c.ID):
+		case slices.Contains(numbers, number) || c.State == engine.Removing || c.State == engine.Created || unasked(snap, c.ID):
 			return n, false
 		}
-		numbers[number] = true
+		numbers = append(numbers, number)
 		from := c.Labels[spec.LabelImage]
 		updated := revision(c) == row.UpdateRevision && !(newest && image != nil && image.ID != "" && from != "" && from != image.ID) &&
 			!(asked && c.Created.Before(intent.RestartedAt))

@@ -29,7 +29,7 @@ const steps = 200
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	debug.SetGCPercent(400) // the worlds are small, and there are many
+	debug.SetGCPercent(1000) // the worlds are small, and there are many
 	goleak.VerifyTestMain(m)
 }
 

@@ -294,24 +294,25 @@ func probesOf(snap *state.Snapshot, r core.Replica) spec.Probes {
 
 // knowsAll reports whether the controller knows a workload's containers as they are.
 func knowsAll(snap *state.Snapshot, truth []engine.Container, workload string) bool {
-	known := map[string]core.Replica{}
-	for _, row := range snap.Replicas(workload) {
-		known[row.ID] = row.Replica
-	}
-	for _, row := range snap.HookRuns(workload) {
-		known[row.ID] = row.Replica
-	}
+	replicas, runs := snap.Replicas(workload), snap.HookRuns(workload) // by ID, as truth is
 	for _, c := range truth {
 		if workloadOf(c) != workload || c.Labels[spec.LabelHook] == "" && c.Labels[spec.LabelOneoff] == "True" {
 			continue
 		}
-		r, ok := known[c.ID]
-		if !ok || r.State != core.State(c.State) || c.State == engine.Running && r.Health != core.Health(c.Health) || !r.StartedAt.Equal(c.StartedAt) {
+		var r core.Replica
+		switch {
+		case len(replicas) > 0 && replicas[0].ID == c.ID:
+			r, replicas = replicas[0].Replica, replicas[1:]
+		case len(runs) > 0 && runs[0].ID == c.ID:
+			r, runs = runs[0].Replica, runs[1:]
+		default:
 			return false
 		}
-		delete(known, c.ID)
+		if r.State != core.State(c.State) || c.State == engine.Running && r.Health != core.Health(c.Health) || !r.StartedAt.Equal(c.StartedAt) {
+			return false
+		}
 	}
-	return len(known) == 0
+	return len(replicas) == 0 && len(runs) == 0
 }
 
 // ours reports whether a container is one that tend may act on.

@@ -244,11 +244,11 @@ func (e *Engine) HalfStarts(on bool) {
 func (e *Engine) Truth() []engine.Container {
 	e.lock()
 	defer e.unlock()
-	all := make([]engine.Container, 0, len(e.containers))
-	for _, c := range e.containers {
-		all = append(all, c.Container)
+	byID := slices.SortedFunc(maps.Values(e.containers), func(a, b *instance) int { return cmp.Compare(a.ID, b.ID) })
+	all := make([]engine.Container, len(byID))
+	for i, c := range byID {
+		all[i] = c.Container
 	}
-	slices.SortFunc(all, func(a, b engine.Container) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }
 
