@@ -1,11 +1,9 @@
 package controller
 
 import (
-	"errors"
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,74 +12,26 @@ import (
 
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/ingress"
+	"github.com/tendhq/tend/ingress/ingresstest"
 )
 
-// ingressFake is what all ingresses of a world do: they put in force what they are told,
-// and have as many connections open as is said.
-type ingressFake struct {
-	mu     sync.Mutex
-	config ingress.Config
-	// open counts the connections to an endpoint, by ID.
-	open map[string]int
-	// deaf has what they are told ignored.
-	deaf bool
-	conn io.Writer
-}
-
-func (f *ingressFake) attached(conn io.ReadWriter) {
-	f.mu.Lock()
-	f.conn = conn
-	f.mu.Unlock()
-	for requests := ingress.NewReader[ingress.Request](conn); ; {
-		r, malformed, err := requests.Next()
-		if errors.Join(malformed, err) != nil {
-			return
-		}
-		f.mu.Lock()
-		if r.Config != nil && !f.deaf {
-			f.config = *r.Config
-		}
-		f.answer()
-		f.mu.Unlock()
-	}
-}
-
-// answer sends a status. The mutex is held.
-func (f *ingressFake) answer() {
-	s := ingress.Status{Generation: f.config.Generation, Version: "tend/ingress:test", Proxies: 1}
-	for id, n := range f.open {
-		s.Endpoints = append(s.Endpoints, ingress.EndpointStatus{ID: id, Open: n})
-	}
-	_ = ingress.Write(f.conn, s) // a connection that has ended is no failure
-}
-
-// endpoints are those that it leads to, as "STATE ADDRESS", once it has heard all.
-func (f *ingressFake) endpoints() (all []string) {
+// endpoints are those that an ingress leads to, as "STATE ADDRESS", once it has heard all.
+func endpoints(i *ingresstest.Holder) (all []string) {
 	synctest.Wait()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, e := range f.config.Endpoints {
+	for _, e := range i.Config().Endpoints {
 		all = append(all, string(e.State)+" "+e.Address[strings.LastIndex(e.Address, ":"):])
 	}
 	slices.Sort(all)
 	return all
 }
 
-// hold sets how many connections a replica has.
-func (f *ingressFake) hold(id string, n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.open = map[string]int{id: n}
-	f.answer()
-}
-
 // inPublishedWorld runs a test in a world whose ports are held by ingresses.
-func inPublishedWorld(t *testing.T, f func(w *world, i *ingressFake)) {
+func inPublishedWorld(t *testing.T, f func(w *world, i *ingresstest.Holder)) {
 	inWorld(t, func(w *world) {
-		i := &ingressFake{}
 		w.stop()
 		w.ingressImage = "tend/ingress:test"
-		w.engine.AddImage(w.ingressImage, model.Behavior{Attached: i.attached, StopAfter: time.Second})
+		i := ingresstest.New(w.ingressImage)
+		w.engine.AddImage(w.ingressImage, model.Behavior{StopAfter: time.Second, Attached: func(_ string, conn io.ReadWriter) { i.Attached(conn) }})
 		w.start()
 		f(w, i)
 	})
@@ -95,17 +45,17 @@ web:
 `
 
 func TestAnIngressLeadsToWhatIsReady(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingressFake) {
+	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
 		w.write(publishedWeb)
 		w.converge()
 		require.Equal(t, []string{"p-web-1 running", "p-web-8080-ingress running"}, w.containers())
 		require.Empty(t, w.container("p-web-1").PublishedPorts)
 		require.Equal(t, []string{"0.0.0.0:8080->80/tcp"}, w.container("p-web-8080-ingress").PublishedPorts)
-		require.Equal(t, []string{"ready :80"}, i.endpoints())
+		require.Equal(t, []string{"ready :80"}, endpoints(i))
 
 		w.write(publishedWeb + "  scale: 3")
 		w.converge()
-		require.Equal(t, []string{"ready :80", "ready :80", "ready :80"}, i.endpoints())
+		require.Equal(t, []string{"ready :80", "ready :80", "ready :80"}, endpoints(i))
 		w.write("web: {image: 'plain:1'}")
 		w.converge()
 		require.Equal(t, []string{"p-web-2 running"}, w.containers(), "the port is no longer written")
@@ -113,31 +63,30 @@ func TestAnIngressLeadsToWhatIsReady(t *testing.T) {
 }
 
 func TestAReplicaIsStoppedWhenTheIngressHasLetGoOfIt(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingressFake) {
+	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
 		w.write(publishedWeb, "kind: Deployment\nmetadata: {name: web}\nspec: {drainSeconds: 10}")
 		w.converge()
 		old := w.container("p-web-1")
-		i.hold(old.ID, 1)
+		i.Open(old.ID, 1)
 		w.write(strings.Replace(publishedWeb, `"1"`, `"2"`, 1), "kind: Deployment\nmetadata: {name: web}\nspec: {drainSeconds: 10}")
 		w.pass(5 * time.Second)
-		require.Equal(t, []string{"draining :80", "ready :80"}, i.endpoints())
+		require.Equal(t, []string{"draining :80", "ready :80"}, endpoints(i))
 		require.Equal(t, old.ID, w.container("p-web-1").ID, "a connection is open")
-		i.hold(old.ID, 0)
+		i.Open(old.ID, 0)
 		w.pass(time.Second)
 		w.converge()
-		require.Equal(t, []string{"ready :80"}, i.endpoints())
+		require.Equal(t, []string{"ready :80"}, endpoints(i))
 		require.Equal(t, []string{"p-web-2 running", "p-web-8080-ingress running"}, w.containers())
 	})
 }
 
 // One that does not answer, or is not there, holds nobody up for longer than the drain.
 func TestADrainEndsWithoutAnIngressThatAnswers(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingressFake) {
+	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
 		w.write(publishedWeb)
 		w.converge()
-		i.mu.Lock()
-		i.deaf = true
-		i.mu.Unlock()
+		i.Cut()
+		i.Hear = func(ingress.Request) error { return nil }
 		w.write(strings.Replace(publishedWeb, `"1"`, `"2"`, 1))
 		w.pass(3 * time.Second)
 		require.Equal(t, 3, w.running(), "the old replica is still there")
@@ -148,7 +97,7 @@ func TestADrainEndsWithoutAnIngressThatAnswers(t *testing.T) {
 
 // While a rollout moves the target, each replica is reached at its own.
 func TestThePortOfAReplicaIsThatOfItsRevision(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingressFake) {
+	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
 		slow := "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2, minReadySeconds: 20}"
 		w.write(publishedWeb, slow)
 		w.pass(time.Minute)
@@ -156,17 +105,17 @@ func TestThePortOfAReplicaIsThatOfItsRevision(t *testing.T) {
 		held := w.container("p-web-8080-ingress").ID
 		w.write(strings.Replace(publishedWeb, "8080:80", "8080:3000", 1), slow)
 		w.pass(10 * time.Second)
-		require.Equal(t, []string{"ready :3000", "ready :80", "ready :80"}, i.endpoints())
+		require.Equal(t, []string{"ready :3000", "ready :80", "ready :80"}, endpoints(i))
 		w.pass(time.Minute)
 		w.converge()
-		require.Equal(t, []string{"ready :3000", "ready :3000"}, i.endpoints())
+		require.Equal(t, []string{"ready :3000", "ready :3000"}, endpoints(i))
 		require.Equal(t, held, w.container("p-web-8080-ingress").ID, "the ingress goes on")
 	})
 }
 
 // What has the port is not taken from it before its container is replaced.
 func TestAPortMovesWithTheFirstReplacement(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingressFake) {
+	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
 		image := w.ingressImage
 		w.ingressImage = ""
 		w.write(publishedWeb)
@@ -185,27 +134,25 @@ func TestAPortMovesWithTheFirstReplacement(t *testing.T) {
 		w.pass(30 * time.Second)
 		w.converge()
 		require.Equal(t, []string{"p-web-2 running", "p-web-8080-ingress running"}, w.containers())
-		require.Equal(t, []string{"ready :80"}, i.endpoints())
+		require.Equal(t, []string{"ready :80"}, endpoints(i))
 	})
 }
 
 func TestAKilledIngressIsStartedAgainAndToldAgain(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingressFake) {
+	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
 		w.write(publishedWeb)
 		w.converge()
-		i.mu.Lock()
-		i.config = ingress.Config{}
-		i.mu.Unlock()
+		i.Take(ingress.Request{Config: &ingress.Config{}}, "")
 		w.engine.Kill(w.container("p-web-8080-ingress").ID, 137)
 		w.pass(2 * time.Second)
 		w.converge()
-		require.Equal(t, []string{"ready :80"}, i.endpoints())
+		require.Equal(t, []string{"ready :80"}, endpoints(i))
 	})
 }
 
 // A controller that comes back finds its ingress, and withdraws nothing meanwhile.
 func TestARestartedControllerGoesOnWithItsIngress(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingressFake) {
+	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
 		w.write(publishedWeb)
 		w.converge()
 		w.engine.ForgetCalls()
@@ -214,14 +161,14 @@ func TestARestartedControllerGoesOnWithItsIngress(t *testing.T) {
 		w.converge()
 		w.pass(time.Minute)
 		require.Empty(t, w.writes())
-		require.Equal(t, []string{"ready :80"}, i.endpoints())
+		require.Equal(t, []string{"ready :80"}, endpoints(i))
 	})
 }
 
 // A port that is written for another address moves as soon as the ingress before has let
 // go of it, and not after a failed try.
 func TestAPortMovesToAnIngressOfAnotherAddress(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingressFake) {
+	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
 		w.write(publishedWeb)
 		w.converge()
 		w.write(strings.Replace(publishedWeb, "8080:80", "127.0.0.1:8080:80", 1))

@@ -30,7 +30,7 @@ func (e *Engine) Attach(ctx context.Context, id string) (io.ReadWriteCloser, err
 		go func() {
 			defer theirs.Close()
 			if c.behavior.Attached != nil {
-				c.behavior.Attached(theirs)
+				c.behavior.Attached(c.ID, theirs)
 				return
 			}
 			_, _ = io.Copy(io.Discard, theirs) // until the connection ends

@@ -38,10 +38,10 @@ type Behavior struct {
 	// It is called with the engine locked.
 	Exec func(engine.ExecSpec) (code int, after time.Duration)
 
-	// Attached speaks for the process with one that attaches to it, in a goroutine of its
-	// own, until the connection ends. Where it is nil, input is lost and there is no
-	// output.
-	Attached func(io.ReadWriter)
+	// Attached speaks for the process of a container with one that attaches to it, in a
+	// goroutine of its own, until the connection ends. Where it is nil, input is lost and
+	// there is no output.
+	Attached func(id string, conn io.ReadWriter)
 
 	// Volumes are the paths of the image's volumes: a container gets an anonymous
 	// volume at each, unless the service mounts something there.
