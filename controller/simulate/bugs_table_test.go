@@ -4,9 +4,9 @@ package simulate
 var bugs = []bug{
 	// What the planner decides.
 	{name: "stop before withdrawing", seed: 1, file: "plan/endpoints.go",
-		old: "if !s.reachable(r) || s.Subscribers == 0", new: "if BUG || !s.reachable(r) || s.Subscribers == 0"},
+		old: "asked := s.reachable(r) &&", new: "asked := !BUG && s.reachable(r) &&"},
 	{name: "end a drain at once", seed: 1, file: "plan/endpoints.go",
-		old: "case s.Acknowledged[r.ID] || s.Subscribers == 0", new: "case BUG || s.Acknowledged[r.ID] || s.Subscribers == 0"},
+		old: "case d.Unasked || s.Acknowledged[r.ID]", new: "case BUG || d.Unasked || s.Acknowledged[r.ID]"},
 	{name: "publish what is not ready", seed: 0, file: "plan/endpoints.go",
 		old: "if r.class != ready || draining || stopping {", new: "if r.class != ready && !(BUG && r.class == starting) || draining || stopping {"},
 	{name: "take one replica too many away", seed: 1, file: "plan/deployment.go",
@@ -119,7 +119,7 @@ var bugs = []bug{
 	{name: "plan what the engine has not confirmed", seed: 0, file: "controller.go",
 		old: "	if !l.linked {\n		return nil\n", new: "	if !l.linked && !BUG {\n		return nil\n"},
 	{name: "do not look at what an action did", seed: 0, file: "controller.go",
-		old: "			c.observe(ctx, key, id, err)\n", new: "			if !BUG { c.observe(ctx, key, id, err) }\n"},
+		old: "			c.observe(ctx, key, result.ID, err)\n", new: "			if !BUG { c.observe(ctx, key, id, err) }\n"},
 	{name: "do not plan again when an action has ended", seed: 6, file: "controller.go",
 		old: "		l.mark(e.key)\n", new: "		if !BUG { l.mark(e.key) }\n"},
 	{name: "let no action end", seed: 1, file: "controller.go",
