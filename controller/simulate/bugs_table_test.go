@@ -119,7 +119,7 @@ var bugs = []bug{
 	{name: "plan what the engine has not confirmed", seed: 0, file: "controller.go",
 		old: "	if !l.linked {\n		return nil\n", new: "	if !l.linked && !BUG {\n		return nil\n"},
 	{name: "do not look at what an action did", seed: 0, file: "controller.go",
-		old: "			c.observe(ctx, key, result.ID, err)\n", new: "			if !BUG { c.observe(ctx, key, id, err) }\n"},
+		old: "			c.observe(ctx, key, result.ID, err)\n", new: "			if !BUG { c.observe(ctx, key, result.ID, err) }\n"},
 	{name: "do not plan again when an action has ended", seed: 6, file: "controller.go",
 		old: "		l.mark(e.key)\n", new: "		if !BUG { l.mark(e.key) }\n"},
 	{name: "let no action end", seed: 1, file: "controller.go",
