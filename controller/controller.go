@@ -150,6 +150,7 @@ func (c *Controller) newReconciler() reconciler {
 		ingressesOf: map[string][]string{},
 		record:      c.options.Record,
 		mark:        c.mark,
+		started:     time.Now(),
 
 		removeOrphans: c.options.RemoveOrphans,
 		emit: func(e *state.Event) {
@@ -384,7 +385,7 @@ func (l *loop) carryOut(ctx context.Context, key string, a core.Action) {
 			c.metrics.action(a, time.Since(began), err)
 			c.observe(ctx, key, result.ID, err)
 			c.mu.Lock()
-			c.ended = append(c.ended, ended{key: key, action: a, warning: result.Warning, err: err, lane: turn})
+			c.ended = append(c.ended, ended{key: key, action: a, result: result, err: err, lane: turn})
 			c.mu.Unlock()
 			c.mark() // takeEnded marks the key
 		})
@@ -395,10 +396,10 @@ func (l *loop) carryOut(ctx context.Context, key string, a core.Action) {
 type ended struct {
 	key    string
 	action core.Action
-	// warning and err are how it has ended.
-	warning string
-	err     error
-	lane    *lane
+	// result and err are how it has ended.
+	result execute.Result
+	err    error
+	lane   *lane
 }
 
 // takeEnded takes in the actions that have ended. Those that ended together, as all

@@ -176,7 +176,7 @@ func needs(snap *state.Snapshot, w *spec.Workload) []core.Resource {
 // unknown reports whether a resource of a workload has not been looked up yet.
 func unknown(snap *state.Snapshot, key string) bool {
 	row, written := snap.Workload(key)
-	return written && slices.ContainsFunc(needs(snap, row.Spec), func(r core.Resource) bool { return !r.Known })
+	return written && slices.ContainsFunc(needs(snap, row.Spec), func(r core.Resource) bool { return !r.Settled() })
 }
 
 // dataVolumes returns the volumes that a Database was on when it last worked, and those

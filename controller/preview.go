@@ -32,6 +32,7 @@ func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference
 		return nil, err
 	}
 	c.presumeReady()
+	r.pinAnew(time.Now())
 	snap := c.store.Snapshot()
 	var all []Difference
 	for _, row := range snap.Resources() {

@@ -32,6 +32,9 @@ type reconciler struct {
 	ingresses   *ingresses.Ingresses
 	// ingressesOf are the workloads that hold the host ports of each service, or did.
 	ingressesOf map[string][]string
+	// started is when this controller was made: what is pulled whenever tend starts is
+	// pulled after it.
+	started time.Time
 	// began is when the engine was first listed.
 	began time.Time
 	// withdrawn holds the endpoints that were withdrawn before a stop: the index of the
@@ -88,6 +91,7 @@ func (r *reconciler) plan(key string, now time.Time) (actions []core.Action, nex
 	case r.project == nil:
 		return nil, time.Time{}
 	case key == projectKey:
+		r.pinAnew(now)
 		actions, next = r.planProject(now)
 	case r.managed(key):
 		actions, next = r.planWorkload(key, now)
@@ -119,7 +123,7 @@ func (r *reconciler) planProject(now time.Time) ([]core.Action, time.Time) {
 			res.DataOf = held[res.Name]
 		}
 		for _, a := range r.flights[projectKey] {
-			if a.Object == res.Name && a.Kind == res.Action() {
+			if a.Object == res.Name && (a.Kind == res.Action() || a.Kind == core.AskRegistry) {
 				res.InFlight = a.Kind
 			}
 		}
@@ -236,8 +240,12 @@ func (r *reconciler) actionEnded(e ended, now time.Time) {
 	if a.Kind == core.StopReplica {
 		r.noteStopped(key, a)
 	}
-	if e.warning != "" {
-		r.event(warned(a, e.warning), now)
+	if key == projectKey {
+		r.resourceActed(e, now)
+		return
+	}
+	if warning := e.result.Warning; warning != "" {
+		r.event(warned(a, warning), now)
 	}
 	if err == nil {
 		r.event(succeeded(a), now)
@@ -251,25 +259,34 @@ func (r *reconciler) actionEnded(e ended, now time.Time) {
 	r.event(failed(a, err), now)
 	snap := r.store.Snapshot()
 	r.store.Update(func(tx *state.Tx) {
-		switch {
-		case key == projectKey:
-			for _, row := range tx.Resources() {
-				if row.Name == a.Object && row.Action() == a.Kind && !row.Present {
-					row := row.Resource
-					row.Attempt.Error = err.Error()
-					tx.PutResource(row)
-				}
+		if _, ok := tx.Rollout(key); ok {
+			rollout := plan.ActionFailed(r.input(snap, key, now), a, err.Error())
+			if refusal, ok := errors.AsType[*postgres.Refusal](err); ok {
+				rollout = plan.Refused(rollout, a, refusal.Reason)
 			}
-		default:
-			if _, ok := tx.Rollout(key); ok {
-				rollout := plan.ActionFailed(r.input(snap, key, now), a, err.Error())
-				if refusal, ok := errors.AsType[*postgres.Refusal](err); ok {
-					rollout = plan.Refused(rollout, a, refusal.Reason)
-				}
-				tx.PutRollout(rollout)
+			tx.PutRollout(rollout)
+		}
+	})
+}
+
+// resourceActed notes that an action on a resource of the project has ended. That a
+// registry was asked is no news, and that it does not answer is news once.
+func (r *reconciler) resourceActed(e ended, now time.Time) {
+	asked, before := e.action.Kind == core.AskRegistry, ""
+	r.store.Update(func(tx *state.Tx) {
+		for _, row := range tx.Resources() {
+			if row.Name == e.action.Object && (asked || row.Action() == e.action.Kind) {
+				before = row.Refused
+				tx.PutResource(plan.ResourceActed(row.Resource, e.action, e.result.Digest, e.err, now))
 			}
 		}
 	})
+	switch {
+	case e.err != nil && (!asked || before != e.err.Error()):
+		r.event(failed(e.action, e.err), now)
+	case e.err == nil && !asked:
+		r.event(succeeded(e.action), now)
+	}
 }
 
 // noteStopped notes that tend has told a replica to end, also where the engine did not

@@ -3,6 +3,7 @@ package controller
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -32,7 +33,7 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
-			w := p.Workloads[name]
+			w, found := pinned(tx, p.Workloads[name])
 			before, generation := lastWritten(tx, name)
 			for _, row := range tx.Revisions(name) {
 				if !p.Policy.Allows(row.Spec) { // it was allowed by an earlier policy: nothing goes back to it
@@ -48,7 +49,9 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 			}
 			next := &state.Workload{Name: name, Generation: generation, Spec: w}
 			tx.PutWorkload(next)
-			remember(tx, next, now)
+			if found {
+				remember(tx, next, now)
+			}
 			if row, ok := tx.Intent(name); ok && row.Intent != row.After(w.Revision) {
 				tx.PutIntent(&state.Intent{Workload: name, Intent: row.After(w.Revision)})
 			}
@@ -62,6 +65,43 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 		r.event(e, now)
 	}
 	r.mark(slices.Collect(maps.Keys(r.restored))...)
+}
+
+// pinned returns a workload at the digest that its image's name stands for here; found is
+// false while that has not been looked up, and it has never been known.
+func pinned(tx *state.Tx, w *spec.Workload) (at *spec.Workload, found bool) {
+	if !w.Pinned() {
+		return w, true
+	}
+	digest := ""
+	row, needed := tx.Resource(core.ImageResource, w.Image)
+	if needed {
+		digest = row.Digest
+	}
+	if last, _ := lastWritten(tx, w.Name); digest == "" && last != nil && last.Template.Image == w.Template.Image {
+		_, digest, _ = strings.Cut(last.Image, "@")
+	}
+	if digest == "" {
+		return w, needed && row.Known
+	}
+	return w.WithDigest(digest), true
+}
+
+// pinAnew puts the desired state in force once more where an image's name has come to
+// stand for another digest.
+func (r *reconciler) pinAnew(now time.Time) {
+	snap := r.store.Snapshot()
+	for name, w := range r.project.Workloads {
+		if !w.Pinned() {
+			continue
+		}
+		image, _ := snap.Resource(core.ImageResource, w.Image)
+		row, written := snap.Workload(name)
+		if image != nil && written && image.Digest != "" && row.Spec.Revision != w.WithDigest(image.Digest).Revision {
+			r.setProject(r.project, now)
+			return
+		}
+	}
 }
 
 // lastWritten returns the last spec of a workload, also from before a restart; nil
@@ -112,8 +152,26 @@ func (r *reconciler) setResources(tx *state.Tx, p *spec.Project) {
 		add(core.Resource{Kind: core.VolumeResource, Name: v.Name, External: v.External, ConfigHash: v.ConfigHash})
 	}
 	for _, w := range p.Workloads {
-		for _, image := range w.Images() {
-			add(core.Resource{Kind: core.ImageResource, Name: image, NoPull: w.PullPolicy == types.PullPolicyNever, Made: w.Kind == spec.Ingress})
+		images := w.Images()
+		if row, ok := tx.Workload(w.Name); ok {
+			images = append(images, row.Spec.Images()...) // the same, or by its digest
+		}
+		for _, image := range images {
+			res := core.Resource{Kind: core.ImageResource, Name: image, NoPull: w.PullPolicy == types.PullPolicyNever, Made: w.Kind == spec.Ingress}
+			if image == w.Image && w.PullPolicy == types.PullPolicyAlways {
+				res.PullAfter = r.started
+			}
+			if image == w.Image {
+				res.PullInterval = w.PullInterval
+			}
+			if other, ok := needed[res.String()]; ok { // of another service
+				res.NoPull = res.NoPull && other.NoPull
+				res.PullAfter = later(res.PullAfter, other.PullAfter)
+				if res.PullInterval == 0 || other.PullInterval > 0 && other.PullInterval < res.PullInterval {
+					res.PullInterval = other.PullInterval
+				}
+			}
+			add(res)
 		}
 	}
 	for _, row := range tx.Resources() {
@@ -123,11 +181,20 @@ func (r *reconciler) setResources(tx *state.Tx, p *spec.Project) {
 	}
 	for _, res := range needed {
 		if row, ok := tx.Resource(res.Kind, res.Name); ok {
-			res.Known, res.Present, res.ID, res.ActualHash, res.Attempt = row.Known, row.Present, row.ID, row.ActualHash, row.Attempt
-			if res == row.Resource {
+			next := row.Resource
+			next.External, next.NoPull, next.Made, next.ConfigHash = res.External, res.NoPull, res.Made, res.ConfigHash
+			next.PullAfter, next.PullInterval = res.PullAfter, res.PullInterval
+			if res = next; res == row.Resource {
 				continue
 			}
 		}
 		tx.PutResource(res)
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -29,7 +29,7 @@ func (r result) String() string {
 func (p *project) command(program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(p.t.Context(), program, append(p.flags, args...)...)
 	cmd.Dir = p.dir
-	cmd.Env = append(os.Environ(), "DOCKER_HOST="+p.engine.DaemonHost())
+	cmd.Env = append(os.Environ(), append(p.environment, "DOCKER_HOST="+p.engine.DaemonHost())...)
 	// A child that outlives the program, as one of Compose's, must not keep
 	// its output open.
 	cmd.WaitDelay = 10 * time.Second

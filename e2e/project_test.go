@@ -33,8 +33,9 @@ type project struct {
 	t         *testing.T
 	name, dir string
 	engine    engine
-	// flags go before those of each command.
-	flags     []string
+	// flags go before those of each command, environment is added to its own.
+	flags, environment []string
+
 	processes []*process
 }
 

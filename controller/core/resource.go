@@ -1,5 +1,7 @@
 package core
 
+import "time"
+
 // ResourceKind is a kind of object that workloads need and that is not a container.
 type ResourceKind string
 
@@ -25,6 +27,20 @@ type Resource struct {
 	Known, Present bool
 	// ID is an image's content address, or a network's ID.
 	ID string
+	// Digest is by what the registry knows an image that is here; empty of one that came
+	// from none. Newest is what its name stood for when the registry was last asked, at
+	// AskedAt, and Refused why it gave no answer then.
+	Digest, Newest, Refused string
+	AskedAt                 time.Time
+	// PulledFor is the Newest for which the image was last pulled: it is not pulled again
+	// for the same.
+	PulledFor string
+	// PullInterval is how often the registry is asked for another image under the name; 0
+	// for never.
+	PullInterval time.Duration
+	// PullAfter is set for an image that is pulled once more though it is here, unless
+	// that was after this instant; PulledAt is when it was pulled last.
+	PullAfter, PulledAt time.Time
 	// DataOf is the Database that had its data on a volume when it last worked,
 	// or empty.
 	DataOf string
@@ -32,6 +48,17 @@ type Resource struct {
 	InFlight ActionKind
 	// Attempt counts the tries to create or pull it.
 	Attempt Attempt
+}
+
+// PullDue reports whether an image that is here is to be pulled once more.
+func (r Resource) PullDue() bool {
+	return r.Present && !r.PullAfter.IsZero() && r.PulledAt.Before(r.PullAfter)
+}
+
+// Settled reports whether it is known what a container would be made with: an image that
+// is to be pulled first was, or could not be.
+func (r Resource) Settled() bool {
+	return r.Known && (!r.PullDue() || r.Attempt.Error != "")
 }
 
 // String names a resource in a sentence.

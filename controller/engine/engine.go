@@ -81,6 +81,9 @@ type Engine interface {
 	Image(ctx context.Context, ref string) (Image, error)
 	// LoadImage makes the images of an archive, as docker save writes it, local.
 	LoadImage(ctx context.Context, archive io.Reader) error
+	// Digest asks the registry of an image's name for the digest of what that stands for
+	// there, and brings nothing. It is NotFound where the registry has no such name.
+	Digest(ctx context.Context, ref string) (string, error)
 	// Pull brings an image from its registry; progress receives plain lines.
 	Pull(ctx context.Context, ref string, progress func(string)) error
 
@@ -275,6 +278,9 @@ type ContainerSpec struct {
 // Image is a local image as the engine reports it.
 type Image struct {
 	ID, Ref string
+	// Digest is by what the repository of Ref knows it, as "sha256:…"; empty of an image
+	// that came from no registry.
+	Digest string
 }
 
 // Network is a network as the engine reports it.

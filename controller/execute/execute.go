@@ -57,6 +57,8 @@ type Result struct {
 	// Warning tells what failed and did not keep the action from being carried out, as a
 	// pre_stop command; empty where nothing did.
 	Warning string
+	// Digest is a registry's answer.
+	Digest string
 }
 
 // Do carries out one action. p is the project that it was planned for.
@@ -64,15 +66,19 @@ func (x *Executor) Do(ctx context.Context, a core.Action, p *spec.Project) (r Re
 	ctx, cancel := context.WithTimeout(ctx, timeout(a))
 	defer cancel()
 	r.ID = a.ID
-	if a.Kind == core.StopReplica {
+	switch a.Kind {
+	case core.StopReplica:
 		r.Warning, err = x.stop(ctx, a)
-	} else {
+	case core.AskRegistry:
+		r.Digest, err = x.engine.Digest(ctx, a.Object)
+	default:
 		r.ID, err = x.do(ctx, a, p)
 	}
 	return r, err
 }
 
-// do carries out an action other than a stop, and returns the ID of its container.
+// do carries out an action of which only its container's ID is to be known, and returns
+// that.
 func (x *Executor) do(ctx context.Context, a core.Action, p *spec.Project) (id string, err error) {
 	switch a.Kind {
 	case core.CreateReplica:

@@ -51,6 +51,7 @@ func (o *Observer) resources(ctx context.Context) error {
 	}
 	found := map[string]string{} // the config hash of what exists, by String()
 	ids := map[string]string{}
+	digests := map[string]string{}
 	if wanted := names[core.NetworkResource]; len(wanted) > 0 {
 		networks, err := o.engine.Networks(ctx, o.project, wanted...)
 		if err != nil {
@@ -76,7 +77,7 @@ func (o *Observer) resources(ctx context.Context) error {
 		image, err := o.engine.Image(ctx, r.Name)
 		switch {
 		case err == nil:
-			found[r.String()], ids[r.String()] = "", image.ID
+			found[r.String()], ids[r.String()], digests[r.Name] = "", image.ID, image.Digest
 		case engine.ClassOf(err) != engine.NotFound:
 			return err
 		}
@@ -90,8 +91,11 @@ func (o *Observer) resources(ctx context.Context) error {
 			next := now.Resource
 			next.ActualHash, next.Present = found[r.String()]
 			next.ID = ids[r.String()]
+			if r.Kind == core.ImageResource {
+				next.Digest = digests[r.Name]
+			}
 			next.Known = true
-			if next.Present {
+			if next.Present && !now.Present {
 				next.Attempt = core.Attempt{}
 			}
 			if next != now.Resource {

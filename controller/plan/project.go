@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"github.com/tendhq/tend/controller/core"
@@ -27,33 +28,83 @@ type ProjectPlan struct {
 var resourceBackoff = spec.Restart{Delay: 10 * time.Second, MaxDelay: 300 * time.Second}
 
 // ComputeProject plans the networks, volumes and images that the workloads
-// wait for. Nothing is ever removed here, and a network whose configuration
-// changed is left as it is, since containers are joined to it. A volume that held
-// a database's data is not made anew: nobody would see that the data are lost.
+// wait for, and asks for images that are followed. Nothing is ever removed here, and a
+// network whose configuration changed is left as it is, since containers are joined to it.
+// A volume that held a database's data is not made anew: nobody would see that the data
+// are lost.
 func ComputeProject(in ProjectInput) ProjectPlan {
 	var p ProjectPlan
 	for _, r := range in.Resources {
-		if !r.Known || r.Present || r.InFlight != "" || r.External || r.NoPull || r.DataOf != "" {
+		if !r.Known || r.InFlight != "" || r.External || r.NoPull || r.DataOf != "" {
 			continue
 		}
+		kind, cause, at := nextFor(r)
 		// After the first failure there is no immediate second try: unlike a
 		// process that died, a registry or a name does not recover by trying.
 		n := r.Attempt.Count
 		if n > 0 {
 			n++
 		}
-		if at := r.Attempt.At.Add(delay(resourceBackoff, n)); n > 0 && at.After(in.Now) {
+		at = later(at, r.Attempt.At.Add(delay(resourceBackoff, n)))
+		switch {
+		case kind == "":
+		case at.After(in.Now):
 			p.Next = soonest(p.Next, at)
-			continue
+		default:
+			r.Attempt = core.Attempt{Count: r.Attempt.Count + 1, At: in.Now}
+			p.Resources = append(p.Resources, r)
+			p.Actions = append(p.Actions, core.Action{Kind: kind, Object: r.Name, Cause: cause})
 		}
-		r.Attempt = core.Attempt{Count: r.Attempt.Count + 1, At: in.Now}
-		p.Resources = append(p.Resources, r)
-		p.Actions = append(p.Actions, core.Action{
-			Kind: r.Action(), Object: r.Name,
-			Cause: fmt.Sprintf("%s does not exist and is needed", r),
-		})
 	}
 	return p
+}
+
+// nextFor returns what is done for a resource next, why and not before when; nothing where
+// it is as it should be.
+func nextFor(r core.Resource) (kind core.ActionKind, cause string, at time.Time) {
+	switch {
+	case !r.Present:
+		return r.Action(), fmt.Sprintf("%s does not exist and is needed", r), at
+	case r.PullDue():
+		return core.PullImage, fmt.Sprintf("pull_policy of %s is always", r), at
+	case r.PullInterval > 0 && r.Newest != "" && r.Newest != r.Digest && r.Newest != r.PulledFor:
+		return core.PullImage, fmt.Sprintf("%s is another one in its registry, %s", r, shortImage(r.Newest)), at
+	case r.PullInterval > 0 && r.AskedAt.IsZero():
+		return core.AskRegistry, "", at
+	case r.PullInterval > 0:
+		return core.AskRegistry, "", r.AskedAt.Add(r.PullInterval + jitter(r))
+	default:
+		return "", "", at
+	}
+}
+
+// jitter spreads the questions to a registry: up to a tenth of the interval, and for each
+// name another one.
+func jitter(r core.Resource) time.Duration {
+	sum := fnv.New32a()
+	_, _ = sum.Write([]byte(r.Name)) // it never fails
+	return r.PullInterval / 10 * time.Duration(sum.Sum32()%1000) / 1000
+}
+
+// ResourceActed returns what is known of a resource after an action on it has ended.
+// answer is the registry's, to AskRegistry.
+func ResourceActed(r core.Resource, a core.Action, answer string, err error, now time.Time) core.Resource {
+	asked := a.Kind == core.AskRegistry
+	switch {
+	case err == nil:
+		r.Attempt, r.Refused = core.Attempt{}, ""
+	case asked:
+		r.Refused = err.Error()
+	default:
+		r.Attempt.Error = err.Error()
+	}
+	switch {
+	case asked && err == nil:
+		r.AskedAt, r.Newest = now, answer
+	case a.Kind == core.PullImage && err == nil:
+		r.PulledAt, r.PulledFor = now, r.Newest
+	}
+	return r
 }
 
 // resourceProblem says what keeps a resource from being there, in words for a person;

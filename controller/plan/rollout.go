@@ -28,6 +28,9 @@ func (t *target) begin() {
 		r.Hooked = r.Stable // they ran when it was rolled out
 	}
 	old := t.counts.old
+	if r.Revision != t.desired.Revision {
+		r.ImageID = "" // it was the image of the revision before
+	}
 	r.Revision, r.RestartedAt = t.desired.Revision, t.Intent.RestartedAt
 	r.StartedAt, r.ProgressAt = t.Now, t.Now
 	r.Updated, r.UpdatedReady, r.UpdatedAvailable, r.Ready, r.Available, r.Old = 0, 0, 0, 0, 0, old

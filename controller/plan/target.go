@@ -195,7 +195,7 @@ func (t *target) imageChanged() bool {
 	if !t.followsImage() || known == t.ImageID {
 		return false
 	}
-	return known != "" || slices.ContainsFunc(t.Replicas, t.madeFromAnother)
+	return known != "" || slices.ContainsFunc(t.Replicas, func(r core.Replica) bool { return IsCurrent(r, t.desired) && t.madeFromAnother(r) })
 }
 
 // assess tells whether a replica has been ready for long enough: for the spec's

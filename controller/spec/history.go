@@ -6,7 +6,7 @@ package spec
 func (w *Workload) WithTemplateOf(old *Workload) *Workload {
 	now := *w
 	now.Revision, now.ConfigHash, now.Template = old.Revision, old.ConfigHash, old.Template
-	now.Image, now.PullPolicy = old.Image, old.PullPolicy
+	now.Image, now.PullPolicy, now.PullInterval = old.Image, old.PullPolicy, old.PullInterval
 	now.ContainerName, now.FixedHostPorts = old.ContainerName, old.FixedHostPorts
 	now.Networks, now.NetworkKeys, now.Volumes, now.Ports = old.Networks, old.NetworkKeys, old.Volumes, old.Ports
 	now.SharedMounts, now.DataVolume = old.SharedMounts, old.DataVolume

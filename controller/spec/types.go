@@ -151,8 +151,12 @@ type Workload struct {
 	DependsOn []Dependency
 	// Image is the reference to create containers from.
 	Image string
-	// PullPolicy is types.PullPolicyMissing or types.PullPolicyNever.
+	// PullPolicy is types.PullPolicyMissing, types.PullPolicyNever or
+	// types.PullPolicyAlways, with which the image is pulled whenever tend starts.
 	PullPolicy string
+	// PullInterval is how often the registry is asked for another image under the name; 0
+	// for never.
+	PullInterval time.Duration
 	// ContainerName is the fixed container_name, or empty.
 	ContainerName string
 	// Room is how many containers of the template can exist side by side, as a name, a

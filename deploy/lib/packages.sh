@@ -43,12 +43,16 @@ ensure_test_programs() {
 		packages+=(nginx-light)
 		services+=(nginx)
 	fi
+	if ! have docker-registry; then
+		packages+=(docker-registry)
+		services+=(docker-registry)
+	fi
 	if ((${#packages[@]} == 0)); then
-		say "Postgres, Redis and nginx are installed, for the tests"
+		say "Postgres, Redis, nginx and an image registry are installed, for the tests"
 		return
 	fi
 	if ! can_install; then
-		fail "the tests need the programs of Postgres 15, Redis 7 and nginx; on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
+		fail "the tests need the programs of Postgres 15, Redis 7, nginx and docker-registry; on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
 	fi
 	install_packages "${packages[@]}"
 	local service

@@ -20,7 +20,7 @@ func (e *Engine) Image(ctx context.Context, ref string) (engine.Image, error) {
 	found := engine.Image{Ref: ref}
 	err := e.do(ctx, "inspect image", ref, func(ctx context.Context) error {
 		inspect, err := e.cli.ImageInspect(ctx, ref)
-		found.ID = inspect.ID
+		found.ID, found.Digest = inspect.ID, repositoryDigest(ref, inspect.RepoDigests)
 		return err
 	})
 	return found, err
@@ -40,7 +40,11 @@ type pullMessage struct {
 // to each layer, without the counting of bytes.
 func (e *Engine) Pull(ctx context.Context, ref string, progress func(string)) error {
 	return e.do(ctx, "pull image", ref, func(ctx context.Context) error {
-		body, err := e.cli.ImagePull(ctx, ref, image.PullOptions{})
+		auth, err := registryAuth(ref)
+		if err != nil {
+			return err
+		}
+		body, err := e.cli.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
 		if err != nil {
 			return err
 		}

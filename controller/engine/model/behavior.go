@@ -2,6 +2,7 @@ package model
 
 import (
 	"io"
+	"strings"
 	"time"
 
 	"github.com/tendhq/tend/controller/engine"
@@ -67,7 +68,9 @@ func (b Behavior) of(command []string) Behavior {
 
 // image is a local image, or one in the registry.
 type image struct {
-	id       string
+	id string
+	// digest is by what a registry knows it; empty of one that came from none.
+	digest   string
 	behavior Behavior
 }
 
@@ -88,11 +91,29 @@ func (e *Engine) TagImage(image, ref string) {
 	e.images[ref] = e.image(image)
 }
 
-// PublishImage makes an image that can be pulled.
-func (e *Engine) PublishImage(ref string, b Behavior) {
+// PublishImage makes an image that can be pulled, in the place of another one of its name.
+// It returns the digest.
+func (e *Engine) PublishImage(ref string, b Behavior) string {
 	e.lock()
 	defer e.unlock()
-	e.registry[ref] = e.newImage(b)
+	i := e.newImage(b)
+	i.digest = "sha256:d" + strings.TrimPrefix(i.id, "sha256:")[1:]
+	e.registry[ref], e.registry[atDigest(ref, i)] = i, i
+	return i.digest
+}
+
+// atDigest is an image by its digest in the repository of a name.
+func atDigest(ref string, i *image) string {
+	repository, _, _ := strings.Cut(ref, "@")
+	repository, _, _ = strings.Cut(repository, ":")
+	return repository + "@" + i.digest
+}
+
+// UnpublishImage takes a name from the registry.
+func (e *Engine) UnpublishImage(ref string) {
+	e.lock()
+	defer e.unlock()
+	delete(e.registry, ref)
 }
 
 // RemoveImage removes a local image.

@@ -19,7 +19,18 @@ func (e *Engine) Image(ctx context.Context, ref string) (engine.Image, error) {
 		if i == nil {
 			return engine.Image{}, failure(engine.NotFound, "no such image: %s", ref)
 		}
-		return engine.Image{ID: i.id, Ref: ref}, nil
+		return engine.Image{ID: i.id, Ref: ref, Digest: i.digest}, nil
+	})
+}
+
+// Digest tells what a name stands for among the published images.
+func (e *Engine) Digest(ctx context.Context, ref string) (string, error) {
+	return ask(ctx, e, OpDigest, ref, func() (string, error) {
+		i := e.registry[ref]
+		if i == nil {
+			return "", failure(engine.NotFound, "manifest of %s unknown", ref)
+		}
+		return i.digest, nil
 	})
 }
 
@@ -31,6 +42,7 @@ func (e *Engine) Pull(ctx context.Context, ref string, progress func(string)) er
 			return failure(engine.NotFound, "pull access denied for %s: repository does not exist", ref)
 		}
 		e.images[ref] = i
+		e.images[atDigest(ref, i)] = i
 		return nil
 	})
 	if err == nil {

@@ -75,7 +75,7 @@ var table = []keys{
 	{"services.*", "post_start", supported, "after each start that tend makes; one that fails stops the container (spec.md)", nil},
 	{"services.*", "pre_stop", supported, "after the endpoint was withdrawn, before the signal, within the grace; one that fails is told of (spec.md)", nil},
 	{"services.*", "provider", refused, "tend runs containers only", nil},
-	{"services.*", "pull_policy", supported, "missing, if_not_present, never and build (which means never: tend does not build); the others are refused: tend pulls only what is missing. What a name stands for here after docker compose build or pull is rolled out", refusePull},
+	{"services.*", "pull_policy", supported, "build means never: tend does not build. With always the image is pulled whenever tend starts; with daily, weekly and every_… the registry is asked that often, and another digest is rolled out (spec.md). What a name stands for here after docker compose build or pull is rolled out in any case", nil},
 	{"services.*", "pull_refresh_after", ignored, "", nil},
 	{"services.*", "restart", supported, "the engine's own policy, as with docker compose; what it does not start again tend does, unless that is done (spec.md); \"no\", where it is written, makes the service a Job, whose containers always have that policy", nil},
 	{"services.*", "scale", supported, "spec.replicas wins", nil},
@@ -167,15 +167,6 @@ var table = []keys{
 }
 
 // Each of these functions returns why a value is refused and what to do, or "".
-
-func refusePull(v any) (why, hint string) {
-	switch v {
-	case types.PullPolicyMissing, types.PullPolicyIfNotPresent, types.PullPolicyNever, types.PullPolicyBuild:
-		return "", ""
-	}
-	return "tend pulls only what is missing",
-		"write missing, and update by changing the tag or with docker compose pull"
-}
 
 func refuseMount(v any) (why, hint string) {
 	switch v {

@@ -22,7 +22,6 @@ func TestRefusedKeysAreRefused(t *testing.T) {
 		"services.*.credential_spec": "credential_spec: {file: x}",
 		"services.*.models":          "models: [llm]",
 		"services.*.provider":        "provider: {type: x}",
-		"services.*.pull_policy":     "pull_policy: daily",
 		"services.*.use_api_socket":  "use_api_socket: true",
 		"services.*.volumes.*.type":  "volumes: [{type: npipe, source: x, target: /x}]",
 		"secrets.*.external":         "secrets: [outside]",

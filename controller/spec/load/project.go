@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 
@@ -41,8 +42,13 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 	var problems spec.Errors
 	services := map[string]types.ServiceConfig{}
 	settings := map[string]serviceSettings{}
+	var everywhere time.Duration
+	if problem := l.settings(composed.Extensions, []setting{pullInterval(&everywhere)}); problem != nil {
+		problems = append(problems, problem)
+	}
 	for _, name := range composed.ServiceNames() {
 		read, problem := l.serviceSettings(composed.Services[name])
+		read.pullInterval = cmp.Or(read.pullInterval, everywhere)
 		switch {
 		case problem != nil:
 			problems = append(problems, problem)
@@ -111,6 +117,9 @@ type serviceSettings struct {
 	direct bool
 	// proxyProtocol has ingresses tell it the client's address by the PROXY protocol.
 	proxyProtocol bool
+	// pullInterval is how often the registry is asked for another image; 0 where nothing
+	// is written.
+	pullInterval time.Duration
 }
 
 // serviceSettings reads x-tend on a service.
@@ -120,6 +129,7 @@ func (l *loading) serviceSettings(service types.ServiceConfig) (s serviceSetting
 		{key: "managed", example: "false", read: truth(&managed)},
 		{key: spec.PortsKey, example: spec.DirectPorts, read: oneOf(&ports, spec.DirectPorts)},
 		{key: "proxyProtocol", example: "true", read: truth(&s.proxyProtocol)},
+		pullInterval(&s.pullInterval),
 	}, "services", service.Name)
 	s.unmanaged, s.direct = !managed, ports == spec.DirectPorts
 	return s, problem
@@ -134,6 +144,19 @@ type setting struct {
 	read func(value any) (mustBe string)
 	// hint says what to write; empty where read says all.
 	hint string
+}
+
+// pullInterval is the key that has images followed.
+func pullInterval(to *time.Duration) setting {
+	return setting{key: "pullInterval", example: "12h", read: func(value any) string {
+		text, _ := value.(string)
+		interval, err := time.ParseDuration(text)
+		if err != nil || interval < time.Second || interval > maxSeconds*time.Second {
+			return "a duration of 1s or more, as 30m or 12h"
+		}
+		*to = interval
+		return ""
+	}}
 }
 
 func truth(to *bool) func(any) string {

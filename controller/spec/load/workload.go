@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -86,9 +87,7 @@ func (b *builder) build(p *spec.Project) *spec.Workload {
 	if w.Image == "" {
 		w.Image = p.Name + "-" + s.Name // as Compose names what it builds
 	}
-	if s.PullPolicy == types.PullPolicyNever || built {
-		w.PullPolicy = types.PullPolicyNever
-	}
+	b.pulls(w, built)
 	if w.Kind == spec.Database {
 		w.StopGrace = defaultDatabaseStopGrace
 		w.ProgressDeadline = valueOr(d.progressDeadline, defaultDatabaseProgressDeadline)
@@ -108,6 +107,23 @@ func (b *builder) build(p *spec.Project) *spec.Workload {
 			"progressDeadlineSeconds")
 	}
 	return w
+}
+
+// pulls sets when the image is pulled: pull_policy as docker compose reads it, and how
+// often the registry is asked for another one.
+func (b *builder) pulls(w *spec.Workload, built bool) {
+	policy, interval, err := b.service.GetPullPolicy()
+	if err != nil {
+		b.fail("write a duration, as every_12h", fmt.Sprintf("pull_policy cannot be %q", b.service.PullPolicy), "pull_policy")
+	}
+	switch {
+	case policy == types.PullPolicyNever || built:
+		w.PullPolicy = types.PullPolicyNever
+	case policy == types.PullPolicyAlways:
+		w.PullPolicy, w.PullInterval = policy, b.settings.pullInterval
+	default:
+		w.PullInterval = cmp.Or(b.settings.pullInterval, interval)
+	}
 }
 
 // kind is the spec's, or else a Job where another service waits for this one to

@@ -1,0 +1,70 @@
+package docker_test
+
+import (
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/engine"
+)
+
+// registryServer answers as a registry with one image, shop/web:1, to one user.
+func registryServer(digest string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, password, _ := r.BasicAuth()
+		switch {
+		case name != "ann" || password != "secret":
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		case r.URL.Path == "/v2/":
+		case r.URL.Path == "/v2/shop/web/manifests/1" && r.Method == http.MethodHead:
+			w.Header().Set("Content-Type", "application/vnd.docker.distribution.manifest.v2+json")
+			w.Header().Set("Docker-Content-Digest", digest)
+			w.Header().Set("Content-Length", "100")
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	})
+}
+
+// A registry is asked for a manifest's head only, with the login of Docker's configuration,
+// and trusted as the engine trusts it.
+func TestARegistryIsAskedForADigest(t *testing.T) {
+	config := newDockerConfig(t)
+	c := newCreator(t)
+	const digest = "sha256:cc90b46583e87dcb5f9ca081dc35959b647658b4d0c895bf9028a026d5e00cf5"
+	for name, server := range map[string]*httptest.Server{
+		"plain": httptest.NewServer(registryServer(digest)), "TLS": httptest.NewTLSServer(registryServer(digest)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer server.Close()
+			_, address, _ := strings.Cut(server.URL, "//")
+			if certificate := server.Certificate(); certificate != nil {
+				folder := filepath.Join("/etc/docker/certs.d", address)
+				require.NoError(t, os.MkdirAll(folder, 0o755))
+				defer os.RemoveAll(folder)
+				require.NoError(t, os.WriteFile(filepath.Join(folder, "ca.crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}), 0o600))
+			}
+			config.write("{}", "config.json")
+			_, err := c.engine.Digest(t.Context(), address+"/shop/web:1")
+			require.ErrorContains(t, err, "401")
+
+			login := base64.StdEncoding.EncodeToString([]byte("ann:secret"))
+			config.write(fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, address, login), "config.json")
+			found, err := c.engine.Digest(t.Context(), address+"/shop/web:1")
+			require.NoError(t, err)
+			assert.Equal(t, digest, found)
+			_, err = c.engine.Digest(t.Context(), address+"/shop/web:2")
+			assert.Equal(t, engine.NotFound, engine.ClassOf(err), "%v", err)
+		})
+	}
+}

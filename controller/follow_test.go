@@ -1,0 +1,114 @@
+package controller
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model"
+)
+
+const followed = "web: {image: 'shop/web:1', pull_policy: every_1h, deploy: {replicas: 2}}"
+
+// digests are what the running containers were made from.
+func (w *world) digests() (all []string) {
+	for _, c := range w.engine.Truth() {
+		if c.State == engine.Running {
+			all = append(all, c.Image)
+		}
+	}
+	return all
+}
+
+func at(digest string) []string {
+	return []string{"shop/web@" + digest, "shop/web@" + digest}
+}
+
+// count counts the calls of one kind since the last time.
+func (w *world) count(op model.Op) (n int) {
+	for _, c := range w.engine.Calls() {
+		if c.Op == op {
+			n++
+		}
+	}
+	w.engine.ForgetCalls()
+	return n
+}
+
+func TestAnotherDigestIsARevision(t *testing.T) {
+	inWorld(t, func(w *world) {
+		healthy := model.Behavior{HealthCheck: true, HealthAfter: time.Second}
+		first := w.engine.PublishImage("shop/web:1", healthy)
+		w.write(followed)
+		w.converge()
+		require.Equal(t, at(first), w.digests())
+		w.pass(10 * time.Hour)
+		assert.LessOrEqual(t, w.count(model.OpDigest), 11, "the registry is asked once an hour")
+
+		second := w.engine.PublishImage("shop/web:1", healthy)
+		w.pass(2 * time.Hour)
+		require.Equal(t, at(second), w.digests())
+		assert.True(t, w.heard("RolloutComplete"))
+
+		// One that is never ready is taken back, and not tried again.
+		sick := w.engine.PublishImage("shop/web:1", model.Behavior{HealthCheck: true, HealthAfter: time.Second, Sick: true})
+		w.pass(3 * time.Hour)
+		require.Equal(t, at(second), w.digests())
+		assert.True(t, w.heard("RolledBack"))
+		w.engine.ForgetCalls()
+		w.pass(24 * time.Hour)
+		assert.Zero(t, w.count(model.OpCreate), "%s is tried again", sick)
+
+		third := w.engine.PublishImage("shop/web:1", healthy)
+		w.pass(2 * time.Hour)
+		require.Equal(t, at(third), w.digests())
+	})
+}
+
+func TestARegistryThatIsAwayChangesNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		first := w.engine.PublishImage("shop/web:1", model.Behavior{})
+		w.write(followed)
+		w.converge()
+		w.engine.UnpublishImage("shop/web:1")
+		w.mu.Lock()
+		w.events = nil
+		w.mu.Unlock()
+		w.pass(12 * time.Hour)
+		require.Equal(t, at(first), w.digests())
+		w.mu.Lock()
+		assert.Len(t, w.events, 1, "it is told once: %v", w.events)
+		w.mu.Unlock()
+		assert.True(t, w.heard("RegistryFailed"))
+
+		// What crashes is started again all the same, and a new container is made.
+		w.engine.Kill(w.container("p-web-1").ID, 1)
+		w.pass(time.Minute)
+		require.Equal(t, at(first), w.digests())
+	})
+}
+
+// An image that is always pulled is pulled when tend starts, and what comes is rolled out.
+func TestAnImageIsPulledWhenTendStarts(t *testing.T) {
+	inWorld(t, func(w *world) {
+		first := w.engine.PublishImage("shop/web:1", model.Behavior{})
+		const always = "web: {image: 'shop/web:1', pull_policy: always, deploy: {replicas: 2}}"
+		w.write(always)
+		w.converge()
+		require.Equal(t, at(first), w.digests())
+		second := w.engine.PublishImage("shop/web:1", model.Behavior{})
+		w.pass(48 * time.Hour)
+		require.Equal(t, at(first), w.digests(), "nobody asked for another one")
+
+		w.stop()
+		w.start()
+		w.write(always)
+		w.converge()
+		w.pass(time.Minute)
+		require.Equal(t, at(second), w.digests(), fmt.Sprint(w.events))
+	})
+}

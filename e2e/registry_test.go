@@ -1,0 +1,203 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/docker/docker/api/types/image"
+	registrytypes "github.com/docker/docker/api/types/registry"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/e2e/kit"
+)
+
+// registry is an image registry of a test's own, which lets in one user.
+type registry struct {
+	p       *project
+	address string
+	stop    func()
+}
+
+// The one user of a registry, and what its file of passwords says of them.
+const (
+	user, password = "ann", "open sesame"
+	passwords      = "ann:$2a$04$yln0QYVP61uZ65M77zdwBOO167XfC2RtnqG7tv9dEFZF9kFd2FE/W"
+)
+
+// newRegistry starts a registry, and has tend log in there as docker does.
+func newRegistry(p *project) *registry {
+	p.t.Helper()
+	address, err := kit.FreeAddress()
+	require.NoError(p.t, err)
+	r := &registry{p: p, address: address}
+	p.write("registry/passwords", passwords+"\n")
+	p.write("registry/config.yml", fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\n"+
+		"http: {addr: %s, secret: test}\nauth: {htpasswd: {realm: test, path: %s}}\n", p.path("registry/data"), address, p.path("registry/passwords")))
+	login := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+	p.write("docker/config.json", fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, address, login))
+	p.environment = append(p.environment, "DOCKER_CONFIG="+p.path("docker"))
+	r.start()
+	return r
+}
+
+// start starts the registry, and waits until it asks for a login.
+func (r *registry) start() {
+	r.p.t.Helper()
+	cmd := exec.CommandContext(r.p.t.Context(), "docker-registry", "serve", r.p.path("registry/config.yml"))
+	log, err := os.OpenFile(r.p.path("registry/log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	require.NoError(r.p.t, err)
+	cmd.Stdout, cmd.Stderr = log, log
+	require.NoError(r.p.t, cmd.Start())
+	ended := false
+	r.stop = func() {
+		if !ended {
+			ended = true
+			_ = cmd.Process.Kill() // it may have ended
+			_ = cmd.Wait()         // killed
+			_ = log.Close()
+		}
+	}
+	r.p.t.Cleanup(func() { r.stop() })
+	r.p.await(func() error {
+		answer, err := http.Get("http://" + r.address + "/v2/")
+		if err != nil {
+			return err
+		}
+		if err := answer.Body.Close(); err != nil || answer.StatusCode != http.StatusUnauthorized {
+			return fmt.Errorf("the registry answers %s: %w", answer.Status, err)
+		}
+		return nil
+	})
+}
+
+// publish makes an image and has the registry know it under a name, and nobody else.
+func (r *registry) publish(name, dockerfile string) {
+	r.p.t.Helper()
+	repository, tag, _ := strings.Cut(name, ":")
+	ref, ctx := r.address+"/"+repository+":"+strings.ToLower(rand.Text()), r.p.t.Context()
+	r.p.write("build/Dockerfile", dockerfile)
+	require.NoError(r.p.t, buildImage(ref, map[string]string{"Dockerfile": r.p.path("build/Dockerfile")}, nil))
+	auth, err := registrytypes.EncodeAuthConfig(registrytypes.AuthConfig{Username: user, Password: password, ServerAddress: r.address})
+	require.NoError(r.p.t, err)
+	pushed, err := docker.ImagePush(ctx, ref, image.PushOptions{RegistryAuth: auth})
+	require.NoError(r.p.t, err)
+	out, err := io.ReadAll(pushed)
+	require.NoError(r.p.t, err)
+	require.NoError(r.p.t, pushed.Close())
+	require.NotContains(r.p.t, string(out), "errorDetail")
+	// The name is given to it in the registry, as nobody has built it here.
+	_, pushedAs, _ := strings.Cut(ref, repository+":")
+	manifest := r.manifest(http.MethodGet, repository, pushedAs, nil)
+	r.manifest(http.MethodPut, repository, tag, manifest)
+	_, err = docker.ImageRemove(ctx, ref, image.RemoveOptions{Force: true})
+	require.NoError(r.p.t, err)
+}
+
+// manifest reads the manifest of a name, or has the name stand for one.
+func (r *registry) manifest(method, repository, tag string, content []byte) []byte {
+	r.p.t.Helper()
+	const kind = "application/vnd.docker.distribution.manifest.v2+json"
+	request, err := http.NewRequestWithContext(r.p.t.Context(), method, fmt.Sprintf("http://%s/v2/%s/manifests/%s", r.address, repository, tag), bytes.NewReader(content))
+	require.NoError(r.p.t, err)
+	request.SetBasicAuth(user, password)
+	request.Header.Set("Accept", kind)
+	request.Header.Set("Content-Type", kind)
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(r.p.t, err)
+	defer answer.Body.Close()
+	content, err = io.ReadAll(answer.Body)
+	require.NoError(r.p.t, err)
+	require.Less(r.p.t, answer.StatusCode, 300, "%s", content)
+	return content
+}
+
+// version is a Dockerfile of the program probe, with settings of its own.
+func version(settings ...string) string {
+	return "FROM " + probe + "\nENV " + strings.Join(settings, " ") + "\n"
+}
+
+const followedWeb = `
+services:
+  web:
+    image: %s/shop/web:1
+    pull_policy: every_1s
+    deploy: {replicas: 2}
+    ports: ["%s:8080"]
+    healthcheck: {test: [CMD, /probe, health], interval: 1s, timeout: 10s, retries: 3, start_period: 30s}
+`
+
+func TestAnotherImageInTheRegistryIsRolledOut(t *testing.T) {
+	p := newProject(t, files{"specs/web.yaml": specOf("progressDeadlineSeconds: 6")})
+	r := newRegistry(p)
+	address, err := kit.FreeAddress()
+	require.NoError(t, err)
+	p.write("compose.yaml", fmt.Sprintf(followedWeb, r.address, address))
+	r.publish("shop/web:1", version("VERSION=1"))
+	t.Cleanup(func() {
+		ctx := context.Background()
+		all, err := docker.ImageList(ctx, image.ListOptions{All: true})
+		require.NoError(t, err)
+		for _, i := range all {
+			for _, name := range append(i.RepoTags, i.RepoDigests...) {
+				if strings.HasPrefix(name, r.address) {
+					_, _ = docker.ImageRemove(ctx, name, image.RemoveOptions{Force: true}) // its other name may be gone with it
+				}
+			}
+		}
+	})
+	tend := p.run()
+	tend.awaitEvent("web", "RolloutComplete")
+	c := ask(t, address)
+	serves := func(version string) {
+		t.Helper()
+		p.await(func() error {
+			for _, w := range p.replicas("web") {
+				if !w.ready() || w.env("VERSION") != version {
+					return fmt.Errorf("%s has version %s", w.Name, w.env("VERSION"))
+				}
+			}
+			return nil
+		})
+	}
+
+	t.Log("a new digest is rolled out")
+	r.publish("shop/web:1", version("VERSION=2"))
+	serves("2")
+	p.mustTend("wait", "web")
+	before := p.identities()
+	p.compose("up", "-d")
+	p.assertSame(before, "docker compose up -d changed something")
+
+	t.Log("one that never becomes ready is taken back, and not tried again")
+	r.publish("shop/web:1", version("VERSION=3", "HEALTH=never"))
+	tend.awaitEvent("web", "RolledBack")
+	serves("2")
+	before = p.identities()
+
+	t.Log("nor is anything changed while the registry is away, and tend begins anew")
+	r.stop()
+	tend.awaitEvent("", "RegistryFailed", r.address)
+	tend.end(syscall.SIGKILL)
+	tend = p.run()
+	tend.awaitEvent("", "RegistryFailed", r.address)
+	p.assertSame(before, "something changed without a registry")
+
+	t.Log("the next digest is tried")
+	r.start()
+	r.publish("shop/web:1", version("VERSION=4"))
+	serves("4")
+	c.end(t)
+	history := p.mustTend("rollout", "history", "web")
+	assert.Contains(t, history, r.address+"/shop/web@sha256:")
+}
