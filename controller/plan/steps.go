@@ -358,7 +358,7 @@ func (s *steps) bindsNumbers() bool {
 	}
 	for _, mounts := range s.record.Anonymous {
 		for target := range mounts {
-			if !slices.Contains(s.desired.SharedMounts, target) {
+			if !s.desired.Shares(target) {
 				return true
 			}
 		}

@@ -57,7 +57,7 @@ func oneAtATime(s *spec.Workload, replicas []core.Replica, anonymous map[int]map
 	exclusive := vacant(s, replicas, anonymous) || slices.ContainsFunc(replicas, func(r core.Replica) bool {
 		return slices.ContainsFunc(r.Mounts, func(m core.Mount) bool {
 			// An anonymous volume belongs to its number, however many there are.
-			return (m.Anonymous || s.Replicas <= 1) && !slices.Contains(s.SharedMounts, m.Target)
+			return (m.Anonymous || s.Replicas <= 1) && !s.Shares(m.Target)
 		})
 	})
 	if !exclusive {
@@ -74,7 +74,7 @@ func vacant(s *spec.Workload, replicas []core.Replica, anonymous map[int]map[str
 	for n, mounts := range anonymous {
 		taken := slices.ContainsFunc(replicas, func(r core.Replica) bool { return r.Number == n && r.ID != "" })
 		for target := range mounts {
-			if n <= s.Replicas && !taken && !slices.Contains(s.SharedMounts, target) {
+			if n <= s.Replicas && !taken && !s.Shares(target) {
 				return true
 			}
 		}
@@ -95,7 +95,7 @@ func (t *target) otherWriter(exited replica) string {
 		}
 		for _, m := range r.Mounts {
 			sameSource := func(other core.Mount) bool {
-				return other.Source == m.Source && !slices.Contains(t.desired.SharedMounts, other.Target)
+				return other.Source == m.Source && !t.desired.Shares(other.Target)
 			}
 			if slices.ContainsFunc(exited.Mounts, sameSource) {
 				return r.Name

@@ -195,6 +195,9 @@ type Workload struct {
 	Template types.ServiceConfig
 }
 
+// Shares reports whether several containers may write to what they mount at a path.
+func (w *Workload) Shares(target string) bool { return slices.Contains(w.SharedMounts, target) }
+
 // Images are the references of the images that must be there before a container can be
 // created: its own, and those that it mounts as volumes.
 func (w *Workload) Images() []string {
