@@ -23,6 +23,7 @@ var reasons = map[core.ActionKind]struct{ doing, done, failed string }{
 	core.CreateNetwork: {"", "NetworkCreated", "NetworkFailed"},
 	core.CreateVolume:  {"", "VolumeCreated", "VolumeFailed"},
 	core.PullImage:     {"Pulling", "Pulled", "PullFailed"},
+	core.BuildImage:    {"Building", "Built", "BuildFailed"},
 	core.AskRegistry:   {"", "", "RegistryFailed"},
 	core.MakeImage:     {"", "ImageMade", "ImageFailed"},
 }

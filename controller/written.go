@@ -157,7 +157,7 @@ func (r *reconciler) setResources(tx *state.Tx, p *spec.Project) {
 			images = append(images, row.Spec.Images()...) // the same, or by its digest
 		}
 		for _, image := range images {
-			res := core.Resource{Kind: core.ImageResource, Name: image, NoPull: w.PullPolicy == types.PullPolicyNever, Made: w.Kind == spec.Ingress}
+			res := core.Resource{Kind: core.ImageResource, Name: image, NoPull: w.PullPolicy == types.PullPolicyNever && w.Build == nil, Made: w.Kind == spec.Ingress, Built: w.Build != nil && image == w.Image}
 			if image == w.Image && w.PullPolicy == types.PullPolicyAlways {
 				res.PullAfter = r.started
 			}
@@ -165,7 +165,7 @@ func (r *reconciler) setResources(tx *state.Tx, p *spec.Project) {
 				res.PullInterval = w.PullInterval
 			}
 			if other, ok := needed[res.String()]; ok { // of another service
-				res.NoPull = res.NoPull && other.NoPull
+				res.NoPull, res.Built = res.NoPull && other.NoPull, res.Built || other.Built
 				res.PullAfter = later(res.PullAfter, other.PullAfter)
 				if res.PullInterval == 0 || other.PullInterval > 0 && other.PullInterval < res.PullInterval {
 					res.PullInterval = other.PullInterval
@@ -182,7 +182,7 @@ func (r *reconciler) setResources(tx *state.Tx, p *spec.Project) {
 	for _, res := range needed {
 		if row, ok := tx.Resource(res.Kind, res.Name); ok {
 			next := row.Resource
-			next.External, next.NoPull, next.Made, next.ConfigHash = res.External, res.NoPull, res.Made, res.ConfigHash
+			next.External, next.NoPull, next.Made, next.Built, next.ConfigHash = res.External, res.NoPull, res.Made, res.Built, res.ConfigHash
 			next.PullAfter, next.PullInterval = res.PullAfter, res.PullInterval
 			if res = next; res == row.Resource {
 				continue

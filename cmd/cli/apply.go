@@ -15,14 +15,16 @@ import (
 )
 
 func newApply(f *flags) *cobra.Command {
+	var rebuild bool
 	c := &cobra.Command{
 		Use:   "apply",
 		Short: "Converge once and exit; where a controller runs, wait until it has",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return apply(c.Context(), f)
+			return apply(c.Context(), f, rebuild)
 		},
 	}
+	c.Flags().BoolVar(&rebuild, "build", false, "build the images that have a build section before, also where they are here")
 	f.waits(c.Flags())
 	f.owns(c.Flags())
 	return c
@@ -32,11 +34,16 @@ func newApply(f *flags) *cobra.Command {
 // one collection to the next, in percent: collecting takes longer than it is worth.
 const garbage = 400
 
-func apply(ctx context.Context, f *flags) (err error) {
+func apply(ctx context.Context, f *flags, rebuild bool) (err error) {
 	debug.SetGCPercent(garbage)
 	project, err := f.load(ctx)
 	if err != nil {
 		return err
+	}
+	if rebuild {
+		if err := f.rebuild(ctx, project); err != nil {
+			return err
+		}
 	}
 	r, err := f.take(ctx, project)
 	if held := new(durable.HeldError); errors.As(err, &held) && !held.Elsewhere {

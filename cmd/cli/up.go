@@ -37,21 +37,23 @@ const (
 
 func newUp(f *flags) *cobra.Command {
 	var image string
+	var rebuild bool
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run the controller in a container, and wait until the project has converged",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return up(c.Context(), f, image)
+			return up(c.Context(), f, image, rebuild)
 		},
 	}
 	c.Flags().StringVar(&image, "image", "tend/tend:"+f.version, "image of the controller, where compose.yaml has no service tend")
+	c.Flags().BoolVar(&rebuild, "build", false, "build the images that have a build section before, also where they are here")
 	f.waits(c.Flags())
 	f.owns(c.Flags())
 	return c
 }
 
-func up(ctx context.Context, f *flags, image string) error {
+func up(ctx context.Context, f *flags, image string, rebuild bool) error {
 	tell := newNarrator()
 	project, err := f.load(ctx)
 	if err != nil {
@@ -71,6 +73,9 @@ func up(ctx context.Context, f *flags, image string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
 	defer cancel()
 
+	if err := buildMissing(ctx, e, project, rebuild); err != nil {
+		return err // the controller's container does not see all that a build may need
+	}
 	if err := f.nameFolders(ctx, e, project); err != nil {
 		return err
 	}

@@ -45,6 +45,8 @@ const (
 	CreateNetwork ActionKind = "create-network"
 	CreateVolume  ActionKind = "create-volume"
 	PullImage     ActionKind = "pull-image"
+	// BuildImage builds an image from a service's build section.
+	BuildImage ActionKind = "build-image"
 	// AskRegistry asks for what an image's name stands for in its registry.
 	AskRegistry ActionKind = "ask-registry"
 	// MakeImage makes the image of the ingresses from tend's own executable.

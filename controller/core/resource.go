@@ -18,8 +18,9 @@ type Resource struct {
 	Kind ResourceKind
 	Name string
 	// External resources are never created; NoPull images never pulled. One that is
-	// Made is the image of the ingresses, which tend makes itself.
-	External, NoPull, Made bool
+	// Made is the image of the ingresses, which tend makes itself, one that is Built is
+	// built by a service's build section.
+	External, NoPull, Made, Built bool
 	// ConfigHash is Compose's hash of what is written, ActualHash the label on
 	// what exists, empty where it carries none.
 	ConfigHash, ActualHash string
@@ -73,6 +74,8 @@ func (r Resource) Action() ActionKind {
 		return CreateVolume
 	case r.Made:
 		return MakeImage
+	case r.Built:
+		return BuildImage
 	default:
 		return PullImage
 	}

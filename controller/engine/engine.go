@@ -81,6 +81,9 @@ type Engine interface {
 	Image(ctx context.Context, ref string) (Image, error)
 	// LoadImage makes the images of an archive, as docker save writes it, local.
 	LoadImage(ctx context.Context, archive io.Reader) error
+	// Build builds an image under a name; progress receives plain lines. It is Invalid where
+	// the builder that is there cannot do what is asked for.
+	Build(ctx context.Context, b BuildSpec, progress func(string)) error
 	// Digest asks the registry of an image's name for the digest of what that stands for
 	// there, and brings nothing. It is NotFound where the registry has no such name.
 	Digest(ctx context.Context, ref string) (string, error)
@@ -281,6 +284,19 @@ type Image struct {
 	// Digest is by what the repository of Ref knows it, as "sha256:…"; empty of an image
 	// that came from no registry.
 	Digest string
+}
+
+// BuildSpec is what to build an image from.
+type BuildSpec struct {
+	// Ref is the image's name.
+	Ref string
+	// Config is the resolved build section; Labels are added to its labels.
+	Config types.BuildConfig
+	Labels map[string]string
+	// Secrets are the project's.
+	Secrets types.Secrets
+	// Platform is the platform to build for; empty for the engine's own.
+	Platform string
 }
 
 // Network is a network as the engine reports it.

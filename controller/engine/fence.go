@@ -88,6 +88,13 @@ func (f *fenced) LoadImage(ctx context.Context, archive io.Reader) error {
 	return f.Engine.LoadImage(ctx, archive)
 }
 
+func (f *fenced) Build(ctx context.Context, b BuildSpec, progress func(string)) error {
+	if err := f.allow("build image", b.Ref); err != nil {
+		return err
+	}
+	return f.Engine.Build(ctx, b, progress)
+}
+
 func (f *fenced) Pull(ctx context.Context, ref string, progress func(string)) error {
 	if err := f.allow("pull image", ref); err != nil {
 		return err

@@ -105,6 +105,8 @@ func (x *Executor) do(ctx context.Context, a core.Action, p *spec.Project) (id s
 		return "", x.engine.Pull(ctx, a.Object, func(string) {})
 	case core.MakeImage:
 		return "", x.makeImage(ctx)
+	case core.BuildImage:
+		return "", Build(ctx, x.engine, p, a.Object, func(string) {})
 	default:
 		return "", fmt.Errorf("execute: no such action: %s", a.Kind)
 	}
@@ -114,7 +116,7 @@ func timeout(a core.Action) time.Duration {
 	switch a.Kind {
 	case core.StopReplica:
 		return a.Grace + stopMargin
-	case core.PullImage, core.PrepareUpdate:
+	case core.PullImage, core.BuildImage, core.PrepareUpdate:
 		return longTimeout
 	default:
 		return callTimeout + a.StartTimeout
@@ -139,6 +141,17 @@ func (x *Executor) makeImage(ctx context.Context) error {
 		_ = writer.CloseWithError(err) // which cannot fail
 	}()
 	return x.engine.LoadImage(ctx, reader)
+}
+
+// Build builds an image of a project. progress receives what the builder says.
+func Build(ctx context.Context, e engine.Engine, p *spec.Project, image string, progress func(string)) error {
+	b, ok := p.Build(image)
+	if !ok {
+		return fmt.Errorf("no service builds the image %s", image)
+	}
+	return e.Build(ctx, engine.BuildSpec{
+		Ref: image, Config: b.Config, Labels: b.Labels, Secrets: p.Secrets, Platform: b.Platform,
+	}, progress)
 }
 
 // create makes a replica and starts it.

@@ -136,7 +136,7 @@ func resourceRemedy(r core.Resource) string {
 	case r.DataOf != "":
 		return "bring it back, or for an empty database make one with docker volume create " + r.Name
 	case r.NoPull:
-		return "build it with docker compose build, or pull it"
+		return "build it with tend build, or pull it"
 	case r.Attempt.Error != "":
 		return correctTry
 	default:

@@ -228,6 +228,10 @@ func (g *gate) Pull(ctx context.Context, ref string, progress func(string)) erro
 	return g.effect(ctx, &call{op: model.OpPull, object: ref}, func(ctx context.Context) error { return g.engine.Pull(ctx, ref, progress) })
 }
 
+func (g *gate) Build(ctx context.Context, b engine.BuildSpec, progress func(string)) error {
+	return g.effect(ctx, &call{op: model.OpBuild, object: b.Ref}, func(ctx context.Context) error { return g.engine.Build(ctx, b, progress) })
+}
+
 func (g *gate) Digest(ctx context.Context, ref string) (string, error) {
 	return pass(ctx, g, &call{op: model.OpDigest, object: ref}, func(ctx context.Context) (string, error) { return g.engine.Digest(ctx, ref) })
 }

@@ -1,11 +1,37 @@
 package spec
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/distribution/reference"
 )
+
+// Built is what an image of the project is built from.
+type Built struct {
+	Service string
+	Config  types.BuildConfig
+	// Platform is the platform of the service; empty for the engine's own.
+	Platform string
+	// Labels are those by which docker compose knows the image as the project's.
+	Labels map[string]string
+}
+
+// Build returns what an image is built from; ok is false where none of the project's
+// services builds it.
+func (p *Project) Build(image string) (b Built, ok bool) {
+	for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
+		if w := p.Workloads[name]; w.Image == image && w.Build != nil {
+			return Built{
+				Service: name, Config: *w.Build, Platform: w.Template.Platform,
+				Labels: map[string]string{LabelProject: p.Name, LabelService: name, LabelVersion: ComposeVersion},
+			}, true
+		}
+	}
+	return Built{}, false
+}
 
 // Pinned reports whether what the image's name stands for is part of the revision: where
 // it is pulled anew, each digest is a revision of its own.

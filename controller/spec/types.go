@@ -154,6 +154,8 @@ type Workload struct {
 	// PullPolicy is types.PullPolicyMissing, types.PullPolicyNever or
 	// types.PullPolicyAlways, with which the image is pulled whenever tend starts.
 	PullPolicy string
+	// Build is what the image is built from when it is not here; nil where it is not built.
+	Build *types.BuildConfig
 	// PullInterval is how often the registry is asked for another image under the name; 0
 	// for never.
 	PullInterval time.Duration

@@ -109,6 +109,13 @@ func atDigest(ref string, i *image) string {
 	return repository + "@" + i.digest
 }
 
+// AddBuild has the build of a name succeed from now on.
+func (e *Engine) AddBuild(ref string, b Behavior) {
+	e.lock()
+	defer e.unlock()
+	e.builds[ref] = b
+}
+
 // UnpublishImage takes a name from the registry.
 func (e *Engine) UnpublishImage(ref string) {
 	e.lock()

@@ -34,6 +34,7 @@ type Engine struct {
 	names      map[string]string    // reserved container names, to the ID that holds them
 	images     map[string]*image    // local, by reference
 	registry   map[string]*image    // to be pulled, by reference
+	builds     map[string]Behavior  // that succeed, by reference
 	networks   map[string]*network  // by name
 	volumes    map[string]engine.Volume
 	hostPorts  map[*hostPort]bool // in use, by containers and by others
@@ -57,6 +58,7 @@ func New() *Engine {
 		names:      map[string]string{},
 		images:     map[string]*image{},
 		registry:   map[string]*image{},
+		builds:     map[string]Behavior{},
 		networks:   map[string]*network{},
 		volumes:    map[string]engine.Volume{},
 		hostPorts:  map[*hostPort]bool{},

@@ -29,6 +29,7 @@ const (
 	OpCopyTo           Op = "copy files into container"
 	OpImage            Op = "inspect image"
 	OpLoadImage        Op = "load image"
+	OpBuild            Op = "build image"
 	OpDigest           Op = "ask registry for image"
 	OpPull             Op = "pull image"
 	OpNetworks         Op = "list networks of project"

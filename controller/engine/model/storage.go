@@ -23,6 +23,22 @@ func (e *Engine) Image(ctx context.Context, ref string) (engine.Image, error) {
 	})
 }
 
+// Build makes the image that AddBuild has told of.
+func (e *Engine) Build(ctx context.Context, b engine.BuildSpec, progress func(string)) error {
+	err := e.do(ctx, OpBuild, b.Ref, func() error {
+		behavior, ok := e.builds[b.Ref]
+		if !ok {
+			return failure(engine.Unknown, "failed to solve: the build of %s exits with code 1", b.Ref)
+		}
+		e.images[b.Ref] = e.newImage(behavior)
+		return nil
+	})
+	if err == nil {
+		progress("Successfully tagged " + b.Ref)
+	}
+	return err
+}
+
 // Digest tells what a name stands for among the published images.
 func (e *Engine) Digest(ctx context.Context, ref string) (string, error) {
 	return ask(ctx, e, OpDigest, ref, func() (string, error) {

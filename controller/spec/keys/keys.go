@@ -60,7 +60,7 @@ var table = []keys{
 		secrets security_opt shm_size stdin_open stop_signal storage_opt sysctls tmpfs tty ulimits user
 		userns_mode uts working_dir`, supported, "", nil},
 	{"services.*", "attach", ignored, "there is no foreground to attach to", nil},
-	{"services.*", "build", supported, "tend does not build: build the image before, with docker compose build; without image it is PROJECT-SERVICE, as Compose names it", nil},
+	{"services.*", "build", supported, "built where its image is not here, with docker buildx or else the engine's classic builder (spec.md); without image it is PROJECT-SERVICE, as Compose names it", nil},
 	{"services.*", "container_name", supported, "one service and one replica only, not the name of another service's replica (PROJECT-SERVICE-N), and an update stops the old container before the new one starts", nil},
 	{"services.*", "credential_spec", refused, "it is for Windows containers", nil},
 	{"services.*", "depends_on", supported, "an unmanaged service is not waited for", nil},
@@ -75,7 +75,7 @@ var table = []keys{
 	{"services.*", "post_start", supported, "after each start that tend makes; one that fails stops the container (spec.md)", nil},
 	{"services.*", "pre_stop", supported, "after the endpoint was withdrawn, before the signal, within the grace; one that fails is told of (spec.md)", nil},
 	{"services.*", "provider", refused, "tend runs containers only", nil},
-	{"services.*", "pull_policy", supported, "build means never: tend does not build. With always the image is pulled whenever tend starts; with daily, weekly and every_… the registry is asked that often, and another digest is rolled out (spec.md). What a name stands for here after docker compose build or pull is rolled out in any case", nil},
+	{"services.*", "pull_policy", supported, "build means missing. With always the image is pulled whenever tend starts; with daily, weekly and every_… the registry is asked that often, and another digest is rolled out (spec.md). What a name stands for here after docker compose build or pull is rolled out in any case", nil},
 	{"services.*", "pull_refresh_after", ignored, "", nil},
 	{"services.*", "restart", supported, "the engine's own policy, as with docker compose; what it does not start again tend does, unless that is done (spec.md); \"no\", where it is written, makes the service a Job, whose containers always have that policy", nil},
 	{"services.*", "scale", supported, "spec.replicas wins", nil},

@@ -60,8 +60,8 @@ func (b *builder) failSpec(hint, message string, path ...string) {
 
 func (b *builder) build(p *spec.Project) *spec.Workload {
 	s, d := b.service, b.document
-	built := s.Build != nil
-	s.Build = nil // docker compose builds; from here on only the image counts
+	built := s.Build
+	s.Build = nil // from here on only the image counts
 	w := &spec.Workload{
 		Name:                 s.Name,
 		Kind:                 b.kind(),
@@ -87,7 +87,10 @@ func (b *builder) build(p *spec.Project) *spec.Workload {
 	if w.Image == "" {
 		w.Image = p.Name + "-" + s.Name // as Compose names what it builds
 	}
-	b.pulls(w, built)
+	if !p.Policy.Bounds() { // what a build may do is bounded by nothing
+		w.Build = built
+	}
+	b.pulls(w, built != nil)
 	if w.Kind == spec.Database {
 		w.StopGrace = defaultDatabaseStopGrace
 		w.ProgressDeadline = valueOr(d.progressDeadline, defaultDatabaseProgressDeadline)
