@@ -221,6 +221,7 @@ var nonsense = rapid.MakeConfig{Types: map[reflect.Type]*rapid.Generator[any]{
 	reflect.TypeFor[int]():                 rapid.IntRange(0, 6).AsAny(),
 	reflect.TypeFor[string]():              rapid.SampledFrom([]string{"", "a", "b"}).AsAny(),
 	reflect.TypeFor[types.ServiceConfig](): rapid.Just(types.ServiceConfig{}).AsAny(),
+	reflect.TypeFor[*types.BuildConfig]():  rapid.Just((*types.BuildConfig)(nil)).AsAny(),
 	reflect.TypeFor[time.Duration]():       rapid.SampledFrom([]time.Duration{0, 1, time.Minute, 1<<63 - 1}).AsAny(),
 	reflect.TypeFor[time.Time]():           rapid.SampledFrom([]time.Time{{}, noon.Add(-time.Minute), noon, noon.Add(time.Minute)}).AsAny(),
 	reflect.TypeFor[spec.Kind]():           rapid.SampledFrom(kinds).AsAny(),
