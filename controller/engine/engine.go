@@ -50,6 +50,10 @@ type Engine interface {
 	// It returns when the container has exited. Stopping a stopped container,
 	// or one that is gone, is no error.
 	Stop(ctx context.Context, id string, grace time.Duration) error
+	// KillProcess sends SIGKILL to a container's process, and does not wait for its end.
+	// It fails with NotFound when the container is gone, and with Conflict when it does
+	// not run.
+	KillProcess(ctx context.Context, id string) error
 	// Remove removes a container that is not running, and with volumes also the
 	// anonymous volumes that the engine made for it. Removing one that is gone is no
 	// error. Removing a running or paused one is a Conflict, and may be one where the
@@ -332,6 +336,8 @@ type LogOptions struct {
 	Follow     bool
 	Timestamps bool
 	Tail       int // lines; 0 means all
+	// Since leaves out what was written before; zero leaves out nothing.
+	Since time.Time
 }
 
 // ExecSpec is a command to run in a container.

@@ -44,6 +44,13 @@ func (f *fenced) Stop(ctx context.Context, id string, grace time.Duration) error
 	return f.Engine.Stop(ctx, id, grace)
 }
 
+func (f *fenced) KillProcess(ctx context.Context, id string) error {
+	if err := f.allow("kill container", id); err != nil {
+		return err
+	}
+	return f.Engine.KillProcess(ctx, id)
+}
+
 func (f *fenced) Remove(ctx context.Context, id string, volumes bool) error {
 	if err := f.allow("remove container", id); err != nil {
 		return err

@@ -184,6 +184,10 @@ func (g *gate) Stop(ctx context.Context, id string, grace time.Duration) error {
 	return g.effect(ctx, &call{op: model.OpStop, object: id, grace: grace}, func(ctx context.Context) error { return g.engine.Stop(ctx, id, grace) })
 }
 
+func (g *gate) KillProcess(ctx context.Context, id string) error {
+	return g.effect(ctx, &call{op: model.OpKillProcess, object: id}, func(ctx context.Context) error { return g.engine.KillProcess(ctx, id) })
+}
+
 func (g *gate) Remove(ctx context.Context, id string, volumes bool) error {
 	return g.effect(ctx, &call{op: model.OpRemove, object: id}, func(ctx context.Context) error { return g.engine.Remove(ctx, id, volumes) })
 }

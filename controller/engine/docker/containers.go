@@ -133,6 +133,13 @@ func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error
 	return unlessNotFound(err)
 }
 
+// KillProcess sends SIGKILL to a container's process.
+func (e *Engine) KillProcess(ctx context.Context, id string) error {
+	return e.do(ctx, "kill container", id, func(ctx context.Context) error {
+		return e.cli.ContainerKill(ctx, id, "KILL")
+	})
+}
+
 // Remove removes a container. It is a Conflict when the engine is removing it already;
 // then only another inspect tells when it has gone.
 //
@@ -173,13 +180,17 @@ func (e *Engine) Logs(ctx context.Context, id string, o engine.LogOptions, stdou
 	if o.Tail > 0 {
 		tail = strconv.Itoa(o.Tail)
 	}
+	since := ""
+	if !o.Since.IsZero() {
+		since = fmt.Sprintf("%d.%09d", o.Since.Unix(), o.Since.Nanosecond())
+	}
 	err := e.do(ctx, "read logs of container", id, func(ctx context.Context) error {
 		inspect, err := e.cli.ContainerInspect(ctx, id)
 		if err != nil {
 			return err
 		}
 		logs, err := e.cli.ContainerLogs(ctx, id, container.LogsOptions{
-			ShowStdout: true, ShowStderr: true, Follow: o.Follow, Timestamps: o.Timestamps, Tail: tail,
+			ShowStdout: true, ShowStderr: true, Follow: o.Follow, Timestamps: o.Timestamps, Tail: tail, Since: since,
 		})
 		if err != nil {
 			return err

@@ -129,6 +129,17 @@ var lifecycleCases = []testCase{
 		require.False(f, c.OOMKilled)
 	}},
 
+	{"a process can be killed, and takes no time over it", func(f *fixture) {
+		id := f.runs("1", Stubborn)
+		require.NoError(f, f.Engine.KillProcess(f.Context(), id))
+		require.Equal(f, 137, f.awaitExit(id).ExitCode)
+	}},
+	{"what does not run is not killed", func(f *fixture) {
+		id := f.create("1", f.service(Runs))
+		f.fails(engine.Conflict, f.Engine.KillProcess(f.Context(), id))
+		f.fails(engine.NotFound, f.Engine.KillProcess(f.Context(), f.named("none")))
+	}},
+
 	{"stop returns when the container has exited", func(f *fixture) {
 		id := f.runs("1", SlowStop)
 		f.stop(id)

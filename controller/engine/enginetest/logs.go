@@ -79,5 +79,10 @@ var logCases = []testCase{
 		written, err := time.Parse(time.RFC3339Nano, at)
 		require.NoError(f, err)
 		require.False(f, written.Before(c.Created) || written.After(c.FinishedAt))
+		for since, want := range map[time.Time]string{written: "ready\n", written.Add(time.Nanosecond): ""} {
+			out.Reset()
+			require.NoError(f, f.Engine.Logs(f.Context(), id, engine.LogOptions{Since: since}, &out, io.Discard))
+			require.Equal(f, want, out.String())
+		}
 	}},
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -121,6 +122,23 @@ func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error
 	})
 }
 
+// KillProcess sends SIGKILL to a container's process.
+func (e *Engine) KillProcess(ctx context.Context, id string) error {
+	return e.do(ctx, OpKillProcess, id, func() error {
+		c, err := e.find(id)
+		switch {
+		case err != nil:
+			return err
+		case !c.hasProcess():
+			return failure(engine.Conflict, "container %s is not running", c.Name)
+		}
+		if e.signal(c, syscall.SIGKILL) {
+			e.exit(c, codeKilled)
+		}
+		return nil
+	})
+}
+
 // Remove removes a container that is not running, and with volumes its anonymous
 // ones.
 func (e *Engine) Remove(ctx context.Context, id string, volumes bool) error {
@@ -173,6 +191,7 @@ func (e *Engine) Logs(ctx context.Context, id string, o engine.LogOptions, stdou
 	if err != nil {
 		return err
 	}
+	lines = slices.DeleteFunc(lines, func(l logLine) bool { return l.at.Before(o.Since) })
 	if o.Tail > 0 && len(lines) > o.Tail {
 		lines = lines[len(lines)-o.Tail:]
 	}

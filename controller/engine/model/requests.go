@@ -22,6 +22,7 @@ const (
 	OpStart            Op = "start container"
 	OpStop             Op = "stop container"
 	OpRemove           Op = "remove container"
+	OpKillProcess      Op = "kill container"
 	OpSetRestartPolicy Op = "set restart policy of container"
 	OpLogs             Op = "read logs of container"
 	OpExec             Op = "run command in container"

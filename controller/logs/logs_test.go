@@ -1,4 +1,4 @@
-package cli
+package logs
 
 import (
 	"context"
@@ -71,10 +71,29 @@ func (e *recording) Logs(ctx context.Context, id string, _ engine.LogOptions, st
 	return nil
 }
 
-func newRecording() (*recording, *logs, *output) {
+func newRecording() (*recording, *Reader, *output) {
 	e := &recording{written: map[string]string{}, events: make(chan engine.Event)}
 	out := &output{}
-	return e, &logs{engine: e, project: "shop", workload: "web", out: out}, out
+	return e, &Reader{Engine: e, Project: "shop", Workload: "web", Emit: out.emit}, out
+}
+
+// output is what was emitted.
+type output struct {
+	mu   sync.Mutex
+	text string
+}
+
+func (o *output) emit(l Line) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.text += l.Replica + " | " + l.Text + "\n"
+	return nil
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text
 }
 
 // at is a line with its time, in seconds.
@@ -87,9 +106,9 @@ func TestLogsOfSeveralReplicasAreInTheOrderOfTime(t *testing.T) {
 	e.add("web-1", "web", at(1, "one")+at(4, "four")+at(6, ""))
 	e.add("web-2", "web", at(2, "two")+at(3, "three")+strings.TrimSuffix(at(5, "five"), "\n"))
 	e.add("db-1", "db", at(1, "of another"))
-	containers, err := l.containers(t.Context())
+	containers, err := l.Containers(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, l.print(t.Context(), append(containers, engine.Container{ID: "gone"})))
+	require.NoError(t, l.Read(t.Context(), append(containers, engine.Container{ID: "gone"})))
 	assert.Equal(t, "shop-web-1 | one\nshop-web-2 | two\nshop-web-2 | three\nshop-web-1 | four\nshop-web-2 | five\nshop-web-1 | \n", out.String())
 }
 
@@ -98,10 +117,10 @@ func TestLogsFollowReplicasThatStartMeanwhile(t *testing.T) {
 	e.add("web-1", "web", at(1, "one"))
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- l.follow(ctx) }()
+	go func() { ended <- l.Follow(ctx) }()
 	shown := func(text string) {
 		t.Helper()
-		eventually(t, func() bool { return strings.Contains(out.String(), text) }, "%q is not shown", text)
+		require.Eventually(t, func() bool { return strings.Contains(out.String(), text) }, time.Minute, time.Millisecond, "%q is not shown", text)
 	}
 	shown("shop-web-1 | one")
 	start := func(id string) {
@@ -127,5 +146,5 @@ func TestLogsFollowReplicasThatStartMeanwhile(t *testing.T) {
 func TestFollowingLogsFailsWhenTheEngineGoesAway(t *testing.T) {
 	e, l, _ := newRecording()
 	close(e.events)
-	assert.ErrorIs(t, l.follow(t.Context()), io.ErrUnexpectedEOF)
+	assert.ErrorIs(t, l.Follow(t.Context()), io.ErrUnexpectedEOF)
 }

@@ -1,0 +1,217 @@
+// Package logs reads what a workload's containers write, merged by time.
+package logs
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// maxLine bounds a line in bytes. What is beyond it is left out, as a container may never
+// end a line.
+const maxLine = 1 << 20
+
+// Line is a line that a container wrote.
+type Line struct {
+	At time.Time
+	// Replica is the container's name.
+	Replica string
+	Text    string
+}
+
+// Options select lines.
+type Options struct {
+	// Tail is how many of each container's last lines are read; 0 means all.
+	Tail int
+	// Since leaves out what was written before; zero leaves out nothing.
+	Since time.Time
+}
+
+// Reader reads the output of one workload's containers.
+type Reader struct {
+	Engine            engine.Engine
+	Project, Workload string
+	Options           Options
+	// Emit takes each line. Its error ends the reading, and is returned.
+	Emit func(Line) error
+}
+
+// Containers lists the workload's containers.
+func (r *Reader) Containers(ctx context.Context) ([]engine.Container, error) {
+	all, err := r.Engine.Containers(ctx, r.Project)
+	if err != nil {
+		return nil, err
+	}
+	var ours []engine.Container
+	for _, c := range all {
+		if spec.WorkloadOf(c.Labels) == r.Workload {
+			ours = append(ours, c)
+		}
+	}
+	return ours, nil
+}
+
+// Read emits what the containers have written until now, in the order of time.
+func (r *Reader) Read(ctx context.Context, containers []engine.Container) error {
+	options := engine.LogOptions{Timestamps: true, Tail: r.Options.Tail, Since: r.Options.Since}
+	ctx, cancel := context.WithCancel(ctx)
+	reading, reads := errgroup.WithContext(ctx)
+	defer func() { cancel(); _ = reading.Wait() }()
+	sources := make([]chan Line, len(containers))
+	for i, c := range containers {
+		sources[i] = make(chan Line)
+		reading.Go(func() error {
+			defer close(sources[i])
+			return r.read(reads, c, options, sources[i])
+		})
+	}
+	heads := make([]*Line, len(sources))
+	next := func(i int) {
+		heads[i] = nil
+		if line, ok := <-sources[i]; ok {
+			heads[i] = &line
+		}
+	}
+	for i := range sources {
+		next(i)
+	}
+	for {
+		first := -1
+		for i, h := range heads {
+			if h != nil && (first < 0 || h.At.Before(heads[first].At)) {
+				first = i
+			}
+		}
+		if first < 0 {
+			return reading.Wait()
+		}
+		if err := r.Emit(*heads[first]); err != nil {
+			return err
+		}
+		next(first)
+	}
+}
+
+// Follow emits what the containers have written as Read does, and then what they write as
+// it comes, also of those that start meanwhile, until ctx ends.
+func (r *Reader) Follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	reading, reads := errgroup.WithContext(ctx)
+	defer func() { cancel(); _ = reading.Wait() }()
+	events, ended, err := r.Engine.Events(ctx, r.Project)
+	if err != nil {
+		return err
+	}
+	containers, err := r.Containers(ctx)
+	if err != nil {
+		return err
+	}
+	last := map[string]time.Time{} // the time of each container's last line
+	emit := func(line Line) error {
+		last[line.Replica] = line.At
+		return r.Emit(line)
+	}
+	past := *r
+	past.Emit = emit
+	if err := past.Read(ctx, containers); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	lines := make(chan Line)
+	follow := func(c engine.Container) {
+		options := engine.LogOptions{Follow: true, Timestamps: true, Since: r.Options.Since}
+		if at, read := last[name(c)]; read {
+			options.Since = at
+		}
+		reading.Go(func() error { return r.read(reads, c, options, lines) })
+	}
+	for _, c := range containers {
+		follow(c)
+	}
+	for {
+		select {
+		case line := <-lines:
+			// A container that was started again repeats what it wrote before.
+			if line.At.After(last[line.Replica]) {
+				if err := emit(line); err != nil {
+					return err
+				}
+			}
+		case e, ok := <-events:
+			if !ok {
+				return ended()
+			}
+			if e.Action == "start" && spec.WorkloadOf(e.Labels) == r.Workload {
+				c, err := r.Engine.Container(ctx, e.ContainerID)
+				if err == nil { // else it is gone again
+					follow(c)
+				}
+			}
+		case <-reads.Done():
+			if ctx.Err() != nil {
+				return nil // interrupted, which is how this ends
+			}
+			return reading.Wait()
+		}
+	}
+}
+
+func name(c engine.Container) string { return strings.TrimPrefix(c.Name, "/") }
+
+// read sends the lines of a container, in the order in which it wrote them.
+func (r *Reader) read(ctx context.Context, c engine.Container, options engine.LogOptions, lines chan<- Line) error {
+	emit := func(text string) error {
+		stamp, text, _ := strings.Cut(text, " ")
+		at, err := time.Parse(time.RFC3339Nano, stamp)
+		if err != nil {
+			return fmt.Errorf("read the log of %s: %w", c.Name, err)
+		}
+		select {
+		case lines <- Line{At: at, Replica: name(c), Text: text}:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	stdout, stderr := &lineWriter{emit: emit}, &lineWriter{emit: emit}
+	err := r.Engine.Logs(ctx, c.ID, options, stdout, stderr)
+	if err != nil && engine.ClassOf(err) == engine.NotFound {
+		return nil // it has been removed
+	}
+	for _, w := range []*lineWriter{stdout, stderr} {
+		if err == nil && len(w.rest) > 0 {
+			err = emit(string(w.rest))
+		}
+	}
+	return err
+}
+
+// lineWriter passes on whole lines.
+type lineWriter struct {
+	emit func(string) error
+	rest []byte
+}
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.rest = append(w.rest, p...)
+	for {
+		line, rest, ok := bytes.Cut(w.rest, []byte("\n"))
+		if !ok {
+			w.rest = w.rest[:min(len(w.rest), maxLine)]
+			return len(p), nil
+		}
+		w.rest = rest
+		if err := w.emit(string(line)); err != nil {
+			return 0, err
+		}
+	}
+}
