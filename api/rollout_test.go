@@ -224,7 +224,7 @@ func TestAScaleOfWhatWasChangedMeanwhileIsAConflict(t *testing.T) {
 }
 
 func TestAScaleThatCannotBeWrittenIsAConflict(t *testing.T) {
-	p := scaleProblem(&edit.ReadOnlyError{File: "specs/web.yaml", Workload: "web", Replicas: 4, Err: os.ErrPermission})
+	p := scaleProblem(&edit.ReadOnlyError{File: "specs/web.yaml", Instead: "run `tend scale web --replicas 4`", Err: os.ErrPermission})
 	assert.Equal(t, http.StatusConflict, p.Status)
 	assert.Contains(t, p.Detail, "tend scale web --replicas 4")
 }

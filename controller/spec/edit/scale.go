@@ -1,4 +1,5 @@
-// Package edit changes a number in a spec file, and no other byte of it.
+// Package edit writes spec files: a number in one, and no other byte of it, or a whole
+// file.
 package edit
 
 import (
@@ -24,14 +25,14 @@ import (
 
 // ReadOnlyError reports that a spec file cannot be written from here.
 type ReadOnlyError struct {
-	File, Workload string
-	Replicas       int
-	Err            error
+	File string
+	// Instead is what a person can do.
+	Instead string
+	Err     error
 }
 
 func (e *ReadOnlyError) Error() string {
-	return fmt.Sprintf("%s cannot be written (%v): run `tend scale %s --replicas %d` as its owner, where the project is, or edit the file",
-		e.File, e.Err, e.Workload, e.Replicas)
+	return fmt.Sprintf("%s cannot be written (%v): %s", e.File, e.Err, e.Instead)
 }
 
 func (e *ReadOnlyError) Unwrap() error { return e.Err }
@@ -41,7 +42,7 @@ func (e *ReadOnlyError) Unwrap() error { return e.Err }
 type ChangedError struct{ File string }
 
 func (e *ChangedError) Error() string {
-	return e.File + " was changed meanwhile, and nothing was written: look at it, and scale again"
+	return e.File + " was changed meanwhile, and nothing was written: look at it, and try again"
 }
 
 // Scale writes the number of replicas into the spec file of a Deployment, and returns
@@ -81,7 +82,7 @@ func Scale(ctx context.Context, o load.Options, workload string, replicas int, a
 			return "", err
 		}
 	}
-	o.Draft = &d.Draft
+	o.Drafts = []load.Draft{d.Draft}
 	after, err := load.Project(ctx, o)
 	if err != nil {
 		return "", err
@@ -89,19 +90,27 @@ func Scale(ctx context.Context, o load.Options, workload string, replicas int, a
 	if got := after.Workloads[workload].Replicas; got != replicas {
 		return "", fmt.Errorf("%s would have %d replicas and not %d", workload, got, replicas)
 	}
-	err = save(d)
+	instead := fmt.Sprintf("run `tend scale %s --replicas %d` as its owner, where the project is, or edit the file", workload, replicas)
+	if err := saved(save(d), d.Path, instead); err != nil {
+		return "", err
+	}
+	return d.Path, nil
+}
+
+// saved makes the error of an edit from that of save.
+func saved(err error, path, instead string) error {
 	if changed := new(ChangedError); errors.As(err, &changed) {
-		return "", changed
+		return changed
 	}
 	for _, refused := range []error{syscall.EROFS, syscall.EACCES, syscall.EPERM} {
 		if errors.Is(err, refused) {
-			return "", &ReadOnlyError{File: d.Path, Workload: workload, Replicas: replicas, Err: refused}
+			return &ReadOnlyError{File: path, Instead: instead, Err: refused}
 		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("write the spec: %w", err)
+		return fmt.Errorf("write the spec: %w", err)
 	}
-	return d.Path, nil
+	return nil
 }
 
 // lock waits until nobody else edits a project. The kernel's lock on its folder leaves no
@@ -245,7 +254,7 @@ func save(d *draft) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".scale-*") // hidden: not a spec file
+	f, err := os.CreateTemp(filepath.Dir(path), ".edit-*") // hidden: not a spec file
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,9 @@ type Inputs struct {
 	// Files are the absolute paths of the files, also of those that would be read if
 	// they existed.
 	Files map[string]bool
+	// Compose is the path of the first Compose file; empty where that is the standard
+	// input.
+	Compose string
 	// Specs is the folder of the spec files, whether it exists or not.
 	Specs string
 }
@@ -61,9 +64,9 @@ const (
 	folderEntries = 1000     // read at a time
 )
 
-// readSpecs reads the spec files of the project's folder, and a draft in place of one
-// of them. Without the folder there is only the draft.
-func (l *loading) readSpecs(d *Draft) (files []string, problems spec.Errors) {
+// readSpecs reads the spec files of the project's folder, and drafts in place of some of
+// them. Without the folder there are only the drafts.
+func (l *loading) readSpecs() (files []string, problems spec.Errors) {
 	dir, bytes := l.inputs.Specs, 0
 	decode := func(path string, content []byte) {
 		files = append(files, path)
@@ -72,8 +75,12 @@ func (l *loading) readSpecs(d *Draft) (files []string, problems spec.Errors) {
 		l.documents = append(l.documents, documents...)
 		problems = append(problems, errs...)
 	}
-	if d != nil {
-		decode(d.Path, d.Content)
+	drafted := map[string]bool{}
+	for _, d := range l.drafts {
+		if filepath.Dir(d.Path) == dir {
+			decode(d.Path, d.Content)
+			drafted[d.Path] = true
+		}
 	}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -89,7 +96,7 @@ func (l *loading) readSpecs(d *Draft) (files []string, problems spec.Errors) {
 	}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
-		if d != nil && d.Path == path {
+		if drafted[path] {
 			continue
 		}
 		content, err := readRegular(root, name)
@@ -141,6 +148,49 @@ func specFiles(root *os.Root) (names []string, err error) {
 			return nil, err
 		}
 	}
+}
+
+// SpecFiles lists the names of a project's spec files, valid or not.
+func SpecFiles(o Options) ([]string, error) {
+	in, err := Discover(o)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(in.Specs)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, spec.Errors{fileError(in.Specs, err)}
+	}
+	defer func() { _ = root.Close() }() // nothing was written
+	names, err := specFiles(root)
+	if err != nil {
+		return nil, spec.Errors{fileError(in.Specs, err)}
+	}
+	return names, nil
+}
+
+// SpecFile returns the content of a spec file by its name. The error is os.ErrNotExist
+// where there is none, and where the name is no spec file's.
+func SpecFile(o Options, name string) ([]byte, error) {
+	in, err := Discover(o)
+	if err != nil {
+		return nil, err
+	}
+	if !IsSpecFile(name) || name != filepath.Base(name) {
+		return nil, os.ErrNotExist
+	}
+	root, err := os.OpenRoot(in.Specs)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }() // nothing was written
+	content, err := readRegular(root, name)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, spec.Errors{fileError(filepath.Join(in.Specs, name), err)}
+	}
+	return content, err
 }
 
 // IsSpecFile reports whether a name is a spec file's, and not one that editors leave:

@@ -51,11 +51,11 @@ type Options struct {
 	// there are none, and containers publish their ports themselves.
 	IngressImage string
 
-	// Draft stands in place of the spec file of its path, to try it out.
-	Draft *Draft
+	// Drafts stand in place of the files of their paths, to try them out.
+	Drafts []Draft
 }
 
-// Draft is a spec file with its content as it would be.
+// Draft is a Compose file or a spec file with its content as it would be.
 type Draft struct {
 	Path    string
 	Content []byte
@@ -76,7 +76,7 @@ func WithInputs(ctx context.Context, o Options) (*spec.Project, *Inputs, error) 
 	if err != nil {
 		return nil, in, err
 	}
-	l := loading{options: options, noIngress: o.IngressImage == "", workingDir: workingDir, inputs: in, named: map[string]spec.Error{}, lengths: lengths{}}
+	l := loading{options: options, drafts: o.Drafts, noIngress: o.IngressImage == "", workingDir: workingDir, inputs: in, named: map[string]spec.Error{}, lengths: lengths{}}
 	project, err := l.run(ctx, o)
 	return project, in, err
 }
@@ -130,7 +130,7 @@ func discover(o Options) (options *cli.ProjectOptions, workingDir string, in *In
 		if err != nil {
 			return nil, "", in, spec.Errors{{File: first, Message: err.Error()}}
 		}
-		folder = filepath.Dir(first)
+		folder, in.Compose = filepath.Dir(first), first
 	}
 	in.Specs = filepath.Join(folder, "specs")
 	return options, workingDir, in, nil
@@ -171,6 +171,7 @@ func checkEnvFiles(o *cli.ProjectOptions) error {
 // loading is the state while one project is read.
 type loading struct {
 	options    *cli.ProjectOptions
+	drafts     []Draft
 	workingDir string
 	inputs     *Inputs
 	sources    sources
@@ -212,7 +213,7 @@ func (l *loading) run(ctx context.Context, o Options) (*spec.Project, error) {
 		problems = l.readReferenced()
 	}
 
-	specFiles, errs := l.readSpecs(o.Draft)
+	specFiles, errs := l.readSpecs()
 	problems = append(problems, errs...)
 	problems = append(problems, l.checkNames()...)
 	problems = append(problems, l.readTemplates()...)
@@ -308,7 +309,7 @@ func (l *loading) projectName(o *loader.Options) {
 // errors.
 func (l *loading) readCompose(path string) ([]byte, []*yaml.Node, spec.Errors) {
 	l.inputs.add(path)
-	content, err := readRegular(anywhere{}, path)
+	content, err := l.readOrDraft(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil, spec.Errors{{File: path, Message: "the file does not exist",
 			Hint: "put it back, or name another one with -f"}}
@@ -318,6 +319,16 @@ func (l *loading) readCompose(path string) ([]byte, []*yaml.Node, spec.Errors) {
 	}
 	roots, problems := syntax.Parse(path, content)
 	return content, roots, problems
+}
+
+// readOrDraft returns the draft of a file, or else its content.
+func (l *loading) readOrDraft(path string) ([]byte, error) {
+	for _, d := range l.drafts {
+		if d.Path == path {
+			return d.Content, nil
+		}
+	}
+	return readRegular(anywhere{}, path)
 }
 
 // isStdin reports whether a Compose file's name stands for the standard input.
