@@ -76,6 +76,14 @@ func (c Config) control() *chi.Mux {
 		s.addWorkloads(r)
 		r.Get("/replicas", s.serve(listReplicas))
 		r.Get("/events", s.events)
+		r.Post("/replicas/{replica}/kill", s.kill)
+		r.Get("/images", s.serve(listImages))
+		r.Get("/subscribers", s.subscribers)
+		r.Get("/watch", s.watchAll)
+		r.Get("/specs", adminOnly(s.listSpecs))
+		r.Get("/specs/{file}", adminOnly(s.getSpec))
+		r.Put("/specs/{file}", s.putSpec)
+		r.Post("/validate", s.validate)
 	})
 	return r
 }
@@ -138,6 +146,9 @@ func (s *server) addWorkloads(r chi.Router) {
 	r.Post("/workloads/{name}/rollout/resume", s.pause(false))
 	r.Post("/workloads/{name}/rollout/restart", s.restart)
 	r.Post("/workloads/{name}/rollout/undo", s.undo)
+	r.Get("/workloads/{name}/revisions/diff", s.serve(diffRevisions))
+	r.Get("/workloads/{name}/plan", s.plan)
+	r.Get("/workloads/{name}/logs", s.logs)
 }
 
 // read makes the answer to a request from a snapshot; a failure is a *Problem.
@@ -147,7 +158,7 @@ type read func(*state.Snapshot, *http.Request) (any, error)
 func (s *server) serve(read read) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if wantsStream(r) {
-			s.watch(w, r, read)
+			s.stream(w, r, read)
 			return
 		}
 		answer, err := read(s.Store.Snapshot(), r)
@@ -167,7 +178,7 @@ func getWorkload(snap *state.Snapshot, r *http.Request) (any, error) {
 	name := chi.URLParam(r, "name")
 	row, ok := snap.Workload(name)
 	if !ok {
-		return nil, noWorkload(name)
+		return nil, noWorkload(snap, name)
 	}
 	status, _ := snap.Status(name)
 	return toWorkload(row, status), nil
@@ -179,7 +190,7 @@ func listReplicas(snap *state.Snapshot, r *http.Request) (any, error) {
 	name := chi.URLParam(r, "name")
 	list := replicas(snap, name)
 	if _, ok := snap.Workload(name); name != "" && !ok && len(list.Items) == 0 {
-		return nil, noWorkload(name)
+		return nil, noWorkload(snap, name)
 	}
 	return list, nil
 }

@@ -76,6 +76,10 @@ func TestAnswersAreTheGoldenOnesAndShowNoSecret(t *testing.T) {
 		"prometheus":        "/api/v1/discovery/prometheus",
 		"prometheus-front":  "/api/v1/discovery/prometheus?network=frontend",
 		"traefik":           "/api/v1/discovery/traefik?network=backend",
+		"plan":              "/api/v1/workloads/web/plan",
+		"diff":              "/api/v1/workloads/web/revisions/diff?from=2&to=3",
+		"images":            "/api/v1/images",
+		"subscribers":       "/api/v1/subscribers",
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := ask(t, New(config(published())), http.MethodGet, path)
@@ -120,6 +124,17 @@ func TestFailuresAreProblemDocuments(t *testing.T) {
 		{http.MethodGet, "/api/v1/events?limit=0", http.StatusBadRequest},
 		{http.MethodGet, "/api/v1/events?limit=-1", http.StatusBadRequest},
 		{http.MethodGet, "/api/v1/workloads/nope/revisions", http.StatusNotFound},
+		{http.MethodGet, "/api/v1/workloads/nope/plan", http.StatusNotFound},
+		{http.MethodGet, "/api/v1/workloads/nope/logs", http.StatusNotFound},
+		{http.MethodGet, "/api/v1/workloads/web/logs?tail=0", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/workloads/web/logs?tail=10001", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/workloads/web/logs?since=yesterday", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/workloads/nope/revisions/diff?from=1&to=2", http.StatusNotFound},
+		{http.MethodGet, "/api/v1/workloads/web/revisions/diff", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/workloads/web/revisions/diff?from=1&to=9", http.StatusNotFound},
+		{http.MethodGet, "/api/v1/watch", http.StatusNotAcceptable},
+		{http.MethodPost, "/api/v1/replicas/nope/kill", http.StatusNotFound},
+		{http.MethodPost, "/api/v1/replicas/shop-gone-1/kill", http.StatusConflict},
 		{http.MethodGet, "/api/v1/endpoints?index=first", http.StatusBadRequest},
 		{http.MethodGet, "/api/v1/endpoints?index=-1", http.StatusBadRequest},
 		{http.MethodGet, "/api/v1/endpoints?wait=soon", http.StatusBadRequest},
@@ -227,7 +242,10 @@ func TestTheReadOnlyListenerServesWhatGatewaysAndScrapersNeedAndNoMore(t *testin
 
 func TestOpenAPIDescribesTheWireTypes(t *testing.T) {
 	schemas := document(t).Components.Schemas
-	lists := map[string]any{"WorkloadList": List[Workload]{}, "ReplicaList": List[Replica]{}, "EventList": List[Event]{}, "RevisionList": List[Revision]{}}
+	lists := map[string]any{
+		"WorkloadList": List[Workload]{}, "ReplicaList": List[Replica]{}, "EventList": List[Event]{}, "RevisionList": List[Revision]{},
+		"LogLineList": List[LogLine]{}, "ImageList": List[Image]{}, "SubscriberList": List[Subscriber]{}, "SpecFileList": List[SpecFile]{},
+	}
 	described := map[string]bool{}
 	var check func(name string, typ reflect.Type)
 	check = func(name string, typ reflect.Type) {
@@ -268,6 +286,12 @@ func TestOpenAPIDescribesTheWireTypes(t *testing.T) {
 	check("Endpoints", reflect.TypeFor[Endpoints]())
 	check("Undo", reflect.TypeFor[Undo]())
 	check("Scale", reflect.TypeFor[Scale]())
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[Project](), reflect.TypeFor[WatchEvent](), reflect.TypeFor[Plan](), reflect.TypeFor[RevisionDiff](),
+		reflect.TypeFor[Validation](), reflect.TypeFor[ValidationResult](),
+	} {
+		check(typ.Name(), typ)
+	}
 	check("TargetGroup", reflect.TypeFor[TargetGroup]())
 	check("TraefikConfiguration", reflect.TypeFor[TraefikConfiguration]())
 	for name := range schemas {

@@ -9,24 +9,21 @@ import (
 	"net/http"
 )
 
-// maxBody bounds a request's body, in bytes; those that the API takes are tiny.
+// maxBody bounds most requests' bodies, in bytes, as they are tiny.
 const maxBody = 4 << 10
 
-// readBody reads the one JSON object of a request into v, strictly. No body
-// leaves v as it is.
-func readBody(w http.ResponseWriter, r *http.Request, v any) error {
-	body := http.MaxBytesReader(w, r.Body, maxBody)
+// readBody reads the one JSON object of a request into v, strictly, from at most so many
+// bytes. No body leaves v as it is.
+func readBody(w http.ResponseWriter, r *http.Request, most int64, v any) error {
+	body := http.MaxBytesReader(w, r.Body, most)
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
-	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		return problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has at most %d bytes", maxBody))
-	}
 	if err != nil {
-		return problem(http.StatusBadRequest, "the body is not what is asked for here: "+err.Error())
+		return bodyProblem(err, most)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return problem(http.StatusBadRequest, "something follows the body's JSON object")
@@ -35,4 +32,12 @@ func readBody(w http.ResponseWriter, r *http.Request, v any) error {
 		return problem(http.StatusUnsupportedMediaType, "send the body with Content-Type: application/json")
 	}
 	return nil
+}
+
+// bodyProblem says why a body of at most so many bytes cannot be read.
+func bodyProblem(err error, most int64) *Problem {
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		return problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has at most %d bytes", most))
+	}
+	return problem(http.StatusBadRequest, "the body is not what is asked for here: "+err.Error())
 }

@@ -76,7 +76,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	found := q.find(snap)
 	if name := chi.URLParam(r, "name"); name != "" && len(found) == 0 {
 		if _, ok := snap.Workload(name); !ok {
-			fail(w, noWorkload(name))
+			fail(w, noWorkload(snap, name))
 			return
 		}
 	}

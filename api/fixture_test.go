@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"net/http"
 	"os"
 	"sync"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/logs"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -30,6 +33,16 @@ func TestMain(m *testing.M) {
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(dataDir)
+		for _, text := range conformity.wrong {
+			fmt.Println("not as in openapi.yaml:", text)
+			code = 1
+		}
+		if all := flag.Lookup("test.run").Value.String() == ""; all && code == 0 {
+			for _, name := range conformity.missing() {
+				fmt.Println("no test has seen it succeed:", name)
+				code = 1
+			}
+		}
 		os.Exit(code)
 	}))
 }
@@ -113,7 +126,11 @@ func published() *state.Store {
 			{Workload: "web", ID: "b2", Replica: "shop-web-2", Revision: "rev1", Addresses: map[string]string{"backend": "172.20.0.6"}, Ports: []int{3001, 9090}},
 			{Workload: "web", ID: "b1", Replica: "shop-web-1", Revision: "rev2", Addresses: map[string]string{"frontend": "fd00::5", "backend": "172.20.0.5"}, Ports: []int{3001}},
 		})
-		web := &spec.Workload{Revision: "rev2", Image: "shop/web:1.1.0"}
+		value := secret
+		web := &spec.Workload{Revision: "rev2", Image: "shop/web:1.1.0", Template: types.ServiceConfig{Environment: types.MappingWithEquals{"PASSWORD": &value}}}
+		tx.PutResource(core.Resource{Kind: core.ImageResource, Name: "shop/web:1.1.0", Known: true, Present: true, ID: "sha256:c0ffee"})
+		tx.PutResource(core.Resource{Kind: core.ImageResource, Name: "shop/old:1", Attempt: core.Attempt{Error: "no such image"}})
+		tx.PutResource(core.Resource{Kind: core.NetworkResource, Name: "shop_backend", Known: true, Present: true, ID: "n1"})
 		tx.PutRevision(&state.Revision{Workload: "web", Revision: "rev0", Number: 1, Spec: &spec.Workload{Image: "shop/web:0.9.0"}, At: noon})
 		tx.PutRevision(&state.Revision{Workload: "web", Revision: "rev1", Number: 2, Spec: &spec.Workload{Image: "shop/web:1.0.0"}, At: noon})
 		tx.PutRevision(&state.Revision{Workload: "web", Revision: "rev2", Number: 3, Spec: web, At: noon})
@@ -127,8 +144,57 @@ type intents struct {
 	acknowledged map[string]uint64
 	lost         []string // in order
 
-	mu    sync.Mutex
-	peers []string // of the queries, in order
+	mu     sync.Mutex
+	peers  []string // of the queries, in order
+	killed []string // containers
+	// written is what replicas wrote, and engine what the engine answers to a kill and to
+	// a request for logs.
+	written []logs.Line
+	engine  error
+}
+
+func (c *intents) Subscribers() []controller.Sighting {
+	return []controller.Sighting{{Subscriber: controller.Subscriber{Peer: "172.20.0.9", Name: "gateway"}, Index: 7, Expires: noon}}
+}
+
+func (c *intents) Plan(_ context.Context, workload string) (controller.WorkloadPlan, error) {
+	status, _ := c.store.Snapshot().Status(workload)
+	return controller.WorkloadPlan{
+		UnderWay: []core.Action{{Kind: core.StopReplica, Workload: workload, Object: "shop-web-2", ID: "a2", Cause: "it is of another revision"}},
+		Next:     []core.Action{{Kind: core.CreateReplica, Workload: workload, Number: 3, Revision: "rev2", Cause: "2 replicas are asked for"}},
+		Status:   status.Status,
+	}, nil
+}
+
+func (c *intents) Kill(_ context.Context, asked core.Event, id string) error {
+	if c.engine != nil {
+		return c.engine
+	}
+	c.killed = append(c.killed, id)
+	c.Asked(asked)
+	return nil
+}
+
+func (c *intents) Logs(ctx context.Context, _ string, follow bool, o logs.Options, emit func(logs.Line) error) error {
+	if c.engine != nil {
+		return c.engine
+	}
+	lines := c.written
+	if len(lines) > o.Tail {
+		lines = lines[len(lines)-o.Tail:]
+	}
+	for _, l := range lines {
+		if l.At.Before(o.Since) {
+			continue
+		}
+		if err := emit(l); err != nil {
+			return err
+		}
+	}
+	if follow {
+		<-ctx.Done()
+	}
+	return nil
 }
 
 func (c *intents) Asked(asked core.Event) {
@@ -165,6 +231,7 @@ func (c *intents) Subscribed(who controller.Subscriber, index uint64) (disconnec
 
 // onSocket serves requests as though they came over the Unix socket.
 func onSocket(h http.Handler) http.Handler {
+	h = conformity.handler(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), peerKey{}, peer{name: "uid 1000", local: true})))
 	})
@@ -183,6 +250,7 @@ func config(s *state.Store) Config {
 		Store: s, Controller: &intents{store: s, acknowledged: map[string]uint64{}}, Project: "shop", Version: "test", DataDir: dataDir, Log: zap.NewNop(),
 		Ready: func() error { return nil },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = w.Write([]byte("tend_engine_up 1\n"))
 		}),
 	}

@@ -5,8 +5,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -152,6 +154,46 @@ func askAs(h http.Handler, from peer, host, credential, path string) *httptest.R
 	}
 	r = r.WithContext(context.WithValue(r.Context(), peerKey{}, from))
 	answer := httptest.NewRecorder()
-	h.ServeHTTP(answer, r)
+	conformity.handler(h).ServeHTTP(answer, r)
 	return answer
+}
+
+// Whatever changes something wants the admin token, from nobody's page, under no foreign
+// name.
+func TestEveryChangeIsGuarded(t *testing.T) {
+	read, admin := "Bearer "+tokenOf(t, Reader), "Bearer "+tokenOf(t, Admin)
+	control := config(published()).control()
+	n := 0
+	require.NoError(t, chi.Walk(control, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		if method == http.MethodGet {
+			return nil
+		}
+		n++
+		path := strings.NewReplacer("{name}", "web", "{replica}", "shop-web-1", "{file}", "web.yaml").Replace(route)
+		for name, test := range map[string]struct {
+			host, credential, header, value string
+			status                          int
+		}{
+			"no token":         {"127.0.0.1", "", "", "", http.StatusUnauthorized},
+			"the read token":   {"127.0.0.1", read, "", "", http.StatusForbidden},
+			"a foreign host":   {"evil.example", "", "", "", http.StatusMisdirectedRequest},
+			"a foreign page":   {"127.0.0.1", admin, "Sec-Fetch-Site", "cross-site", http.StatusForbidden},
+			"a foreign origin": {"127.0.0.1", admin, "Origin", "http://evil.example", http.StatusForbidden},
+		} {
+			r := httptest.NewRequest(method, path, strings.NewReader("{}"))
+			r.Host = test.host
+			r.Header.Set("Content-Type", "application/json")
+			if test.credential != "" {
+				r.Header.Set("Authorization", test.credential)
+			}
+			if test.header != "" {
+				r.Header.Set(test.header, test.value)
+			}
+			answer := httptest.NewRecorder()
+			control.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), peerKey{}, peer{name: loopback})))
+			assert.Equal(t, test.status, answer.Code, "%s %s, %s: %s", method, route, name, answer.Body)
+		}
+		return nil
+	}))
+	assert.GreaterOrEqual(t, n, 8)
 }

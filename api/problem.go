@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/tendhq/tend/controller/spec/syntax"
+	"github.com/tendhq/tend/state"
 )
 
 // ProblemType is the media type of a Problem.
@@ -13,8 +16,16 @@ func problem(status int, detail string) *Problem {
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
-func noWorkload(name string) *Problem {
-	return problem(http.StatusNotFound, fmt.Sprintf("there is no workload %q", name))
+func noWorkload(snap *state.Snapshot, name string) *Problem {
+	var names []string
+	for _, row := range snap.Workloads() {
+		names = append(names, row.Name)
+	}
+	text := fmt.Sprintf("there is no workload %q", name)
+	if meant := syntax.Nearest(name, names); meant != "" {
+		text += fmt.Sprintf("; did you mean %q?", meant)
+	}
+	return problem(http.StatusNotFound, text)
 }
 
 // fail answers with a problem document.

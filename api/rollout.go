@@ -12,6 +12,7 @@ import (
 
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/logs"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/edit"
 	"github.com/tendhq/tend/state"
@@ -29,6 +30,16 @@ type Controller interface {
 	// disconnected is to be called when the connection breaks before the answer. The
 	// error is controller.ErrTooManyNames.
 	Subscribed(who controller.Subscriber, index uint64) (disconnected func(), err error)
+	// Subscribers lists those who follow the endpoints.
+	Subscribers() []controller.Sighting
+	// Plan plans a workload and carries nothing out; it is a
+	// *controller.UnknownWorkloadError where there is none.
+	Plan(ctx context.Context, workload string) (controller.WorkloadPlan, error)
+	// Kill has the engine kill the process of a container, and reports asked.
+	Kill(ctx context.Context, asked core.Event, id string) error
+	// Logs emits what the containers of a workload have written, and with follow what
+	// they write from then on, until ctx ends.
+	Logs(ctx context.Context, workload string, follow bool, o logs.Options, emit func(logs.Line) error) error
 }
 
 // asked is the event of a change that a request asks of the workload in its path.
@@ -43,7 +54,7 @@ func (s *server) intend(w http.ResponseWriter, r *http.Request, did core.Event, 
 	err := s.Controller.Intend(r.Context(), did, func(i *core.Intent, snap *state.Snapshot) error {
 		row, ok := snap.Workload(name)
 		if !ok {
-			return noWorkload(name)
+			return noWorkload(snap, name)
 		}
 		if row.Spec.Kind == spec.Job {
 			return problem(http.StatusConflict, "a Job has no rollout")
@@ -51,7 +62,7 @@ func (s *server) intend(w http.ResponseWriter, r *http.Request, did core.Event, 
 		return change(i, snap, row.Spec)
 	})
 	if unknown := new(controller.UnknownWorkloadError); errors.As(err, &unknown) {
-		err = noWorkload(name)
+		err = noWorkload(s.Store.Snapshot(), name)
 	}
 	if err != nil {
 		fail(w, err)
@@ -68,7 +79,7 @@ func (s *server) pause(paused bool) http.HandlerFunc {
 		reason, message = "RolloutPaused", "the rollout is held where it is"
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := readBody(w, r, &struct{}{}); err != nil {
+		if err := readBody(w, r, maxBody, &struct{}{}); err != nil {
 			fail(w, err)
 			return
 		}
@@ -84,7 +95,7 @@ func (s *server) pause(paused bool) http.HandlerFunc {
 
 // restart has every replica replaced.
 func (s *server) restart(w http.ResponseWriter, r *http.Request) {
-	if err := readBody(w, r, &struct{}{}); err != nil {
+	if err := readBody(w, r, maxBody, &struct{}{}); err != nil {
 		fail(w, err)
 		return
 	}
@@ -101,7 +112,7 @@ func (s *server) restart(w http.ResponseWriter, r *http.Request) {
 // undo goes back to a revision of the history.
 func (s *server) undo(w http.ResponseWriter, r *http.Request) {
 	var to Undo
-	if err := readBody(w, r, &to); err != nil {
+	if err := readBody(w, r, maxBody, &to); err != nil {
 		fail(w, err)
 		return
 	}
@@ -181,7 +192,7 @@ func undoTo(history []*state.Revision, inForce string, number int) (string, erro
 func listRevisions(snap *state.Snapshot, r *http.Request) (any, error) {
 	name := chi.URLParam(r, "name")
 	if _, ok := snap.Workload(name); !ok {
-		return nil, noWorkload(name)
+		return nil, noWorkload(snap, name)
 	}
 	return revisions(snap, name, inForce(snap, name)), nil
 }
@@ -191,11 +202,11 @@ func listRevisions(snap *state.Snapshot, r *http.Request) (any, error) {
 func (s *server) scale(w http.ResponseWriter, r *http.Request) {
 	name := chi.URLParam(r, "name")
 	if _, ok := s.Store.Snapshot().Workload(name); !ok {
-		fail(w, noWorkload(name))
+		fail(w, noWorkload(s.Store.Snapshot(), name))
 		return
 	}
 	var to Scale
-	if err := readBody(w, r, &to); err != nil {
+	if err := readBody(w, r, maxBody, &to); err != nil {
 		fail(w, err)
 		return
 	}
@@ -204,7 +215,7 @@ func (s *server) scale(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, err := edit.Scale(r.Context(), s.Spec, name, *to.Replicas, s.ifMatch(r)); err != nil {
-		fail(w, scaleProblem(err))
+		fail(w, specProblem(err))
 		return
 	}
 	s.Controller.Asked(asked(r, "Scaled", fmt.Sprintf("%d replicas are written", *to.Replicas)))
@@ -222,7 +233,7 @@ func (s *server) ifMatch(r *http.Request) func(written *spec.Workload) error {
 	return func(written *spec.Workload) error {
 		row, ok := s.Store.Snapshot().Workload(written.Name)
 		if !ok {
-			return noWorkload(written.Name)
+			return noWorkload(s.Store.Snapshot(), written.Name)
 		}
 		inForce := strconv.Quote(strconv.FormatInt(row.Generation, 10))
 		switch {
@@ -233,18 +244,4 @@ func (s *server) ifMatch(r *http.Request) func(written *spec.Workload) error {
 		}
 		return nil
 	}
-}
-
-// scaleProblem says whose fault it is that a spec file cannot be edited.
-func scaleProblem(err error) *Problem {
-	if p := new(Problem); errors.As(err, &p) {
-		return p
-	}
-	if wrong := (spec.Errors{}); errors.As(err, &wrong) {
-		return problem(http.StatusUnprocessableEntity, err.Error())
-	}
-	if errors.As(err, new(*edit.ReadOnlyError)) || errors.As(err, new(*edit.ChangedError)) {
-		return problem(http.StatusConflict, err.Error())
-	}
-	return problem(http.StatusInternalServerError, err.Error())
 }

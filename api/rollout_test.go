@@ -220,11 +220,11 @@ func TestScaleWithIfMatchIsOfTheGenerationInForce(t *testing.T) {
 }
 
 func TestAScaleOfWhatWasChangedMeanwhileIsAConflict(t *testing.T) {
-	assert.Equal(t, http.StatusConflict, scaleProblem(&edit.ChangedError{File: "specs/web.yaml"}).Status)
+	assert.Equal(t, http.StatusConflict, specProblem(&edit.ChangedError{File: "specs/web.yaml"}).Status)
 }
 
 func TestAScaleThatCannotBeWrittenIsAConflict(t *testing.T) {
-	p := scaleProblem(&edit.ReadOnlyError{File: "specs/web.yaml", Instead: "run `tend scale web --replicas 4`", Err: os.ErrPermission})
+	p := specProblem(&edit.ReadOnlyError{File: "specs/web.yaml", Instead: "run `tend scale web --replicas 4`", Err: os.ErrPermission})
 	assert.Equal(t, http.StatusConflict, p.Status)
 	assert.Contains(t, p.Detail, "tend scale web --replicas 4")
 }

@@ -25,7 +25,7 @@ func start(t *testing.T, h http.Handler, listeners ...net.Listener) (stop func()
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, h, zap.NewNop(), listeners...) }()
+	go func() { done <- Serve(ctx, conformity.handler(h), zap.NewNop(), listeners...) }()
 	stop = sync.OnceValue(func() error {
 		cancel()
 		return <-done
@@ -161,6 +161,7 @@ func TestARequestUnderWayIsFinishedAtShutdown(t *testing.T) {
 	c.Metrics = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		close(asked)
 		<-answered
+		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "whole")
 	})
 	stop := start(t, New(c), socket)

@@ -76,9 +76,9 @@ func (s *stream) wait(ctx context.Context, changes memdb.WatchSet) bool {
 	}
 }
 
-// watch streams an answer, whole, each time it has changed. The stream ends
+// stream streams an answer, whole, each time it has changed. The stream ends
 // when there is no answer any more.
-func (s *server) watch(w http.ResponseWriter, r *http.Request, read read) {
+func (s *server) stream(w http.ResponseWriter, r *http.Request, read read) {
 	release, err := s.hold(r)
 	if err != nil {
 		fail(w, err)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/tendhq/tend/controller/spec"
@@ -18,6 +19,13 @@ const (
 	ReplicaKind  = "Replica"
 	RevisionKind = "Revision"
 	EventKind    = "Event"
+
+	ProjectKind      = "Project"
+	RevisionDiffKind = "RevisionDiff"
+	PlanKind         = "Plan"
+	ImageKind        = "Image"
+	SubscriberKind   = "Subscriber"
+	SpecFileKind     = "SpecFile"
 )
 
 func typeMeta(kind string) TypeMeta { return TypeMeta{APIVersion: spec.APIVersion, Kind: kind} }
@@ -293,6 +301,8 @@ type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty"`
+	// Problems are the mistakes in what is written, where those are in the way.
+	Problems []SpecProblem `json:"problems,omitempty"`
 }
 
 func (p *Problem) Error() string {
@@ -300,4 +310,148 @@ func (p *Problem) Error() string {
 		return p.Title
 	}
 	return p.Detail
+}
+
+// Project is the Compose project, as its controller sees it.
+type Project struct {
+	TypeMeta
+	Metadata Metadata      `json:"metadata"`
+	Status   ProjectStatus `json:"status"`
+}
+
+// ProjectStatus tells whether the controller can do its work.
+type ProjectStatus struct {
+	Ready bool `json:"ready"`
+	// Message is why it cannot.
+	Message string `json:"message,omitempty"`
+	// Version is the program's.
+	Version string `json:"version"`
+}
+
+// WatchEvent is a message of a watch.
+type WatchEvent struct {
+	// Type is ADDED, MODIFIED, DELETED or BOOKMARK.
+	Type string `json:"type"`
+	// Object is a Project, a workload, a Replica or an Event.
+	Object json.RawMessage `json:"object"`
+}
+
+// LogLine is a line that a replica wrote.
+type LogLine struct {
+	Time time.Time `json:"time"`
+	// Replica is the container's name.
+	Replica string `json:"replica"`
+	Text    string `json:"text"`
+}
+
+// Plan is what the planner decides for a workload now.
+type Plan struct {
+	TypeMeta
+	Metadata Metadata `json:"metadata"`
+	// Actions are those that are under way, and those that would be taken now.
+	Actions []Action `json:"actions"`
+	// Status is what the plan says of the workload.
+	Status WorkloadStatus `json:"status"`
+}
+
+// Action is one step of one object's life.
+type Action struct {
+	// Action is its kind, as create or stop.
+	Action string `json:"action"`
+	// Object is the name of what is acted on; Number and Revision are those of a replica
+	// to create.
+	Object   string `json:"object,omitempty"`
+	Number   int    `json:"number,omitempty"`
+	Revision string `json:"revision,omitempty"`
+	Cause    string `json:"cause"`
+	// UnderWay is true where it was decided before, and has not ended.
+	UnderWay bool `json:"underWay"`
+}
+
+// RevisionDiff is how two revisions of a workload differ.
+type RevisionDiff struct {
+	TypeMeta
+	Metadata Metadata `json:"metadata"`
+	// From and To are the revisions' numbers.
+	From        int          `json:"from"`
+	To          int          `json:"to"`
+	Differences []Difference `json:"differences"`
+}
+
+// Difference is one field in which two revisions differ.
+type Difference struct {
+	Field string `json:"field"`
+	// From and To are the values; absent where there is none, and where they may be
+	// secret.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+	// Concealed is true where the values may be secret.
+	Concealed bool `json:"concealed,omitempty"`
+}
+
+// Image is an image that workloads need.
+type Image struct {
+	TypeMeta
+	Metadata Metadata `json:"metadata"`
+	// Workloads are those that are to run it.
+	Workloads []string    `json:"workloads"`
+	Status    ImageStatus `json:"status"`
+}
+
+// ImageStatus tells whether the engine has an image.
+type ImageStatus struct {
+	// Known is true once the engine was asked for it, Present when it has it.
+	Known   bool `json:"known"`
+	Present bool `json:"present"`
+	// ImageID is its content address.
+	ImageID string `json:"imageID,omitempty"`
+	// Error is why the last pull failed.
+	Error string `json:"error,omitempty"`
+}
+
+// Subscriber is who follows the endpoints.
+type Subscriber struct {
+	TypeMeta
+	Metadata Metadata `json:"metadata"`
+	// Peer is where it asks from, and Index what it has in force.
+	Peer  string `json:"peer"`
+	Index uint64 `json:"index"`
+	// ExpiresAt is when it counts as gone, unless it asks again.
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// SpecFile is a file of the project's specs.
+type SpecFile struct {
+	TypeMeta
+	Metadata Metadata `json:"metadata"`
+	// ETag is that of the content.
+	ETag string `json:"etag"`
+	// Workloads are those that it has a spec of.
+	Workloads []string `json:"workloads"`
+}
+
+// Validation asks whether the project would be valid with other files in place of those
+// that are written.
+type Validation struct {
+	// Compose is the content of the first Compose file.
+	Compose *string `json:"compose,omitempty"`
+	// Specs are the contents of spec files, by name.
+	Specs map[string]string `json:"specs,omitempty"`
+}
+
+// ValidationResult tells whether a project is valid.
+type ValidationResult struct {
+	Valid    bool          `json:"valid"`
+	Problems []SpecProblem `json:"problems"`
+}
+
+// SpecProblem is one mistake in what is written.
+type SpecProblem struct {
+	File string `json:"file,omitempty"`
+	// Line and Column count from 1; absent where they are unknown.
+	Line     int    `json:"line,omitempty"`
+	Column   int    `json:"column,omitempty"`
+	Workload string `json:"workload,omitempty"`
+	Message  string `json:"message"`
+	Hint     string `json:"hint,omitempty"`
 }

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"time"
 
@@ -47,14 +46,7 @@ func (c *Controller) Intend(ctx context.Context, asked core.Event, change func(*
 		c.store.Update(func(tx *state.Tx) { tx.PutIntent(&state.Intent{Workload: workload, Intent: intent}) })
 		l.planned = append(l.planned, func() { done <- nil })
 	})
-	select {
-	case err := <-done:
-		return err
-	case <-c.stopped:
-		return fmt.Errorf("the controller has stopped")
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return c.await(ctx, done)
 }
 
 // Subscribed notes that a subscriber asked for the endpoints that follow an index, and

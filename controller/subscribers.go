@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -142,6 +144,30 @@ func (s *subscribers) acknowledged(index uint64, now time.Time) bool {
 	}
 	return true
 }
+
+// Sighting is when a subscriber last asked, by what follows from it.
+type Sighting struct {
+	Subscriber
+	// Index is the one that it has in force, and Expires when it counts as gone.
+	Index   uint64
+	Expires time.Time
+}
+
+// list lists the subscribers by name and peer.
+func (s *subscribers) list(now time.Time) []Sighting {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire(now)
+	var all []Sighting
+	for who, seen := range s.seen {
+		all = append(all, Sighting{Subscriber: who, Index: seen.index, Expires: seen.expires})
+	}
+	slices.SortFunc(all, func(a, b Sighting) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Peer, b.Peer)) })
+	return all
+}
+
+// Subscribers lists those who follow the endpoints.
+func (c *Controller) Subscribers() []Sighting { return c.subscribers.list(time.Now()) }
 
 func (s *subscribers) expire(now time.Time) {
 	for who, seen := range s.seen {
