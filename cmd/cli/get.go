@@ -30,17 +30,27 @@ type printer struct {
 
 func newGet(f *flags) *cobra.Command {
 	p := &printer{}
+	path := ""
 	c := &cobra.Command{
 		Use:       "get workloads|replicas [WORKLOAD]",
 		Short:     "Show what is kept, as the controller sees it",
-		Args:      cobra.RangeArgs(1, 2),
 		ValidArgs: []string{"workloads", "replicas"},
+		Args: func(c *cobra.Command, args []string) error {
+			if path != "" {
+				return cobra.NoArgs(c, args)
+			}
+			return cobra.RangeArgs(1, 2)(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if path != "" {
+				return raw(c, f, path)
+			}
 			p.out = c.OutOrStdout()
 			return p.get(c, f, args)
 		},
 	}
 	p.register(c.Flags())
+	c.Flags().StringVar(&path, "raw", "", "a path of the API, as /api/v1/images, whose answer to print as it comes")
 	c.Flags().BoolVarP(&p.watch, "watch", "w", false, "show each change, until interrupted")
 	return c
 }

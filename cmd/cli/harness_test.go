@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 // world is a project whose controller is played by the test: it serves a store
 // that the test fills, and notes what it is asked.
 type world struct {
+	api.Controller // what no test asks for
+
 	t     *testing.T
 	dir   string
 	store *state.Store
