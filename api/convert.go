@@ -96,6 +96,10 @@ func toStatus(p core.Status) WorkloadStatus {
 	if !p.Next.At.IsZero() {
 		s.Next = &Change{At: p.Next.At.UTC(), What: p.Next.What}
 	}
+	if !p.Deadline.IsZero() {
+		deadline := p.Deadline.UTC()
+		s.Deadline = &deadline
+	}
 	for _, c := range p.Conditions {
 		status := "False"
 		if c.Status {
@@ -136,6 +140,8 @@ func toReplica(snap *state.Snapshot, r core.Replica) Replica {
 			State:       string(r.State),
 			Health:      string(said.Health),
 			Ready:       said.Ready,
+			Phase:       string(said.Phase),
+			Blocker:     said.Blocker,
 			Restarts:    said.Restarts,
 			StartedAt:   r.StartedAt.UTC(),
 			Addresses:   snap.Addressed(r).Addresses,

@@ -90,7 +90,7 @@ func shop() *state.Store {
 				{Type: core.Available, Status: true, Reason: "MinimumReplicasAvailable", Message: "1 of 2 replicas available", Since: noon},
 				{Type: core.Progressing, Reason: "ProgressDeadlineExceeded", Message: "no progress for 1m0s", Since: noon},
 			},
-			ReplicaStatuses: []core.ReplicaStatus{{ID: "b1", Health: core.Healthy, Ready: true, Restarts: 2}, {ID: "a2"}},
+			ReplicaStatuses: []core.ReplicaStatus{{ID: "b1", Health: core.Healthy, Ready: true, Phase: core.PhaseReady, Restarts: 2}, {ID: "a2", Phase: core.PhaseExited, Blocker: "shop-web-2 exited with code 3"}},
 		})
 		tx.PutWorkload(&state.Workload{Name: "seed", Generation: 1, Spec: &spec.Workload{
 			Name: "seed", Kind: spec.Job, Replicas: 1, Strategy: spec.Strategy{Type: spec.Recreate},

@@ -152,6 +152,9 @@ type WorkloadStatus struct {
 	WantedRevision string `json:"wantedRevision,omitempty"`
 	// Next is what time alone will change first.
 	Next *Change `json:"next,omitempty"`
+	// Deadline is when the rollout fails unless it makes progress before; absent while
+	// that time does not run.
+	Deadline *time.Time `json:"deadline,omitempty"`
 	// Blockers are the replicas that are not ready, or not as the spec asks for, and why.
 	Blockers []string `json:"blockers,omitempty"`
 }
@@ -199,6 +202,11 @@ type ReplicaStatus struct {
 	State string `json:"state"`
 	// Health is absent on a replica without a health check.
 	Health string `json:"health,omitempty"`
+	// Phase is creating, starting, ready, unready, unhealthy, draining, stopping, exited,
+	// done or leftover; absent where the controller has not looked at it yet.
+	Phase string `json:"phase,omitempty"`
+	// Blocker says why it is not ready, or not as the spec asks for.
+	Blocker string `json:"blocker,omitempty"`
 	Ready  bool   `json:"ready"`
 	// Restarts counts the starts after the first, as the back-off does: it begins anew
 	// after a run that lasted the restart window.

@@ -80,6 +80,9 @@ type Status struct {
 	WaitsFor []string
 	// Next is what time alone will change first; zero for nothing.
 	Next Change
+	// Deadline is when the rollout fails unless it makes progress before; zero while it
+	// is complete, paused or waits for something that is not its fault.
+	Deadline time.Time
 	// ReplicaStatuses are the containers with a number, in its order.
 	ReplicaStatuses []ReplicaStatus
 }
@@ -99,12 +102,40 @@ type ReplicaStatus struct {
 	Health Health
 	// Ready is true where it runs and does what it should.
 	Ready bool
+	// Phase is where it is in its life.
+	Phase Phase
 	// Restarts counts the starts after the first, as the back-off does.
 	Restarts int
 	// Blocker says why it is not ready, or not as the spec asks for, in a sentence;
 	// empty where it is both.
 	Blocker string
 }
+
+// Phase is where a replica is in its life.
+type Phase string
+
+// The phases.
+const (
+	// PhaseCreating: it is being created or started.
+	PhaseCreating Phase = "creating"
+	// PhaseStarting: it runs and has not been ready yet.
+	PhaseStarting Phase = "starting"
+	PhaseReady    Phase = "ready"
+	// PhaseUnready: it runs and asks for no requests now.
+	PhaseUnready Phase = "unready"
+	// PhaseUnhealthy: it runs and does not do what it should.
+	PhaseUnhealthy Phase = "unhealthy"
+	// PhaseDraining: its endpoint is withdrawn, and the stop signal follows.
+	PhaseDraining Phase = "draining"
+	// PhaseStopping: it is being stopped or removed.
+	PhaseStopping Phase = "stopping"
+	// PhaseExited: its process has ended and should not have.
+	PhaseExited Phase = "exited"
+	// PhaseDone: its process has ended as it may.
+	PhaseDone Phase = "done"
+	// PhaseLeftover: it can never run again as it was meant to, and is to be removed.
+	PhaseLeftover Phase = "leftover"
+)
 
 // String is a status in one line.
 func (s Status) String() string {

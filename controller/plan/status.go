@@ -224,6 +224,7 @@ func (a *account) progressing() {
 	default:
 		if !waits && runs {
 			a.lookAgain(deadline, "progressDeadlineSeconds are over")
+			a.plan.Status.Deadline = deadline
 		}
 		if a.wait.message != "" {
 			a.condition(core.Progressing, true, "Waiting", a.wait.message)
@@ -299,7 +300,7 @@ func (a *account) conclude() {
 func (a *account) replicaStatuses() []core.ReplicaStatus {
 	var all []core.ReplicaStatus
 	for _, r := range a.replicas {
-		so := core.ReplicaStatus{ID: r.ID, Health: r.Health, Ready: r.class == ready}
+		so := core.ReplicaStatus{ID: r.ID, Health: r.Health, Ready: r.class == ready, Phase: a.phase(r)}
 		// A container that tend did not make has no revision, but attempts.
 		if attempt := a.plan.Rollout.Attempts[r.Number]; r.Revision == "" || r.Revision == attempt.Revision {
 			so.Restarts = max(0, attempt.Count-1)
@@ -310,6 +311,29 @@ func (a *account) replicaStatuses() []core.ReplicaStatus {
 		all = append(all, so)
 	}
 	return all
+}
+
+// phase tells where a replica is in its life, with what is decided now.
+func (a *account) phase(r replica) core.Phase {
+	_, drains := a.plan.Rollout.Drains[r.ID]
+	switch doing := cmp.Or(r.InFlight, a.plannedOn(r.ID)); {
+	case doing == core.StopReplica || doing == core.RemoveReplica:
+		return core.PhaseStopping
+	case doing == core.StartReplica:
+		return core.PhaseCreating
+	case drains && IsRunning(r.Replica):
+		return core.PhaseDraining
+	case r.class == exited && (r.done || a.plan.Rollout.Succeeded[r.Number]):
+		return core.PhaseDone
+	default:
+		return phases[r.class]
+	}
+}
+
+// phases are the classes in the words of the API.
+var phases = map[class]core.Phase{
+	leaving: core.PhaseStopping, coming: core.PhaseCreating, leftover: core.PhaseLeftover, exited: core.PhaseExited,
+	unhealthy: core.PhaseUnhealthy, starting: core.PhaseStarting, unready: core.PhaseUnready, ready: core.PhaseReady,
 }
 
 // blocker says why a replica is not ready, or not as the spec asks for; empty where it

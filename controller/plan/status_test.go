@@ -143,3 +143,51 @@ func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 		})
 	}
 }
+
+func TestThePhaseOfAReplica(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(in *Input, r *core.Replica)
+		phase  core.Phase
+	}{
+		{"ready", func(*Input, *core.Replica) {}, core.PhaseReady},
+		{"being created", func(_ *Input, r *core.Replica) { r.InFlight = core.CreateReplica }, core.PhaseCreating},
+		{"starting", func(_ *Input, r *core.Replica) { r.Health, r.ReadySince = core.Starting, time.Time{} }, core.PhaseStarting},
+		{"unready", func(_ *Input, r *core.Replica) { r.Health = core.Unready }, core.PhaseUnready},
+		{"unhealthy", func(in *Input, r *core.Replica) { r.Health, in.Spec.Replicas = core.Unhealthy, 2 }, core.PhaseUnhealthy},
+		{"drained from now on", func(in *Input, _ *core.Replica) {
+			in.Spec.Replicas, in.Subscribers, in.Spec.Ports, in.Spec.Drain = 0, 1, []int{80}, time.Minute
+		}, core.PhaseDraining},
+		{"stopped from now on", func(in *Input, _ *core.Replica) { in.Spec.Replicas = 0 }, core.PhaseStopping},
+		{"in back-off", func(in *Input, r *core.Replica) {
+			r.State, r.ExitCode, r.FinishedAt = core.Exited, 1, in.Now
+			in.Rollout.Attempts = map[int]core.Attempt{1: {Revision: "v1", Count: 2, At: in.Now}}
+		}, core.PhaseExited},
+		{"started again from now on", func(in *Input, r *core.Replica) {
+			r.State, r.ExitCode, r.FinishedAt = core.Exited, 1, in.Now.Add(-time.Hour)
+			in.Rollout.Attempts = map[int]core.Attempt{1: {Revision: "v1", Count: 2, At: in.Now.Add(-time.Hour)}}
+		}, core.PhaseCreating},
+		{"done", func(in *Input, r *core.Replica) {
+			in.Spec.Restart.Condition, r.State = spec.RestartOnFailure, core.Exited
+		}, core.PhaseDone},
+		{"left over", func(in *Input, r *core.Replica) { r.State, r.InFlight = core.Dead, "" }, core.PhaseStopping},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := Input{Now: noon.Add(time.Hour), Workload: "web", Generation: 1, Spec: defaults(spec.Deployment)}
+			r := served(1)
+			c.change(&in, &r)
+			in.Replicas = []core.Replica{r}
+			assert.Equal(t, c.phase, Compute(in).Status.ReplicaStatuses[0].Phase)
+		})
+	}
+}
+
+func TestTheStatusTellsTheDeadlineWhileItRuns(t *testing.T) {
+	in := Input{Now: noon, Workload: "web", Generation: 1, Spec: defaults(spec.Deployment)}
+	assert.Equal(t, noon.Add(in.Spec.ProgressDeadline), Compute(in).Status.Deadline)
+	yes := true
+	in.Intent.Paused = &yes
+	assert.Zero(t, Compute(in).Status.Deadline)
+	in.Intent.Paused, in.Replicas = nil, []core.Replica{served(1)}
+	assert.Zero(t, Compute(in).Status.Deadline)
+}

@@ -124,7 +124,15 @@ func (t *target) made(revision string) *spec.Workload {
 
 // planned reports whether there is an action on a container already.
 func (s *steps) planned(id string) bool {
-	return id != "" && slices.ContainsFunc(s.actions, func(a core.Action) bool { return a.ID == id })
+	return s.plannedOn(id) != ""
+}
+
+// plannedOn returns the kind of the action that is planned on a container; empty for none.
+func (s *steps) plannedOn(id string) core.ActionKind {
+	if i := slices.IndexFunc(s.actions, func(a core.Action) bool { return a.ID == id }); id != "" && i >= 0 {
+		return s.actions[i].Kind
+	}
+	return ""
 }
 
 // defaultGrace is the engine's and Compose's.
