@@ -432,7 +432,7 @@ type Subscriber struct {
 type SpecFile struct {
 	TypeMeta
 	Metadata Metadata `json:"metadata"`
-	// ETag is that of the content.
+	// ETag names the content.
 	ETag string `json:"etag"`
 	// Workloads are those that it has a spec of.
 	Workloads []string `json:"workloads"`
