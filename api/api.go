@@ -16,12 +16,16 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/api/page"
 	"github.com/tendhq/tend/controller/spec/load"
 	"github.com/tendhq/tend/state"
 )
 
 //go:embed openapi.yaml
 var openAPI []byte
+
+// pageFolder is the path of the page's files.
+const pageFolder = "/page/"
 
 // Config is what the API serves from.
 type Config struct {
@@ -45,7 +49,8 @@ type Config struct {
 // server holds the handlers.
 type server struct {
 	Config
-	held peers
+	held  peers
+	codes codes
 }
 
 func newServer(c Config) *server {
@@ -72,6 +77,12 @@ func (c Config) control() *chi.Mux {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(openAPI)
 	})
+	r.Get("/", page.Index)
+	r.Get(pageFolder+"{file}", func(w http.ResponseWriter, r *http.Request) {
+		if !page.File(w, r, chi.URLParam(r, "file")) {
+			fail(w, problem(http.StatusNotFound, "the page has no such file"))
+		}
+	})
 	r.Route("/api/v1", func(r chi.Router) {
 		s.addWorkloads(r)
 		r.Get("/replicas", s.serve(listReplicas))
@@ -79,11 +90,16 @@ func (c Config) control() *chi.Mux {
 		r.Post("/replicas/{replica}/kill", s.kill)
 		r.Get("/images", s.serve(listImages))
 		r.Get("/subscribers", s.subscribers)
+		r.Get("/traffic", s.traffic)
 		r.Get("/watch", s.watchAll)
 		r.Get("/specs", adminOnly(s.listSpecs))
 		r.Get("/specs/{file}", adminOnly(s.getSpec))
 		r.Put("/specs/{file}", s.putSpec)
 		r.Post("/validate", s.validate)
+		r.Get("/session", s.getSession)
+		r.Post("/session", s.login)
+		r.Delete("/session", s.logout)
+		r.Post("/session/link", s.makeLink)
 	})
 	return r
 }
@@ -98,7 +114,7 @@ func (c Config) readOnly() *chi.Mux {
 // newRouter makes a router with the middleware that every request passes through.
 func (s *server) newRouter() *chi.Mux {
 	r := chi.NewRouter()
-	g := guard{dataDir: s.DataDir, anonymousRead: s.AnonymousRead, log: s.Log}
+	g := guard{dataDir: s.DataDir, cookie: cookieName(s.Project), anonymousRead: s.AnonymousRead, log: s.Log}
 	r.Use(headers, g.middleware, crossOrigin, noBody, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		fail(w, problem(http.StatusNotFound, "there is no "+r.URL.Path+" here; /openapi.yaml of the control API lists what there is"))
@@ -114,7 +130,7 @@ func (s *server) newRouter() *chi.Mux {
 // allowed lists the methods that a path takes.
 func allowed(r *chi.Mux, path string) string {
 	var methods []string
-	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
 		if r.Match(chi.NewRouteContext(), m, path) {
 			methods = append(methods, m)
 			if m == http.MethodGet {

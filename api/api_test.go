@@ -80,6 +80,7 @@ func TestAnswersAreTheGoldenOnesAndShowNoSecret(t *testing.T) {
 		"diff":              "/api/v1/workloads/web/revisions/diff?from=2&to=3",
 		"images":            "/api/v1/images",
 		"subscribers":       "/api/v1/subscribers",
+		"traffic":           "/api/v1/traffic",
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := ask(t, New(config(published())), http.MethodGet, path)
@@ -116,7 +117,7 @@ func TestFailuresAreProblemDocuments(t *testing.T) {
 		{http.MethodGet, "/api/v1/workloads/nope/replicas", http.StatusNotFound},
 		{http.MethodGet, "/api/v1/workloads/nope/events", http.StatusNotFound},
 		{http.MethodGet, "/api/v2", http.StatusNotFound},
-		{http.MethodGet, "/", http.StatusNotFound},
+		{http.MethodGet, "/page/nope.js", http.StatusNotFound},
 		{http.MethodDelete, "/api/v1/workloads/web", http.StatusMethodNotAllowed},
 		{http.MethodPost, "/healthz", http.StatusMethodNotAllowed},
 		{http.MethodGet, "/api/v1/events?since=yesterday", http.StatusBadRequest},
@@ -244,7 +245,7 @@ func TestOpenAPIDescribesTheWireTypes(t *testing.T) {
 	schemas := document(t).Components.Schemas
 	lists := map[string]any{
 		"WorkloadList": List[Workload]{}, "ReplicaList": List[Replica]{}, "EventList": List[Event]{}, "RevisionList": List[Revision]{},
-		"LogLineList": List[LogLine]{}, "ImageList": List[Image]{}, "SubscriberList": List[Subscriber]{}, "SpecFileList": List[SpecFile]{},
+		"LogLineList": List[LogLine]{}, "ImageList": List[Image]{}, "SubscriberList": List[Subscriber]{}, "SpecFileList": List[SpecFile]{}, "TrafficList": List[Traffic]{},
 	}
 	described := map[string]bool{}
 	var check func(name string, typ reflect.Type)
@@ -288,6 +289,7 @@ func TestOpenAPIDescribesTheWireTypes(t *testing.T) {
 	check("Scale", reflect.TypeFor[Scale]())
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[Project](), reflect.TypeFor[WatchEvent](), reflect.TypeFor[Plan](), reflect.TypeFor[RevisionDiff](),
+		reflect.TypeFor[Session](), reflect.TypeFor[Login](), reflect.TypeFor[Link](),
 		reflect.TypeFor[Validation](), reflect.TypeFor[ValidationResult](),
 	} {
 		check(typ.Name(), typ)

@@ -66,6 +66,9 @@ func toSpec(w *spec.Workload) WorkloadSpec {
 	} else {
 		s.ProgressDeadlineSeconds = w.ProgressDeadline.Seconds()
 	}
+	if w.Backend != nil {
+		s.Backend = &Backend{Service: w.Backend.Service, HTTP: w.Backend.HTTP}
+	}
 	for _, d := range w.DependsOn {
 		s.DependsOn = append(s.DependsOn, Dependency{
 			Name: d.Name, Condition: string(d.Condition), Required: d.Required, Restart: d.Restart,

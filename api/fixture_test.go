@@ -18,6 +18,7 @@ import (
 
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/ingresses"
 	"github.com/tendhq/tend/controller/logs"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
@@ -155,6 +156,20 @@ type intents struct {
 
 func (c *intents) Subscribers() []controller.Sighting {
 	return []controller.Sighting{{Subscriber: controller.Subscriber{Peer: "172.20.0.9", Name: "gateway"}, Index: 7, Expires: noon}}
+}
+
+func (c *intents) Traffic() map[string][]ingresses.Sample {
+	at := func(seconds int, requests, failures int64, fast, slow int64) ingresses.Sample {
+		s := ingresses.Sample{At: noon.Add(time.Duration(seconds) * time.Second)}
+		s.Total.Requests, s.Total.Failures = requests, failures
+		s.Total.Latency[2], s.Total.Latency[len(s.Total.Latency)-1] = fast, slow
+		return s
+	}
+	return map[string][]ingresses.Sample{"web:80": {
+		at(0, 100, 0, 100, 0), at(5, 200, 5, 198, 2), at(10, 200, 5, 198, 2),
+		at(15, 20, 0, 20, 0), // the container was started anew
+		at(20, 30, 0, 30, 0),
+	}}
 }
 
 func (c *intents) Plan(_ context.Context, workload string) (controller.WorkloadPlan, error) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
 	"go.uber.org/zap"
@@ -15,14 +16,17 @@ import (
 // guard decides who may ask:
 //
 //   - whoever reaches the Unix socket, which file permissions guard, may do everything;
-//   - whoever sends a token may do what its role may;
-//   - everyone may ask for /healthz and /readyz, and with anonymousRead read.
+//   - whoever sends a token, or the cookie of a session, may do what its role may; a
+//     browser that `tend dashboard` lets in comes over the socket, and is one of these;
+//   - everyone may ask for /healthz and /readyz and for the page, log in, and with
+//     anonymousRead read.
 //
 // Who sends no token must not have been led here by a name other than this machine's or
 // service's: a web page that had its own name resolve to 127.0.0.1 (DNS rebinding) would
 // read everything through the user's browser.
 type guard struct {
 	dataDir       string // of the tokens
+	cookie        string // the session's name
 	anonymousRead bool
 	log           *zap.Logger
 }
@@ -68,10 +72,19 @@ func (g guard) middleware(next http.Handler) http.Handler {
 
 // identify finds out who sent a request.
 func (g guard) identify(r *http.Request) caller {
-	if p := peerFrom(r); p.local {
+	if p := peerFrom(r); p.local && r.Header.Get(forwarded) == "" {
 		return caller{role: Admin, name: p.name}
 	}
 	credentials := r.Header.Get("Authorization")
+	if cookie, err := r.Cookie(g.cookie); err == nil && credentials == "" {
+		role, err := unseal(g.dataDir, cookie.Value, time.Now())
+		if err != nil {
+			g.log.Warn("a token cannot be used", zap.Error(err))
+		}
+		if role != "" {
+			return caller{role: role, name: role.actor()}
+		}
+	}
 	if credentials == "" && g.anonymousRead {
 		return caller{role: Reader}
 	}
@@ -86,7 +99,7 @@ func (g guard) identify(r *http.Request) caller {
 	if role == "" {
 		return caller{}
 	}
-	name := string(role) + " token"
+	name := role.actor()
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		client := r.TLS.VerifiedChains[0][0]
 		name = fmt.Sprintf("%s (%s)", cmp.Or(client.Subject.CommonName, "certificate "+client.SerialNumber.String()), name)
@@ -97,29 +110,43 @@ func (g guard) identify(r *http.Request) caller {
 // reads reports whether a request changes nothing.
 func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
+// isOpen reports whether everyone may send a request.
+func isOpen(r *http.Request) bool {
+	switch path := r.URL.Path; {
+	case reads(r):
+		return path == "/healthz" || path == "/readyz" || path == "/" || strings.HasPrefix(path, pageFolder)
+	default:
+		return path == sessionPath
+	}
+}
+
 // refuse returns why a request of the caller is refused, or nil.
 func (c caller) refuse(r *http.Request) *Problem {
 	switch {
 	case c.name == "" && r.TLS == nil && !isNear(r.Host):
 		return problem(http.StatusMisdirectedRequest, "ask for an address, localhost or the service's name here, not for another host, or send a token")
-	case c.role == Admin, c.role == Reader && reads(r):
+	case c.role == Admin, c.role == Reader && reads(r), c.name != "" && isOpen(r):
 		return nil
 	case c.name != "":
 		return problem(http.StatusForbidden, `the read token changes nothing: send the one in "tokens/admin" of the data directory`)
-	case reads(r) && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz"):
+	case isOpen(r):
 		return nil
 	}
 	return problem(http.StatusUnauthorized, `send "Authorization: Bearer TOKEN"; the tokens are in the folder "tokens" of the data directory`)
 }
 
+// forwarded is the header of a request that somebody else has sent on over the socket
+// (RFC 7239).
+const forwarded = "Forwarded"
+
 // isNear reports whether a Host header is one that no foreign name server can give an
-// address to: an address itself, localhost, or a name without a dot, as that of a
-// service.
+// address to: an address itself, localhost or a name below it, or a name without a dot,
+// as that of a service.
 func isNear(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	return host != "" && (net.ParseIP(strings.Trim(host, "[]")) != nil || !strings.Contains(host, "."))
+	return host != "" && (net.ParseIP(strings.Trim(host, "[]")) != nil || !strings.Contains(host, ".") || strings.HasSuffix(strings.ToLower(host), ".localhost"))
 }
 
 // crossOrigin refuses requests that a web page of another origin sends. Those to read

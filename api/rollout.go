@@ -12,6 +12,7 @@ import (
 
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/ingresses"
 	"github.com/tendhq/tend/controller/logs"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/edit"
@@ -32,6 +33,8 @@ type Controller interface {
 	Subscribed(who controller.Subscriber, index uint64) (disconnected func(), err error)
 	// Subscribers lists those who follow the endpoints.
 	Subscribers() []controller.Sighting
+	// Traffic returns what each ingress has counted in the last fifteen minutes.
+	Traffic() map[string][]ingresses.Sample
 	// Plan plans a workload and carries nothing out; it is a
 	// *controller.UnknownWorkloadError where there is none.
 	Plan(ctx context.Context, workload string) (controller.WorkloadPlan, error)

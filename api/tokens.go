@@ -40,6 +40,9 @@ const tokenSize = 32
 // TokenFile is the name of a role's token in the data directory.
 func TokenFile(role Role) string { return filepath.Join(tokenFolder, string(role)) }
 
+// actor is the name of who shows the role's token.
+func (role Role) actor() string { return string(role) + " token" }
+
 // mode is the mode of the token's file. The one to read with is mounted into containers,
 // which run as other users; the folder keeps it from those of the host.
 func (role Role) mode() fs.FileMode {

@@ -26,6 +26,7 @@ const (
 	ImageKind        = "Image"
 	SubscriberKind   = "Subscriber"
 	SpecFileKind     = "SpecFile"
+	TrafficKind      = "Traffic"
 )
 
 func typeMeta(kind string) TypeMeta { return TypeMeta{APIVersion: spec.APIVersion, Kind: kind} }
@@ -80,6 +81,8 @@ type WorkloadSpec struct {
 	StopGracePeriodSeconds float64      `json:"stopGracePeriodSeconds"`
 	DependsOn              []Dependency `json:"dependsOn,omitempty"`
 	Template               Template     `json:"template"`
+	// Backend is what an Ingress leads to; absent for other kinds.
+	Backend *Backend `json:"backend,omitempty"`
 }
 
 // Strategy is how a rollout replaces replicas.
@@ -207,7 +210,7 @@ type ReplicaStatus struct {
 	Phase string `json:"phase,omitempty"`
 	// Blocker says why it is not ready, or not as the spec asks for.
 	Blocker string `json:"blocker,omitempty"`
-	Ready  bool   `json:"ready"`
+	Ready   bool   `json:"ready"`
 	// Restarts counts the starts after the first, as the back-off does: it begins anew
 	// after a run that lasted the restart window.
 	Restarts int `json:"restarts"`
@@ -462,4 +465,59 @@ type SpecProblem struct {
 	Workload string `json:"workload,omitempty"`
 	Message  string `json:"message"`
 	Hint     string `json:"hint,omitempty"`
+}
+
+// Session is who asks.
+type Session struct {
+	// Role is read or admin; empty after the end.
+	Role string `json:"role"`
+	// Actor is the name of who asks in events; absent where nobody knows it.
+	Actor   string `json:"actor,omitempty"`
+	Project string `json:"project"`
+	Version string `json:"version"`
+}
+
+// Login begins a session, by a token or by the code of a link.
+type Login struct {
+	Token string `json:"token,omitempty"`
+	Code  string `json:"code,omitempty"`
+}
+
+// Link is a code by which one browser can log in once.
+type Link struct {
+	// Role is read or admin, which is the default of a request.
+	Role      string    `json:"role,omitempty"`
+	Code      string    `json:"code,omitempty"`
+	ExpiresAt time.Time `json:"expiresAt,omitzero"`
+}
+
+// Backend is what an ingress leads to.
+type Backend struct {
+	// Service is the workload whose replicas get what comes in.
+	Service string `json:"service"`
+	// HTTP is true where it passes requests, and not connections.
+	HTTP bool `json:"http"`
+}
+
+// Traffic is what went through an ingress in the last fifteen minutes.
+type Traffic struct {
+	TypeMeta
+	// Metadata names the ingress.
+	Metadata Metadata `json:"metadata"`
+	// Workload is the one that it leads to.
+	Workload string   `json:"workload"`
+	Samples  []Sample `json:"samples"`
+}
+
+// Sample is what went through an ingress between the sample before and Time.
+type Sample struct {
+	Time time.Time `json:"time"`
+	// Requests and Failures are per second. A port that speaks no HTTP counts its
+	// connections as requests. Answers with a status of 500 or more are failures.
+	Requests float64 `json:"requests"`
+	Failures float64 `json:"failures"`
+	// P50 and P99 are the seconds that half of the clients, and all but one in a hundred,
+	// waited at most; absent where there were none.
+	P50 float64 `json:"p50,omitempty"`
+	P99 float64 `json:"p99,omitempty"`
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/ingresses"
 	"github.com/tendhq/tend/controller/logs"
 	"github.com/tendhq/tend/controller/plan"
 )
@@ -88,3 +89,6 @@ func (c *Controller) Logs(ctx context.Context, workload string, follow bool, o l
 	}
 	return r.Read(ctx, containers)
 }
+
+// Traffic returns what each ingress has counted in the last fifteen minutes.
+func (c *Controller) Traffic() map[string][]ingresses.Sample { return c.ingresses.Samples() }

@@ -73,6 +73,16 @@ func (c *Client) Subscribers(ctx context.Context) (api.List[api.Subscriber], err
 	return get[api.List[api.Subscriber]](ctx, c, "/api/v1/subscribers")
 }
 
+// Traffic lists what went through each ingress in the last fifteen minutes.
+func (c *Client) Traffic(ctx context.Context) (api.List[api.Traffic], error) {
+	return get[api.List[api.Traffic]](ctx, c, "/api/v1/traffic")
+}
+
+// MakeLink makes a code by which one browser can log in once.
+func (c *Client) MakeLink(ctx context.Context, role api.Role) (api.Link, error) {
+	return ask[api.Link](ctx, c, timeout, http.MethodPost, "/api/v1/session/link", api.Link{Role: string(role)})
+}
+
 // Watch yields everything that there is, and then each change, as WatchWorkloads does.
 // since is the name of the event after which the events begin; empty for all.
 func (c *Client) Watch(ctx context.Context, since string) iter.Seq2[api.WatchEvent, error] {

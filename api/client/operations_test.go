@@ -50,6 +50,8 @@ func TestTheClientHasEachOperation(t *testing.T) {
 		"listEvents":      func(ctx context.Context, c *Client) error { _, err := c.Events(ctx, EventOptions{}); return err },
 		"listImages":      func(ctx context.Context, c *Client) error { _, err := c.Images(ctx); return err },
 		"listSubscribers": func(ctx context.Context, c *Client) error { _, err := c.Subscribers(ctx); return err },
+		"listTraffic":     func(ctx context.Context, c *Client) error { _, err := c.Traffic(ctx); return err },
+		"makeLink":        func(ctx context.Context, c *Client) error { _, err := c.MakeLink(ctx, api.Reader); return err },
 		"watch":           func(ctx context.Context, c *Client) error { first(c.Watch(ctx, "3")); return nil },
 		"listSpecs":       func(ctx context.Context, c *Client) error { _, err := c.Specs(ctx); return err },
 		"validate":        func(ctx context.Context, c *Client) error { _, err := c.Validate(ctx, api.Validation{}); return err },
@@ -57,7 +59,7 @@ func TestTheClientHasEachOperation(t *testing.T) {
 		"readyz":          func(ctx context.Context, c *Client) error { return c.Ready(ctx) },
 		"metrics":         func(ctx context.Context, c *Client) error { _, err := c.Raw(ctx, "/metrics"); return err },
 	}
-	others := []string{"listWorkloadEvents", "discoverPrometheus", "discoverTraefik", "openapi", "getSpec", "putSpec"}
+	others := []string{"listWorkloadEvents", "discoverPrometheus", "discoverTraefik", "openapi", "getSpec", "putSpec", "getSession", "login", "logout", "page", "pageFile"}
 
 	text, err := os.ReadFile("../openapi.yaml")
 	require.NoError(t, err)

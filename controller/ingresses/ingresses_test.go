@@ -162,3 +162,30 @@ func TestAnotherProgramIsReplacedOnce(t *testing.T) {
 		assert.Equal(t, 1, copies)
 	})
 }
+
+func TestWhatWasCountedIsRememberedForFifteenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		i, _, sync := talking(t, f, nil)
+		sync()
+		f.hear()
+		began := time.Now()
+		say := func(workload string, requests int64) {
+			i.mu.Lock()
+			defer i.mu.Unlock()
+			i.sample(workload, ingress.Counters{Requests: requests}, time.Now())
+		}
+		f.say(ingress.Status{Total: ingress.Counters{Requests: 1}})
+		f.say(ingress.Status{Total: ingress.Counters{Requests: 2}}) // too soon
+		require.Equal(t, map[string][]Sample{"web:8080": {{At: began, Total: ingress.Counters{Requests: 1}}}}, i.Samples())
+		say("gone:80", 1)
+		for n := range int64(400) {
+			time.Sleep(sampleEvery)
+			say("web:8080", n)
+		}
+		samples := i.Samples()
+		require.Len(t, samples, 1, "what is gone for longer is forgotten")
+		require.Len(t, samples["web:8080"], maxSamples)
+		require.Equal(t, 15*time.Minute, time.Since(samples["web:8080"][0].At))
+	})
+}
