@@ -72,7 +72,7 @@ func (g guard) middleware(next http.Handler) http.Handler {
 
 // identify finds out who sent a request.
 func (g guard) identify(r *http.Request) caller {
-	if p := peerFrom(r); p.local && r.Header.Get(forwarded) == "" {
+	if p := peerFrom(r); p.local && r.Header.Get(Forwarded) == "" {
 		return caller{role: Admin, name: p.name}
 	}
 	credentials := r.Header.Get("Authorization")
@@ -135,9 +135,9 @@ func (c caller) refuse(r *http.Request) *Problem {
 	return problem(http.StatusUnauthorized, `send "Authorization: Bearer TOKEN"; the tokens are in the folder "tokens" of the data directory`)
 }
 
-// forwarded is the header of a request that somebody else has sent on over the socket
+// Forwarded is the header of a request that somebody else has sent on over the socket
 // (RFC 7239).
-const forwarded = "Forwarded"
+const Forwarded = "Forwarded"
 
 // isNear reports whether a Host header is one that no foreign name server can give an
 // address to: an address itself, localhost or a name below it, or a name without a dot,

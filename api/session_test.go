@@ -135,7 +135,7 @@ func TestWhatIsSentOnOverTheSocketIsNobody(t *testing.T) {
 	s := httptest.NewServer(onSocket(New(config(published()))))
 	defer s.Close()
 	r := request(t, http.MethodPost, s.URL+"/api/v1/workloads/web/rollout/pause", "")
-	r.Header.Set(forwarded, "for=127.0.0.1")
+	r.Header.Set(Forwarded, "for=127.0.0.1")
 	response, err := s.Client().Do(r)
 	require.NoError(t, err)
 	defer response.Body.Close()

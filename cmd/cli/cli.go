@@ -80,7 +80,7 @@ func newRoot(version string) *cobra.Command {
 	f.register(root.PersistentFlags())
 	root.AddCommand(
 		newUp(f), newRun(f), newApply(f), newBuild(f), newValidate(f), newDiff(f),
-		newGet(f), newDescribe(f), newExplain(f), newEvents(f), newLogs(f), newEndpoints(f),
+		newGet(f), newDescribe(f), newExplain(f), newEvents(f), newLogs(f), newEndpoints(f), newDashboard(f),
 		newScale(f), newRollout(f), newWait(f), newBackup(f), newRestore(f), newRelease(f), newDown(f), newReplay(f), newToken(f), newIngress(f), newVersion(f),
 	)
 	for _, c := range root.Commands() {

@@ -54,7 +54,7 @@ func newWorld(t *testing.T, compose string) *world {
 	ended := make(chan error, 1)
 	handler := api.New(api.Config{
 		Store: w.store, Controller: w, Ready: func() error { return w.ready }, Metrics: http.NotFoundHandler(),
-		Project: "shop", Version: "test", Log: zap.NewNop(),
+		Project: "shop", Version: "test", Log: zap.NewNop(), DataDir: data,
 	})
 	go func() { ended <- api.Serve(ctx, handler, zap.NewNop(), socket) }()
 	t.Cleanup(func() {
