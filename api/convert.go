@@ -89,6 +89,7 @@ func toStatus(p core.Status) WorkloadStatus {
 		UpdateRevision:      p.UpdateRevision,
 		Conditions:          []Condition{},
 		Converged:           p.Converged,
+		Paused:              p.Paused,
 		Outcome:             string(p.Outcome),
 		Obstacle:            p.Obstacle,
 		Remedy:              p.Remedy,

@@ -141,6 +141,8 @@ type WorkloadStatus struct {
 	// Converged is true when what runs is what the spec of ObservedGeneration asks for,
 	// and nothing is under way.
 	Converged bool `json:"converged"`
+	// Paused is true where the rollout is held, or the next one will be.
+	Paused bool `json:"paused,omitempty"`
 	// Outcome is Converged, Complete, Moving, Waiting, Paused or Stalled; absent where
 	// the workload has not been planned yet.
 	Outcome string `json:"outcome,omitempty"`

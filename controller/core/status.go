@@ -71,7 +71,9 @@ type Status struct {
 	// Converged is true when what runs is what is written, the rollout that led
 	// there can no longer be taken back, and nothing is under way.
 	Converged bool
-	Outcome   Outcome
+	// Paused is true where the rollout is held, or the next one will be.
+	Paused  bool
+	Outcome Outcome
 	// Obstacle is what keeps the workload from converging, or is wrong though it has
 	// converged, and Remedy what a person can do about it, in a sentence each. Both are
 	// empty where it has converged and nothing is wrong.

@@ -58,7 +58,7 @@ func (a *account) count() {
 		Replicas: c.live, Updated: c.updated, Ready: c.ready, Available: c.available,
 	}
 	if s := &a.plan.Status; a.desired != nil {
-		s.Desired = a.desired.Replicas
+		s.Desired, s.Paused = a.desired.Replicas, a.paused()
 		s.Unavailable = max(0, s.Desired-s.Available)
 		s.UpdateRevision, s.WantedRevision = a.desired.Revision, a.wanted
 	}

@@ -32,7 +32,7 @@ export function Verbs({ workload }) {
   const [undoing, setUndoing] = useState(null);
   if (!isAdmin() || workload.kind === 'Job') return null;
   const { name } = workload.metadata;
-  const paused = workload.status.outcome === 'Paused';
+  const { paused } = workload.status;
   const button = (verb, label, done) => html`<button type="button" title="tend rollout ${verb} ${name}"
     onClick=${() => act(() => rollout(name, verb), `${name}: ${done}`)}>${label}</button>`;
   const undo = async () => {

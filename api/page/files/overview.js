@@ -2,17 +2,17 @@
 import { Scale } from './actions.js';
 import { Feed } from './feed.js';
 import { replicasOf, state } from './state.js';
-import { html, Outcome, Rollout, same, Tiles, useAll, useState } from './ui.js';
+import { html, Outcome, Prose, Rollout, same, Tiles, useAll, useState } from './ui.js';
 
 const Card = same(({ workload, replicas }) => {
   const { metadata: { name }, kind, spec, status } = workload;
   return html`<li class="card ${(status.outcome || '').toLowerCase()}" data-workload=${name}>
     <div class="card-head"><h2><a href="#/w/${encodeURIComponent(name)}">${name}</a></h2><span class="kind">${kind}</span><${Outcome} status=${status} /></div>
-    <p class="counts"><span><b>${status.readyReplicas}</b> of ${spec.replicas} ready</span>
+    <p class="counts">${status.outcome === 'Complete' ? html`<span>ran to completion</span>` : html`<span><b>${status.readyReplicas}</b> of ${spec.replicas} ready</span>`}
       <span class="image" title=${spec.template.image}>${spec.template.image.replace(/^.*\/(?=[^/]*$)/, '').replace(/@sha256:(.{8}).*/, '@$1').replace(/^sha256:(.{8}).*/, '$1')}</span><${Scale} workload=${workload} /></p>
     <${Tiles} replicas=${replicas} status=${status} />
-    <${Rollout} workload=${workload} />
-    ${status.obstacle && (status.converged || !['Moving', 'Complete'].includes(status.outcome)) && html`<p class="obstacle">${status.obstacle}</p>`}</li>`;
+    <${Rollout} workload=${workload} replicas=${replicas} />
+    ${status.obstacle && (status.converged || !['Moving', 'Complete'].includes(status.outcome)) && html`<p class="obstacle"><${Prose} text=${status.obstacle} /></p>`}</li>`;
 });
 
 export function Overview() {

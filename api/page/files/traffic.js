@@ -39,7 +39,7 @@ function Chart({ title, unit, times, series }) {
     const axis = { stroke: colour('--dim'), grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false }, font: '12px system-ui' };
     const size = () => ({ width: box.current.clientWidth, height: 180 });
     const plot = new window.uPlot({
-      ...size(), cursor: { y: false, points: { size: 6 } }, legend: { live: true },
+      ...size(), cursor: { y: false, points: { size: 6 } }, legend: { markers: { width: 2 } },
       scales: { y: { range: (_, min, max) => [0, Math.max(max * 1.1, 1e-3)] }, x: { range: (_, min, max) => [max - 900, max] } },
       axes: [{ ...axis, values: (_, at) => at.map((t) => new Date(t * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false })) },
         { ...axis, size: 56, values: (_, at) => at.map((v) => `${Number(v.toPrecision(3))}`) }],
@@ -47,7 +47,7 @@ function Chart({ title, unit, times, series }) {
         ...series.map((s) => ({ label: s.label, stroke: colour(s.colour), width: 2, fill: s.fill && `${colour(s.colour)}22`, value: (_, v) => (v == null ? '–' : `${Number(v.toPrecision(3))} ${unit}`) }))],
     }, data, box.current);
     chart.current = plot;
-    const observer = new ResizeObserver(() => plot.setSize(size()));
+    const observer = new ResizeObserver(() => { if (box.current) plot.setSize(size()); });
     observer.observe(box.current);
     return () => { observer.disconnect(); plot.destroy(); chart.current = null; };
   }, [dark]);
@@ -68,6 +68,6 @@ export function Traffic({ name }) {
       ${samples.length < 2 ? html`<p class="nothing">Nothing has been counted yet.</p>` : html`<div class="charts">
       <${Chart} title="Requests per second" unit="/s" times=${times} series=${[{ label: 'requests', colour: '--accent', fill: true, values: values('requests') }]} />
       <${Chart} title="Failures per second" unit="/s" times=${times} series=${[{ label: 'failures', colour: '--bad', fill: true, values: values('failures') }]} />
-      <${Chart} title="Latency" unit="ms" times=${times} series=${[{ label: 'p50', colour: '--good', values: values('p50', 1000) }, { label: 'p99', colour: '--warn', values: values('p99', 1000) }]} /></div>`}</section>`;
+      <${Chart} title="Latency (ms)" unit="ms" times=${times} series=${[{ label: 'p50', colour: '--good', values: values('p50', 1000) }, { label: 'p99', colour: '--warn', values: values('p99', 1000) }]} /></div>`}</section>`;
   });
 }

@@ -52,7 +52,8 @@ const marks = { Converged: '●', Complete: '✔', Moving: '◐', Waiting: '◔'
 
 export function Outcome({ status }) {
   const outcome = status.outcome || '';
-  return html`<span class="outcome ${outcome.toLowerCase()}"><span aria-hidden="true">${marks[outcome] || '○'}</span> ${outcome || 'New'}</span>`;
+  return html`<span class="outcome ${outcome.toLowerCase()}"><span aria-hidden="true">${marks[outcome] || '○'}</span> ${outcome || 'New'}</span>
+    ${status.paused && outcome !== 'Paused' && html` <span class="outcome paused">‖ Paused</span>`}`;
 }
 
 const letters = {
@@ -79,26 +80,36 @@ export function Tiles({ replicas, status }) {
   const most = 60;
   return html`<ul class="tiles" aria-label="Replicas">
     ${replicas.slice(0, most).map((r) => html`<${Tile} key=${r.status.containerID} r=${r}
-      old=${r.spec.revision && status.updateRevision && r.spec.revision !== status.updateRevision} />`)}
+      old=${isOld(r, status)} />`)}
     ${replicas.length > most && html`<li class="more">+${replicas.length - most}</li>`}</ul>`;
 }
 
+// Prose is a sentence of the controller's, with its commands set as code.
+export function Prose({ text }) {
+  const end = /[.!?]$/.test(text) ? '' : '.';
+  return html`${text.split('`').map((part, i) => (i % 2 ? html`<code>${part}</code>` : part))}${end}`;
+}
+
+// isOld reports whether a replica is of another revision than the one in force.
+export const isOld = (r, status) => Boolean(r.spec.revision && status.updateRevision && r.spec.revision !== status.updateRevision);
+
 // Rollout is how far the move to the revision in force is, and how long it may take to come
 // forward.
-export function Rollout({ workload }) {
+export function Rollout({ workload, replicas }) {
   const { spec, status } = workload;
   const now = useNow();
-  if (status.converged || !status.replicas && !status.deadline || workload.kind === 'Job') return null;
-  const most = Math.max(spec.replicas, status.replicas, 1);
-  const old = Math.max(0, status.replicas - status.updatedReplicas);
-  const ready = Math.min(status.updatedReplicas, Math.max(0, status.availableReplicas - old));
+  if (status.converged || workload.kind === 'Job' || !replicas.length) return null;
+  const old = replicas.filter((r) => isOld(r, status)).length;
+  const ready = replicas.filter((r) => !isOld(r, status) && r.status.ready).length;
+  if (!old && ready === spec.replicas && !status.deadline) return null;
+  const most = Math.max(spec.replicas, replicas.length);
   const part = (n) => ({ width: `${100 * n / most}%` });
   const text = `${status.updatedReplicas} of ${spec.replicas} replicas at ${short(status.updateRevision)}, ${old} old`;
   return html`<div class="rollout">
     <div class="bar" role="progressbar" aria-label="Rollout" aria-valuemin="0" aria-valuemax=${spec.replicas} aria-valuenow=${status.updatedReplicas} aria-valuetext=${text}>
-      <span class="new" style=${part(ready)}></span><span class="coming" style=${part(status.updatedReplicas - ready)}></span><span class="was" style=${part(old)}></span>
+      <span class="new" style=${part(ready)}></span><span class="coming" style=${part(replicas.length - old - ready)}></span><span class="was" style=${part(old)}></span>
     </div>
-    <p><span>${text}</span>${status.deadline && html`<span class="deadline" title="Time left to come forward">${clock(Date.parse(status.deadline) - now)}</span>`}</p>
+    <p><span>${text}</span>${status.deadline && html`<span class="deadline" title="Time left to come forward">${clock(Date.parse(status.deadline) - now)} left</span>`}</p>
   </div>`;
 }
 

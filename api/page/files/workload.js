@@ -5,7 +5,7 @@ import { Editor } from './editor.js';
 import { Feed } from './feed.js';
 import { Logs } from './logs.js';
 import { replicasOf, state } from './state.js';
-import { Age, clock, html, isAdmin, Outcome, Rollout, short, Tiles, toast, useAll, useEffect, useNow, useState } from './ui.js';
+import { Age, clock, html, isAdmin, isOld, Outcome, Prose, Rollout, short, Tiles, toast, useAll, useEffect, useNow, useState } from './ui.js';
 import { Traffic } from './traffic.js';
 
 export function Workload({ name, tab }) {
@@ -30,22 +30,19 @@ export function Workload({ name, tab }) {
     <header class="workload-head panel">
       <div class="card-head"><h1>${name}</h1><span class="kind">${workload.kind}</span><${Outcome} status=${workload.status} />
         <span class="actions"><${Scale} workload=${workload} /><${Verbs} workload=${workload} /></span></div>
-      <${Tiles} replicas=${replicas} status=${workload.status} /><${Rollout} workload=${workload} />
+      <${Tiles} replicas=${replicas} status=${workload.status} /><${Rollout} workload=${workload} replicas=${replicas} />
     </header>
     <nav class="tabs" aria-label="About ${name}">${Object.entries(tabs).map(([key, text]) => html`<a href="#/w/${encodeURIComponent(name)}/${key}"
       aria-current=${tab === key ? 'page' : undefined}>${text}</a>`)}</nav>
     <section class="panel" aria-label=${tabs[tab]}>${(views[tab] || views.status)()}</section></article>`;
 }
 
-// sentence ends a sentence that the controller gives without its end.
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
-
 function Status({ workload }) {
   const { metadata, spec, status } = workload;
   const now = useNow();
   const fields = [
     ['Replicas', `${spec.replicas} wanted; ${status.replicas} there: ${status.updatedReplicas} updated, ${status.readyReplicas} ready, ${status.availableReplicas} available`],
-    ['Image', spec.template.image],
+    ['Image, as written', spec.template.image],
     ['Revision', `${short(status.updateRevision) || '–'} in force, ${short(status.currentRevision) || '–'} the last that was complete`],
     ['Strategy', spec.strategy.rollingUpdate ? `${spec.strategy.type}, ${spec.strategy.rollingUpdate.maxSurge} more and ${spec.strategy.rollingUpdate.maxUnavailable} less at most` : `${spec.strategy.type}${spec.strategy.reason ? `: ${spec.strategy.reason}` : ''}`],
     ['Generation', `${metadata.generation} written, ${status.observedGeneration} planned`],
@@ -53,9 +50,9 @@ function Status({ workload }) {
   ].filter(([, value]) => value?.length);
   return html`
     ${status.obstacle ? html`<div class="explain ${(status.outcome || '').toLowerCase()}">
-      <p class="obstacle">${sentence(status.obstacle)}</p>
-      ${status.remedy && html`<p class="remedy"><b>Next:</b> ${sentence(status.remedy)}</p>`}
-      ${status.blockers?.length > 0 && html`<ul>${status.blockers.map((b) => html`<li>${sentence(b)}</li>`)}</ul>`}
+      <p class="obstacle"><${Prose} text=${status.obstacle} /></p>
+      ${status.remedy && html`<p class="remedy"><b>Next:</b> <${Prose} text=${status.remedy} /></p>`}
+      ${status.blockers?.length > 0 && html`<ul>${status.blockers.map((b) => html`<li><${Prose} text=${b} /></li>`)}</ul>`}
       ${status.waitsFor?.length > 0 && html`<p>It waits for ${status.waitsFor.map((n) => html`<a href="#/w/${encodeURIComponent(n)}">${n}</a> `)}</p>`}
       ${status.next && html`<p>In ${clock(Date.parse(status.next.at) - now)}, unless something happens before: ${status.next.what}.</p>`}
     </div>` : html`<p class="explain ${(status.outcome || '').toLowerCase()}">Nothing is in its way.</p>`}
@@ -88,13 +85,13 @@ function Plan({ workload }) {
 function Replicas({ replicas, status }) {
   return html`<div class="scroll" tabindex="0"><table><thead><tr><th>Replica</th><th>Phase</th><th>State</th><th>Revision</th><th>Restarts</th><th>Age</th><th>Addresses</th><th><span class="hidden">Actions</span></th></tr></thead>
     <tbody>${replicas.map((r) => html`<tr key=${r.status.containerID}>
-      <td>${r.metadata.name}${r.status.blocker && html`<small>${sentence(r.status.blocker)}</small>`}</td>
+      <td>${r.metadata.name}${r.status.blocker && html`<small>${r.status.blocker}</small>`}</td>
       <td><span class="phase ${r.status.phase || 'unknown'}">${r.status.phase || '–'}</span></td>
       <td>${r.status.state}${r.status.exitCode !== undefined ? ` (${r.status.exitCode})` : ''}</td>
-      <td><code>${short(r.spec.revision)}</code>${r.spec.revision === status.updateRevision ? '' : ' (old)'}</td>
+      <td><code>${short(r.spec.revision)}</code>${isOld(r, status) ? ' (old)' : ''}</td>
       <td>${r.status.restarts}</td><td><${Age} at=${r.status.startedAt} /></td>
       <td>${Object.values(r.status.addresses || {}).join(', ')}${r.status.ports?.length > 0 && html`<small>${r.status.ports.join(', ')}</small>`}</td>
-      <td><${Kill} replica=${r} /></td></tr>`)}</tbody></table></div>
+      <td class="act"><${Kill} replica=${r} /></td></tr>`)}</tbody></table></div>
     ${replicas.length === 0 && html`<p class="nothing">It has no replica.</p>`}`;
 }
 
@@ -119,7 +116,7 @@ function Revisions({ workload }) {
   return html`<div class="scroll" tabindex="0"><table><thead><tr><th>Number</th><th>Revision</th><th>Image</th><th>Age</th><th>Replicas</th><th><span class="hidden">Actions</span></th></tr></thead>
     <tbody>${[...revisions].reverse().map((r) => html`<tr key=${r.metadata.name} class=${r.status.inForce ? 'in-force' : ''}>
       <td>${r.spec.number}</td><td><code>${short(r.metadata.name)}</code></td><td>${r.spec.image}</td><td><${Age} at=${r.spec.createdAt} /></td><td>${r.status.replicas}</td>
-      <td>${r.status.inForce ? 'in force' : isAdmin() && html`<button type="button" title="tend rollout undo ${name} --to-revision ${r.spec.number}"
+      <td class="act">${r.status.inForce ? 'in force' : isAdmin() && html`<button type="button" title="tend rollout undo ${name} --to-revision ${r.spec.number}"
         onClick=${() => undoTo(name, r.spec.number)}>Go back to ${r.spec.number}</button>`}</td></tr>`)}</tbody></table></div>
     ${numbers.length > 1 && html`<h2>Differences</h2>
       <p class="pair">${choose('From', from, (n) => setPair([n, to]))} ${choose('to', to, (n) => setPair([from, n]))}</p>

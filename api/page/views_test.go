@@ -1,0 +1,369 @@
+package page_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/api/client"
+)
+
+const web = `[data-workload="web"]`
+
+// tiles waits until web has so many tiles of a phase, and no other.
+func (b *browser) tiles(n int, phase string) {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool {
+		return evaluate[bool](b, `['', '.' + args[2]].every((c) => document.querySelectorAll(args[0] + ' .tile' + c).length === args[1])`, web, n, phase)
+	}, patience, 20*time.Millisecond, "%d tiles, all %s", n, phase)
+}
+
+// writes puts a text in the place of the editor's.
+func (b *browser) writes(text string) {
+	b.t.Helper()
+	b.do(chromedp.SetValue(chromedp.CSS("textarea"), text), chromedp.Evaluate[chromedp.Void](`document.querySelector('textarea').dispatchEvent(new Event('input', {bubbles: true}))`))
+}
+
+func TestAWorkloadIsScaled(t *testing.T) {
+	s := newShop(t)
+	b := newBrowser(t)
+	b.login(s, api.Admin)
+	b.tiles(3, "ready")
+	b.picture("overview-light")
+	b.as(1440, 900, "dark")
+	b.picture("overview-dark")
+	b.press("Scale up web to 4")
+	b.sees(".toasts", "web: 4 replicas are written")
+	b.sees(web, "4 of 4 ready")
+	b.tiles(4, "ready")
+	assert.Contains(t, s.read("specs/web.yaml"), "replicas: 4")
+	b.sees(".event", "by admin token")
+	b.press("Scale down web to 3")
+	b.tiles(3, "ready")
+}
+
+func TestARolloutFinishes(t *testing.T) {
+	s := newShop(t)
+	b := newBrowser(t)
+	b.as(1440, 900, "light")
+	b.login(s, api.Admin)
+	b.goTo("#/w/web/status")
+	b.tiles(3, "ready")
+	s.write("specs/web.yaml", strings.Replace(webSpec, "web:1", "web:2", 1))
+	b.sees(web+" .rollout", "of 3 replicas at")
+	b.sees(web+" .explain", "Next: nothing: the controller is at work")
+	b.picture("rollout")
+	b.sees(web+" .outcome", "Converged")
+	b.sees(".explain", "Nothing is in its way")
+	b.goTo("#/w/web/revisions")
+	b.sees(".in-force", "web:2")
+	b.sees(".diff tr", "image web:1 web:2")
+	b.picture("revisions")
+	b.press("Go back to 1")
+	b.sees(".in-force", "web:1")
+}
+
+func TestAFailedRolloutTellsWhyAndWhatToDo(t *testing.T) {
+	s := newShop(t)
+	b := newBrowser(t)
+	b.as(1440, 900, "light")
+	b.login(s, api.Admin)
+	b.goTo("#/w/web/status")
+	b.tiles(3, "ready")
+	s.write("specs/web.yaml", strings.Replace(webSpec, "web:1", "web:bad", 1))
+	b.sees(web+" .deadline", "0:0")
+	b.picture("failing")
+	b.sees(web+" .outcome", "Stalled")
+	b.sees(".explain .obstacle", "no progress for 4s")
+	b.sees(".explain .remedy", "another revision is tried as soon as it is written")
+	b.sees(web, "3 ready")
+	b.picture("failed")
+	b.goTo("#/")
+	b.sees(web, "Stalled")
+	b.picture("overview-stalled")
+}
+
+func TestAReplicaIsKilledAndComesBack(t *testing.T) {
+	s := newShop(t)
+	b := newBrowser(t)
+	b.login(s, api.Admin)
+	b.goTo("#/w/web/replicas")
+	b.tiles(3, "ready")
+	b.press("Kill shop-web-2")
+	b.sees("dialog", "Kill shop-web-2?")
+	b.picture("kill")
+	b.do(chromedp.KeyEvent(kb.Escape))
+	b.sees("table", "shop-web-2")
+	assert.False(t, evaluate[bool](b, `!!document.querySelector('dialog')`))
+	b.press("Kill shop-web-2")
+	b.click("dialog button[type=submit]")
+	b.sees(".toasts", "shop-web-2 is killed")
+	b.goTo("#/w/web/events")
+	b.sees(".event", "Killed shop-web-2 by admin token")
+	b.sees(".event", "Restarted shop-web-2")
+	b.tiles(3, "ready")
+}
+
+func TestASpecIsEditedWithAMistakeAndWithout(t *testing.T) {
+	s := newShop(t)
+	b := newBrowser(t)
+	b.as(1440, 900, "light")
+	b.login(s, api.Admin)
+	b.goTo("#/w/web/spec")
+	b.sees(".verdict", "valid")
+	b.writes(strings.Replace(webSpec, "replicas: 3", "replicaz: 3", 1))
+	b.sees(".verdict", "1 problem")
+	b.sees(".problems", "web.yaml:5:3")
+	b.sees(".problems", "replicas")
+	assert.True(t, evaluate[bool](b, `[...document.querySelectorAll('button')].find((e) => e.innerText === 'Save').disabled`))
+	b.picture("mistake")
+	b.press("web.yaml:5:3")
+	assert.Equal(t, strings.Index(webSpec, "replicas: 3"), evaluate[int](b, `document.querySelector('textarea').selectionStart`))
+
+	b.writes(strings.Replace(webSpec, "replicas: 3", "replicas: 2", 1))
+	b.sees(".verdict", "valid")
+	b.press("Save")
+	b.sees(".toasts", "web.yaml is written")
+	b.tiles(2, "ready")
+	assert.Equal(t, strings.Replace(webSpec, "replicas: 3", "replicas: 2", 1), s.read("specs/web.yaml"))
+
+	b.expect("412")
+	s.write("specs/web.yaml", webSpec+"# theirs\n")
+	b.writes(strings.Replace(webSpec, "replicas: 3", "replicas: 5", 1))
+	b.sees(".verdict", "valid")
+	b.press("Save")
+	b.sees(".banner", "Somebody else has changed the file since")
+	assert.Contains(t, s.read("specs/web.yaml"), "# theirs")
+	b.press("Look at theirs")
+	require.Eventually(t, func() bool {
+		return strings.HasSuffix(evaluate[string](b, `document.querySelector('textarea').value`), "# theirs\n")
+	}, patience, 20*time.Millisecond)
+}
+
+func TestLogsAreShownAndFollowed(t *testing.T) {
+	s := newShop(t)
+	b := newBrowser(t)
+	b.login(s, api.Reader)
+	b.goTo("#/w/web/logs")
+	b.sees(".lines", "shop-web-3 listening on :8080")
+	b.picture("logs")
+	lines := evaluate[int](b, `document.querySelectorAll('.line').length`)
+	for _, c := range containers(t, s, "web")[:1] {
+		s.engine.Kill(c, 137)
+	}
+	require.Eventually(t, func() bool { return evaluate[int](b, `document.querySelectorAll('.line').length`) > lines }, patience, 20*time.Millisecond)
+}
+
+func containers(t *testing.T, s *shop, workload string) (ids []string) {
+	t.Helper()
+	c, err := client.Dial(s.options.DataDir)
+	require.NoError(t, err)
+	list, err := c.Replicas(t.Context(), workload)
+	require.NoError(t, err)
+	for _, r := range list.Items {
+		ids = append(ids, r.Status.ContainerID)
+	}
+	return ids
+}
+
+func TestTheLogin(t *testing.T) {
+	s := newShop(t)
+	b := newBrowser(t)
+	b.as(1440, 900, "light")
+	b.expect("401")
+	b.expect("403")
+	b.do(chromedp.Navigate(s.url + "/"))
+	b.sees("main", "Token")
+	b.picture("login")
+	b.do(chromedp.SendKeys(chromedp.CSS("#token"), "c0ffee\r"))
+	b.sees(".failed", "the token is not one of this project's")
+	evaluate[string](b, `document.querySelector('#token').value = ''`)
+	b.do(chromedp.SendKeys(chromedp.CSS("#token"), s.token(api.Reader)+"\r"))
+	b.sees("header", "read only")
+	b.tiles(3, "ready")
+	buttons := func() []string {
+		return evaluate[[]string](b, `[...document.querySelectorAll('button')].map((e) => e.innerText)`)
+	}
+	assert.Equal(t, []string{"Log out"}, buttons())
+	for _, tab := range []string{"status", "replicas", "revisions", "events", "spec"} {
+		b.goTo("#/w/web/" + tab)
+		b.sees(web, "web")
+		assert.Equal(t, []string{"Log out"}, buttons(), tab)
+		assert.False(t, evaluate[bool](b, `!!document.querySelector('textarea')`))
+	}
+	b.do(chromedp.Reload())
+	b.sees("header", "read only")
+	assert.Empty(t, evaluate[string](b, `document.cookie`), "scripts cannot read the session")
+	b.press("Log out")
+	b.sees("main", "Token")
+	b.do(chromedp.Reload())
+	b.sees("main", "Token")
+}
+
+func TestALinkLogsIn(t *testing.T) {
+	s := newShop(t)
+	b := newBrowser(t)
+	c, err := client.Dial(s.options.DataDir)
+	require.NoError(t, err)
+	link, err := c.MakeLink(t.Context(), api.Admin)
+	require.NoError(t, err)
+	b.do(chromedp.Navigate(strings.Replace(s.url, "127.0.0.1", "tend.localhost", 1) + "/#code=" + link.Code))
+	b.sees("header", "admin token")
+	b.tiles(3, "ready")
+	assert.NotContains(t, evaluate[string](b, `location.href`), link.Code)
+}
+
+func TestAPageOfAnotherOriginGetsNothing(t *testing.T) {
+	s := newShop(t)
+	b := newBrowser(t)
+	b.login(s, api.Admin)
+	b.tiles(3, "ready")
+	b.expect("CORS")
+	b.expect("403")
+	b.expect("ERR_FAILED")
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<!doctype html>other") }))
+	t.Cleanup(other.Close)
+	b.do(chromedp.Navigate(other.URL))
+	evil := `Promise.all([
+		fetch(args[0] + '/api/v1/workloads', {credentials: 'include'}).then((r) => r.text(), () => 'refused'),
+		fetch(args[0] + '/api/v1/workloads/web/rollout/pause', {method: 'POST', mode: 'no-cors', credentials: 'include'}).then(() => 'sent', () => 'refused'),
+	])`
+	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`((args) => %s)([%q]).then((r) => { document.title = r.join(' ') })`, evil, s.url)))
+	require.Eventually(t, func() bool { return strings.HasPrefix(evaluate[string](b, "document.title"), "refused ") }, patience, 20*time.Millisecond)
+	c, err := client.Dial(s.options.DataDir)
+	require.NoError(t, err)
+	workload, err := c.Workload(t.Context(), "web")
+	require.NoError(t, err)
+	assert.NotEqual(t, "Paused", workload.Status.Outcome)
+
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+	require.NoError(t, err)
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	assert.Contains(t, string(answer), "421 Misdirected Request")
+}
+
+func TestAControllerThatGoesAwayComesBack(t *testing.T) {
+	s := newShop(t)
+	b := newBrowser(t)
+	b.expect("ERR_")
+	b.login(s, api.Admin)
+	b.tiles(3, "ready")
+	s.stop()
+	b.sees("header .link", "not connected")
+	s.write("specs/web.yaml", strings.Replace(webSpec, "replicas: 3", "replicas: 4", 1))
+	s.start()
+	b.sees("header .link", "live")
+	b.tiles(4, "ready")
+}
+
+func TestTheKeyboardIsEnough(t *testing.T) {
+	s := newShop(t)
+	b := newBrowser(t)
+	b.login(s, api.Admin)
+	b.tiles(3, "ready")
+	focused := func() string {
+		return evaluate[string](b, `(document.activeElement.ariaLabel || document.activeElement.innerText || '')`)
+	}
+	reach := func(name string) {
+		t.Helper()
+		for range 60 {
+			if focused() == name {
+				return
+			}
+			b.do(chromedp.KeyEvent(kb.Tab))
+		}
+		t.Fatalf("Tab does not lead to %q", name)
+	}
+	reach("Scale up web to 4")
+	assert.NotEqual(t, "none", evaluate[string](b, `getComputedStyle(document.activeElement).outlineStyle`), "the focus can be seen")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.tiles(4, "ready")
+	b.do(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
+	reach("web")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.sees(".tabs", "Revisions")
+	reach("Pause")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.sees(web+" .outcome", "Paused")
+	reach("Resume")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.sees(web+" .outcome", "Converged")
+}
+
+// The charts are of what the API tells; here the browser is told what it answers.
+func TestTrafficIsDrawn(t *testing.T) {
+	s := newShop(t)
+	b := newBrowser(t)
+	b.as(1440, 900, "light")
+	samples := &strings.Builder{}
+	for i := range 180 {
+		at := time.Now().Add(time.Duration(i-180) * 5 * time.Second).UTC().Format(time.RFC3339)
+		failures := 0
+		if i > 120 && i < 130 {
+			failures = 4
+		}
+		fmt.Fprintf(samples, `{"time":%q,"requests":%d,"failures":%d,"p50":0.005,"p99":%g},`, at, 200+i%23*4, failures, 0.025+float64(i%17)/200)
+	}
+	answer := `{"items":[{"metadata":{"name":"web:8080"},"workload":"web","samples":[` + strings.TrimSuffix(samples.String(), ",") + `]}]}`
+	script := fmt.Sprintf(`const real = window.fetch; window.fetch = (path, o) => path === '/api/v1/traffic' ? Promise.resolve(new Response(%q)) : real(path, o)`, answer)
+	b.do(call(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}))
+	b.login(s, api.Reader)
+	b.goTo("#/w/web/traffic")
+	b.sees("figure", "Requests per second")
+	require.Eventually(t, func() bool { return evaluate[int](b, `document.querySelectorAll('figure canvas').length`) == 3 }, patience, 20*time.Millisecond)
+	assert.Contains(t, evaluate[string](b, `document.querySelector('figure [role=img]').ariaLabel`), "Requests per second: requests")
+	b.picture("traffic-light")
+	b.as(1440, 900, "dark")
+	b.picture("traffic-dark")
+	b.goTo("#/map")
+	b.sees("svg", "gateway")
+	b.picture("map")
+}
+
+// Nothing is cut off at the width of a phone, in either scheme.
+func TestThePageFitsAPhone(t *testing.T) {
+	s := newShop(t)
+	b := newBrowser(t)
+	b.as(390, 844, "light")
+	b.login(s, api.Admin)
+	b.tiles(3, "ready")
+	for i, view := range []string{"#/", "#/map", "#/events", "#/w/web/status", "#/w/web/replicas", "#/w/web/revisions", "#/w/web/logs", "#/w/web/spec", "#/w/web/traffic"} {
+		b.as(390, 844, []string{"light", "dark"}[i%2])
+		b.goTo(view)
+		b.sees("main", "")
+		b.picture("phone-" + strings.ReplaceAll(strings.TrimPrefix(view, "#/"), "/", "-"))
+		assert.LessOrEqual(t, evaluate[int](b, `document.documentElement.scrollWidth`), 390, view)
+	}
+}
+
+// Whoever loads the page gets it in one breath.
+func TestThePageIsSmall(t *testing.T) {
+	total := int64(0)
+	for _, folder := range []string{"files", "vendor"} {
+		entries, err := os.ReadDir(folder)
+		require.NoError(t, err)
+		for _, e := range entries {
+			info, err := e.Info()
+			require.NoError(t, err)
+			total += info.Size()
+		}
+	}
+	assert.Less(t, total, int64(150_000))
+}
