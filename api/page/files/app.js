@@ -50,7 +50,7 @@ function Login() {
     <form onSubmit=${login}>
       <label for="token">Token</label>
       <input id="token" name="token" type="password" autocomplete="off" required autofocus aria-describedby="token-help" />
-      <p id="token-help">The content of <code>.tend/tokens/admin</code>, or of <code>.tend/tokens/read</code> to look on.
+      <p id="token-help">The content of <code>.tend/tokens/admin</code>, or of <code>.tend/tokens/read</code> to look on.${' '}
         <code>tend dashboard</code> opens this page without one.</p>
       ${problem && html`<p class="failed" role="alert">${problem}</p>`}
       <button class="primary" type="submit">Log in</button>
