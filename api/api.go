@@ -37,6 +37,8 @@ type Config struct {
 	Ready func() error
 	// Metrics serves /metrics.
 	Metrics http.Handler
+	// Requests counts the requests; nil for nobody.
+	Requests *Metrics
 	// Project is the Compose project's name, Version the program's.
 	Project, Version string
 	Log              *zap.Logger
@@ -115,7 +117,7 @@ func (c Config) readOnly() *chi.Mux {
 func (s *server) newRouter() *chi.Mux {
 	r := chi.NewRouter()
 	g := guard{dataDir: s.DataDir, cookie: cookieName(s.Project), anonymousRead: s.AnonymousRead, log: s.Log}
-	r.Use(headers, g.middleware, crossOrigin, noBody, middleware.GetHead)
+	r.Use(s.Requests.middleware, headers, g.middleware, crossOrigin, noBody, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		fail(w, problem(http.StatusNotFound, "there is no "+r.URL.Path+" here; /openapi.yaml of the control API lists what there is"))
 	})

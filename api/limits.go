@@ -105,5 +105,9 @@ func (s *server) hold(r *http.Request) (release func(), err error) {
 	if !s.held.add(peer) {
 		return nil, problem(http.StatusServiceUnavailable, fmt.Sprintf("%d streams and blocking queries are held for this peer already: end some, or ask without", maxHeld))
 	}
-	return func() { s.held.remove(peer) }, nil
+	counted := s.Requests.hold(r)
+	return func() {
+		counted()
+		s.held.remove(peer)
+	}, nil
 }

@@ -85,7 +85,7 @@ type Controller struct {
 	ingresses   *ingresses.Ingresses
 
 	mu      sync.Mutex
-	dirty   map[string]bool
+	dirty   map[string]time.Time // since when each key is
 	linked  bool // the engine answered last time, and everything was listed
 	wake    chan struct{}
 	calls   chan func(*loop) // run by the loop between two plans
@@ -118,11 +118,12 @@ func New(o Options) *Controller {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics()
 	}
+	o.Engine = engine.Timed(o.Engine, o.Metrics.engineCall)
 	c := &Controller{
 		options:  o,
 		executor: execute.New(o.Engine, o.DataDir, o.Executable),
 		metrics:  o.Metrics,
-		dirty:    map[string]bool{},
+		dirty:    map[string]time.Time{},
 		wake:     make(chan struct{}, 1),
 		calls:    make(chan func(*loop), 64),
 		stopped:  make(chan struct{}),
@@ -135,8 +136,7 @@ func New(o Options) *Controller {
 	c.ingresses = ingresses.New(ingresses.Options{
 		Engine: o.Engine, Version: o.IngressImage, Upgrade: c.upgradeIngress, Heard: c.ingressHeard,
 	})
-	c.metrics.watch(c.store)
-	c.metrics.watchIngresses(c.ingresses)
+	c.metrics.watch(c)
 	return c
 }
 
@@ -149,6 +149,7 @@ func (c *Controller) newReconciler() reconciler {
 		ingresses:   c.ingresses,
 		ingressesOf: map[string][]string{},
 		record:      c.options.Record,
+		metrics:     c.metrics,
 		mark:        c.mark,
 		started:     time.Now(),
 
@@ -261,9 +262,12 @@ func (c *Controller) do(f func(*loop)) {
 
 // mark has keys planned soon.
 func (c *Controller) mark(keys ...string) {
+	now := time.Now()
 	c.mu.Lock()
 	for _, k := range keys {
-		c.dirty[k] = true
+		if _, known := c.dirty[k]; !known {
+			c.dirty[k] = now
+		}
 	}
 	c.mu.Unlock()
 	select {
@@ -284,7 +288,7 @@ func (l *loop) take() []string {
 	for key := range l.dirty {
 		keys = append(append(keys, key), l.reconciler.neighbours(key)...)
 	}
-	l.dirty = map[string]bool{} // not cleared, as a cleared map stays as large as it ever was
+	l.dirty = map[string]time.Time{} // not cleared, as a cleared map stays as large as it ever was
 	slices.Sort(keys)
 	return slices.Compact(keys)
 }
@@ -572,4 +576,14 @@ func (c *Controller) Linked() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.linked
+}
+
+// queue is how many keys are dirty, and for how long the oldest one has been.
+func (c *Controller) queue(now time.Time) (depth int, oldest time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, since := range c.dirty {
+		oldest = max(oldest, now.Sub(since))
+	}
+	return len(c.dirty), oldest
 }

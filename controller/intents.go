@@ -16,6 +16,7 @@ func (e *UnknownWorkloadError) Error() string { return "there is no workload " +
 
 // Asked reports what somebody asked for.
 func (c *Controller) Asked(asked core.Event) {
+	c.metrics.intents.WithLabelValues(asked.Reason).Inc()
 	c.do(func(l *loop) { l.reconciler.event(asked, time.Now()) })
 }
 
@@ -41,6 +42,7 @@ func (c *Controller) Intend(ctx context.Context, asked core.Event, change func(*
 			return
 		}
 		if !reflect.DeepEqual(intent, before) {
+			c.metrics.intents.WithLabelValues(asked.Reason).Inc()
 			l.reconciler.event(asked, time.Now())
 		}
 		c.store.Update(func(tx *state.Tx) { tx.PutIntent(&state.Intent{Workload: workload, Intent: intent}) })

@@ -1,8 +1,10 @@
 package controller
 
 import (
+	"errors"
 	"math"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,61 +12,87 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/ingresses"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/ingress"
 	"github.com/tendhq/tend/state"
 )
 
-// Metrics are what Prometheus scrapes.
+// Metrics are what Prometheus scrapes. Their labels are bounded: by the workloads of the
+// project, by the words of tend, and by nothing that a container or a client chooses.
 type Metrics struct {
 	registry  *prometheus.Registry
 	actions   *prometheus.HistogramVec
 	events    *prometheus.CounterVec
 	plans     prometheus.Histogram
 	engineUp  prometheus.Gauge
+	engine    *prometheus.HistogramVec
 	specValid prometheus.Gauge
+	specWrong prometheus.Gauge
 	durable   prometheus.Gauge
 	commits   prometheus.Histogram
+	rollouts  *prometheus.HistogramVec
+	restarts  *prometheus.CounterVec
+	backOffs  *prometheus.CounterVec
+	drains    *prometheus.HistogramVec
+	probes    *prometheus.HistogramVec
+	intents   *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics, on a registry of their own.
 func NewMetrics() *Metrics {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	}
+	actions := []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		actions: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "tend_action_duration_seconds", Help: "Duration of the actions carried out, by kind and result.",
-			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
-		}, []string{"action", "result"}),
-		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "tend_events_total", Help: "Events, by type and reason.",
-		}, []string{"type", "reason"}),
+		actions:  histogram("tend_action_duration_seconds", "Duration of the actions carried out, by kind and result.", actions, "action", "result"),
+		events:   counter("tend_events_total", "Events, by type and reason.", "type", "reason"),
 		plans: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "tend_plan_duration_seconds", Help: "Duration of planning one workload.",
 			Buckets: prometheus.ExponentialBuckets(1e-5, 4, 8),
 		}),
-		engineUp:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "tend_engine_up", Help: "1 while the container engine answers."}),
-		specValid: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tend_spec_valid", Help: "1 while what is written is in force; 0 while the last good spec stands in for it."}),
-		durable:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "tend_state_durable", Help: "1 while what tend decides survives a restart; 0 while it cannot be written."}),
+		engineUp:  gauge("tend_engine_up", "1 while the container engine answers."),
+		engine:    histogram("tend_engine_request_duration_seconds", "Duration of requests to the engine, by operation and code: ok, or the class of the error.", actions, "operation", "code"),
+		specValid: gauge("tend_spec_valid", "1 while what is written is in force; 0 while the last good spec stands in for it."),
+		specWrong: gauge("tend_spec_errors", "Mistakes in what is written."),
+		durable:   gauge("tend_state_durable", "1 while what tend decides survives a restart; 0 while it cannot be written."),
 		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "tend_state_commit_duration_seconds", Help: "Duration of making what was decided durable.",
 			Buckets: prometheus.ExponentialBuckets(1e-4, 4, 8),
 		}),
+		rollouts: histogram("tend_rollout_duration_seconds", "Duration of rollouts from their begin, by result: complete or failed.", []float64{1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600}, "workload", "result"),
+		restarts: counter("tend_restarts_total", "Containers that were started again.", "workload"),
+		backOffs: counter("tend_back_offs_total", "Crashes after which a start waits.", "workload"),
+		drains:   histogram("tend_drain_duration_seconds", "Time between the withdrawal of an endpoint and the stop, by result: acknowledged by all who follow the endpoints, or timed_out.", []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "result"),
+		probes:   histogram("tend_probe_duration_seconds", "Duration of probes, by probe and result: success or failure.", []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10}, "probe", "result"),
+		intents:  counter("tend_intents_total", "Changes that people asked for through the API, by the reason of their event.", "reason"),
 	}
-	m.registry.MustRegister(m.actions, m.events, m.plans, m.engineUp, m.specValid, m.durable, m.commits,
+	m.registry.MustRegister(m.actions, m.events, m.plans, m.engineUp, m.engine, m.specValid, m.specWrong, m.durable, m.commits,
+		m.rollouts, m.restarts, m.backOffs, m.drains, m.probes, m.intents,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// watch adds gauges for the replicas of each workload, read from the state at
-// each scrape.
-func (m *Metrics) watch(s *state.Store) {
-	m.registry.MustRegister(&statusCollector{store: s})
-}
+// Registerer takes more metrics, of what is around the controller.
+func (m *Metrics) Registerer() prometheus.Registerer { return m.registry }
 
-// watchIngresses adds what the ingresses count, read from their last statuses at each
-// scrape.
-func (m *Metrics) watchIngresses(i *ingresses.Ingresses) {
-	m.registry.MustRegister(&ingressCollector{ingresses: i})
+// Describe sends what there is to know of each metric before it has a value.
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) { m.registry.Describe(ch) }
+
+// watch adds what a controller knows at the time of each scrape: of the queue, of the
+// replicas of each workload, and what the ingresses have counted.
+func (m *Metrics) watch(c *Controller) {
+	m.registry.MustRegister(&queueCollector{c}, &statusCollector{store: c.store}, &ingressCollector{ingresses: c.ingresses})
 }
 
 // Handler serves the metrics.
@@ -81,12 +109,74 @@ func (m *Metrics) action(a core.Action, took time.Duration, err error) {
 	m.actions.WithLabelValues(string(a.Kind), result).Observe(took.Seconds())
 }
 
+// engineCall is told of each request to the engine.
+func (m *Metrics) engineCall(op string, took time.Duration, err error) {
+	code := "ok"
+	if err != nil {
+		code = strings.ReplaceAll(engine.ClassOf(err).String(), " ", "_")
+	}
+	m.engine.WithLabelValues(op, code).Observe(took.Seconds())
+}
+
+// probe is told of each probe.
+func (m *Metrics) probe(name string, took time.Duration, err error) {
+	result := "success"
+	if err != nil {
+		result = "failure"
+	}
+	m.probes.WithLabelValues(name, result).Observe(took.Seconds())
+}
+
+// decided counts what a plan has brought to an end: rollouts and drains, and the crashes
+// that it saw.
+func (m *Metrics) decided(in plan.Input, p plan.Plan) {
+	before, after := in.Rollout, p.Rollout
+	switch {
+	case after.Failed != "" && after.Failed != before.Failed:
+		m.rollouts.WithLabelValues(in.Workload, "failed").Observe(in.Now.Sub(before.StartedAt).Seconds())
+	case after.Complete && !before.Complete && !after.StartedAt.IsZero():
+		m.rollouts.WithLabelValues(in.Workload, "complete").Observe(in.Now.Sub(after.StartedAt).Seconds())
+	}
+	for _, a := range p.Actions {
+		if drain, drained := before.Drains[a.ID]; drained && a.Kind == core.StopReplica {
+			result := "timed_out"
+			if in.Acknowledged[a.ID] {
+				result = "acknowledged"
+			}
+			m.drains.WithLabelValues(result).Observe(in.Now.Sub(drain.Since).Seconds())
+		}
+	}
+	for _, e := range p.Events {
+		if e.Reason == "CrashLoopBackOff" {
+			m.backOffs.WithLabelValues(in.Workload).Inc()
+		}
+	}
+}
+
+// forget drops the counts of a workload that is gone.
+func (m *Metrics) forget(workload string) {
+	of := prometheus.Labels{"workload": workload}
+	m.rollouts.DeletePartialMatch(of)
+	m.restarts.DeletePartialMatch(of)
+	m.backOffs.DeletePartialMatch(of)
+}
+
 func (m *Metrics) event(e *state.Event)       { m.events.WithLabelValues(string(e.Type), e.Reason).Inc() }
 func (m *Metrics) planned(took time.Duration) { m.plans.Observe(took.Seconds()) }
 func (m *Metrics) link(err error)             { m.engineUp.Set(gauge(err == nil)) }
-func (m *Metrics) spec(err error)             { m.specValid.Set(gauge(err == nil)) }
 func (m *Metrics) kept(err error)             { m.durable.Set(gauge(err == nil)) }
 func (m *Metrics) commit(took time.Duration)  { m.commits.Observe(took.Seconds()) }
+
+func (m *Metrics) spec(err error) {
+	m.specValid.Set(gauge(err == nil))
+	n := 0
+	if wrong := (spec.Errors{}); errors.As(err, &wrong) {
+		n = len(wrong)
+	} else if err != nil {
+		n = 1
+	}
+	m.specWrong.Set(float64(n))
+}
 
 func gauge(b bool) float64 {
 	if b {
@@ -95,27 +185,66 @@ func gauge(b bool) float64 {
 	return 0
 }
 
+// queueCollector tells of the queue.
+type queueCollector struct{ *Controller }
+
+var (
+	queueDepthDesc  = prometheus.NewDesc("tend_queue_depth", "Workloads that are to be planned.", nil, nil)
+	queueOldestDesc = prometheus.NewDesc("tend_queue_oldest_age_seconds", "For how long the workload that waits longest is to be planned.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- queueDepthDesc
+	ch <- queueOldestDesc
+}
+
+// Collect implements prometheus.Collector.
+func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
+	depth, oldest := c.queue(time.Now())
+	ch <- prometheus.MustNewConstMetric(queueDepthDesc, prometheus.GaugeValue, float64(depth))
+	ch <- prometheus.MustNewConstMetric(queueOldestDesc, prometheus.GaugeValue, oldest.Seconds())
+}
+
 // statusCollector turns the statuses into gauges.
 type statusCollector struct{ store *state.Store }
 
 var (
 	replicasDesc  = prometheus.NewDesc("tend_workload_replicas", "Replicas of a workload: desired, existing, updated, ready and available.", []string{"workload", "state"}, nil)
+	phasesDesc    = prometheus.NewDesc("tend_replicas", "Containers of a workload, by where they are in their life.", []string{"workload", "phase"}, nil)
 	convergedDesc = prometheus.NewDesc("tend_workload_converged", "1 while what runs is what is written and nothing is under way.", []string{"workload"}, nil)
+	outcomeDesc   = prometheus.NewDesc("tend_workload_outcome", "1 for the outcome of a workload.", []string{"workload", "outcome"}, nil)
+	pausedDesc    = prometheus.NewDesc("tend_workload_paused", "1 while the rollout of a workload is held.", []string{"workload"}, nil)
 )
 
 func (c *statusCollector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- replicasDesc
-	ch <- convergedDesc
+	for _, d := range []*prometheus.Desc{replicasDesc, phasesDesc, convergedDesc, outcomeDesc, pausedDesc} {
+		ch <- d
+	}
 }
 
 func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
+	send := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
 	for _, s := range c.store.Snapshot().Statuses() {
 		for state, n := range map[string]int{
 			"desired": s.Desired, "existing": s.Replicas, "updated": s.Updated, "ready": s.Ready, "available": s.Available,
 		} {
-			ch <- prometheus.MustNewConstMetric(replicasDesc, prometheus.GaugeValue, float64(n), s.Workload, state)
+			send(replicasDesc, float64(n), s.Workload, state)
 		}
-		ch <- prometheus.MustNewConstMetric(convergedDesc, prometheus.GaugeValue, gauge(s.Converged), s.Workload)
+		phases := map[core.Phase]int{}
+		for _, r := range s.ReplicaStatuses {
+			phases[r.Phase]++
+		}
+		for phase, n := range phases {
+			send(phasesDesc, float64(n), s.Workload, string(phase))
+		}
+		send(convergedDesc, gauge(s.Converged), s.Workload)
+		if s.Outcome != "" {
+			send(outcomeDesc, 1, s.Workload, string(s.Outcome))
+		}
+		send(pausedDesc, gauge(s.Paused), s.Workload)
 	}
 }
 

@@ -55,6 +55,7 @@ type reconciler struct {
 	mark func(keys ...string)
 	// record is called with each plan of a workload.
 	record func(plan.Input, plan.Plan)
+	metrics *Metrics
 	// emit passes an event on after it was written down.
 	emit func(*state.Event)
 }
@@ -164,6 +165,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, tim
 			tx.PutEndpoints(key, nil)
 		})
 		delete(r.withdrawn, key)
+		r.metrics.forget(key)
 		return nil, time.Time{}
 	}
 	var events []*state.Event
@@ -189,6 +191,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, tim
 	for _, e := range events {
 		r.emit(e)
 	}
+	r.metrics.decided(in, p)
 	next := p.Next
 	if at := r.subscribers.next(now); len(p.Rollout.Drains) > 0 && !at.IsZero() && (next.IsZero() || at.Before(next)) {
 		next = at
@@ -249,6 +252,9 @@ func (r *reconciler) actionEnded(e ended, now time.Time) {
 	}
 	if err == nil {
 		r.event(succeeded(a), now)
+		if a.Kind == core.StartReplica {
+			r.metrics.restarts.WithLabelValues(key).Inc()
+		}
 		if row, ok := r.store.Snapshot().Rollout(key); ok {
 			if next := plan.ActionSucceeded(row.Rollout, a); !reflect.DeepEqual(next, row.Rollout) {
 				r.store.Update(func(tx *state.Tx) { tx.PutRollout(next) })

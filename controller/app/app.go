@@ -105,6 +105,7 @@ func keep(ctx context.Context, o Options, r *Right) error {
 	c := o.controller(r)
 	c.Record = recording.Record
 	ctl := controller.New(c)
+	describe(ctl.Metrics().Registerer(), o.Version, recording)
 	serve, err := newServer(ctl, o)
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func newServer(ctl *controller.Controller, o Options) (serve func(context.Contex
 		Store: ctl.State(), Controller: ctl, Spec: o.Spec,
 		Metrics: ctl.Metrics().Handler(), Log: o.Log, DataDir: o.DataDir, AnonymousRead: o.API.AnonymousRead,
 		Project: o.Project.Name, Version: o.Version,
-		Ready: ctl.Ready,
+		Ready: ctl.Ready, Requests: api.NewMetrics(ctl.Metrics().Registerer()),
 	}
 	return func(ctx context.Context) error {
 		serving, ctx := errgroup.WithContext(ctx)

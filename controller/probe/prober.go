@@ -37,6 +37,10 @@ type Result struct {
 // Prober probes runs, each in goroutines of its own, and passes on each change of a
 // result.
 type Prober struct {
+	// Made is told of each probe: startup, readiness or liveness, how long it took, and
+	// what was wrong. It may be nil.
+	Made func(probe string, took time.Duration, err error)
+
 	exec    Exec
 	changed func(Result)
 
@@ -106,7 +110,7 @@ func (s *session) probe(ctx context.Context, probes spec.Probes) {
 	var both sync.WaitGroup
 	if probes.Readiness != nil {
 		both.Go(func() {
-			s.follow(ctx, *probes.Readiness, verdict{since: s.result.StartedAt}, func(v verdict) {
+			s.follow(ctx, "readiness", *probes.Readiness, verdict{since: s.result.StartedAt}, func(v verdict) {
 				s.known = true
 				s.result.Ready, s.result.Since, s.unready = v.passed, v.since, v.message
 			})
@@ -114,7 +118,7 @@ func (s *session) probe(ctx context.Context, probes spec.Probes) {
 	}
 	if probes.Liveness != nil {
 		both.Go(func() {
-			s.follow(ctx, *probes.Liveness, verdict{passed: true}, func(v verdict) {
+			s.follow(ctx, "liveness", *probes.Liveness, verdict{passed: true}, func(v verdict) {
 				s.known = s.known || !v.passed
 				s.result.Live, s.dead = v.passed, v.message
 			})
@@ -159,7 +163,7 @@ func (s *session) startup(ctx context.Context, p spec.Probe) (passed bool) {
 	probing, done := context.WithCancel(ctx)
 	defer done()
 	failures := 0
-	s.each(probing, p, func(err error) {
+	s.each(probing, "startup", p, func(err error) {
 		s.tell(ctx, func() {
 			// A replica that may have been ready for long is not known to be ready only
 			// because it has started.
@@ -180,15 +184,15 @@ func (s *session) startup(ctx context.Context, p spec.Probe) (passed bool) {
 }
 
 // follow probes until ctx ends, and applies each verdict.
-func (s *session) follow(ctx context.Context, p spec.Probe, v verdict, apply func(verdict)) {
-	s.each(ctx, p, func(err error) {
+func (s *session) follow(ctx context.Context, name string, p spec.Probe, v verdict, apply func(verdict)) {
+	s.each(ctx, name, p, func(err error) {
 		v.add(p, err, time.Now())
 		s.tell(ctx, func() { apply(v) })
 	})
 }
 
 // each makes the probe every period until ctx ends.
-func (s *session) each(ctx context.Context, p spec.Probe, result func(error)) {
+func (s *session) each(ctx context.Context, name string, p spec.Probe, result func(error)) {
 	run := s.result.Run // it never changes
 	first := max(time.Until(run.StartedAt.Add(p.InitialDelay)), 0)
 	timer := time.NewTimer(first)
@@ -205,6 +209,9 @@ func (s *session) each(ctx context.Context, p spec.Probe, result func(error)) {
 			return
 		}
 		if _, unasked := errors.AsType[*Unasked](err); !unasked {
+			if s.prober.Made != nil {
+				s.prober.Made(name, time.Since(began), err)
+			}
 			result(err)
 		}
 		timer.Reset(max(p.Period-time.Since(began), 0))

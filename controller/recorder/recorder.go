@@ -106,6 +106,9 @@ func (r *Record) weight() int64 {
 	return int64(1 + len(in.Replicas) + len(in.HookRuns) + len(in.Rollout.Attempts) + len(r.Plan.Rollout.Attempts) + len(r.Plan.Actions))
 }
 
+// Waiting is how many plans wait to be written.
+func (r *Recorder) Waiting() int { return len(r.in) }
+
 // Dropped is how many plans were left out because more came than could be written.
 func (r *Recorder) Dropped() int { return int(r.dropped.Load()) }
 
