@@ -86,7 +86,7 @@ type Controller struct {
 
 	mu      sync.Mutex
 	dirty   map[string]time.Time // since when each key is
-	linked  bool // the engine answered last time, and everything was listed
+	linked  bool                 // the engine answered last time, and everything was listed
 	wake    chan struct{}
 	calls   chan func(*loop) // run by the loop between two plans
 	ended   []ended          // actions that have ended, to be taken in by the loop

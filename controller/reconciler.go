@@ -54,7 +54,7 @@ type reconciler struct {
 	// mark has keys planned soon.
 	mark func(keys ...string)
 	// record is called with each plan of a workload.
-	record func(plan.Input, plan.Plan)
+	record  func(plan.Input, plan.Plan)
 	metrics *Metrics
 	// emit passes an event on after it was written down.
 	emit func(*state.Event)
