@@ -1,9 +1,10 @@
 package api
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/tendhq/tend/state"
@@ -26,7 +27,10 @@ type watched struct {
 	// row and status are what the object was made from. As rows are immutable, the same
 	// ones make the same object.
 	row, status any
-	object      string
+	// sum is that of the object, which may be large where there are many.
+	sum [sha256.Size]byte
+	// object makes it again.
+	object func(*state.Snapshot) any
 }
 
 // watch is a stream of everything: the project, workloads and replicas as they are, and
@@ -92,24 +96,25 @@ func (s *server) watchAll(w http.ResponseWriter, r *http.Request) {
 // objects sends the objects that differ from those that were sent.
 func (c *watch) objects(snap *state.Snapshot) error {
 	there := map[string]bool{}
-	put := func(key string, row, status any, make func() any) error {
+	put := func(key string, row, status any, object func(*state.Snapshot) any) error {
 		there[key] = true
 		before, known := c.sent[key]
 		if known && before.row == row && before.status == status {
 			return nil
 		}
-		now := watched{row: row, status: status, object: string(encode(make()))}
+		text := encode(object(snap))
+		now := watched{row: row, status: status, sum: sha256.Sum256(text), object: object}
 		c.sent[key] = now
 		switch {
 		case !known:
-			return c.send(Added, "", []byte(now.object))
-		case now.object != before.object:
-			return c.send(Modified, "", []byte(now.object))
+			return c.send(Added, "", text)
+		case now.sum != before.sum:
+			return c.send(Modified, "", text)
 		}
 		return nil
 	}
 	project := c.project()
-	if err := put("project", project, nil, func() any { return project }); err != nil {
+	if err := put("project", project, nil, func(*state.Snapshot) any { return project }); err != nil {
 		return err
 	}
 	statuses := map[string]*state.Status{}
@@ -117,19 +122,20 @@ func (c *watch) objects(snap *state.Snapshot) error {
 		statuses[row.Workload] = row
 	}
 	for _, row := range snap.Workloads() {
-		if err := put("workload "+row.Name, row, statuses[row.Name], func() any { return toWorkload(row, statuses[row.Name]) }); err != nil {
+		status := statuses[row.Name]
+		if err := put("workload "+row.Name, row, status, func(*state.Snapshot) any { return toWorkload(row, status) }); err != nil {
 			return err
 		}
 	}
 	for _, row := range snap.Replicas("") {
-		if err := put("replica "+row.ID, row, statuses[row.Workload], func() any { return toReplica(snap, row.Replica) }); err != nil {
+		if err := put("replica "+row.ID, row, statuses[row.Workload], func(snap *state.Snapshot) any { return toReplica(snap, row.Replica) }); err != nil {
 			return err
 		}
 	}
 	for key, gone := range c.sent {
 		if !there[key] {
 			delete(c.sent, key)
-			if err := c.send(Deleted, "", []byte(gone.object)); err != nil {
+			if err := c.send(Deleted, "", encode(gone.object(snap))); err != nil {
 				return err
 			}
 		}
@@ -138,7 +144,7 @@ func (c *watch) objects(snap *state.Snapshot) error {
 }
 
 func (c *watch) send(kind, id string, object []byte) error {
-	return c.out.send(id, encode(WatchEvent{Type: kind, Object: json.RawMessage(strings.TrimSpace(string(object)))}))
+	return c.out.send(id, encode(WatchEvent{Type: kind, Object: json.RawMessage(bytes.TrimSpace(object))}))
 }
 
 // project is the controller's view of itself.
