@@ -53,6 +53,8 @@ type server struct {
 	Config
 	held  peers
 	codes codes
+	// encoded are the workloads as they are sent.
+	encoded encodings
 }
 
 func newServer(c Config) *server {
@@ -154,7 +156,7 @@ func (s *server) addPublic(r chi.Router) {
 }
 
 func (s *server) addWorkloads(r chi.Router) {
-	r.Get("/workloads", s.serve(listWorkloads))
+	r.Get("/workloads", s.serve(s.listWorkloads))
 	r.Get("/workloads/{name}", s.serve(getWorkload))
 	r.Get("/workloads/{name}/replicas", s.serve(listReplicas))
 	r.Get("/workloads/{name}/revisions", s.serve(listRevisions))
@@ -188,8 +190,8 @@ func (s *server) serve(read read) http.HandlerFunc {
 	}
 }
 
-func listWorkloads(snap *state.Snapshot, _ *http.Request) (any, error) {
-	return workloads(snap), nil
+func (s *server) listWorkloads(snap *state.Snapshot, _ *http.Request) (any, error) {
+	return s.workloads(snap), nil
 }
 
 func getWorkload(snap *state.Snapshot, r *http.Request) (any, error) {
@@ -243,6 +245,9 @@ func writeJSON(w http.ResponseWriter, v any) {
 
 // encode makes one line of JSON. As no answer is HTML, "->" stays as it is.
 func encode(v any) []byte {
+	if list, ok := v.(encodedList); ok {
+		return list.bytes()
+	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)

@@ -12,16 +12,18 @@ import (
 )
 
 // workloads lists the workloads by name.
-func workloads(snap *state.Snapshot) List[Workload] {
+func (s *server) workloads(snap *state.Snapshot) encodedList {
 	statuses := map[string]*state.Status{}
 	for _, s := range snap.Statuses() {
 		statuses[s.Workload] = s
 	}
-	var items []Workload
-	for _, row := range snap.Workloads() {
-		items = append(items, toWorkload(row, statuses[row.Name]))
+	rows := snap.Workloads()
+	items := make(encodedList, len(rows))
+	for i, row := range rows {
+		items[i] = s.encoded.workload(row, statuses[row.Name])
 	}
-	return NewList(items)
+	s.encoded.keep(rows)
+	return items
 }
 
 // toWorkload makes the object of a workload; status is nil where it was not

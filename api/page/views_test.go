@@ -66,6 +66,12 @@ func TestARolloutFinishes(t *testing.T) {
 	b.sees(web+" .rollout", "of 3 replicas at")
 	b.sees(web+" .explain", "Next: nothing: the controller is at work")
 	b.picture("rollout")
+	b.goTo("#/")
+	b.sees(web, "Moving")
+	b.picture("page-light")
+	b.as(1440, 900, "dark")
+	b.picture("page-dark")
+	b.goTo("#/w/web/status")
 	b.sees(web+" .outcome", "Converged")
 	b.sees(".explain", "Nothing is in its way")
 	b.goTo("#/w/web/revisions")
@@ -268,9 +274,14 @@ func TestAControllerThatGoesAwayComesBack(t *testing.T) {
 	s.stop()
 	b.sees("header .link", "not connected")
 	s.write("specs/web.yaml", strings.Replace(webSpec, "replicas: 3", "replicas: 4", 1))
+	s.options.Version = "newer"
 	s.start()
 	b.sees("header .link", "live")
 	b.tiles(4, "ready")
+	b.sees(".banner", "The controller is of version newer now, and this page of test")
+	b.press("Reload")
+	b.tiles(4, "ready")
+	assert.False(t, evaluate[bool](b, `!!document.querySelector('.banner')`))
 }
 
 func TestTheKeyboardIsEnough(t *testing.T) {

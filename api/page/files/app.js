@@ -80,6 +80,7 @@ function Head({ view }) {
       <span class="link ${state.connected ? 'on' : 'off'}" role="status">${state.connected ? 'live' : 'not connected'}</span>
       <span class="role">${state.session.role === 'admin' ? state.session.actor || 'admin' : 'read only'}</span>
       <button type="button" onClick=${logout}>Log out</button></span>
+    ${ready && ready.version !== state.session.version && html`<p class="banner" role="alert">The controller is of version ${ready.version} now, and this page of ${state.session.version}. <button type="button" onClick=${() => location.reload()}>Reload</button></p>`}
     ${ready && !ready.ready && html`<p class="banner" role="alert">The controller is not ready: ${ready.message}.</p>`}
   </header>`;
 }
