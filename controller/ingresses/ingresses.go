@@ -95,6 +95,9 @@ func (i *Ingresses) Sync(ctx context.Context, workload string, run Run, config i
 	i.generation++
 	config.Generation = i.generation
 	l.config = config
+	if !ok {
+		return // its conversation begins with this configuration
+	}
 	select {
 	case l.changed <- struct{}{}:
 	default:
