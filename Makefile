@@ -94,6 +94,11 @@ lint: $(BIN)/golangci-lint ## format, vet, lint
 check: lint setup-test images $(BIN)/docker-compose $(BIN)/govulncheck ## lint, race tests, known vulnerabilities
 	@tools/check.sh $(MODULES)
 
+.PHONY: pictures
+pictures: ## take the README's pictures of the page, with Chromium
+	@taken=$$(mktemp -d) && TEND_PICTURES=$$taken go test ./api/page -run '^TestARolloutFinishes$$' -count=1 && \
+		cp "$$taken"/page-light.png "$$taken"/page-dark.png docs/pictures/ && rm -r "$$taken"
+
 .PHONY: sbom
 sbom: build ## write what each program was built from beside it, as CycloneDX
 	@go -C tools run ./sbom $(PROGRAMS:%=$(CURDIR)/$(BIN)/%)

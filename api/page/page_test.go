@@ -283,5 +283,5 @@ func (b *browser) picture(name string) {
 	require.NoError(b.t, chromedp.Do(ctx, chromedp.Sleep(300*time.Millisecond))) // until nothing moves any more
 	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	require.NoError(b.t, err)
-	require.NoError(b.t, os.WriteFile(filepath.Join(pictures, name+".png"), png, 0o600))
+	require.NoError(b.t, os.WriteFile(filepath.Join(pictures, name+".png"), png, 0o644))
 }
