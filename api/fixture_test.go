@@ -129,7 +129,8 @@ func published() *state.Store {
 		})
 		value := secret
 		web := &spec.Workload{Revision: "rev2", Image: "shop/web:1.1.0", Template: types.ServiceConfig{Environment: types.MappingWithEquals{"PASSWORD": &value}}}
-		tx.PutResource(core.Resource{Kind: core.ImageResource, Name: "shop/web:1.1.0", Known: true, Present: true, ID: "sha256:c0ffee"})
+		tx.PutResource(core.Resource{Kind: core.ImageResource, Name: "shop/web:1.1.0", Known: true, Present: true, ID: "sha256:c0ffee",
+			Digest: "sha256:d1", Newest: "sha256:d2", AskedAt: noon, PullInterval: time.Minute})
 		tx.PutResource(core.Resource{Kind: core.ImageResource, Name: "shop/old:1", Attempt: core.Attempt{Error: "no such image"}})
 		tx.PutResource(core.Resource{Kind: core.NetworkResource, Name: "shop_backend", Known: true, Present: true, ID: "n1"})
 		tx.PutRevision(&state.Revision{Workload: "web", Revision: "rev0", Number: 1, Spec: &spec.Workload{Image: "shop/web:0.9.0"}, At: noon})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/go-chi/chi/v5"
 
@@ -118,7 +119,11 @@ func revisionOf(snap *state.Snapshot, workload, number string) (*state.Revision,
 func listImages(snap *state.Snapshot, _ *http.Request) (any, error) {
 	users := map[string][]string{}
 	for _, row := range snap.Workloads() {
-		users[row.Spec.Image] = append(users[row.Spec.Image], row.Name)
+		images := append(row.Spec.Images(), row.Spec.Template.Image) // by its digest, and as it is written
+		slices.Sort(images)
+		for _, image := range slices.Compact(images) {
+			users[image] = append(users[image], row.Name)
+		}
 	}
 	var items []Image
 	for _, row := range snap.Resources() {
@@ -127,6 +132,8 @@ func listImages(snap *state.Snapshot, _ *http.Request) (any, error) {
 		}
 		i := Image{TypeMeta: typeMeta(ImageKind), Metadata: Metadata{Name: row.Name}, Workloads: users[row.Name],
 			Status: ImageStatus{Known: row.Known, Present: row.Present, ImageID: row.ID, Error: row.Attempt.Error}}
+		i.Status.Digest, i.Status.Newest, i.Status.Refused = row.Digest, row.Newest, row.Refused
+		i.Status.PullIntervalSeconds, i.Status.AskedAt = row.PullInterval.Seconds(), row.AskedAt.UTC()
 		if i.Workloads == nil {
 			i.Workloads = []string{}
 		}

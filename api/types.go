@@ -418,6 +418,14 @@ type ImageStatus struct {
 	Present bool `json:"present"`
 	// ImageID is its content address.
 	ImageID string `json:"imageID,omitempty"`
+	// Digest is by what the registry knows it, and Newest what its name stood for when
+	// the registry was last asked, at AskedAt; Refused is why it gave no answer then.
+	Digest  string    `json:"digest,omitempty"`
+	Newest  string    `json:"newest,omitempty"`
+	Refused string    `json:"refused,omitempty"`
+	AskedAt time.Time `json:"askedAt,omitzero"`
+	// PullIntervalSeconds is how often the registry is asked; absent for never.
+	PullIntervalSeconds float64 `json:"pullIntervalSeconds,omitempty"`
 	// Error is why the last pull failed.
 	Error string `json:"error,omitempty"`
 }

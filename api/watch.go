@@ -27,7 +27,7 @@ type watched struct {
 	// row and status are what the object was made from. As rows are immutable, the same
 	// ones make the same object.
 	row, status any
-	// sum is that of the object, which may be large where there are many.
+	// sum is the object's, kept in its place, as there may be many.
 	sum [sha256.Size]byte
 	// object makes it again.
 	object func(*state.Snapshot) any

@@ -86,6 +86,10 @@ func (t *timed) Image(ctx context.Context, ref string) (Image, error) {
 	return ask(t, "inspect_image", func() (Image, error) { return t.Engine.Image(ctx, ref) })
 }
 
+func (t *timed) Digest(ctx context.Context, ref string) (string, error) {
+	return ask(t, "ask_registry", func() (string, error) { return t.Engine.Digest(ctx, ref) })
+}
+
 func (t *timed) LoadImage(ctx context.Context, archive io.Reader) error {
 	return t.do("load_image", func() error { return t.Engine.LoadImage(ctx, archive) })
 }
