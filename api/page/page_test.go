@@ -218,15 +218,31 @@ func (b *browser) do(steps ...step) {
 }
 
 // evaluate returns the value of an expression. Its arguments are given as args.
-func evaluate[T any](b *browser, expression string, args ...any) (value T) {
+func evaluate[T any](b *browser, expression string, args ...any) T {
 	b.t.Helper()
-	given, err := json.Marshal(args)
-	require.NoError(b.t, err)
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
-	defer cancel()
-	value, err = chromedp.Run(ctx, chromedp.Evaluate[T](fmt.Sprintf("((args) => (%s))(%s)", expression, given)))
+	value, err := try[T](b, expression, args...)
 	require.NoError(b.t, err)
 	return value
+}
+
+// try is evaluate for who asks again: it fails while the page is loaded anew.
+func try[T any](b *browser, expression string, args ...any) (value T, err error) {
+	given, err := json.Marshal(args)
+	if err != nil {
+		return value, err
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[T](fmt.Sprintf("((args) => (%s))(%s)", expression, given)))
+}
+
+// becomes waits until an expression is true.
+func (b *browser) becomes(expression string, args ...any) {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool {
+		so, err := try[bool](b, expression, args...)
+		return err == nil && so
+	}, patience, 20*time.Millisecond, "%s of %v", expression, args)
 }
 
 // sees waits until something visible has a text.
@@ -234,7 +250,7 @@ func (b *browser) sees(selector, text string) {
 	b.t.Helper()
 	shown := ""
 	require.Eventually(b.t, func() bool {
-		shown = evaluate[string](b, `[...document.querySelectorAll(args[0])].filter((e) => e.checkVisibility()).map((e) => (e.innerText ?? e.textContent).replace(/\s+/g, ' ')).join(' | ')`, selector)
+		shown, _ = try[string](b, `[...document.querySelectorAll(args[0])].filter((e) => e.checkVisibility()).map((e) => (e.innerText ?? e.textContent).replace(/\s+/g, ' ')).join(' | ')`, selector)
 		return strings.Contains(shown, text)
 	}, patience, 20*time.Millisecond, "%s does not show %q", selector, text)
 }

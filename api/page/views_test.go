@@ -26,9 +26,7 @@ const web = `[data-workload="web"]`
 // tiles waits until web has so many tiles of a phase, and no other.
 func (b *browser) tiles(n int, phase string) {
 	b.t.Helper()
-	require.Eventually(b.t, func() bool {
-		return evaluate[bool](b, `['', '.' + args[2]].every((c) => document.querySelectorAll(args[0] + ' .tile' + c).length === args[1])`, web, n, phase)
-	}, patience, 20*time.Millisecond, "%d tiles, all %s", n, phase)
+	b.becomes(`['', '.' + args[2]].every((c) => document.querySelectorAll(args[0] + ' .tile' + c).length === args[1])`, web, n, phase)
 }
 
 // writes puts a text in the place of the editor's.
@@ -113,7 +111,7 @@ func TestAReplicaIsKilledAndComesBack(t *testing.T) {
 	b.picture("kill")
 	b.do(chromedp.KeyEvent(kb.Escape))
 	b.sees("table", "shop-web-2")
-	assert.False(t, evaluate[bool](b, `!!document.querySelector('dialog')`))
+	b.becomes(`!document.querySelector('dialog')`)
 	b.press("Kill shop-web-2")
 	b.click("dialog button[type=submit]")
 	b.sees(".toasts", "shop-web-2 is killed")
@@ -134,7 +132,7 @@ func TestASpecIsEditedWithAMistakeAndWithout(t *testing.T) {
 	b.sees(".verdict", "1 problem")
 	b.sees(".problems", "web.yaml:5:3")
 	b.sees(".problems", "replicas")
-	assert.True(t, evaluate[bool](b, `[...document.querySelectorAll('button')].find((e) => e.innerText === 'Save').disabled`))
+	b.becomes(`[...document.querySelectorAll('button')].find((e) => e.innerText === 'Save').disabled`)
 	b.picture("mistake")
 	b.press("web.yaml:5:3")
 	assert.Equal(t, strings.Index(webSpec, "replicas: 3"), evaluate[int](b, `document.querySelector('textarea').selectionStart`))
@@ -154,9 +152,7 @@ func TestASpecIsEditedWithAMistakeAndWithout(t *testing.T) {
 	b.sees(".banner", "Somebody else has changed the file since")
 	assert.Contains(t, s.read("specs/web.yaml"), "# theirs")
 	b.press("Look at theirs")
-	require.Eventually(t, func() bool {
-		return strings.HasSuffix(evaluate[string](b, `document.querySelector('textarea').value`), "# theirs\n")
-	}, patience, 20*time.Millisecond)
+	b.becomes(`document.querySelector('textarea').value.endsWith('# theirs\n')`)
 }
 
 func TestLogsAreShownAndFollowed(t *testing.T) {
@@ -170,7 +166,7 @@ func TestLogsAreShownAndFollowed(t *testing.T) {
 	for _, c := range containers(t, s, "web")[:1] {
 		s.engine.Kill(c, 137)
 	}
-	require.Eventually(t, func() bool { return evaluate[int](b, `document.querySelectorAll('.line').length`) > lines }, patience, 20*time.Millisecond)
+	b.becomes(`document.querySelectorAll('.line').length > args[0]`, lines)
 }
 
 func containers(t *testing.T, s *shop, workload string) (ids []string) {
@@ -200,14 +196,13 @@ func TestTheLogin(t *testing.T) {
 	b.do(chromedp.SendKeys(chromedp.CSS("#token"), s.token(api.Reader)+"\r"))
 	b.sees("header", "read only")
 	b.tiles(3, "ready")
-	buttons := func() []string {
-		return evaluate[[]string](b, `[...document.querySelectorAll('button')].map((e) => e.innerText)`)
-	}
-	assert.Equal(t, []string{"Log out"}, buttons())
-	for _, tab := range []string{"status", "replicas", "revisions", "events", "spec"} {
+	const buttons = `[...document.querySelectorAll('button')].map((e) => e.innerText).join()`
+	assert.Equal(t, "Log out", evaluate[string](b, buttons))
+	shown := map[string]string{"status": "Conditions", "replicas": "shop-web-1", "revisions": "in force", "events": "Created", "spec": "Conditions"}
+	for tab, text := range shown {
 		b.goTo("#/w/web/" + tab)
-		b.sees(web, "web")
-		assert.Equal(t, []string{"Log out"}, buttons(), tab)
+		b.sees(web+" > section", text)
+		assert.Equal(t, "Log out", evaluate[string](b, buttons), tab)
 		assert.False(t, evaluate[bool](b, `!!document.querySelector('textarea')`))
 	}
 	b.do(chromedp.Reload())
@@ -248,7 +243,7 @@ func TestAPageOfAnotherOriginGetsNothing(t *testing.T) {
 		fetch(args[0] + '/api/v1/workloads/web/rollout/pause', {method: 'POST', mode: 'no-cors', credentials: 'include'}).then(() => 'sent', () => 'refused'),
 	])`
 	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`((args) => %s)([%q]).then((r) => { document.title = r.join(' ') })`, evil, s.url)))
-	require.Eventually(t, func() bool { return strings.HasPrefix(evaluate[string](b, "document.title"), "refused ") }, patience, 20*time.Millisecond)
+	b.becomes(`document.title.startsWith('refused ')`)
 	c, err := client.Dial(s.options.DataDir)
 	require.NoError(t, err)
 	workload, err := c.Workload(t.Context(), "web")
@@ -281,7 +276,7 @@ func TestAControllerThatGoesAwayComesBack(t *testing.T) {
 	b.sees(".banner", "The controller is of version newer now, and this page of test")
 	b.press("Reload")
 	b.tiles(4, "ready")
-	assert.False(t, evaluate[bool](b, `!!document.querySelector('.banner')`))
+	b.becomes(`!document.querySelector('.banner')`)
 }
 
 func TestTheKeyboardIsEnough(t *testing.T) {
@@ -338,7 +333,7 @@ func TestTrafficIsDrawn(t *testing.T) {
 	b.login(s, api.Reader)
 	b.goTo("#/w/web/traffic")
 	b.sees("figure", "Requests per second")
-	require.Eventually(t, func() bool { return evaluate[int](b, `document.querySelectorAll('figure canvas').length`) == 3 }, patience, 20*time.Millisecond)
+	b.becomes(`document.querySelectorAll('figure canvas').length === 3`)
 	assert.Contains(t, evaluate[string](b, `document.querySelector('figure [role=img]').ariaLabel`), "Requests per second: requests")
 	b.picture("traffic-light")
 	b.as(1440, 900, "dark")

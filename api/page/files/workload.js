@@ -26,6 +26,7 @@ export function Workload({ name, tab }) {
     traffic: () => html`<${Traffic} name=${name} />`,
     spec: () => html`<${Editor} workload=${workload} />`,
   };
+  const shown = tabs[tab] ? tab : 'status'; // the address may name a tab that is not for who looks
   return html`<article class="workload" data-workload=${name}>
     <header class="workload-head panel">
       <div class="card-head"><h1>${name}</h1><span class="kind">${workload.kind}</span><${Outcome} status=${workload.status} />
@@ -33,8 +34,8 @@ export function Workload({ name, tab }) {
       <${Tiles} replicas=${replicas} status=${workload.status} /><${Rollout} workload=${workload} replicas=${replicas} />
     </header>
     <nav class="tabs" aria-label="About ${name}">${Object.entries(tabs).map(([key, text]) => html`<a href="#/w/${encodeURIComponent(name)}/${key}"
-      aria-current=${tab === key ? 'page' : undefined}>${text}</a>`)}</nav>
-    <section class="panel" aria-label=${tabs[tab]}>${(views[tab] || views.status)()}</section></article>`;
+      aria-current=${shown === key ? 'page' : undefined}>${text}</a>`)}</nav>
+    <section class="panel" aria-label=${tabs[shown]}>${views[shown]()}</section></article>`;
 }
 
 function Status({ workload }) {
