@@ -215,3 +215,8 @@ func (c *Client) do(ctx context.Context, method, path, accept string, body io.Re
 	}
 	return nil, p
 }
+
+// Metrics returns what /metrics serves, in the exposition format of Prometheus.
+func (c *Client) Metrics(ctx context.Context) (io.ReadCloser, error) {
+	return c.do(ctx, http.MethodGet, "/metrics", "text/plain", nil)
+}

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tendhq/tend/cmd/terminal"
 )
 
 // The exit codes.
@@ -36,7 +38,7 @@ func (e *exitError) Unwrap() error { return e.err }
 // Run runs one command line until it ends or a signal ends it, and returns the exit
 // code. version is the program's.
 func Run(version string, args []string) int {
-	tellWarnings(func(warning string) { fmt.Fprintf(standard(os.Stderr), "tend: warning: %s\n", warning) })
+	tellWarnings(func(warning string) { fmt.Fprintf(terminal.Writer(os.Stderr), "tend: warning: %s\n", warning) })
 	root := newRoot(version)
 	root.SetArgs(args)
 	err := root.ExecuteContext(untilSignalled(context.Background()))
@@ -49,7 +51,7 @@ func Run(version string, args []string) int {
 		code = exit.code
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintf(standard(os.Stderr), "tend: %s\n", text)
+		fmt.Fprintf(terminal.Writer(os.Stderr), "tend: %s\n", text)
 	}
 	return code
 }
@@ -74,13 +76,13 @@ func newRoot(version string) *cobra.Command {
 	// Flags before a command are the project's: there -f names a Compose file, and
 	// after logs it means to follow, as with docker compose.
 	root.TraverseChildren = true
-	root.SetOut(standard(os.Stdout))
-	root.SetErr(standard(os.Stderr))
+	root.SetOut(terminal.Writer(os.Stdout))
+	root.SetErr(terminal.Writer(os.Stderr))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	f.register(root.PersistentFlags())
 	root.AddCommand(
 		newUp(f), newRun(f), newApply(f), newBuild(f), newValidate(f), newDiff(f),
-		newGet(f), newDescribe(f), newExplain(f), newEvents(f), newLogs(f), newEndpoints(f), newDashboard(f),
+		newGet(f), newDescribe(f), newExplain(f), newEvents(f), newWatch(f), newLogs(f), newEndpoints(f), newDashboard(f),
 		newScale(f), newRollout(f), newWait(f), newBackup(f), newRestore(f), newRelease(f), newDown(f), newReplay(f), newToken(f), newIngress(f), newVersion(f),
 	)
 	for _, c := range root.Commands() {

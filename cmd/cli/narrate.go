@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
 
+	"github.com/tendhq/tend/cmd/terminal"
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/state"
 )
@@ -24,7 +25,7 @@ type narrator struct {
 // newNarrator tells a person, on standard error: a command's result is on standard
 // output.
 func newNarrator() *narrator {
-	return &narrator{log: newLog(zap.ErrorLevel), out: standard(os.Stderr)}
+	return &narrator{log: newLog(zap.ErrorLevel), out: terminal.Writer(os.Stderr)}
 }
 
 // newServiceNarrator tells a person where standard error is a terminal, and

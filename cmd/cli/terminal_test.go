@@ -2,8 +2,6 @@ package cli
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"testing"
@@ -12,33 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
-
-func TestControlCharactersAreEscaped(t *testing.T) {
-	for text, want := range map[string]string{
-		"plain\ttext, Grüße ☃\r\n":   "plain\ttext, Grüße ☃\r\n",
-		"\x1b[2J\x1b]0;title\a":      `\u001b[2J\u001b]0;title\u0007`,
-		"over\rwritten\b":            `over\u000dwritten\u0008`,
-		"\u009b31m and \x9b31m\x7f":  `\u009b31m and \x9b31m\u007f`,
-		"right \u202eto left \u2066": `right \u202eto left \u2066`,
-		"not a character: �":         "not a character: �",
-	} {
-		var out bytes.Buffer
-		n, err := escaper{&out}.Write([]byte(text))
-		require.NoError(t, err)
-		assert.Equal(t, len(text), n)
-		assert.Equal(t, want, out.String())
-	}
-}
-
-func TestEscapedJSONIsTheSameValue(t *testing.T) {
-	want := "\x1b[2J \u009b \u202e \x7f \r"
-	var out bytes.Buffer
-	require.NoError(t, json.NewEncoder(escaper{&out}).Encode(want))
-	assert.NotContains(t, out.String(), "\u009b")
-	var got string
-	require.NoError(t, json.Unmarshal(out.Bytes(), &got))
-	assert.Equal(t, want, got)
-}
 
 func TestCommandsEscapeWhatGoesToATerminalOnly(t *testing.T) {
 	screen, terminal := openTerminal(t)

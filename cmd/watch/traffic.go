@@ -1,0 +1,130 @@
+package watch
+
+import (
+	"bufio"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// counters are what the ingresses of a workload have counted, as /metrics tells it.
+type counters struct {
+	requests, connections, failures float64
+	// waits counts by upper bound, in seconds, as the histogram does; each bound counts
+	// all below it, too.
+	waits map[float64]float64
+}
+
+// rate is what ingresses carry now.
+type rate struct {
+	// requests and failures are per second. A port that speaks no HTTP counts its
+	// connections as requests.
+	requests, failures float64
+	// p99 is how long all but one in a hundred waited at most; 0 where none did.
+	p99 time.Duration
+}
+
+// parse reads what ingresses have counted out of /metrics, by workload: by the ingress's own
+// name, which is SERVICE:PORT, and summed up by that of the service.
+func parse(metrics io.Reader) (map[string]counters, error) {
+	all := map[string]counters{}
+	lines := bufio.NewScanner(metrics)
+	for lines.Scan() {
+		name, label, value, ok := sample(lines.Text())
+		if !ok {
+			continue
+		}
+		ingress := label["ingress"]
+		service, _, _ := strings.Cut(ingress, ":")
+		for _, workload := range []string{ingress, service} {
+			c := all[workload]
+			if c.waits == nil {
+				c.waits = map[float64]float64{}
+			}
+			switch name {
+			case "tend_ingress_requests_total":
+				c.requests += value
+			case "tend_ingress_connections_total":
+				c.connections += value
+			case "tend_ingress_failures_total", "tend_ingress_server_errors_total":
+				c.failures += value
+			case "tend_ingress_wait_seconds_bucket":
+				if bound, err := strconv.ParseFloat(label["le"], 64); err == nil {
+					c.waits[bound] += value
+				}
+			}
+			all[workload] = c
+		}
+	}
+	for workload, c := range all {
+		if c.requests == 0 {
+			c.requests = c.connections
+			all[workload] = c
+		}
+	}
+	return all, lines.Err()
+}
+
+// sample is one line of the exposition format; ok is false for one that is no ingress's.
+// The names of workloads need no escapes.
+func sample(line string) (name string, labels map[string]string, value float64, ok bool) {
+	name, rest, found := strings.Cut(line, "{")
+	if !found || !strings.HasPrefix(name, "tend_ingress_") {
+		return "", nil, 0, false
+	}
+	inside, number, found := strings.Cut(rest, "} ")
+	value, err := strconv.ParseFloat(number, 64)
+	if !found || err != nil {
+		return "", nil, 0, false
+	}
+	labels = map[string]string{}
+	for pair := range strings.SplitSeq(inside, ",") {
+		key, quoted, _ := strings.Cut(pair, "=")
+		labels[key] = strings.Trim(quoted, `"`)
+	}
+	return name, labels, value, labels["ingress"] != ""
+}
+
+// ratesOf are the rates between two readings.
+func ratesOf(before, after map[string]counters, apart time.Duration) map[string]rate {
+	rates := map[string]rate{}
+	for workload, b := range after {
+		a, known := before[workload]
+		if !known || b.requests < a.requests || apart <= 0 {
+			rates[workload] = rate{} // its container is another one
+			continue
+		}
+		rates[workload] = rate{
+			requests: (b.requests - a.requests) / apart.Seconds(),
+			failures: max(0, b.failures-a.failures) / apart.Seconds(),
+			p99:      quantile(0.99, a.waits, b.waits),
+		}
+	}
+	return rates
+}
+
+// quantile estimates a quantile from the difference of two histograms, as Prometheus'
+// histogram_quantile does: between the bounds of a bucket the waits count as spread evenly.
+func quantile(q float64, before, after map[float64]float64) time.Duration {
+	all := after[math.Inf(1)] - before[math.Inf(1)]
+	if all <= 0 {
+		return 0
+	}
+	lower, below := 0.0, 0.0
+	for _, bound := range slices.Sorted(maps.Keys(after)) {
+		count := after[bound] - before[bound]
+		if count >= q*all {
+			if math.IsInf(bound, 1) {
+				break
+			}
+			lower += (bound - lower) * (q*all - below) / (count - below)
+			break
+		}
+		lower, below = bound, count
+	}
+	return time.Duration(lower * float64(time.Second))
+}

@@ -1,0 +1,132 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
+	"golang.org/x/term"
+
+	"github.com/tendhq/tend/api/client"
+	"github.com/tendhq/tend/cmd/terminal"
+)
+
+// fps bounds how often the screen is drawn.
+const fps = 20
+
+// Options are what the view needs.
+type Options struct {
+	// Version is the program's.
+	Version string
+	Dial    func() (*client.Client, error)
+	Verbs   Verbs
+	Sources Sources
+	In, Out *os.File
+	// Record is the file of an asciicast of what is shown; empty for none.
+	Record string
+}
+
+// errNoTerminal says what to do where there is no terminal.
+var errNoTerminal = errors.New("tend watch needs a terminal to show a full screen: use tend get workloads -w, or tend watch --once for one frame")
+
+// Run shows the project until a person ends it.
+func Run(ctx context.Context, o Options) (err error) {
+	if !terminal.Is(o.In) || !terminal.Is(o.Out) {
+		return errNoTerminal
+	}
+	if _, err := o.Dial(); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithFPS(fps), tea.WithoutSignalHandler()}
+	if o.Record != "" {
+		r, failed := newRecording(o.Record, o.Out)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, r.close()) }()
+		options = append(options, tea.WithOutput(r), tea.WithFilter(r.resized))
+	}
+	p := tea.NewProgram(newModel(ctx, o, time.Now()), options...)
+	var feeding sync.WaitGroup
+	feeding.Go(func() { feed(ctx, o.Dial, p.Send) })
+	_, err = p.Run()
+	stop()
+	feeding.Wait()
+	if errors.Is(err, tea.ErrProgramKilled) && errors.Is(err, context.Canceled) {
+		return nil // interrupted, which is how a watch ends
+	}
+	return err
+}
+
+// Once writes one frame: as large as the terminal, or as COLUMNS and LINES say, or 80×24.
+func Once(ctx context.Context, o Options, out io.Writer) error {
+	c, err := o.Dial()
+	if err != nil {
+		return err
+	}
+	m := newModel(ctx, o, time.Now())
+	m.width, m.height = size(o.Out)
+	if m, err = m.asked(ctx, c); err != nil {
+		return err
+	}
+	m.now = time.Now()
+	colors := &colorprofile.Writer{Forward: out, Profile: colorprofile.Detect(o.Out, os.Environ())}
+	_, err = fmt.Fprintln(colors, m.Frame())
+	return err
+}
+
+// asked is the model after the controller was asked for everything once, and for what the
+// ingresses carry twice.
+func (m Model) asked(ctx context.Context, c *client.Client) (Model, error) {
+	health, err := c.Health(ctx)
+	if err != nil {
+		return m, err
+	}
+	workloads, err := c.Workloads(ctx)
+	if err != nil {
+		return m, err
+	}
+	replicas, err := c.Replicas(ctx, "")
+	if err != nil {
+		return m, err
+	}
+	events, err := c.Events(ctx, client.EventOptions{Limit: mostEvents})
+	if err != nil {
+		return m, err
+	}
+	heard := []tea.Msg{linkMsg{health: health}, replicasMsg(replicas.Items), workloadsMsg(workloads.Items), eventsMsg{events.Items, true}}
+	if before, err := readCounters(ctx, c); err == nil && len(before) > 0 {
+		rest(ctx, readEvery)
+		if after, err := readCounters(ctx, c); err == nil {
+			heard = append(heard, trafficMsg(ratesOf(before, after, readEvery)))
+		}
+	}
+	var now tea.Model = m
+	for _, msg := range heard {
+		now, _ = now.Update(msg)
+	}
+	return now.(Model), nil
+}
+
+// size is the size of a terminal, or what stands in for it.
+func size(f *os.File) (width, height int) {
+	if width, height, err := term.GetSize(int(f.Fd())); err == nil && width > 0 && height > 0 {
+		return width, height
+	}
+	width, height = 80, 24
+	for name, n := range map[string]*int{"COLUMNS": &width, "LINES": &height} {
+		var asked int
+		if _, err := fmt.Sscan(os.Getenv(name), &asked); err == nil && asked > 0 {
+			*n = asked
+		}
+	}
+	return width, height
+}
