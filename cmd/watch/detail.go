@@ -2,7 +2,6 @@ package watch
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -205,27 +204,4 @@ func (l *logReading) next() tea.Msg {
 		l.more = make(chan struct{})
 	}
 	return msg
-}
-
-// sinceText is how long ago something was, in one or two units.
-func sinceText(now, t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return duration(now.Sub(t))
-}
-
-// duration is a duration in one unit, as kubectl has it.
-func duration(d time.Duration) string {
-	d = max(0, d)
-	switch {
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	default:
-		return fmt.Sprintf("%dd", int(d.Hours()/24))
-	}
 }

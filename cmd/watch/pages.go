@@ -24,22 +24,34 @@ func (m Model) detailLines(room int) []string {
 	room -= len(lines)
 	switch d.page {
 	case pageStatus:
-		return append(lines, scrolled(m.statusLines(w), d.scroll, room)...)
+		status := m.statusLines(w)
+		lines = append(lines, scrolled(status, d.scroll, room)...)
+		if left := room - len(status) - 2; left > 0 {
+			lines = append(lines, "", m.rule(m.theme.head.Render("events"), false))
+			lines = append(lines, m.eventLines(m.ownEvents(w), left, 0, false)...)
+		}
+		return lines
 	case pageReplicas:
 		return append(lines, m.replicaLines(w, room)...)
 	case pageRevisions:
 		return append(lines, scrolled(m.revisionLines(w), d.scroll, room)...)
 	case pageEvents:
-		var own []api.Event
-		for _, e := range m.feedEvents() {
-			if e.Workload == w.Metadata.Name {
-				own = append(own, e)
-			}
-		}
+		own := m.ownEvents(w)
 		return append(lines, m.eventLines(own, room, min(d.scroll, max(0, len(own)-1)), true)...)
 	default:
 		return append(lines, m.logLines(room)...)
 	}
+}
+
+// ownEvents are the events of a workload that the filter lets through.
+func (m Model) ownEvents(w api.Workload) []api.Event {
+	var own []api.Event
+	for _, e := range m.feedEvents() {
+		if e.Workload == w.Metadata.Name {
+			own = append(own, e)
+		}
+	}
+	return own
 }
 
 // tabs are the names of the pages.
@@ -88,10 +100,10 @@ func (m Model) statusLines(w api.Workload) []string {
 	say("Obstacle", t.text, s.Obstacle)
 	say("Remedy", t.text, s.Remedy)
 	if s.Next != nil && s.Next.At.After(m.now) {
-		say("Next", t.text, "in "+duration(s.Next.At.Sub(m.now).Round(time.Second))+": "+s.Next.What)
+		say("Next", t.text, "in "+countdown(s.Next.At.Sub(m.now))+": "+s.Next.What)
 	}
 	if s.Deadline != nil {
-		say("Deadline", t.text, "in "+duration(s.Deadline.Sub(m.now).Round(time.Second))+", unless the rollout makes progress")
+		say("Deadline", t.text, "in "+countdown(s.Deadline.Sub(m.now))+", unless the rollout makes progress")
 	}
 	say("Waits for", t.text, strings.Join(s.WaitsFor, ", "))
 	for i, b := range s.Blockers {

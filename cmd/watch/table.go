@@ -23,7 +23,7 @@ func (m Model) columns() columns {
 	for _, i := range m.rows {
 		longest = max(longest, terminal.Width(m.workloads[i].Metadata.Name))
 	}
-	c := columns{name: min(longest, 14), outcome: 11, revision: 19, ready: 5, traffic: 6}
+	c := columns{name: min(longest, 14), outcome: 11, revision: 18, ready: 5, traffic: 5}
 	switch {
 	case m.width >= 150:
 		c = columns{name: min(longest, 30), kind: 11, outcome: 12, revision: 44, ready: 7, traffic: 8}
@@ -93,7 +93,7 @@ func (m Model) tableHeader(c columns) string {
 	add("READY", c.ready, true)
 	add("REPLICAS", c.tiles, false)
 	add(ordered("REQ/S", byRequests), c.traffic, true)
-	add(ordered("FAIL/S", byFailures), c.traffic, true)
+	add(ordered("ERR/S", byFailures), c.traffic, true)
 	add("P99", c.traffic, true)
 	return terminal.Cut(m.theme.head.Render("  "+strings.Join(cells, " ")), m.width)
 }
@@ -207,12 +207,12 @@ func (m Model) revisionCell(w api.Workload, width int, paint func(lipgloss.Style
 	}
 	left := ""
 	if s.Deadline != nil {
-		left = " " + duration(s.Deadline.Sub(m.now).Round(time.Second))
+		left = " " + countdown(s.Deadline.Sub(m.now))
 	}
 	title := from + "→" + to
-	bar := width - terminal.Width(title) - 1 - max(5, len(left))
+	bar := width - terminal.Width(title) - 1 - max(6, len(left))
 	if bar < 3 {
-		title, bar = "", max(0, width-5)
+		title, bar = "", max(0, width-6)
 	} else {
 		title += " "
 	}
@@ -258,11 +258,13 @@ func (m Model) tileOf(w api.Workload, r api.Replica, width int, chosen bool) str
 		letter = strings.ToLower(letter)
 	}
 	style := m.theme.tiles[p]
-	if width >= 3 {
-		letter = " " + letter + " "
-		if chosen {
-			letter = "[" + letter[1:len(letter)-1] + "]"
-		}
+	switch {
+	case chosen && width >= 3:
+		letter = "[" + letter + "]"
+	case chosen && width == 2:
+		letter += "]"
+	default:
+		letter = center(letter, width)
 	}
 	if chosen {
 		style = style.Reverse(true)
@@ -282,10 +284,8 @@ func (m Model) tilesCell(w api.Workload, width int, chosen bool, paint func(lipg
 	each, gap := 3, 1
 	for each*count+gap*max(0, count-1) > width {
 		switch {
-		case gap == 1 && each == 3:
-			gap = 0
-		case each == 3:
-			each, gap = 1, 1
+		case each > 1:
+			each--
 		case gap == 1:
 			gap = 0
 		default:
@@ -310,11 +310,9 @@ func (m Model) tilesCell(w api.Workload, width int, chosen bool, paint func(lipg
 	return cell.String() + paint(t.text, strings.Repeat(" ", max(0, width-used)))
 }
 
+// center puts a letter in a tile.
 func center(text string, width int) string {
-	if width < 3 {
-		return text
-	}
-	return " " + text + " "
+	return [...]string{"", text, text + " ", " " + text + " "}[width]
 }
 
 // phaseCounts is how many replicas are in which phase.

@@ -148,14 +148,17 @@ func (m Model) saidText() string {
 func (m Model) hints() []string {
 	var all []string
 	if m.detail != nil {
-		all = []string{"esc back", "tab page", "↑↓ scroll"}
+		all = []string{"esc back", "tab page", "? help"}
 	} else {
-		all = []string{"enter open", "/ filter", "s sort"}
+		all = []string{"enter open", "/ filter", "? help", "q quit"}
 	}
 	if m.canOnly == "" {
 		all = append(all, "+- scale", "r restart", "p pause", "c continue", "u undo", "x kill")
 	}
-	return append(all, "? help", "q quit")
+	if m.detail != nil {
+		return append(all, "q close")
+	}
+	return append(all, "s sort", "tab events")
 }
 
 // helpLines are all keys, with the command lines that do the same.
@@ -240,7 +243,7 @@ func (m Model) strip() []string {
 }
 
 func (m Model) nextLine(next api.Change) string {
-	return " " + m.theme.dim.Render("in "+duration(next.At.Sub(m.now).Round(time.Second))+": "+terminal.Line(next.What))
+	return " " + m.theme.dim.Render("in "+countdown(next.At.Sub(m.now))+": "+terminal.Line(next.What))
 }
 
 // obstacle is what is in the way of a workload, in one line.
