@@ -1,12 +1,9 @@
 package watch
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
-
-	"charm.land/lipgloss/v2"
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/cmd/terminal"
@@ -61,7 +58,7 @@ func (m Model) tabs() string {
 	for p := range pages {
 		name := fmt.Sprintf(" %d %s ", p+1, p)
 		if p == m.detail.page {
-			name = t.accent.Bold(true).Reverse(true).Render(name)
+			name = t.accent.Bold().Reverse().Render(name)
 		} else {
 			name = t.dim.Render(name)
 		}
@@ -84,7 +81,7 @@ func scrolled(lines []string, scroll, room int) []string {
 func (m Model) statusLines(w api.Workload) []string {
 	t, s := m.theme, w.Status
 	var lines []string
-	say := func(name string, style lipgloss.Style, text string) {
+	say := func(name string, style style, text string) {
 		if text == "" {
 			return
 		}
@@ -233,11 +230,11 @@ func (m Model) logLines(room int) []string {
 }
 
 // nameStyle gives each replica a colour of its own.
-func (m Model) nameStyle(replica string) lipgloss.Style {
+func (m Model) nameStyle(replica string) style {
 	sum := 0
 	for _, b := range []byte(replica) {
 		sum += int(b)
 	}
-	styles := []lipgloss.Style{m.theme.accent, m.theme.good, m.theme.warn, m.theme.bad}
-	return cmp.Or(&styles[sum%len(styles)], &m.theme.text).Bold(false)
+	styles := [...]style{m.theme.accent, m.theme.good, m.theme.warn, m.theme.bad}
+	return styles[sum%len(styles)]
 }

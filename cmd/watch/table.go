@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"charm.land/lipgloss/v2"
-
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/cmd/terminal"
 	"github.com/tendhq/tend/controller/core"
@@ -19,18 +17,20 @@ type columns struct {
 
 // columns divides the width of the screen.
 func (m Model) columns() columns {
-	longest := 4
+	longest := 8
 	for _, i := range m.rows {
 		longest = max(longest, terminal.Width(m.workloads[i].Metadata.Name))
 	}
-	c := columns{name: min(longest, 14), outcome: 11, revision: 18, ready: 5, traffic: 5}
+	c := columns{name: min(longest, 14), outcome: 11, revision: 20, ready: 5, traffic: 5}
 	switch {
 	case m.width >= 150:
 		c = columns{name: min(longest, 30), kind: 11, outcome: 12, revision: 44, ready: 7, traffic: 8}
 	case m.width >= 110:
 		c = columns{name: min(longest, 22), outcome: 12, revision: 30, ready: 7, traffic: 8}
+	case m.width < 56:
+		c.revision, c.traffic = 0, 0
 	case m.width < 76:
-		c.revision = 9
+		c.revision, c.traffic = 9, 0
 	}
 	if len(m.traffic) == 0 {
 		c.traffic = 0
@@ -54,7 +54,7 @@ func (m Model) table(room int) []string {
 		if m.filters[paneWorkloads] != "" {
 			text = "no workload matches /" + m.filters[paneWorkloads]
 		}
-		return append(lines, m.theme.dim.Render(" "+text), "", "")[:room+3-min(3, room)]
+		return append(lines, terminal.Cut(m.theme.dim.Render(" "+text), m.width))
 	}
 	room--
 	at := max(0, m.row())
@@ -102,23 +102,25 @@ func (m Model) tableHeader(c columns) string {
 // are colours.
 func (m Model) tableRow(c columns, w api.Workload, chosen bool) string {
 	t := m.theme
-	paint := func(s lipgloss.Style, text string) string {
+	paint := func(s style, text string) string {
 		if chosen {
-			s = s.Background(t.selected.GetBackground())
+			s = s.On(t.selected)
 		}
 		return s.Render(text)
 	}
 	l := lookOf(w)
-	mark := "  "
+	mark, name := "  ", t.text
 	if chosen {
-		mark = "▸ "
+		mark, name = "▸ ", t.text.Bold()
 	}
-	row := paint(t.accent, mark) + paint(t.text.Bold(chosen), terminal.Fit(terminal.Line(w.Metadata.Name), c.name)+" ")
+	row := paint(t.accent, mark) + paint(name, terminal.Fit(terminal.Line(w.Metadata.Name), c.name)+" ")
 	if c.kind > 0 {
 		row += paint(t.dim, terminal.Fit(w.Kind, c.kind)+" ")
 	}
 	row += paint(l.style(t), terminal.Fit(l.mark+" "+outcomeOf(w), c.outcome)) + paint(t.text, " ")
-	row += m.revisionCell(w, c.revision, paint) + paint(t.text, " ")
+	if c.revision > 0 {
+		row += m.revisionCell(w, c.revision, paint) + paint(t.text, " ")
+	}
 	ready := fmt.Sprintf("%d/%d", w.Status.ReadyReplicas, w.Spec.Replicas)
 	style := t.text
 	if w.Status.ReadyReplicas < w.Spec.Replicas && w.Status.Outcome != string(core.OutcomeComplete) {
@@ -133,10 +135,10 @@ func (m Model) tableRow(c columns, w api.Workload, chosen bool) string {
 }
 
 // trafficCells are what the workload's ingresses carry.
-func (m Model) trafficCells(w api.Workload, width int, paint func(lipgloss.Style, string) string) string {
+func (m Model) trafficCells(w api.Workload, width int, paint func(style, string) string) string {
 	t := m.theme
 	r, known := m.traffic[w.Metadata.Name]
-	cell := func(style lipgloss.Style, text string) string {
+	cell := func(style style, text string) string {
 		return paint(style, " "+strings.Repeat(" ", max(0, width-terminal.Width(text)))+text)
 	}
 	if !known {
@@ -185,14 +187,14 @@ func rolls(w api.Workload) bool {
 
 // revisionCell is the revision in force, or while it rolls both, how far it is, and how
 // much time is left.
-func (m Model) revisionCell(w api.Workload, width int, paint func(lipgloss.Style, string) string) string {
+func (m Model) revisionCell(w api.Workload, width int, paint func(style, string) string) string {
 	t, s := m.theme, w.Status
 	if !rolls(w) {
 		text := short(s.UpdateRevision)
 		if s.WantedRevision != "" && s.WantedRevision != s.UpdateRevision {
-			return paint(t.bad, terminal.Fit("✖ "+s.WantedRevision[:min(4, len(s.WantedRevision))]+" back at "+s.UpdateRevision[:min(4, len(s.UpdateRevision))], width))
+			return paint(t.bad, terminal.Fit("✖ "+s.WantedRevision[:min(4, len(s.WantedRevision))]+" ↩ "+s.UpdateRevision[:min(4, len(s.UpdateRevision))], width))
 		}
-		if width >= 20 {
+		if width >= 28 {
 			text += " " + terminal.Line(tag(w.Spec.Template.Image))
 		}
 		return paint(t.dim, terminal.Fit(text, width))
@@ -210,7 +212,7 @@ func (m Model) revisionCell(w api.Workload, width int, paint func(lipgloss.Style
 		left = " " + countdown(s.Deadline.Sub(m.now))
 	}
 	title := from + "→" + to
-	bar := width - terminal.Width(title) - 1 - max(6, len(left))
+	bar := width - terminal.Width(title) - 1 - max(5, len(left))
 	if bar < 3 {
 		title, bar = "", max(0, width-6)
 	} else {
@@ -225,7 +227,7 @@ func (m Model) revisionCell(w api.Workload, width int, paint func(lipgloss.Style
 
 // bar is how far a rollout is: new replicas that are ready, new ones that are not yet, old
 // ones.
-func (m Model) bar(w api.Workload, width int, paint func(lipgloss.Style, string) string) string {
+func (m Model) bar(w api.Workload, width int, paint func(style, string) string) string {
 	t := m.theme
 	var ready, coming, old int
 	for _, r := range m.replicas[w.Metadata.Name] {
@@ -267,14 +269,14 @@ func (m Model) tileOf(w api.Workload, r api.Replica, width int, chosen bool) str
 		letter = center(letter, width)
 	}
 	if chosen {
-		style = style.Reverse(true)
+		style = style.Reverse()
 	}
 	return style.Render(letter)
 }
 
 // tilesCell is a tile for each replica, as wide as there is room for; where there is none
 // it is how many are in which phase.
-func (m Model) tilesCell(w api.Workload, width int, chosen bool, paint func(lipgloss.Style, string) string) string {
+func (m Model) tilesCell(w api.Workload, width int, chosen bool, paint func(style, string) string) string {
 	t, all := m.theme, m.replicas[w.Metadata.Name]
 	missing := 0
 	if w.Status.Outcome != string(core.OutcomeComplete) {
@@ -316,7 +318,7 @@ func center(text string, width int) string {
 }
 
 // phaseCounts is how many replicas are in which phase.
-func (m Model) phaseCounts(w api.Workload, missing, width int, paint func(lipgloss.Style, string) string) string {
+func (m Model) phaseCounts(w api.Workload, missing, width int, paint func(style, string) string) string {
 	counts, old := map[core.Phase]int{}, map[core.Phase]int{}
 	for _, r := range m.replicas[w.Metadata.Name] {
 		if isOld(w, r) {
@@ -326,7 +328,7 @@ func (m Model) phaseCounts(w api.Workload, missing, width int, paint func(lipglo
 		}
 	}
 	cell, used := "", 0
-	add := func(style lipgloss.Style, letter string, n int) {
+	add := func(style style, letter string, n int) {
 		text := fmt.Sprintf("%d%s", n, letter)
 		if n == 0 || used+len(text)+1 > width {
 			return

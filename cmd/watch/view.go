@@ -7,7 +7,6 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
-	"charm.land/lipgloss/v2"
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/cmd/terminal"
@@ -65,7 +64,7 @@ func (m Model) header() string {
 	for _, w := range m.workloads {
 		counts[core.Outcome(w.Status.Outcome)]++
 	}
-	left := t.brand.Render(" tend ") + " " + lipgloss.NewStyle().Bold(true).Render(terminal.Line(cmp.Or(m.health.Project, "…")))
+	left := t.brand.Render(" tend ") + " " + t.text.Bold().Render(terminal.Line(cmp.Or(m.health.Project, "…")))
 	right := m.link()
 	for _, words := range []bool{true, false} {
 		middle := "  " + plural(len(m.workloads), "workload")
@@ -94,6 +93,8 @@ func (m Model) link() string {
 		return t.dim.Render("○ connecting ") + clock
 	case m.away != nil:
 		return t.bad.Render("○ controller away for "+sinceText(m.now, m.since)) + " " + clock
+	case m.health.Version != m.version:
+		return t.warn.Render(fmt.Sprintf("● controller %s, this is %s ", m.health.Version, m.version)) + clock
 	case m.canOnly != "":
 		return t.accent.Render("● read-only ") + clock
 	default:
@@ -108,7 +109,7 @@ func (m Model) footer() string {
 	fit := func(text string) string { return terminal.Fit(text, m.width) }
 	switch {
 	case m.ask != nil:
-		return fit(t.warn.Bold(true).Render(" "+m.ask.text+" y/n ") + t.dim.Render("  $ "+m.ask.command))
+		return fit(t.warn.Bold().Render(" "+m.ask.text+" y/n ") + t.dim.Render("  $ "+m.ask.command))
 	case m.typing:
 		return fit(t.accent.Render(" /") + m.filters[m.filtered()] + "▏" + t.dim.Render("  enter keeps it, esc takes it away"))
 	case m.said.command != "" && m.now.Sub(m.said.at) < saidFor:
@@ -119,7 +120,7 @@ func (m Model) footer() string {
 	var text strings.Builder
 	for _, hint := range m.hints() {
 		key, does, _ := strings.Cut(hint, " ")
-		next := " " + t.accent.Bold(true).Render(key) + " " + t.dim.Render(does) + " "
+		next := " " + t.accent.Bold().Render(key) + " " + t.dim.Render(does) + " "
 		if terminal.Width(text.String())+terminal.Width(next) > m.width {
 			break
 		}
@@ -171,7 +172,7 @@ func (m Model) helpLines(room int) []string {
 		}
 		lines = append(lines, t.head.Render(" "+group.about))
 		for _, b := range group.keys {
-			lines = append(lines, terminal.Cut("  "+t.accent.Render(terminal.Fit(b.keys, 9))+" "+terminal.Fit(b.does, 40)+" "+t.dim.Render(b.command), m.width))
+			lines = append(lines, terminal.Cut("  "+t.accent.Render(terminal.Fit(b.keys, 8))+" "+terminal.Fit(b.does, 34)+" "+t.dim.Render(b.command), m.width))
 		}
 	}
 	lines = append(lines, t.head.Render(" A replica")+t.dim.Render("  in small letters: of an older revision"))
@@ -183,16 +184,19 @@ func (m Model) helpLines(room int) []string {
 		}
 	}
 	lines = append(lines, "  "+t.dim.Render("· is wanted, and not there"))
+	for i := range lines {
+		lines[i] = terminal.Cut(lines[i], m.width)
+	}
 	return lines[:min(len(lines), room)]
 }
 
 // rule is a line with a title.
 func (m Model) rule(title string, active bool) string {
-	style := m.theme.dim
+	line := m.theme.dim
 	if active {
-		style = m.theme.accent
+		line = m.theme.accent
 	}
-	return style.Render("── ") + title + " " + style.Render(strings.Repeat("─", max(0, m.width-4-terminal.Width(title))))
+	return line.Render("── ") + title + " " + line.Render(strings.Repeat("─", max(0, m.width-4-terminal.Width(title))))
 }
 
 // listLines are the workloads, what is the matter with the chosen one, and the events.
@@ -304,9 +308,7 @@ func (m Model) eventLines(events []api.Event, room, back int, whole bool) []stri
 	}
 	var lines []string // from the last one up
 	for i := len(events) - 1 - back; i >= 0 && len(lines) < room; i-- {
-		for _, line := range reversed(m.eventLine(events[i], whole)) {
-			lines = append(lines, line)
-		}
+		lines = append(lines, reversed(m.eventLine(events[i], whole))...)
 	}
 	lines = reversed(lines[:min(len(lines), room)])
 	if len(events) == 0 {
@@ -344,7 +346,7 @@ func (m Model) eventLine(e api.Event, whole bool) []string {
 	lead := t.dim.Render(e.LastTimestamp.Local().Format(time.TimeOnly)) + " " + style.Render(mark) + " " +
 		terminal.Fit(terminal.Line(cmp.Or(e.Workload, "project")), names) + " "
 	indent := terminal.Width(lead)
-	text := style.Bold(true).Render(reason) + " " + message
+	text := style.Bold().Render(reason) + " " + message
 	if !whole {
 		return []string{lead + terminal.Cut(text, m.width-indent)}
 	}

@@ -1,0 +1,306 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/api"
+	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/logs"
+)
+
+var update = flag.Bool("update", false, "write the golden frames")
+
+// plain is a frame without its colours.
+func (s *screen) plain() string {
+	lines := strings.Split(ansi.Strip(s.model.Frame()), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// goldenly compares a frame with the one that is kept.
+func (s *screen) goldenly(name string) {
+	s.t.Helper()
+	path := filepath.Join("testdata", name+".txt")
+	if *update {
+		require.NoError(s.t, os.WriteFile(path, []byte(s.plain()), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(s.t, err)
+	assert.Equal(s.t, string(want), s.plain())
+}
+
+func TestFramesAreTheGoldenOnes(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		width, height int
+		keys          string
+	}{
+		{"small", 80, 24, ""},
+		{"large", 200, 60, "end"},
+		{"narrow", 60, 15, "end"},
+		{"chosen", 80, 24, "end right right"},
+		{"filtered", 80, 24, "/ o r enter"},
+		{"filter-without-a-match", 80, 24, "/ z z z"},
+		{"events-filtered", 80, 24, "tab / b a c k enter"},
+		{"events-scrolled", 80, 24, "tab up up"},
+		{"by-outcome", 80, 24, "s"},
+		{"help", 80, 24, "?"},
+		{"kill", 80, 24, "end x"},
+		{"pause-all", 120, 30, "P"},
+		{"status", 80, 24, "end enter"},
+		{"status-large", 200, 60, "end enter"},
+		{"replicas", 80, 24, "end enter 2 down"},
+		{"revisions", 80, 24, "end enter 3"},
+		{"workload-events", 80, 24, "end enter 4"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newScreen(t, c.width, c.height, shop()...)
+			s.press(strings.Fields(c.keys)...)
+			s.goldenly(c.name)
+		})
+	}
+}
+
+func TestAFrameFitsItsScreen(t *testing.T) {
+	for _, keys := range []string{"", "end enter", "enter 2", "enter 3", "enter 4", "?", "x", "/ a", "P"} {
+		for width := 1; width < 230; width += 7 {
+			for _, height := range []int{1, 2, 5, 9, 10, 11, 15, 24, 60} {
+				s := newScreen(t, width, height, shop()...)
+				s.press(strings.Fields(keys)...)
+				lines := strings.Split(s.model.Frame(), "\n")
+				require.LessOrEqual(t, len(lines), height, "%q at %d×%d", keys, width, height)
+				for _, line := range lines {
+					require.LessOrEqual(t, ansi.StringWidth(line), width, "%q at %d×%d: %s", keys, width, height, line)
+				}
+			}
+		}
+	}
+}
+
+func TestATinyTerminalIsToldWhatIsNeeded(t *testing.T) {
+	s := newScreen(t, 20, 5, shop()...)
+	assert.Equal(t, "tend watch needs 40×10 characters, and this terminal has 20×5", strings.Join(strings.Fields(s.plain()), " "))
+	s.send(tea.WindowSizeMsg{Width: 80, Height: 24})
+	assert.Contains(t, s.plain(), "▸ cache")
+}
+
+func TestEveryPhaseReadsWithoutColour(t *testing.T) {
+	seen := map[string]core.Phase{}
+	for _, p := range phases {
+		letter := letters[p]
+		require.Len(t, letter, 1, p)
+		require.NotContains(t, seen, letter)
+		seen[letter] = p
+		assert.Contains(t, newTheme(true).tiles, p)
+	}
+	marks := map[string]bool{}
+	for _, l := range looks {
+		require.False(t, marks[l.mark], l.mark)
+		marks[l.mark] = true
+	}
+}
+
+func TestBothBackgroundsHaveColoursOfTheirOwn(t *testing.T) {
+	s := newScreen(t, 80, 24, shop()...)
+	dark := s.model.Frame()
+	s.send(tea.BackgroundColorMsg{Color: ansi.BrightWhite})
+	assert.NotEqual(t, dark, s.model.Frame())
+	assert.Equal(t, ansi.Strip(dark), ansi.Strip(s.model.Frame()))
+}
+
+func TestAVerbIsDoneAndItsCommandShown(t *testing.T) {
+	for _, c := range []struct{ keys, asked, shown string }{
+		{"r", "restart cache", "$ tend rollout restart cache  ✔"},
+		{"p", "pause cache", "$ tend rollout pause cache  ✔"},
+		{"c", "resume cache", "$ tend rollout resume cache  ✔"},
+		{"u", "undo cache", "$ tend rollout undo cache  ✔"},
+		{"+ + +", "scale cache 6", "$ tend scale cache --replicas 6  ✔"},
+		{"down -", "scale db 0", "$ tend scale db --replicas 0  ✔"},
+		{"right x y", "kill shop-cache-2", "$ docker kill shop-cache-2  ✔"},
+		{"end enter r", "restart web", "$ tend rollout restart web  ✔"},
+		{"/ o r d enter P y", "pause cache pause db pause gateway pause orders pause payments pause search pause web", "✔"},
+	} {
+		s := newScreen(t, 100, 24, shop()...)
+		var later []tea.Cmd
+		for _, key := range strings.Fields(c.keys) {
+			later = append(later, s.send(keyOf(key)))
+		}
+		for _, cmd := range later {
+			s.happen(cmd)
+		}
+		assert.Equal(t, c.asked, strings.Join(s.asked, " "), c.keys)
+		assert.Contains(t, s.plain(), c.shown, c.keys)
+	}
+}
+
+func TestARefusedQuestionChangesNothing(t *testing.T) {
+	for _, key := range []string{"n", "esc", "x"} {
+		s := newScreen(t, 80, 24, shop()...)
+		s.press("x", key)
+		assert.Empty(t, s.asked)
+		assert.NotContains(t, s.plain(), "y/n")
+	}
+}
+
+func TestAVerbThatFailsTellsWhy(t *testing.T) {
+	s := newScreen(t, 100, 24, shop()...)
+	s.model.verbs = verbs(&s.asked, errors.New("the rollout is paused: resume it first"))
+	s.press("r")
+	assert.Contains(t, s.plain(), "✖ the rollout is paused: resume it first")
+	s.press("+")
+	s.press("+")
+	assert.Equal(t, []string{"restart cache", "scale cache 4", "scale cache 4"}, s.asked, "what was refused is no number to count on from")
+}
+
+func TestTheNumberOfReplicasCountsOnUntilItIsInForce(t *testing.T) {
+	s := newScreen(t, 100, 24, shop()...)
+	s.press("+")
+	s.press("+")
+	assert.Equal(t, []string{"scale cache 4", "scale cache 5"}, s.asked)
+	s.send(workloadsMsg{workload("cache", 5, core.OutcomeMoving, func(*api.Workload) {})})
+	s.send(workloadsMsg{workload("cache", 1, core.OutcomeMoving, func(*api.Workload) {})})
+	s.press("+")
+	assert.Equal(t, "scale cache 2", s.asked[2])
+}
+
+func TestTheReadTokenHasNoVerbs(t *testing.T) {
+	s := newScreen(t, 100, 24, shop()...)
+	s.model.canOnly = "this token can only read"
+	for _, key := range []string{"r", "p", "c", "u", "+", "-", "x", "P", "C"} {
+		s.press(key)
+	}
+	assert.Empty(t, s.asked)
+	assert.Contains(t, s.plain(), "this token can only read")
+	s.send(tickMsg(noon.Add(time.Minute)))
+	assert.NotContains(t, s.plain(), "restart")
+	assert.Contains(t, s.plain(), "● read-only")
+}
+
+func TestAControllerThatIsAwayIsTold(t *testing.T) {
+	s := newScreen(t, 80, 24)
+	assert.Contains(t, s.plain(), "connecting")
+	for _, msg := range shop() {
+		s.send(msg)
+	}
+	s.send(linkMsg{err: errors.New("nobody answers")})
+	s.send(tickMsg(noon.Add(12 * time.Second)))
+	assert.Contains(t, s.plain(), "○ controller away for 12s")
+	assert.Contains(t, s.plain(), "▸ cache", "what was known stays")
+	s.send(linkMsg{health: api.Health{Project: "shop", Version: "1.0.0"}})
+	assert.Contains(t, s.plain(), "● live")
+	s.send(eventsMsg{first: true, events: []api.Event{event(1, core.Normal, "db", "Created", "again")}})
+	assert.NotContains(t, s.plain(), "RolloutStarted", "the events begin anew")
+}
+
+func TestAControllerOfAnotherVersionIsTold(t *testing.T) {
+	s := newScreen(t, 100, 24, shop()...)
+	assert.NotContains(t, s.plain(), "controller 1.0.0")
+	s.send(linkMsg{health: api.Health{Project: "shop", Version: "2.0.0"}})
+	assert.Contains(t, s.plain(), "controller 2.0.0, this is 1.0.0")
+}
+
+func TestLogsAreFollowedUntilThePageIsLeft(t *testing.T) {
+	s := newScreen(t, 80, 24, shop()...)
+	s.press("end", "enter")
+	cmd := s.send(keyOf("5"))
+	both := cmd().(tea.BatchMsg)
+	ended := make(chan struct{})
+	go func() { both[0](); close(ended) }()
+	for len(s.model.detail.lines) < 3 {
+		s.send(both[1]())
+	}
+	assert.Contains(t, s.plain(), `12:00:01 shop-web-2 request 1 took \u001b[31m3ms`)
+	s.press("/", "2", "enter")
+	assert.Contains(t, s.plain(), "request 2")
+	assert.NotContains(t, s.plain(), "request 0")
+	s.press("esc", "1")
+	<-ended
+	assert.NotContains(t, s.plain(), "request 1")
+}
+
+func TestALogThatCannotBeReadTellsWhy(t *testing.T) {
+	s := newScreen(t, 80, 24, shop()...)
+	s.model.sources.Logs = func(context.Context, string, func(logs.Line)) error { return errors.New("no engine answers") }
+	s.press("enter", "5")
+	assert.Contains(t, s.plain(), "no engine answers")
+}
+
+func TestAWorkloadThatIsTakenAwayWhileItIsOpen(t *testing.T) {
+	s := newScreen(t, 80, 24, shop()...)
+	s.press("end", "enter")
+	s.send(workloadsMsg{})
+	assert.Contains(t, s.plain(), "web is not kept any more")
+	s.press("esc")
+	assert.Contains(t, s.plain(), "nothing is kept")
+}
+
+func TestManyReplicasAreCountedWhereTheyDoNotFit(t *testing.T) {
+	s := newScreen(t, 80, 24, shop()...)
+	line := strings.Split(s.plain(), "\n")[4]
+	assert.Contains(t, line, "gateway")
+	assert.Contains(t, line, "24R")
+}
+
+func TestTheCursorStaysOnItsWorkload(t *testing.T) {
+	s := newScreen(t, 80, 24, shop()...)
+	s.press("end")
+	s.press("s")
+	assert.Equal(t, "web", s.model.cursor)
+	s.press("/", "w", "e", "b", "esc")
+	assert.Equal(t, "web", s.model.cursor)
+	s.press("/", "d", "b", "enter")
+	assert.Equal(t, "db", s.model.cursor)
+	s.press("esc")
+	assert.Len(t, s.model.rows, 8)
+}
+
+func TestOnlyQuitQuits(t *testing.T) {
+	s := newScreen(t, 80, 24, shop()...)
+	require.NotNil(t, s.send(keyOf("q")))
+	assert.IsType(t, tea.QuitMsg{}, s.send(keyOf("q"))())
+	s.press("enter")
+	assert.Nil(t, s.send(keyOf("q")), "it closes the workload")
+	assert.Nil(t, s.model.detail)
+}
+
+// BenchmarkFrame measures one change of the largest project, and the frame that follows.
+func BenchmarkFrame(b *testing.B) {
+	var workloads workloadsMsg
+	var replicas replicasMsg
+	traffic := trafficMsg{}
+	for i := range 300 {
+		name := fmt.Sprintf("workload-%03d", i)
+		workloads = append(workloads, workload(name, 10, core.OutcomeMoving, func(w *api.Workload) { w.Status.CurrentRevision = before }))
+		for n := range 10 {
+			replicas = append(replicas, replica(name, n+1, phases[(i+n)%len(phases)], []string{before, after}[n%2]))
+		}
+		traffic[name] = rate{requests: float64(i), p99: time.Millisecond}
+	}
+	for _, size := range []tea.WindowSizeMsg{{Width: 80, Height: 24}, {Width: 200, Height: 60}} {
+		b.Run(fmt.Sprintf("%dx%d", size.Width, size.Height), func(b *testing.B) {
+			var m tea.Model = newModel(b.Context(), Options{}, noon)
+			for _, msg := range []tea.Msg{size, traffic, workloads, replicas} {
+				m, _ = m.Update(msg)
+			}
+			for i := 0; b.Loop(); i++ {
+				m, _ = m.Update([]tea.Msg{workloads, replicas}[i%2])
+				_ = m.View()
+			}
+		})
+	}
+}
