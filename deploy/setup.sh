@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Prepares this machine for the shop: a container engine, the images that
 # compose.yaml names, the secrets and .env. Safe to repeat: what is there stays.
-# With --test also what `make test` needs: Postgres, Redis, nginx, an image registry and
-# Chromium; with --data the image of MariaDB, which `make chaos-data` runs.
+# With --test also what `make test` needs: Postgres, Redis, nginx, an image registry,
+# tmux and Chromium; with --data the image of MariaDB, which `make chaos-data` runs.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -27,8 +27,8 @@ install_packages() {
 	fi
 }
 
-# ensure_test_programs installs the servers and the browser that the tests start for
-# themselves, and keeps the distribution from running its own.
+# ensure_test_programs installs the programs that the tests start for themselves,
+# and keeps the distribution from running its servers.
 ensure_test_programs() {
 	local packages=() services=()
 	if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then
@@ -47,16 +47,19 @@ ensure_test_programs() {
 		packages+=(docker-registry)
 		services+=(docker-registry)
 	fi
+	if ! have tmux; then
+		packages+=(tmux)
+	fi
 	# On Ubuntu the package of that name has no browser, but asks for a snap.
 	if ! have chromium && ! have google-chrome; then
 		packages+=(chromium)
 	fi
 	if ((${#packages[@]} == 0)); then
-		say "Postgres, Redis, nginx, an image registry and Chromium are installed, for the tests"
+		say "Postgres, Redis, nginx, an image registry, tmux and Chromium are installed, for the tests"
 		return
 	fi
 	if ! can_install; then
-		fail "the tests need the programs of Postgres 15, Redis 7, nginx, docker-registry and Chromium; on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
+		fail "the tests need the programs of Postgres 15, Redis 7, nginx, docker-registry, tmux and Chromium; on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
 	fi
 	install_packages "${packages[@]}"
 	local service
