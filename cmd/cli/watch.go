@@ -9,7 +9,6 @@ import (
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/api/client"
 	"github.com/tendhq/tend/cmd/watch"
-	"github.com/tendhq/tend/controller/logs"
 	"github.com/tendhq/tend/controller/spec/edit"
 )
 
@@ -61,18 +60,15 @@ func (f *flags) verbs() watch.Verbs {
 			return c.Undo(ctx, name, 0)
 		}),
 		Kill: func(ctx context.Context, replica string) error {
-			e, err := f.connect(ctx)
+			c, err := f.dial()
 			if err != nil {
 				return err
 			}
-			defer e.Close()
-			return e.Stop(ctx, replica, 0)
+			_, err = c.Kill(ctx, replica)
+			return err
 		},
 	}
 }
-
-// logTail is how many of each replica's last lines the view begins with.
-const logTail = 200
 
 // sources are what the view asks for when a workload is opened.
 func (f *flags) sources() watch.Sources {
@@ -85,25 +81,26 @@ func (f *flags) sources() watch.Sources {
 			list, err := c.Revisions(ctx, name)
 			return list.Items, err
 		},
-		Logs: func(ctx context.Context, name string, line func(logs.Line)) error {
+		Diff: func(ctx context.Context, name string, from, to int) ([]api.Difference, error) {
+			c, err := f.dial()
+			if err != nil {
+				return nil, err
+			}
+			diff, err := c.DiffRevisions(ctx, name, from, to)
+			return diff.Differences, err
+		},
+		Logs: func(ctx context.Context, name string, line func(api.LogLine)) error {
 			c, err := f.dial()
 			if err != nil {
 				return err
 			}
-			health, err := c.Health(ctx)
-			if err != nil {
-				return err
-			}
-			e, err := f.connect(ctx)
-			if err != nil {
-				return err
-			}
-			defer e.Close()
-			r := logs.Reader{Engine: e, Project: health.Project, Workload: name, Options: logs.Options{Tail: logTail}, Emit: func(l logs.Line) error {
+			for l, err := range c.WatchLogs(ctx, name, client.LogOptions{}) {
+				if err != nil {
+					return err
+				}
 				line(l)
-				return nil
-			}}
-			return r.Follow(ctx)
+			}
+			return nil
 		},
 	}
 }

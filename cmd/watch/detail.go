@@ -9,7 +9,6 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"github.com/tendhq/tend/api"
-	"github.com/tendhq/tend/controller/logs"
 )
 
 // page is one of the pages of a workload.
@@ -35,11 +34,16 @@ type detail struct {
 	// scroll is how many lines the page is scrolled: down from its top, or for events and
 	// logs back from their end.
 	scroll    int
-	revisions []api.Revision
-	failed    error // why the revisions are not there
-	log       *logReading
-	lines     []logs.Line
-	logEnded  error
+	revisions []api.Revision // the newest first
+	failed    error          // why the revisions are not there
+	// chosen is the place of the revision that is chosen, and marked the number of the one
+	// that it is compared with; 0 for the one in force, or where that is chosen for the one
+	// before it.
+	chosen, marked int
+	diff           diffMsg
+	log            *logReading
+	lines          []api.LogLine
+	logEnded       error
 }
 
 // logReading is a running reading of logs. Its lines are fetched in batches.
@@ -47,7 +51,7 @@ type logReading struct {
 	stop context.CancelFunc
 	mu   sync.Mutex
 	// lines are those that were not fetched yet; more is closed once there are some.
-	lines []logs.Line
+	lines []api.LogLine
 	more  chan struct{}
 	ended error
 	over  bool
@@ -70,7 +74,7 @@ func (m Model) detailKey(key string) (tea.Model, tea.Cmd) {
 		}
 		d.close()
 		m.detail = nil
-		return m, nil
+		return m.arrange(), nil
 	case "?":
 		m.help = true
 	case "/":
@@ -85,9 +89,13 @@ func (m Model) detailKey(key string) (tea.Model, tea.Cmd) {
 		m.tile = max(0, m.tile-1)
 	case "right", "l":
 		m.tile = max(0, min(m.tile+1, len(m.replicas[m.cursor])-1))
+	case "space":
+		return m.mark()
 	default:
 		by := m.step(key)
 		switch d.page {
+		case pageRevisions:
+			return m.choose(d.chosen + by)
 		case pageReplicas:
 			m.tile = max(0, min(m.tile+by, len(m.replicas[m.cursor])-1))
 		case pageEvents, pageLogs:
@@ -120,6 +128,57 @@ func (m Model) turn(to page) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
+// choose chooses a revision, and fetches how it differs from the one it is compared with.
+func (m Model) choose(at int) (tea.Model, tea.Cmd) {
+	d := *m.detail
+	d.chosen = max(0, min(at, len(d.revisions)-1))
+	m.detail = &d
+	from, to := d.compared()
+	if from == 0 || from == to {
+		return m, nil
+	}
+	ctx, fetch, workload := m.ctx, m.sources.Diff, d.workload
+	return m, func() tea.Msg {
+		differences, err := fetch(ctx, workload, from, to)
+		return diffMsg{workload, from, to, differences, err}
+	}
+}
+
+// mark has the revision that is chosen compared with all others, or no more.
+func (m Model) mark() (tea.Model, tea.Cmd) {
+	d := *m.detail
+	if len(d.revisions) == 0 {
+		return m, nil
+	}
+	number := d.revisions[d.chosen].Spec.Number
+	if d.marked == number {
+		number = 0
+	}
+	d.marked = number
+	m.detail = &d
+	return m.choose(d.chosen)
+}
+
+// compared are the numbers of the two revisions that are compared, the older one first;
+// 0 where there is only one.
+func (d detail) compared() (from, to int) {
+	if len(d.revisions) < 2 {
+		return 0, 0
+	}
+	chosen, other := d.revisions[d.chosen], d.marked
+	if other == 0 {
+		for i, r := range d.revisions {
+			if r.Status.InForce {
+				other = r.Spec.Number
+				if i == d.chosen {
+					other = d.revisions[min(i+1, len(d.revisions)-1)].Spec.Number
+				}
+			}
+		}
+	}
+	return min(chosen.Spec.Number, other), max(chosen.Spec.Number, other)
+}
+
 func (m Model) fetchRevisions() tea.Cmd {
 	ctx, fetch, workload := m.ctx, m.sources.Revisions, m.detail.workload
 	return func() tea.Msg {
@@ -144,7 +203,14 @@ func (m Model) hear(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case revisionsMsg:
 		if msg.workload == d.workload {
-			d.revisions, d.failed = msg.revisions, msg.err
+			d.revisions, d.failed = slices.Clone(msg.revisions), msg.err
+			slices.Reverse(d.revisions)
+			m.detail = &d
+			return m.choose(0)
+		}
+	case diffMsg:
+		if from, to := d.compared(); msg.workload == d.workload && msg.from == from && msg.to == to {
+			d.diff = msg
 		}
 	case logsMsg:
 		if msg.log != d.log {
@@ -165,7 +231,7 @@ func (m Model) hear(msg tea.Msg) (tea.Model, tea.Cmd) {
 }
 
 // add adds a line.
-func (l *logReading) add(line logs.Line) {
+func (l *logReading) add(line api.LogLine) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, line)

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"time"
 
@@ -31,7 +32,7 @@ func feed(ctx context.Context, dial func() (*client.Client, error), send func(te
 		if ctx.Err() != nil {
 			return
 		}
-		send(linkMsg{err: err})
+		send(awayMsg{err})
 		select {
 		case <-ctx.Done():
 			return
@@ -42,52 +43,19 @@ func feed(ctx context.Context, dial func() (*client.Client, error), send func(te
 
 // follow sends what a controller says until it ends.
 func follow(ctx context.Context, c *client.Client, send func(tea.Msg)) error {
-	health, err := c.Health(ctx)
-	if err != nil {
-		return err
-	}
-	send(linkMsg{health: health})
 	streams, ctx := errgroup.WithContext(ctx)
-	streams.Go(func() error {
-		for list, err := range c.WatchWorkloads(ctx) {
-			if err != nil {
-				return err
-			}
-			send(workloadsMsg(list.Items))
-			rest(ctx, pace)
-		}
-		return ctx.Err()
-	})
-	streams.Go(func() error {
-		for list, err := range c.WatchReplicas(ctx, "") {
-			if err != nil {
-				return err
-			}
-			send(replicasMsg(list.Items))
-			rest(ctx, pace)
-		}
-		return ctx.Err()
-	})
-	streams.Go(func() error { return followEvents(ctx, c, send) })
+	streams.Go(func() error { return followChanges(ctx, c, send) })
 	streams.Go(func() error { return followTraffic(ctx, c, send) })
 	return streams.Wait()
 }
 
-// rest waits, unless ctx ends.
-func rest(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
-
-// followEvents sends the last events and then each new one, in batches.
-func followEvents(ctx context.Context, c *client.Client, send func(tea.Msg)) error {
-	each := make(chan api.Event)
+// followChanges sends everything there is, and then what changes, in batches.
+func followChanges(ctx context.Context, c *client.Client, send func(tea.Msg)) error {
+	each := make(chan api.WatchEvent)
 	reading, ctx := errgroup.WithContext(ctx)
 	reading.Go(func() error {
 		defer close(each)
-		for e, err := range c.WatchEvents(ctx, client.EventOptions{Limit: mostEvents}) {
+		for e, err := range c.Watch(ctx, "") {
 			if err != nil {
 				return err
 			}
@@ -98,25 +66,62 @@ func followEvents(ctx context.Context, c *client.Client, send func(tea.Msg)) err
 		}
 		return ctx.Err()
 	})
-	first := true
-	for e := range each {
-		batch := []api.Event{e}
-		for full := time.After(pace); full != nil; {
-			select {
-			case e, ok := <-each:
-				if !ok {
-					full = nil
-					break
-				}
-				batch = append(batch, e)
-			case <-full:
-				full = nil
+	batch := changesMsg{first: true}
+	var full <-chan time.Time // nil while there is nothing to send, and until everything is there
+	for {
+		select {
+		case e, ok := <-each:
+			if !ok {
+				return reading.Wait()
 			}
+			if err := batch.add(e); err != nil {
+				return err
+			}
+			if full == nil && (!batch.first || e.Type == api.Bookmark) {
+				full = time.After(pace)
+			}
+		case <-full:
+			send(batch)
+			batch, full = changesMsg{}, nil
 		}
-		send(eventsMsg{batch, first})
-		first = false
 	}
-	return reading.Wait()
+}
+
+// add adds what a message of a watch tells.
+func (c *changesMsg) add(e api.WatchEvent) error {
+	var kind api.TypeMeta
+	if err := json.Unmarshal(e.Object, &kind); err != nil {
+		return err
+	}
+	gone := e.Type == api.Deleted
+	switch kind.Kind {
+	case api.ProjectKind:
+		c.project = &api.Project{}
+		return json.Unmarshal(e.Object, c.project)
+	case api.ReplicaKind:
+		change := replicaChange{gone: gone}
+		err := json.Unmarshal(e.Object, &change.Replica)
+		c.replicas = append(c.replicas, change)
+		return err
+	case api.EventKind:
+		var event api.Event
+		err := json.Unmarshal(e.Object, &event)
+		c.events = append(c.events, event)
+		return err
+	default:
+		change := workloadChange{gone: gone}
+		err := json.Unmarshal(e.Object, &change.Workload)
+		c.workloads = append(c.workloads, change)
+		return err
+	}
+}
+
+// rest waits, unless ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 // followTraffic sends what the ingresses carry, whenever the controller tells it.

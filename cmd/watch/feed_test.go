@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -83,16 +82,16 @@ func TestTheFeedGoesOnWhenTheControllerIsBack(t *testing.T) {
 	feeding.Go(func() { feed(ctx, func() (*client.Client, error) { return client.Dial(dir) }, h.send) })
 	defer feeding.Wait()
 	defer cancel()
-	away := func(msg tea.Msg) bool { m, ok := msg.(linkMsg); return ok && m.err != nil }
+	away := func(msg tea.Msg) bool { _, ok := msg.(awayMsg); return ok }
 	h.awaits(t, "there is no controller", away)
 
 	keep(store, "web")
 	stop := serve(t, dir, store)
 	for range 2 {
-		h.awaits(t, "the link", func(msg tea.Msg) bool { m, ok := msg.(linkMsg); return ok && m.err == nil && m.health.Project == "shop" })
-		h.awaits(t, "the workloads", func(msg tea.Msg) bool { m, ok := msg.(workloadsMsg); return ok && m[0].Metadata.Name == "web" })
-		h.awaits(t, "the replicas", func(msg tea.Msg) bool { m, ok := msg.(replicasMsg); return ok && m[0].Metadata.Name == "shop-web-1" })
-		h.awaits(t, "the events", func(msg tea.Msg) bool { m, ok := msg.(eventsMsg); return ok && m.first && m.events[0].Message == "web" })
+		h.awaits(t, "everything", func(msg tea.Msg) bool {
+			m, ok := msg.(changesMsg)
+			return ok && m.first && m.project.Metadata.Name == "shop" && m.workloads[0].Metadata.Name == "web" && m.replicas[0].Metadata.Name == "shop-web-1" && m.events[0].Message == "web"
+		})
 		h.awaits(t, "the traffic", func(msg tea.Msg) bool { m, ok := msg.(trafficMsg); _, of := m["web:80"]; return ok && of })
 		h.forget()
 		stop()
@@ -100,10 +99,15 @@ func TestTheFeedGoesOnWhenTheControllerIsBack(t *testing.T) {
 		h.forget()
 		stop = serve(t, dir, store)
 	}
+	h.awaits(t, "everything again", func(msg tea.Msg) bool { m, ok := msg.(changesMsg); return ok && m.first })
 	keep(store, "zoo")
-	h.awaits(t, "a change", func(msg tea.Msg) bool { m, ok := msg.(workloadsMsg); return ok && len(m) == 2 })
-	h.awaits(t, "a new event", func(msg tea.Msg) bool {
-		m, ok := msg.(eventsMsg)
-		return ok && strings.HasPrefix(m.events[len(m.events)-1].Message, "zoo")
+	h.awaits(t, "a change", func(msg tea.Msg) bool {
+		m, ok := msg.(changesMsg)
+		return ok && !m.first && len(m.workloads) == 1 && m.workloads[0].Metadata.Name == "zoo"
+	})
+	store.Update(func(tx *state.Tx) { tx.DeleteReplica("zoo") })
+	h.awaits(t, "an end", func(msg tea.Msg) bool {
+		m, ok := msg.(changesMsg)
+		return ok && len(m.replicas) == 1 && m.replicas[0].gone
 	})
 }

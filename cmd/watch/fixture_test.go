@@ -11,7 +11,6 @@ import (
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/controller/core"
-	"github.com/tendhq/tend/controller/logs"
 )
 
 func TestMain(m *testing.M) {
@@ -62,7 +61,7 @@ func shop() []tea.Msg {
 	same := func(*api.Workload) {}
 	deadline := noon.Add(48 * time.Second)
 	failed := 3
-	workloads := workloadsMsg{
+	workloads := []api.Workload{
 		workload("cache", 3, core.OutcomeConverged, same),
 		workload("db", 1, core.OutcomeConverged, func(w *api.Workload) { w.Kind = "Database" }),
 		workload("gateway", 24, core.OutcomeConverged, same),
@@ -86,7 +85,7 @@ func shop() []tea.Msg {
 			w.Status.Blockers = []string{"shop-web-4 is starting", "shop-web-7 is unhealthy: 503"}
 		}),
 	}
-	var replicas replicasMsg
+	var replicas []api.Replica
 	for n := range 3 {
 		replicas = append(replicas, replica("cache", n+1, core.PhaseReady, after))
 	}
@@ -107,10 +106,7 @@ func shop() []tea.Msg {
 	}
 	return []tea.Msg{
 		tickMsg(noon),
-		linkMsg{health: api.Health{Project: "shop", Version: "1.0.0"}},
-		replicas, workloads,
-		trafficMsg{"web": {requests: 312.4, failures: 0.5, p99: 14 * time.Millisecond}, "gateway": {requests: 24_312, p99: 2300 * time.Microsecond}},
-		eventsMsg{first: true, events: []api.Event{
+		everything(workloads, replicas, []api.Event{
 			event(1, core.Normal, "web", "SpecChanged", "generation 4: revision 5f0c1a2b → a8124f0c"),
 			event(2, core.Normal, "web", "RolloutStarted", "rolling 8 replicas to revision a8124f0c"),
 			event(3, core.Normal, "web", "Created", "shop-web-9: the rollout to revision a8124f0c"),
@@ -119,8 +115,31 @@ func shop() []tea.Msg {
 			event(6, core.Normal, "", "NetworkCreated", "shop_frontend: network shop_frontend does not exist and is needed"),
 			event(7, core.Normal, "web", "Draining", "shop-web-7: replaced by revision a8124f0c"),
 			event(8, core.Normal, "payments", "RolloutPaused", "the rollout is held where it is\nfor now \x1b[2J"),
-		}},
+		}),
+		trafficMsg{"web": {requests: 312.4, failures: 0.5, p99: 14 * time.Millisecond}, "gateway": {requests: 24_312, p99: 2300 * time.Microsecond}},
 	}
+}
+
+// everything is the first message of a feed.
+func everything(workloads []api.Workload, replicas []api.Replica, events []api.Event) changesMsg {
+	c := changesMsg{first: true, project: project("1.0.0"), events: events}
+	for _, w := range workloads {
+		c.workloads = append(c.workloads, workloadChange{Workload: w})
+	}
+	for i, r := range replicas {
+		r.Status.ContainerID = fmt.Sprint(i)
+		c.replicas = append(c.replicas, replicaChange{Replica: r})
+	}
+	return c
+}
+
+func project(version string) *api.Project {
+	return &api.Project{Metadata: api.Metadata{Name: "shop"}, Status: api.ProjectStatus{Ready: true, Version: version}}
+}
+
+// becomes is the message that a workload has changed.
+func becomes(w api.Workload) changesMsg {
+	return changesMsg{workloads: []workloadChange{{Workload: w}}}
 }
 
 // verbs note what they are asked for.
@@ -161,9 +180,15 @@ func newScreen(t *testing.T, width, height int, heard ...tea.Msg) *screen {
 				}
 				return all, nil
 			},
-			Logs: func(ctx context.Context, workload string, line func(logs.Line)) error {
+			Diff: func(_ context.Context, _ string, from, to int) ([]api.Difference, error) {
+				return []api.Difference{
+					{Field: "image", From: fmt.Sprintf("shop/web:1.%d", from-1), To: fmt.Sprintf("shop/web:1.%d", to-1)},
+					{Field: "environment.PASSWORD", Concealed: true}, {Field: "healthcheck.interval", To: "5s"},
+				}, nil
+			},
+			Logs: func(ctx context.Context, workload string, line func(api.LogLine)) error {
 				for i := range 3 {
-					line(logs.Line{At: noon.Add(time.Duration(i) * time.Second), Replica: fmt.Sprintf("shop-%s-%d", workload, i%2+1), Text: fmt.Sprintf("request %d took \x1b[31m3ms", i)})
+					line(api.LogLine{Time: noon.Add(time.Duration(i) * time.Second), Replica: fmt.Sprintf("shop-%s-%d", workload, i%2+1), Text: fmt.Sprintf("request %d took \x1b[31m3ms", i)})
 				}
 				<-ctx.Done()
 				return ctx.Err()
@@ -208,7 +233,7 @@ func (s *screen) happen(cmd tea.Cmd) {
 }
 
 func keyOf(name string) tea.KeyPressMsg {
-	special := map[string]rune{"enter": tea.KeyEnter, "esc": tea.KeyEscape, "tab": tea.KeyTab, "up": tea.KeyUp, "down": tea.KeyDown, "left": tea.KeyLeft, "right": tea.KeyRight, "backspace": tea.KeyBackspace, "pgdown": tea.KeyPgDown, "end": tea.KeyEnd}
+	special := map[string]rune{"enter": tea.KeyEnter, "esc": tea.KeyEscape, "tab": tea.KeyTab, "up": tea.KeyUp, "down": tea.KeyDown, "left": tea.KeyLeft, "right": tea.KeyRight, "backspace": tea.KeyBackspace, "pgdown": tea.KeyPgDown, "end": tea.KeyEnd, "space": tea.KeySpace}
 	if code, ok := special[name]; ok {
 		return tea.KeyPressMsg{Code: code}
 	}

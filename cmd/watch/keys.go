@@ -27,6 +27,7 @@ var bindings = []struct {
 		{"esc", "back", ""},
 		{"tab", "workloads or events, or next page", ""},
 		{"1 … 5", "a page of the open workload", ""},
+		{"space", "compare with this revision", "tend rollout history NAME"},
 		{"/", "filter", ""},
 		{"s", "sort by another column", ""},
 		{"?", "this help", ""},

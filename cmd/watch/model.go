@@ -7,6 +7,7 @@ package watch
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +16,6 @@ import (
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/controller/core"
-	"github.com/tendhq/tend/controller/logs"
 )
 
 // Verbs are what a person can have done. A verb that is nil cannot be done here.
@@ -28,26 +28,35 @@ type Verbs struct {
 // Sources are what a detail asks for when it is opened.
 type Sources struct {
 	Revisions func(ctx context.Context, workload string) ([]api.Revision, error)
+	// Diff tells how two revisions differ, by their numbers.
+	Diff func(ctx context.Context, workload string, from, to int) ([]api.Difference, error)
 	// Logs passes on the output of a workload's replicas, the last lines and then each new
 	// one, until ctx ends.
-	Logs func(ctx context.Context, workload string, line func(logs.Line)) error
+	Logs func(ctx context.Context, workload string, line func(api.LogLine)) error
 }
 
 // The messages of the feed.
 type (
-	workloadsMsg []api.Workload
-	replicasMsg  []api.Replica
-	// eventsMsg are new events; first begins anew, after the controller was away.
-	eventsMsg struct {
-		events []api.Event
-		first  bool
+	// changesMsg is what has changed; first is everything there is, in the place of what
+	// was known.
+	changesMsg struct {
+		first     bool
+		project   *api.Project
+		workloads []workloadChange
+		replicas  []replicaChange
+		events    []api.Event
+	}
+	workloadChange struct {
+		api.Workload
+		gone bool
+	}
+	replicaChange struct {
+		api.Replica
+		gone bool
 	}
 	trafficMsg map[string]rate
-	// linkMsg tells that the controller answers, or why it does not.
-	linkMsg struct {
-		health api.Health
-		err    error
-	}
+	// awayMsg tells why the controller does not answer.
+	awayMsg struct{ err error }
 	tickMsg time.Time
 )
 
@@ -64,10 +73,16 @@ type (
 		revisions []api.Revision
 		err       error
 	}
+	diffMsg struct {
+		workload    string
+		from, to    int
+		differences []api.Difference
+		err         error
+	}
 	logsMsg struct {
 		// log is the reading that the lines are of.
 		log   *logReading
-		lines []logs.Line
+		lines []api.LogLine
 		err   error
 	}
 )
@@ -126,7 +141,7 @@ type Model struct {
 	theme         *theme
 	now           time.Time
 
-	health  api.Health
+	project api.Project
 	away    error // why the controller does not answer; nil while it does
 	since   time.Time
 	heard   bool // something was heard of the controller
@@ -184,20 +199,15 @@ func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 	case scaleMsg:
 		return m.settled(msg)
-	case workloadsMsg:
-		m.workloads = msg
-		m = m.scaled().arrange()
-	case replicasMsg:
-		m.replicas = byWorkload(msg)
-	case eventsMsg:
-		m.events = remember(m.events, msg)
+	case changesMsg:
+		m = m.changed(msg)
 	case trafficMsg:
 		m.traffic = msg
 		if m.order >= byRequests {
 			m = m.arrange()
 		}
-	case linkMsg:
-		m = m.linked(msg)
+	case awayMsg:
+		m = m.linked(msg.err)
 	case doneMsg:
 		m.said = said{command: msg.command, done: true, err: msg.err, at: m.now}
 		if msg.err != nil {
@@ -210,38 +220,61 @@ func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 }
 
 // linked notes whether the controller answers.
-func (m Model) linked(msg linkMsg) Model {
-	if (msg.err == nil) != (m.away == nil) || !m.heard {
+func (m Model) linked(err error) Model {
+	if (err == nil) != (m.away == nil) || !m.heard {
 		m.since = m.now
 	}
-	m.away, m.heard = msg.err, true
-	if msg.err == nil {
-		m.health = msg.health
-	}
+	m.away, m.heard = err, true
 	return m
 }
 
-// byWorkload sorts replicas by workload; they come in order of number.
-func byWorkload(all []api.Replica) map[string][]api.Replica {
-	of := map[string][]api.Replica{}
-	for from := 0; from < len(all); {
-		to := from
-		for to < len(all) && all[to].Spec.Workload == all[from].Spec.Workload {
-			to++
-		}
-		of[all[from].Spec.Workload] = all[from:to]
-		from = to
+// changed takes in what has changed.
+func (m Model) changed(c changesMsg) Model {
+	m = m.linked(nil)
+	m.replicas = maps.Clone(m.replicas)
+	if c.first {
+		m.workloads, m.replicas, m.events = nil, map[string][]api.Replica{}, nil
 	}
-	return of
+	if c.project != nil {
+		m.project = *c.project
+	}
+	if len(c.workloads) > 0 {
+		m.workloads = slices.Clone(m.workloads)
+	}
+	for _, w := range c.workloads {
+		i, known := slices.BinarySearchFunc(m.workloads, w.Metadata.Name, func(have api.Workload, name string) int { return cmp.Compare(have.Metadata.Name, name) })
+		m.workloads = put(m.workloads, i, known, w.Workload, w.gone)
+	}
+	copied := map[string]bool{}
+	for _, r := range c.replicas {
+		of := r.Spec.Workload
+		if !copied[of] {
+			copied[of], m.replicas[of] = true, slices.Clone(m.replicas[of])
+		}
+		i, known := slices.BinarySearchFunc(m.replicas[of], r.Replica, compareReplicas)
+		m.replicas[of] = put(m.replicas[of], i, known, r.Replica, r.gone)
+	}
+	m.events = append(m.events[:len(m.events):len(m.events)], c.events...)
+	m.events = m.events[max(0, len(m.events)-mostEvents):]
+	return m.scaled().arrange()
 }
 
-// remember adds events to those that are known.
-func remember(known []api.Event, msg eventsMsg) []api.Event {
-	if msg.first {
-		known = nil
+// put puts a value at its place in a sorted list, or takes it away.
+func put[T any](list []T, at int, known bool, v T, gone bool) []T {
+	switch {
+	case known && gone:
+		return slices.Delete(list, at, at+1)
+	case known:
+		list[at] = v
+	case !gone:
+		return slices.Insert(list, at, v)
 	}
-	known = append(known[:len(known):len(known)], msg.events...)
-	return known[max(0, len(known)-mostEvents):]
+	return list
+}
+
+// compareReplicas orders the replicas of a workload by number.
+func compareReplicas(a, b api.Replica) int {
+	return cmp.Or(cmp.Compare(a.Spec.Number, b.Spec.Number), cmp.Compare(a.Status.ContainerID, b.Status.ContainerID))
 }
 
 // arrange filters and sorts the workloads, and keeps the cursor on one that is shown.
@@ -253,7 +286,7 @@ func (m Model) arrange() Model {
 		}
 	}
 	slices.SortStableFunc(m.rows, func(a, b int) int { return m.compare(m.workloads[a], m.workloads[b]) })
-	if m.row() < 0 && len(m.rows) > 0 {
+	if m.row() < 0 && len(m.rows) > 0 && m.detail == nil {
 		m.cursor, m.tile = m.workloads[m.rows[0]].Metadata.Name, 0
 	}
 	return m

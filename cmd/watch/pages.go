@@ -31,7 +31,7 @@ func (m Model) detailLines(room int) []string {
 	case pageReplicas:
 		return append(lines, m.replicaLines(w, room)...)
 	case pageRevisions:
-		return append(lines, scrolled(m.revisionLines(w), d.scroll, room)...)
+		return append(lines, m.revisionLines(w, room)...)
 	case pageEvents:
 		own := m.ownEvents(w)
 		return append(lines, m.eventLines(own, room, min(d.scroll, max(0, len(own)-1)), true)...)
@@ -177,17 +177,20 @@ func facts(r api.Replica) string {
 	return strings.Join(parts, "  ")
 }
 
-// revisionLines are the revisions, the newest first.
-func (m Model) revisionLines(w api.Workload) []string {
+// revisionLines are the revisions, the newest first, and how two of them differ.
+func (m Model) revisionLines(w api.Workload, room int) []string {
 	t, d := m.theme, m.detail
 	switch {
 	case d.failed != nil:
-		return []string{t.bad.Render(" " + terminal.Line(d.failed.Error()))}
+		return []string{t.bad.Render(terminal.Cut(" "+terminal.Line(d.failed.Error()), m.width))}
 	case len(d.revisions) == 0:
 		return []string{t.dim.Render(" no revisions")}
 	}
-	lines := []string{t.head.Render(terminal.Cut(" "+terminal.Fit("NUMBER", 7)+terminal.Fit("REVISION", 10)+terminal.Fit("AGE", 6)+terminal.Fit("REPLICAS", 10)+"IMAGE", m.width))}
-	for i := len(d.revisions) - 1; i >= 0; i-- {
+	from, to := d.compared()
+	lines := []string{t.head.Render(terminal.Cut("   "+terminal.Fit("NUMBER", 7)+terminal.Fit("REVISION", 10)+terminal.Fit("AGE", 6)+terminal.Fit("REPLICAS", 10)+"IMAGE", m.width))}
+	shown := max(1, min(len(d.revisions), room/2-1))
+	first := max(0, min(d.chosen-shown/2, len(d.revisions)-shown))
+	for i := first; i < first+shown; i++ {
 		r := d.revisions[i]
 		state, style := "", t.text
 		switch r.Metadata.Name {
@@ -196,9 +199,48 @@ func (m Model) revisionLines(w api.Workload) []string {
 		case w.Status.WantedRevision:
 			state, style = "failed", t.bad
 		}
-		text := " " + terminal.Fit(fmt.Sprint(r.Spec.Number), 7) + terminal.Fit(short(r.Metadata.Name), 10) + terminal.Fit(sinceText(m.now, r.Spec.CreatedAt), 6) +
+		mark := "  "
+		switch {
+		case i == d.chosen:
+			mark = t.accent.Render("▸ ")
+		case r.Spec.Number == from || r.Spec.Number == to:
+			mark = t.accent.Render("◂ ")
+		}
+		text := " " + mark + terminal.Fit(fmt.Sprint(r.Spec.Number), 7) + terminal.Fit(short(r.Metadata.Name), 10) + terminal.Fit(sinceText(m.now, r.Spec.CreatedAt), 6) +
 			terminal.Fit(fmt.Sprint(r.Status.Replicas), 10) + terminal.Line(r.Spec.Image) + "  " + style.Render(state)
 		lines = append(lines, terminal.Cut(text, m.width))
+	}
+	if from == to {
+		return lines
+	}
+	lines = append(lines, m.rule(t.head.Render(fmt.Sprintf("%d → %d", from, to))+t.dim.Render("  space compares with the one that is chosen"), false))
+	return append(lines, m.diffLines(from, to)...)
+}
+
+// diffLines are the fields in which two revisions differ.
+func (m Model) diffLines(from, to int) []string {
+	t, d := m.theme, m.detail.diff
+	switch {
+	case d.from != from || d.to != to:
+		return []string{t.dim.Render(" …")}
+	case d.err != nil:
+		return []string{t.bad.Render(terminal.Cut(" "+terminal.Line(d.err.Error()), m.width))}
+	case len(d.differences) == 0:
+		return []string{t.dim.Render(terminal.Cut(" no field differs that a spec holds", m.width))}
+	}
+	var lines []string
+	for _, f := range d.differences {
+		lines = append(lines, terminal.Cut(" "+t.head.Render(terminal.Line(f.Field)), m.width))
+		if f.Concealed {
+			lines = append(lines, t.dim.Render(terminal.Cut("   ~ differs, and may be secret", m.width)))
+			continue
+		}
+		if f.From != "" {
+			lines = append(lines, t.bad.Render(terminal.Cut("   - "+terminal.Line(f.From), m.width)))
+		}
+		if f.To != "" {
+			lines = append(lines, t.good.Render(terminal.Cut("   + "+terminal.Line(f.To), m.width)))
+		}
 	}
 	return lines
 }
@@ -221,7 +263,7 @@ func (m Model) logLines(room int) []string {
 			continue
 		}
 		name := terminal.Cut(terminal.Line(l.Replica), max(10, m.width/4))
-		lines = append(lines, terminal.Cut(t.dim.Render(l.At.Local().Format(time.TimeOnly))+" "+m.nameStyle(l.Replica).Render(name)+" "+terminal.Line(l.Text), m.width))
+		lines = append(lines, terminal.Cut(t.dim.Render(l.Time.Local().Format(time.TimeOnly))+" "+m.nameStyle(l.Replica).Render(name)+" "+terminal.Line(l.Text), m.width))
 	}
 	if len(lines) == 0 {
 		return []string{t.dim.Render(" no output yet")}

@@ -23,7 +23,7 @@ const (
 func (m Model) View() tea.View {
 	v := tea.NewView(m.Frame())
 	v.AltScreen = true
-	v.WindowTitle = "tend " + terminal.Line(m.health.Project)
+	v.WindowTitle = "tend " + terminal.Line(m.project.Metadata.Name)
 	return v
 }
 
@@ -64,7 +64,7 @@ func (m Model) header() string {
 	for _, w := range m.workloads {
 		counts[core.Outcome(w.Status.Outcome)]++
 	}
-	left := t.brand.Render(" tend ") + " " + t.text.Bold().Render(terminal.Line(cmp.Or(m.health.Project, "…")))
+	left := t.brand.Render(" tend ") + " " + t.text.Bold().Render(terminal.Line(cmp.Or(m.project.Metadata.Name, "…")))
 	right := m.link()
 	for _, words := range []bool{true, false} {
 		middle := "  " + plural(len(m.workloads), "workload")
@@ -93,8 +93,10 @@ func (m Model) link() string {
 		return t.dim.Render("○ connecting ") + clock
 	case m.away != nil:
 		return t.bad.Render("○ controller away for "+sinceText(m.now, m.since)) + " " + clock
-	case m.health.Version != m.version:
-		return t.warn.Render(fmt.Sprintf("● controller %s, this is %s ", m.health.Version, m.version)) + clock
+	case m.project.Status.Version != m.version:
+		return t.warn.Render(fmt.Sprintf("● controller %s, this is %s ", m.project.Status.Version, m.version)) + clock
+	case !m.project.Status.Ready:
+		return t.warn.Render("● "+terminal.Cut(terminal.Line(m.project.Status.Message), m.width/2)) + " " + clock
 	case m.canOnly != "":
 		return t.accent.Render("● read-only ") + clock
 	default:
@@ -196,6 +198,7 @@ func (m Model) rule(title string, active bool) string {
 	if active {
 		line = m.theme.accent
 	}
+	title = terminal.Cut(title, m.width-5)
 	return line.Render("── ") + title + " " + line.Render(strings.Repeat("─", max(0, m.width-4-terminal.Width(title))))
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/charmbracelet/colorprofile"
 	"golang.org/x/term"
 
+	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/api/client"
 	"github.com/tendhq/tend/cmd/terminal"
 )
@@ -86,34 +87,26 @@ func Once(ctx context.Context, o Options, out io.Writer) error {
 // asked is the model after the controller was asked for everything once, and for what the
 // ingresses carry twice.
 func (m Model) asked(ctx context.Context, c *client.Client) (Model, error) {
-	health, err := c.Health(ctx)
-	if err != nil {
-		return m, err
+	all := changesMsg{first: true}
+	for e, err := range c.Watch(ctx, "") {
+		if err == nil {
+			err = all.add(e)
+		}
+		if err != nil {
+			return m, err
+		}
+		if e.Type == api.Bookmark {
+			break
+		}
 	}
-	workloads, err := c.Workloads(ctx)
-	if err != nil {
-		return m, err
-	}
-	replicas, err := c.Replicas(ctx, "")
-	if err != nil {
-		return m, err
-	}
-	events, err := c.Events(ctx, client.EventOptions{Limit: mostEvents})
-	if err != nil {
-		return m, err
-	}
-	heard := []tea.Msg{linkMsg{health: health}, replicasMsg(replicas.Items), workloadsMsg(workloads.Items), eventsMsg{events.Items, true}}
+	m = m.changed(all)
 	if before, err := readCounters(ctx, c); err == nil && len(before) > 0 {
 		rest(ctx, readEvery)
 		if after, err := readCounters(ctx, c); err == nil {
-			heard = append(heard, trafficMsg(ratesOf(before, after, readEvery)))
+			m.traffic = ratesOf(before, after, readEvery)
 		}
 	}
-	var now tea.Model = m
-	for _, msg := range heard {
-		now, _ = now.Update(msg)
-	}
-	return now.(Model), nil
+	return m, nil
 }
 
 // size is the size of a terminal, or what stands in for it.

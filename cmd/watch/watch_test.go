@@ -18,7 +18,6 @@ import (
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/controller/core"
-	"github.com/tendhq/tend/controller/logs"
 )
 
 var update = flag.Bool("update", false, "write the golden frames")
@@ -66,6 +65,7 @@ func TestFramesAreTheGoldenOnes(t *testing.T) {
 		{"status-large", 200, 60, "end enter"},
 		{"replicas", 80, 24, "end enter 2 down"},
 		{"revisions", 80, 24, "end enter 3"},
+		{"revisions-compared", 80, 24, "end enter 3 down space down"},
 		{"workload-events", 80, 24, "end enter 4"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -172,8 +172,8 @@ func TestTheNumberOfReplicasCountsOnUntilItIsInForce(t *testing.T) {
 	s.press("+")
 	s.press("+")
 	assert.Equal(t, []string{"scale cache 4", "scale cache 5"}, s.asked)
-	s.send(workloadsMsg{workload("cache", 5, core.OutcomeMoving, func(*api.Workload) {})})
-	s.send(workloadsMsg{workload("cache", 1, core.OutcomeMoving, func(*api.Workload) {})})
+	s.send(becomes(workload("cache", 5, core.OutcomeMoving, func(*api.Workload) {})))
+	s.send(becomes(workload("cache", 1, core.OutcomeMoving, func(*api.Workload) {})))
 	s.press("+")
 	assert.Equal(t, "scale cache 2", s.asked[2])
 }
@@ -197,20 +197,21 @@ func TestAControllerThatIsAwayIsTold(t *testing.T) {
 	for _, msg := range shop() {
 		s.send(msg)
 	}
-	s.send(linkMsg{err: errors.New("nobody answers")})
+	s.send(awayMsg{errors.New("nobody answers")})
 	s.send(tickMsg(noon.Add(12 * time.Second)))
 	assert.Contains(t, s.plain(), "○ controller away for 12s")
 	assert.Contains(t, s.plain(), "▸ cache", "what was known stays")
-	s.send(linkMsg{health: api.Health{Project: "shop", Version: "1.0.0"}})
+	s.send(everything([]api.Workload{workload("db", 1, core.OutcomeConverged, func(*api.Workload) {})}, nil, []api.Event{event(1, core.Normal, "db", "Created", "again")}))
 	assert.Contains(t, s.plain(), "● live")
-	s.send(eventsMsg{first: true, events: []api.Event{event(1, core.Normal, "db", "Created", "again")}})
-	assert.NotContains(t, s.plain(), "RolloutStarted", "the events begin anew")
+	assert.Contains(t, s.plain(), "▸ db")
+	assert.NotContains(t, s.plain(), "cache", "all begins anew")
+	assert.NotContains(t, s.plain(), "RolloutStarted", "the events too")
 }
 
 func TestAControllerOfAnotherVersionIsTold(t *testing.T) {
 	s := newScreen(t, 100, 24, shop()...)
 	assert.NotContains(t, s.plain(), "controller 1.0.0")
-	s.send(linkMsg{health: api.Health{Project: "shop", Version: "2.0.0"}})
+	s.send(changesMsg{project: project("2.0.0")})
 	assert.Contains(t, s.plain(), "controller 2.0.0, this is 1.0.0")
 }
 
@@ -235,7 +236,7 @@ func TestLogsAreFollowedUntilThePageIsLeft(t *testing.T) {
 
 func TestALogThatCannotBeReadTellsWhy(t *testing.T) {
 	s := newScreen(t, 80, 24, shop()...)
-	s.model.sources.Logs = func(context.Context, string, func(logs.Line)) error { return errors.New("no engine answers") }
+	s.model.sources.Logs = func(context.Context, string, func(api.LogLine)) error { return errors.New("no engine answers") }
 	s.press("enter", "5")
 	assert.Contains(t, s.plain(), "no engine answers")
 }
@@ -243,9 +244,11 @@ func TestALogThatCannotBeReadTellsWhy(t *testing.T) {
 func TestAWorkloadThatIsTakenAwayWhileItIsOpen(t *testing.T) {
 	s := newScreen(t, 80, 24, shop()...)
 	s.press("end", "enter")
-	s.send(workloadsMsg{})
+	s.send(changesMsg{workloads: []workloadChange{{Workload: api.Workload{Metadata: api.Metadata{Name: "web"}}, gone: true}}})
 	assert.Contains(t, s.plain(), "web is not kept any more")
 	s.press("esc")
+	assert.Contains(t, s.plain(), "▸ cache")
+	s.send(everything(nil, nil, nil))
 	assert.Contains(t, s.plain(), "nothing is kept")
 }
 
@@ -254,6 +257,25 @@ func TestManyReplicasAreCountedWhereTheyDoNotFit(t *testing.T) {
 	line := strings.Split(s.plain(), "\n")[4]
 	assert.Contains(t, line, "gateway")
 	assert.Contains(t, line, "24R")
+}
+
+func TestReplicasComeChangeAndGo(t *testing.T) {
+	s := newScreen(t, 80, 24, shop()...)
+	s.press("/", "s", "e", "a", "enter")
+	change := func(gone bool, number int, id string, phase core.Phase) {
+		r := replica("search", number, phase, after)
+		r.Status.ContainerID = id
+		s.send(changesMsg{replicas: []replicaChange{{Replica: r, gone: gone}}})
+	}
+	tiles := func() string { return strings.Join(strings.Fields(strings.Split(s.plain(), "\n")[2])[6:9], " ") }
+	assert.Equal(t, "· · ·", tiles())
+	change(false, 2, "b", core.PhaseCreating)
+	change(false, 1, "a", core.PhaseStarting)
+	assert.Equal(t, "[S] C ·", tiles(), "in order of number")
+	change(false, 1, "a", core.PhaseReady)
+	assert.Equal(t, "[R] C ·", tiles())
+	change(true, 1, "a", core.PhaseReady)
+	assert.Equal(t, "[C] · ·", tiles())
 }
 
 func TestTheCursorStaysOnItsWorkload(t *testing.T) {
@@ -280,8 +302,8 @@ func TestOnlyQuitQuits(t *testing.T) {
 
 // BenchmarkFrame measures one change of the largest project, and the frame that follows.
 func BenchmarkFrame(b *testing.B) {
-	var workloads workloadsMsg
-	var replicas replicasMsg
+	var workloads []api.Workload
+	var replicas []api.Replica
 	traffic := trafficMsg{}
 	for i := range 300 {
 		name := fmt.Sprintf("workload-%03d", i)
@@ -294,11 +316,14 @@ func BenchmarkFrame(b *testing.B) {
 	for _, size := range []tea.WindowSizeMsg{{Width: 80, Height: 24}, {Width: 200, Height: 60}} {
 		b.Run(fmt.Sprintf("%dx%d", size.Width, size.Height), func(b *testing.B) {
 			var m tea.Model = newModel(b.Context(), Options{}, noon)
-			for _, msg := range []tea.Msg{size, traffic, workloads, replicas} {
+			all := everything(workloads, replicas, nil)
+			for _, msg := range []tea.Msg{size, traffic, all} {
 				m, _ = m.Update(msg)
 			}
 			for i := 0; b.Loop(); i++ {
-				m, _ = m.Update([]tea.Msg{workloads, replicas}[i%2])
+				// A tenth of all replicas changes from one frame to the next.
+				from := i % 10 * len(replicas) / 10
+				m, _ = m.Update(changesMsg{workloads: all.workloads[i%10*30:][:30], replicas: all.replicas[from:][:len(replicas)/10]})
 				_ = m.View()
 			}
 		})
