@@ -61,6 +61,9 @@ type Options struct {
 	// OnEvent is called with each event, in order, by the controller's
 	// goroutine; it must not block.
 	OnEvent func(*state.Event)
+	// OnProgress is called with how far an action is that may take long, as a pull; it
+	// must not block. It may be nil.
+	OnProgress func(a core.Action, text string)
 	// Metrics may be nil.
 	Metrics *Metrics
 	// Durable takes what is to survive a restart; with nil nothing does.
@@ -128,6 +131,7 @@ func New(o Options) *Controller {
 		calls:    make(chan func(*loop), 64),
 		stopped:  make(chan struct{}),
 	}
+	c.executor.Progress = o.OnProgress
 	c.store = state.New(c.changed)
 	// The indexes begin above those of any earlier run: a subscriber that acknowledges
 	// an index of that run must not seem to acknowledge one of this run.

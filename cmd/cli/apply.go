@@ -50,7 +50,9 @@ func apply(ctx context.Context, f *flags, rebuild bool) (err error) {
 		if asked := f.ownership(); len(asked) > 0 {
 			return fmt.Errorf("%s keeps project %s, and it was not started with %s: restart it with that, or stop it first", held.Holder, project.Name, strings.Join(asked, " "))
 		}
-		return follow(ctx, f, project)
+		tell := newNarrator(project.Name)
+		defer tell.close()
+		return follow(ctx, f, project, tell)
 	}
 	if err != nil {
 		return err
@@ -65,8 +67,9 @@ func apply(ctx context.Context, f *flags, rebuild bool) (err error) {
 	defer cancel()
 	ctx, stop := durable.Guard(ctx, r)
 	defer stop()
-	tell, o := newNarrator(), f.options(project)
+	tell, o := newNarrator(project.Name), f.options(project)
+	defer tell.close()
 	f.sayPorts(project, tell)
-	o.Engine, o.Log, o.OnEvent = e, tell.log, tell.event
+	o.Engine, o.Log, o.OnEvent, o.OnStatus, o.OnProgress = e, tell.log, tell.event, tell.planned, tell.progress
 	return app.Converge(ctx, o, r, func(c *controller.Controller) { c.SetProject(project) })
 }

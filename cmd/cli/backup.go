@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
+	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
+	"github.com/tendhq/tend/cmd/terminal"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/postgres"
 	"github.com/tendhq/tend/controller/spec"
@@ -44,6 +47,35 @@ type database struct {
 	project   *spec.Project
 	workload  *spec.Workload
 	container engine.Container
+	// block shows what goes on; nil where nothing can be drawn in place.
+	block *terminal.Block
+}
+
+// at shows how far a step is.
+func (db *database) at(state, text string) {
+	if db.block != nil {
+		db.block.Set(terminal.Row{Name: db.workload.Name, State: state, Text: text})
+	}
+}
+
+// begin shows that a step is under way, until done is called with how it has ended.
+func (db *database) begin(state string) (done func(state string, err error)) {
+	if terminal.CanDraw(os.Stderr) {
+		db.block = terminal.NewBlock(os.Stderr, db.project.Name)
+	}
+	db.at(state, "")
+	return func(ended string, err error) {
+		if db.block == nil {
+			return
+		}
+		r := terminal.Row{Name: db.workload.Name, State: ended, Mark: terminal.Done}
+		if err != nil {
+			r.State, r.Mark = "Failed", terminal.Failed
+		}
+		db.block.Set(r)
+		db.block.Close()
+		db.block = nil
+	}
 }
 
 // withDatabase finds a running database. A controller may go on keeping it
@@ -83,7 +115,11 @@ func (db *database) backup(ctx context.Context, dataDir string, out, progress io
 		return err
 	}
 	fmt.Fprintf(progress, "dumping %s (Postgres %s in %s) to %s\n", db.workload.Name, server.Version, db.container.Name, postgres.Dir(dataDir, db.workload.Name))
-	dump, err := postgres.Backup(ctx, db.engine, db.container.ID, dataDir, db.workload.Name, db.workload.Backup.Keep)
+	done := db.begin("Dumping")
+	dump, err := postgres.Backup(ctx, db.engine, db.container.ID, dataDir, db.workload.Name, db.workload.Backup.Keep, func(bytes int64) {
+		db.at("Dumping", units.HumanSize(float64(bytes)))
+	})
+	done("Dumped", err)
 	if err != nil {
 		return err
 	}
@@ -94,7 +130,10 @@ func (db *database) backup(ctx context.Context, dataDir string, out, progress io
 
 func (db *database) restore(ctx context.Context, file string, progress io.Writer) error {
 	fmt.Fprintf(progress, "restoring %s into %s\n", file, db.container.Name)
-	if err := postgres.Restore(ctx, db.engine, db.container.ID, file); err != nil {
+	done := db.begin("Restoring")
+	err := postgres.Restore(ctx, db.engine, db.container.ID, file)
+	done("Restored", err)
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(progress, "%s is as in %s\n", db.workload.Name, file)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -85,7 +86,7 @@ func buildMissing(ctx context.Context, e engine.Engine, p *spec.Project, all boo
 
 // build builds images, one after the other, and says what the builder says.
 func build(ctx context.Context, e engine.Engine, p *spec.Project, images []string) error {
-	tell := newNarrator()
+	tell := newLineNarrator(os.Stderr)
 	for _, image := range images {
 		tell.say("building %s", image)
 		err := execute.Build(ctx, e, p, image, func(line string) { tell.say("  %s", strings.TrimRight(line, " ")) })

@@ -97,7 +97,7 @@ func (a *details) describe(out io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	(&narrator{out: out}).events(a.events)
+	newPrinter(out).events(a.events)
 	return nil
 }
 

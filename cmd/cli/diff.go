@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/app"
@@ -47,7 +48,7 @@ func diff(c *cobra.Command, f *flags) ([]controller.Difference, error) {
 	}
 	defer e.Close()
 	o := f.options(p)
-	o.Engine, o.Log, o.OnEvent = e, newNarrator().log, func(*state.Event) {}
+	o.Engine, o.Log, o.OnEvent = e, newLog(zap.ErrorLevel), func(*state.Event) {}
 	differences, err := app.New(o, nil).Preview(ctx, p)
 	for _, d := range differences {
 		if d.Workload != "" {

@@ -36,11 +36,12 @@ func newDown(f *flags) *cobra.Command {
 }
 
 func down(ctx context.Context, f *flags, volumes bool) (err error) {
-	tell := newNarrator()
 	project, err := f.load(ctx)
 	if err != nil {
 		return err
 	}
+	tell := newNarrator(project.Name)
+	defer tell.close()
 	e, err := f.connect(ctx)
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func down(ctx context.Context, f *flags, volumes bool) (err error) {
 	ctx, stop := durable.Guard(ctx, r)
 	defer stop()
 	o := f.options(project)
-	o.Engine, o.Log, o.OnEvent = e, tell.log, tell.event
+	o.Engine, o.Log, o.OnEvent, o.OnStatus = e, tell.log, tell.event, tell.planned
 	var ctl *controller.Controller
 	err = app.Converge(ctx, o, r, func(c *controller.Controller) {
 		ctl = c

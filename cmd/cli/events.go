@@ -1,13 +1,10 @@
 package cli
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/api/client"
-	"github.com/tendhq/tend/controller/core"
 )
 
 func newEvents(f *flags) *cobra.Command {
@@ -29,7 +26,7 @@ func newEvents(f *flags) *cobra.Command {
 					return err
 				}
 			}
-			tell := &narrator{out: c.OutOrStdout()}
+			tell := newPrinter(c.OutOrStdout())
 			if !watch {
 				list, err := controller.Events(ctx, o)
 				if err != nil {
@@ -49,15 +46,4 @@ func newEvents(f *flags) *cobra.Command {
 	}
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on with what happens, until interrupted")
 	return c
-}
-
-// events tells events of the API.
-func (n *narrator) events(events []api.Event) {
-	for _, e := range events {
-		text := by(e.Message, e.Actor)
-		if e.Count > 1 {
-			text = fmt.Sprintf("%s (%d times)", text, e.Count)
-		}
-		n.line(e.LastTimestamp.Local(), core.EventType(e.Type), e.Workload, e.Reason, text)
-	}
 }

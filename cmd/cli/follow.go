@@ -17,8 +17,7 @@ const dialRetry = 100 * time.Millisecond
 
 // follow waits until the running controller has converged to what is written now, and
 // tells what it does meanwhile.
-func follow(ctx context.Context, f *flags, p *spec.Project) error {
-	tell := newNarrator()
+func follow(ctx context.Context, f *flags, p *spec.Project, tell *narrator) error {
 	c, err := reach(ctx, f.data(p.WorkingDir))
 	if err != nil {
 		return err
@@ -42,6 +41,9 @@ func follow(ctx context.Context, f *flags, p *spec.Project) error {
 	for list, err := range c.WatchWorkloads(ctx) {
 		if err != nil {
 			break
+		}
+		for _, w := range list.Items {
+			tell.workload(w)
 		}
 		var stalled bool
 		if last, stalled = unconverged(p, list.Items); len(last) == 0 {

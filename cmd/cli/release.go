@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,7 @@ func newRelease(f *flags) *cobra.Command {
 }
 
 func release(ctx context.Context, f *flags) (err error) {
-	tell := newNarrator()
+	tell := newLineNarrator(os.Stderr)
 	project, err := f.load(ctx)
 	if err != nil {
 		return err

@@ -99,10 +99,12 @@ func newRolloutStatus(f *flags) *cobra.Command {
 				return err
 			}
 			said := ""
-			return f.await(c.Context(), controller, args, func(w api.Workload) (bool, error) {
+			tell := newNarrator(args[0])
+			defer tell.close()
+			return f.await(c.Context(), controller, args, tell, func(w api.Workload) (bool, error) {
 				text, done, err := progress(w)
-				if text != said && err == nil {
-					fmt.Fprintln(c.OutOrStdout(), text)
+				if text != said && err == nil && (done || tell.block == nil) {
+					tell.result(c.OutOrStdout(), text)
 				}
 				said = text
 				return done, err
@@ -137,8 +139,8 @@ func notLookedAt(w api.Workload) string {
 }
 
 // await waits until a condition holds for all of some workloads, or has failed
-// for one of them.
-func (f *flags) await(ctx context.Context, c *client.Client, names []string, condition func(api.Workload) (bool, error)) error {
+// for one of them, and tells how far they are where that can be drawn in place.
+func (f *flags) await(ctx context.Context, c *client.Client, names []string, tell *narrator, condition func(api.Workload) (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
 	defer cancel()
 	obstacles := map[string]string{}
@@ -157,6 +159,7 @@ func (f *flags) await(ctx context.Context, c *client.Client, names []string, con
 				continue
 			}
 			delete(missing, w.Metadata.Name)
+			tell.workload(w)
 			done, err := condition(w)
 			if err != nil {
 				failures = append(failures, err)

@@ -54,7 +54,6 @@ func newUp(f *flags) *cobra.Command {
 }
 
 func up(ctx context.Context, f *flags, image string, rebuild bool) error {
-	tell := newNarrator()
 	project, err := f.load(ctx)
 	if err != nil {
 		return err
@@ -76,6 +75,8 @@ func up(ctx context.Context, f *flags, image string, rebuild bool) error {
 	if err := buildMissing(ctx, e, project, rebuild); err != nil {
 		return err // the controller's container does not see all that a build may need
 	}
+	tell := newNarrator(project.Name)
+	defer tell.close()
 	if err := f.nameFolders(ctx, e, project); err != nil {
 		return err
 	}
@@ -92,11 +93,11 @@ func up(ctx context.Context, f *flags, image string, rebuild bool) error {
 	}
 	tell.say("starting the controller of project %s", project.Name)
 	o := f.options(self)
-	o.Engine, o.Log, o.OnEvent = e, tell.log, tell.event
+	o.Engine, o.Log, o.OnEvent, o.OnStatus, o.OnProgress = e, tell.log, tell.event, tell.planned, tell.progress
 	if err := app.Converge(ctx, o, nil, func(c *controller.Controller) { c.SetProject(self) }); err != nil {
 		return fmt.Errorf("start the controller: %w", err)
 	}
-	return follow(ctx, f, project)
+	return follow(ctx, f, project, tell)
 }
 
 // nameFolders has the controller take over containers that were made from the project's

@@ -49,7 +49,9 @@ func newWait(f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return f.await(c.Context(), controller, args, reached)
+			tell := newNarrator("wait")
+			defer tell.close()
+			return f.await(c.Context(), controller, args, tell, reached)
 		},
 	}
 	c.Flags().StringVar(&goal, "for", "converged", "what to wait for: converged, available, or (a Job) complete")

@@ -24,13 +24,13 @@ type screen struct {
 	socket string
 }
 
-func (w *world) open(width, height int, environment, arguments string) *screen {
+func (w *world) open(width, height int, environment, command string) *screen {
 	w.t.Helper()
 	self, err := os.Executable()
 	require.NoError(w.t, err)
 	s := &screen{w.t, filepath.Join(w.t.TempDir(), "tmux")}
-	command := fmt.Sprintf("env %s=tend TERM=tmux-256color COLORTERM=truecolor %s %s --project-directory %s watch %s; echo ended with $?; exec sleep 600", actAs, environment, self, w.dir, arguments)
-	s.tmux("-f", "/dev/null", "new-session", "-d", "-x", fmt.Sprint(width), "-y", fmt.Sprint(height), command)
+	line := fmt.Sprintf("env %s=tend TERM=tmux-256color COLORTERM=truecolor %s %s --project-directory %s %s; echo ended with $?; exec sleep 600", actAs, environment, self, w.dir, command)
+	s.tmux("-f", "/dev/null", "new-session", "-d", "-x", fmt.Sprint(width), "-y", fmt.Sprint(height), line)
 	w.t.Cleanup(func() { s.tmux("kill-server") })
 	return s
 }
@@ -72,7 +72,7 @@ func watched(t *testing.T) *world {
 
 func TestWatchInARealTerminal(t *testing.T) {
 	w := watched(t)
-	s := w.open(80, 24, "", "--record "+filepath.Join(w.dir, "cast"))
+	s := w.open(80, 24, "", "watch --record "+filepath.Join(w.dir, "cast"))
 	s.shows("▸ web ◐ Moving rev2rev2 2/2 [R] S")
 	s.shows("Created shop-web-2: 2 replicas wanted, 1 exist")
 	assert.Contains(t, s.tmux("capture-pane", "-p", "-e"), "\x1b[38;", "it is coloured")
@@ -110,7 +110,7 @@ func TestWatchInARealTerminal(t *testing.T) {
 }
 
 func TestWatchWithoutColour(t *testing.T) {
-	s := watched(t).open(80, 24, "NO_COLOR=1", "")
+	s := watched(t).open(80, 24, "NO_COLOR=1", "watch")
 	s.shows("▸ web ◐ Moving")
 	assert.NotRegexp(t, `\x1b\[[0-9;]*[34]8[;:]`, s.tmux("capture-pane", "-p", "-e"))
 }
@@ -140,5 +140,18 @@ func TestWatchWithoutAControllerSaysHowToStartOne(t *testing.T) {
 		} else {
 			require.Error(t, err)
 		}
+	}
+}
+
+func TestWaitingIsDrawnInPlaceOnATerminal(t *testing.T) {
+	for _, command := range []string{"wait web", "rollout status web"} {
+		w := watched(t)
+		s := w.open(60, 12, "", command)
+		s.shows("web Moving 2/2 shop-web-2 is starting")
+		w.keep("web", func(*spec.Workload, *core.Status) {})
+		s.shows("ended with 0")
+		shown := s.tmux("capture-pane", "-p")
+		assert.Contains(t, shown, "✔ web Converged 2/2")
+		assert.NotContains(t, shown, "starting", "it is drawn in place")
 	}
 }

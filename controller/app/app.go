@@ -11,8 +11,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/observe"
+	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/recorder"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/load"
@@ -53,6 +55,10 @@ type Options struct {
 	Log *zap.Logger
 	// OnEvent is called with each event, in order. It must not block.
 	OnEvent func(*state.Event)
+	// OnStatus is called with the status of each plan, and OnProgress with how far an action
+	// is that may take long, while Converge runs. They must not block, and may be nil.
+	OnStatus   func(core.Status)
+	OnProgress func(a core.Action, text string)
 	// Say tells a person what the process itself does.
 	Say func(format string, args ...any)
 }
@@ -66,8 +72,11 @@ func New(o Options, r *Right) *controller.Controller {
 func (o Options) controller(r *Right) controller.Options {
 	c := controller.Options{
 		Engine: o.Engine, Project: o.Project.Name, Folders: o.Folders, RemoveOrphans: o.RemoveOrphans,
-		DataDir: o.DataDir, Log: o.Log, OnEvent: o.OnEvent,
+		DataDir: o.DataDir, Log: o.Log, OnEvent: o.OnEvent, OnProgress: o.OnProgress,
 		Executable: o.Executable, IngressImage: o.Spec.IngressImage,
+	}
+	if o.OnStatus != nil {
+		c.Record = func(_ plan.Input, p plan.Plan) { o.OnStatus(p.Status) }
 	}
 	if r != nil {
 		c.Engine, c.Durable = engine.Fence(o.Engine, r.Check), r.store

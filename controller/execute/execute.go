@@ -34,6 +34,9 @@ type Executor struct {
 	dataDir string
 	// executable is the file that the image of the ingresses is made from.
 	executable string
+	// Progress is called with how far an action is that may take long, and with "" when a
+	// pull has ended well. It must not block, and may be nil.
+	Progress func(a core.Action, text string)
 
 	looking singleflight.Group
 }
@@ -102,13 +105,23 @@ func (x *Executor) do(ctx context.Context, a core.Action, p *spec.Project) (id s
 		v := p.Volumes[a.Object]
 		return "", x.engine.CreateVolume(ctx, engine.VolumeSpec{Name: v.Name, Labels: spec.VolumeLabels(p, v), Config: v.Config})
 	case core.PullImage:
-		return "", x.engine.Pull(ctx, a.Object, func(string) {})
+		err := x.engine.Pull(ctx, a.Object, func(text string) { x.tell(a, text) })
+		if err == nil {
+			x.tell(a, "")
+		}
+		return "", err
 	case core.MakeImage:
 		return "", x.makeImage(ctx)
 	case core.BuildImage:
 		return "", Build(ctx, x.engine, p, a.Object, func(string) {})
 	default:
 		return "", fmt.Errorf("execute: no such action: %s", a.Kind)
+	}
+}
+
+func (x *Executor) tell(a core.Action, text string) {
+	if x.Progress != nil {
+		x.Progress(a, text)
 	}
 }
 

@@ -3,6 +3,8 @@ package execute
 import (
 	"context"
 
+	"github.com/docker/go-units"
+
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/postgres"
@@ -21,7 +23,7 @@ func (x *Executor) prepare(ctx context.Context, a core.Action, p *spec.Project) 
 		if err := postgres.Checkpoint(ctx, x.engine, a.ID); err != nil {
 			return err
 		}
-		if _, err := postgres.Backup(ctx, x.engine, a.ID, x.dataDir, a.Workload, a.Spec.Backup.Keep); err != nil {
+		if _, err := postgres.Backup(ctx, x.engine, a.ID, x.dataDir, a.Workload, a.Spec.Backup.Keep, func(bytes int64) { x.tell(a, "dumped "+units.HumanSize(float64(bytes))) }); err != nil {
 			return err
 		}
 	}

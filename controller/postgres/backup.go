@@ -46,30 +46,32 @@ var (
 // are left. The file is in pg_dump's custom format and readable by its owner only. It
 // gets its name once it is on the disk and pg_restore has read it from there to its end.
 //
+// progress is called with how many bytes have been dumped.
+//
 // Roles, tablespaces, settings of the server and other databases are not in it.
-func Backup(ctx context.Context, e engine.Engine, containerID, dataDir, workload string, keep int) (Dump, error) {
+func Backup(ctx context.Context, e engine.Engine, containerID, dataDir, workload string, keep int, progress func(bytes int64)) (Dump, error) {
 	dir := Dir(dataDir, workload)
-	dump, err := backupInto(ctx, e, containerID, dataDir, workload, keep)
+	dump, err := backupInto(ctx, e, containerID, dataDir, workload, keep, progress)
 	if err != nil {
 		return Dump{}, fmt.Errorf("back up to %s: %w%s", dir, err, remedy(err, dir))
 	}
 	return dump, nil
 }
 
-func backupInto(ctx context.Context, e engine.Engine, id, dataDir, workload string, keep int) (Dump, error) {
+func backupInto(ctx context.Context, e engine.Engine, id, dataDir, workload string, keep int, progress func(int64)) (Dump, error) {
 	dir, err := datadir.OpenFolder(dataDir, folder(workload))
 	if err != nil {
 		return Dump{}, err
 	}
 	defer func() { _ = dir.Close() }() // backup has synced it
-	name, size, err := backup(ctx, e, id, dir)
+	name, size, err := backup(ctx, e, id, dir, progress)
 	if err != nil {
 		return Dump{}, err
 	}
 	return Dump{Path: filepath.Join(Dir(dataDir, workload), name), Size: size}, prune(dir, keep)
 }
 
-func backup(ctx context.Context, e engine.Engine, id string, dir *os.Root) (name string, size int64, err error) {
+func backup(ctx context.Context, e engine.Engine, id string, dir *os.Root, progress func(int64)) (name string, size int64, err error) {
 	if err := removePartial(dir); err != nil {
 		return "", 0, err
 	}
@@ -90,7 +92,7 @@ func backup(ctx context.Context, e engine.Engine, id string, dir *os.Root) (name
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
 		return "", 0, err
 	}
-	if err := run(ctx, e, id, `exec pg_dump --format=custom --no-password`, nil, file); err != nil {
+	if err := run(ctx, e, id, `exec pg_dump --format=custom --no-password`, nil, &counter{file: file, progress: progress}); err != nil {
 		return "", 0, fmt.Errorf("dump the database: %w", err)
 	}
 	if err := file.Sync(); err != nil {
@@ -225,4 +227,18 @@ func Restore(ctx context.Context, e engine.Engine, containerID, path string) err
 		return failed(err)
 	}
 	return nil
+}
+
+// counter writes to a file and tells how much that is by now.
+type counter struct {
+	file     *os.File
+	bytes    int64
+	progress func(int64)
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.file.Write(p)
+	c.bytes += int64(n)
+	c.progress(c.bytes)
+	return n, err
 }

@@ -125,7 +125,7 @@ func TestABackupRestoresIntoAnEmptyServer(t *testing.T) {
 	f.sql(from, fill)
 	data := t.TempDir()
 
-	dump, err := postgres.Backup(t.Context(), f.engine, from, data, "user-db", 5)
+	dump, err := postgres.Backup(t.Context(), f.engine, from, data, "user-db", 5, func(int64) {})
 	require.NoError(t, err)
 	info, err := os.Stat(dump.Path)
 	require.NoError(t, err)
@@ -149,7 +149,7 @@ func TestATruncatedDumpIsDetected(t *testing.T) {
 	f.sql(id, fill)
 	data := t.TempDir()
 	dir := postgres.Dir(data, "user-db")
-	dump, err := postgres.Backup(t.Context(), f.engine, id, data, "user-db", 5)
+	dump, err := postgres.Backup(t.Context(), f.engine, id, data, "user-db", 5, func(int64) {})
 	require.NoError(t, err)
 	want := f.sql(id, content)
 	whole, err := os.ReadFile(dump.Path)
@@ -163,7 +163,7 @@ func TestATruncatedDumpIsDetected(t *testing.T) {
 		require.Equal(t, want, f.sql(id, content))
 	}
 
-	_, err = postgres.Backup(t.Context(), lossy{f.engine}, id, data, "user-db", 5)
+	_, err = postgres.Backup(t.Context(), lossy{f.engine}, id, data, "user-db", 5, func(int64) {})
 	require.ErrorContains(t, err, "cannot be read back")
 	requireFiles(t, dir, filepath.Base(dump.Path))
 }
@@ -191,7 +191,7 @@ func TestAFailedDumpLeavesNoFile(t *testing.T) {
 	require.NoError(t, f.engine.Stop(t.Context(), id, 10*time.Second))
 	data := t.TempDir()
 	dir := postgres.Dir(data, "user-db")
-	_, err := postgres.Backup(t.Context(), f.engine, id, data, "user-db", 5)
+	_, err := postgres.Backup(t.Context(), f.engine, id, data, "user-db", 5, func(int64) {})
 	require.Equal(t, engine.Conflict, engine.ClassOf(err), "%v", err)
 	requireFiles(t, dir)
 }
@@ -214,7 +214,7 @@ func TestAFolderWithoutRoomIsToldWithARemedy(t *testing.T) {
 			require.NoError(t, os.MkdirAll(dir, 0o700))
 			require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", c.flags, c.options), "this test mounts a file system: run it as root")
 			t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, 0)) })
-			_, err := postgres.Backup(t.Context(), f.engine, id, data, "user-db", 5)
+			_, err := postgres.Backup(t.Context(), f.engine, id, data, "user-db", 5, func(int64) {})
 			require.ErrorContains(t, err, dir)
 			require.ErrorContains(t, err, c.says)
 			requireFiles(t, dir)
@@ -239,7 +239,7 @@ func TestTheNewestDumpsAreKeptAndLeftoversRemoved(t *testing.T) {
 	defer writing.Close()
 	require.NoError(t, syscall.Flock(int(writing.Fd()), syscall.LOCK_EX))
 
-	dump, err := postgres.Backup(t.Context(), f.engine, id, data, "user-db", 2)
+	dump, err := postgres.Backup(t.Context(), f.engine, id, data, "user-db", 2, func(int64) {})
 	require.NoError(t, err)
 	requireFiles(t, dir, ".20200104T000000.000Z.dump.partial-2", "20200103T000000.000Z.dump", filepath.Base(dump.Path), "mine.dump")
 }

@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/go-units"
 
 	"github.com/tendhq/tend/controller/engine"
 )
@@ -31,13 +33,30 @@ type pullMessage struct {
 	Status string `json:"status"`
 	ID     string `json:"id"`
 	Detail struct {
-		Total int64 `json:"total"`
+		Current int64 `json:"current"`
+		Total   int64 `json:"total"`
 	} `json:"progressDetail"`
 	Error string `json:"error"`
 }
 
+// layers are how many bytes of each layer of an image are there, and how many it has.
+type layers map[string]pullMessage
+
+// add notes what a message tells of a layer, and says how much of all layers is there.
+func (l layers) add(m pullMessage) string {
+	l[m.ID] = m
+	var current, total int64
+	for _, layer := range l {
+		if layer.Status == m.Status {
+			current += layer.Detail.Current
+			total += layer.Detail.Total
+		}
+	}
+	return fmt.Sprintf("%s %s of %s", m.Status, units.HumanSize(float64(current)), units.HumanSize(float64(total)))
+}
+
 // Pull brings an image from its registry. progress receives what has happened
-// to each layer, without the counting of bytes.
+// to each layer, and how many bytes of all layers are there.
 func (e *Engine) Pull(ctx context.Context, ref string, progress func(string)) error {
 	return e.do(ctx, "pull image", ref, func(ctx context.Context) error {
 		auth, err := registryAuth(ref)
@@ -50,6 +69,7 @@ func (e *Engine) Pull(ctx context.Context, ref string, progress func(string)) er
 		}
 		defer body.Close()
 		// The engine has answered 200 by now; a later failure is a message.
+		layers := layers{}
 		messages := json.NewDecoder(bufio.NewReader(body))
 		for {
 			var m pullMessage
@@ -62,6 +82,7 @@ func (e *Engine) Pull(ctx context.Context, ref string, progress func(string)) er
 			case m.Error != "":
 				return errors.New(m.Error)
 			case m.Detail.Total != 0:
+				progress(layers.add(m))
 			case m.ID != "":
 				progress(m.ID + ": " + m.Status)
 			default:
