@@ -1,4 +1,5 @@
-// Package client is the client of a running controller, over its Unix socket.
+// Package client is the client of a running controller, over its Unix socket, or over TCP
+// with a token.
 package client
 
 import (
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,7 +30,12 @@ var ErrNotRunning = errors.New("no controller is running for this project: start
 
 // Client is a client of one project's controller. Where an answer is a problem
 // document, the error is an *api.Problem.
-type Client struct{ http http.Client }
+type Client struct {
+	http http.Client
+	// base is where paths begin, and token what requests are sent with; empty over the
+	// socket.
+	base, token string
+}
 
 // Dial finds the controller by its data directory. The error is ErrNotRunning
 // when nobody answers there, now or in a later call.
@@ -50,7 +57,17 @@ func Dial(dataDir string) (*Client, error) {
 		return nil, err
 	}
 	_ = conn.Close()
-	return &Client{http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}, nil
+	return &Client{http: http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, base: "http://localhost"}, nil
+}
+
+// Connect makes a client of the controller at a URL, as https://host:7070, which is asked
+// with a token.
+func Connect(server, token string) (*Client, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return nil, fmt.Errorf("the server is a URL as https://host:7070, and not %q", server)
+	}
+	return &Client{http: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, base: u.Scheme + "://" + u.Host, token: token}, nil
 }
 
 // Health returns the project of the controller that answers.
@@ -190,7 +207,7 @@ func follow[T any](ctx context.Context, c *Client, path string) iter.Seq2[T, err
 
 // do sends a request and returns the body of a good answer.
 func (c *Client) do(ctx context.Context, method, path, accept string, body io.Reader) (io.ReadCloser, error) {
-	r, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, body)
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("ask the controller: %w", err)
 	}
@@ -198,6 +215,9 @@ func (c *Client) do(ctx context.Context, method, path, accept string, body io.Re
 		r.Header.Set("Content-Type", "application/json")
 	}
 	r.Header.Set("Accept", accept)
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	answer, err := c.http.Do(r)
 	if err != nil {
 		if wrapped := new(url.Error); errors.As(err, &wrapped) {

@@ -78,6 +78,11 @@ func (c *Client) Traffic(ctx context.Context) (api.List[api.Traffic], error) {
 	return get[api.List[api.Traffic]](ctx, c, "/api/v1/traffic")
 }
 
+// Session tells who asks, and what they may do.
+func (c *Client) Session(ctx context.Context) (api.Session, error) {
+	return get[api.Session](ctx, c, "/api/v1/session")
+}
+
 // MakeLink makes a code by which one browser can log in once.
 func (c *Client) MakeLink(ctx context.Context, role api.Role) (api.Link, error) {
 	return ask[api.Link](ctx, c, timeout, http.MethodPost, "/api/v1/session/link", api.Link{Role: string(role)})

@@ -39,7 +39,10 @@ type flags struct {
 	programErr error
 	spec       load.Options
 	host       string
-	dataDir    string
+	// server is the URL of a controller elsewhere, and tokenFile holds the token that it
+	// is asked with.
+	server, tokenFile string
+	dataDir           string
 	// databaseURL is the value of --database-url; see database for the other places.
 	databaseURL string
 	timeout     time.Duration
@@ -70,6 +73,8 @@ func (f *flags) register(s *pflag.FlagSet) {
 	s.StringArrayVar(&f.spec.Profiles, "profile", nil, "profile to activate; may be given more than once")
 	s.Var(&f.spec.Policy, "policy", "what containers may be created with, after the Pod Security Standards of Kubernetes: privileged, baseline or restricted (default: privileged, as Compose)")
 	s.StringVarP(&f.host, "host", "H", "", "engine to use, as unix:///path, tcp://host:port or ssh://user@host (default: DOCKER_HOST, or the current context of docker)")
+	s.StringVar(&f.server, "server", "", "URL of the controller to ask, as https://host:7070, with a token (default: that of the project, by its socket)")
+	s.StringVar(&f.tokenFile, "token-file", "", "file of the token that --server is asked with")
 	s.StringVar(&f.databaseURL, "database-url", "", "Postgres database that keeps what survives a restart and says which tend acts (default: "+databaseEnv+", or the content of the file "+databaseFileEnv+"; without any, the data directory)")
 	s.StringVar(&f.dataDir, "data-dir", "", "data directory (default: .tend in the project directory)")
 }
@@ -192,11 +197,27 @@ func (f *flags) database() (string, error) {
 // dial makes a client of the controller. It reads no file of the project, so that one
 // that is not valid keeps nobody from asking what runs.
 func (f *flags) dial() (*client.Client, error) {
+	if f.server != "" {
+		return f.connectTo()
+	}
 	folder, err := load.Folder(f.spec)
 	if err != nil {
 		return nil, err
 	}
 	return client.Dial(f.data(folder))
+}
+
+// connectTo makes a client of the controller that --server names.
+func (f *flags) connectTo() (*client.Client, error) {
+	token := ""
+	if f.tokenFile != "" {
+		content, err := os.ReadFile(f.tokenFile) //nolint:gosec // whoever runs tend names it
+		if err != nil {
+			return nil, fmt.Errorf("read the token: %w", err)
+		}
+		token = strings.TrimSpace(string(content))
+	}
+	return client.Connect(f.server, token)
 }
 
 // connect makes a client of the engine, and fails where the engine does not answer, or

@@ -37,6 +37,8 @@ type world struct {
 	dir   string
 	store *state.Store
 	ready error
+	// handler is the API.
+	handler http.Handler
 
 	mu           sync.Mutex
 	acknowledged uint64
@@ -52,11 +54,11 @@ func newWorld(t *testing.T, compose string) *world {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	handler := api.New(api.Config{
+	w.handler = api.New(api.Config{
 		Store: w.store, Controller: w, Ready: func() error { return w.ready }, Metrics: http.NotFoundHandler(),
 		Project: "shop", Version: "test", Log: zap.NewNop(), DataDir: data,
 	})
-	go func() { ended <- api.Serve(ctx, handler, zap.NewNop(), socket) }()
+	go func() { ended <- api.Serve(ctx, w.handler, zap.NewNop(), socket) }()
 	t.Cleanup(func() {
 		cancel()
 		assert.NoError(t, <-ended)

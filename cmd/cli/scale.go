@@ -19,6 +19,9 @@ func newScale(f *flags) *cobra.Command {
 			if !c.Flags().Changed("replicas") {
 				return usage(c, errors.New("the number of replicas is missing: add --replicas N"))
 			}
+			if f.server != "" {
+				return scaleElsewhere(c, f, args[0], replicas)
+			}
 			// The file is here, whether a controller runs or not; a controller that
 			// runs sees the change.
 			path, err := edit.Scale(c.Context(), f.spec, args[0], replicas, nil)
@@ -31,4 +34,17 @@ func newScale(f *flags) *cobra.Command {
 	}
 	c.Flags().IntVar(&replicas, "replicas", 0, "number of replicas")
 	return c
+}
+
+// scaleElsewhere has the controller that --server names write the number into its file.
+func scaleElsewhere(c *cobra.Command, f *flags, workload string, replicas int) error {
+	controller, err := f.dial()
+	if err != nil {
+		return err
+	}
+	if _, err := controller.Scale(c.Context(), workload, replicas); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d replicas\n", workload, replicas)
+	return err
 }

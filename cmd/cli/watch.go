@@ -38,35 +38,42 @@ func newWatch(f *flags) *cobra.Command {
 
 // verbs are what the keys of the view do: the same as the commands that they show.
 func (f *flags) verbs() watch.Verbs {
-	rollout := func(ask func(*client.Client, context.Context, string) (api.Workload, error)) func(context.Context, string) error {
+	ask := func(verb func(*client.Client, context.Context, string) error) func(context.Context, string) error {
 		return func(ctx context.Context, name string) error {
 			c, err := f.dial()
 			if err != nil {
 				return err
 			}
-			_, err = ask(c, ctx, name)
-			return err
+			return verb(c, ctx, name)
 		}
 	}
 	return watch.Verbs{
 		Scale: func(ctx context.Context, name string, replicas int) error {
-			_, err := edit.Scale(ctx, f.spec, name, replicas, nil)
-			return err
-		},
-		Pause:   rollout((*client.Client).Pause),
-		Resume:  rollout((*client.Client).Resume),
-		Restart: rollout((*client.Client).Restart),
-		Undo: rollout(func(c *client.Client, ctx context.Context, name string) (api.Workload, error) {
-			return c.Undo(ctx, name, 0)
-		}),
-		Kill: func(ctx context.Context, replica string) error {
-			c, err := f.dial()
-			if err != nil {
+			if f.server == "" {
+				_, err := edit.Scale(ctx, f.spec, name, replicas, nil)
 				return err
 			}
-			_, err = c.Kill(ctx, replica)
-			return err
+			return ask(func(c *client.Client, ctx context.Context, name string) error {
+				_, err := c.Scale(ctx, name, replicas)
+				return err
+			})(ctx, name)
 		},
+		Pause:   ask(only((*client.Client).Pause)),
+		Resume:  ask(only((*client.Client).Resume)),
+		Restart: ask(only((*client.Client).Restart)),
+		Kill:    ask(only((*client.Client).Kill)),
+		Undo: ask(func(c *client.Client, ctx context.Context, name string) error {
+			_, err := c.Undo(ctx, name, 0)
+			return err
+		}),
+	}
+}
+
+// only drops the answer to a request.
+func only[T any](verb func(*client.Client, context.Context, string) (T, error)) func(*client.Client, context.Context, string) error {
+	return func(c *client.Client, ctx context.Context, name string) error {
+		_, err := verb(c, ctx, name)
+		return err
 	}
 }
 

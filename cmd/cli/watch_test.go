@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +14,9 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
@@ -154,4 +158,26 @@ func TestWaitingIsDrawnInPlaceOnATerminal(t *testing.T) {
 		assert.Contains(t, shown, "✔ web Converged 2/2")
 		assert.NotContains(t, shown, "starting", "it is drawn in place")
 	}
+}
+
+func TestWatchWithAReadToken(t *testing.T) {
+	w := watched(t)
+	data := filepath.Join(w.dir, ".tend")
+	require.NoError(t, api.MakeTokens(data))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- api.Serve(ctx, w.handler, zap.NewNop(), l) }()
+	t.Cleanup(func() { cancel(); assert.NoError(t, <-ended) })
+
+	s := w.open(80, 24, "", "--server http://"+l.Addr().String()+" --token-file "+filepath.Join(data, "tokens", "read")+" watch")
+	s.shows("● read-only")
+	s.press("r")
+	s.shows("✖ this token can only read")
+	_, asked := w.store.Snapshot().Intent("web")
+	assert.False(t, asked)
+
+	_, err = w.tend("--server", "http://"+l.Addr().String(), "get", "workloads")
+	assert.ErrorContains(t, err, "token")
 }

@@ -51,6 +51,11 @@ func follow(ctx context.Context, c *client.Client, send func(tea.Msg)) error {
 
 // followChanges sends everything there is, and then what changes, in batches.
 func followChanges(ctx context.Context, c *client.Client, send func(tea.Msg)) error {
+	session, err := c.Session(ctx)
+	if err != nil {
+		return err
+	}
+	batch := changesMsg{first: true, session: session}
 	each := make(chan api.WatchEvent)
 	reading, ctx := errgroup.WithContext(ctx)
 	reading.Go(func() error {
@@ -66,7 +71,6 @@ func followChanges(ctx context.Context, c *client.Client, send func(tea.Msg)) er
 		}
 		return ctx.Err()
 	})
-	batch := changesMsg{first: true}
 	var full <-chan time.Time // nil while there is nothing to send, and until everything is there
 	for {
 		select {

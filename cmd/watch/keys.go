@@ -156,13 +156,15 @@ func (m Model) filter(text string) Model {
 	return m.arrange()
 }
 
+var errReadOnly = errors.New("this token can only read")
+
 // verb has something done that a key stands for; ok is false for another key.
 func (m Model) verb(key string) (Model, tea.Cmd, bool) {
 	if !strings.Contains("+-=rpcuxPC", key) || key == "" {
 		return m, nil, false
 	}
-	if m.canOnly != "" {
-		m.said = said{command: key, done: true, err: errors.New(m.canOnly), at: m.now}
+	if m.readOnly() {
+		m.said = said{command: key, done: true, err: errReadOnly, at: m.now}
 		return m, nil, true
 	}
 	if key == "P" || key == "C" {

@@ -41,6 +41,7 @@ type (
 	// was known.
 	changesMsg struct {
 		first     bool
+		session   api.Session // known of the first
 		project   *api.Project
 		workloads []workloadChange
 		replicas  []replicaChange
@@ -145,7 +146,7 @@ type Model struct {
 	away    error // why the controller does not answer; nil while it does
 	since   time.Time
 	heard   bool // something was heard of the controller
-	canOnly string
+	session api.Session
 
 	workloads []api.Workload
 	rows      []int // those that are shown, in order, by their place in workloads
@@ -233,6 +234,7 @@ func (m Model) changed(c changesMsg) Model {
 	m = m.linked(nil)
 	m.replicas = maps.Clone(m.replicas)
 	if c.first {
+		m.session = c.session
 		m.workloads, m.replicas, m.events = nil, map[string][]api.Replica{}, nil
 	}
 	if c.project != nil {
@@ -310,6 +312,9 @@ func matches(filter string, texts ...string) bool {
 	filter = strings.ToLower(filter)
 	return filter == "" || slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(strings.ToLower(text), filter) })
 }
+
+// readOnly reports whether nothing can be changed by who looks.
+func (m Model) readOnly() bool { return m.session.Role == string(api.Reader) }
 
 // row is the place of the cursor among the rows, or -1.
 func (m Model) row() int {

@@ -97,7 +97,7 @@ func (m Model) link() string {
 		return t.warn.Render(fmt.Sprintf("● controller %s, this is %s ", m.project.Status.Version, m.version)) + clock
 	case !m.project.Status.Ready:
 		return t.warn.Render("● "+terminal.Cut(terminal.Line(m.project.Status.Message), m.width/2)) + " " + clock
-	case m.canOnly != "":
+	case m.readOnly():
 		return t.accent.Render("● read-only ") + clock
 	default:
 		return t.good.Render("● live ") + clock
@@ -155,7 +155,7 @@ func (m Model) hints() []string {
 	} else {
 		all = []string{"enter open", "/ filter", "? help", "q quit"}
 	}
-	if m.canOnly == "" {
+	if !m.readOnly() {
 		all = append(all, "+- scale", "r restart", "p pause", "c continue", "u undo", "x kill")
 	}
 	if m.detail != nil {
@@ -169,7 +169,7 @@ func (m Model) helpLines(room int) []string {
 	t := m.theme
 	var lines []string
 	for _, group := range bindings {
-		if group.about == "Do" && m.canOnly != "" {
+		if group.about == "Do" && m.readOnly() {
 			continue
 		}
 		lines = append(lines, t.head.Render(" "+group.about))

@@ -87,7 +87,11 @@ func Once(ctx context.Context, o Options, out io.Writer) error {
 // asked is the model after the controller was asked for everything once, and for what the
 // ingresses carry twice.
 func (m Model) asked(ctx context.Context, c *client.Client) (Model, error) {
-	all := changesMsg{first: true}
+	session, err := c.Session(ctx)
+	if err != nil {
+		return m, err
+	}
+	all := changesMsg{first: true, session: session}
 	for e, err := range c.Watch(ctx, "") {
 		if err == nil {
 			err = all.add(e)

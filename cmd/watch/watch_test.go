@@ -180,7 +180,10 @@ func TestTheNumberOfReplicasCountsOnUntilItIsInForce(t *testing.T) {
 
 func TestTheReadTokenHasNoVerbs(t *testing.T) {
 	s := newScreen(t, 100, 24, shop()...)
-	s.model.canOnly = "this token can only read"
+	all := s.model.workloads
+	read := everything(all, nil, nil)
+	read.session = api.Session{Role: "read"}
+	s.send(read)
 	for _, key := range []string{"r", "p", "c", "u", "+", "-", "x", "P", "C"} {
 		s.press(key)
 	}
