@@ -255,7 +255,7 @@ func (l *logReading) wake() {
 	}
 }
 
-// next waits for lines and takes them, at most ten times a second.
+// next waits for lines and takes them, but for those that come at once.
 func (l *logReading) next() tea.Msg {
 	l.mu.Lock()
 	more := l.more

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// pace is how long a stream rests after a message: a screen shows ten frames a second.
-	pace = 100 * time.Millisecond
+	// pace is the least time between two batches of changes.
+	pace = 50 * time.Millisecond
 	// readEvery is how often the ingresses' counters are read.
 	readEvery = time.Second
 	// dialEvery is how often a controller that is away is asked for.
@@ -72,6 +72,7 @@ func followChanges(ctx context.Context, c *client.Client, send func(tea.Msg)) er
 		return ctx.Err()
 	})
 	var full <-chan time.Time // nil while there is nothing to send, and until everything is there
+	var sent time.Time
 	for {
 		select {
 		case e, ok := <-each:
@@ -82,11 +83,11 @@ func followChanges(ctx context.Context, c *client.Client, send func(tea.Msg)) er
 				return err
 			}
 			if full == nil && (!batch.first || e.Type == api.Bookmark) {
-				full = time.After(pace)
+				full = time.After(time.Until(sent.Add(pace)))
 			}
 		case <-full:
 			send(batch)
-			batch, full = changesMsg{}, nil
+			batch, full, sent = changesMsg{}, nil, time.Now()
 		}
 	}
 }

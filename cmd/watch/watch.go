@@ -18,8 +18,9 @@ import (
 	"github.com/tendhq/tend/cmd/terminal"
 )
 
-// fps bounds how often the screen is drawn.
-const fps = 20
+// fps bounds how often the screen is drawn. It is more than there are batches, so that
+// none waits long to be seen.
+const fps = 40
 
 // Options are what the view needs.
 type Options struct {
