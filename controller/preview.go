@@ -11,6 +11,7 @@ import (
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
+	"github.com/tendhq/tend/state/durable"
 )
 
 // Difference is one difference between what runs and what is written.
@@ -21,11 +22,19 @@ type Difference struct {
 	Text string
 	// Left is true where tend leaves it as it is.
 	Left bool
+	// Fields are those in which the containers differ from what is written, where it is
+	// remembered what they were made from.
+	Fields []spec.Difference
 }
 
 // Preview lists the engine and returns how it differs from a project, without changing
-// anything. The controller must not be running.
-func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference, error) {
+// anything. remembered is what an earlier controller kept: of it, the revisions tell what
+// the containers were made from. The controller must not be running.
+func (c *Controller) Preview(ctx context.Context, p *spec.Project, remembered []durable.Row) ([]Difference, error) {
+	revisions := slices.DeleteFunc(slices.Clone(remembered), func(row durable.Row) bool { return row.Table != state.Revisions })
+	if err := c.store.Restore(revisions); err != nil {
+		return nil, err
+	}
 	r := c.newReconciler()
 	r.setProject(p, time.Now())
 	if err := c.observer.Relist(ctx); err != nil {
@@ -63,9 +72,11 @@ func (c *Controller) Preview(ctx context.Context, p *spec.Project) ([]Difference
 			all = append(all, Difference{Workload: key, Text: p.Status.Obstacle, Left: true})
 			continue
 		}
-		for _, text := range differences(in, p) {
-			all = append(all, Difference{Workload: key, Text: text})
+		found, err := differences(in, p)
+		if err != nil {
+			return nil, err
 		}
+		all = append(all, found...)
 	}
 	return all, nil
 }
@@ -83,29 +94,31 @@ func (c *Controller) presumeReady() {
 }
 
 // differences describes how a workload differs from its spec, for a person.
-func differences(in plan.Input, p plan.Plan) (texts []string) {
-	add := func(format string, args ...any) { texts = append(texts, fmt.Sprintf(format, args...)) }
+func differences(in plan.Input, p plan.Plan) (all []Difference, err error) {
+	add := func(format string, args ...any) {
+		all = append(all, Difference{Workload: in.Workload, Text: fmt.Sprintf(format, args...)})
+	}
 	s := p.Status
 	switch {
 	case in.Spec == nil:
 		add("%d containers run and none is written", len(in.Replicas))
-		return texts
+		return all, nil
 	case s.Converged:
 		if in.Spec.Kind == spec.Ingress && s.Obstacle != "" {
 			add("%s; %s", s.Obstacle, s.Remedy)
 		}
-		return texts
+		return all, nil
 	case len(in.Foreigners) > 0:
 		for _, f := range in.Foreigners {
 			add("%s", plan.ForeignProblem(f))
 		}
-		return texts
+		return all, nil
 	case in.Spec.Kind == spec.Job:
 		add("has to run at revision %s", short(in.Spec.Revision))
-		return texts
+		return all, nil
 	}
 	if s.Replicas != s.Desired {
-		add("replicas: %d, wanted %d", s.Replicas, s.Desired)
+		add("replicas: %d → %d", s.Replicas, s.Desired)
 	}
 	if old := s.Replicas - s.Updated; old > 0 {
 		wanted := short(in.Spec.Revision)
@@ -113,16 +126,43 @@ func differences(in plan.Input, p plan.Plan) (texts []string) {
 			wanted += " with the image that " + in.Spec.Image + " is now"
 		}
 		add("revision: %d of %d replicas are not at %s", old, s.Replicas, wanted)
+		if all[len(all)-1].Fields, err = changed(in); err != nil {
+			return nil, err
+		}
 	}
 	for _, a := range p.Actions {
 		if a.Kind == core.UpdateReplica {
 			add("%s", a.Cause)
 		}
 	}
-	if len(texts) == 0 {
+	if len(all) == 0 {
 		add("%s", s.Obstacle)
 	}
-	return texts
+	return all, nil
+}
+
+// changed are the fields in which the containers of a workload differ from its spec. Where
+// it is not remembered what a container was made from, the image alone is known.
+func changed(in plan.Input) (fields []spec.Difference, err error) {
+	seen := map[string]bool{in.Spec.Revision: true}
+	for _, r := range in.Replicas {
+		if seen[r.Revision] {
+			continue
+		}
+		seen[r.Revision] = true
+		found := []spec.Difference{{Field: "image", From: r.Image, To: in.Spec.Image}}
+		if former := in.History[r.Revision]; former != nil {
+			if found, err = spec.Differences(former, in.Spec); err != nil {
+				return nil, err
+			}
+		}
+		for _, d := range found {
+			if d.Concealed || d.From != d.To {
+				fields = append(fields, d)
+			}
+		}
+	}
+	return fields, nil
 }
 
 func short(revision string) string { return revision[:min(8, len(revision))] }

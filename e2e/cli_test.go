@@ -88,7 +88,7 @@ func TestDiffTellsByItsExitCode(t *testing.T) {
 	p := newProject(t, files{"compose.yaml": plain})
 	r := p.tend("diff")
 	assert.Equal(t, 1, r.code, "%s", r)
-	assert.Contains(t, r.out, "web: replicas: 0, wanted 1")
+	assert.Contains(t, r.out, "web: replicas: 0 → 1")
 	assert.Empty(t, p.replicas(""), "diff changes nothing")
 
 	p.mustTend("apply")
@@ -98,6 +98,17 @@ func TestDiffTellsByItsExitCode(t *testing.T) {
 	r = p.tend("diff")
 	assert.Equal(t, 1, r.code, "%s", r)
 	assert.Contains(t, r.out, "1 of 1 replicas are not at")
+	assert.Contains(t, r.out, "    environment.VERSION: differs, and may be secret\n")
+	assert.NotContains(t, r.out, `"2"`)
+	var list struct {
+		Items []struct {
+			Workload string
+			Fields   []struct{ Field string }
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(p.tend("diff", "-o", "json").out), &list))
+	assert.Equal(t, "web", list.Items[0].Workload)
+	assert.Equal(t, "environment.VERSION", list.Items[0].Fields[0].Field)
 
 	p.write("compose.yaml", "services: {web: {imgae: x}}")
 	r = p.tend("diff")

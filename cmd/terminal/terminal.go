@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/charmbracelet/colorprofile"
 	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/term"
 )
@@ -25,6 +26,16 @@ func Writer(f *os.File) io.Writer {
 		return escaper{f}
 	}
 	return f
+}
+
+// Styled returns where colours may be written that leads to the same place as a writer, and
+// whether they can be shown there. What is written there is not escaped: see [Line].
+func Styled(w io.Writer) (out io.Writer, colours bool) {
+	e, ok := w.(escaper)
+	if !ok {
+		return w, false
+	}
+	return e.out, colorprofile.Detect(e.out, os.Environ()) > colorprofile.ASCII
 }
 
 // escaper writes text with its control characters as \u001b, as in JSON, which so stays

@@ -256,7 +256,7 @@ func TestConvergeEndsWhenTheProjectHasConverged(t *testing.T) {
 	require.NoError(t, Converge(t.Context(), s.options, r, written))
 	assert.Equal(t, 2, s.running())
 	require.NoError(t, r.Release())
-	differences, err := New(s.options, nil).Preview(t.Context(), s.options.Project)
+	differences, err := New(s.options, nil).Preview(t.Context(), s.options.Project, nil)
 	require.NoError(t, err)
 	assert.Empty(t, differences)
 }
