@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,9 @@ func newWatch(f *flags) *cobra.Command {
 				Version: f.version, Dial: f.dial, Verbs: f.verbs(), Sources: f.sources(),
 				In: os.Stdin, Out: os.Stdout, Record: record,
 			}
+			if once && record != "" {
+				return usage(c, errors.New("--once prints one frame, and --record records many: give one of them"))
+			}
 			if once {
 				return watch.Once(c.Context(), o, c.OutOrStdout())
 			}
@@ -32,7 +36,6 @@ func newWatch(f *flags) *cobra.Command {
 	}
 	c.Flags().BoolVar(&once, "once", false, "print one frame and end")
 	c.Flags().StringVar(&record, "record", "", "file to record what is shown in, as an asciicast v2")
-	c.MarkFlagsMutuallyExclusive("once", "record")
 	return c
 }
 

@@ -72,6 +72,7 @@ func shop() []tea.Msg {
 			w.Status.Remedy = "see `tend logs orders`, and correct what failed: another revision is tried as soon as it is written"
 		}),
 		workload("payments", 2, core.OutcomePaused, func(w *api.Workload) {
+			w.Status.Paused = true
 			w.Status.Obstacle, w.Status.Remedy = "the rollout is paused: revision a8124f0c: 0 of 2 replicas updated", "`tend rollout resume payments`"
 		}),
 		workload("search", 3, core.OutcomeWaiting, func(w *api.Workload) {

@@ -96,6 +96,9 @@ func (m Model) statusLines(w api.Workload) []string {
 	say("Outcome", l.style(t), l.mark+" "+outcomeOf(w))
 	say("Obstacle", t.text, s.Obstacle)
 	say("Remedy", t.text, s.Remedy)
+	if s.Paused {
+		say("Paused", t.accent, "‖ the rollout is held, or the next one will be")
+	}
 	if s.Next != nil && s.Next.At.After(m.now) {
 		say("Next", t.text, "in "+countdown(s.Next.At.Sub(m.now))+": "+s.Next.What)
 	}

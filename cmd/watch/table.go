@@ -189,6 +189,11 @@ func rolls(w api.Workload) bool {
 // much time is left.
 func (m Model) revisionCell(w api.Workload, width int, paint func(style, string) string) string {
 	t, s := m.theme, w.Status
+	if s.Paused {
+		const held = "‖ "
+		w.Status.Paused = false
+		return paint(t.accent, held) + m.revisionCell(w, width-terminal.Width(held), paint)
+	}
 	if !rolls(w) {
 		text := short(s.UpdateRevision)
 		if s.WantedRevision != "" && s.WantedRevision != s.UpdateRevision {

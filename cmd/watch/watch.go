@@ -39,7 +39,7 @@ var errNoTerminal = errors.New("tend watch needs a terminal to show a full scree
 
 // Run shows the project until a person ends it.
 func Run(ctx context.Context, o Options) (err error) {
-	if !terminal.Is(o.In) || !terminal.Is(o.Out) {
+	if !terminal.Is(o.In) || !terminal.CanDraw(o.Out) {
 		return errNoTerminal
 	}
 	if _, err := o.Dial(); err != nil {
