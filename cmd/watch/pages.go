@@ -167,7 +167,7 @@ func (m Model) replicaLines(w api.Workload, room int) []string {
 		if r.Status.Blocker == "" && wide {
 			more = t.dim.Render(terminal.Line(facts(r)))
 		}
-		lines = append(lines, line(mark, m.tileOf(w, r, 3, i == at), terminal.Line(r.Metadata.Name), string(phaseOf(r)), short(r.Spec.Revision),
+		lines = append(lines, line(mark, m.tileOf(w, r, 3, i == at), terminal.Line(r.Metadata.Name), terminal.Line(r.Status.Phase), short(r.Spec.Revision),
 			fmt.Sprint(r.Status.Restarts), sinceText(m.now, r.Status.StartedAt), more))
 	}
 	return lines

@@ -115,7 +115,7 @@ func (m Model) tableRow(c columns, w api.Workload, chosen bool) string {
 	}
 	row := paint(t.accent, mark) + paint(name, terminal.Fit(terminal.Line(w.Metadata.Name), c.name)+" ")
 	if c.kind > 0 {
-		row += paint(t.dim, terminal.Fit(w.Kind, c.kind)+" ")
+		row += paint(t.dim, terminal.Fit(terminal.Line(w.Kind), c.kind)+" ")
 	}
 	row += paint(l.style(t), terminal.Fit(l.mark+" "+outcomeOf(w), c.outcome)) + paint(t.text, " ")
 	if c.revision > 0 {

@@ -94,7 +94,7 @@ func (m Model) link() string {
 	case m.away != nil:
 		return t.bad.Render("○ controller away for "+sinceText(m.now, m.since)) + " " + clock
 	case m.project.Status.Version != m.version:
-		return t.warn.Render(fmt.Sprintf("● controller %s, this is %s ", m.project.Status.Version, m.version)) + clock
+		return t.warn.Render(fmt.Sprintf("● controller %s, this is %s ", terminal.Line(m.project.Status.Version), m.version)) + clock
 	case !m.project.Status.Ready:
 		return t.warn.Render("● "+terminal.Cut(terminal.Line(m.project.Status.Message), m.width/2)) + " " + clock
 	case m.readOnly():
@@ -233,7 +233,7 @@ func (m Model) strip() []string {
 		return []string{m.rule("", m.pane == paneWorkloads), "", "", ""}
 	}
 	t := m.theme
-	title := t.head.Render(terminal.Line(w.Metadata.Name)) + t.dim.Render(" "+strings.ToLower(w.Kind)+" · "+terminal.Line(w.Spec.Template.Image))
+	title := t.head.Render(terminal.Line(w.Metadata.Name)) + t.dim.Render(fmt.Sprintf(" %s · %s · %d of %d", strings.ToLower(terminal.Line(w.Kind)), terminal.Line(w.Spec.Template.Image), m.row()+1, len(m.rows)))
 	lines := []string{m.rule(terminal.Cut(title, m.width-4), m.pane == paneWorkloads)}
 	add := func(text string) { lines = append(lines, terminal.Cut(text, m.width)) }
 	add(m.replicaLine(w))
@@ -265,7 +265,7 @@ func (m Model) obstacle(w api.Workload) string {
 }
 
 // outcomeOf is the outcome of a workload, in a word.
-func outcomeOf(w api.Workload) string { return cmp.Or(w.Status.Outcome, "Unknown") }
+func outcomeOf(w api.Workload) string { return cmp.Or(terminal.Line(w.Status.Outcome), "Unknown") }
 
 // replicaLine is how the chosen replica is.
 func (m Model) replicaLine(w api.Workload) string {
@@ -273,7 +273,7 @@ func (m Model) replicaLine(w api.Workload) string {
 	if !ok {
 		return m.theme.dim.Render(" no replica")
 	}
-	text := " " + m.tileOf(w, r, 3, false) + " " + terminal.Line(r.Metadata.Name) + " " + string(phaseOf(r))
+	text := " " + m.tileOf(w, r, 3, false) + " " + terminal.Line(r.Metadata.Name) + " " + terminal.Line(r.Status.Phase)
 	facts := []string{short(r.Spec.Revision)}
 	if !r.Status.StartedAt.IsZero() && r.Status.ExitCode == nil {
 		facts = append(facts, "for "+sinceText(m.now, r.Status.StartedAt))
@@ -293,7 +293,7 @@ func (m Model) replicaLine(w api.Workload) string {
 
 // short is the first characters of a revision.
 func short(revision string) string {
-	return cmp.Or(revision[:min(len(revision), 8)], "-")
+	return cmp.Or(terminal.Line(revision[:min(len(revision), 8)]), "-")
 }
 
 func plural(n int, noun string) string {

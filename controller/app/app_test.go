@@ -23,6 +23,7 @@ import (
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/api/client"
 	"github.com/tendhq/tend/controller"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/observe"
@@ -253,8 +254,12 @@ func TestConvergeEndsWhenTheProjectHasConverged(t *testing.T) {
 	r, err := TakeRight(t.Context(), s.options.DataDir, "shop", "")
 	require.NoError(t, err)
 	written := func(c *controller.Controller) { c.SetProject(s.options.Project) }
+	var outcomes []core.Outcome
+	s.options.OnStatus = func(s core.Status) { outcomes = append(outcomes, s.Outcome) }
 	require.NoError(t, Converge(t.Context(), s.options, r, written))
 	assert.Equal(t, 2, s.running())
+	assert.Contains(t, outcomes, core.OutcomeMoving, "each status is told")
+	assert.Equal(t, core.OutcomeConverged, outcomes[len(outcomes)-1])
 	require.NoError(t, r.Release())
 	differences, err := New(s.options, nil).Preview(t.Context(), s.options.Project, nil)
 	require.NoError(t, err)
