@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httputil"
+	"strings"
 
 	"github.com/tendhq/tend/api"
 )
@@ -13,7 +14,8 @@ import (
 func (c *Client) Forward() http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.Scheme, r.Out.URL.Host = "http", "tend"
+			scheme, host, _ := strings.Cut(c.base, "://")
+			r.Out.URL.Scheme, r.Out.URL.Host = scheme, host
 			r.Out.Host = r.In.Host // the controller compares it with the page's origin
 			r.Out.Header.Set(api.Forwarded, "for=browser")
 		},

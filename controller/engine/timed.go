@@ -94,6 +94,10 @@ func (t *timed) LoadImage(ctx context.Context, archive io.Reader) error {
 	return t.do("load_image", func() error { return t.Engine.LoadImage(ctx, archive) })
 }
 
+func (t *timed) Build(ctx context.Context, b BuildSpec, progress func(string)) error {
+	return t.do("build_image", func() error { return t.Engine.Build(ctx, b, progress) })
+}
+
 func (t *timed) Pull(ctx context.Context, ref string, progress func(string)) error {
 	return t.do("pull_image", func() error { return t.Engine.Pull(ctx, ref, progress) })
 }
