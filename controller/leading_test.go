@@ -62,6 +62,18 @@ func TestAnIngressLeadsToWhatIsReady(t *testing.T) {
 	})
 }
 
+// The ingress of what is taken out may be gone before the replicas, which are drained.
+func TestAServiceIsTakenOutWithItsPort(t *testing.T) {
+	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
+		w.write(publishedWeb+"other: {image: 'plain:1'}", "kind: Deployment\nmetadata: {name: web}\nspec: {drainSeconds: 10}")
+		w.converge()
+		i.Open(w.container("p-web-1").ID, 1)
+		w.write("other: {image: 'plain:1'}")
+		w.pass(time.Minute)
+		require.Equal(t, []string{"p-other-1 running"}, w.containers())
+	})
+}
+
 func TestAReplicaIsStoppedWhenTheIngressHasLetGoOfIt(t *testing.T) {
 	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
 		w.write(publishedWeb, "kind: Deployment\nmetadata: {name: web}\nspec: {drainSeconds: 10}")

@@ -156,8 +156,8 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, tim
 	in := r.input(snap, key, now)
 	p := plan.Compute(in)
 	r.record(in, p)
-	if in.Spec == nil && len(in.Replicas) == 0 {
-		r.mark(r.leaving(snap)...) // the workloads that it depended on may go now
+	if in.Spec == nil && len(in.Replicas) == 0 && spec.ServiceOf(key) == key {
+		r.mark(r.leaving(snap)...) // the workloads that it depended on may go now; an ingress depends on none
 	}
 	if in.Spec == nil && len(in.Replicas) == 0 && len(in.HookRuns) == 0 && len(in.Foreigners) == 0 {
 		r.store.Update(func(tx *state.Tx) {
