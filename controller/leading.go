@@ -19,7 +19,9 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// lead has the ingress of a workload told to which replicas its host port leads.
+// lead has the ingress of a workload told to which replicas its host port leads. Before
+// its service is planned for the first time nobody knows which are ready: until then it
+// goes on with what it was told by an earlier process.
 func (l *loop) lead(ctx context.Context, key string) {
 	snap := l.store.Snapshot()
 	w := l.reconciler.project.Workloads[key]
@@ -33,7 +35,12 @@ func (l *loop) lead(ctx context.Context, key string) {
 		l.ingresses.Drop(key)
 		return
 	}
-	l.ingresses.Sync(ctx, key, ingresses.Run{ID: rows[i].ID, StartedAt: rows[i].StartedAt}, lead(snap, w, rows[i].Replica))
+	run := ingresses.Run{ID: rows[i].ID, StartedAt: rows[i].StartedAt}
+	if _, planned := snap.Status(w.Backend.Service); !planned {
+		l.ingresses.Follow(ctx, key, run)
+		return
+	}
+	l.ingresses.Sync(ctx, key, run, lead(snap, w, rows[i].Replica))
 }
 
 // lead returns what an ingress is to do: the replicas of its service that are published

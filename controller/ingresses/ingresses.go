@@ -72,36 +72,48 @@ func New(o Options) *Ingresses {
 	}
 }
 
+// Follow begins the conversation with the ingress of a workload, for as long as its run
+// lasts and ctx does. It is told nothing before Sync.
+func (i *Ingresses) Follow(ctx context.Context, workload string, run Run) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.follow(ctx, workload, run)
+}
+
 // Sync has the ingress of a workload told a configuration, for as long as its run lasts
 // and ctx does. What it was told before is forgotten.
 func (i *Ingresses) Sync(ctx context.Context, workload string, run Run, config ingress.Config) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	l := i.follow(ctx, workload, run)
+	config.Generation = l.config.Generation
+	if l.told() && reflect.DeepEqual(config, l.config) {
+		return
+	}
+	i.generation++
+	config.Generation = i.generation
+	l.config = config
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
+
+// follow returns the conversation with a run of an ingress, which it begins where there is
+// none. The mutex is held.
+func (i *Ingresses) follow(ctx context.Context, workload string, run Run) *link {
 	l, ok := i.links[workload]
 	if ok && l.run != run {
 		l.stop()
 		ok = false
 	}
 	if !ok {
-		l = &link{Ingresses: i, workload: workload, run: run, changed: make(chan struct{}, 1), open: map[string]int{}}
+		l = &link{Ingresses: i, workload: workload, run: run, changed: make(chan struct{}, 1), copied: make(chan string, 1), open: map[string]int{}}
 		ctx, l.stop = context.WithCancel(ctx)
 		i.links[workload] = l
 		i.busy.Go(func() { l.keep(ctx) })
 	}
-	config.Generation = l.config.Generation
-	if l.config.Generation != 0 && reflect.DeepEqual(config, l.config) {
-		return
-	}
-	i.generation++
-	config.Generation = i.generation
-	l.config = config
-	if !ok {
-		return // its conversation begins with this configuration
-	}
-	select {
-	case l.changed <- struct{}{}:
-	default:
-	}
+	return l
 }
 
 // Drop ends the conversation with the ingress of a workload.
@@ -148,7 +160,7 @@ func (i *Ingresses) Settle(ctx context.Context) {
 		i.mu.Lock()
 		done, settled := true, i.settled
 		for _, l := range i.links {
-			done = done && l.inForce()
+			done = done && (l.inForce() || !l.told())
 		}
 		i.mu.Unlock()
 		if done {

@@ -189,3 +189,23 @@ func TestWhatWasCountedIsRememberedForFifteenMinutes(t *testing.T) {
 		require.Equal(t, 15*time.Minute, time.Since(samples["web:8080"][0].At))
 	})
 }
+
+// The copy of a program takes as long as the engine does, and a replica that leaves must
+// not wait for that.
+func TestWhatChangesIsToldWhileAProgramIsCopied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		copied := make(chan struct{})
+		_, _, sync := talking(t, f, func(context.Context, string) (string, error) {
+			<-copied
+			return "/state/next", nil
+		})
+		sync(ready("a"))
+		f.say(ingress.Status{Version: "old", Generation: f.hear().Config.Generation})
+		assert.NotNil(t, f.hear().Config)
+		sync(draining("a"))
+		assert.Equal(t, ingress.Draining, f.hear().Config.Endpoints[0].State)
+		close(copied)
+		assert.Equal(t, "/state/next", f.hear().Upgrade)
+	})
+}

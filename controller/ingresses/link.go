@@ -28,6 +28,7 @@ type link struct {
 	run      Run
 	stop     context.CancelFunc
 	changed  chan struct{} // config is another one
+	copied   chan string   // the path of this program, which is in the container now
 
 	config ingress.Config
 	// applied is the generation that the ingress has in force.
@@ -38,7 +39,10 @@ type link struct {
 	upgraded bool // another program was sent to it
 }
 
-func (l *link) inForce() bool { return l.applied == l.config.Generation }
+// told reports whether there is anything to tell the ingress.
+func (l *link) told() bool { return l.config.Generation != 0 }
+
+func (l *link) inForce() bool { return l.told() && l.applied == l.config.Generation }
 
 // leadsTo reports whether an endpoint is given new connections.
 func (l *link) leadsTo(id string) bool {
@@ -89,44 +93,56 @@ func (l *link) talk(ctx context.Context) error {
 	repeat := time.NewTicker(repeatEvery)
 	defer repeat.Stop()
 	for {
-		select {
-		case <-l.changed: // what is told now is what it was for
-		default:
-		}
 		if err := l.tell(ctx, conn); err != nil {
 			return errors.Join(err, <-heard)
 		}
 		select {
 		case <-l.changed:
 		case <-repeat.C:
+		case path := <-l.copied:
+			if err := ingress.Write(conn, ingress.Request{Upgrade: path}); err != nil {
+				return errors.Join(err, <-heard)
+			}
 		case err := <-heard:
 			return err
 		}
 	}
 }
 
-// tell writes the configuration; and once, where the ingress runs another program, the
-// path of this one.
+// tell writes the configuration; and once, where the ingress runs another program, it has
+// this one copied. What is to be told meanwhile does not wait for that.
 func (l *link) tell(ctx context.Context, to io.Writer) error {
 	l.mu.Lock()
-	config := l.config
+	config, told := l.config, l.told()
+	select {
+	case <-l.changed: // what is told now is what it was for
+	default:
+	}
 	other := l.report.Status.Version != "" && l.report.Status.Version != l.options.Version && !l.upgraded
 	l.upgraded = l.upgraded || other
 	l.mu.Unlock()
-	if err := ingress.Write(to, ingress.Request{Config: &config}); err != nil {
-		return err
+	if told {
+		if err := ingress.Write(to, ingress.Request{Config: &config}); err != nil {
+			return err
+		}
 	}
-	if !other {
-		return nil
+	if other {
+		l.busy.Go(func() { l.upgrade(ctx) })
 	}
-	within, cancel := context.WithTimeout(ctx, upgradeTimeout)
+	return nil
+}
+
+// upgrade copies this program into the ingress's container. Where that fails, the ingress
+// goes on as it is.
+func (l *link) upgrade(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, upgradeTimeout)
 	defer cancel()
-	path, err := l.options.Upgrade(within, l.run.ID)
+	path, err := l.options.Upgrade(ctx, l.run.ID)
 	if err != nil {
 		l.fail(fmt.Errorf("bring it up to tend's version: %w", err))
-		return nil // it goes on as it is
+		return
 	}
-	return ingress.Write(to, ingress.Request{Upgrade: path})
+	l.copied <- path
 }
 
 // listen takes in statuses until the connection breaks.
