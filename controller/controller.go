@@ -356,8 +356,10 @@ func (l *loop) plan(ctx context.Context, key string) []core.Action {
 	}
 	actions, next := l.reconciler.plan(key, began)
 	l.metrics.planned(time.Since(began))
-	if l.reconciler.project != nil && spec.ServiceOf(key) != key {
-		l.lead(ctx, key)
+	if l.reconciler.project != nil {
+		for _, name := range l.reconciler.ingressesOf[spec.ServiceOf(key)] {
+			l.lead(ctx, name) // what was decided for the service may change what its ingresses lead to
+		}
 	}
 	if next.IsZero() {
 		delete(l.next, key)
