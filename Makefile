@@ -151,7 +151,7 @@ $(BIN)/tend: go.mod go.sum $(call sources,cmd controller state api)
 $(BIN)/gateway: $(call sources,services/gateway)
 	$(call go_build,services/gateway,.,-X main.version=$(SHOP_VERSION))
 
-$(SERVICES:%=$(BIN)/%): $(BIN)/%: services/go.mod services/go.sum $(call sources,services/cmd services/internal)
+$(SERVICES:%=$(BIN)/%): $(BIN)/%: services/go.mod services/go.sum $(call sources,services/cmd services/contracts services/internal)
 	$(call go_build,services,./cmd/$*,-X github.com/tendhq/tend/services/internal/version.Version=$(SHOP_VERSION))
 
 $(BIN)/docker-compose: tools/compose/go.mod tools/compose/go.sum

@@ -428,6 +428,18 @@ func TestAnOrderLeftPendingIsSettledLater(t *testing.T) {
 	}
 }
 
+// stopPayments returns when the payment service is gone.
+func (s *shop) stopPayments(t *testing.T) {
+	t.Helper()
+	s.ledger.Shutdown()
+	testenv.Await(t, "the payment service is gone", func() error {
+		if _, err := s.ledger.Try(t.Context(), testenv.Request{Path: "/health/live"}); err == nil {
+			return errors.New("still there")
+		}
+		return nil
+	})
+}
+
 // settleElsewhere starts another replica of the order service, which reaches
 // payments, and returns when it has found the order, whose lease is over, and
 // brought it to the status.
@@ -454,13 +466,7 @@ func TestACancellationLeftHalfwayIsFinishedLater(t *testing.T) {
 	var created orderView
 	s.create(t, ada, "k", twoCups).Expect(t, http.StatusCreated, &created)
 
-	s.ledger.Shutdown()
-	testenv.Await(t, "the payment service is gone", func() error {
-		if _, err := s.ledger.Try(t.Context(), testenv.Request{Path: "/health/live"}); err == nil {
-			return errors.New("still there")
-		}
-		return nil
-	})
+	s.stopPayments(t)
 	cancel := testenv.Request{Method: http.MethodPost, Path: "/api/orders/" + created.OrderID + "/cancel", Token: ada.Token}
 	var left orderView
 	s.orders.Do(t, cancel).Expect(t, http.StatusAccepted, &left)

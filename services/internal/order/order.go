@@ -10,6 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
+	"github.com/tendhq/tend/services/contracts"
 	"github.com/tendhq/tend/services/internal/auth"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/money"
@@ -25,7 +26,7 @@ const (
 var migrations embed.FS
 
 // Service is order-service.
-var Service = server.Service{Name: "order-service", Port: 3003, Migrations: migrations, Issues: true, New: newApp}
+var Service = server.Service{Name: "order-service", Port: 3003, Contract: contracts.Of("order-service"), Migrations: migrations, Issues: true, New: newApp}
 
 func newApp(rt *server.Runtime) (*server.App, error) {
 	peers := newPeers(rt)

@@ -10,6 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
+	"github.com/tendhq/tend/services/contracts"
 	"github.com/tendhq/tend/services/internal/auth"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/money"
@@ -23,7 +24,7 @@ const limit money.Amount = 10_000_00
 var migrations embed.FS
 
 // Service is payment-service.
-var Service = server.Service{Name: "payment-service", Port: 3004, Migrations: migrations, Callers: []string{"order-service"}, New: newApp}
+var Service = server.Service{Name: "payment-service", Port: 3004, Contract: contracts.Of("payment-service"), Migrations: migrations, Callers: []string{"order-service"}, New: newApp}
 
 type handlers struct{ store store }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/tendhq/tend/services/contracts"
 	"github.com/tendhq/tend/services/internal/auth"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/money"
@@ -24,7 +25,7 @@ const (
 var migrations embed.FS
 
 // Service is product-service.
-var Service = server.Service{Name: "product-service", Port: 3002, Migrations: migrations, Callers: []string{"order-service"}, New: newApp}
+var Service = server.Service{Name: "product-service", Port: 3002, Contract: contracts.Of("product-service"), Migrations: migrations, Callers: []string{"order-service"}, New: newApp}
 
 type handlers struct {
 	store store

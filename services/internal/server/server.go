@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/services/contracts"
 	"github.com/tendhq/tend/services/internal/auth"
 	"github.com/tendhq/tend/services/internal/client"
 	"github.com/tendhq/tend/services/internal/config"
@@ -52,6 +54,9 @@ type Service struct {
 	// Issues reports whether the service issues tokens. Its migrations then make the
 	// table signing_keys.
 	Issues bool
+	// Contract is what the service promises, and publishes at /contract and, as OpenAPI,
+	// at /openapi.json. May be nil.
+	Contract *contracts.Contract
 	// Callers are the services that call this one, each with tokens of its own.
 	Callers []string
 	// New builds the service. Problems of the environment it leaves in Env.
@@ -125,7 +130,10 @@ func New(service Service, env *config.Env, logs io.Writer) (*Server, error) {
 		s.close()
 		return nil, err
 	}
-	s.handler = s.routes()
+	if s.handler, err = s.routes(); err != nil {
+		s.close()
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -158,7 +166,7 @@ func (s *Server) close() {
 	s.runtime.DB.Close()
 }
 
-func (s *Server) routes() http.Handler {
+func (s *Server) routes() (http.Handler, error) {
 	r := chi.NewRouter()
 	r.Use(httpx.WithIDs(s.runtime.Log), s.runtime.Metrics.Middleware, httpx.Recover, s.closeWhenDraining)
 	r.NotFound(httpx.Handler(httpx.NotFound).ServeHTTP)
@@ -166,6 +174,9 @@ func (s *Server) routes() http.Handler {
 	r.Method(http.MethodGet, "/health/live", httpx.Handler(s.live))
 	r.Method(http.MethodGet, "/health/ready", httpx.Handler(s.ready))
 	r.Method(http.MethodGet, "/metrics", s.runtime.Metrics.Handler())
+	if err := s.publishContract(r); err != nil {
+		return nil, err
+	}
 	r.Group(func(r chi.Router) {
 		r.Use(httpx.AccessLog, httpx.Timeout(requestTimeout), s.afterMigrations)
 		if s.runtime.Signer != nil {
@@ -173,7 +184,24 @@ func (s *Server) routes() http.Handler {
 		}
 		s.app.Routes(r)
 	})
-	return r
+	return r, nil
+}
+
+func (s *Server) publishContract(r chi.Router) error {
+	if s.service.Contract == nil {
+		return nil
+	}
+	description, err := s.service.Contract.OpenAPI()
+	if err != nil {
+		return fmt.Errorf("contract of %s: %w", s.service.Name, err)
+	}
+	r.Method(http.MethodGet, "/contract", httpx.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		return httpx.WriteJSON(w, r, http.StatusOK, json.RawMessage(s.service.Contract.Document()))
+	}))
+	r.Method(http.MethodGet, "/openapi.json", httpx.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		return httpx.WriteJSON(w, r, http.StatusOK, description)
+	}))
+	return nil
 }
 
 type health struct {

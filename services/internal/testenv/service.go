@@ -22,10 +22,11 @@ type Service struct {
 	client *http.Client
 	cancel context.CancelFunc
 	ended  chan error
+	check  *contractCheck
 }
 
 // StartService runs a service until the test ends or Shutdown is called. It need not be
-// ready yet. Unless told otherwise it takes the tokens that Token returns.
+// ready yet. What it is asked and answers is held to its contract. Unless told otherwise it takes the tokens that Token returns.
 func StartService(t *testing.T, service server.Service, envs ...map[string]string) *Service {
 	t.Helper()
 	return StartServiceAt(t, Listen(t), service, envs...)
@@ -45,6 +46,7 @@ func Listen(t *testing.T) net.Listener {
 // StartServiceAt is StartService with a listener.
 func StartServiceAt(t *testing.T, listener net.Listener, service server.Service, envs ...map[string]string) *Service {
 	t.Helper()
+	service, check := holdToContract(t, service)
 	issuer := issuerURL(t)
 	env := map[string]string{"USER_SERVICE_URL": issuer, "ORDER_SERVICE_URL": issuer, "LOG_LEVEL": "info"}
 	for _, more := range envs {
@@ -61,6 +63,7 @@ func StartServiceAt(t *testing.T, listener net.Listener, service server.Service,
 		client: &http.Client{Transport: &http.Transport{}},
 		cancel: cancel,
 		ended:  make(chan error, 1),
+		check:  check,
 	}
 	go func() { running.ended <- s.Run(ctx, listener) }()
 	t.Cleanup(func() {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
+	"github.com/tendhq/tend/services/contracts"
 	"github.com/tendhq/tend/services/internal/auth"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/server"
@@ -24,7 +25,7 @@ var migrations embed.FS
 
 // Service is user-service.
 var Service = server.Service{
-	Name: auth.Users, Port: 3001, Migrations: migrations, Issues: true, Callers: []string{"order-service"}, New: newApp,
+	Name: auth.Users, Port: 3001, Contract: contracts.Of("user-service"), Migrations: migrations, Issues: true, Callers: []string{"order-service"}, New: newApp,
 }
 
 type handlers struct {

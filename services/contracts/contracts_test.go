@@ -1,0 +1,52 @@
+package contracts_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/tendhq/tend/services/contracts"
+)
+
+func TestEachContractIsAValidOpenAPIDocument(t *testing.T) {
+	for _, service := range []string{"user-service", "product-service", "order-service", "payment-service"} {
+		contract := contracts.Of(service)
+		if contract.Service != service || len(contract.Endpoints) == 0 {
+			t.Errorf("the contract of %s is of %q, with %d endpoints", service, contract.Service, len(contract.Endpoints))
+		}
+		description, err := contract.OpenAPI()
+		if err != nil {
+			t.Fatal(err)
+		}
+		written, err := json.Marshal(description)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := openapi3.NewLoader().LoadFromData(written)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", service, err, written)
+		}
+		if err := read.Validate(t.Context()); err != nil {
+			t.Errorf("%s: %v", service, err)
+		}
+	}
+}
+
+func TestAContractWithAMistakeIsRefused(t *testing.T) {
+	for name, endpoint := range map[string]contracts.Endpoint{
+		"an unknown type":     {Response: map[string]any{"userId": "text"}},
+		"a list of two types": {Response: []any{"string", "number"}},
+		"a type of a request": {Request: map[string]any{"items": []any{map[string]any{"quantity": 1.0}}}},
+		"a type of a query":   {Query: map[string]any{"page": "int"}},
+	} {
+		contract := contracts.Contract{Endpoints: map[string]contracts.Endpoint{"GET /api/things": endpoint}}
+		if _, err := contract.OpenAPI(); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+	contract := contracts.Contract{Endpoints: map[string]contracts.Endpoint{"/api/things": {}}}
+	if _, err := contract.OpenAPI(); err == nil {
+		t.Error("an endpoint without a method is accepted")
+	}
+}

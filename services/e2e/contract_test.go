@@ -1,0 +1,76 @@
+package e2e_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/tendhq/tend/services/internal/testenv"
+)
+
+// Whatever the services say to each other and to their clients is held to their
+// contracts, in all tests. Here each endpoint, field and status of them is seen, so
+// that none promises what no service does.
+func TestEachContractIsKeptWhole(t *testing.T) {
+	s := startShop(t, "")
+	ada, admin := s.register(t, "ada@example.com"), s.admin(t)
+	for path, service := range map[string]*testenv.Service{
+		"/api/users/" + ada.UserID:                                 s.users,
+		"/api/products?page=1&limit=2&category=kitchen&search=cup": s.products,
+		"/api/products/espresso-cup":                               s.products,
+	} {
+		service.Do(t, testenv.Request{Path: path, Token: ada.Token}).Expect(t, http.StatusOK, nil)
+	}
+	s.products.Do(t, testenv.Request{Method: http.MethodPut, Path: "/api/products/standing-desk/inventory", Token: admin, Key: "k",
+		Body: `{"quantity":100,"operation":"set"}`}).Expect(t, http.StatusOK, nil)
+
+	var cancelled, kept orderView
+	var failed struct{ OrderID string }
+	s.create(t, ada, "cancelled", twoCups).Expect(t, http.StatusCreated, &cancelled)
+	s.create(t, ada, "", oneKnife).Expect(t, http.StatusCreated, &kept)
+	s.create(t, ada, "", `{"productId":"standing-desk","quantity":16}`).Expect(t, http.StatusPaymentRequired, &failed)
+	for _, orderID := range []string{cancelled.OrderID, failed.OrderID, kept.OrderID} {
+		s.orders.Do(t, testenv.Request{Path: "/api/orders/" + orderID, Token: ada.Token}).Expect(t, http.StatusOK, nil)
+	}
+	cancel := func(o orderView) testenv.Request {
+		return testenv.Request{Method: http.MethodPost, Path: "/api/orders/" + o.OrderID + "/cancel", Token: ada.Token}
+	}
+	s.orders.Do(t, cancel(cancelled)).Expect(t, http.StatusOK, nil)
+	s.orders.Do(t, testenv.Request{Path: "/api/orders?page=1&limit=10", Token: ada.Token}).Expect(t, http.StatusOK, nil)
+	s.ledger.Do(t, testenv.Request{Path: "/api/payments?page=1&limit=10&userId=" + ada.UserID, Token: ada.Token}).Expect(t, http.StatusOK, nil)
+	for _, o := range []orderView{cancelled, kept} {
+		s.ledger.Do(t, testenv.Request{Path: "/api/payments/" + o.PaymentID, Token: ada.Token}).Expect(t, http.StatusOK, nil)
+	}
+
+	// A cancellation meets an order that is being undone for another reason, and a payment
+	// is asked for again after its refund: as crashes leave them.
+	s.postgres.Exec(t, s.orderDB, `UPDATE orders SET status = 'cancelling' WHERE status = 'failed'`)
+	s.orders.Do(t, cancel(orderView{OrderID: failed.OrderID})).Expect(t, http.StatusOK, nil)
+	s.postgres.Exec(t, s.orderDB, `UPDATE orders SET status = 'pending', payment_id = NULL WHERE status = 'cancelled'`)
+	s.create(t, ada, "cancelled", twoCups).Expect(t, http.StatusCreated, nil)
+
+	// What is not settled yet.
+	s.stopPayments(t)
+	s.orders.Do(t, cancel(kept)).Expect(t, http.StatusAccepted, nil)
+	s.create(t, ada, "", twoCups).Expect(t, http.StatusAccepted, nil)
+
+	for _, service := range s.all() {
+		for _, missing := range service.NotSeen() {
+			t.Errorf("no service does what a contract promises: %s", missing)
+		}
+	}
+}
+
+func TestEachServicePublishesItsContract(t *testing.T) {
+	s := startShop(t, "")
+	for name, service := range map[string]*testenv.Service{
+		"user-service": s.users, "product-service": s.products, "order-service": s.orders, "payment-service": s.ledger,
+	} {
+		var contract struct{ Service string }
+		service.Do(t, testenv.Request{Path: "/contract"}).Expect(t, http.StatusOK, &contract)
+		var description struct{ Info struct{ Title string } }
+		service.Do(t, testenv.Request{Path: "/openapi.json"}).Expect(t, http.StatusOK, &description)
+		if contract.Service != name || description.Info.Title != name {
+			t.Errorf("%s publishes the contract of %q and describes %q", name, contract.Service, description.Info.Title)
+		}
+	}
+}

@@ -1,0 +1,16 @@
+package order
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/tendhq/tend/services/internal/testenv"
+)
+
+// What order-service reads of the others' answers is what they promise. What it sends
+// is held to their contracts by them, whenever the services are tested together.
+func TestTheOthersPromiseWhatIsRead(t *testing.T) {
+	testenv.Reads(t, "product-service", "GET /api/products/{productId}", catalogueEntry{Name: "Espresso Cup", Price: 1250})
+	testenv.Reads(t, "payment-service", "POST /api/payments", payment{PaymentID: uuid.New()})
+}
