@@ -5,7 +5,7 @@
 // a value is the type of a field: string, number, boolean, object, array, or the
 // strings it may be, such as "add|subtract|set". An object in braces has exactly these
 // fields, a list of one value has elements like it, and a name that ends in "?" is of
-// a field that may be missing. Fields of a query and headers may always be missing,
+// a field that may be missing. A request all of whose fields may be may be missing itself. Fields of a query and headers may always be missing,
 // but Authorization.
 package contracts
 
@@ -134,7 +134,7 @@ func (e Endpoint) operation(path string) (*openapi3.Operation, error) {
 		if err != nil {
 			return nil, fmt.Errorf("request: %w", err)
 		}
-		operation.RequestBody = &openapi3.RequestBodyRef{Value: openapi3.NewRequestBody().WithRequired(true).WithJSONSchema(schema)}
+		operation.RequestBody = &openapi3.RequestBodyRef{Value: openapi3.NewRequestBody().WithRequired(len(schema.Required) > 0).WithJSONSchema(schema)}
 	}
 	content, err := e.content()
 	if err != nil {

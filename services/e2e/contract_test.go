@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"net/http"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/tendhq/tend/services/internal/testenv"
 )
@@ -23,10 +25,18 @@ func TestEachContractIsKeptWhole(t *testing.T) {
 	s.products.Do(t, testenv.Request{Method: http.MethodPut, Path: "/api/products/standing-desk/inventory", Token: admin, Key: "k",
 		Body: `{"quantity":100,"operation":"set"}`}).Expect(t, http.StatusOK, nil)
 
+	var method struct{ PaymentMethodID string }
+	s.ledger.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/payments/methods", Token: ada.Token,
+		Body: `{"token":"tok_1NvBqG2eZvKYlo2C","brand":"Visa","last4":"1111","expiryMonth":12,"expiryYear":` + strconv.Itoa(time.Now().Year()+1) + `}`}).
+		Expect(t, http.StatusCreated, &method)
+	byCard := func(key, items string) testenv.Response {
+		return s.orders.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/orders", Token: ada.Token, Key: key,
+			Body: `{"items":[` + items + `],"paymentMethodId":"` + method.PaymentMethodID + `"}`})
+	}
 	var cancelled, kept orderView
 	var failed struct{ OrderID string }
-	s.create(t, ada, "cancelled", twoCups).Expect(t, http.StatusCreated, &cancelled)
-	s.create(t, ada, "", oneKnife).Expect(t, http.StatusCreated, &kept)
+	byCard("cancelled", twoCups).Expect(t, http.StatusCreated, &cancelled)
+	byCard("kept", oneKnife).Expect(t, http.StatusCreated, &kept)
 	s.create(t, ada, "", `{"productId":"standing-desk","quantity":16}`).Expect(t, http.StatusPaymentRequired, &failed)
 	for _, orderID := range []string{cancelled.OrderID, failed.OrderID, kept.OrderID} {
 		s.orders.Do(t, testenv.Request{Path: "/api/orders/" + orderID, Token: ada.Token}).Expect(t, http.StatusOK, nil)
@@ -46,7 +56,18 @@ func TestEachContractIsKeptWhole(t *testing.T) {
 	s.postgres.Exec(t, s.orderDB, `UPDATE orders SET status = 'cancelling' WHERE status = 'failed'`)
 	s.orders.Do(t, cancel(orderView{OrderID: failed.OrderID})).Expect(t, http.StatusOK, nil)
 	s.postgres.Exec(t, s.orderDB, `UPDATE orders SET status = 'pending', payment_id = NULL WHERE status = 'cancelled'`)
-	s.create(t, ada, "cancelled", twoCups).Expect(t, http.StatusCreated, nil)
+	byCard("cancelled", twoCups).Expect(t, http.StatusCreated, nil)
+
+	s.ledger.Do(t, testenv.Request{Path: "/api/payments/transactions?page=1&limit=10&userId=" + ada.UserID, Token: ada.Token}).Expect(t, http.StatusOK, nil)
+	s.ledger.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/payments/" + kept.PaymentID + "/refund", Token: admin, Key: "part", Body: `{"amount":1}`}).
+		Expect(t, http.StatusOK, nil)
+	byCard("large", eightDesks).Expect(t, http.StatusAccepted, nil)
+	s.ledger.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/payments/" + s.payments(t, ada)[0].PaymentID + "/review", Token: admin, Body: `{"decision":"decline"}`}).
+		Expect(t, http.StatusOK, nil)
+	s.ledger.Do(t, testenv.Request{Path: "/api/payments/" + s.payments(t, ada)[0].PaymentID, Token: ada.Token}).Expect(t, http.StatusOK, nil)
+	s.ledger.Do(t, testenv.Request{Path: "/api/payments/methods", Token: ada.Token}).Expect(t, http.StatusOK, nil)
+	s.ledger.Do(t, testenv.Request{Method: http.MethodDelete, Path: "/api/payments/methods/" + method.PaymentMethodID, Token: ada.Token}).
+		Expect(t, http.StatusNoContent, nil)
 
 	// What is not settled yet.
 	s.stopPayments(t)

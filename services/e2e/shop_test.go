@@ -129,6 +129,8 @@ func (s *shop) create(t *testing.T, c customer, key, items string) testenv.Respo
 const (
 	twoCups  = `{"productId":"espresso-cup","quantity":2}`
 	oneKnife = `{"productId":"chef-knife","quantity":1}`
+	// So much that the payment is reviewed first.
+	eightDesks = `{"productId":"standing-desk","quantity":8}`
 )
 
 func TestAnOrderFromRegistrationToRefund(t *testing.T) {
@@ -247,6 +249,41 @@ func TestAFailedOrderGivesBackWhatItTook(t *testing.T) {
 		t.Errorf("payments = %+v", paid)
 	}
 	s.create(t, ada, "k3", `{"productId":"no-such-thing","quantity":1}`).Expect(t, http.StatusUnprocessableEntity, nil)
+}
+
+func TestAnOrderWaitsForTheReviewOfItsPayment(t *testing.T) {
+	s := startShop(t, "")
+	admin := s.admin(t)
+	desks := s.inventory(t, "standing-desk")
+	for decision, want := range map[string]struct {
+		answer   int
+		reserved int64
+	}{"decline": {http.StatusPaymentRequired, 0}, "approve": {http.StatusCreated, 8}} {
+		ada := s.register(t, decision+"@example.com")
+		for range 2 {
+			var held orderView
+			s.create(t, ada, "k", eightDesks).Expect(t, http.StatusAccepted, &held)
+			if held.Status != "pending" || held.PaymentID != "" {
+				t.Fatalf("order = %+v", held)
+			}
+		}
+		if got := s.inventory(t, "standing-desk"); got != desks-8 {
+			t.Errorf("inventory = %d, want %d", got, desks-8)
+		}
+		paid := s.payments(t, ada)
+		if len(paid) != 1 || paid[0].Status != "review" {
+			t.Fatalf("payments = %+v", paid)
+		}
+		s.ledger.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/payments/" + paid[0].PaymentID + "/review", Token: admin, Body: `{"decision":"` + decision + `"}`}).
+			Expect(t, http.StatusOK, nil)
+		s.create(t, ada, "k", eightDesks).Expect(t, want.answer, nil)
+		if got := s.inventory(t, "standing-desk"); got != desks-want.reserved {
+			t.Errorf("%s: inventory = %d, want %d", decision, got, desks-want.reserved)
+		}
+		s.products.Do(t, testenv.Request{Method: http.MethodPut, Path: "/api/products/standing-desk/inventory", Token: admin,
+			Body: `{"quantity":15,"operation":"set"}`}).Expect(t, http.StatusOK, nil)
+		desks = 15
+	}
 }
 
 func TestTheLastItemIsSoldOnce(t *testing.T) {

@@ -57,6 +57,19 @@ func (e *Env) Port(name string, fallback int) int {
 	return int(port)
 }
 
+// Number returns a whole number from 1.
+func (e *Env) Number(name string, fallback int) int {
+	value, _ := e.lookup(name)
+	if value == "" {
+		return fallback
+	}
+	number, err := strconv.ParseUint(value, 10, 31)
+	if err != nil || number == 0 {
+		e.Fail("%s is %q, want a whole number from 1", name, value)
+	}
+	return int(number)
+}
+
 // URL returns a required absolute http or https URL without a trailing slash.
 func (e *Env) URL(name string) *url.URL {
 	value := e.Required(name)

@@ -86,6 +86,13 @@ func (h handlers) quote(ctx context.Context, userID uuid.UUID, body newOrder) (o
 		return order{}, err
 	}
 	o := order{OrderID: id, UserID: userID, Status: pending}
+	if body.MethodID != "" {
+		methodID, err := httpx.ParseID(body.MethodID)
+		if err != nil {
+			return order{}, err
+		}
+		o.MethodID = &methodID
+	}
 	var fields httpx.Fields
 	for i, wanted := range body.Items {
 		p, err := h.peers.product(ctx, wanted.ProductID)

@@ -86,6 +86,7 @@ type order struct {
 	Items     []item       `json:"items"`
 	Total     money.Amount `json:"total"`
 	PaymentID *uuid.UUID   `json:"paymentId,omitempty"`
+	MethodID  *uuid.UUID   `json:"paymentMethodId,omitempty"`
 	CreatedAt time.Time    `json:"createdAt"`
 
 	reservedItems int
@@ -99,7 +100,8 @@ type item struct {
 }
 
 type newOrder struct {
-	Items []newItem `json:"items"`
+	Items    []newItem `json:"items"`
+	MethodID string    `json:"paymentMethodId,omitempty"`
 }
 
 type newItem struct {
@@ -109,6 +111,10 @@ type newItem struct {
 
 func (o newOrder) fieldErrors() httpx.Fields {
 	var fields httpx.Fields
+	if o.MethodID != "" {
+		_, err := httpx.ParseID(o.MethodID)
+		fields.Check(err == nil, "paymentMethodId", "must be the id of a payment method")
+	}
 	fields.Check(len(o.Items) >= 1 && len(o.Items) <= maxItems, "items", fmt.Sprintf("must be 1 to %d items", maxItems))
 	// A list that is too long is not looked at.
 	if len(fields) > 0 {

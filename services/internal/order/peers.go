@@ -70,6 +70,8 @@ type newPayment struct {
 	OrderID uuid.UUID    `json:"orderId"`
 	UserID  uuid.UUID    `json:"userId"`
 	Amount  money.Amount `json:"amount"`
+	// MethodID is nil for the user's account at the shop.
+	MethodID *uuid.UUID `json:"paymentMethodId,omitempty"`
 }
 
 func (p *peers) pay(ctx context.Context, key string, body newPayment) (payment, error) {

@@ -53,7 +53,7 @@ func (s saga) forward(ctx context.Context, o order) (order, error) {
 			return o, fmt.Errorf("reserve %s: %w", item.ProductID, err)
 		}
 	}
-	paid, err := s.peers.pay(ctx, o.OrderID.String(), newPayment{OrderID: o.OrderID, UserID: o.UserID, Amount: o.Total})
+	paid, err := s.peers.pay(ctx, o.OrderID.String(), newPayment{OrderID: o.OrderID, UserID: o.UserID, Amount: o.Total, MethodID: o.MethodID})
 	if refused(err, http.StatusPaymentRequired, http.StatusConflict) {
 		return s.store.fail(ctx, o, paymentDeclined, len(o.Items))
 	}

@@ -14,10 +14,10 @@ import (
 
 type store struct{ db *postgres.DB }
 
-const columns = `order_id, user_id, status, failure, total, reserved_items, payment_id, created_at`
+const columns = `order_id, user_id, status, failure, total, reserved_items, payment_id, method_id, created_at`
 
 func (o *order) fields() []any {
-	return []any{&o.OrderID, &o.UserID, &o.Status, &o.Failure, &o.Total, &o.reservedItems, &o.PaymentID, &o.CreatedAt}
+	return []any{&o.OrderID, &o.UserID, &o.Status, &o.Failure, &o.Total, &o.reservedItems, &o.PaymentID, &o.MethodID, &o.CreatedAt}
 }
 
 // insert stores o, claimed, or returns the order made earlier with the same key
@@ -27,11 +27,11 @@ func (s store) insert(ctx context.Context, o order, key *string, fingerprint []b
 		stored = o
 		// A second request with the key waits here for the first one's transaction.
 		err := tx.QueryRow(ctx,
-			`INSERT INTO orders (order_id, user_id, status, total, claimed_until, idempotency_key, fingerprint)
-			VALUES ($1, $2, $3, $4, now() + $5, $6, $7)
+			`INSERT INTO orders (order_id, user_id, status, total, claimed_until, idempotency_key, fingerprint, method_id)
+			VALUES ($1, $2, $3, $4, now() + $5, $6, $7, $8)
 			ON CONFLICT (user_id, idempotency_key) DO NOTHING
 			RETURNING `+columns,
-			o.OrderID, o.UserID, o.Status, o.Total, lease, key, fingerprint).Scan(stored.fields()...)
+			o.OrderID, o.UserID, o.Status, o.Total, lease, key, fingerprint, o.MethodID).Scan(stored.fields()...)
 		if errors.Is(err, pgx.ErrNoRows) {
 			stored, earlier, err = findByKey(ctx, tx, o.UserID, key)
 			return err

@@ -17,9 +17,6 @@ import (
 	"github.com/tendhq/tend/services/internal/server"
 )
 
-// limit is the largest single payment; a larger one is declined.
-const limit money.Amount = 10_000_00
-
 //go:embed migrations/*.sql
 var migrations embed.FS
 
@@ -29,14 +26,20 @@ var Service = server.Service{Name: "payment-service", Port: 3004, Contract: cont
 type handlers struct{ store store }
 
 func newApp(rt *server.Runtime) (*server.App, error) {
-	h := handlers{store: store{rt.DB}}
+	h := handlers{store: store{rt.DB, rulesFromEnv(rt.Env)}}
 	return &server.App{Routes: func(r chi.Router) {
 		r.Route("/api/payments", func(r chi.Router) {
 			all, one := r.With(rt.Tokens.Require), r.With(httpx.PathID("paymentId", errNotFound), rt.Tokens.Require)
 			all.With(auth.RequireService).Method(http.MethodPost, "/", httpx.Handler(h.pay))
 			all.Method(http.MethodGet, "/", httpx.Handler(h.list))
+			all.Method(http.MethodGet, "/transactions", httpx.Handler(h.listTransactions))
+			all.Method(http.MethodPost, "/methods", httpx.Handler(h.addMethod))
+			all.Method(http.MethodGet, "/methods", httpx.Handler(h.listMethods))
+			r.With(httpx.PathID("methodId", errNoMethod), rt.Tokens.Require).
+				Method(http.MethodDelete, "/methods/{methodId}", httpx.Handler(h.removeMethod))
 			one.Method(http.MethodGet, "/{paymentId}", httpx.Handler(h.get))
 			one.With(auth.RequirePrivileged).Method(http.MethodPost, "/{paymentId}/refund", httpx.Handler(h.refund))
+			one.With(auth.RequirePrivileged).Method(http.MethodPost, "/{paymentId}/review", httpx.Handler(h.review))
 		})
 	}}, nil
 }
@@ -45,23 +48,29 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 const (
 	paid     = "paid"
 	declined = "declined"
-	refunded = "refunded"
+	refunded = "refunded" // all of it
+	held     = "review"   // until a person decides
 )
 
 type payment struct {
-	PaymentID  uuid.UUID    `json:"paymentId"`
-	OrderID    uuid.UUID    `json:"orderId"`
-	UserID     uuid.UUID    `json:"userId"`
-	Amount     money.Amount `json:"amount"`
-	Status     string       `json:"status"`
-	CreatedAt  time.Time    `json:"createdAt"`
-	RefundedAt *time.Time   `json:"refundedAt,omitempty"`
+	PaymentID      uuid.UUID    `json:"paymentId"`
+	OrderID        uuid.UUID    `json:"orderId"`
+	UserID         uuid.UUID    `json:"userId"`
+	MethodID       *uuid.UUID   `json:"paymentMethodId,omitempty"`
+	Amount         money.Amount `json:"amount"`
+	RefundedAmount money.Amount `json:"refundedAmount"`
+	Status         string       `json:"status"`
+	Reason         *reason      `json:"reason,omitempty"`
+	CreatedAt      time.Time    `json:"createdAt"`
+	RefundedAt     *time.Time   `json:"refundedAt,omitempty"`
 }
 
 type order struct {
 	OrderID string       `json:"orderId"`
 	UserID  string       `json:"userId"`
 	Amount  money.Amount `json:"amount"`
+	// MethodID is what the order is paid with; without it, the user's account at the shop.
+	MethodID string `json:"paymentMethodId,omitempty"`
 }
 
 // pay takes the money for an order. Its only caller is order-service, which has the
@@ -92,8 +101,12 @@ func (h handlers) pay(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if stored.Status == declined {
-		return httpx.NewProblem(http.StatusPaymentRequired, "the payment was declined: at most "+limit.String()+" can be paid at once")
+	switch stored.Status {
+	case declined:
+		return httpx.NewProblem(http.StatusPaymentRequired, "the payment was declined: "+stored.Reason.detail())
+	case held:
+		// Not 202: a caller who takes every 2xx for money would ship what nobody has paid.
+		return httpx.NewProblem(http.StatusLocked, "the payment waits for a review; ask again with the same key")
 	}
 	w.Header().Set("Location", "/api/payments/"+stored.PaymentID.String())
 	return httpx.WriteJSON(w, r, http.StatusCreated, stored)
@@ -106,6 +119,12 @@ func newPayment(body order) (payment, error) {
 	userID, err := httpx.ParseID(body.UserID)
 	fields.Check(err == nil, "userId", "must be the id of a user")
 	fields.Check(body.Amount > 0, "amount", "must be more than 0")
+	var methodID *uuid.UUID
+	if body.MethodID != "" {
+		id, err := httpx.ParseID(body.MethodID)
+		fields.Check(err == nil, "paymentMethodId", "must be the id of a payment method")
+		methodID = &id
+	}
 	if err := fields.Err(); err != nil {
 		return payment{}, err
 	}
@@ -113,11 +132,7 @@ func newPayment(body order) (payment, error) {
 	if err != nil {
 		return payment{}, err
 	}
-	status := paid
-	if body.Amount > limit {
-		status = declined
-	}
-	return payment{PaymentID: id, OrderID: orderID, UserID: userID, Amount: body.Amount, Status: status}, nil
+	return payment{PaymentID: id, OrderID: orderID, UserID: userID, MethodID: methodID, Amount: body.Amount}, nil
 }
 
 func (h handlers) get(w http.ResponseWriter, r *http.Request) error {
@@ -132,12 +147,79 @@ func (h handlers) get(w http.ResponseWriter, r *http.Request) error {
 	return httpx.WriteJSON(w, r, http.StatusOK, p)
 }
 
+type refundRequest struct {
+	// Amount is nil for all that is left.
+	Amount *money.Amount `json:"amount,omitempty"`
+}
+
+// refund returns money: a part of a payment, or, without a body, what is left of it. A
+// part must have a key, as nothing else tells a repetition from another refund.
 func (h handlers) refund(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r)
 	if err != nil {
 		return err
 	}
-	p, err := h.store.refund(r.Context(), id)
+	key, err := httpx.IdempotencyKey(r)
+	if err != nil {
+		return err
+	}
+	var body refundRequest
+	if r.ContentLength != 0 {
+		if err := httpx.Decode(w, r, &body); err != nil {
+			return err
+		}
+	}
+	if body.Amount == nil {
+		p, err := h.store.refundRest(r.Context(), id)
+		if err != nil {
+			return err
+		}
+		return httpx.WriteJSON(w, r, http.StatusOK, p)
+	}
+	if key == nil {
+		return httpx.NewProblem(http.StatusBadRequest, "a refund of a part takes the header Idempotency-Key")
+	}
+	if *body.Amount <= 0 {
+		return httpx.Fields{{Field: "amount", Detail: "must be more than 0"}}.Err()
+	}
+	fingerprint, err := httpx.Fingerprint(struct {
+		PaymentID uuid.UUID
+		Refund    refundRequest
+	}{id, body})
+	if err != nil {
+		return err
+	}
+	p, replayed, err := h.store.refundPart(r.Context(), id, *body.Amount, origin{caller: auth.From(r.Context()).Subject, key: key, fingerprint: fingerprint})
+	if err != nil {
+		return err
+	}
+	if replayed != nil {
+		if err := httpx.CheckReplay(w, replayed, fingerprint); err != nil {
+			return err
+		}
+	}
+	return httpx.WriteJSON(w, r, http.StatusOK, p)
+}
+
+type decision struct {
+	Decision string `json:"decision"`
+}
+
+// review ends a review. The order goes on when order-service asks the next time.
+func (h handlers) review(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	var body decision
+	if err := httpx.Decode(w, r, &body); err != nil {
+		return err
+	}
+	status, known := map[string]string{"approve": paid, "decline": declined}[body.Decision]
+	if !known {
+		return httpx.Fields{{Field: "decision", Detail: "must be approve or decline"}}.Err()
+	}
+	p, err := h.store.review(r.Context(), id, status)
 	if err != nil {
 		return err
 	}
@@ -154,9 +236,24 @@ type paymentList struct {
 }
 
 func (h handlers) list(w http.ResponseWriter, r *http.Request) error {
-	page, err := httpx.ParsePage(r.URL.Query())
+	userID, page, err := listed(r)
 	if err != nil {
 		return err
+	}
+	payments, count, err := h.store.byUser(r.Context(), userID, page)
+	if err != nil {
+		return err
+	}
+	return httpx.WriteJSON(w, r, http.StatusOK, paymentList{
+		Payments: payments, TotalCount: count, Page: page.Number, TotalPages: page.Total(count),
+	})
+}
+
+// listed returns whose payments a list is of, and which page of it.
+func listed(r *http.Request) (uuid.UUID, httpx.Page, error) {
+	page, err := httpx.ParsePage(r.URL.Query())
+	if err != nil {
+		return uuid.Nil, httpx.Page{}, err
 	}
 	caller := auth.From(r.Context())
 	owner := caller.Subject
@@ -165,16 +262,39 @@ func (h handlers) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	userID, err := httpx.ParseID(owner)
 	if err != nil {
-		return httpx.Fields{{Field: "userId", Detail: "must be the id of a user"}}.Err()
+		return uuid.Nil, httpx.Page{}, httpx.Fields{{Field: "userId", Detail: "must be the id of a user"}}.Err()
 	}
 	if owner != caller.Subject && !caller.Privileged() {
-		return httpx.NewProblem(http.StatusForbidden, "you can only list your own payments")
+		return uuid.Nil, httpx.Page{}, httpx.NewProblem(http.StatusForbidden, "you can only list your own payments")
 	}
-	payments, count, err := h.store.byUser(r.Context(), userID, page)
+	return userID, page, nil
+}
+
+type transaction struct {
+	TransactionID int64        `json:"transactionId"`
+	PaymentID     uuid.UUID    `json:"paymentId"`
+	Kind          string       `json:"kind"`
+	Amount        money.Amount `json:"amount"`
+	CreatedAt     time.Time    `json:"createdAt"`
+}
+
+type transactionList struct {
+	Transactions []transaction `json:"transactions"`
+	TotalCount   int           `json:"totalCount"`
+	Page         int           `json:"page"`
+	TotalPages   int           `json:"totalPages"`
+}
+
+func (h handlers) listTransactions(w http.ResponseWriter, r *http.Request) error {
+	userID, page, err := listed(r)
 	if err != nil {
 		return err
 	}
-	return httpx.WriteJSON(w, r, http.StatusOK, paymentList{
-		Payments: payments, TotalCount: count, Page: page.Number, TotalPages: page.Total(count),
+	transactions, count, err := h.store.transactions(r.Context(), userID, page)
+	if err != nil {
+		return err
+	}
+	return httpx.WriteJSON(w, r, http.StatusOK, transactionList{
+		Transactions: transactions, TotalCount: count, Page: page.Number, TotalPages: page.Total(count),
 	})
 }
