@@ -80,7 +80,7 @@ func startGateway(t *testing.T, names *nameServer, env ...string) *gateway {
 		exited:     make(chan struct{}),
 	}
 	command := exec.Command(os.Args[0])
-	command.Env = append([]string{testDNS + "=" + names.address, "PORT=" + port, "METRICS_PORT=" + metricsPort}, env...)
+	command.Env = append([]string{testDNS + "=" + names.address, "PORT=" + port, "METRICS_PORT=" + metricsPort, "INTERNAL_PORT=" + freePort(t)}, env...)
 	command.Dir = g.directory
 	command.Stdout, command.Stderr = &g.log, &g.log
 	if err := command.Start(); err != nil {
@@ -347,7 +347,7 @@ func TestRoutesEachPathToItsService(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/", "/api", "/api/usersx", "/api/reviews", "/metrics", "/health"} {
+	for _, path := range []string{"/", "/api", "/api/usersx", "/api/reviews", "/metrics", "/health/x"} {
 		response, body := do(t, http.MethodGet, g.url+path, nil)
 		wantProblem(t, response, body, http.StatusNotFound)
 	}
