@@ -33,6 +33,18 @@ const (
 	// the last one it ends within the time that a service gives a request.
 	patience    = 9 * time.Second
 	maxResponse = 1 << 20
+
+	// inFlight is how many calls of one service may be under way: a service that hangs
+	// takes no more of the caller than that (a bulkhead). It is as many as the gateway has
+	// connections, so that it only counts when something is wrong.
+	inFlight = 256
+	// queueing is how long a call waits for its turn.
+	queueing = 500 * time.Millisecond
+	// Attempts after the first are paid from a budget, so that callers do not bury a
+	// service under repetitions: each call adds a fifth of one, and what is saved is
+	// enough for all calls in flight to be repeated through a rolling update.
+	budgetPerCall = 0.2
+	maxBudget     = float64(attempts * inFlight)
 )
 
 // StatusError is a response that refuses the call.
@@ -73,6 +85,8 @@ type Client struct {
 	http     *http.Client
 	replicas replicas
 	breaker  *breaker.Breaker
+	turns    chan struct{} // has one for each call in flight
+	budget   budget
 }
 
 // New returns a client of the service target at base, an absolute URL. Its
@@ -100,6 +114,8 @@ func New(target string, base *url.URL, issue Issue, m *metrics.Metrics, log *zap
 		},
 		replicas: replicas{host: base.Hostname(), port: port, lookup: net.DefaultResolver.LookupHost},
 		breaker:  breaker.New(target, breaker.Service, unanswered, m.Registerer, log),
+		turns:    make(chan struct{}, inFlight),
+		budget:   budget{left: maxBudget},
 	}
 }
 
@@ -144,6 +160,11 @@ func (c *Client) Do(ctx context.Context, call Call, result any) error {
 			return fmt.Errorf("call %s: %w", c.target, err)
 		}
 	}
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	response, err := c.breaker.Do(func() ([]byte, error) { return c.try(ctx, call, body) })
 	var open *breaker.OpenError
 	if errors.As(err, &open) {
@@ -161,20 +182,36 @@ func (c *Client) Do(ctx context.Context, call Call, result any) error {
 	return nil
 }
 
+// enter waits for the call's turn, and returns what ends it.
+func (c *Client) enter(ctx context.Context) (leave func(), err error) {
+	timer := time.NewTimer(queueing)
+	defer timer.Stop()
+	select {
+	case c.turns <- struct{}{}:
+		return func() { <-c.turns }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("call %s: %w", c.target, ctx.Err())
+	case <-timer.C:
+		return nil, &UnavailableError{Service: c.target, Err: fmt.Errorf("%d calls are under way already", inFlight)}
+	}
+}
+
 // try makes attempts until one is answered. That the caller has left, or gave no
 // attempt the time it takes to fail, is a *breaker.CallerError.
 func (c *Client) try(ctx context.Context, call Call, body []byte) ([]byte, error) {
-	policy := backoff.NewExponentialBackOff()
-	policy.InitialInterval = 100 * time.Millisecond
-	policy.MaxInterval = time.Second
+	c.budget.earn()
 	var failure *UnavailableError // of the last attempt that failed on its own
 	response, err := backoff.Retry(ctx, func() ([]byte, error) {
 		response, err := c.attempt(ctx, call, body)
 		if ctx.Err() == nil {
 			errors.As(err, &failure)
 		}
+		var permanent *backoff.PermanentError
+		if err != nil && !errors.As(err, &permanent) && !c.budget.spend() {
+			err = backoff.Permanent(err)
+		}
 		return response, err
-	}, backoff.WithBackOff(policy), backoff.WithMaxTries(attempts), backoff.WithMaxElapsedTime(patience))
+	}, backoff.WithBackOff(newPauses()), backoff.WithMaxTries(attempts), backoff.WithMaxElapsedTime(patience))
 	switch {
 	case err == nil || ctx.Err() == nil:
 		return response, err
