@@ -116,7 +116,7 @@ func (e Endpoint) operation(path string) (*openapi3.Operation, error) {
 		operation.AddParameter(openapi3.NewPathParameter(match[1]).WithSchema(openapi3.NewStringSchema()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Query)) {
-		schema, err := schema(e.Query[name])
+		schema, err := Schema(e.Query[name])
 		if err != nil {
 			return nil, fmt.Errorf("query %s: %w", name, err)
 		}
@@ -130,7 +130,7 @@ func (e Endpoint) operation(path string) (*openapi3.Operation, error) {
 		operation.AddParameter(openapi3.NewHeaderParameter(name).WithSchema(openapi3.NewStringSchema()))
 	}
 	if e.Request != nil {
-		schema, err := schema(e.Request)
+		schema, err := Schema(e.Request)
 		if err != nil {
 			return nil, fmt.Errorf("request: %w", err)
 		}
@@ -161,19 +161,22 @@ func (e Endpoint) Statuses() []int {
 func (e Endpoint) content() (openapi3.Content, error) {
 	switch {
 	case e.Stream != nil:
+		if _, err := Schema(e.Stream); err != nil {
+			return nil, fmt.Errorf("stream: %w", err)
+		}
 		return openapi3.NewContentWithSchema(openapi3.NewStringSchema(), []string{"text/event-stream"}), nil
 	case e.Response == nil:
 		return nil, nil
 	}
-	schema, err := schema(e.Response)
+	schema, err := Schema(e.Response)
 	if err != nil {
 		return nil, fmt.Errorf("response: %w", err)
 	}
 	return openapi3.NewContentWithJSONSchema(schema), nil
 }
 
-// schema returns the schema of what a document writes as a value.
-func schema(value any) (*openapi3.Schema, error) {
+// Schema returns the schema of what a document writes as a value.
+func Schema(value any) (*openapi3.Schema, error) {
 	switch value := value.(type) {
 	case string:
 		return namedSchema(value)
@@ -181,7 +184,7 @@ func schema(value any) (*openapi3.Schema, error) {
 		if len(value) != 1 {
 			return nil, fmt.Errorf("a list has %d values, want one that its elements are like", len(value))
 		}
-		element, err := schema(value[0])
+		element, err := Schema(value[0])
 		if err != nil {
 			return nil, err
 		}
@@ -189,7 +192,7 @@ func schema(value any) (*openapi3.Schema, error) {
 	case map[string]any:
 		object := openapi3.NewObjectSchema().WithoutAdditionalProperties()
 		for _, name := range slices.Sorted(maps.Keys(value)) {
-			field, err := schema(value[name])
+			field, err := Schema(value[name])
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}

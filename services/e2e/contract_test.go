@@ -69,6 +69,11 @@ func TestEachContractIsKeptWhole(t *testing.T) {
 	s.ledger.Do(t, testenv.Request{Method: http.MethodDelete, Path: "/api/payments/methods/" + method.PaymentMethodID, Token: ada.Token}).
 		Expect(t, http.StatusNoContent, nil)
 
+	s.orders.Do(t, testenv.Request{Path: "/api/orders/" + cancelled.OrderID + "/history", Token: ada.Token}).Expect(t, http.StatusOK, nil)
+	s.orders.Do(t, testenv.Request{Path: "/api/orders/" + failed.OrderID + "/events", Token: ada.Token}).Expect(t, http.StatusOK, nil)
+	today := time.Now().UTC().Format(time.DateOnly)
+	s.orders.Do(t, testenv.Request{Path: "/api/orders/report?from=" + today + "&to=" + today, Token: admin}).Expect(t, http.StatusOK, nil)
+
 	// What is not settled yet.
 	s.stopPayments(t)
 	s.orders.Do(t, cancel(kept)).Expect(t, http.StatusAccepted, nil)

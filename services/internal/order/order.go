@@ -38,7 +38,10 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 				all, one := r.With(rt.Tokens.Require), r.With(httpx.PathID("orderId", errNotFound), rt.Tokens.Require)
 				all.Method(http.MethodPost, "/", httpx.Handler(h.create))
 				all.Method(http.MethodGet, "/", httpx.Handler(h.list))
+				all.With(auth.RequirePrivileged).Method(http.MethodGet, "/report", httpx.Handler(h.report))
 				one.Method(http.MethodGet, "/{orderId}", httpx.Handler(h.get))
+				one.Method(http.MethodGet, "/{orderId}/history", httpx.Handler(h.history))
+				one.Method(http.MethodGet, "/{orderId}/events", httpx.Handler(h.events))
 				one.Method(http.MethodPost, "/{orderId}/cancel", httpx.Handler(h.cancel))
 			})
 		},

@@ -80,6 +80,7 @@ func newContractCheck(t *testing.T, contract *contracts.Contract) *contractCheck
 		}
 		walk(endpoint.Request, name+" request", func(path string) { check.missing[path] = true })
 		walk(endpoint.Response, name+" response", func(path string) { check.missing[path] = true })
+		walk(endpoint.Stream, name+" response", func(path string) { check.missing[path] = true })
 	}
 	return check
 }
@@ -165,10 +166,49 @@ func (c *contractCheck) check(r *http.Request, body []byte, status int, header h
 	if err := openapi3filter.ValidateResponse(r.Context(), response); err != nil {
 		return err
 	}
-	if status < 300 {
-		c.saw(route.Method+" "+route.Path, r, body, status, answer)
+	if status >= 300 {
+		return nil
+	}
+	endpoint := route.Method + " " + route.Path
+	documents := [][]byte{answer}
+	if stream := c.contract.Endpoints[endpoint].Stream; stream != nil {
+		if documents, err = events(stream, answer); err != nil {
+			return err
+		}
+	}
+	for _, document := range documents {
+		c.saw(endpoint, r, body, status, document)
 	}
 	return nil
+}
+
+// A stream's events are checked one by one.
+func init() {
+	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.PlainBodyDecoder)
+}
+
+// events returns the data of each event of a stream, all of which must be as the
+// contract says.
+func events(contract any, answer []byte) (documents [][]byte, err error) {
+	schema, err := contracts.Schema(contract)
+	if err != nil {
+		return nil, err
+	}
+	for line := range bytes.Lines(answer) {
+		data, ok := bytes.CutPrefix(line, []byte("data: "))
+		if !ok {
+			continue
+		}
+		var value any
+		if err := json.Unmarshal(data, &value); err != nil {
+			return nil, fmt.Errorf("event %s: %w", data, err)
+		}
+		if err := schema.VisitJSON(value); err != nil {
+			return nil, fmt.Errorf("event %s: %w", data, err)
+		}
+		documents = append(documents, data)
+	}
+	return documents, nil
 }
 
 func (c *contractCheck) saw(endpoint string, r *http.Request, body []byte, status int, answer []byte) {
