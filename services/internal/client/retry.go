@@ -20,14 +20,14 @@ type pauses struct{ bound time.Duration }
 
 func newPauses() *pauses { return &pauses{bound: firstPause} }
 
-// NextBackOff implements backoff.BackOff.
+// NextBackOff returns the next pause.
 func (p *pauses) NextBackOff() time.Duration {
 	pause := rand.N(p.bound)
 	p.bound = min(2*p.bound, longestPause)
 	return pause
 }
 
-// Reset implements backoff.BackOff.
+// Reset makes the next pause the first.
 func (p *pauses) Reset() { p.bound = firstPause }
 
 var _ backoff.BackOff = (*pauses)(nil)
