@@ -115,6 +115,6 @@ func TestSecretsAreGivenToWhoNeedsThem(t *testing.T) {
 		"product_db_password": {"product-db", "product-service"},
 		"order_db_password":   {"order-db", "order-service"},
 		"payment_db_password": {"payment-db", "payment-service"},
-		"redis_password":      {"product-service", "redis-cache"},
+		"redis_password":      {"gateway", "product-service", "redis-cache"},
 	}, holders)
 }
