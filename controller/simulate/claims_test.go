@@ -56,7 +56,7 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 	ready, updated := map[string]int{}, map[string]int{}
 	for id, views := range v.views {
 		workload := views[0].workload
-		written := v.w.written[workload].Workload
+		written := v.w.of(workload).Workload
 		if looking[id] || slices.ContainsFunc(views, func(c view) bool { return c.ready(snap) }) {
 			ready[workload]++
 		}
@@ -66,7 +66,7 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 	}
 	for _, row := range snap.Replicas("") {
 		p, ok := snap.Probe(row.ID)
-		if ok && p.WasReady && !(p.Ready && p.Live) && v.failed[row.ID].Before(p.StartedAt) {
+		if ok && row.Kind != spec.Ingress && p.WasReady && !(p.Ready && p.Live) && v.failed[row.ID].Before(p.StartedAt) {
 			v.w.fail("%s is held for unready, and none of its probes has failed", row.Name)
 		}
 	}
@@ -92,7 +92,10 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 // counts checks that a status counts no more replicas than were seen: ready ones,
 // and ready or, as a Job's, exited ones of the revision that is written.
 func (v *invariants) counts(row *state.Status, snap *state.Snapshot, ready, updated int) {
-	written := v.w.written[row.Workload].Workload
+	written := v.w.of(row.Workload).Workload
+	if written != nil && written.Kind == spec.Ingress && row.Desired == 0 {
+		return // somebody else has the port
+	}
 	if written == nil || written.Kind == spec.Job || row.Ready <= ready && (!row.Converged || updated >= written.Replicas) {
 		return
 	}

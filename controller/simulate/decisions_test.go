@@ -35,7 +35,7 @@ type decision struct {
 // decided checks a plan, at the moment in which it is made.
 func (v *invariants) decided(in plan.Input, p plan.Plan) {
 	v.news = true
-	d := decision{at: time.Now(), written: v.w.written[in.Workload], misled: v.lies[in.Workload], followed: !v.forgotten()}
+	d := decision{at: time.Now(), written: v.w.of(in.Workload), misled: v.lies[in.Workload], followed: !v.forgotten()}
 	snap, truth := v.w.ctl.State().Snapshot(), v.truth()
 	if !v.w.ctl.Linked() && len(p.Actions) > 0 {
 		v.blame("%s is planned while the engine does not answer", in.Workload)
@@ -79,6 +79,7 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 	v.tried(in, p)
 	v.repairs(in, p)
 	v.leavesDone(in, p, d)
+	v.leavesPorts(in.Replicas, p.Actions, d, snap)
 }
 
 // leavesNewest checks that nothing is replaced for its image that was made from what
@@ -150,7 +151,7 @@ func (v *invariants) repairs(in plan.Input, p plan.Plan) {
 func object(a core.Action) string {
 	switch a.Kind {
 	case core.CreateReplica:
-		return fmt.Sprintf("%s-%s-%d", project, a.Workload, a.Number)
+		return nameOfReplica(a.Workload, fmt.Sprint(a.Number))
 	case core.RunHook:
 		return fmt.Sprintf("%s-%s-%s-%s", project, a.Workload, a.Object, a.Revision[:min(8, len(a.Revision))])
 	}
@@ -260,7 +261,7 @@ func (v *invariants) paused(snap *state.Snapshot, workload string) bool {
 	if row, ok := snap.Intent(workload); ok && row.Paused != nil {
 		return *row.Paused
 	}
-	written := v.w.written[workload]
+	written := v.w.of(workload)
 	return written.Workload != nil && written.Paused
 }
 

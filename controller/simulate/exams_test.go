@@ -144,7 +144,7 @@ func (w *world) rewrite(keep bool) {
 		if keep && v.good && v.Replicas > 0 && !moved && v.Kind != spec.Job {
 			kept := *v.Workload
 			kept.Paused, kept.ProgressDeadline = false, patient(v)
-			next[name] = variant{Workload: &kept, good: true}
+			next[name] = variant{Workload: &kept, good: true, ports: v.ports}
 		} else {
 			next[name] = w.pool.last[name]
 		}
@@ -187,7 +187,7 @@ func (w *world) loseEvents() {
 // resync.
 func (w *world) miss() {
 	for _, c := range w.checks.truth() {
-		if name := replicaOf(c); name == "" || w.written[name].Workload == nil || w.written[name].Kind == spec.Job || !alive(c) {
+		if name := replicaOf(c); name == "" || w.of(name).Workload == nil || w.of(name).Kind == spec.Job || !alive(c) {
 			continue
 		}
 		w.tell("%s dies, and the events are lost", c.Name)
@@ -233,7 +233,7 @@ func (w *world) block(workload string) {
 		if v.Kind == spec.Deployment {
 			anew := withImage(v.Workload, "good2", "migrate")
 			anew.ProgressDeadline = patient(v)
-			next[name] = variant{Workload: anew, good: true}
+			next[name] = variant{Workload: anew, good: true, ports: v.ports}
 		}
 	}
 	w.tell("nothing that concerns %s is answered any more, and the Deployments are written anew", w.stuck)
@@ -275,7 +275,7 @@ func (w *world) forget() {
 	began := time.Now()
 	for time.Since(began) < quiet {
 		for _, c := range w.gate.waiting() {
-			if c.op.Write() && !slices.Contains(diskOps, c.op) {
+			if c.op.Write() && !slices.Contains(othersOps, c.op) {
 				w.fail("a new controller finds something to do: %s", w.name(c))
 			}
 		}

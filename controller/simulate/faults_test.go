@@ -231,7 +231,7 @@ func (w *world) postpone() {
 
 // of reports whether a fault can happen to a call.
 func (f fault) of(c *call, m moods) bool {
-	return (len(f.ops) == 0 || slices.Contains(f.ops, c.op)) && (!f.writes || c.op.Write()) && (!f.engine || !slices.Contains(diskOps, c.op)) && (f.when == nil || f.when(m))
+	return (len(f.ops) == 0 || slices.Contains(f.ops, c.op)) && (!f.writes || c.op.Write()) && (!f.engine || !slices.Contains(othersOps, c.op)) && (f.when == nil || f.when(m))
 }
 
 // fault has a call go wrong, and reports whether it does.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/ingress"
 )
 
 // gate stands between one run of the controller and the engine: every call
@@ -33,6 +34,7 @@ type call struct {
 	object string // a container's ID, or a name
 	detail string // tells calls of one kind and object apart
 	create *engine.ContainerSpec
+	tell   *ingress.Request
 	grace  time.Duration
 	step   int // in which it came
 	at     time.Time

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 )
@@ -50,6 +51,7 @@ func run(t *testing.T, tp *tape, steps int, told bool) (o outcome) {
 // live has a history in a world of its own.
 func live(t *testing.T, tp *tape, told bool, history func(*world)) (o outcome) {
 	pool := loadPool()
+	loadPublished() // outside of the bubble
 	synctest.Test(t, func(*testing.T) {
 		life, end := context.WithCancel(context.Background())
 		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), life: life, written: map[string]variant{}, rows: rows{}, idle: time.Second, paused: map[string]bool{}, undone: map[string]bool{}}
@@ -84,9 +86,13 @@ func live(t *testing.T, tp *tape, told bool, history func(*world)) (o outcome) {
 
 // begin draws the moods, and what there is at first.
 func (w *world) begin() {
+	published := w.aside(2) == 1
 	w.moods = moods{
 		fault: one(w.tape, 0, 5, 10, 30), crash: one(w.tape, 0, 50, 100), meddle: one(w.tape, 0, 50, 100), edit: one(w.tape, 0, 50, 100),
 		lies: w.draw(4) == 3, away: w.draw(3) == 2, rich: w.draw(3) > 0, disk: w.draw(4) == 3,
+	}
+	if published {
+		w.publish()
 	}
 	w.gateway.active = w.draw(2) == 1
 	for _, name := range names {
@@ -117,8 +123,17 @@ func (w *world) furnish() {
 		if !v.good {
 			continue
 		}
+		compose := compose && v.Kind != spec.Database
 		for n := range v.Replicas {
-			w.old(v.Workload, n+1, compose && v.Kind != spec.Database)
+			w.old(v.Workload, n+1, compose)
+			if compose && v.ports != nil {
+				break // the first one has the ports
+			}
+		}
+		for _, i := range v.ingresses(w.ingressImage) {
+			if !compose {
+				w.old(i, 1, false)
+			}
 		}
 	}
 }
@@ -137,7 +152,7 @@ func (w *world) furnishResources() {
 func (w *world) old(v *spec.Workload, number int, compose bool) {
 	p := w.pool.base
 	c := engine.ContainerSpec{
-		Name: spec.ContainerName(p.Name, v, number), Project: project, Service: v.Template, Labels: spec.ContainerLabels(p, v, number, "", nil),
+		Name: spec.ContainerName(p.Name, v, number), Project: project, Service: v.ContainerService(), Labels: spec.ContainerLabels(p, v, number, "", nil),
 		Networks: map[string]string{}, Volumes: map[string]string{},
 	}
 	for _, n := range p.Networks {
@@ -152,6 +167,7 @@ func (w *world) old(v *spec.Workload, number int, compose bool) {
 	}
 	if compose {
 		delete(c.Labels, spec.LabelRevision)
+		c.Service = v.Template
 	}
 	id, err := w.engine.Create(w.life, c)
 	if compose {
@@ -219,7 +235,7 @@ func (w *world) again() {
 		if rolled != nil && rolled.Reason == "RolledBack" || failed != nil && failed.Reason == "HookFailed" {
 			anew := withImage(v.Workload, v.Image, fmt.Sprint("again ", w.at))
 			anew.PreRollout, anew.ProgressDeadline = v.PreRollout, patient(v)
-			next[name] = variant{Workload: anew, good: true}
+			next[name] = variant{Workload: anew, good: true, ports: v.ports}
 			w.tell("%s has failed, and is written again", name)
 		}
 	}
@@ -232,7 +248,7 @@ func (w *world) again() {
 // and whether one was to change something.
 func (w *world) serve() (acted, wrote bool) {
 	waiting := w.gate.waiting()
-	wrote = slices.ContainsFunc(waiting, func(c *call) bool { return c.op.Write() && !slices.Contains(diskOps, c.op) })
+	wrote = slices.ContainsFunc(waiting, func(c *call) bool { return c.op.Write() && !slices.Contains(othersOps, c.op) })
 	for _, c := range waiting {
 		if c.ctx.Err() != nil {
 			w.lose(c, engine.Unknown, c.ctx.Err())
@@ -262,6 +278,9 @@ func (w *world) heal() {
 	}
 	w.full = time.Time{}
 	w.free()
+	for _, c := range w.gate.waiting() {
+		c.held = c.held && c.op != opTell && c.op != model.OpAttach
+	}
 	for _, c := range w.checks.truth() {
 		if c.State == engine.Removing || elsewhere(c) && slices.Contains(names, workloadOf(c)) {
 			w.engine.RemoveBehind(c.ID)
@@ -337,11 +356,14 @@ func (w *world) image(name string) string {
 // asWritten says how what the engine has differs from a goal.
 func (w *world) asWritten(goal map[string]variant) string {
 	count := map[string]int{}
-	for _, c := range w.checks.truth() {
+	truth := w.checks.truth()
+	goal = w.withIngresses(goal)
+	for _, c := range truth {
 		name := replicaOf(c)
 		written, ok := goal[name]
+		ingress := ok && written.Kind == spec.Ingress
 		switch {
-		case w.stuck != "" && workloadOf(c) == w.stuck:
+		case w.stuck != "" && spec.ServiceOf(workloadOf(c)) == w.stuck:
 		case name == "":
 			if c.Labels[spec.LabelHook] != "" && alive(c) {
 				return c.Name + " still runs"
@@ -351,27 +373,29 @@ func (w *world) asWritten(goal map[string]variant) string {
 			return c.Name + " still exists"
 		case revision(c) != written.Revision:
 			return fmt.Sprintf("%s is of revision %s", c.Name, revision(c))
-		case written == w.written[name] && c.Labels[spec.LabelImage] != "" && c.ImageID != w.image(written.Image):
+		case !ingress && written == w.written[name] && c.Labels[spec.LabelImage] != "" && c.ImageID != w.image(written.Image):
 			return fmt.Sprintf("%s is made from another image than %s is now", c.Name, written.Image)
 		case c.RestartPolicy != cmp.Or(written.RestartPolicy, "no"):
 			return fmt.Sprintf("%s has the restart policy %s", c.Name, c.RestartPolicy)
 		case written.Kind == spec.Job:
 		case !ready(c) && !w.checks.done(c, written):
 			return fmt.Sprintf("%s is %s, %s", c.Name, c.State, c.Health)
+		case ingress && w.misled(c) != "":
+			return w.misled(c)
 		default:
 			count[name]++
 		}
 	}
 	snap := w.ctl.State().Snapshot()
-	for _, name := range names {
-		written, ok := goal[name]
-		if !ok {
+	for _, name := range slices.Sorted(maps.Keys(goal)) {
+		written := goal[name]
+		if written.Kind == spec.Ingress && portHeld(written.Workload, truth) {
 			continue
 		}
 		if n := count[name]; written.Kind != spec.Job && n != written.Replicas {
 			return fmt.Sprintf("%s has %d replicas, and %d are written", name, n, written.Replicas)
 		}
-		if s, ok := snap.Status(name); !ok || !s.Converged && written == w.written[name] {
+		if s, ok := snap.Status(name); !ok || !s.Converged && written == w.of(name) {
 			return fmt.Sprintf("the status of %s does not say converged", name)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/ingress"
 	"github.com/tendhq/tend/state"
 )
 
@@ -19,6 +20,7 @@ type invariants struct {
 	w *world
 	// wrong is what was decided or said and should not have been.
 	wrong string
+	plans int // since the last look
 
 	// What is, and was. holder is who had a volume last; before is what the
 	// controller knew a step ago.
@@ -106,6 +108,9 @@ type view struct {
 	works, cut, exited bool // cut: it has left a network, and works apart from that
 }
 
+// mostPlans are made between two looks, which may be minutes apart.
+const mostPlans = 10_000
+
 type withdrawal struct {
 	at    time.Time
 	index uint64
@@ -147,6 +152,9 @@ func (v *invariants) restarted() {
 		clear(v.stopped)
 		clear(v.ended)
 	}
+	for _, h := range v.w.holders.all {
+		h.told = ingress.Config{}
+	}
 	v.remembers = len(v.w.rows) > 0 && !v.w.moods.disk
 	v.before = nil
 }
@@ -178,6 +186,7 @@ func (v *invariants) touch() {
 // has come.
 func (v *invariants) look(planned bool) {
 	truth := v.truth()
+	v.plans = 0
 	if v.wrong != "" {
 		v.w.fail("%s", v.wrong)
 	}
@@ -206,6 +215,7 @@ func (v *invariants) look(planned bool) {
 	if v.news && planned && v.w.ctl.Linked() && !v.w.away {
 		v.news = v.looking() // then not all is known yet
 		v.claims(snap, truth)
+		v.led(snap, truth)
 	}
 }
 
@@ -261,7 +271,7 @@ func (v *invariants) numbersHold(truth []engine.Container) {
 		if !alive(c) || replicaOf(c) == "" {
 			continue
 		}
-		n := number{c.Labels[spec.LabelService], c.Labels[spec.LabelContainerNumber]}
+		n := number{replicaOf(c), c.Labels[spec.LabelContainerNumber]}
 		if other, ok := holders[n]; ok {
 			v.w.fail("%s and %s are both number %s of %s", other, c.Name, n.number, n.workload)
 		}

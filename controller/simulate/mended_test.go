@@ -34,6 +34,29 @@ var mended = []struct {
 		w.put(only("job", "task2", 2)(w.pool))
 		w.settle()
 	}},
+	{"a service loses its last port", func(w *world) {
+		w.publish()
+		w.gateway.active = true
+		w.keep(only("gw", "good", 2))
+		without := *plainly(w.pool, "gw", "good", 2).Workload
+		without.Template.Ports, without.Ports = nil, nil
+		revise(&without, "")
+		w.put(map[string]variant{"gw": {Workload: &without, good: true}})
+		w.settle()
+	}},
+	{"a service is taken out, and its ingress has gone before a client has", func(w *world) {
+		w.publish()
+		w.keep(only("gw", "good", 1))
+		w.connect()
+		w.put(only("web", "good", 1)(w.pool))
+		w.settle()
+	}},
+	{"tend is restarted, and has to look at an image before it plans", func(w *world) {
+		w.publish()
+		w.keep(only("gw", "good", 2))
+		w.restart()
+		w.settle()
+	}},
 	{"the volume of a database is removed while tend looks for the first time", func(w *world) {
 		w.moods.disk = true
 		w.furnishResources()
@@ -55,6 +78,16 @@ var mended = []struct {
 		w.heal()
 		w.settle()
 	}},
+}
+
+// connect has a client come to each replica that an ingress leads to.
+func (w *world) connect() {
+	for _, c := range ingresses(w.checks.truth()) {
+		h := w.holders.of(c.ID)
+		for _, e := range h.Config().Endpoints {
+			h.Open(e.ID, 1)
+		}
+	}
 }
 
 // keep has a controller keep a project until all is as it is written.

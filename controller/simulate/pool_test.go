@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/crc32"
@@ -33,6 +34,19 @@ type variant struct {
 	*spec.Workload
 	// good is false where the image does not do what it should.
 	good bool
+	// ports are those that ingresses hold; nil for none.
+	ports *ports
+}
+
+// ports are the ingresses of a service's host ports, by the image that they are made from.
+type ports map[string][]*spec.Workload
+
+// ingresses are the ingresses of a service, made from an image.
+func (v variant) ingresses(image string) []*spec.Workload {
+	if v.ports == nil {
+		return nil
+	}
+	return (*v.ports)[image]
 }
 
 // pool holds every way in which a service may be written, read by package spec
@@ -98,6 +112,7 @@ var hooks = map[string]model.Behavior{
 	"dawdle":  {},
 }
 
+// compose is the project, with the ports of two services.
 const compose = `name: p
 services:
   web: {image: good, restart: always, expose: ["80"], networks: [front, back], secrets: [password]}
@@ -108,8 +123,8 @@ services:
     depends_on: {db: {condition: service_healthy}, job: {condition: service_started}}
   db: {image: pg15, restart: always, networks: [back], volumes: ["data:/var/lib/postgresql/data"]}
   job: {image: task, networks: [back]}
-  store: {image: volumed, networks: [back], volumes: ["files:/files", "/cache"]}
-  gw: {image: good, ports: ["127.0.0.1:8080:80"], networks: [front], depends_on: [web]}
+  store: {image: volumed, networks: [back], volumes: ["files:/files", "/cache"], ports: [%s]}
+  gw: {image: good, ports: [%s], networks: [front], depends_on: [web]}
 networks: {front: {}, back: {}}
 volumes: {data: {}, files: {}}
 secrets: {password: {environment: PASSWORD}}
@@ -135,29 +150,79 @@ metadata: {name: job}
 spec: {backoffLimit: 6}
 `
 
-// loadPool reads the project once. The variants are made from what was read: to
-// read each of them would take longer than all histories.
-var loadPool = sync.OnceValue(func() *pool {
+// loadPool returns the project whose containers publish their ports themselves.
+var loadPool = sync.OnceValue(func() *pool { return newPool("", [2]string{"", `"127.0.0.1:8080:80"`}) })
+
+// loadPublished returns the project whose ports are held by ingresses: of store and gw, as
+// they may be written.
+var loadPublished = sync.OnceValue(func() *pool {
+	return newPool(releases[0],
+		[2]string{`"9000:9000"`, `"127.0.0.1:8080:80"`},
+		[2]string{`"9000:9000"`, `"127.0.0.1:8080:81"`}, // what it leads to is part of the revision
+		[2]string{`"9000-9001:9000-9001"`, `"127.0.0.1:8080:80", "127.0.0.1:8443:443"`},
+		[2]string{`"9000:9000"`, `"8080:80"`}, // in the way of the others
+		[2]string{``, ``})
+})
+
+// newPool reads the project with each way to write its ports. The variants are made from
+// what was read: to read each of them would take longer than all histories.
+func newPool(ingressImage string, written ...[2]string) *pool {
 	dir, err := os.MkdirTemp("", "simulate")
 	must(err)
 	defer func() { must(os.RemoveAll(dir)) }()
 	must(os.Mkdir(filepath.Join(dir, "specs"), 0o700))
-	for name, text := range map[string]string{"compose.yaml": compose, ".env": "PASSWORD=" + canary, "specs/all.yaml": specs} {
-		must(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
-	}
 	p := &pool{variants: map[string][]variant{}, last: map[string]variant{}}
-	p.base, err = load.Project(context.Background(), load.Options{ProjectDirectory: dir})
-	must(err)
+	bases := map[string][]variant{}
+	for _, ports := range written {
+		for name, text := range map[string]string{"compose.yaml": fmt.Sprintf(compose, ports[0], ports[1]), ".env": "PASSWORD=" + canary, "specs/all.yaml": specs} {
+			must(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+		}
+		project, err := load.Project(context.Background(), load.Options{ProjectDirectory: dir, IngressImage: ingressImage})
+		must(err)
+		p.base = cmp.Or(p.base, project)
+		for _, name := range names {
+			bases[name] = append(bases[name], variant{Workload: project.Workloads[name], ports: portsOf(project, name)})
+		}
+	}
 	rng := rand.New(rand.NewPCG(1, 1))
 	const many = 48
 	for _, name := range names {
 		for range many {
-			p.variants[name] = append(p.variants[name], vary(p.base.Workloads[name], rng))
+			base := bases[name][0]
+			if ingressImage != "" {
+				base = bases[name][rng.IntN(len(bases[name]))]
+			}
+			v := vary(base.Workload, rng)
+			v.ports = base.ports
+			p.variants[name] = append(p.variants[name], v)
 		}
 		p.last[name] = ending(p.base.Workloads[name])
+		if of := portsOf(p.base, name); of != nil {
+			p.last[name] = variant{Workload: p.last[name].Workload, good: true, ports: of}
+		}
 	}
 	return p
-})
+}
+
+// portsOf are the ports of a service that ingresses hold, by each release.
+func portsOf(project *spec.Project, service string) *ports {
+	all := ports{}
+	for _, name := range slices.Sorted(maps.Keys(project.Workloads)) {
+		i := project.Workloads[name]
+		if i.Kind != spec.Ingress || i.Backend.Service != service {
+			continue
+		}
+		for _, image := range releases {
+			of := *i
+			of.Image, of.Template.Image = image, image
+			all[image] = append(all[image], &of)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return &all
+}
 
 // composeHash begins the hash that Compose would give a workload.
 const composeHash = "compose-"
@@ -180,6 +245,9 @@ func revise(w *spec.Workload, command string) {
 	of := w.Image + " " + command
 	if p := w.Probes; w.Kind == spec.Deployment && p.Any() {
 		of += fmt.Sprint(" ", p.Startup != nil, p.Liveness != nil, p.Readiness != nil)
+	}
+	for _, h := range w.HostPorts() {
+		of += fmt.Sprint(" ", h.String(), " ", h.Target)
 	}
 	w.Revision = fmt.Sprintf("%08x-%s", crc32.ChecksumIEEE([]byte(of)), w.Image) // the first eight digits tell them apart
 	w.ConfigHash = composeHash + w.Revision
@@ -266,12 +334,16 @@ func vary(w *spec.Workload, rng *rand.Rand) variant {
 	return variant{Workload: next, good: slices.Contains(goodImages, image) && hook != "refuse" && hook != "dawdle"}
 }
 
-// write puts together a project from one variant of each service that it has.
-func (p *pool) write(of map[string]variant) *spec.Project {
+// write puts together a project from one variant of each service that it has, and from
+// the ingresses of these, which are made from an image.
+func (p *pool) write(of map[string]variant, image string) *spec.Project {
 	next := *p.base
 	next.Workloads, next.Networks, next.Volumes = map[string]*spec.Workload{}, map[string]spec.Network{}, map[string]spec.Volume{}
 	for name, v := range of {
 		next.Workloads[name] = v.Workload
+		for _, i := range v.ingresses(image) {
+			next.Workloads[i.Name] = i
+		}
 		for _, n := range v.Networks {
 			next.Networks[n] = p.base.Networks[n]
 		}

@@ -18,8 +18,12 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 	if slices.Contains(diskOps, c.op) {
 		return
 	}
+	if c.op == opTell {
+		v.askedToTell(c, snap, truth)
+		return
+	}
 	v.pace(c)
-	if !c.op.Write() {
+	if !c.op.Write() || c.op == model.OpCopyTo {
 		return
 	}
 	if c.create != nil {
@@ -64,7 +68,7 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 		}
 	case model.OpStop:
 		if replicaOf(t) != "" {
-			v.askedToStop(c, d, t)
+			v.askedToStop(c, d, t, snap, truth)
 		}
 	}
 }
@@ -72,7 +76,7 @@ func (v *invariants) asked(c *call, snap *state.Snapshot, truth []engine.Contain
 // alone checks that one thing at a time is asked for of an object.
 func (v *invariants) alone(c *call) {
 	for _, other := range v.w.gate.waiting() {
-		if other != c && other.object == c.object && other.op.Write() && !slices.Contains(diskOps, other.op) {
+		if other != c && other.object == c.object && other.op.Write() && !slices.Contains(othersOps, other.op) && other.op != model.OpCopyTo {
 			v.w.fail("%s, and %s under way", v.w.name(c), v.w.name(other))
 		}
 	}
@@ -169,16 +173,19 @@ func (v *invariants) askedToCreate(c *call, snap *state.Snapshot, truth []engine
 
 // askedToStop checks that a replica is stopped only when nobody sends it
 // requests any more, and a database only with care.
-func (v *invariants) askedToStop(c *call, d decision, t engine.Container) {
+func (v *invariants) askedToStop(c *call, d decision, t engine.Container, snap *state.Snapshot, truth []engine.Container) {
 	if t.Labels[spec.LabelKind] == string(spec.Database) && c.grace < 2*time.Minute {
 		v.w.fail("%s: SIGKILL after %s", v.w.name(c), c.grace)
 	}
 	if v.published[t.ID] {
 		v.w.fail("%s: its endpoint is published", v.w.name(c))
 	}
-	drain, reachable := 5*time.Second, true // of a service that nobody wants any more
+	drain, reachable := 5*time.Second, t.Labels[spec.LabelIngress] == "" // of a service that nobody wants any more
 	if w := d.written.Workload; w != nil {
-		drain, reachable = w.Drain, len(w.Ports) > 0
+		drain, reachable = w.Drain, hasPorts(snap, w, revision(t))
+	}
+	if d.held && ready(t) && reachable {
+		v.released(c, d, t, drain, truth)
 	}
 	since, drained := v.drained[t.ID]
 	if d.followed && drain > 0 && !drained && ready(t) && d.held && reachable {

@@ -19,6 +19,8 @@ type scenario struct {
 	before, after func(*pool) map[string]variant
 	// rebuilt is an image that is built anew under its name with the change.
 	rebuilt string
+	// published is true where ingresses hold the ports.
+	published bool
 	// back is true where the change does not work, and is to be taken back.
 	back bool
 }
@@ -30,7 +32,7 @@ func plainly(p *pool, name, image string, replicas int) variant {
 	w.PreRollout, w.Probes = nil, spec.Probes{}
 	w.DependsOn = nil
 	revise(&w, "migrate")
-	return variant{Workload: &w, good: true}
+	return variant{Workload: &w, good: true, ports: portsOf(p.base, name)}
 }
 
 func only(name, image string, replicas int) func(*pool) map[string]variant {
@@ -51,6 +53,7 @@ var basic = []scenario{
 	}},
 	{name: "image built anew", before: only("web", "good", 2), after: only("web", "good", 2), rebuilt: "good"},
 	{name: "database image built anew", before: only("db", "pg15", 1), after: only("db", "pg15", 1), rebuilt: "pg15"},
+	{name: "rolling update behind an ingress", before: only("gw", "good", 2), after: only("gw", "good2", 2), published: true},
 	{name: "rollback", before: only("web", "good", 2), after: only("web", "sick", 2), back: true},
 }
 
@@ -68,6 +71,9 @@ func (s scenario) play(t *testing.T, told bool, interventions ...intervention) (
 	o = live(t, play(nil), told, func(w *world) {
 		w.moods = moods{crash: 100, disk: true, away: true}
 		w.gateway.active = true
+		if s.published {
+			w.publish()
+		}
 		w.furnishResources()
 		w.written = s.before(w.pool)
 		w.start()

@@ -23,7 +23,7 @@ var ends = []string{
 // shown checks that a workload's status agrees with its containers, where the controller
 // knows them as they are, has planned with them, and has nothing under way.
 func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engine.Container) {
-	written := v.w.written[row.Workload]
+	written := v.w.of(row.Workload)
 	if written.Workload == nil || written.Kind == spec.Job || v.underWay[row.Workload] > 0 || len(v.lies) > 0 || v.looking() {
 		return
 	}
@@ -47,7 +47,11 @@ func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engi
 	said("updated", row.Updated, c.updated, c.updated+c.endedUpdated)
 	said("ready", row.Ready, c.ready, c.ready)
 	said("available", row.Available, 0, c.ready+c.done)
-	said("wanted", row.Desired, written.Replicas, written.Replicas)
+	least := written.Replicas
+	if written.Kind == spec.Ingress && (portHeld(written.Workload, truth) || !knowsAll(snap, truth, written.Backend.Service)) {
+		least = 0
+	}
+	said("wanted", row.Desired, least, written.Replicas)
 	said("unavailable", row.Unavailable, max(0, row.Desired-row.Available), max(0, row.Desired-row.Available))
 	if rollout.Complete && written.MinReady == 0 {
 		said("available", row.Available, c.ready, c.ready+c.done)
@@ -62,7 +66,7 @@ func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engi
 			}
 		}
 	}
-	if published := len(snap.Endpoints(row.Workload)); len(written.Ports) > 0 && published != c.ready {
+	if published := len(snap.Endpoints(row.Workload)); hasPorts(snap, written.Workload, row.UpdateRevision) && published != c.ready {
 		v.w.fail("of %s %d endpoints are published, and %d replicas are ready", row.Workload, published, c.ready)
 	}
 }
@@ -84,6 +88,15 @@ func (v *invariants) unseen(row *state.Status, snap *state.Snapshot) bool {
 	return !same
 }
 
+// hasPorts reports whether a revision of a workload has ports: where nobody remembers it,
+// what is written.
+func hasPorts(snap *state.Snapshot, written *spec.Workload, revision string) bool {
+	if of, ok := snap.Revision(written.Name, revision); ok && revision != written.Revision {
+		return len(of.Spec.Ports) > 0
+	}
+	return len(written.Ports) > 0
+}
+
 // counted are the containers of a workload: those that are alive, that have ended or
 // not begun, and of both those of the revision that is said to be kept.
 type counted struct{ alive, updated, ready, ended, endedUpdated, done int }
@@ -92,7 +105,7 @@ type counted struct{ alive, updated, ready, ended, endedUpdated, done int }
 // else is about to start one, or a probe has not been asked yet: that is waited for.
 func (v *invariants) count(row *state.Status, written variant, snap *state.Snapshot, truth []engine.Container) (n counted, ok bool) {
 	var numbers []string
-	newest := written.Revision == row.UpdateRevision
+	newest := written.Revision == row.UpdateRevision && written.Kind != spec.Ingress
 	image, _ := snap.Resource(core.ImageResource, written.Image)
 	intent, asked := snap.Intent(row.Workload)
 	for _, c := range truth {
@@ -132,7 +145,7 @@ func (v *invariants) count(row *state.Status, written variant, snap *state.Snaps
 // unasked reports whether a container has probes that have not been answered in this run.
 func unasked(snap *state.Snapshot, id string) bool {
 	row, ok := snap.Replica(id)
-	if !ok || row.State != core.Running || !probesOf(snap, row.Replica).Any() {
+	if !ok || row.State != core.Running || !probed(snap, row.Replica) {
 		return false
 	}
 	p, asked := snap.Probe(id)
@@ -178,7 +191,7 @@ func (w *world) shownAtRest() {
 	}
 	for _, s := range ask[api.List[api.Workload]](w, "/api/v1/workloads").Items {
 		name := s.Metadata.Name
-		if written := w.written[name]; written.Kind != spec.Job && (s.Status.ReadyReplicas != ready[name] || s.Spec.Replicas != written.Replicas || s.Spec.Revision != written.Revision) {
+		if written := w.of(name); written.Kind != spec.Job && (s.Status.ReadyReplicas != ready[name] || s.Spec.Replicas != written.Replicas || s.Spec.Revision != written.Revision) {
 			w.fail("the API shows %d of %d replicas of %s ready at %s, and there are %d of %d at %s", s.Status.ReadyReplicas, s.Spec.Replicas, name, s.Spec.Revision, ready[name], written.Replicas, written.Revision)
 		}
 	}
@@ -186,7 +199,7 @@ func (w *world) shownAtRest() {
 		return // then it is not known what is published
 	}
 	for name, endpoints := range ask[api.Endpoints](w, "/api/v1/endpoints").Workloads {
-		if len(w.written[name].Ports) > 0 && len(endpoints) != ready[name] {
+		if len(w.of(name).Ports) > 0 && len(endpoints) != ready[name] {
 			w.fail("the API shows %d endpoints of %s, and %d replicas are ready", len(endpoints), name, ready[name])
 		}
 	}

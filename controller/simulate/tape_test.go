@@ -7,13 +7,14 @@ import "math/rand/v2"
 type tape struct {
 	steps [][]uint16
 	rng   *rand.Rand // nil when the tape is played back
+	side  *rand.Rand // of aside
 	at    int        // the step that draws
 	drawn int        // how much of a step was played back
 }
 
 // record draws from a seed.
 func record(seed uint64) *tape {
-	return &tape{rng: rand.New(rand.NewPCG(seed, 0)), at: -1}
+	return &tape{rng: rand.New(rand.NewPCG(seed, 0)), side: rand.New(rand.NewPCG(seed, 1)), at: -1}
 }
 
 // play draws what was drawn before. Where the tape has nothing, it is 0.
@@ -54,6 +55,16 @@ func (t *tape) draw(n int) int {
 	}
 	t.drawn++
 	return int(t.steps[t.at][t.drawn-1]) % n
+}
+
+// aside draws from numbers of its own: what else a seed draws stays as it is.
+func (t *tape) aside(n int) int {
+	if t.rng == nil {
+		return t.draw(n)
+	}
+	v := t.side.IntN(n)
+	t.steps[t.at] = append(t.steps[t.at], uint16(v))
+	return v
 }
 
 // chance is true in p of 100 draws, and in none of a calm world.

@@ -214,7 +214,7 @@ func ready(c engine.Container) bool { return works(c, networksOf(workloadOf(c)))
 // works reports whether a container does what it should, on some networks. Of those
 // that tend may probe itself the health check does not count.
 func works(c engine.Container, networks []string) bool {
-	healthy := c.Health == engine.NoHealthCheck || c.Health == engine.Healthy || c.Labels[spec.LabelService] == "api"
+	healthy := c.Health == engine.NoHealthCheck || c.Health == engine.Healthy || c.Labels[spec.LabelService] == "api" || c.Labels[spec.LabelIngress] != ""
 	if c.State != engine.Running || c.PortsMissing || !healthy {
 		return false
 	}
@@ -228,7 +228,7 @@ func works(c engine.Container, networks []string) bool {
 
 // networksOf are the networks that the containers of a workload have to join.
 func networksOf(workload string) []string {
-	if w := loadPool().base.Workloads[workload]; w != nil {
+	if w := loadPool().base.Workloads[spec.ServiceOf(workload)]; w != nil {
 		return w.Networks
 	}
 	return nil
@@ -269,7 +269,7 @@ func held(snap *state.Snapshot, id string) bool {
 		return false
 	}
 	r := row.Replica
-	if r.State == core.Running && probesOf(snap, r).Any() {
+	if r.State == core.Running && probed(snap, r) {
 		p, ok := snap.Probe(id)
 		if !ok || !p.StartedAt.Equal(r.StartedAt) || !p.Started || !p.Live || !p.Ready {
 			return false
@@ -278,6 +278,11 @@ func held(snap *state.Snapshot, id string) bool {
 	}
 	left := slices.ContainsFunc(knownNetworks(snap, r.Workload, r.Revision, r.ConfigHash), func(name string) bool { return r.Addresses[name] == "" })
 	return !left && plan.IsReady(r, nil)
+}
+
+// probed reports whether tend itself asks a replica how it is, or hears of it.
+func probed(snap *state.Snapshot, r core.Replica) bool {
+	return r.Kind == spec.Ingress || probesOf(snap, r).Any()
 }
 
 // probesOf are the probes by which the controller judges a replica: those of its
@@ -296,7 +301,7 @@ func probesOf(snap *state.Snapshot, r core.Replica) spec.Probes {
 func knowsAll(snap *state.Snapshot, truth []engine.Container, workload string) bool {
 	replicas, runs := snap.Replicas(workload), snap.HookRuns(workload) // by ID, as truth is
 	for _, c := range truth {
-		if workloadOf(c) != workload || c.Labels[spec.LabelHook] == "" && c.Labels[spec.LabelOneoff] == "True" {
+		if workloadOf(c) != workload || c.Labels[spec.LabelHook] == "" && oneoff(c) {
 			continue
 		}
 		var r core.Replica
@@ -328,7 +333,7 @@ func ours(c engine.Container) bool {
 		return true
 	}
 	n, err := strconv.Atoi(number)
-	return err == nil && n > 0 && c.Labels[spec.LabelOneoff] != "True"
+	return err == nil && n > 0 && !oneoff(c)
 }
 
 // otherFolder has another project of the same name.
@@ -355,21 +360,35 @@ func workloadOf(c engine.Container) string {
 	if c.Labels[spec.LabelProject] != project {
 		return ""
 	}
-	return c.Labels[spec.LabelService]
+	workload, _, _ := labelled(c.Labels)
+	return workload
+}
+
+// oneoff reports whether a container is a one-off of docker compose, or of a hook.
+func oneoff(c engine.Container) bool {
+	return c.Labels[spec.LabelOneoff] == "True" && c.Labels[spec.LabelIngress] == ""
 }
 
 // nameOf is the name that tend gave a container, whatever it is called now.
 func nameOf(c engine.Container) string {
 	if workload := replicaOf(c); workload != "" {
-		return project + "-" + workload + "-" + c.Labels[spec.LabelContainerNumber]
+		return nameOfReplica(workload, c.Labels[spec.LabelContainerNumber])
 	}
 	return c.Name
 }
 
+// nameOfReplica is the name of a replica, or of an ingress.
+func nameOfReplica(workload, number string) string {
+	if spec.ServiceOf(workload) != workload {
+		return project + "-" + strings.ReplaceAll(workload, ":", "-") + "-ingress"
+	}
+	return project + "-" + workload + "-" + number
+}
+
 // replicaOf is the workload that a container is a replica of, or empty.
 func replicaOf(c engine.Container) string {
-	if c.Labels[spec.LabelHook] != "" || c.Labels[spec.LabelOneoff] == "True" || !ours(c) {
+	if c.Labels[spec.LabelHook] != "" || oneoff(c) || !ours(c) {
 		return ""
 	}
-	return c.Labels[spec.LabelService]
+	return workloadOf(c)
 }

@@ -1,10 +1,12 @@
 package simulate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing/synctest"
@@ -69,6 +71,10 @@ type world struct {
 	release []func() // gives back what others hold
 	reserve []string // names that the engine holds for nobody
 	gateway gateway
+	// ingressImage is what the ingresses of this tend are made from; empty where
+	// containers publish their ports themselves.
+	ingressImage string
+	holders      holders
 
 	// intervene is asked before a call is answered in a calm world, and reports
 	// whether it did that itself.
@@ -91,6 +97,8 @@ type moods struct {
 	away   bool
 	rich   bool // begins with containers
 	disk   bool // what is written to the disk can go wrong
+	// ingress has host ports held by ingresses.
+	ingress bool
 }
 
 // gateway follows the endpoints.
@@ -126,7 +134,7 @@ func (w *world) start() {
 	w.started = time.Now()
 	w.gate, w.run, w.quit, w.ended = g, ctx, quit, make(chan struct{})
 	w.ctl = controller.New(controller.Options{
-		Engine: g, Project: project, Folders: observe.Folders{Project: w.pool.base.WorkingDir}, Log: zap.NewNop(), Durable: &disk{gate: g, rows: w.rows, gated: w.moods.disk},
+		Engine: g, Project: project, Folders: observe.Folders{Project: w.pool.base.WorkingDir}, Log: zap.NewNop(), IngressImage: w.ingressImage, Executable: os.DevNull, Durable: &disk{gate: g, rows: w.rows, gated: w.moods.disk},
 		OnEvent: func(e *state.Event) {
 			if g.cut() {
 				return
@@ -135,8 +143,13 @@ func (w *world) start() {
 			w.tell("    %s %s: %s", e.Workload, e.Reason, e.Message)
 		},
 		Record: func(in plan.Input, p plan.Plan) {
-			if !g.cut() {
-				w.checks.decided(in, p)
+			if g.cut() {
+				return
+			}
+			w.checks.decided(in, p)
+			if w.checks.plans++; w.checks.plans > mostPlans {
+				w.checks.blame("%s is planned without end", in.Workload)
+				<-ctx.Done()
 			}
 		},
 	})
@@ -149,7 +162,7 @@ func (w *world) start() {
 		ctl.Run(ctx)
 	}()
 	synctest.Wait()
-	w.ctl.SetProject(w.pool.write(w.written))
+	w.ctl.SetProject(w.pool.write(w.written, w.ingressImage))
 }
 
 // kill ends the controller as SIGKILL does: nothing it would still have done is.
@@ -182,6 +195,9 @@ func (w *world) step() {
 	if w.draw(4) == 3 {
 		long = 0 // and the next thing comes before anything was planned
 	}
+	if w.moods.ingress && w.draw(8) == 7 {
+		w.clients()
+	}
 	w.happen()
 	w.pass(long)
 }
@@ -193,6 +209,9 @@ func (w *world) pass(d time.Duration) {
 	synctest.Wait()
 	if s := w.gate.stream; s != nil {
 		s.pump()
+	}
+	if w.moods.ingress {
+		w.disconnect()
 	}
 	w.checks.look(d >= settled)
 }
@@ -245,6 +264,9 @@ func (w *world) happen() {
 			w.tell("tend is killed, and started again")
 			if w.draw(4) == 3 {
 				w.postpone()
+			}
+			if w.moods.ingress && w.draw(3) == 2 {
+				w.upgrade()
 			}
 			if w.draw(6) == 5 {
 				w.restart(w.takeDown)
@@ -418,7 +440,7 @@ func (w *world) put(next map[string]variant) {
 		}
 	}
 	w.written = next
-	w.ctl.SetProject(w.pool.write(next))
+	w.ctl.SetProject(w.pool.write(next, w.ingressImage))
 }
 
 func (v variant) String() string {
@@ -483,5 +505,5 @@ func (w *world) container(id string) string {
 
 // labelled is what a container says of itself.
 func labelled(labels map[string]string) (workload, number, revision string) {
-	return labels[spec.LabelService], labels[spec.LabelContainerNumber], labels[spec.LabelRevision]
+	return cmp.Or(labels[spec.LabelIngress], labels[spec.LabelService]), labels[spec.LabelContainerNumber], labels[spec.LabelRevision]
 }
