@@ -275,7 +275,13 @@ func (b *browser) goTo(view string) {
 func (b *browser) login(s *shop, role api.Role) {
 	b.t.Helper()
 	b.expect("401") // of the question who asks, before the login
-	b.do(chromedp.Navigate(s.url+"/"), chromedp.SendKeys(chromedp.CSS("#token"), s.token(role)+"\r"))
+	// On a loaded machine the browser now and then never says that it has loaded a page.
+	require.Eventually(b.t, func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, patience/4)
+		defer cancel()
+		return chromedp.Do(ctx, chromedp.Navigate(s.url+"/")) == nil
+	}, 2*patience, 20*time.Millisecond, "the page is not loaded")
+	b.do(chromedp.SendKeys(chromedp.CSS("#token"), s.token(role)+"\r"))
 	b.sees("header .link", "live")
 }
 

@@ -213,7 +213,9 @@ func (v *invariants) askedToTell(c *call, snap *state.Snapshot, truth []engine.C
 	}
 	h := v.w.holders.of(c.object)
 	defer func() { h.told = *c.tell.Config }()
-	if at := slices.IndexFunc(truth, func(t engine.Container) bool { return t.ID == c.object }); at < 0 || !ready(truth[at]) || !held(snap, c.object) {
+	at := slices.IndexFunc(truth, func(t engine.Container) bool { return t.ID == c.object })
+	row, known := snap.Replica(c.object)
+	if at < 0 || !known || !ready(truth[at]) || slices.ContainsFunc(networksOf(row.Workload), func(n string) bool { return row.Addresses[n] == "" }) {
 		return // it may reach nothing
 	}
 	given := map[string]bool{}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing/synctest"
@@ -150,6 +151,7 @@ func (w *world) start() {
 			if w.checks.plans++; w.checks.plans > mostPlans {
 				w.checks.blame("%s is planned without end", in.Workload)
 				<-ctx.Done()
+				runtime.Goexit() // as nothing else would end it
 			}
 		},
 	})
