@@ -210,15 +210,10 @@ func (r *reconciler) joined(snap *state.Snapshot, in plan.Input) (all []plan.Joi
 		rollout, _ := snap.Rollout(service)
 		written, managed := snap.Workload(service)
 		for _, row := range snap.Replicas(service) {
-			j := plan.Joined{Replica: row.Replica, Leaving: row.State == core.Removing}
-			j.Current = !managed || plan.IsCurrent(row.Replica, written.Spec)
+			j := plan.Joined{Replica: row.Replica, Current: !managed || plan.IsCurrent(row.Replica, written.Spec)}
+			j.InFlight = r.flights[service][row.ID].Kind
 			if rollout != nil {
-				_, draining := rollout.Drains[row.ID]
-				j.Leaving = j.Leaving || draining
-			}
-			switch r.flights[service][row.ID].Kind {
-			case core.StopReplica, core.RemoveReplica:
-				j.Leaving = true
+				_, j.Draining = rollout.Drains[row.ID]
 			}
 			all = append(all, j)
 		}

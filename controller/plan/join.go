@@ -14,13 +14,18 @@ type Joined struct {
 	core.Replica
 	// Current is true where it is of the revision that is written.
 	Current bool
-	// Leaving is true where it is about to be stopped or removed.
-	Leaving bool
+	// Draining is true where its endpoint was withdrawn, as it is to be stopped.
+	Draining bool
 }
 
-// sharedParts names what a container shares with another.
-var sharedParts = map[core.JoinKind]string{
-	core.JoinNetwork: "network", core.JoinIPC: "IPC namespace", core.JoinPID: "process namespace", core.JoinVolumes: "volumes",
+// leaves reports whether it is about to be stopped or removed.
+func (j Joined) leaves() bool {
+	return j.Draining || j.State == core.Removing || j.InFlight == core.StopReplica || j.InFlight == core.RemoveReplica
+}
+
+// namespaces names the namespaces that a container can share with another.
+var namespaces = map[core.JoinKind]string{
+	core.JoinNetwork: "network", core.JoinIPC: "IPC namespace", core.JoinPID: "process namespace",
 }
 
 // joined returns a container that the workload's may have joined; nil where there is none
@@ -52,8 +57,9 @@ func (in Input) lostJoin(r core.Replica) string {
 		return ""
 	}
 	for _, j := range r.Joins {
-		if other := in.joined(j.ID); other != nil && j.Kind != core.JoinVolumes && IsRunning(other.Replica) && other.StartedAt.After(r.StartedAt) {
-			return fmt.Sprintf("the %s of %s as it is since its restart", sharedParts[j.Kind], other.Name)
+		namespace, other := namespaces[j.Kind], in.joined(j.ID)
+		if namespace != "" && other != nil && IsRunning(other.Replica) && other.StartedAt.After(r.StartedAt) {
+			return fmt.Sprintf("the %s of %s as it is since its restart", namespace, other.Name)
 		}
 	}
 	return ""
@@ -65,7 +71,7 @@ func (in Input) lostJoin(r core.Replica) string {
 func (in Input) toJoin(service string, made *spec.Workload) (found *Joined) {
 	for i := range in.Joined {
 		j := &in.Joined[i]
-		fits := j.Workload == service && j.State == core.Running && !j.Leaving && (j.Current || made.Revision != in.Spec.Revision)
+		fits := j.Workload == service && j.State == core.Running && !j.leaves() && (j.Current || made.Revision != in.Spec.Revision)
 		if fits && (found == nil || j.Number < found.Number) {
 			found = j
 		}
@@ -92,7 +98,7 @@ func (in Input) joins(made *spec.Workload) (containers map[string]string, withou
 // it shares a namespace of that; empty where there is none.
 func (in Input) awaitsJoined(r core.Replica) string {
 	for _, j := range r.Joins {
-		if other := in.joined(j.ID); other != nil && j.Kind != core.JoinVolumes && (other.State != core.Running || other.Leaving) {
+		if other := in.joined(j.ID); other != nil && j.Kind != core.JoinVolumes && (other.State != core.Running || other.leaves()) {
 			return fmt.Sprintf("waiting for %s to run, which %s has joined", other.Name, r.Name)
 		}
 	}
@@ -108,7 +114,7 @@ func (s *steps) followJoined() {
 		}
 		i := slices.IndexFunc(r.Joins, func(j core.Join) bool {
 			other := s.joined(j.ID)
-			return other != nil && other.Leaving
+			return other != nil && other.leaves()
 		})
 		if i >= 0 {
 			s.retire([]replica{r}, "%s goes, which %s has joined", s.joined(r.Joins[i].ID).Name, r.Name)

@@ -348,16 +348,16 @@ func (s *story) attempt() {
 // health: health on|off: whether new containers have a health check.
 func (s *story) health() { s.healthCheck = s.arg(0) == "on" }
 
-// vpn: vpn ID STATE [leaving] [old] up=TIME | vpn none: the container of the service vpn,
+// vpn: vpn ID STATE [draining] [old] up=TIME | vpn none: the container of the service vpn,
 // whose network is shared.
 func (s *story) join() {
 	if s.arg(0) == "none" {
 		s.joined = nil
 		return
 	}
-	leaving, old := s.flag("leaving"), s.flag("old")
+	draining, old := s.flag("draining"), s.flag("old")
 	j := vpn(s.arg(0), core.State(s.arg(1)), s.now.Add(-s.duration(s.take("up", "2h"))))
-	j.Leaving, j.Current = leaving, !old
+	j.Draining, j.Current = draining, !old
 	s.joined = []Joined{j}
 }
 
