@@ -35,7 +35,6 @@ type Metrics struct {
 	commits   prometheus.Histogram
 	rollouts  *prometheus.HistogramVec
 	restarts  *prometheus.CounterVec
-	backOffs  *prometheus.CounterVec
 	drains    *prometheus.HistogramVec
 	probes    *prometheus.HistogramVec
 	intents   *prometheus.CounterVec
@@ -72,13 +71,12 @@ func NewMetrics() *Metrics {
 		}),
 		rollouts: histogram("tend_rollout_duration_seconds", "Duration of rollouts from their begin, by result: complete or failed.", []float64{1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600}, "workload", "result"),
 		restarts: counter("tend_restarts_total", "Containers that were started again.", "workload"),
-		backOffs: counter("tend_back_offs_total", "Crashes after which a start waits.", "workload"),
 		drains:   histogram("tend_drain_duration_seconds", "Time between the withdrawal of an endpoint and the stop, by result: acknowledged by all who follow the endpoints, or timed_out.", []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "result"),
 		probes:   histogram("tend_probe_duration_seconds", "Duration of probes, by probe and result: success or failure.", []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10}, "probe", "result"),
 		intents:  counter("tend_intents_total", "Changes that people asked for through the API, by the reason of their event.", "reason"),
 	}
 	m.registry.MustRegister(m.actions, m.events, m.plans, m.engineUp, m.engine, m.specValid, m.specWrong, m.durable, m.commits,
-		m.rollouts, m.restarts, m.backOffs, m.drains, m.probes, m.intents,
+		m.rollouts, m.restarts, m.drains, m.probes, m.intents,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -127,8 +125,8 @@ func (m *Metrics) probe(name string, took time.Duration, err error) {
 	m.probes.WithLabelValues(name, result).Observe(took.Seconds())
 }
 
-// decided counts what a plan has brought to an end: rollouts and drains, and the crashes
-// that it saw.
+// decided counts the rollouts and the drains that a plan has brought to an end. A drain
+// that nobody was asked to acknowledge is not counted.
 func (m *Metrics) decided(in plan.Input, p plan.Plan) {
 	before, after := in.Rollout, p.Rollout
 	switch {
@@ -138,17 +136,12 @@ func (m *Metrics) decided(in plan.Input, p plan.Plan) {
 		m.rollouts.WithLabelValues(in.Workload, "complete").Observe(in.Now.Sub(after.StartedAt).Seconds())
 	}
 	for _, a := range p.Actions {
-		if drain, drained := before.Drains[a.ID]; drained && a.Kind == core.StopReplica {
+		if drain, drained := before.Drains[a.ID]; drained && a.Kind == core.StopReplica && !drain.Unasked {
 			result := "timed_out"
 			if in.Acknowledged[a.ID] {
 				result = "acknowledged"
 			}
 			m.drains.WithLabelValues(result).Observe(in.Now.Sub(drain.Since).Seconds())
-		}
-	}
-	for _, e := range p.Events {
-		if e.Reason == "CrashLoopBackOff" {
-			m.backOffs.WithLabelValues(in.Workload).Inc()
 		}
 	}
 }
@@ -158,7 +151,6 @@ func (m *Metrics) forget(workload string) {
 	of := prometheus.Labels{"workload": workload}
 	m.rollouts.DeletePartialMatch(of)
 	m.restarts.DeletePartialMatch(of)
-	m.backOffs.DeletePartialMatch(of)
 }
 
 func (m *Metrics) event(e *state.Event)       { m.events.WithLabelValues(string(e.Type), e.Reason).Inc() }
