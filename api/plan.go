@@ -14,7 +14,7 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// plan answers with what the planner decides for a workload now.
+// plan sends the actions and the status that the planner decides for a workload now.
 func (s *server) plan(w http.ResponseWriter, r *http.Request) {
 	name := chi.URLParam(r, "name")
 	if _, ok := s.Store.Snapshot().Workload(name); !ok {
@@ -132,7 +132,7 @@ func listImages(snap *state.Snapshot, _ *http.Request) (any, error) {
 		}
 		i := Image{TypeMeta: typeMeta(ImageKind), Metadata: Metadata{Name: row.Name}, Workloads: users[row.Name],
 			Status: ImageStatus{Known: row.Known, Present: row.Present, ImageID: row.ID, Error: row.Attempt.Error}}
-		i.Status.Digest, i.Status.Newest, i.Status.Refused = row.Digest, row.Newest, row.Refused
+		i.Status.Digest, i.Status.Newest, i.Status.RegistryError = row.Digest, row.Newest, row.RegistryError
 		i.Status.PullIntervalSeconds, i.Status.AskedAt = row.PullInterval.Seconds(), row.AskedAt.UTC()
 		if i.Workloads == nil {
 			i.Workloads = []string{}

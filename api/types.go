@@ -314,7 +314,8 @@ type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty"`
-	// Problems are the mistakes in what is written, where those are in the way.
+	// Problems lists the mistakes in compose.yaml and the specs that caused the error; absent
+	// where there are none.
 	Problems []SpecProblem `json:"problems,omitempty"`
 }
 
@@ -419,11 +420,11 @@ type ImageStatus struct {
 	// ImageID is its content address.
 	ImageID string `json:"imageID,omitempty"`
 	// Digest is by what the registry knows it, and Newest what its name stood for when
-	// the registry was last asked, at AskedAt; Refused is why it gave no answer then.
-	Digest  string    `json:"digest,omitempty"`
-	Newest  string    `json:"newest,omitempty"`
-	Refused string    `json:"refused,omitempty"`
-	AskedAt time.Time `json:"askedAt,omitzero"`
+	// the registry was last asked, at AskedAt; RegistryError is why it gave no answer then.
+	Digest        string    `json:"digest,omitempty"`
+	Newest        string    `json:"newest,omitempty"`
+	RegistryError string    `json:"registryError,omitempty"`
+	AskedAt       time.Time `json:"askedAt,omitzero"`
 	// PullIntervalSeconds is how often the registry is asked; absent for never.
 	PullIntervalSeconds float64 `json:"pullIntervalSeconds,omitempty"`
 	// Error is why the last pull failed.
@@ -466,7 +467,7 @@ type ValidationResult struct {
 	Problems []SpecProblem `json:"problems"`
 }
 
-// SpecProblem is one mistake in what is written.
+// SpecProblem is one mistake in compose.yaml or a spec.
 type SpecProblem struct {
 	File string `json:"file,omitempty"`
 	// Line and Column count from 1; absent where they are unknown.

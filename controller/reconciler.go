@@ -282,7 +282,7 @@ func (r *reconciler) resourceActed(e ended, now time.Time) {
 	r.store.Update(func(tx *state.Tx) {
 		for _, row := range tx.Resources() {
 			if row.Name == e.action.Object && (asked || row.Action() == e.action.Kind) {
-				before = row.Refused
+				before = row.RegistryError
 				tx.PutResource(plan.ResourceActed(row.Resource, e.action, e.result.Digest, e.err, now))
 			}
 		}

@@ -30,9 +30,9 @@ type Resource struct {
 	ID string
 	// Digest is by what the registry knows an image that is here; empty of one that came
 	// from none. Newest is what its name stood for when the registry was last asked, at
-	// AskedAt, and Refused why it gave no answer then.
-	Digest, Newest, Refused string
-	AskedAt                 time.Time
+	// AskedAt, and RegistryError why it gave no answer then.
+	Digest, Newest, RegistryError string
+	AskedAt                       time.Time
 	// PulledFor is the Newest for which the image was last pulled: it is not pulled again
 	// for the same.
 	PulledFor string

@@ -92,9 +92,9 @@ func ResourceActed(r core.Resource, a core.Action, answer string, err error, now
 	asked := a.Kind == core.AskRegistry
 	switch {
 	case err == nil:
-		r.Attempt, r.Refused = core.Attempt{}, ""
+		r.Attempt, r.RegistryError = core.Attempt{}, ""
 	case asked:
-		r.Refused = err.Error()
+		r.RegistryError = err.Error()
 	default:
 		r.Attempt.Error = err.Error()
 	}
