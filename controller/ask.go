@@ -13,9 +13,6 @@ import (
 	"github.com/tendhq/tend/controller/plan"
 )
 
-// killTimeout bounds a kill.
-const killTimeout = 30 * time.Second
-
 // errStopped reports that the controller has ended.
 var errStopped = errors.New("the controller has stopped")
 
@@ -67,9 +64,7 @@ func (c *Controller) await(ctx context.Context, done <-chan error) error {
 // Kill has the engine kill the process of a container, and reports asked. It is no
 // action: to the planner it is what somebody did behind its back.
 func (c *Controller) Kill(ctx context.Context, asked core.Event, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, killTimeout)
-	defer cancel()
-	if err := c.options.Engine.KillProcess(ctx, id); err != nil {
+	if err := c.executor.Kill(ctx, id); err != nil {
 		return err
 	}
 	c.Asked(asked)

@@ -136,6 +136,13 @@ func timeout(a core.Action) time.Duration {
 	}
 }
 
+// Kill has the engine kill the process of a container.
+func (x *Executor) Kill(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return x.engine.KillProcess(ctx, id)
+}
+
 // makeImage makes the image of the ingresses.
 func (x *Executor) makeImage(ctx context.Context) error {
 	file, err := os.Open(x.executable)
