@@ -2,8 +2,6 @@ package docker
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"io"
 
 	"github.com/docker/docker/api/types"
@@ -66,20 +64,6 @@ func (e *Engine) LoadImage(ctx context.Context, archive io.Reader) error {
 			return err
 		}
 		defer loaded.Body.Close()
-		// The engine has answered 200 by now; a later failure is a message.
-		messages := json.NewDecoder(loaded.Body)
-		for {
-			var m struct {
-				Error string `json:"error"`
-			}
-			switch err := messages.Decode(&m); {
-			case errors.Is(err, io.EOF):
-				return nil
-			case err != nil:
-				return err
-			case m.Error != "":
-				return errors.New(m.Error)
-			}
-		}
+		return readMessages(loaded.Body, func(struct{}) {})
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -99,28 +98,15 @@ func (e *Engine) buildClassic(ctx context.Context, b engine.BuildSpec, progress 
 		return err
 	}
 	defer response.Body.Close()
-	// The engine has answered 200 by now; a later failure is a message.
-	messages := json.NewDecoder(bufio.NewReader(response.Body))
-	for {
-		var m struct {
-			Stream string `json:"stream"`
-			Error  string `json:"error"`
-		}
-		err := messages.Decode(&m)
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		case m.Error != "":
-			return errors.New(m.Error)
-		}
+	return readMessages(response.Body, func(m struct {
+		Stream string `json:"stream"`
+	}) {
 		for line := range strings.Lines(m.Stream) {
 			if line = strings.TrimSpace(line); line != "" {
 				progress(line)
 			}
 		}
-	}
+	})
 }
 
 // isRemote reports whether a build's context is a URL, which the engine fetches itself.

@@ -1,12 +1,8 @@
 package docker
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/docker/docker/api/types/image"
@@ -36,7 +32,6 @@ type pullMessage struct {
 		Current int64 `json:"current"`
 		Total   int64 `json:"total"`
 	} `json:"progressDetail"`
-	Error string `json:"error"`
 }
 
 // layers are how many bytes of each layer of an image are there, and how many it has.
@@ -68,19 +63,9 @@ func (e *Engine) Pull(ctx context.Context, ref string, progress func(string)) er
 			return err
 		}
 		defer body.Close()
-		// The engine has answered 200 by now; a later failure is a message.
 		layers := layers{}
-		messages := json.NewDecoder(bufio.NewReader(body))
-		for {
-			var m pullMessage
-			err := messages.Decode(&m)
+		return readMessages(body, func(m pullMessage) {
 			switch {
-			case errors.Is(err, io.EOF):
-				return nil
-			case err != nil:
-				return err
-			case m.Error != "":
-				return errors.New(m.Error)
 			case m.Detail.Total != 0:
 				progress(layers.add(m))
 			case m.ID != "":
@@ -88,7 +73,7 @@ func (e *Engine) Pull(ctx context.Context, ref string, progress func(string)) er
 			default:
 				progress(m.Status)
 			}
-		}
+		})
 	})
 }
 
