@@ -291,23 +291,11 @@ func TestTheLastItemIsSoldOnce(t *testing.T) {
 	ada := s.register(t, "ada@example.com")
 	s.products.Do(t, testenv.Request{Method: http.MethodPut, Path: "/api/products/chef-knife/inventory",
 		Token: s.admin(t), Body: `{"quantity":3,"operation":"set"}`}).Expect(t, http.StatusOK, nil)
-	statuses := make(chan int, 10)
-	var group sync.WaitGroup
-	for range cap(statuses) {
-		group.Go(func() {
-			response, err := s.orders.Try(t.Context(), testenv.Request{Method: http.MethodPost, Path: "/api/orders", Token: ada.Token, Body: `{"items":[` + oneKnife + `]}`})
-			if err != nil {
-				t.Error(err)
-			}
-			statuses <- response.Status
-		})
+	requests := make([]testenv.Request, 10)
+	for i := range requests {
+		requests[i] = testenv.Request{Method: http.MethodPost, Path: "/api/orders", Token: ada.Token, Body: `{"items":[` + oneKnife + `]}`}
 	}
-	group.Wait()
-	close(statuses)
-	count := map[int]int{}
-	for status := range statuses {
-		count[status]++
-	}
+	count := s.orders.AtOnce(t, requests)
 	if !maps.Equal(count, map[int]int{http.StatusCreated: 3, http.StatusConflict: 7}) {
 		t.Errorf("statuses = %v, want 3 created and 7 conflicts", count)
 	}

@@ -236,24 +236,11 @@ func TestTooManyPaymentsInAMinuteAreDeclined(t *testing.T) {
 	pg := testenv.SharedPostgres(t)
 	service := testenv.StartReady(t, payment.Service, pg.Env(t, pg.NewDatabase(t)), map[string]string{"FRAUD_PAYMENTS_PER_MINUTE": "3"})
 	ada := uuid.NewString()
-	statuses := make(chan int, 8)
-	var group sync.WaitGroup
-	for range cap(statuses) {
-		request := pay(t, "", uuid.NewString(), ada, "1")
-		group.Go(func() {
-			response, err := service.Try(t.Context(), request)
-			if err != nil {
-				t.Error(err)
-			}
-			statuses <- response.Status
-		})
+	requests := make([]testenv.Request, 8)
+	for i := range requests {
+		requests[i] = pay(t, "", uuid.NewString(), ada, "1")
 	}
-	group.Wait()
-	close(statuses)
-	count := map[int]int{}
-	for status := range statuses {
-		count[status]++
-	}
+	count := service.AtOnce(t, requests)
 	if !maps.Equal(count, map[int]int{http.StatusCreated: 3, http.StatusPaymentRequired: 5}) {
 		t.Errorf("statuses = %v, want 3 made and 5 declined", count)
 	}

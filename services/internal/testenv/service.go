@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 
 	"github.com/tendhq/tend/services/internal/config"
@@ -124,6 +125,29 @@ func (s *Service) Do(t *testing.T, r Request) Response {
 		t.Fatal(err)
 	}
 	return response
+}
+
+// AtOnce sends requests at the same time, and counts the answers by status.
+func (s *Service) AtOnce(t *testing.T, requests []Request) map[int]int {
+	t.Helper()
+	statuses := make(chan int, len(requests))
+	var group sync.WaitGroup
+	for _, r := range requests {
+		group.Go(func() {
+			response, err := s.Try(t.Context(), r)
+			if err != nil {
+				t.Error(err)
+			}
+			statuses <- response.Status
+		})
+	}
+	group.Wait()
+	close(statuses)
+	count := map[int]int{}
+	for status := range statuses {
+		count[status]++
+	}
+	return count
 }
 
 // Try sends a request that may get no answer.
