@@ -69,9 +69,8 @@ func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {
 	}
 	if q.blocks {
 		if !wantsStream(r) {
-			release, err := s.hold(r)
-			if err != nil {
-				fail(w, err)
+			release, ok := s.hold(w, r)
+			if !ok {
 				return
 			}
 			defer release()

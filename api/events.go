@@ -84,9 +84,8 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, NewList(found))
 		return
 	}
-	release, err := s.hold(r)
-	if err != nil {
-		fail(w, err)
+	release, ok := s.hold(w, r)
+	if !ok {
 		return
 	}
 	defer release()

@@ -99,15 +99,17 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// hold counts a request that is held, until release is called.
-func (s *server) hold(r *http.Request) (release func(), err error) {
+// hold counts a request that is held, until release is called. It refuses one too many of
+// its peer, and returns false.
+func (s *server) hold(w http.ResponseWriter, r *http.Request) (release func(), ok bool) {
 	peer := peerFrom(r).name
 	if !s.held.add(peer) {
-		return nil, problem(http.StatusServiceUnavailable, fmt.Sprintf("%d streams and blocking queries are held for this peer already: end some, or ask without", maxHeld))
+		fail(w, problem(http.StatusServiceUnavailable, fmt.Sprintf("%d streams and blocking queries are held for this peer already: end some, or ask without", maxHeld)))
+		return nil, false
 	}
 	counted := s.Requests.hold(r)
 	return func() {
 		counted()
 		s.held.remove(peer)
-	}, nil
+	}, true
 }

@@ -19,7 +19,7 @@ const (
 	// defaultTail and maxTail bound how many lines of each replica are read.
 	defaultTail = 100
 	maxTail     = 10_000
-	// logTimeout bounds the answer to a request for what was written until now.
+	// logTimeout bounds how long the log lines that exist are read for one request.
 	logTimeout = time.Minute
 )
 
@@ -56,8 +56,8 @@ func parseLogQuery(r *http.Request) (o logs.Options, err error) {
 	return o, nil
 }
 
-// logs answers with what a workload's replicas have written, in the order of time, or
-// streams it with all that follows.
+// logs sends the log lines of a workload's replicas, oldest first, or streams them and
+// those that follow.
 func (s *server) logs(w http.ResponseWriter, r *http.Request) {
 	name := chi.URLParam(r, "name")
 	snap := s.Store.Snapshot()
@@ -70,9 +70,8 @@ func (s *server) logs(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	release, err := s.hold(r)
-	if err != nil {
-		fail(w, err)
+	release, ok := s.hold(w, r)
+	if !ok {
 		return
 	}
 	defer release()

@@ -32,8 +32,8 @@ const (
 	maxValidation = 4 << 20
 )
 
-// adminOnly refuses all but who may change something. Spec files are as they were written,
-// with what may be secret in them.
+// adminOnly refuses every caller who may not change something. Spec files are shown as they
+// were written, and may hold secrets.
 func adminOnly(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if callerFrom(r).role != Admin {

@@ -79,9 +79,8 @@ func (s *stream) wait(ctx context.Context, changes memdb.WatchSet) bool {
 // stream streams an answer, whole, each time it has changed. The stream ends
 // when there is no answer any more.
 func (s *server) stream(w http.ResponseWriter, r *http.Request, read read) {
-	release, err := s.hold(r)
-	if err != nil {
-		fail(w, err)
+	release, ok := s.hold(w, r)
+	if !ok {
 		return
 	}
 	defer release()

@@ -55,9 +55,8 @@ func (s *server) watchAll(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	release, err := s.hold(r)
-	if err != nil {
-		fail(w, err)
+	release, ok := s.hold(w, r)
+	if !ok {
 		return
 	}
 	defer release()

@@ -139,7 +139,7 @@ type browser struct {
 
 type step = chromedp.Action[chromedp.Void]
 
-// patience bounds how long a browser waits for what it is to show.
+// patience bounds how long a test waits until the browser shows something.
 const patience = 30 * time.Second
 
 func newBrowser(t *testing.T) *browser {

@@ -58,7 +58,7 @@ func (s *screen) shows(text string) {
 
 func (s *screen) press(keys ...string) { s.tmux(append([]string{"send-keys"}, keys...)...) }
 
-// watched is a project with a Deployment of two replicas, one of which starts.
+// watched makes a project with a Deployment of two replicas, one ready and one starting.
 func watched(t *testing.T) *world {
 	w := newWorld(t, "name: shop\nservices:\n  web:\n    image: web:1\n    deploy: {replicas: 2}\n")
 	w.keep("web", func(_ *spec.Workload, s *core.Status) {

@@ -229,7 +229,7 @@ func (m Model) linked(err error) Model {
 	return m
 }
 
-// changed takes in what has changed.
+// changed returns the model with a message's changes applied.
 func (m Model) changed(c changesMsg) Model {
 	m = m.linked(nil)
 	m.replicas = maps.Clone(m.replicas)

@@ -85,8 +85,8 @@ func Once(ctx context.Context, o Options, out io.Writer) error {
 	return err
 }
 
-// asked is the model after the controller was asked for everything once, and for what the
-// ingresses carry twice.
+// asked returns the model with everything that the controller answers now. It asks for the
+// ingresses' traffic twice, since rates need two samples.
 func (m Model) asked(ctx context.Context, c *client.Client) (Model, error) {
 	session, err := c.Session(ctx)
 	if err != nil {
