@@ -117,8 +117,9 @@ func lastWritten(tx *state.Tx, name string) (w *spec.Workload, generation int64)
 	return nil, 0
 }
 
-// remember keeps a revision in the workload's history, and forgets the oldest ones
-// beyond the limit, except those that a rollout may go back to.
+// remember keeps a revision in the workload's history, and forgets the oldest ones beyond
+// the limit, except the one that a rollout may go back to and those that containers were
+// made from: their ports and networks are needed as long as they exist.
 func remember(tx *state.Tx, row *state.Workload, now time.Time) {
 	w := row.Spec
 	history := tx.Revisions(w.Name)
@@ -133,8 +134,10 @@ func remember(tx *state.Tx, row *state.Workload, now time.Time) {
 	tx.PutRevision(&state.Revision{Workload: w.Name, Revision: w.Revision, Number: number, Generation: row.Generation, Spec: w, At: now})
 
 	rollout, _ := tx.Rollout(w.Name)
+	replicas := tx.Replicas(w.Name)
 	history = slices.DeleteFunc(tx.Revisions(w.Name), func(r *state.Revision) bool {
-		return r.Revision == w.Revision || rollout != nil && r.Revision == rollout.Stable
+		used := slices.ContainsFunc(replicas, func(c *state.Replica) bool { return c.Revision == r.Revision })
+		return used || r.Revision == w.Revision || rollout != nil && r.Revision == rollout.Stable
 	})
 	for _, r := range history[:max(len(history)-w.RevisionHistoryLimit, 0)] {
 		tx.DeleteRevision(w.Name, r.Revision)

@@ -209,4 +209,6 @@ var bugs = []bug{
 		old: "			l.lead(ctx, name) // what", new: "			if BUG && name != key { continue }\n			l.lead(ctx, name) // what"},
 	{name: "plan what leaves without end", seed: 31, file: "reconciler.go",
 		old: "&& spec.ServiceOf(key) == key {", new: "&& (BUG || spec.ServiceOf(key) == key) {"},
+	{name: "forget a revision that has containers", seed: 8800000687, file: "written.go",
+		old: "used := slices.ContainsFunc(replicas,", new: "used := !BUG && slices.ContainsFunc(replicas,"},
 }
