@@ -74,6 +74,9 @@ var failures = []struct {
 	{5500000077, "fewer replicas are said to be ready than there are"},
 	{3796984485, "a replica that has ended with 0 is started again"},
 	{4242007315, "the volume of a database held data and is gone, and an empty one is made"},
+	{3835023437, "an ingress is not told of a replica that has just been started again"},
+	{8800000687, "an ingress is told to give a replica nothing any more, as its revision was forgotten"},
+	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 
 // TestHistoriesThatFailed runs the history of each seed that has failed once.

@@ -181,6 +181,24 @@ func portHeld(i *spec.Workload, truth []engine.Container) bool {
 	})
 }
 
+// knowsHolders reports whether the controller knows the containers of a service and of its
+// ingresses as they are: any of them may have a host port of it.
+func knowsHolders(snap *state.Snapshot, truth []engine.Container, service string) bool {
+	known := map[string]bool{service: true}
+	for _, c := range truth {
+		known[workloadOf(c)] = true
+	}
+	for _, row := range snap.Replicas("") {
+		known[row.Workload] = true
+	}
+	for workload := range known {
+		if spec.ServiceOf(workload) == service && !knowsAll(snap, truth, workload) {
+			return false
+		}
+	}
+	return true
+}
+
 // misled says how an ingress does not lead to what is published.
 func (w *world) misled(c engine.Container) string {
 	h := w.holders.of(c.ID)
@@ -227,7 +245,9 @@ func (v *invariants) askedToTell(c *call, snap *state.Snapshot, truth []engine.C
 		if given[e.ID] || e.State != ingress.Ready || i < 0 || len(v.lies) > 0 || v.w.of(workloadOf(truth[i])).Workload == nil {
 			continue
 		}
-		if t := truth[i]; ready(t) && held(snap, t.ID) && !v.doomed[t.ID] && !draining(snap, t) {
+		t := truth[i]
+		fresh := time.Since(t.StartedAt) < time.Second // it was withdrawn, and is to be published again
+		if ready(t) && !fresh && held(snap, t.ID) && !v.doomed[t.ID] && !draining(snap, t) {
 			v.w.fail("%s is told to give %s nothing any more, which is ready", v.w.container(c.object), t.Name)
 		}
 	}

@@ -48,7 +48,7 @@ func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engi
 	said("ready", row.Ready, c.ready, c.ready)
 	said("available", row.Available, 0, c.ready+c.done)
 	least := written.Replicas
-	if written.Kind == spec.Ingress && (portHeld(written.Workload, truth) || !knowsAll(snap, truth, written.Backend.Service)) {
+	if written.Kind == spec.Ingress && (portHeld(written.Workload, truth) || !knowsHolders(snap, truth, written.Backend.Service)) {
 		least = 0
 	}
 	said("wanted", row.Desired, least, written.Replicas)
