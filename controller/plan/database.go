@@ -21,7 +21,7 @@ func (s *steps) database() {
 	if running := s.running(); len(running) > 1 {
 		s.report(problem{
 			reason: "MultipleContainers", final: true,
-			message: fmt.Sprintf("%s run on the volume of one database: stop all but one at once; tend touches none of them", strings.Join(running, " and ")),
+			message: fmt.Sprintf("%s run on the volume of one database; tend touches none of them", strings.Join(running, " and ")),
 			remedy:  "stop all but one of them at once, with `docker stop`",
 		})
 		return
@@ -61,7 +61,7 @@ func (in Input) formerDatabase() *wait {
 	}
 	name := in.Replicas[i].Name
 	return &wait{
-		message: fmt.Sprintf("%s is a Database's, and %s is a %s now: write its spec again, or remove the container", name, in.Workload, in.Spec.Kind),
+		message: fmt.Sprintf("%s is a Database's, and %s is a %s now", name, in.Workload, in.Spec.Kind),
 		remedy:  fmt.Sprintf("write the spec of %s again, or remove %s", in.Workload, name),
 	}
 }
@@ -105,7 +105,7 @@ func (s *steps) keepDatabase(r replica, alone bool) {
 		// Beside another container, even an exited one, it is not clear whose the volume is.
 		s.report(problem{
 			reason: "MultipleContainers", final: true,
-			message: fmt.Sprintf("%s is one of several containers of one database: remove those that are not wanted", r.Name),
+			message: fmt.Sprintf("%s is one of several containers of one database", r.Name),
 			remedy:  "remove those that are not wanted, with `docker rm`",
 		})
 	case r.class == exited && wanted:

@@ -8,10 +8,15 @@ import (
 
 // ForeignProblem says whose a container of another folder is, and how to go on.
 func ForeignProblem(f core.Foreigner) string {
+	return advised(foreignProblem(f), foreignRemedy(f))
+}
+
+// foreignProblem says whose a container of another folder is.
+func foreignProblem(f core.Foreigner) string {
 	if f.Gone {
-		return fmt.Sprintf("%s was made from %s, which is not to be found here, and is left alone: %s", f.Name, f.Folder, foreignRemedy(f))
+		return fmt.Sprintf("%s was made from %s, which is not to be found here, and is left alone", f.Name, f.Folder)
 	}
-	return fmt.Sprintf("%s was made from %s, a project of the same name, and is left alone: %s", f.Name, f.Folder, foreignRemedy(f))
+	return fmt.Sprintf("%s was made from %s, a project of the same name, and is left alone", f.Name, f.Folder)
 }
 
 // foreignRemedy says how to go on beside a container of another folder.

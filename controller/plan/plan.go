@@ -134,6 +134,14 @@ func (in Input) seeLogs(then string) string {
 	return fmt.Sprintf("see `tend logs %s`, and %s", in.Workload, then)
 }
 
+// advised returns a message with what a person can do about it.
+func advised(message, remedy string) string {
+	if remedy == "" {
+		return message
+	}
+	return message + ": " + remedy
+}
+
 // problem is what is wrong with a replica, and what a person can do about it.
 type problem struct {
 	reason, message, remedy string

@@ -114,11 +114,11 @@ func resourceProblem(r core.Resource) string {
 	case r.Present:
 		return ""
 	case r.External:
-		return fmt.Sprintf("%s is external and does not exist: %s", r, resourceRemedy(r))
+		return fmt.Sprintf("%s is external and does not exist", r)
 	case r.DataOf != "":
-		return fmt.Sprintf("%s held the data of %s and is gone: %s", r, r.DataOf, resourceRemedy(r))
+		return fmt.Sprintf("%s held the data of %s and is gone", r, r.DataOf)
 	case r.NoPull:
-		return fmt.Sprintf("%s is not there and its pull_policy is %s: %s", r, "never or build", resourceRemedy(r))
+		return fmt.Sprintf("%s is not there and its pull_policy is never or build", r)
 	case r.Attempt.Error != "":
 		return fmt.Sprintf("%s: %s", r, r.Attempt.Error)
 	default:
@@ -126,7 +126,8 @@ func resourceProblem(r core.Resource) string {
 	}
 }
 
-// resourceRemedy is what a person can do about the problem of a resource; empty when there is nothing to do.
+// resourceRemedy is what a person can do about the problem of a resource; empty when there
+// is nothing to do.
 func resourceRemedy(r core.Resource) string {
 	switch {
 	case r.Present:

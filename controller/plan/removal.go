@@ -12,7 +12,7 @@ import (
 func (s *steps) remove() {
 	s.stopDrained()
 	for _, f := range s.Foreigners {
-		s.fail("ForeignContainer", ForeignProblem(f), foreignRemedy(f))
+		s.fail("ForeignContainer", foreignProblem(f), foreignRemedy(f))
 	}
 	if len(s.Dependents) > 0 {
 		s.waitFor(wait{message: "waiting for " + strings.Join(s.Dependents, ", ") + " to stop"})

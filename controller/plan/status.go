@@ -423,20 +423,23 @@ func (a *account) forgetAttempts() {
 // rolls reports whether replicas of two revisions may be made.
 func (t *target) rolls() bool { return !t.rollout.Complete && t.earlier() }
 
-// transitions reports conditions that changed for the worse, and the recovery.
+// transitions reports conditions that changed for the worse, and the recovery. An event
+// also tells the remedy where waiting does not help.
 func (a *account) transitions() {
 	for _, c := range a.plan.Status.Conditions {
 		before := a.Status.Condition(c.Type)
 		changed := before == nil || before.Status != c.Status || before.Reason != c.Reason || before.Message != c.Message
 		switch {
 		case !changed:
+		case c.Type == core.ReplicaFailure && a.failure.final:
+			a.tell(core.Warning, c.Reason, "%s", advised(c.Message, a.failure.remedy))
 		case c.Type == core.ReplicaFailure || c.Type == core.Failed:
 			a.tell(core.Warning, c.Reason, "%s", c.Message)
 		case c.Reason == "ProgressDeadlineExceeded" && (before == nil || before.Reason != c.Reason):
 			a.tell(core.Warning, c.Reason, "%s", c.Message)
 		case c.Reason == "Waiting" && a.wait.quiet:
 		case c.Reason == "Waiting":
-			a.tell(core.Normal, c.Reason, "%s", c.Message)
+			a.tell(core.Normal, c.Reason, "%s", advised(c.Message, a.wait.remedy))
 		case c.Type == core.Complete && c.Status:
 			a.tell(core.Normal, "Complete", "%s", c.Message)
 		case c.Type != core.Available || before == nil || before.Status == c.Status || a.Status.Desired != a.plan.Status.Desired:

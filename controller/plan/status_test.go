@@ -85,7 +85,7 @@ func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 			"a volume whose data are gone", func(in *Input) {
 				in.Missing = []core.Resource{{Kind: core.VolumeResource, Name: "shop_data", DataOf: "web"}}
 			},
-			core.OutcomeStalled, "volume shop_data held the data of web and is gone: bring it back, or for an empty database make one with docker volume create shop_data",
+			core.OutcomeStalled, "volume shop_data held the data of web and is gone",
 			"bring it back, or for an empty database make one with docker volume create shop_data", nil, nil,
 		},
 		{
@@ -121,7 +121,7 @@ func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 			"a container of another folder", func(in *Input) {
 				in.Foreigners = []core.Foreigner{{ID: "f", Name: "shop-web-1", Workload: "web", Folder: "/old", Gone: true}}
 			},
-			core.OutcomeStalled, "shop-web-1 was made from /old, which is not to be found here, and is left alone: if this is that folder, moved or renamed, take it over with --take-over /old; else remove it, or give this project another name",
+			core.OutcomeStalled, "shop-web-1 was made from /old, which is not to be found here, and is left alone",
 			"if this is that folder, moved or renamed, take it over with --take-over /old; else remove it, or give this project another name", nil, nil,
 		},
 		{

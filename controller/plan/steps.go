@@ -64,7 +64,8 @@ func newSteps(t target) steps {
 // way: whatever was taken, a name, a number or a volume, might be that one's.
 func (s *steps) leaveTo(f core.Foreigner) {
 	s.held = true
-	s.waitFor(wait{message: ForeignProblem(f), remedy: foreignRemedy(f), problem: &problem{reason: "ForeignContainer", message: ForeignProblem(f), remedy: foreignRemedy(f), final: true}})
+	p := problem{reason: "ForeignContainer", message: foreignProblem(f), remedy: foreignRemedy(f), final: true}
+	s.waitFor(wait{message: p.message, remedy: p.remedy, problem: &p})
 }
 
 // add plans an action on a replica, unless one is under way or planned already (of
