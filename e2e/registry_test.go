@@ -130,20 +130,23 @@ func version(settings ...string) string {
 const followedWeb = `
 services:
   web:
-    image: %s/shop/web:1
+    image: %[1]s/shop/web:1
     pull_policy: every_1s
     deploy: {replicas: 2}
-    ports: ["%s:8080"]
+    ports: ["%[2]s:8080"]
     healthcheck: {test: [CMD, /probe, health], interval: 1s, timeout: 10s, retries: 3, start_period: 30s}
+  plain:
+    image: %[1]s/shop/plain:1
 `
 
 func TestAnotherImageInTheRegistryIsRolledOut(t *testing.T) {
-	p := newProject(t, files{"specs/web.yaml": specOf("progressDeadlineSeconds: 6")})
+	p := newProject(t, files{"specs/web.yaml": specOf("progressDeadlineSeconds: 20")})
 	r := newRegistry(p)
 	address, err := kit.FreeAddress()
 	require.NoError(t, err)
 	p.write("compose.yaml", fmt.Sprintf(followedWeb, r.address, address))
 	r.publish("shop/web:1", version("VERSION=1"))
+	r.publish("shop/plain:1", version("VERSION=1"))
 	t.Cleanup(func() {
 		ctx := context.Background()
 		all, err := docker.ImageList(ctx, image.ListOptions{All: true})
@@ -159,10 +162,10 @@ func TestAnotherImageInTheRegistryIsRolledOut(t *testing.T) {
 	tend := p.run()
 	tend.awaitEvent("web", "RolloutComplete")
 	c := ask(t, address)
-	serves := func(version string) {
+	serves := func(service, version string) {
 		t.Helper()
 		p.await(func() error {
-			for _, w := range p.replicas("web") {
+			for _, w := range p.replicas(service) {
 				if !w.ready() || w.env("VERSION") != version {
 					return fmt.Errorf("%s has version %s", w.Name, w.env("VERSION"))
 				}
@@ -173,7 +176,7 @@ func TestAnotherImageInTheRegistryIsRolledOut(t *testing.T) {
 
 	t.Log("a new digest is rolled out")
 	r.publish("shop/web:1", version("VERSION=2"))
-	serves("2")
+	serves("web", "2")
 	p.mustTend("wait", "web")
 	before := p.identities()
 	p.compose("up", "-d")
@@ -182,7 +185,7 @@ func TestAnotherImageInTheRegistryIsRolledOut(t *testing.T) {
 	t.Log("one that never becomes ready is taken back, and not tried again")
 	r.publish("shop/web:1", version("VERSION=3", "HEALTH=never"))
 	tend.awaitEvent("web", "RolledBack")
-	serves("2")
+	serves("web", "2")
 	before = p.identities()
 
 	t.Log("nor is anything changed while the registry is away, and tend begins anew")
@@ -196,8 +199,17 @@ func TestAnotherImageInTheRegistryIsRolledOut(t *testing.T) {
 	t.Log("the next digest is tried")
 	r.start()
 	r.publish("shop/web:1", version("VERSION=4"))
-	serves("4")
+	serves("web", "4")
 	c.end(t)
+
+	t.Log("and one that a person pulls")
+	r.publish("shop/plain:1", version("VERSION=2"))
+	p.mustTend("pull", "plain")
+	serves("plain", "2")
+	images := p.mustTend("get", "images")
+	assert.Regexp(t, r.address+`/shop/plain:1 +plain +yes +[0-9a-f]{12} +- +-\n`, images)
+	assert.Regexp(t, r.address+`/shop/web:1 +web +yes +([0-9a-f]{12}) +[0-9a-f]{12} +`, images)
+	assert.NotZero(t, p.tend("pull", "none").code)
 	history := p.mustTend("rollout", "history", "web")
 	assert.Contains(t, history, r.address+"/shop/web@sha256:")
 }

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -32,9 +34,9 @@ func newGet(f *flags) *cobra.Command {
 	p := &printer{}
 	path := ""
 	c := &cobra.Command{
-		Use:       "get workloads|replicas [WORKLOAD]",
+		Use:       "get workloads|replicas|images [NAME]",
 		Short:     "Show what is kept, as the controller sees it",
-		ValidArgs: []string{"workloads", "replicas"},
+		ValidArgs: []string{"workloads", "replicas", "images"},
 		Args: func(c *cobra.Command, args []string) error {
 			if path != "" {
 				return cobra.NoArgs(c, args)
@@ -62,10 +64,11 @@ func (p *printer) get(c *cobra.Command, f *flags, args []string) error {
 	}
 	kinds := map[string]func(context.Context, *client.Client, string) error{
 		"workload": p.workloads, "workloads": p.workloads, "replica": p.replicas, "replicas": p.replicas,
+		"image": p.images, "images": p.images,
 	}
 	show, ok := kinds[args[0]]
 	if !ok {
-		return usage(c, fmt.Errorf("get takes workloads or replicas, and not %q", args[0]))
+		return usage(c, fmt.Errorf("get takes workloads, replicas or images, and not %q", args[0]))
 	}
 	controller, err := f.dial()
 	if err != nil {
@@ -149,6 +152,50 @@ func (p *printer) replicas(ctx context.Context, c *client.Client, workload strin
 	}
 	all := func(l api.List[api.Replica]) api.List[api.Replica] { return l }
 	return printLists(ctx, p, lists, all, header, wide, row)
+}
+
+// images shows the images that the workloads need. DIGEST is by what the registry knows the
+// one that is here, NEWEST what its name stood for when the registry was last asked.
+func (p *printer) images(ctx context.Context, c *client.Client, name string) error {
+	if p.watch {
+		return errors.New("images cannot be watched: leave --watch out")
+	}
+	header := []string{"NAME", "WORKLOADS", "PRESENT", "DIGEST", "NEWEST", "ASKED"}
+	wide := []string{"IMAGE ID", "EVERY", "ERROR"}
+	row := func(i api.Image) ([]string, []string) {
+		s := i.Status
+		every := "never"
+		if s.PullIntervalSeconds > 0 {
+			every = units.HumanDuration(time.Duration(s.PullIntervalSeconds * float64(time.Second)))
+		}
+		return []string{
+			i.Metadata.Name, strings.Join(i.Workloads, ","), yes(s.Present), shortDigest(s.Digest), shortDigest(s.Newest), age(s.AskedAt),
+		}, []string{shortDigest(s.ImageID), every, cmp.Or(s.Error, s.RegistryError)}
+	}
+	list, err := c.Images(ctx)
+	if err != nil {
+		return err
+	}
+	if name != "" {
+		list.Items = slices.DeleteFunc(list.Items, func(i api.Image) bool { return i.Metadata.Name != name })
+		if len(list.Items) == 0 {
+			return fmt.Errorf("no workload needs the image %s: `tend get images` lists them", name)
+		}
+	}
+	if p.document() {
+		return p.write(list)
+	}
+	return printTable(p, list, header, wide, row)
+}
+
+// shortDigest is a digest as Docker shortens it; "-" where there is none.
+func shortDigest(digest string) string {
+	const shown = 12
+	_, sum, found := strings.Cut(digest, ":")
+	if !found {
+		sum = digest
+	}
+	return cmp.Or(sum[:min(shown, len(sum))], "-")
 }
 
 // once is a sequence of one answer.
