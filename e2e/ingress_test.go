@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -41,11 +42,18 @@ func TestAnIngressInAContainer(t *testing.T) {
 	require.NoError(t, err)
 	loadIngress(ctx, t, cli, img)
 
+	// In a network of its own nobody else gets its address: Engine 20.10 now and then
+	// gives one twice.
+	own, err := cli.NetworkCreate(ctx, fmt.Sprint("tend-e2e-ingress-", strings.ToLower(rand.Text()[:10])), network.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = cli.NetworkRemove(context.WithoutCancel(ctx), own.ID) })
+
 	port := nat.Port("80/tcp")
 	created, err := cli.ContainerCreate(ctx, &container.Config{
 		Image: img.Name, Cmd: []string{"--listen", ":80"}, OpenStdin: true, ExposedPorts: nat.PortSet{port: {}},
 	}, &container.HostConfig{
 		PortBindings: nat.PortMap{port: {{HostIP: "127.0.0.1"}}},
+		NetworkMode:  container.NetworkMode(own.ID),
 		LogConfig:    container.LogConfig{Type: "none"},
 		CapDrop:      []string{"ALL"},
 		SecurityOpt:  []string{"no-new-privileges"},
@@ -56,7 +64,7 @@ func TestAnIngressInAContainer(t *testing.T) {
 	})
 	require.NoError(t, cli.ContainerStart(ctx, created.ID, container.StartOptions{}))
 
-	replica := echoAt(ctx, t, cli)
+	replica := echoAt(ctx, t, cli, own.ID)
 	config := ingress.Config{Protocol: ingress.TCP, Endpoints: []ingress.Endpoint{{ID: "a", Address: replica, State: ingress.Ready}}}
 	speaking := attach(ctx, t, cli, created.ID)
 	speaking.apply(config, 1)
@@ -118,10 +126,10 @@ func loadIngress(ctx context.Context, t *testing.T, cli *client.Client, img *ing
 	assert.Contains(t, found.RepoTags, img.Name)
 }
 
-// echoAt is a server on the host, at the address that containers reach it at.
-func echoAt(ctx context.Context, t *testing.T, cli *client.Client) string {
+// echoAt is a server on the host, at the address that containers on a network reach it at.
+func echoAt(ctx context.Context, t *testing.T, cli *client.Client, on string) string {
 	t.Helper()
-	bridge, err := cli.NetworkInspect(ctx, "bridge", network.InspectOptions{})
+	bridge, err := cli.NetworkInspect(ctx, on, network.InspectOptions{})
 	require.NoError(t, err)
 	require.NotEmpty(t, bridge.IPAM.Config)
 	l, err := net.Listen("tcp", net.JoinHostPort(bridge.IPAM.Config[0].Gateway, "0"))
