@@ -246,6 +246,9 @@ func (v *invariants) askedToTell(c *call, snap *state.Snapshot, truth []engine.C
 			continue
 		}
 		t := truth[i]
+		if row, planned := snap.Status(workloadOf(t)); planned && !hasPorts(snap, v.w.of(row.Workload).Workload, row.UpdateRevision) {
+			continue // a person wants a revision without ports
+		}
 		fresh := time.Since(t.StartedAt) < time.Second // it was withdrawn, and is to be published again
 		if ready(t) && !fresh && held(snap, t.ID) && !v.doomed[t.ID] && !draining(snap, t) {
 			v.w.fail("%s is told to give %s nothing any more, which is ready", v.w.container(c.object), t.Name)
@@ -274,7 +277,7 @@ func (v *invariants) led(snap *state.Snapshot, truth []engine.Container) {
 
 // released checks that no ingress gives something to a replica that is to be stopped, or
 // has connections open to it, until its drain is over. One whose port is not written any
-// more ends with what it has.
+// more, or was not when tend decided to stop it, ends with what it has.
 func (v *invariants) released(c *call, d decision, t engine.Container, drain time.Duration, truth []engine.Container) {
 	since, drained := v.drained[t.ID]
 	if drained && time.Since(since) >= drain || drain == 0 || v.before == nil {
@@ -282,7 +285,7 @@ func (v *invariants) released(c *call, d decision, t engine.Container, drain tim
 	}
 	for _, i := range ingresses(truth) {
 		row, known := v.before.Replica(i.ID)
-		if i.Labels[spec.LabelService] != workloadOf(t) || v.w.of(workloadOf(i)).Workload == nil || v.rewritten[workloadOf(t)].After(d.at) || !known || row.State != core.Running || !row.StartedAt.Equal(i.StartedAt) {
+		if i.Labels[spec.LabelService] != workloadOf(t) || v.w.of(workloadOf(i)).Workload == nil || v.doomed[i.ID] || v.rewritten[workloadOf(t)].After(d.at) || !known || row.State != core.Running || !row.StartedAt.Equal(i.StartedAt) {
 			continue
 		}
 		h := v.w.holders.of(i.ID)
