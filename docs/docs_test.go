@@ -261,3 +261,45 @@ func read(path string, content []byte) (file, error) {
 	})
 	return f, nil
 }
+
+// A link to another document leads to a file that there is, and to a heading in it.
+func TestLinksLeadSomewhere(t *testing.T) {
+	for path := range sources(t) {
+		if filepath.Ext(path) != ".md" {
+			continue
+		}
+		content, err := os.ReadFile(filepath.Join("..", path))
+		require.NoError(t, err)
+		for _, match := range link.FindAllStringSubmatch(fenced.ReplaceAllString(string(content), ""), -1) {
+			to, heading, hasHeading := strings.Cut(match[1], "#")
+			if strings.Contains(to, ":") {
+				continue // elsewhere
+			}
+			target := filepath.Join("..", path)
+			if to != "" {
+				target = filepath.Join("..", filepath.Dir(path), to)
+			}
+			text, err := os.ReadFile(target)
+			if filepath.Ext(target) != ".md" {
+				_, err = os.Stat(target)
+			}
+			if assert.NoError(t, err, "%s leads to %s", path, match[1]) && hasHeading && filepath.Ext(target) == ".md" {
+				assert.Contains(t, anchors(string(text)), heading, "%s leads to %s", path, match[1])
+			}
+		}
+	}
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	dropped = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// anchors are the names by which a document's headings can be linked to.
+func anchors(document string) (names []string) {
+	for _, match := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(document, ""), -1) {
+		names = append(names, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(match[1]), ""), " ", "-"))
+	}
+	return names
+}
