@@ -26,6 +26,13 @@ func TestThePageIsUpToDate(t *testing.T) {
 	assert.Equal(t, compare.Document(), string(got), "run go generate ./e2e/compare")
 	for _, m := range compare.Meant {
 		assert.FileExists(t, filepath.Join("../../docs/adr", m.ADR), m.What)
+		assert.NotEmpty(t, m.Source, m.What)
+	}
+	for _, w := range compare.Asked {
+		assert.NotEmpty(t, w.Issues, w.What)
+		for _, issue := range w.Issues {
+			assert.Regexp(t, `^[\w-]+/[\w-]+#\d+$`, issue, w.What)
+		}
 	}
 }
 

@@ -17,10 +17,15 @@ const (
 	restart = "0023-the-engine-restarts-what-is-written-so.md"
 )
 
+// measured is the source of what no documentation says.
+const measured = "`make compare`"
+
 // meant is a difference that is meant: in words, and as a test of the differences that
 // it covers.
 type meant struct {
 	What, Compose, Tend, Why string
+	// Source is where it is said what docker compose does; every row is measured besides.
+	Source string
 	// ADR is the record that decided it, in docs/adr.
 	ADR string
 	is  func(d Difference) bool
@@ -33,6 +38,7 @@ var Meant = []meant{
 		What:    "The restart policy of a Job's container",
 		Compose: "as written", Tend: "`no`",
 		Why: "tend counts the tries of a Job itself", ADR: restart,
+		Source: "[Compose](https://docs.docker.com/reference/compose-file/services/#restart)",
 		is: func(d Difference) bool {
 			jobs := d.Compose[restartPolicy] == `"on-failure"` && d.Tend[restartPolicy] == `"no"`
 			return strings.HasPrefix(d.Field, "HostConfig.RestartPolicy.") && jobs && strings.HasPrefix(d.Compose[State], "exited")
@@ -42,30 +48,35 @@ var Meant = []meant{
 		What:    "The delay before a Job that failed is tried again",
 		Compose: "0.1 s, doubling to 1 min; anew after 10 s up", Tend: "none, then 10 s, doubling to 5 min; anew after 10 min up",
 		Why: "a crash loop must not take the machine from its neighbours; the pace is the kubelet's", ADR: restart,
-		is: func(d Difference) bool { return d.Field == Starts && d.loops() && !d.limited() },
+		Source: "[Docker](https://docs.docker.com/reference/api/engine/version/v1.57/schemas/RestartPolicy/), [ADR 23](adr/" + restart + ")",
+		is:     func(d Difference) bool { return d.Field == Starts && d.loops() && !d.limited() },
 	},
 	{
 		What:    "What `docker ps` calls it until then",
 		Compose: "`Restarting`", Tend: "`Exited`; `tend get replicas` shows the back-off",
 		Why: "the engine knows nothing of tend's back-off", ADR: exited,
-		is: func(d Difference) bool { return (d.Field == State || d.Field == Health) && d.loops() },
+		Source: measured,
+		is:     func(d Difference) bool { return (d.Field == State || d.Field == Health) && d.loops() },
 	},
 	{
 		What:    "The engine's count of restarts, `RestartCount`",
 		Compose: "counts", Tend: "stays 0; `tend get replicas` shows the count",
 		Why: "the engine counts only what it starts again itself", ADR: exited,
-		is: func(d Difference) bool { return d.Field == "RestartCount" && d.restarted() },
+		Source: measured,
+		is:     func(d Difference) bool { return d.Field == "RestartCount" && d.restarted() },
 	},
 	{
 		What:    "When a service is created whose dependencies are not met yet",
 		Compose: "at once, and started later, or never", Tend: "once they are met",
 		Why: "a container that is created and not started is what a failed start leaves, and is not worth keeping", ADR: created,
-		is: func(d Difference) bool { return d.Field == Present && d.Tend == nil && d.Compose[State] == "created" },
+		Source: measured,
+		is:     func(d Difference) bool { return d.Field == Present && d.Tend == nil && d.Compose[State] == "created" },
 	},
 	{
 		What:    "A service with `restart` unset whose container ends with another code than 0",
 		Compose: "stays down", Tend: "is started again, until it ends with 0; a Job at most six times",
 		Why: "one that crashes is started again, as a supervisor should; write `restart: \"no\"` where it must run once", ADR: wish,
+		Source: "[Docker](https://docs.docker.com/engine/containers/start-containers-automatically/)",
 		is: func(d Difference) bool {
 			failed := strings.HasPrefix(d.Compose[State], "exited ") && d.Compose[State] != "exited 0"
 			return failed && d.Compose.unsupervised() && (d.Field == Starts || d.Field == State || d.Field == Health)
@@ -75,6 +86,7 @@ var Meant = []meant{
 		What:    "A container whose health check passed and fails now",
 		Compose: "runs on, `unhealthy`", Tend: "is stopped and started again",
 		Why: "it is wedged, as with a liveness probe", ADR: healthy,
+		Source: "[moby#28400](https://github.com/moby/moby/issues/28400)",
 		is: func(d Difference) bool {
 			return d.wedged() && slices.Contains([]string{Starts, State, Health, StartedAt}, d.Field)
 		},
@@ -83,13 +95,15 @@ var Meant = []meant{
 		What:    "The number of such a container, where it mounts nothing writable",
 		Compose: "stays", Tend: "is its replacement's",
 		Why: "the next one serves before it is stopped, and two containers have two names", ADR: healthy,
-		is: func(d Difference) bool { return d.wedged() && d.Field == Number },
+		Source: measured,
+		is:     func(d Difference) bool { return d.wedged() && d.Field == Number },
 	},
 	{
 		What:    "Who publishes a fixed TCP port",
 		Compose: "the container", Tend: "an ingress, which outlives it",
 		Why: "the port stays open through updates, and several replicas can have it", ADR: ingress,
-		is: Difference.heldPort,
+		Source: "[Compose](https://docs.docker.com/reference/compose-file/services/#ports)",
+		is:     Difference.heldPort,
 	},
 }
 
@@ -145,16 +159,33 @@ run there. Either takes over what the other has made without replacing or restar
 taken over by tend, and made by tend and taken over by Compose 2.40.3. What differs on purpose stands below. This page is made
 from the list that the comparison goes by (e2e/compare/meant.go); what is not in it fails the comparison.
 
-| what | docker compose up | tend | why |
-| --- | --- | --- | --- |
+| what | docker compose up | tend | why | source |
+| --- | --- | --- | --- | --- |
 `)
 	for _, m := range Meant {
 		number, _, _ := strings.Cut(strings.TrimLeft(m.ADR, "0"), "-")
-		fmt.Fprintf(&b, "| %s | %s | %s | %s ([ADR %s](adr/%s)) |\n", m.What, m.Compose, m.Tend, m.Why, number, m.ADR)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s ([ADR %s](adr/%s)) | %s |\n", m.What, m.Compose, m.Tend, m.Why, number, m.ADR, m.Source)
 	}
 	b.WriteString(`
+The source says what docker compose does; each row is measured by ` + "`make compare`" + ` besides.
+
 Not compared is what differs between any two containers of the same make: IDs, times, addresses, ports that the engine chooses,
 names of anonymous volumes. tend's containers, networks and volumes carry labels of its own besides, which begin with ` + "`tend.`" + `.
+
+## What people ask for
+
+What is asked for in the trackers of Docker and of the tools beside it, and what tend does about it. Some of it has been answered there since.
+
+| asked for | where | tend |
+| --- | --- | --- |
 `)
+	for _, w := range Asked {
+		var links []string
+		for _, issue := range w.Issues {
+			repository, number, _ := strings.Cut(issue, "#")
+			links = append(links, fmt.Sprintf("[%s](https://github.com/%s/issues/%s)", issue, repository, number))
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", w.What, strings.Join(links, ", "), w.Tend)
+	}
 	return b.String()
 }
