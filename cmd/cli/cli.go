@@ -87,6 +87,7 @@ func newRoot(version string) *cobra.Command {
 	)
 	for _, c := range root.Commands() {
 		checkArgs(c)
+		f.complete(c)
 	}
 	return root
 }

@@ -34,9 +34,9 @@ func newGet(f *flags) *cobra.Command {
 	p := &printer{}
 	path := ""
 	c := &cobra.Command{
-		Use:       "get workloads|replicas|images [NAME]",
-		Short:     "Show what is kept, as the controller sees it",
-		ValidArgs: []string{"workloads", "replicas", "images"},
+		Use:               "get workloads|replicas|images [NAME]",
+		Short:             "Show what is kept, as the controller sees it",
+		ValidArgsFunction: f.kinds,
 		Args: func(c *cobra.Command, args []string) error {
 			if path != "" {
 				return cobra.NoArgs(c, args)

@@ -32,6 +32,7 @@ func newRollout(f *flags) *cobra.Command {
 			return c.Undo(ctx, name, to)
 		})
 	undo.Flags().IntVar(&to, "to-revision", 0, "number of the revision, as history shows it (default: the one before the one in force)")
+	must(undo.RegisterFlagCompletionFunc("to-revision", f.revisions))
 	c.AddCommand(
 		newRolloutStatus(f), newHistory(f), undo,
 		newIntend(f, "pause", "Hold the rollout where it is; replicas are still kept running", "is paused", (*client.Client).Pause),

@@ -55,6 +55,7 @@ func newWait(f *flags) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&goal, "for", "converged", "what to wait for: converged, available, or (a Job) complete")
+	must(c.RegisterFlagCompletionFunc("for", states))
 	f.waits(c.Flags())
 	return c
 }
