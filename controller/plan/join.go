@@ -2,7 +2,9 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
@@ -103,6 +105,23 @@ func (in Input) awaitsJoined(r core.Replica) string {
 		}
 	}
 	return ""
+}
+
+// joinedEnded reports whether a container that a start was to join has ended since an
+// instant, also where it was started again: the engine joins only what runs.
+func (in Input) joinedEnded(a core.Action, since time.Time) bool {
+	ids := slices.Collect(maps.Values(a.Joins))
+	if i := slices.IndexFunc(in.Replicas, func(r core.Replica) bool { return r.ID == a.ID }); i >= 0 && a.Kind == core.StartReplica {
+		for _, j := range in.Replicas[i].Joins {
+			if namespaces[j.Kind] != "" {
+				ids = append(ids, j.ID)
+			}
+		}
+	}
+	return slices.ContainsFunc(ids, func(id string) bool {
+		other := in.joined(id)
+		return other == nil || other.State != core.Running || other.StartedAt.After(since)
+	})
 }
 
 // followJoined takes away the replicas that have joined a container which is about to go:

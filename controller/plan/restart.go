@@ -181,14 +181,15 @@ func ActionSucceeded(r core.Rollout, a core.Action) core.Rollout {
 	return r
 }
 
-// ActionFailed returns the rollout record after an action of it failed. A start for
-// which something is missing now is not counted: that says nothing about the replica.
+// ActionFailed returns the rollout record after an action of it failed. A start for which
+// something is missing now, or which was to join what has ended since, is not counted: that
+// says nothing about the replica.
 func ActionFailed(in Input, a core.Action, err string) core.Rollout {
 	r := in.Rollout
 	switch {
 	case isStart(a.Kind):
 		r.Attempts = with(r.Attempts, a.Number, func(t *core.Attempt) {
-			if in.misses(a.Kind, t.Revision) {
+			if in.misses(a.Kind, t.Revision) || in.joinedEnded(a, t.At) {
 				t.Count, t.Error = max(t.Count-1, 0), err
 			} else {
 				noteFailed(t, err)

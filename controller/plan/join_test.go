@@ -1,0 +1,43 @@
+package plan
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/core"
+)
+
+// A start that the engine refuses, as what it was to join has ended meanwhile, says nothing
+// about the replica; one that fails beside a container that runs on does.
+func TestAStartIsNotCountedWhereWhatItJoinsHasEnded(t *testing.T) {
+	tried := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	replica := core.Replica{ID: "web1", Number: 1, Joins: []core.Join{{Kind: core.JoinPID, ID: "v1"}}}
+	sharer := core.Replica{ID: "web1", Number: 1, Joins: []core.Join{{Kind: core.JoinVolumes, ID: "v1"}}}
+	start := core.Action{Kind: core.StartReplica, Number: 1, ID: "web1"}
+	create := core.Action{Kind: core.CreateReplica, Number: 1, Joins: map[string]string{"vpn": "v1"}}
+	ran := vpn("v1", core.Running, tried.Add(-time.Hour))
+	for _, c := range []struct {
+		name    string
+		action  core.Action
+		replica core.Replica
+		joined  []Joined
+		counted bool
+	}{
+		{"it runs on", start, replica, []Joined{ran}, true},
+		{"it has ended", start, replica, []Joined{vpn("v1", core.Exited, tried.Add(-time.Hour))}, false},
+		{"it was started again", start, replica, []Joined{vpn("v1", core.Running, tried.Add(time.Second))}, false},
+		{"it is gone", start, replica, nil, false},
+		{"only its volumes are shared", start, sharer, nil, true},
+		{"a create, and it runs on", create, core.Replica{}, []Joined{ran}, true},
+		{"a create, and it has ended", create, core.Replica{}, []Joined{vpn("v1", core.Exited, tried)}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := Input{Joined: c.joined, Replicas: []core.Replica{c.replica}}
+			in.Rollout.Attempts = map[int]core.Attempt{1: {Count: 2, At: tried}}
+			after := ActionFailed(in, c.action, "it is not running").Attempts[1]
+			require.Equal(t, c.counted, after.Count == 2 && after.Unstarted == 1, "%+v", after)
+		})
+	}
+}
