@@ -271,16 +271,31 @@ func (b *browser) goTo(view string) {
 	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("location.hash = %q", view)))
 }
 
+// load has the browser load a page, until that shows something. On a loaded machine the
+// browser now and then never does, and is asked again.
+func (b *browser) load(how step) {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, patience/4)
+		defer cancel()
+		if chromedp.Do(ctx, how) != nil {
+			return false
+		}
+		for ctx.Err() == nil {
+			shows, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`!!document.querySelector('main')?.innerText`))
+			if err == nil && shows {
+				return true
+			}
+		}
+		return false
+	}, 4*patience, 20*time.Millisecond, "the page is not loaded")
+}
+
 // login logs in by the form.
 func (b *browser) login(s *shop, role api.Role) {
 	b.t.Helper()
 	b.expect("401") // of the question who asks, before the login
-	// On a loaded machine the browser now and then never says that it has loaded a page.
-	require.Eventually(b.t, func() bool {
-		ctx, cancel := context.WithTimeout(b.ctx, patience/4)
-		defer cancel()
-		return chromedp.Do(ctx, chromedp.Navigate(s.url+"/")) == nil
-	}, 2*patience, 20*time.Millisecond, "the page is not loaded")
+	b.load(chromedp.Navigate(s.url + "/"))
 	b.do(chromedp.SendKeys(chromedp.CSS("#token"), s.token(role)+"\r"))
 	b.sees("header .link", "live")
 }

@@ -187,7 +187,7 @@ func TestTheLogin(t *testing.T) {
 	b.as(1440, 900, "light")
 	b.expect("401")
 	b.expect("403")
-	b.do(chromedp.Navigate(s.url + "/"))
+	b.load(chromedp.Navigate(s.url + "/"))
 	b.sees("main", "Token")
 	b.picture("login")
 	b.do(chromedp.SendKeys(chromedp.CSS("#token"), "c0ffee\r"))
@@ -205,12 +205,12 @@ func TestTheLogin(t *testing.T) {
 		assert.Equal(t, "Log out", evaluate[string](b, buttons), tab)
 		assert.False(t, evaluate[bool](b, `!!document.querySelector('textarea')`))
 	}
-	b.do(chromedp.Reload())
+	b.load(chromedp.Reload())
 	b.sees("header", "read only")
 	assert.Empty(t, evaluate[string](b, `document.cookie`), "scripts cannot read the session")
 	b.press("Log out")
 	b.sees("main", "Token")
-	b.do(chromedp.Reload())
+	b.load(chromedp.Reload())
 	b.sees("main", "Token")
 }
 
@@ -221,7 +221,7 @@ func TestALinkLogsIn(t *testing.T) {
 	require.NoError(t, err)
 	link, err := c.MakeLink(t.Context(), api.Admin)
 	require.NoError(t, err)
-	b.do(chromedp.Navigate(strings.Replace(s.url, "127.0.0.1", "tend.localhost", 1) + "/#code=" + link.Code))
+	b.load(chromedp.Navigate(strings.Replace(s.url, "127.0.0.1", "tend.localhost", 1) + "/#code=" + link.Code))
 	b.sees("header", "admin token")
 	b.tiles(3, "ready")
 	assert.NotContains(t, evaluate[string](b, `location.href`), link.Code)
