@@ -26,10 +26,10 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	if row, ok := snap.Status(key); ok {
 		in.Status = row.Status
 	}
-	in.Subscribers = r.subscribers.count(now) + r.followers(key)
+	in.Subscribers = r.subscribers.count(now) + r.followers(snap, key)
 	in.Acknowledged = map[string]bool{}
 	for id, index := range r.withdrawn[key] {
-		in.Acknowledged[id] = r.subscribers.acknowledged(index, now) && r.released(key, id)
+		in.Acknowledged[id] = r.subscribers.acknowledged(index, now) && r.released(snap, key, id)
 	}
 	in.Foreigners = r.foreigners(snap, key)
 	in.History = map[string]*spec.Workload{}

@@ -133,19 +133,26 @@ func (c *Controller) SettleIngresses(ctx context.Context) {
 }
 
 // followers counts the ingresses that give a workload's replicas something to do.
-func (r *reconciler) followers(key string) (n int) {
+func (r *reconciler) followers(snap *state.Snapshot, key string) (n int) {
 	for _, name := range r.ingressesOf[key] {
-		if r.ingresses.Follows(name) {
+		if r.ingresses.Follows(name) || r.unled(snap, name) {
 			n++
 		}
 	}
 	return n
 }
 
+// unled reports whether an ingress runs with which the conversation has yet to begin, as
+// before the first plan: it may send to any replica.
+func (r *reconciler) unled(snap *state.Snapshot, name string) bool {
+	return r.project.Workloads[name] != nil && !r.remove && !r.ingresses.Follows(name) &&
+		slices.ContainsFunc(snap.Replicas(name), func(row *state.Replica) bool { return row.State == core.Running })
+}
+
 // released reports whether no ingress gives a replica anything, and none has anything
 // open there.
-func (r *reconciler) released(key, id string) bool {
-	return !slices.ContainsFunc(r.ingressesOf[key], func(name string) bool { return !r.ingresses.Released(name, id) })
+func (r *reconciler) released(snap *state.Snapshot, key, id string) bool {
+	return !slices.ContainsFunc(r.ingressesOf[key], func(name string) bool { return r.unled(snap, name) || !r.ingresses.Released(name, id) })
 }
 
 // neighboursOf lists the containers of an ingress's service, and of the service's other

@@ -183,8 +183,8 @@ var bugs = []bug{
 
 	// What it says to ingresses, and decides for their sake.
 	{name: "stop what an ingress leads to", seed: 47, file: "leading.go",
-		old: "return !slices.ContainsFunc(r.ingressesOf[key], func(name string) bool { return !r.ingresses.Released(name, id) })",
-		new: "return BUG || !slices.ContainsFunc(r.ingressesOf[key], func(name string) bool { return !r.ingresses.Released(name, id) })"},
+		old: "return !slices.ContainsFunc(r.ingressesOf[key], func(name string) bool { return r.unled(snap, name) || !r.ingresses.Released(name, id) })",
+		new: "return BUG || !slices.ContainsFunc(r.ingressesOf[key], func(name string) bool { return r.unled(snap, name) || !r.ingresses.Released(name, id) })"},
 	{name: "forget the connections that are open", seed: 47, file: "ingresses/ingresses.go",
 		old: "!l.leadsTo(id) && l.open[id] == 0", new: "!l.leadsTo(id) && (BUG || l.open[id] == 0)"},
 	{name: "take what was told for what is in force", seed: 102, file: "ingresses/link.go",

@@ -75,6 +75,7 @@ var failures = []struct {
 	{3796984485, "a replica that has ended with 0 is started again"},
 	{4242007315, "the volume of a database held data and is gone, and an empty one is made"},
 	{3835023437, "an ingress is not told of a replica that has just been started again"},
+	{8800016102, "a replica is stopped with a connection open, as the first plan did not know of the ingress"},
 	{8800011078, "an ingress is told to give a replica nothing any more, as a person wants a revision without ports"},
 	{8800013139, "a replica is stopped with a connection open by an ingress that tend had told to end"},
 	{8800000687, "an ingress is told to give a replica nothing any more, as its revision was forgotten"},
