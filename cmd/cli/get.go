@@ -154,8 +154,8 @@ func (p *printer) replicas(ctx context.Context, c *client.Client, workload strin
 	return printLists(ctx, p, lists, all, header, wide, row)
 }
 
-// images shows the images that the workloads need. DIGEST is by what the registry knows the
-// one that is here, NEWEST what its name stood for when the registry was last asked.
+// images shows the images that the workloads need. DIGEST is the registry digest of the
+// local image, NEWEST the digest of its tag when the registry was last asked.
 func (p *printer) images(ctx context.Context, c *client.Client, name string) error {
 	if p.watch {
 		return errors.New("images cannot be watched: leave --watch out")

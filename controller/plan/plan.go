@@ -134,7 +134,7 @@ func (in Input) seeLogs(then string) string {
 	return fmt.Sprintf("see `tend logs %s`, and %s", in.Workload, then)
 }
 
-// advised returns a message with what a person can do about it.
+// advised returns a message followed by its remedy, if there is one.
 func advised(message, remedy string) string {
 	if remedy == "" {
 		return message

@@ -181,9 +181,9 @@ func ActionSucceeded(r core.Rollout, a core.Action) core.Rollout {
 	return r
 }
 
-// ActionFailed returns the rollout record after an action of it failed. A start for which
-// something is missing now, or which was to join what has ended since, is not counted: that
-// says nothing about the replica.
+// ActionFailed returns the rollout record after an action of it failed. A failed start is
+// not counted where a resource that it needs is missing, or where a container that it joins
+// has ended since: then the replica is not at fault.
 func ActionFailed(in Input, a core.Action, err string) core.Rollout {
 	r := in.Rollout
 	switch {

@@ -276,8 +276,8 @@ func (v *invariants) led(snap *state.Snapshot, truth []engine.Container) {
 }
 
 // released checks that no ingress gives something to a replica that is to be stopped, or
-// has connections open to it, until its drain is over. One whose port is not written any
-// more, or was not when tend decided to stop it, ends with what it has.
+// has connections open to it, until its drain is over. An ingress that
+// is not written any more, or that tend has decided to stop, may break its connections.
 func (v *invariants) released(c *call, d decision, t engine.Container, drain time.Duration, truth []engine.Container) {
 	since, drained := v.drained[t.ID]
 	if drained && time.Since(since) >= drain || drain == 0 || v.before == nil {

@@ -77,7 +77,7 @@ func TestAStarterSpecChangesWhatItSays(t *testing.T) {
 		if len(starter.Changes(w)) > 0 {
 			told++
 			assert.Equal(t, spec.RestartAny, now.Restart.Condition, name)
-		} else if w.Kind != spec.Job { // of which the number of tries decides
+		} else if w.Kind != spec.Job { // a Job's tries are bounded by backoffLimit instead
 			assert.Equal(t, w.Restart.Condition, now.Restart.Condition, name)
 		}
 		now.Restart.Condition, now.Restart.Reason = w.Restart.Condition, w.Restart.Reason
