@@ -21,6 +21,7 @@ import (
 	"github.com/tendhq/tend/controller/ingresses"
 	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/probe"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
@@ -74,6 +75,9 @@ type Options struct {
 	// Record is called with each plan of a workload, by the controller's goroutine; it
 	// must not block. It may be nil.
 	Record func(plan.Input, plan.Plan)
+	// AskProbe makes one probe of a replica, in place of probe.Once where Engine has no
+	// network to ask it over. It may be nil.
+	AskProbe func(ctx context.Context, p spec.Probe, t probe.Target) error
 }
 
 // Controller keeps one project at its desired state.

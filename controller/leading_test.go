@@ -12,11 +12,11 @@ import (
 
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/ingress"
-	"github.com/tendhq/tend/ingress/ingresstest"
+	"github.com/tendhq/tend/ingress/ingressmodel"
 )
 
 // endpoints are those that an ingress leads to, as "STATE ADDRESS", once it has heard all.
-func endpoints(i *ingresstest.Holder) (all []string) {
+func endpoints(i *ingressmodel.Holder) (all []string) {
 	synctest.Wait()
 	for _, e := range i.Config().Endpoints {
 		all = append(all, string(e.State)+" "+e.Address[strings.LastIndex(e.Address, ":"):])
@@ -26,11 +26,11 @@ func endpoints(i *ingresstest.Holder) (all []string) {
 }
 
 // inPublishedWorld runs a test in a world whose ports are held by ingresses.
-func inPublishedWorld(t *testing.T, f func(w *world, i *ingresstest.Holder)) {
+func inPublishedWorld(t *testing.T, f func(w *world, i *ingressmodel.Holder)) {
 	inWorld(t, func(w *world) {
 		w.stop()
 		w.ingressImage = "tend/ingress:test"
-		i := ingresstest.New(w.ingressImage)
+		i := ingressmodel.New(w.ingressImage)
 		w.engine.AddImage(w.ingressImage, model.Behavior{StopAfter: time.Second, Attached: func(_ string, conn io.ReadWriter) { i.Attached(conn) }})
 		w.start()
 		f(w, i)
@@ -45,7 +45,7 @@ web:
 `
 
 func TestAnIngressLeadsToWhatIsReady(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
+	inPublishedWorld(t, func(w *world, i *ingressmodel.Holder) {
 		w.write(publishedWeb)
 		w.converge()
 		require.Equal(t, []string{"p-web-1 running", "p-web-8080-ingress running"}, w.containers())
@@ -64,7 +64,7 @@ func TestAnIngressLeadsToWhatIsReady(t *testing.T) {
 
 // The ingress of what is taken out may be gone before the replicas, which are drained.
 func TestAServiceIsTakenOutWithItsPort(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
+	inPublishedWorld(t, func(w *world, i *ingressmodel.Holder) {
 		w.write(publishedWeb+"other: {image: 'plain:1'}", "kind: Deployment\nmetadata: {name: web}\nspec: {drainSeconds: 10}")
 		w.converge()
 		i.Open(w.container("p-web-1").ID, 1)
@@ -75,7 +75,7 @@ func TestAServiceIsTakenOutWithItsPort(t *testing.T) {
 }
 
 func TestAReplicaIsStoppedWhenTheIngressHasLetGoOfIt(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
+	inPublishedWorld(t, func(w *world, i *ingressmodel.Holder) {
 		w.write(publishedWeb, "kind: Deployment\nmetadata: {name: web}\nspec: {drainSeconds: 10}")
 		w.converge()
 		old := w.container("p-web-1")
@@ -94,7 +94,7 @@ func TestAReplicaIsStoppedWhenTheIngressHasLetGoOfIt(t *testing.T) {
 
 // One that does not answer, or is not there, holds nobody up for longer than the drain.
 func TestADrainEndsWithoutAnIngressThatAnswers(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
+	inPublishedWorld(t, func(w *world, i *ingressmodel.Holder) {
 		w.write(publishedWeb)
 		w.converge()
 		i.Cut()
@@ -109,7 +109,7 @@ func TestADrainEndsWithoutAnIngressThatAnswers(t *testing.T) {
 
 // While a rollout moves the target, each replica is reached at its own.
 func TestThePortOfAReplicaIsThatOfItsRevision(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
+	inPublishedWorld(t, func(w *world, i *ingressmodel.Holder) {
 		slow := "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2, minReadySeconds: 20}"
 		w.write(publishedWeb, slow)
 		w.pass(time.Minute)
@@ -127,7 +127,7 @@ func TestThePortOfAReplicaIsThatOfItsRevision(t *testing.T) {
 
 // What has the port is not taken from it before its container is replaced.
 func TestAPortMovesWithTheFirstReplacement(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
+	inPublishedWorld(t, func(w *world, i *ingressmodel.Holder) {
 		image := w.ingressImage
 		w.ingressImage = ""
 		w.write(publishedWeb)
@@ -151,7 +151,7 @@ func TestAPortMovesWithTheFirstReplacement(t *testing.T) {
 }
 
 func TestAKilledIngressIsStartedAgainAndToldAgain(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
+	inPublishedWorld(t, func(w *world, i *ingressmodel.Holder) {
 		w.write(publishedWeb)
 		w.converge()
 		i.Take(ingress.Request{Config: &ingress.Config{}}, "")
@@ -164,7 +164,7 @@ func TestAKilledIngressIsStartedAgainAndToldAgain(t *testing.T) {
 
 // A controller that comes back finds its ingress, and withdraws nothing meanwhile.
 func TestARestartedControllerGoesOnWithItsIngress(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
+	inPublishedWorld(t, func(w *world, i *ingressmodel.Holder) {
 		w.write(publishedWeb)
 		w.converge()
 		w.engine.ForgetCalls()
@@ -180,7 +180,7 @@ func TestARestartedControllerGoesOnWithItsIngress(t *testing.T) {
 // A port that is written for another address moves as soon as the ingress before has let
 // go of it, and not after a failed try.
 func TestAPortMovesToAnIngressOfAnotherAddress(t *testing.T) {
-	inPublishedWorld(t, func(w *world, i *ingresstest.Holder) {
+	inPublishedWorld(t, func(w *world, i *ingressmodel.Holder) {
 		w.write(publishedWeb)
 		w.converge()
 		w.write(strings.Replace(publishedWeb, "8080:80", "127.0.0.1:8080:80", 1))

@@ -36,7 +36,7 @@ func (l *loop) sync(ctx context.Context, key string) {
 	if !ok {
 		c := l.Controller // the prober's goroutines touch nothing of the loop's own
 		p.Prober = probe.New(c.exec, func(r probe.Result) { c.probed(key, r) })
-		p.Made = c.metrics.probe
+		p.Made, p.Ask = c.metrics.probe, c.options.AskProbe
 		p.ctx, p.stop = context.WithCancel(ctx)
 		l.probers[key] = p
 		l.busy.Go(func() {

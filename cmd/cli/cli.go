@@ -81,7 +81,7 @@ func newRoot(version string) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	f.register(root.PersistentFlags())
 	root.AddCommand(
-		newUp(f), newRun(f), newApply(f), newBuild(f), newPull(f), newInit(f), newValidate(f), newDiff(f),
+		newUp(f), newRun(f), newApply(f), newBuild(f), newPull(f), newInit(f), newValidate(f), newDiff(f), newSimulate(f),
 		newGet(f), newDescribe(f), newExplain(f), newEvents(f), newWatch(f), newLogs(f), newEndpoints(f), newDashboard(f),
 		newScale(f), newRollout(f), newWait(f), newBackup(f), newRestore(f), newRelease(f), newDown(f), newReplay(f), newToken(f), newIngress(f), newVersion(f),
 	)

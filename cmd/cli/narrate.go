@@ -163,8 +163,11 @@ func (n *narrator) happened(at time.Time, t core.EventType, workload, reason, me
 	if n.block != nil {
 		columns = "%s %s %s %s "
 	}
-	n.line(fmt.Sprintf(columns, at.Format(time.TimeOnly), mark, cmp.Or(workload, "project"), reason), message)
+	n.line(fmt.Sprintf(columns, at.Format(time.TimeOnly), mark, orProject(workload), reason), message)
 }
+
+// orProject names what an event is of.
+func orProject(workload string) string { return cmp.Or(workload, "project") }
 
 // say tells a person what the command itself does.
 func (n *narrator) say(format string, args ...any) {

@@ -2,20 +2,27 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/tendhq/tend/api/client"
 	"github.com/tendhq/tend/controller/app"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
+	"github.com/tendhq/tend/controller/rehearsal"
 )
 
 func newRun(f *flags) *cobra.Command {
 	var served app.API
+	var on string
+	var images []string
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the controller in the foreground, telling what it does and why",
@@ -24,11 +31,24 @@ func newRun(f *flags) *cobra.Command {
 			if err := served.TCP.Check(); err != nil {
 				return usage(c, err)
 			}
-			return run(c.Context(), f, served)
+			switch on {
+			case dockerEngine:
+				return run(c.Context(), f, served, f.dockerEngine)
+			case modelEngine:
+				behaviors, err := behaviorsOf(images)
+				if err != nil {
+					return usage(c, err)
+				}
+				return run(c.Context(), f, served, f.modelEngine(behaviors))
+			default:
+				return usage(c, fmt.Errorf("there is no engine %q: docker keeps containers, and model keeps a project in memory", on))
+			}
 		},
 	}
 	f.owns(c.Flags())
 	s := c.Flags()
+	s.StringVar(&on, "engine", dockerEngine, "engine that runs the containers: docker, or model, which is in memory and runs nothing, to learn with")
+	registerImages(s, &images)
 	s.StringVar(&served.Listen, "listen", "", "TCP address of the control API, as 127.0.0.1:7070, which wants a token of the data directory (default: the Unix socket alone)")
 	s.StringVar(&served.EndpointsListen, "endpoints-listen", "", "TCP address at which gateways and scrapers read endpoints and metrics with a token, as :7071 (default: none)")
 	s.BoolVar(&served.AnonymousRead, "anonymous-read", false, "let everyone who reaches a TCP address read without a token")
@@ -39,8 +59,22 @@ func newRun(f *flags) *cobra.Command {
 	return c
 }
 
+// The engines of --engine.
+const (
+	dockerEngine = "docker"
+	modelEngine  = "model"
+)
+
+// registerImages adds --image, which says what images do on an engine in memory.
+func registerImages(s *pflag.FlagSet, images *[]string) {
+	s.StringArrayVar(images, "image", nil, "what the containers of an image do on an engine in memory, as web:2=never-ready: a time until they are ready, as 30s, never-ready, crash, done or missing; may be given more than once")
+}
+
+// connecting puts an engine into options, and returns what closes it.
+type connecting func(context.Context, *app.Options) (closing func() error, err error)
+
 // run keeps the project until ctx ends.
-func run(ctx context.Context, f *flags, served app.API) error {
+func run(ctx context.Context, f *flags, served app.API, connect connecting) error {
 	tell := newServiceNarrator()
 	defer func() { _ = tell.log.Sync() }()
 	hangUps := make(chan os.Signal, 1) // a hang-up has to wait while this process stands by
@@ -55,16 +89,45 @@ func run(ctx context.Context, f *flags, served app.API) error {
 	if o.DatabaseURL, err = f.database(); err != nil {
 		return err
 	}
-	e, err := docker.New(f.host)
+	o.Log, o.OnEvent, o.Say = tell.log, tell.event, tell.say
+	closing, err := connect(ctx, &o)
 	if err != nil {
 		return err
 	}
-	defer e.Close()
-	// One that is away is waited for.
-	if err := e.Check(ctx); engine.ClassOf(err) == engine.Invalid {
-		return err
-	}
-	o.Engine, o.Log, o.OnEvent, o.Say = e, tell.log, tell.event, tell.say
+	defer func() { _ = closing() }()
 	o.API, o.HangUps = served, hangUps
 	return app.Run(ctx, o)
+}
+
+// dockerEngine connects to the engine that containers run on. One that is away is waited for.
+func (f *flags) dockerEngine(ctx context.Context, o *app.Options) (closing func() error, err error) {
+	e, err := docker.New(f.host)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Check(ctx); engine.ClassOf(err) == engine.Invalid {
+		return nil, errors.Join(err, e.Close())
+	}
+	o.Engine = e
+	return e.Close, nil
+}
+
+// modelEngine puts an engine in memory into options. What tend keeps of it has a folder of
+// its own, and begins anew with each engine, whose volumes are empty.
+func (f *flags) modelEngine(images map[string]rehearsal.Behavior) connecting {
+	return func(ctx context.Context, o *app.Options) (closing func() error, err error) {
+		e := rehearsal.New(images, f.spec.IngressImage)
+		if err := e.AddExternal(ctx, o.Project); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
+		o.DataDir = filepath.Join(o.DataDir, modelEngine)
+		if _, err := client.Dial(o.DataDir); errors.Is(err, client.ErrNotRunning) {
+			if err := os.RemoveAll(o.DataDir); err != nil {
+				return nil, errors.Join(err, e.Close())
+			}
+		}
+		o.Say("nothing runs but in memory; ask this controller with --data-dir %s, as tend --data-dir %s watch", o.DataDir, o.DataDir)
+		o.Engine, o.AskProbe = e, e.Ask
+		return e.Close, nil
+	}
 }

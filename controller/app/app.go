@@ -15,6 +15,7 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/probe"
 	"github.com/tendhq/tend/controller/recorder"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/load"
@@ -27,6 +28,9 @@ import (
 type Options struct {
 	// Engine runs the containers. The caller closes it.
 	Engine engine.Engine
+	// AskProbe makes one probe of a replica, in place of probe.Once where Engine has no
+	// network to ask it over. It may be nil.
+	AskProbe func(ctx context.Context, p spec.Probe, t probe.Target) error
 	// Project is what was written when Spec was loaded.
 	Project *spec.Project
 	// Spec tells where the project is written. Run watches it, and the API edits it.
@@ -71,7 +75,7 @@ func New(o Options, r *Right) *controller.Controller {
 
 func (o Options) controller(r *Right) controller.Options {
 	c := controller.Options{
-		Engine: o.Engine, Project: o.Project.Name, Folders: o.Folders, RemoveOrphans: o.RemoveOrphans,
+		Engine: o.Engine, AskProbe: o.AskProbe, Project: o.Project.Name, Folders: o.Folders, RemoveOrphans: o.RemoveOrphans,
 		DataDir: o.DataDir, Log: o.Log, OnEvent: o.OnEvent, OnProgress: o.OnProgress,
 		Executable: o.Executable, IngressImage: o.Spec.IngressImage,
 	}

@@ -40,6 +40,9 @@ type Prober struct {
 	// Made is told of each probe: startup, readiness or liveness, how long it took, and
 	// what was wrong. It may be nil.
 	Made func(probe string, took time.Duration, err error)
+	// Ask makes one probe of a replica, in place of Once where there is no network to ask it
+	// over. It may be nil.
+	Ask func(ctx context.Context, p spec.Probe, t Target) error
 
 	exec    Exec
 	changed func(Result)
@@ -93,6 +96,14 @@ func (p *Prober) Sync(ctx context.Context, runs map[Run]spec.Probes) {
 			s.probe(ctx, probes)
 		})
 	}
+}
+
+// once makes one probe.
+func (p *Prober) once(ctx context.Context, of spec.Probe, t Target) error {
+	if p.Ask != nil {
+		return p.Ask(ctx, of, t)
+	}
+	return Once(ctx, of, t, p.exec)
 }
 
 // Wait returns when no probe is under way, after the context given to Sync has ended.
@@ -204,7 +215,7 @@ func (s *session) each(ctx context.Context, name string, p spec.Probe, result fu
 		case <-timer.C:
 		}
 		began := time.Now()
-		err := Once(ctx, p, run.Target, s.prober.exec)
+		err := s.prober.once(ctx, p, run.Target)
 		if ctx.Err() != nil {
 			return
 		}

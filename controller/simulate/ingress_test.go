@@ -15,7 +15,7 @@ import (
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/ingress"
-	"github.com/tendhq/tend/ingress/ingresstest"
+	"github.com/tendhq/tend/ingress/ingressmodel"
 	"github.com/tendhq/tend/state"
 )
 
@@ -30,7 +30,7 @@ var releases = []string{"tend/ingress:1", "tend/ingress:2"}
 
 // holder is the ingress of a container.
 type holder struct {
-	*ingresstest.Holder
+	*ingressmodel.Holder
 	run  time.Time      // of the container
 	told ingress.Config // the last that it has read
 }
@@ -47,7 +47,7 @@ func (h *holders) of(id string) *holder {
 	defer h.mu.Unlock()
 	one, ok := h.all[id]
 	if !ok {
-		one = &holder{Holder: ingresstest.New("")}
+		one = &holder{Holder: ingressmodel.New("")}
 		h.all[id] = one
 	}
 	return one

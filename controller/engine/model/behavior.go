@@ -84,6 +84,14 @@ func (e *Engine) AddImage(ref string, b Behavior) string {
 	return i.id
 }
 
+// SetBehavior has f tell how a container behaves that is created from now on, in place of
+// its image. f is called with the engine locked.
+func (e *Engine) SetBehavior(f func(engine.ContainerSpec) Behavior) {
+	e.lock()
+	defer e.unlock()
+	e.behave = f
+}
+
 // TagImage gives a local image a further reference, which another may have had.
 func (e *Engine) TagImage(image, ref string) {
 	e.lock()

@@ -75,7 +75,11 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (string,
 		if spec.Service.ReadOnly && len(copiedFiles(spec)) > 0 {
 			return "", failure(engine.Invalid, "secrets and configs with content cannot be put into a read-only container")
 		}
-		c := newInstance(e.newID(), spec, image)
+		behavior := image.behavior.of(spec.Service.Command)
+		if e.behave != nil {
+			behavior = e.behave(spec)
+		}
+		c := newInstance(e.newID(), spec, image, behavior)
 		c.Created = e.now
 		e.mount(c, spec)
 		e.containers[c.ID] = c

@@ -66,7 +66,7 @@ type logLine struct {
 	text string
 }
 
-func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
+func newInstance(id string, spec engine.ContainerSpec, i *image, b Behavior) *instance {
 	s := spec.Service
 	c := &instance{
 		Container: engine.Container{
@@ -79,8 +79,8 @@ func newInstance(id string, spec engine.ContainerSpec, i *image) *instance {
 			Joins:         joins(s),
 		},
 		image:    i,
-		behavior: i.behavior.of(spec.Service.Command),
-		checked:  i.behavior.of(spec.Service.Command).HealthCheck,
+		behavior: b,
+		checked:  b.HealthCheck,
 		interval: probeInterval,
 		ports:    s.Ports,
 		files:    copiedFiles(spec),

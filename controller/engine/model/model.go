@@ -35,7 +35,8 @@ type Engine struct {
 	images     map[string]*image    // local, by reference
 	registry   map[string]*image    // to be pulled, by reference
 	builds     map[string]Behavior  // that succeed, by reference
-	networks   map[string]*network  // by name
+	behave     func(engine.ContainerSpec) Behavior
+	networks   map[string]*network // by name
 	volumes    map[string]engine.Volume
 	hostPorts  map[*hostPort]bool // in use, by containers and by others
 

@@ -1,6 +1,6 @@
-// Package ingresstest has an ingress without a network: it speaks the language of one to
+// Package ingressmodel has an ingress without a network: it speaks the language of one to
 // tend, and carries no traffic but what it is said to.
-package ingresstest
+package ingressmodel
 
 import (
 	"errors"
