@@ -57,7 +57,8 @@ func TestTendMakesWhatComposeMakes(t *testing.T) {
 	t.Cleanup(func() {
 		for i, m := range compare.Meant {
 			t.Logf("seen %d times: %s", seen[i], m.What)
-			if *compareAll && !t.Failed() {
+			// What is meant may be over after minutes, as where a Job succeeds at last.
+			if *compareAll && *settle < time.Minute && !t.Failed() {
 				assert.Positive(t, seen[i], "no project shows that this is meant: %s", m.What)
 			}
 		}
