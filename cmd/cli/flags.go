@@ -58,10 +58,11 @@ func (f *flags) findProgram() {
 	if err == nil {
 		f.spec.IngressImage, err = image.NameOf(path)
 	}
-	if err == nil {
-		f.program = path
+	if err != nil {
+		f.programErr, f.spec.NoIngress = err, err.Error()
+		return
 	}
-	f.programErr = err
+	f.program = path
 }
 
 func (f *flags) register(s *pflag.FlagSet) {

@@ -48,8 +48,9 @@ type Options struct {
 	// Policy bounds what the project may ask for.
 	Policy spec.Policy
 	// IngressImage is the image of the ingresses that hold host ports. Where it is empty
-	// there are none, and containers publish their ports themselves.
-	IngressImage string
+	// there are none, and containers publish their ports themselves; NoIngress says why, for
+	// the mistakes that follow from it.
+	IngressImage, NoIngress string
 
 	// Drafts stand in place of the files of their paths, to try them out.
 	Drafts []Draft
@@ -76,7 +77,7 @@ func WithInputs(ctx context.Context, o Options) (*spec.Project, *Inputs, error) 
 	if err != nil {
 		return nil, in, err
 	}
-	l := loading{options: options, drafts: o.Drafts, noIngress: o.IngressImage == "", workingDir: workingDir, inputs: in, named: map[string]spec.Error{}, lengths: lengths{}}
+	l := loading{options: options, drafts: o.Drafts, noIngress: o.IngressImage == "", whyNoIngress: o.NoIngress, workingDir: workingDir, inputs: in, named: map[string]spec.Error{}, lengths: lengths{}}
 	project, err := l.run(ctx, o)
 	return project, in, err
 }
@@ -184,7 +185,8 @@ type loading struct {
 	// lengths are of the variables in the env files that Compose files name.
 	lengths lengths
 	// noIngress is true where containers publish all ports themselves.
-	noIngress bool
+	noIngress    bool
+	whyNoIngress string
 }
 
 func (l *loading) run(ctx context.Context, o Options) (*spec.Project, error) {

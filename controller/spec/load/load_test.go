@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -119,4 +120,14 @@ func TestAComposeFileMayComeFromTheStandardInput(t *testing.T) {
 	require.ErrorContains(t, err, "-: gone; pipe a Compose file into it")
 	_, err = Project(t.Context(), Options{ProjectDirectory: dir, Files: []string{"-"}})
 	require.ErrorContains(t, err, "there is no standard input here")
+}
+
+// Whoever has a tend that cannot hold ports is told why, as the project is right.
+func TestAPortThatNoIngressHoldsIsRefusedWithTheReason(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "compose.yaml"), []byte(`services: {web: {image: a, ports: ["8080:80"], scale: 2}}`), 0o600))
+	_, err := Project(t.Context(), Options{ProjectDirectory: dir, NoIngress: "it was built with cgo"})
+	require.ErrorContains(t, err, "no ingress holds it for them: it was built with cgo")
+	_, err = Project(t.Context(), Options{ProjectDirectory: dir, IngressImage: "tend/ingress:1"})
+	require.NoError(t, err)
 }

@@ -150,6 +150,9 @@ func (b *builder) checkExclusive(w *spec.Workload, replicas int) bool {
 	case w.ContainerName != "":
 		b.fail("remove container_name (replicas are found by the service's name), or run one replica", message, "container_name")
 	case len(w.FixedHostPorts) > 0 || strings.HasPrefix(claim, "the "):
+		if b.noIngress && b.whyNoIngress != "" {
+			message += fmt.Sprintf(", and no ingress holds it for them: %s", b.whyNoIngress)
+		}
 		b.fail(fmt.Sprintf(`publish a range with a port for each ("8000-%d:80"), or none and reach the replicas through a gateway, or run one replica`, 8000+replicas),
 			message, "ports")
 	default:
