@@ -83,7 +83,7 @@ func newRoot(version string) *cobra.Command {
 	root.AddCommand(
 		newUp(f), newRun(f), newApply(f), newBuild(f), newPull(f), newInit(f), newValidate(f), newDiff(f), newSimulate(f),
 		newGet(f), newDescribe(f), newExplain(f), newEvents(f), newWatch(f), newLogs(f), newEndpoints(f), newDashboard(f),
-		newScale(f), newRollout(f), newWait(f), newBackup(f), newRestore(f), newRelease(f), newDown(f), newReplay(f), newToken(f), newIngress(f), newVersion(f),
+		newScale(f), newKill(f), newRollout(f), newWait(f), newBackup(f), newRestore(f), newRelease(f), newDown(f), newReplay(f), newToken(f), newIngress(f), newVersion(f),
 	)
 	for _, c := range root.Commands() {
 		checkArgs(c)

@@ -79,6 +79,11 @@ func TestRunKeepsAProjectOnAnEngineInMemory(t *testing.T) {
 			of, err := c.Workload(t.Context(), "db")
 			return err == nil && of.Status.Converged && of.Status.ReadyReplicas == 1
 		}, "it does not converge")
+		out, err := w.tend("kill", "--data-dir", filepath.Join(w.dir, ".tend", "model"), "shop-db-1")
+		require.NoError(t, err)
+		assert.Equal(t, "shop-db-1: killed\n", out)
+		_, err = w.tend("kill", "--data-dir", filepath.Join(w.dir, ".tend", "model"), "shop-db-2")
+		require.ErrorContains(t, err, "shop-db-2")
 		require.NoError(t, stop())
 	}
 }

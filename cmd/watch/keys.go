@@ -37,7 +37,7 @@ var bindings = []struct {
 		{"p", "pause the rollout", "tend rollout pause NAME"},
 		{"c", "continue it", "tend rollout resume NAME"},
 		{"u", "back to the revision before", "tend rollout undo NAME"},
-		{"x", "kill the chosen replica", "docker kill REPLICA"},
+		{"x", "kill the chosen replica", "tend kill REPLICA"},
 		{"P C", "pause all, continue all", "tend rollout pause …"},
 	}},
 }
@@ -246,7 +246,7 @@ func (m Model) scaled() Model {
 func (m Model) kill() Model {
 	if r, ok := m.replica(); ok {
 		name := r.Metadata.Name
-		m.ask = &question{"kill " + name + "?", "docker kill " + name, func(ctx context.Context) error { return m.verbs.Kill(ctx, name) }}
+		m.ask = &question{"kill " + name + "?", "tend kill " + name, func(ctx context.Context) error { return m.verbs.Kill(ctx, name) }}
 	}
 	return m
 }

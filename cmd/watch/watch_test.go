@@ -131,7 +131,7 @@ func TestAVerbIsDoneAndItsCommandShown(t *testing.T) {
 		{"u", "undo cache", "$ tend rollout undo cache  ✔"},
 		{"+ + +", "scale cache 6", "$ tend scale cache --replicas 6  ✔"},
 		{"down -", "scale db 0", "$ tend scale db --replicas 0  ✔"},
-		{"right x y", "kill shop-cache-2", "$ docker kill shop-cache-2  ✔"},
+		{"right x y", "kill shop-cache-2", "$ tend kill shop-cache-2  ✔"},
 		{"end enter r", "restart web", "$ tend rollout restart web  ✔"},
 		{"/ o r d enter P y", "pause cache pause db pause gateway pause orders pause payments pause search pause web", "✔"},
 	} {
