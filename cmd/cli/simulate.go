@@ -136,7 +136,7 @@ type story struct {
 	told bool
 }
 
-func (s *story) begin(a rehearsal.Act) {
+func (s *story) begin(a rehearsal.Act, _ *rehearsal.Engine) {
 	if s.told {
 		fmt.Fprintln(s.out)
 	}

@@ -35,9 +35,9 @@ type Play struct {
 	DataDir string
 	// Patience is how long an act may take.
 	Patience time.Duration
-	// Begin is told that an act begins, Event what happens, and End how the act ended, with
-	// the time since the play began.
-	Begin func(Act)
+	// Begin is called when an act begins, and may do something to the engine. Event is told
+	// what happens, with the time since the play began, and End how an act ended.
+	Begin func(Act, *Engine)
 	Event func(at time.Duration, e *state.Event)
 	End   func(Result)
 }
@@ -54,6 +54,9 @@ type Result struct {
 
 // afterwards is how long an act goes on once it has ended, as a revision may fail late.
 const afterwards = time.Minute
+
+// heard is how long the controller takes to hear of what was done to the engine.
+const heard = 10 * time.Millisecond
 
 // Run plays it in virtual time: time passes only while everything waits, so that hours
 // take moments. It returns the result of the last act.
@@ -79,9 +82,10 @@ func (p Play) run() (last Result) {
 	var running sync.WaitGroup
 	running.Go(func() { ctl.Run(ctx) })
 	for _, act := range p.Acts {
-		p.Begin(act)
 		at := time.Now()
 		c.begin()
+		p.Begin(act, e)
+		time.Sleep(heard)
 		if last.Err = e.AddExternal(ctx, act.Project); last.Err != nil {
 			break
 		}

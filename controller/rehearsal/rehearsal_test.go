@@ -59,7 +59,11 @@ func (th *theatre) act(files map[string]string) {
 func (th *theatre) play() rehearsal.Result {
 	p := rehearsal.Play{
 		Acts: th.acts, Images: th.images, IngressImage: ingressImage, Executable: os.DevNull, DataDir: th.t.TempDir(), Patience: 24 * time.Hour,
-		Begin: func(rehearsal.Act) {},
+		Begin: func(a rehearsal.Act, e *rehearsal.Engine) {
+			if a.Title == killing {
+				e.Kill(e.Truth()[0].ID, 137)
+			}
+		},
 		Event: func(at time.Duration, e *state.Event) {
 			th.events = append(th.events, fmt.Sprintf("%s %s %s: %s", at.Round(100*time.Millisecond), e.Workload, e.Reason, e.Message))
 		},
@@ -67,6 +71,9 @@ func (th *theatre) play() rehearsal.Result {
 	}
 	return p.Run()
 }
+
+// killing is the title of an act that begins with the death of the eldest container.
+const killing = "killing"
 
 func (th *theatre) story() string { return strings.Join(th.events, "\n") }
 
@@ -177,6 +184,16 @@ networks: {outside: {external: true}}
 	assert.NoError(t, th.results[0].Err, th.story())
 	assert.NoError(t, th.results[1].Err, th.story())
 	assert.Contains(t, th.story(), "Prepared", "it was not backed up")
+}
+
+func TestWhatIsDoneToTheEngineIsRepaired(t *testing.T) {
+	th := newTheatre(t, nil)
+	th.act(map[string]string{"compose.yaml": "name: p\nservices: {web: {image: \"web:1\", restart: always}}\n"})
+	th.acts = append(th.acts, rehearsal.Act{Title: killing, Project: th.acts[0].Project})
+	last := th.play()
+	require.NoError(t, last.Err, th.story())
+	assert.Greater(t, last.Took, 100*time.Millisecond, "it was over before it was heard of")
+	assert.Equal(t, []rehearsal.Bounds{{Workload: "web", LeastReady: 0, MostReplicas: 1}}, last.Bounds)
 }
 
 func TestABehaviorThatThereIsNotIsRefused(t *testing.T) {
