@@ -126,6 +126,11 @@ cases: setup images ## update and break a copy of the shop under load, and write
 publish: setup-data $(BIN)/tend ## update and break a plain project with a published port under load, and write docs/reliability.md
 	go -C bench run ./publish -output ../docs/reliability.md
 
+# A model has no images and needs no engine.
+.PHONY: demo
+demo: $(if $(filter model,$(ENGINE)),,setup-test images) ## show a copy of the shop changed and broken under load, in about five minutes; STEP=1 waits for Enter, ENGINE=model needs no Docker
+	@go run ./e2e/demo $(if $(STEP),-step) $(if $(filter model,$(ENGINE)),-model)
+
 # How long make chaos and make chaos-data make faults, in Go's notation.
 DURATION ?= 5m
 

@@ -180,7 +180,8 @@ func underLoad(ctx context.Context, s *shop, happen func(context.Context, *shop)
 	)
 	done.Go(func() {
 		report, failure = load.Run(loading, load.Config{
-			URL: s.url, Rate: loadRate, Concurrency: loadUsers, Writes: loadWrites, Fresh: 0.1, Answered: &answered,
+			URL: s.url, Rate: loadRate, Concurrency: loadUsers, Writes: loadWrites, Fresh: 0.1,
+			Ended: func(time.Duration, bool) { answered.Add(1) },
 		})
 		if failure != nil {
 			cancel(failure) // there is nothing to measure any more

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -210,6 +211,10 @@ func badUpdate(fault string) func(context.Context, *Shop, int) error {
 		if err != nil {
 			return err
 		}
+		before, err := os.ReadFile(kit.SpecFile(s.dir, service))
+		if err != nil {
+			return err
+		}
 		began := time.Now()
 		image := fmt.Sprintf("image: %s, entrypoint: [/faulty, %s, /app], ", s.image(service, "faulty"), fault)
 		if fault == "missing" {
@@ -233,7 +238,7 @@ func badUpdate(fault string) func(context.Context, *Shop, int) error {
 		if !strings.Contains(reason, ": ") {
 			return fmt.Errorf("%s: the event does not say why it was rolled back: %q", service, reason)
 		}
-		if err := s.save(service, s.specs[service]); err != nil {
+		if err := s.save(service, string(before)); err != nil {
 			return err
 		}
 		return s.awaitRevision(ctx, service, good)

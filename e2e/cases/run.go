@@ -43,7 +43,7 @@ type Result struct {
 func (s *Shop) Run(parent context.Context, c Case, config load.Config, requests int, progress func(string)) Result {
 	result := Result{Case: c}
 	var answered atomic.Int64
-	config.URL, config.Answered = s.URL, &answered
+	config.URL, config.Ended = s.URL, func(time.Duration, bool) { answered.Add(1) }
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	loadCtx, endLoad := context.WithCancel(ctx)

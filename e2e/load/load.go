@@ -41,9 +41,9 @@ type Config struct {
 	// Timeout is how long a request may take. The default, a minute, is longer
 	// than the gateway's own limits, so that its answer is seen.
 	Timeout time.Duration
-	// Answered counts, while the load lasts, the requests that have ended, however
-	// they did. It may be nil.
-	Answered *atomic.Int64
+	// Ended is called as each request has ended, with how long it took and whether it
+	// failed, by many at a time. It may be nil.
+	Ended func(took time.Duration, failed bool)
 }
 
 // maxDuration is less than the hour that a user's token is good for.
@@ -59,8 +59,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Timeout == 0 {
 		c.Timeout = time.Minute
 	}
-	if c.Answered == nil {
-		c.Answered = new(atomic.Int64)
+	if c.Ended == nil {
+		c.Ended = func(time.Duration, bool) {}
 	}
 	target, err := url.Parse(c.URL)
 	if err != nil {

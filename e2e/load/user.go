@@ -101,13 +101,14 @@ func (u *user) send(ctx context.Context, due time.Time, operation string, r requ
 	got, err := u.client.do(ctx, r)
 	took := time.Since(due)
 	u.latencies = append(u.latencies, took)
-	u.config.Answered.Add(1)
+	good := err == nil && slices.Contains(wanted, got.status)
+	u.config.Ended(took, !good)
 	outcome := fmt.Sprint(got.status)
 	if err != nil {
 		outcome = describe(err)
 	}
 	u.outcomes.count(operation, outcome)
-	if err == nil && slices.Contains(wanted, got.status) {
+	if good {
 		return got, true
 	}
 	failure := Failure{Time: time.Now(), Operation: operation, Outcome: outcome, Took: took, RequestID: got.id, Answer: string(got.body)}
