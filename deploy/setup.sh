@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Prepares this machine for the shop: a container engine, the images that
 # compose.yaml names, the secrets and .env. Safe to repeat: what is there stays.
-# With --test also what `make test` needs: Postgres, Redis, nginx, an image registry,
-# tmux and Chromium; with --data the image of MariaDB, which `make chaos-data` runs.
+# With --test also what `make test` needs: Postgres, Redis, RabbitMQ, nginx, an image
+# registry, tmux and Chromium; with --data the image of MariaDB, which `make chaos-data` runs;
+# with --rabbitmq that of the profile rabbitmq.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -18,8 +19,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/lib/project.sh
 
 case ${1:-} in
-'' | --test | --data) ;;
-*) fail "usage: deploy/setup.sh [--test | --data]" ;;
+'' | --test | --data | --rabbitmq) ;;
+*) fail "usage: deploy/setup.sh [--test | --data | --rabbitmq]" ;;
 esac
 
 ensure_engine
@@ -29,4 +30,5 @@ ensure_env "$PWD"
 case ${1:-} in
 --test) ensure_test_programs ;;
 --data) ensure_image mariadb:10.11-bookworm ;;
+--rabbitmq) ensure_image rabbitmq:3 ;;
 esac

@@ -39,6 +39,10 @@ ensure_test_programs() {
 		packages+=(redis-server)
 		services+=(redis-server)
 	fi
+	if ! have rabbitmq-server; then
+		packages+=(rabbitmq-server)
+		services+=(rabbitmq-server)
+	fi
 	if ! have nginx; then
 		packages+=(nginx-light)
 		services+=(nginx)
@@ -55,11 +59,11 @@ ensure_test_programs() {
 		packages+=(chromium)
 	fi
 	if ((${#packages[@]} == 0)); then
-		say "Postgres, Redis, nginx, an image registry, tmux and Chromium are installed, for the tests"
+		say "Postgres, Redis, RabbitMQ, nginx, an image registry, tmux and Chromium are installed, for the tests"
 		return
 	fi
 	if ! can_install; then
-		fail "the tests need the programs of Postgres 15, Redis 7, nginx, docker-registry, tmux and Chromium; on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
+		fail "the tests need the programs of Postgres 15, Redis 7, RabbitMQ 3, nginx, docker-registry, tmux and Chromium; on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
 	fi
 	install_packages "${packages[@]}"
 	local service

@@ -7,6 +7,10 @@
 // fields, a list of one value has elements like it, and a name that ends in "?" is of
 // a field that may be missing. A request all of whose fields may be may be missing itself. Fields of a query and headers may always be missing,
 // but Authorization.
+//
+// A document also lists the events that the service publishes, each with the fields of its
+// data, and the types of those that it consumes, its own or others'. What all events have
+// besides, such as eventId and timestamp, is in package events.
 package contracts
 
 import (
@@ -31,6 +35,10 @@ type Contract struct {
 	Service   string              `json:"service"`
 	Version   string              `json:"version"`
 	Endpoints map[string]Endpoint `json:"endpoints"`
+	// Events has the data of each event that the service publishes, by type.
+	Events map[string]any `json:"events"`
+	// Consumes lists the types of the events that the service acts upon.
+	Consumes []string `json:"consumes"`
 
 	document []byte
 }
@@ -60,6 +68,19 @@ func Of(service string) *Contract {
 		panic(fmt.Errorf("contract of %s: %w", service, err))
 	}
 	return &contract
+}
+
+// All returns the contracts of all services, sorted by name.
+func All() []*Contract {
+	entries, err := documents.ReadDir(".")
+	if err != nil {
+		panic(err)
+	}
+	contracts := make([]*Contract, 0, len(entries))
+	for _, entry := range entries {
+		contracts = append(contracts, Of(strings.TrimSuffix(entry.Name(), ".json")))
+	}
+	return contracts
 }
 
 // Document returns the contract as it is written.

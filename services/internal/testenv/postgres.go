@@ -123,28 +123,28 @@ func (p *Postgres) MakeRole(t *testing.T, name string) {
 // Exec runs a statement in a database.
 func (p *Postgres) Exec(t *testing.T, database, sql string, args ...any) {
 	t.Helper()
-	conn := p.connect(t, database)
-	if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
-		t.Fatal(err)
-	}
+	p.with(t, database, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(t.Context(), sql, args...)
+		return err
+	})
 }
 
 // QueryRow scans the one row of a query in a database into targets.
 func (p *Postgres) QueryRow(t *testing.T, database, sql string, targets ...any) {
 	t.Helper()
-	if err := p.connect(t, database).QueryRow(t.Context(), sql).Scan(targets...); err != nil {
-		t.Fatal(err)
-	}
+	p.with(t, database, func(conn *pgx.Conn) error { return conn.QueryRow(t.Context(), sql).Scan(targets...) })
 }
 
-func (p *Postgres) connect(t *testing.T, database string) *pgx.Conn {
+// with runs use with a connection to a database.
+func (p *Postgres) with(t *testing.T, database string, use func(*pgx.Conn) error) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), p.URL(database))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
+	if err := errors.Join(use(conn), conn.Close(context.Background())); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Env returns the variables that lead a service to a database, with the role that it has there.

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -18,14 +17,27 @@ import (
 type Redis struct {
 	Port    int
 	binary  string
+	args    []string
 	log     *os.File
 	process *process
 }
 
-// StartRedis starts a server that ends with the test.
+// StartRedis starts a server that ends with the test and keeps nothing on disk.
 func StartRedis(t *testing.T) *Redis {
 	t.Helper()
-	r := &Redis{Port: freePort(t), binary: find(t, "redis-server", "redis-server")}
+	return startRedis(t, "--save", "", "--appendonly", "no")
+}
+
+// StartDurableRedis starts one that has each command on disk before it answers, as the
+// event bus of compose.yaml does.
+func StartDurableRedis(t *testing.T) *Redis {
+	t.Helper()
+	return startRedis(t, "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--dir", t.TempDir())
+}
+
+func startRedis(t *testing.T, args ...string) *Redis {
+	t.Helper()
+	r := &Redis{Port: freePort(t), binary: find(t, "redis-server", "redis-server"), args: args}
 	var err error
 	if r.log, err = os.Create(filepath.Join(t.TempDir(), "redis.log")); err != nil {
 		t.Fatal(err)
@@ -38,12 +50,13 @@ func StartRedis(t *testing.T) *Redis {
 	return r
 }
 
-// Start starts the server again after Kill, empty, and returns when it answers.
+// Start starts the server again after Kill, with what it had on disk, and returns when it
+// answers.
 func (r *Redis) Start(t *testing.T) {
 	t.Helper()
 	var err error
-	r.process, err = start(exec.Command(r.binary, "--port", strconv.Itoa(r.Port), "--bind", "127.0.0.1",
-		"--requirepass", Password, "--save", "", "--appendonly", "no"), r.log)
+	args := append([]string{"--port", strconv.Itoa(r.Port), "--bind", "127.0.0.1", "--requirepass", Password}, r.args...)
+	r.process, err = start(exec.Command(r.binary, args...), r.log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,14 +68,13 @@ func (r *Redis) Start(t *testing.T) {
 // Kill ends the server as a crash does. Nothing happens where it has ended.
 func (r *Redis) Kill(t *testing.T) {
 	t.Helper()
-	select {
-	case <-r.process.done:
-		return
-	default:
-	}
-	if err := r.process.signal(syscall.SIGKILL); err != nil {
-		t.Error(err)
-	}
+	r.process.kill(t)
+}
+
+// BusEnv returns the variables that make the server a service's event bus.
+func (r *Redis) BusEnv(t *testing.T) map[string]string {
+	t.Helper()
+	return map[string]string{"EVENT_BUS": "redis", "EVENT_BUS_HOST": "127.0.0.1", "EVENT_BUS_PORT": strconv.Itoa(r.Port), "EVENT_BUS_PASSWORD_FILE": File(t, Password)}
 }
 
 // Client returns a client of the server. The caller closes it.

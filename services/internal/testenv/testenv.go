@@ -1,4 +1,4 @@
-// Package testenv gives tests a Postgres and a Redis of their own: processes
+// Package testenv gives tests a Postgres, a Redis and a RabbitMQ of their own: processes
 // that the test run starts, on data of its own, and ends.
 package testenv
 
@@ -107,6 +107,19 @@ func (p *process) signal(sig syscall.Signal) error {
 	}
 }
 
+// kill ends the process as a crash does. Nothing happens where it has ended.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.done:
+		return
+	default:
+	}
+	if err := p.signal(syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+}
+
 // unprivileged returns attributes that make a child run as another user where
 // the test runs as root, which Postgres refuses to run as.
 func unprivileged(t *testing.T, dir string) *syscall.SysProcAttr {
@@ -135,7 +148,13 @@ func unprivileged(t *testing.T, dir string) *syscall.SysProcAttr {
 // Await calls condition until it returns nil, and fails the test after a while.
 func Await(t *testing.T, what string, condition func() error) {
 	t.Helper()
-	deadline := time.Now().Add(startTimeout)
+	AwaitFor(t, startTimeout, what, condition)
+}
+
+// AwaitFor is Await for what takes its time.
+func AwaitFor(t *testing.T, timeout time.Duration, what string, condition func() error) {
+	t.Helper()
+	deadline := time.Now().Add(timeout)
 	for {
 		err := condition()
 		if err == nil {

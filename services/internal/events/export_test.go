@@ -1,0 +1,24 @@
+package events
+
+import (
+	"context"
+
+	"github.com/tendhq/tend/services/internal/config"
+)
+
+// FromEnvWith is FromEnv with groups of the test's.
+func FromEnvWith(env *config.Env, groups map[string][]string) Bus { return fromEnv(env, groups) }
+
+// Handle gives a message to the consumer, as a bus does.
+func (c *Consumer) Handle(ctx context.Context, message []byte, attempt int) Verdict {
+	return c.handle(ctx, message, attempt)
+}
+
+// Trim removes from a bus of Redis what is acknowledged.
+func Trim(ctx context.Context, bus Bus) error { return bus.(*redisBus).trim(ctx) }
+
+// DeadStream and DeadQueue name where what a group has given up is.
+var (
+	DeadStream = deadStream
+	DeadQueue  = deadQueue
+)
