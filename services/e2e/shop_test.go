@@ -32,6 +32,7 @@ type shop struct {
 	users, products, orders, ledger *testenv.Service
 	userDB, orderDB, paymentDB      string
 	paymentEnv                      map[string]string
+	bus                             map[string]string
 }
 
 // startShop starts everything. paymentURL, where not empty, is where the order
@@ -43,17 +44,19 @@ func startShop(t *testing.T, paymentURL string) *shop {
 	// user-service and order-service ask each other for their keys.
 	users, orders := testenv.Listen(t), testenv.Listen(t)
 	issuers := map[string]string{"USER_SERVICE_URL": "http://" + users.Addr().String(), "ORDER_SERVICE_URL": "http://" + orders.Addr().String()}
+	s.bus = s.redis.BusEnv(t)
 	s.paymentEnv = pg.Env(t, s.paymentDB)
 	maps.Copy(s.paymentEnv, issuers)
-	s.users = testenv.StartServiceAt(t, users, user.Service, pg.Env(t, s.userDB), issuers)
-	s.products = testenv.StartService(t, product.Service, pg.Env(t, pg.NewDatabase(t)), s.redis.Env(t), issuers)
+	maps.Copy(s.paymentEnv, s.bus)
+	s.users = testenv.StartServiceAt(t, users, user.Service, pg.Env(t, s.userDB), issuers, s.bus)
+	s.products = testenv.StartService(t, product.Service, pg.Env(t, pg.NewDatabase(t)), s.redis.Env(t), issuers, s.bus)
 	s.ledger = testenv.StartService(t, payment.Service, s.paymentEnv)
 	if paymentURL == "" {
 		paymentURL = s.ledger.URL
 	}
 	s.orders = testenv.StartServiceAt(t, orders, order.Service, pg.Env(t, s.orderDB), map[string]string{
 		"USER_SERVICE_URL": s.users.URL, "PRODUCT_SERVICE_URL": s.products.URL, "PAYMENT_SERVICE_URL": paymentURL,
-	})
+	}, s.bus)
 	for _, service := range s.all() {
 		service.AwaitReady(t)
 	}
@@ -473,7 +476,7 @@ func (s *shop) settleElsewhere(t *testing.T, c customer, orderID, status string)
 	s.postgres.Exec(t, s.orderDB, `UPDATE orders SET claimed_until = now()`)
 	testenv.StartReady(t, order.Service, s.postgres.Env(t, s.orderDB), map[string]string{
 		"USER_SERVICE_URL": s.users.URL, "PRODUCT_SERVICE_URL": s.products.URL, "PAYMENT_SERVICE_URL": s.ledger.URL,
-	})
+	}, s.bus)
 	testenv.Await(t, "the order is "+status, func() error {
 		var view orderView
 		s.orders.Do(t, testenv.Request{Path: "/api/orders/" + orderID, Token: c.Token}).Expect(t, http.StatusOK, &view)

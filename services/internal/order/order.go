@@ -30,7 +30,7 @@ var Service = server.Service{Name: "order-service", Port: 3003, Contract: contra
 
 func newApp(rt *server.Runtime) (*server.App, error) {
 	peers := newPeers(rt)
-	h := handlers{store: store{rt.DB}, peers: peers}
+	h := handlers{store: store{rt.DB, rt.Outbox}, peers: peers}
 	h.saga = saga{store: h.store, peers: peers}
 	return &server.App{
 		Routes: func(r chi.Router) {

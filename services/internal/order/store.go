@@ -8,11 +8,15 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tendhq/tend/services/internal/events"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/postgres"
 )
 
-type store struct{ db *postgres.DB }
+type store struct {
+	db     *postgres.DB
+	outbox *events.Outbox
+}
 
 const columns = `order_id, user_id, status, failure, total, reserved_items, payment_id, method_id, created_at`
 
@@ -45,7 +49,10 @@ func (s store) insert(ctx context.Context, o order, key *string, fingerprint []b
 		}
 		_, err = tx.CopyFrom(ctx, pgx.Identifier{"order_items"},
 			[]string{"order_id", "position", "product_id", "name", "quantity", "price"}, pgx.CopyFromRows(rows))
-		return err
+		if err != nil {
+			return err
+		}
+		return s.outbox.Add(ctx, tx, "order.created", o.OrderID.String(), newCreatedEvent(o))
 	})
 	if err != nil {
 		return order{}, nil, fmt.Errorf("insert order: %w", err)
@@ -175,10 +182,15 @@ func (s store) finishCancel(ctx context.Context, o order) (order, error) {
 func (s store) move(ctx context.Context, o order, update string, args ...any) (order, error) {
 	moved := o
 	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, update, append([]any{o.OrderID}, args...)...); err != nil {
+		tag, err := tx.Exec(ctx, update, append([]any{o.OrderID}, args...)...)
+		if err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, `SELECT `+columns+` FROM orders WHERE order_id = $1`, o.OrderID).Scan(moved.fields()...)
+		err = tx.QueryRow(ctx, `SELECT `+columns+` FROM orders WHERE order_id = $1`, o.OrderID).Scan(moved.fields()...)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		return s.tell(ctx, tx, moved)
 	})
 	if err != nil {
 		return o, fmt.Errorf("update order: %w", err)

@@ -26,7 +26,7 @@ var Service = server.Service{Name: "payment-service", Port: 3004, Contract: cont
 type handlers struct{ store store }
 
 func newApp(rt *server.Runtime) (*server.App, error) {
-	h := handlers{store: store{rt.DB, rulesFromEnv(rt.Env)}}
+	h := handlers{store: store{rt.DB, rt.Outbox, rulesFromEnv(rt.Env)}}
 	return &server.App{Routes: func(r chi.Router) {
 		r.Route("/api/payments", func(r chi.Router) {
 			all, one := r.With(rt.Tokens.Require), r.With(httpx.PathID("paymentId", errNotFound), rt.Tokens.Require)

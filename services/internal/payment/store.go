@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tendhq/tend/services/internal/auth"
+	"github.com/tendhq/tend/services/internal/events"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/money"
 	"github.com/tendhq/tend/services/internal/postgres"
@@ -18,8 +19,9 @@ import (
 var errNotFound = httpx.NewProblem(http.StatusNotFound, "you have no payment with this id")
 
 type store struct {
-	db    *postgres.DB
-	rules rules
+	db     *postgres.DB
+	outbox *events.Outbox
+	rules  rules
 }
 
 // origin is where a payment comes from. With a key it is made once for its caller.
@@ -49,6 +51,9 @@ func (s store) insert(ctx context.Context, p payment, o origin) (stored payment,
 			ON CONFLICT (caller, idempotency_key) DO NOTHING
 			RETURNING `+columns,
 			p.PaymentID, p.OrderID, p.UserID, p.MethodID, p.Amount, p.Status, p.Reason, o.caller, o.key, o.fingerprint).Scan(stored.fields()...)
+		if err == nil {
+			return s.tell(ctx, tx, stored)
+		}
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
@@ -87,9 +92,18 @@ var errNotPaid = httpx.NewProblem(http.StatusNotFound, "there is no paid payment
 func (s store) refundRest(ctx context.Context, id uuid.UUID) (payment, error) {
 	var p payment
 	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		return tx.QueryRow(ctx,
-			`UPDATE payments SET status = 'refunded', refunded_at = coalesce(refunded_at, now())
-			WHERE payment_id = $1 AND status IN ('paid', 'refunded') RETURNING `+columns, id).Scan(p.fields()...)
+		err := tx.QueryRow(ctx, `SELECT `+columns+` FROM payments WHERE payment_id = $1 AND status IN ('paid', 'refunded') FOR UPDATE`, id).
+			Scan(p.fields()...)
+		if err != nil || p.Status == refunded {
+			return err
+		}
+		rest := p.Amount - p.RefundedAmount
+		err = tx.QueryRow(ctx,
+			`UPDATE payments SET status = 'refunded', refunded_at = now() WHERE payment_id = $1 RETURNING `+columns, id).Scan(p.fields()...)
+		if err != nil {
+			return err
+		}
+		return s.tellRefund(ctx, tx, p, rest)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return payment{}, errNotPaid
@@ -123,11 +137,15 @@ func (s store) refundPart(ctx context.Context, id uuid.UUID, amount money.Amount
 		if err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx,
+		err = tx.QueryRow(ctx,
 			`UPDATE payments SET refunded_amount = refunded_amount + $2,
 			status = CASE WHEN refunded_amount + $2 = amount THEN 'refunded' ELSE status END,
 			refunded_at = CASE WHEN refunded_amount + $2 = amount THEN now() END
 			WHERE payment_id = $1 RETURNING `+columns, id, amount).Scan(p.fields()...)
+		if err != nil {
+			return err
+		}
+		return s.tellRefund(ctx, tx, p, amount)
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -145,12 +163,16 @@ func (s store) refundPart(ctx context.Context, id uuid.UUID, amount money.Amount
 func (s store) review(ctx context.Context, id uuid.UUID, status string) (payment, error) {
 	var p payment
 	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE payments SET status = $2, reason = CASE $2 WHEN 'declined' THEN 'review' END
+		tag, err := tx.Exec(ctx, `UPDATE payments SET status = $2, reason = CASE $2 WHEN 'declined' THEN 'review' END
 			WHERE payment_id = $1 AND status = 'review'`, id, status)
 		if err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, `SELECT `+columns+` FROM payments WHERE payment_id = $1`, id).Scan(p.fields()...)
+		err = tx.QueryRow(ctx, `SELECT `+columns+` FROM payments WHERE payment_id = $1`, id).Scan(p.fields()...)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		return s.tell(ctx, tx, p)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return payment{}, httpx.NewProblem(http.StatusNotFound, "there is no payment with this id")

@@ -34,7 +34,7 @@ type handlers struct {
 
 func newApp(rt *server.Runtime) (*server.App, error) {
 	cache := newCache(rt.Env, rt.Log, rt.Metrics.Registerer)
-	h := handlers{store: store{rt.DB}, cache: cache}
+	h := handlers{store: store{rt.DB, rt.Outbox}, cache: cache}
 	return &server.App{
 		Routes: func(r chi.Router) {
 			r.Route("/api/products", func(r chi.Router) {

@@ -7,11 +7,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tendhq/tend/services/internal/events"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/postgres"
 )
 
-type store struct{ db *postgres.DB }
+type store struct {
+	db     *postgres.DB
+	outbox *events.Outbox
+}
 
 // catalogue is what the cache may hold of products: everything but their
 // inventory, which fillInventory adds.
@@ -120,7 +124,7 @@ type changeResult struct {
 func (s store) changeInventory(ctx context.Context, c change) (changeResult, error) {
 	var result changeResult
 	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		result, err = c.run(ctx, tx)
+		result, err = s.run(ctx, tx, c)
 		return err
 	})
 	if postgres.IsCode(err, postgres.UniqueViolation) {
@@ -133,7 +137,7 @@ func (s store) changeInventory(ctx context.Context, c change) (changeResult, err
 	return result, nil
 }
 
-func (c change) run(ctx context.Context, tx pgx.Tx) (changeResult, error) {
+func (s store) run(ctx context.Context, tx pgx.Tx, c change) (changeResult, error) {
 	// The row's lock puts changes of one product, and with them repetitions of
 	// one key, in sequence.
 	var current int64
@@ -156,7 +160,7 @@ func (c change) run(ctx context.Context, tx pgx.Tx) (changeResult, error) {
 	result := changeResult{inventory: c.next(current)}
 	if result.inventory >= 0 && result.inventory <= maxInventory {
 		result.applied = true
-		if _, err := tx.Exec(ctx, `UPDATE products SET inventory = $2 WHERE product_id = $1`, c.productID, result.inventory); err != nil {
+		if err := s.setInventory(ctx, tx, c.productID, current, result.inventory); err != nil {
 			return changeResult{}, err
 		}
 	} else {
@@ -171,6 +175,21 @@ func (c change) run(ctx context.Context, tx pgx.Tx) (changeResult, error) {
 		}
 	}
 	return result, nil
+}
+
+// inventoryEvent is the data of product.inventory.updated.
+type inventoryEvent struct {
+	ProductID string `json:"productId"`
+	Previous  int64  `json:"previousQuantity"`
+	New       int64  `json:"newQuantity"`
+}
+
+// setInventory gives a product whose row tx has locked its inventory.
+func (s store) setInventory(ctx context.Context, tx pgx.Tx, productID string, previous, inventory int64) error {
+	if _, err := tx.Exec(ctx, `UPDATE products SET inventory = $2 WHERE product_id = $1`, productID, inventory); err != nil {
+		return err
+	}
+	return s.outbox.Add(ctx, tx, "product.inventory.updated", productID, inventoryEvent{ProductID: productID, Previous: previous, New: inventory})
 }
 
 // maxInventory keeps inventories within what a JSON number holds exactly.

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +25,7 @@ import (
 	"github.com/tendhq/tend/services/internal/auth"
 	"github.com/tendhq/tend/services/internal/client"
 	"github.com/tendhq/tend/services/internal/config"
+	"github.com/tendhq/tend/services/internal/events"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/logging"
 	"github.com/tendhq/tend/services/internal/metrics"
@@ -71,7 +74,9 @@ type Runtime struct {
 	DB      *postgres.DB
 	Tokens  *auth.Verifier
 	Signer  *auth.Signer // nil unless the service issues tokens
+	Outbox  *events.Outbox
 
+	bus     events.Bus // nil without one
 	clients map[string]*client.Client
 }
 
@@ -96,6 +101,8 @@ type App struct {
 	// Routes adds the service's routes. They are only called once the
 	// migrations have run.
 	Routes func(chi.Router)
+	// Handlers are what the service does with each event that its contract consumes.
+	Handlers map[string]events.Handler
 	// Background runs beside the server, after the migrations, until its context
 	// ends. May be nil.
 	Background func(context.Context)
@@ -125,8 +132,11 @@ func New(service Service, env *config.Env, logs io.Writer) (*Server, error) {
 		return nil, errors.Join(env.Err(), err)
 	}
 	s.authenticate()
-	s.app, err = service.New(&s.runtime)
-	if err = errors.Join(env.Err(), err); err != nil {
+	s.runtime.bus = events.FromEnv(env)
+	if s.runtime.Outbox, err = events.NewOutbox(service.Contract, s.runtime.bus != nil); err == nil {
+		s.app, err = service.New(&s.runtime)
+	}
+	if err = errors.Join(env.Err(), err, s.checkHandlers()); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -156,12 +166,27 @@ func (s *Server) authenticate() {
 	rt.Tokens = auth.NewVerifier(s.service.Name, keys(auth.Users), callers)
 }
 
+// checkHandlers returns an error unless the service handles what its contract consumes.
+func (s *Server) checkHandlers() error {
+	if s.app == nil || s.service.Contract == nil {
+		return nil
+	}
+	handled, consumed := slices.Sorted(maps.Keys(s.app.Handlers)), slices.Sorted(slices.Values(s.service.Contract.Consumes))
+	if !slices.Equal(handled, consumed) {
+		return fmt.Errorf("%s handles the events %v, and its contract consumes %v", s.service.Name, handled, consumed)
+	}
+	return nil
+}
+
 func (s *Server) close() {
 	for _, c := range s.runtime.clients {
 		c.Close()
 	}
 	if s.app != nil && s.app.Close != nil {
 		s.app.Close()
+	}
+	if s.runtime.bus != nil {
+		s.runtime.bus.Close()
 	}
 	s.runtime.DB.Close()
 }
@@ -301,6 +326,14 @@ func (s *Server) runBackground(ctx context.Context) {
 	}
 	if s.app.Background != nil {
 		group.Go(func() { s.app.Background(ctx) })
+	}
+	if rt := s.runtime; rt.bus != nil {
+		relay := events.NewRelay(rt.DB, rt.bus, rt.Metrics.Registerer, rt.Log)
+		group.Go(func() { relay.Run(ctx) })
+		if len(s.app.Handlers) > 0 {
+			consumer := events.NewConsumer(s.service.Name, s.app.Handlers, rt.DB, rt.bus, rt.Metrics.Registerer, rt.Log)
+			group.Go(func() { consumer.Run(ctx) })
+		}
 	}
 	group.Wait()
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/tendhq/tend/services/contracts"
+	"github.com/tendhq/tend/services/internal/events"
 	"github.com/tendhq/tend/services/internal/server"
 )
 
@@ -31,7 +32,7 @@ type contractCheck struct {
 	router   routers.Router
 
 	mu      sync.Mutex
-	missing map[string]bool // fields and statuses of the contract that were not seen yet
+	missing map[string]bool // fields, statuses and events of the contract that were not seen yet
 }
 
 // holdToContract returns the service with each of its endpoints checked.
@@ -81,6 +82,10 @@ func newContractCheck(t *testing.T, contract *contracts.Contract) *contractCheck
 		walk(endpoint.Request, name+" request", func(path string) { check.missing[path] = true })
 		walk(endpoint.Response, name+" response", func(path string) { check.missing[path] = true })
 		walk(endpoint.Stream, name+" response", func(path string) { check.missing[path] = true })
+	}
+	for eventType, data := range contract.Events {
+		check.missing["event "+eventType] = true
+		walk(data, "event "+eventType, func(path string) { check.missing[path] = true })
 	}
 	return check
 }
@@ -172,7 +177,7 @@ func (c *contractCheck) check(r *http.Request, body []byte, status int, header h
 	endpoint := route.Method + " " + route.Path
 	documents := [][]byte{answer}
 	if stream := c.contract.Endpoints[endpoint].Stream; stream != nil {
-		if documents, err = events(stream, answer); err != nil {
+		if documents, err = streamed(stream, answer); err != nil {
 			return err
 		}
 	}
@@ -187,9 +192,9 @@ func init() {
 	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.PlainBodyDecoder)
 }
 
-// events returns the data of each event of a stream, all of which must be as the
+// streamed returns the data of each event of a stream, all of which must be as the
 // contract says.
-func events(contract any, answer []byte) (documents [][]byte, err error) {
+func streamed(contract any, answer []byte) (documents [][]byte, err error) {
 	schema, err := contracts.Schema(contract)
 	if err != nil {
 		return nil, err
@@ -227,8 +232,20 @@ func (c *contractCheck) saw(endpoint string, r *http.Request, body []byte, statu
 	}
 }
 
-// NotSeen returns what of the service's contract no request and no answer has had yet:
-// its endpoints' statuses of success, and their fields.
+// Saw notes that the service published an event, whose data its outbox has held to the
+// contract.
+func (s *Service) Saw(e events.Event) {
+	s.check.mu.Lock()
+	defer s.check.mu.Unlock()
+	delete(s.check.missing, "event "+e.EventType)
+	var data any
+	if json.Unmarshal(e.Data, &data) == nil {
+		walk(data, "event "+e.EventType, func(path string) { delete(s.check.missing, path) })
+	}
+}
+
+// NotSeen returns what of the service's contract no request, no answer and no event has had
+// yet: its endpoints' statuses of success, its events, and their fields.
 func (s *Service) NotSeen() []string {
 	s.check.mu.Lock()
 	defer s.check.mu.Unlock()
@@ -257,6 +274,12 @@ func Reads(t *testing.T, provider, endpoint string, value any) {
 	if schema == nil {
 		t.Fatalf("%s answers %s without a document", provider, endpoint)
 	}
+	promises(t, provider+", "+endpoint, schema, value)
+}
+
+// promises fails the test unless the schema requires all fields of value.
+func promises(t *testing.T, promise string, schema *openapi3.Schema, value any) {
+	t.Helper()
 	encoded, err := json.Marshal(value)
 	if err != nil {
 		t.Fatal(err)
@@ -268,11 +291,26 @@ func Reads(t *testing.T, provider, endpoint string, value any) {
 	for name, field := range fields {
 		property := schema.Properties[name]
 		if property == nil || !slices.Contains(schema.Required, name) {
-			t.Errorf("%s does not promise %q in what answers %s", provider, name, endpoint)
+			t.Errorf("%s: %q is not promised", promise, name)
 			continue
 		}
 		if err := property.Value.VisitJSON(field); err != nil {
-			t.Errorf("%s promises another type of %q in what answers %s: %v", provider, name, endpoint, err)
+			t.Errorf("%s: another type of %q is promised: %v", promise, name, err)
 		}
 	}
+}
+
+// ReadsEvent fails the test unless all that a consumer reads of an event's data, the fields
+// of value, is promised by the publisher's contract.
+func ReadsEvent(t *testing.T, publisher, eventType string, value any) {
+	t.Helper()
+	data, ok := contracts.Of(publisher).Events[eventType]
+	if !ok {
+		t.Fatalf("%s promises no event %s", publisher, eventType)
+	}
+	schema, err := contracts.Schema(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	promises(t, publisher+", event "+eventType, schema, value)
 }

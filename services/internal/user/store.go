@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tendhq/tend/services/internal/auth"
+	"github.com/tendhq/tend/services/internal/events"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/postgres"
 )
@@ -24,7 +25,22 @@ type account struct {
 	key                 *string // the Idempotency-Key of its registration
 }
 
-type store struct{ db *postgres.DB }
+type store struct {
+	db     *postgres.DB
+	outbox *events.Outbox
+}
+
+// updatedEvent is the data of user.updated.
+type updatedEvent struct {
+	UserID  uuid.UUID `json:"userId"`
+	Changes changes   `json:"changes"`
+}
+
+// registeredEvent is the data of user.registered.
+type registeredEvent struct {
+	UserID uuid.UUID `json:"userId"`
+	Email  string    `json:"email"`
+}
 
 var errNotFound = httpx.NewProblem(http.StatusNotFound, "you have no user with this id")
 
@@ -36,7 +52,10 @@ func (s store) insert(ctx context.Context, a account) error {
 		_, err := tx.Exec(ctx,
 			`INSERT INTO users (user_id, email, password_hash, first_name, last_name, role, idempotency_key) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 			a.id, a.email, a.hash, a.firstName, a.lastName, a.role, a.key)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.outbox.Add(ctx, tx, "user.registered", a.id.String(), registeredEvent{UserID: a.id, Email: a.email})
 	})
 	if postgres.IsCode(err, postgres.UniqueViolation) {
 		return errTaken
@@ -56,12 +75,38 @@ func (s store) byID(ctx context.Context, id uuid.UUID, identity auth.Identity) (
 	return s.one(ctx, `user_id = $1 AND (user_id::text = $2 OR $3)`, id, identity.Subject, identity.Privileged())
 }
 
+// update changes the user with id if identity is that user or privileged.
+func (s store) update(ctx context.Context, id uuid.UUID, identity auth.Identity, c changes) (account, bool, error) {
+	var a account
+	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		err := tx.QueryRow(ctx,
+			`UPDATE users SET first_name = coalesce($4, first_name), last_name = coalesce($5, last_name)
+			WHERE user_id = $1 AND (user_id::text = $2 OR $3) RETURNING `+columns,
+			id, identity.Subject, identity.Privileged(), c.FirstName, c.LastName).Scan(a.fields()...)
+		if err != nil || c == (changes{}) {
+			return err
+		}
+		return s.outbox.Add(ctx, tx, "user.updated", id.String(), updatedEvent{UserID: id, Changes: c})
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return account{}, false, nil
+	}
+	if err != nil {
+		return account{}, false, fmt.Errorf("update user: %w", err)
+	}
+	return a, true, nil
+}
+
+const columns = `user_id, email, password_hash, first_name, last_name, role, created_at, idempotency_key`
+
+func (a *account) fields() []any {
+	return []any{&a.id, &a.email, &a.hash, &a.firstName, &a.lastName, &a.role, &a.createdAt, &a.key}
+}
+
 func (s store) one(ctx context.Context, where string, args ...any) (account, bool, error) {
 	var a account
 	err := s.db.Read(ctx, func(ctx context.Context, q postgres.Querier) error {
-		return q.QueryRow(ctx,
-			`SELECT user_id, email, password_hash, first_name, last_name, role, created_at, idempotency_key FROM users WHERE `+where, args...).
-			Scan(&a.id, &a.email, &a.hash, &a.firstName, &a.lastName, &a.role, &a.createdAt, &a.key)
+		return q.QueryRow(ctx, `SELECT `+columns+` FROM users WHERE `+where, args...).Scan(a.fields()...)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return account{}, false, nil

@@ -39,12 +39,14 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handlers{store: store{rt.DB}, signer: rt.Signer, passwords: passwords}
+	h := handlers{store: store{rt.DB, rt.Outbox}, signer: rt.Signer, passwords: passwords}
 	return &server.App{Background: h.forgetAttempts(rt.Log), Routes: func(r chi.Router) {
 		r.Route("/api/users", func(r chi.Router) {
 			r.Method(http.MethodPost, "/register", httpx.Handler(h.register))
 			r.Method(http.MethodPost, "/login", httpx.Handler(h.login))
-			r.With(httpx.PathID("userId", errNotFound), rt.Tokens.Require).Method(http.MethodGet, "/{userId}", httpx.Handler(h.profile))
+			one := r.With(httpx.PathID("userId", errNotFound), rt.Tokens.Require)
+			one.Method(http.MethodGet, "/{userId}", httpx.Handler(h.profile))
+			one.Method(http.MethodPatch, "/{userId}", httpx.Handler(h.update))
 		})
 	}}, nil
 }
@@ -195,6 +197,12 @@ type profile struct {
 	CreatedAt time.Time `json:"createdAt"`
 }
 
+// changes are what a user changes of a profile; nil stays as it is.
+type changes struct {
+	FirstName *string `json:"firstName,omitempty"`
+	LastName  *string `json:"lastName,omitempty"`
+}
+
 func (h handlers) profile(w http.ResponseWriter, r *http.Request) error {
 	id, err := httpx.ParseID(chi.URLParam(r, "userId"))
 	if err != nil {
@@ -207,7 +215,33 @@ func (h handlers) profile(w http.ResponseWriter, r *http.Request) error {
 	if !found {
 		return errNotFound
 	}
-	return httpx.WriteJSON(w, r, http.StatusOK, profile{
-		UserID: account.id, Email: account.email, FirstName: account.firstName, LastName: account.lastName, CreatedAt: account.createdAt,
-	})
+	return httpx.WriteJSON(w, r, http.StatusOK, account.profile())
+}
+
+func (a account) profile() profile {
+	return profile{UserID: a.id, Email: a.email, FirstName: a.firstName, LastName: a.lastName, CreatedAt: a.createdAt}
+}
+
+// update changes what the body names of a profile, and leaves the rest.
+func (h handlers) update(w http.ResponseWriter, r *http.Request) error {
+	id, err := httpx.ParseID(chi.URLParam(r, "userId"))
+	if err != nil {
+		return err
+	}
+	var body changes
+	if err := httpx.Decode(w, r, &body); err != nil {
+		return err
+	}
+	body.normalise()
+	if err := body.validate(); err != nil {
+		return err
+	}
+	account, found, err := h.store.update(r.Context(), id, auth.From(r.Context()), body)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return errNotFound
+	}
+	return httpx.WriteJSON(w, r, http.StatusOK, account.profile())
 }

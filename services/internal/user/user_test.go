@@ -53,6 +53,24 @@ func TestRegisterLoginProfile(t *testing.T) {
 	// The decoy for unknown accounts is the hash of the empty password; still nobody gets in.
 	service.Do(t, login("nobody@example.com", "correct horse")).Expect(t, http.StatusUnauthorized, nil)
 
+	var eve session
+	service.Do(t, register("eve@example.com", "correct horse")).Expect(t, http.StatusCreated, &eve)
+	patch := func(id, token, body string) testenv.Response {
+		return service.Do(t, testenv.Request{Method: http.MethodPatch, Path: "/api/users/" + id, Token: token, Body: body})
+	}
+	var changed struct{ FirstName, LastName string }
+	patch(ada.UserID, again.Token, `{"firstName":" Augusta Ada "}`).Expect(t, http.StatusOK, &changed)
+	if changed.FirstName != "Augusta Ada" || changed.LastName != "Lovelace" {
+		t.Errorf("profile = %+v", changed)
+	}
+	patch(ada.UserID, again.Token, `{"firstName":"Ada"}`).Expect(t, http.StatusOK, nil)
+	for _, body := range []string{`{"firstName":" "}`, `{"lastName":"\u0000"}`} {
+		patch(ada.UserID, again.Token, body).Expect(t, http.StatusUnprocessableEntity, nil)
+	}
+	patch(ada.UserID, again.Token, `{"role":"admin"}`).Expect(t, http.StatusBadRequest, nil)
+	patch(ada.UserID, eve.Token, `{"firstName":"Eve"}`).Expect(t, http.StatusNotFound, nil)
+	patch(ada.UserID, "", `{"firstName":"Eve"}`).Expect(t, http.StatusUnauthorized, nil)
+
 	var profile map[string]any
 	get := testenv.Request{Path: "/api/users/" + ada.UserID, Token: again.Token}
 	service.Do(t, get).Expect(t, http.StatusOK, &profile)
@@ -60,8 +78,6 @@ func TestRegisterLoginProfile(t *testing.T) {
 		t.Errorf("profile = %v", profile)
 	}
 
-	var eve session
-	service.Do(t, register("eve@example.com", "correct horse")).Expect(t, http.StatusCreated, &eve)
 	for name, test := range map[string]struct {
 		token string
 		want  int

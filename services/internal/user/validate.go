@@ -38,6 +38,21 @@ func (b *registration) validate() error {
 	return fields.Err()
 }
 
+func (c *changes) normalise() {
+	for _, name := range []*string{c.FirstName, c.LastName} {
+		if name != nil {
+			*name = strings.TrimSpace(*name)
+		}
+	}
+}
+
+func (c *changes) validate() error {
+	var fields httpx.Fields
+	fields.Check(c.FirstName == nil || validName(*c.FirstName), "firstName", "must have 1 to 100 printable characters")
+	fields.Check(c.LastName == nil || validName(*c.LastName), "lastName", "must have 1 to 100 printable characters")
+	return fields.Err()
+}
+
 func validName(name string) bool {
 	return name != "" && utf8.RuneCountInString(name) <= maxName && httpx.Printable(name)
 }
