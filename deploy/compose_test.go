@@ -116,5 +116,6 @@ func TestSecretsAreGivenToWhoNeedsThem(t *testing.T) {
 		"order_db_password":   {"order-db", "order-service"},
 		"payment_db_password": {"payment-db", "payment-service"},
 		"redis_password":      {"gateway", "product-service", "redis-cache"},
+		"event_bus_password":  {"order-service", "payment-service", "product-service", "redis-events", "user-service"},
 	}, holders)
 }

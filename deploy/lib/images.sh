@@ -8,12 +8,15 @@ has_image() {
 }
 
 # ensure_images COMPOSE-FILE. Images under shop/ and tend/ are this project's
-# own: `make images` builds them.
+# own: `make images` builds them. Those of a profile are left to who wants it.
 ensure_images() {
 	local image
 	while read -r image; do
 		ensure_image "$image"
-	done < <(sed -nE 's/^ *image: *([^ #]+).*/\1/p' "$1" | grep -vE '^(shop|tend)/' | sort -u)
+	done < <(awk '
+		/^  [^ ]/ { if (image) print image; image = "" }
+		$1 == "image:" { image = $2 }
+		$1 == "profiles:" { image = "" }' "$1" | grep -vE '^(shop|tend)/' | sort -u)
 }
 
 ensure_image() {

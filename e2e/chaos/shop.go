@@ -29,6 +29,9 @@ var (
 // store is a service of compose.yaml alone, without a spec.
 const store = "store"
 
+// redisEvents is a service of the shop with a volume of its own.
+const redisEvents = "redis-events"
+
 // binds are the folders that a service writes to: the engine's events do not tell
 // of them, as they do of volumes.
 var binds = map[string][]string{store: {"./store"}}
@@ -36,7 +39,7 @@ var binds = map[string][]string{store: {"./store"}}
 // replicas is how many of a workload there are when nobody has changed it;
 // fewer than in the repository's specs, as for a machine that does other things.
 var replicas = map[string]int{
-	"gateway": 1, "redis-cache": 1, "user-service": 2, "product-service": 3, "order-service": 2, "payment-service": 2,
+	"gateway": 1, "redis-cache": 1, redisEvents: 1, "user-service": 2, "product-service": 3, "order-service": 2, "payment-service": 2,
 	"user-db": 1, "product-db": 1, "order-db": 1, "payment-db": 1,
 	store: 1,
 }
@@ -49,7 +52,7 @@ const maxReplicas = 4
 
 // surgeOf is how many replicas of a workload there may be more than wanted.
 func surgeOf(workload string) int {
-	if workload == store || slices.Contains(databases, workload) {
+	if workload == store || workload == redisEvents || slices.Contains(databases, workload) {
 		return 0
 	}
 	return 1
