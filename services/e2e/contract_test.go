@@ -85,14 +85,20 @@ func TestEachContractIsKeptWhole(t *testing.T) {
 	s.orders.Do(t, cancel(kept)).Expect(t, http.StatusAccepted, nil)
 	s.create(t, ada, "", twoCups).Expect(t, http.StatusAccepted, nil)
 
-	client := s.redis.Client()
-	defer client.Close()
+	// What is told by events alone.
+	c := startShopWith(t, "", "choreographed")
+	eve := c.register(t, "eve@example.com")
+	c.ledger.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/payments/methods", Token: eve.Token,
+		Body: `{"token":"tok_1NvBqG2eZvKYlo2C","brand":"Visa","last4":"1111","expiryMonth":12,"expiryYear":` + strconv.Itoa(time.Now().Year()+1) + `}`}).
+		Expect(t, http.StatusCreated, &method)
+	var told orderView
+	c.orders.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/orders", Token: eve.Token, Body: `{"items":[` + twoCups + `],"paymentMethodId":"` + method.PaymentMethodID + `"}`}).
+		Expect(t, http.StatusCreated, &told)
+	c.orders.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/orders/" + told.OrderID + "/cancel", Token: eve.Token}).Expect(t, http.StatusOK, nil)
+	c.create(t, eve, "", `{"productId":"espresso-cup","quantity":1000}`).Expect(t, http.StatusConflict, nil)
+
 	testenv.Await(t, "all that the contracts promise is seen", func() error {
-		for _, m := range client.XRange(t.Context(), "domain-events", "-", "+").Val() {
-			var e events.Event
-			if err := json.Unmarshal([]byte(m.Values["event"].(string)), &e); err != nil {
-				return err
-			}
+		for _, e := range append(s.published(t), c.published(t)...) {
 			for _, service := range s.all() {
 				service.Saw(e)
 			}
@@ -106,6 +112,21 @@ func TestEachContractIsKeptWhole(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// published returns the events that the bus has got.
+func (s *shop) published(t *testing.T) (all []events.Event) {
+	t.Helper()
+	client := s.redis.Client()
+	defer client.Close()
+	for _, m := range client.XRange(t.Context(), "domain-events", "-", "+").Val() {
+		var e events.Event
+		if err := json.Unmarshal([]byte(m.Values["event"].(string)), &e); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	return all
 }
 
 func TestEachServicePublishesItsContract(t *testing.T) {

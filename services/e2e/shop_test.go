@@ -24,7 +24,10 @@ import (
 	"github.com/tendhq/tend/services/internal/user"
 )
 
-func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
+func TestMain(m *testing.M) {
+	testenv.RunProgram(user.Service, product.Service, payment.Service, order.Service)
+	os.Exit(testenv.Run(m))
+}
 
 type shop struct {
 	postgres                        *testenv.Postgres
@@ -39,12 +42,19 @@ type shop struct {
 // service looks for payments instead of the payment service.
 func startShop(t *testing.T, paymentURL string) *shop {
 	t.Helper()
+	return startShopWith(t, paymentURL, "orchestrated")
+}
+
+// startShopWith is startShop for a kind of saga.
+func startShopWith(t *testing.T, paymentURL, saga string) *shop {
+	t.Helper()
 	pg := testenv.SharedPostgres(t)
 	s := &shop{postgres: pg, redis: testenv.StartRedis(t), userDB: pg.NewDatabase(t), orderDB: pg.NewDatabase(t), paymentDB: pg.NewDatabase(t)}
 	// user-service and order-service ask each other for their keys.
 	users, orders := testenv.Listen(t), testenv.Listen(t)
 	issuers := map[string]string{"USER_SERVICE_URL": "http://" + users.Addr().String(), "ORDER_SERVICE_URL": "http://" + orders.Addr().String()}
 	s.bus = s.redis.BusEnv(t)
+	s.bus["SAGA"] = saga
 	s.paymentEnv = pg.Env(t, s.paymentDB)
 	maps.Copy(s.paymentEnv, issuers)
 	maps.Copy(s.paymentEnv, s.bus)

@@ -28,7 +28,7 @@ const (
 	lookInterval = 200 * time.Millisecond
 )
 
-// Outbox writes the events of one service. Its method may be called concurrently.
+// Outbox writes the events of one service. Its methods may be called concurrently.
 type Outbox struct {
 	schemas map[string]*openapi3.Schema
 	on      bool
@@ -50,6 +50,9 @@ func NewOutbox(contract *contracts.Contract, on bool) (*Outbox, error) {
 	}
 	return o, nil
 }
+
+// On reports whether there is a bus.
+func (o *Outbox) On() bool { return o.on }
 
 // Add writes an event that is published if tx is committed. Data that the contract does not
 // promise is an error: no event leaves that its consumers could not read.

@@ -14,3 +14,12 @@ func TestTheOthersPromiseWhatIsRead(t *testing.T) {
 	testenv.Reads(t, "product-service", "GET /api/products/{productId}", catalogueEntry{Name: "Espresso Cup", Price: 1250})
 	testenv.Reads(t, "payment-service", "POST /api/payments", payment{PaymentID: uuid.New()})
 }
+
+func TestTheOthersPromiseWhatIsReadOfTheirEvents(t *testing.T) {
+	testenv.ReadsEvent(t, "product-service", "inventory.reserved", inventoryEvent{})
+	testenv.ReadsEvent(t, "product-service", "inventory.rejected", inventoryEvent{})
+	testenv.ReadsEvent(t, "product-service", "inventory.released", inventoryEvent{})
+	testenv.ReadsEvent(t, "payment-service", "payment.processed", paymentEvent{})
+	testenv.ReadsEvent(t, "payment-service", "payment.failed", paymentEvent{})
+	testenv.ReadsEvent(t, "payment-service", "payment.refunded", refundedEvent{})
+}

@@ -15,10 +15,11 @@ type createdEvent struct {
 	UserID  uuid.UUID    `json:"userId"`
 	Items   []newItem    `json:"items"`
 	Total   money.Amount `json:"total"`
+	Saga    sagaKind     `json:"saga"`
 }
 
 func newCreatedEvent(o order) createdEvent {
-	e := createdEvent{OrderID: o.OrderID, UserID: o.UserID, Total: o.Total}
+	e := createdEvent{OrderID: o.OrderID, UserID: o.UserID, Total: o.Total, Saga: o.saga}
 	for _, item := range o.Items {
 		e.Items = append(e.Items, newItem{ProductID: item.ProductID, Quantity: item.Quantity})
 	}

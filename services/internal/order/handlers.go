@@ -22,6 +22,7 @@ type handlers struct {
 	store store
 	peers *peers
 	saga  saga
+	kind  sagaKind // of new orders
 }
 
 func (h handlers) create(w http.ResponseWriter, r *http.Request) error {
@@ -85,7 +86,7 @@ func (h handlers) quote(ctx context.Context, userID uuid.UUID, body newOrder) (o
 	if err != nil {
 		return order{}, err
 	}
-	o := order{OrderID: id, UserID: userID, Status: pending}
+	o := order{OrderID: id, UserID: userID, Status: pending, saga: h.kind}
 	if body.MethodID != "" {
 		methodID, err := httpx.ParseID(body.MethodID)
 		if err != nil {
@@ -119,7 +120,13 @@ func (h handlers) settle(ctx context.Context, o order) order {
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
-	settled, err := h.saga.advance(ctx, o)
+	var settled order
+	var err error
+	if o.saga == choreographed {
+		settled, err = h.store.await(ctx, o)
+	} else {
+		settled, err = h.saga.advance(ctx, o)
+	}
 	if err != nil {
 		logging.From(ctx).Warn("order not settled yet", zap.Stringer("orderId", o.OrderID), zap.Error(err))
 	}

@@ -30,7 +30,7 @@ var Service = server.Service{Name: "order-service", Port: 3003, Contract: contra
 
 func newApp(rt *server.Runtime) (*server.App, error) {
 	peers := newPeers(rt)
-	h := handlers{store: store{rt.DB, rt.Outbox}, peers: peers}
+	h := handlers{store: store{rt.DB, rt.Outbox}, peers: peers, kind: sagaFromEnv(rt.Env, rt.Outbox.On())}
 	h.saga = saga{store: h.store, peers: peers}
 	return &server.App{
 		Routes: func(r chi.Router) {
@@ -45,6 +45,7 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 				one.Method(http.MethodPost, "/{orderId}/cancel", httpx.Handler(h.cancel))
 			})
 		},
+		Handlers:   h.store.handlers(),
 		Background: resolver{saga: h.saga, log: rt.Log}.run,
 	}, nil
 }
@@ -93,6 +94,7 @@ type order struct {
 	CreatedAt time.Time    `json:"createdAt"`
 
 	reservedItems int
+	saga          sagaKind
 }
 
 type item struct {

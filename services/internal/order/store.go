@@ -18,10 +18,10 @@ type store struct {
 	outbox *events.Outbox
 }
 
-const columns = `order_id, user_id, status, failure, total, reserved_items, payment_id, method_id, created_at`
+const columns = `order_id, user_id, status, failure, total, reserved_items, payment_id, method_id, saga, created_at`
 
 func (o *order) fields() []any {
-	return []any{&o.OrderID, &o.UserID, &o.Status, &o.Failure, &o.Total, &o.reservedItems, &o.PaymentID, &o.MethodID, &o.CreatedAt}
+	return []any{&o.OrderID, &o.UserID, &o.Status, &o.Failure, &o.Total, &o.reservedItems, &o.PaymentID, &o.MethodID, &o.saga, &o.CreatedAt}
 }
 
 // insert stores o, claimed, or returns the order made earlier with the same key
@@ -31,11 +31,11 @@ func (s store) insert(ctx context.Context, o order, key *string, fingerprint []b
 		stored = o
 		// A second request with the key waits here for the first one's transaction.
 		err := tx.QueryRow(ctx,
-			`INSERT INTO orders (order_id, user_id, status, total, claimed_until, idempotency_key, fingerprint, method_id)
-			VALUES ($1, $2, $3, $4, now() + $5, $6, $7, $8)
+			`INSERT INTO orders (order_id, user_id, status, total, claimed_until, idempotency_key, fingerprint, method_id, saga)
+			VALUES ($1, $2, $3, $4, CASE WHEN $9 = 'choreographed' THEN 'infinity' ELSE now() + $5 END, $6, $7, $8, $9)
 			ON CONFLICT (user_id, idempotency_key) DO NOTHING
 			RETURNING `+columns,
-			o.OrderID, o.UserID, o.Status, o.Total, lease, key, fingerprint, o.MethodID).Scan(stored.fields()...)
+			o.OrderID, o.UserID, o.Status, o.Total, lease, key, fingerprint, o.MethodID, o.saga).Scan(stored.fields()...)
 		if errors.Is(err, pgx.ErrNoRows) {
 			stored, earlier, err = findByKey(ctx, tx, o.UserID, key)
 			return err
@@ -172,25 +172,21 @@ func (s store) fail(ctx context.Context, o order, reason failure, reserved int) 
 
 // finishCancel ends an order that was undone.
 func (s store) finishCancel(ctx context.Context, o order) (order, error) {
-	return s.move(ctx, o,
-		`UPDATE orders SET status = CASE WHEN failure IS NULL THEN 'cancelled' ELSE 'failed' END
-		WHERE order_id = $1 AND status = 'cancelling'`)
+	return s.move(ctx, o, finish)
 }
+
+const finish = `UPDATE orders SET status = CASE WHEN failure IS NULL THEN 'cancelled' ELSE 'failed' END
+	WHERE order_id = $1 AND status = 'cancelling'`
 
 // move runs update, which does nothing if another process has moved the order
 // already, and returns the order as it then is.
 func (s store) move(ctx context.Context, o order, update string, args ...any) (order, error) {
 	moved := o
 	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, update, append([]any{o.OrderID}, args...)...)
-		if err != nil {
+		if err := s.set(ctx, tx, o, update, args...); err != nil {
 			return err
 		}
-		err = tx.QueryRow(ctx, `SELECT `+columns+` FROM orders WHERE order_id = $1`, o.OrderID).Scan(moved.fields()...)
-		if err != nil || tag.RowsAffected() == 0 {
-			return err
-		}
-		return s.tell(ctx, tx, moved)
+		return tx.QueryRow(ctx, `SELECT `+columns+` FROM orders WHERE order_id = $1`, o.OrderID).Scan(moved.fields()...)
 	})
 	if err != nil {
 		return o, fmt.Errorf("update order: %w", err)
@@ -198,14 +194,33 @@ func (s store) move(ctx context.Context, o order, update string, args ...any) (o
 	return moved, nil
 }
 
+// set runs update, and tells what came of it where it did something.
+func (s store) set(ctx context.Context, tx pgx.Tx, o order, update string, args ...any) error {
+	err := tx.QueryRow(ctx, update+` RETURNING `+columns, append([]any{o.OrderID}, args...)...).Scan(o.fields()...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.tell(ctx, tx, o)
+}
+
 // beginCancel begins to undo the user's order if it is confirmed, and returns it as it then is.
 func (s store) beginCancel(ctx context.Context, id, userID uuid.UUID) (order, error) {
 	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx,
-			`UPDATE orders SET status = 'cancelling', claimed_until = now() + $3,
+		var o order
+		err := tx.QueryRow(ctx,
+			`UPDATE orders SET status = 'cancelling', claimed_until = CASE saga WHEN 'choreographed' THEN 'infinity' ELSE now() + $3 END,
 			reserved_items = (SELECT count(*) FROM order_items WHERE order_items.order_id = orders.order_id)
-			WHERE order_id = $1 AND user_id = $2 AND status = 'confirmed'`, id, userID, lease)
-		return err
+			WHERE order_id = $1 AND user_id = $2 AND status = 'confirmed' RETURNING `+columns, id, userID, lease).Scan(o.fields()...)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil || o.saga == orchestrated {
+			return err
+		}
+		return s.outbox.Add(ctx, tx, "payment.refund_requested", id.String(), refundRequestedEvent{OrderID: id, PaymentID: *o.PaymentID})
 	})
 	if err != nil {
 		return order{}, fmt.Errorf("cancel order: %w", err)

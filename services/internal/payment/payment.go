@@ -27,7 +27,7 @@ type handlers struct{ store store }
 
 func newApp(rt *server.Runtime) (*server.App, error) {
 	h := handlers{store: store{rt.DB, rt.Outbox, rulesFromEnv(rt.Env)}}
-	return &server.App{Routes: func(r chi.Router) {
+	return &server.App{Handlers: h.store.handlers(), Routes: func(r chi.Router) {
 		r.Route("/api/payments", func(r chi.Router) {
 			all, one := r.With(rt.Tokens.Require), r.With(httpx.PathID("paymentId", errNotFound), rt.Tokens.Require)
 			all.With(auth.RequireService).Method(http.MethodPost, "/", httpx.Handler(h.pay))

@@ -40,26 +40,9 @@ func (p *payment) fields() []any {
 // insert stores p as the rules judge it, or returns the payment made earlier with the same key and
 // the fingerprint of the request that made it.
 func (s store) insert(ctx context.Context, p payment, o origin) (stored payment, replayed []byte, err error) {
-	err = s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if p.Status, p.Reason, err = s.rules.judge(ctx, tx, p); err != nil {
-			return err
-		}
-		// A second request with the key waits here for the first one's transaction.
-		err := tx.QueryRow(ctx,
-			`INSERT INTO payments (payment_id, order_id, user_id, method_id, amount, status, reason, caller, idempotency_key, fingerprint)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-			ON CONFLICT (caller, idempotency_key) DO NOTHING
-			RETURNING `+columns,
-			p.PaymentID, p.OrderID, p.UserID, p.MethodID, p.Amount, p.Status, p.Reason, o.caller, o.key, o.fingerprint).Scan(stored.fields()...)
-		if err == nil {
-			return s.tell(ctx, tx, stored)
-		}
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return err
-		}
-		return tx.QueryRow(ctx,
-			`SELECT fingerprint, `+columns+` FROM payments WHERE caller = $1 AND idempotency_key = $2`, o.caller, o.key).
-			Scan(append([]any{&replayed}, stored.fields()...)...)
+	err = s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		stored, replayed, err = s.insertIn(ctx, tx, p, o)
+		return err
 	})
 	if postgres.IsCode(err, postgres.UniqueViolation) {
 		return payment{}, nil, httpx.NewProblem(http.StatusConflict, "this order is paid already")
@@ -68,6 +51,30 @@ func (s store) insert(ctx context.Context, p payment, o origin) (stored payment,
 		return payment{}, nil, fmt.Errorf("insert payment: %w", err)
 	}
 	return stored, replayed, nil
+}
+
+// insertIn is insert in a transaction.
+func (s store) insertIn(ctx context.Context, tx pgx.Tx, p payment, o origin) (stored payment, replayed []byte, err error) {
+	if p.Status, p.Reason, err = s.rules.judge(ctx, tx, p); err != nil {
+		return payment{}, nil, err
+	}
+	// A second request with the key waits here for the first one's transaction.
+	err = tx.QueryRow(ctx,
+		`INSERT INTO payments (payment_id, order_id, user_id, method_id, amount, status, reason, caller, idempotency_key, fingerprint)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		ON CONFLICT (caller, idempotency_key) DO NOTHING
+		RETURNING `+columns,
+		p.PaymentID, p.OrderID, p.UserID, p.MethodID, p.Amount, p.Status, p.Reason, o.caller, o.key, o.fingerprint).Scan(stored.fields()...)
+	if err == nil {
+		return stored, nil, s.tell(ctx, tx, stored)
+	}
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return payment{}, nil, err
+	}
+	err = tx.QueryRow(ctx,
+		`SELECT fingerprint, `+columns+` FROM payments WHERE caller = $1 AND idempotency_key = $2`, o.caller, o.key).
+		Scan(append([]any{&replayed}, stored.fields()...)...)
+	return stored, replayed, err
 }
 
 // byID finds a payment that identity made or may see.
@@ -91,19 +98,9 @@ var errNotPaid = httpx.NewProblem(http.StatusNotFound, "there is no paid payment
 // refundRest returns what is left of a paid payment's money. A refunded one stays as it is.
 func (s store) refundRest(ctx context.Context, id uuid.UUID) (payment, error) {
 	var p payment
-	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `SELECT `+columns+` FROM payments WHERE payment_id = $1 AND status IN ('paid', 'refunded') FOR UPDATE`, id).
-			Scan(p.fields()...)
-		if err != nil || p.Status == refunded {
-			return err
-		}
-		rest := p.Amount - p.RefundedAmount
-		err = tx.QueryRow(ctx,
-			`UPDATE payments SET status = 'refunded', refunded_at = now() WHERE payment_id = $1 RETURNING `+columns, id).Scan(p.fields()...)
-		if err != nil {
-			return err
-		}
-		return s.tellRefund(ctx, tx, p, rest)
+	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		p, _, err = s.refundRestIn(ctx, tx, id)
+		return err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return payment{}, errNotPaid
@@ -112,6 +109,22 @@ func (s store) refundRest(ctx context.Context, id uuid.UUID) (payment, error) {
 		return payment{}, fmt.Errorf("refund payment: %w", err)
 	}
 	return p, nil
+}
+
+// refundRestIn is refundRest in a transaction. It also returns how much was left.
+func (s store) refundRestIn(ctx context.Context, tx pgx.Tx, id uuid.UUID) (p payment, rest money.Amount, err error) {
+	err = tx.QueryRow(ctx, `SELECT `+columns+` FROM payments WHERE payment_id = $1 AND status IN ('paid', 'refunded') FOR UPDATE`, id).
+		Scan(p.fields()...)
+	if err != nil || p.Status == refunded {
+		return p, 0, err
+	}
+	rest = p.Amount - p.RefundedAmount
+	err = tx.QueryRow(ctx,
+		`UPDATE payments SET status = 'refunded', refunded_at = now() WHERE payment_id = $1 RETURNING `+columns, id).Scan(p.fields()...)
+	if err != nil {
+		return payment{}, 0, err
+	}
+	return p, rest, s.tellRefund(ctx, tx, p, rest)
 }
 
 // refundPart returns a part of a payment's money once for its origin, and the fingerprint

@@ -45,7 +45,8 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 					Method(http.MethodPut, "/{productId}/inventory", httpx.Handler(h.putInventory))
 			})
 		},
-		Close: cache.close,
+		Handlers: h.store.handlers(),
+		Close:    cache.close,
 	}, nil
 }
 

@@ -48,13 +48,7 @@ func Listen(t *testing.T) net.Listener {
 func StartServiceAt(t *testing.T, listener net.Listener, service server.Service, envs ...map[string]string) *Service {
 	t.Helper()
 	service, check := holdToContract(t, service)
-	issuer := issuerURL(t)
-	env := map[string]string{"USER_SERVICE_URL": issuer, "ORDER_SERVICE_URL": issuer, "LOG_LEVEL": "info"}
-	for _, more := range envs {
-		maps.Copy(env, more)
-	}
-	lookup := func(name string) (string, bool) { value, ok := env[name]; return value, ok }
-	s, err := server.New(service, config.NewEnv(lookup), testWriter{t})
+	s, err := newServer(t, service, envs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +77,24 @@ func StartReady(t *testing.T, service server.Service, envs ...map[string]string)
 	running := StartService(t, service, envs...)
 	running.AwaitReady(t)
 	return running
+}
+
+// Refused returns why a service does not start, nil where it does.
+func Refused(t *testing.T, service server.Service, envs ...map[string]string) error {
+	t.Helper()
+	_, err := newServer(t, service, envs)
+	return err
+}
+
+func newServer(t *testing.T, service server.Service, envs []map[string]string) (*server.Server, error) {
+	t.Helper()
+	issuer := issuerURL(t)
+	env := map[string]string{"USER_SERVICE_URL": issuer, "ORDER_SERVICE_URL": issuer, "LOG_LEVEL": "info"}
+	for _, more := range envs {
+		maps.Copy(env, more)
+	}
+	lookup := func(name string) (string, bool) { value, ok := env[name]; return value, ok }
+	return server.New(service, config.NewEnv(lookup), testWriter{t})
 }
 
 // Shutdown begins what SIGTERM begins.
