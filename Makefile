@@ -8,7 +8,7 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 BIN := build/bin
-SERVICES := user-service product-service order-service payment-service
+SERVICES := user-service product-service order-service payment-service notification-service mailbox
 PROGRAMS := tend gateway $(SERVICES)
 SHOP_VERSION := 1.0.0
 COMPOSE_VERSION := v2.40.3

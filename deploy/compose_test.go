@@ -87,7 +87,7 @@ func TestEveryProgramHasAUserOfItsOwn(t *testing.T) {
 		assert.Empty(t, owners[uid], "%s and %s have the user %s", name, owners[uid], uid)
 		owners[uid] = name
 	}
-	assert.Len(t, owners, 6)
+	assert.Len(t, owners, 8)
 }
 
 // What changes something is asked for over the socket in tend's data directory: no port of
@@ -110,12 +110,13 @@ func TestSecretsAreGivenToWhoNeedsThem(t *testing.T) {
 		slices.Sort(names)
 	}
 	assert.Equal(t, map[string][]string{
-		"postgres_password":   {"order-db", "payment-db", "product-db", "user-db"},
-		"user_db_password":    {"user-db", "user-service"},
-		"product_db_password": {"product-db", "product-service"},
-		"order_db_password":   {"order-db", "order-service"},
-		"payment_db_password": {"payment-db", "payment-service"},
-		"redis_password":      {"gateway", "product-service", "redis-cache"},
-		"event_bus_password":  {"order-service", "payment-service", "product-service", "redis-events", "user-service"},
+		"postgres_password":        {"notification-db", "order-db", "payment-db", "product-db", "user-db"},
+		"user_db_password":         {"user-db", "user-service"},
+		"product_db_password":      {"product-db", "product-service"},
+		"order_db_password":        {"order-db", "order-service"},
+		"payment_db_password":      {"payment-db", "payment-service"},
+		"notification_db_password": {"notification-db", "notification-service"},
+		"redis_password":           {"gateway", "product-service", "redis-cache"},
+		"event_bus_password":       {"notification-service", "order-service", "payment-service", "product-service", "redis-events", "user-service"},
 	}, holders)
 }

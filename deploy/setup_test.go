@@ -180,7 +180,7 @@ func TestSecretsAreMadeOnce(t *testing.T) {
 	project := t.TempDir()
 	folder := filepath.Join(project, "deploy", "secrets")
 	must(t, "ensure_secrets "+project)
-	names := []string{"postgres_password", "user_db_password", "product_db_password", "order_db_password", "payment_db_password", "redis_password"}
+	names := []string{"postgres_password", "user_db_password", "product_db_password", "order_db_password", "payment_db_password", "notification_db_password", "redis_password", "event_bus_password"}
 	before := map[string]string{}
 	for _, name := range names {
 		path := filepath.Join(folder, name)

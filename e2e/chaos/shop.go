@@ -23,7 +23,7 @@ const project = "chaos"
 // services are those that are scaled and updated, databases those with data.
 var (
 	services  = []string{"user-service", "product-service", "order-service", "payment-service"}
-	databases = []string{"user-db", "product-db", "order-db", "payment-db"}
+	databases = []string{"user-db", "product-db", "order-db", "payment-db", "notification-db"}
 )
 
 // store is a service of compose.yaml alone, without a spec.
@@ -40,7 +40,8 @@ var binds = map[string][]string{store: {"./store"}}
 // fewer than in the repository's specs, as for a machine that does other things.
 var replicas = map[string]int{
 	"gateway": 1, "redis-cache": 1, redisEvents: 1, "user-service": 2, "product-service": 3, "order-service": 2, "payment-service": 2,
-	"user-db": 1, "product-db": 1, "order-db": 1, "payment-db": 1,
+	"user-db": 1, "product-db": 1, "order-db": 1, "payment-db": 1, "notification-db": 1,
+	"notification-service": 1, "mailbox": 1,
 	store: 1,
 }
 

@@ -50,3 +50,26 @@ func TestAContractWithAMistakeIsRefused(t *testing.T) {
 		t.Error("an endpoint without a method is accepted")
 	}
 }
+
+// An event has one publisher, and nobody waits for one that has none.
+func TestEachEventThatIsConsumedIsPublishedByOneService(t *testing.T) {
+	publishers := map[string]string{}
+	for _, contract := range contracts.All() {
+		for eventType, data := range contract.Events {
+			if other, ok := publishers[eventType]; ok {
+				t.Errorf("%s is published by %s and by %s", eventType, other, contract.Service)
+			}
+			publishers[eventType] = contract.Service
+			if _, err := contracts.Schema(data); err != nil {
+				t.Errorf("%s: %v", eventType, err)
+			}
+		}
+	}
+	for _, contract := range contracts.All() {
+		for _, eventType := range contract.Consumes {
+			if publishers[eventType] == "" {
+				t.Errorf("%s consumes %s, which nobody publishes", contract.Service, eventType)
+			}
+		}
+	}
+}
