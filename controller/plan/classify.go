@@ -52,6 +52,9 @@ func classify(in Input) view {
 	in.Replicas = slices.SortedStableFunc(slices.Values(in.Replicas), func(a, b core.Replica) int {
 		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
+	for i, r := range in.Replicas {
+		in.Replicas[i].Mounts = in.ownMounts(r)
+	}
 	v := view{Input: in, known: in.Rollout}
 	v.known.Workload = in.Workload
 	v.known.Anonymous = anonymous(in.Rollout.Anonymous, in.Replicas)

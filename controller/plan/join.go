@@ -14,7 +14,7 @@ import (
 // share.
 type Joined struct {
 	core.Replica
-	// Current is true where it is of the revision that is written.
+	// Current is true where it is of the revision that its service is kept at.
 	Current bool
 	// Draining is true where its endpoint was withdrawn, as it is to be stopped.
 	Draining bool
@@ -65,6 +65,21 @@ func (in Input) lostJoin(r core.Replica) string {
 		}
 	}
 	return ""
+}
+
+// ownMounts returns the mounts of a container that it does not have of one whose volumes
+// it shares. Of one that is gone nobody knows which those were, and none is taken for its
+// own.
+func (in Input) ownMounts(r core.Replica) []core.Mount {
+	own := r.Mounts
+	for _, j := range r.Joins {
+		if j.Kind != core.JoinVolumes {
+			continue
+		}
+		other := in.joined(j.ID)
+		own = slices.DeleteFunc(slices.Clone(own), func(m core.Mount) bool { return other == nil || slices.Contains(other.Mounts, m) })
+	}
+	return own
 }
 
 // toJoin returns the container of a service that the next container of a spec joins; nil

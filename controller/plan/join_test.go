@@ -41,3 +41,28 @@ func TestAStartIsNotCountedWhereWhatItJoinsHasEnded(t *testing.T) {
 		})
 	}
 }
+
+// What a container has of another whose volumes it shares is that one's: it neither has its
+// replicas follow one another, nor goes to the next container of its number.
+func TestAnothersVolumesAreNotAReplicasOwn(t *testing.T) {
+	theirs := core.Mount{Target: "/cache", Source: "c1", Anonymous: true}
+	own := core.Mount{Target: "/var", Source: "c2", Anonymous: true}
+	joins := []core.Join{{Kind: core.JoinNetwork, ID: "v1"}, {Kind: core.JoinVolumes, ID: "v1"}}
+	joined := vpn("v1", core.Running, time.Time{})
+	joined.Mounts = []core.Mount{theirs}
+	for _, c := range []struct {
+		name   string
+		joins  []core.Join
+		joined []Joined
+		own    map[int]map[string]string
+	}{
+		{"its volumes are shared", joins, []Joined{joined}, map[int]map[string]string{1: {"/var": "c2"}}},
+		{"it is gone", joins, nil, nil},
+		{"only its network is shared", joins[:1], []Joined{joined}, map[int]map[string]string{1: {"/cache": "c1", "/var": "c2"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := Input{Joined: c.joined, Replicas: []core.Replica{{ID: "web1", Number: 1, State: core.Running, Joins: c.joins, Mounts: []core.Mount{theirs, own}}}}
+			require.Equal(t, c.own, classify(in).known.Anonymous)
+		})
+	}
+}
