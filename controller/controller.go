@@ -156,6 +156,8 @@ func (c *Controller) newReconciler() reconciler {
 		subscribers: &c.subscribers,
 		ingresses:   c.ingresses,
 		ingressesOf: map[string][]string{},
+		joinersOf:   map[string][]string{},
+		joinedBy:    map[string][]string{},
 		record:      c.options.Record,
 		metrics:     c.metrics,
 		mark:        c.mark,

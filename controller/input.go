@@ -199,18 +199,25 @@ func dataVolumes(snap *state.Snapshot, w *spec.Workload) (volumes []string) {
 }
 
 // joined are the containers of the services that a workload's containers join, at any
-// revision.
+// revision, or have joined, at one that nobody remembers.
 func (r *reconciler) joined(snap *state.Snapshot, in plan.Input) (all []plan.Joined) {
 	services := in.Spec.Joins()
 	for _, former := range in.History {
 		services = append(services, former.Joins()...)
 	}
+	for _, r := range in.Replicas {
+		for _, j := range r.Joins {
+			if row, ok := snap.Replica(j.ID); ok {
+				services = append(services, row.Workload)
+			}
+		}
+	}
 	slices.Sort(services)
 	for _, service := range slices.Compact(services) {
 		rollout, _ := snap.Rollout(service)
-		written, managed := snap.Workload(service)
+		kept := kept(snap, service)
 		for _, row := range snap.Replicas(service) {
-			j := plan.Joined{Replica: row.Replica, Current: !managed || plan.IsCurrent(row.Replica, written.Spec)}
+			j := plan.Joined{Replica: row.Replica, Current: kept == nil || plan.IsCurrent(row.Replica, kept)}
 			j.InFlight = r.flights[service][row.ID].Kind
 			if rollout != nil {
 				_, j.Draining = rollout.Drains[row.ID]
@@ -221,16 +228,46 @@ func (r *reconciler) joined(snap *state.Snapshot, in plan.Input) (all []plan.Joi
 	return all
 }
 
-// joiners are the containers of other workloads that have joined a workload's.
+// kept is the spec that a workload is kept at: what is written, or a former one to which it
+// was rolled back; nil where tend keeps no such workload.
+func kept(snap *state.Snapshot, name string) *spec.Workload {
+	written, managed := snap.Workload(name)
+	if !managed {
+		return nil
+	}
+	status, planned := snap.Status(name)
+	if !planned || status.ObservedGeneration != written.Generation {
+		return written.Spec
+	}
+	if former, ok := snap.Revision(name, status.UpdateRevision); ok {
+		return former.Spec
+	}
+	return written.Spec
+}
+
+// joiners are the containers of other workloads that have joined a workload's, also where
+// their services are written to join others by now, or not at all.
 func (r *reconciler) joiners(snap *state.Snapshot, in plan.Input) (all []core.Replica) {
-	for _, name := range r.dependents[in.Workload] {
-		for _, row := range snap.Replicas(name) {
-			if len(row.Joins) > 0 && r.decides(snap, row.Replica) {
+	for _, joined := range in.Replicas {
+		for _, row := range snap.Joiners(joined.ID) {
+			if r.decides(snap, row.Replica) {
 				all = append(all, row.Replica)
+				r.tie(in.Workload, row.Workload)
 			}
 		}
 	}
 	return all
+}
+
+// tie notes that containers of one workload have joined another's, so that a change of
+// either has both planned.
+func (r *reconciler) tie(joined, joiner string) {
+	if slices.Contains(r.joinersOf[joined], joiner) {
+		return
+	}
+	r.joinersOf[joined] = append(r.joinersOf[joined], joiner)
+	r.joinedBy[joiner] = append(r.joinedBy[joiner], joined)
+	r.mark(joiner)
 }
 
 // foreigners are the containers of another folder that are in a workload's way.

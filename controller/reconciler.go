@@ -42,6 +42,9 @@ type reconciler struct {
 	withdrawn map[string]map[string]uint64
 	// dependents are the workloads that depend on each.
 	dependents map[string][]string
+	// joinersOf are the workloads with containers that have joined one of each, or had;
+	// joinedBy are those that each has joined.
+	joinersOf, joinedBy map[string][]string
 	// remove asks that every workload be taken away.
 	remove bool
 	// removeOrphans asks that orphans be taken away too.
@@ -183,7 +186,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, tim
 		}
 	})
 	if len(p.Rollout.Drains) != len(in.Rollout.Drains) {
-		r.mark(r.dependents[key]...) // those that have joined what drains go first
+		r.mark(r.joinersOf[key]...) // those that have joined what drains go first
 	}
 	if p.Status.Converged != in.Status.Converged || p.Status.Completed() != in.Status.Completed() {
 		r.mark(r.neighbours(key)...)
@@ -313,12 +316,12 @@ func (r *reconciler) noteStopped(key string, a core.Action) {
 }
 
 // neighbours are the workloads whose plan may depend on a workload's state: those that
-// depend on it, and while workloads are taken away those that it depends on.
+// depend on it or have joined it, those that it has joined, and while workloads are taken away those that it depends on.
 func (r *reconciler) neighbours(key string) []string {
 	if r.project == nil || key == projectKey {
 		return nil
 	}
-	keys := slices.Concat(r.dependents[key], r.ingressesOf[spec.ServiceOf(key)])
+	keys := slices.Concat(r.dependents[key], r.ingressesOf[spec.ServiceOf(key)], r.joinersOf[key], r.joinedBy[key])
 	if w, ok := r.project.Workloads[key]; ok {
 		for _, d := range w.DependsOn {
 			keys = append(keys, d.Name)

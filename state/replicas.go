@@ -1,6 +1,9 @@
 package state
 
 import (
+	"bytes"
+	"slices"
+
 	"github.com/hashicorp/go-memdb"
 
 	"github.com/tendhq/tend/controller/core"
@@ -14,6 +17,7 @@ var replicasSchema = &memdb.TableSchema{
 	Indexes: map[string]*memdb.IndexSchema{
 		"id":       index("id", true, func(r *Replica) []string { return []string{r.ID} }),
 		"workload": index("workload", false, func(r *Replica) []string { return []string{r.Workload} }),
+		"joined":   {Name: "joined", AllowMissing: true, Indexer: joinedIndexer{}},
 	},
 }
 
@@ -33,6 +37,22 @@ func (s *Snapshot) Replicas(workload string) []*Replica {
 // Replica returns one container by its ID.
 func (s *Snapshot) Replica(id string) (*Replica, bool) {
 	return first[*Replica](s, Replicas, "id", id)
+}
+
+// Joiners lists the containers that have joined a container.
+func (s *Snapshot) Joiners(id string) []*Replica { return list[*Replica](s, Replicas, "joined", id) }
+
+// joinedIndexer has a container found by each that it has joined.
+type joinedIndexer struct{ indexer[*Replica] }
+
+// FromObject implements memdb.MultiIndexer.
+func (joinedIndexer) FromObject(row any) (ok bool, keys [][]byte, err error) {
+	for _, j := range row.(*Replica).Joins {
+		if key := appendPart(nil, j.ID); !slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) }) {
+			keys = append(keys, key)
+		}
+	}
+	return len(keys) > 0, keys, nil
 }
 
 // PutReplica writes what is known of a container.
