@@ -135,7 +135,10 @@ func (in Input) joinedEnded(a core.Action, since time.Time) bool {
 	}
 	return slices.ContainsFunc(ids, func(id string) bool {
 		other := in.joined(id)
-		return other == nil || other.State != core.Running || other.StartedAt.After(since)
+		if other == nil {
+			return a.Kind == core.CreateReplica // the next one joins another container
+		}
+		return other.State != core.Running || other.StartedAt.After(since)
 	})
 }
 
