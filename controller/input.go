@@ -228,6 +228,14 @@ func (r *reconciler) joined(snap *state.Snapshot, in plan.Input) (all []plan.Joi
 	return all
 }
 
+// untie forgets what a workload has joined of which no container is left.
+func (r *reconciler) untie(joiner string) {
+	for _, joined := range r.joinedBy[joiner] {
+		r.joinersOf[joined] = slices.DeleteFunc(r.joinersOf[joined], func(name string) bool { return name == joiner })
+	}
+	delete(r.joinedBy, joiner)
+}
+
 // kept is the spec that a workload is kept at: what is written, or a former one to which it
 // was rolled back; nil where tend keeps no such workload.
 func kept(snap *state.Snapshot, name string) *spec.Workload {

@@ -160,6 +160,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, tim
 	p := plan.Compute(in)
 	r.record(in, p)
 	if in.Spec == nil && len(in.Replicas) == 0 && spec.ServiceOf(key) == key {
+		r.untie(key)
 		r.mark(r.leaving(snap)...) // the workloads that it depended on may go now; an ingress depends on none
 	}
 	if in.Spec == nil && len(in.Replicas) == 0 && len(in.HookRuns) == 0 && len(in.Foreigners) == 0 {
