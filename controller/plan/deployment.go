@@ -17,10 +17,12 @@ func (s *steps) deployment() {
 	s.stopDrained()
 	s.superviseRestarts()
 	s.removeLeftovers()
-	s.followJoined()
+	gone := s.followJoined()
 	s.endHooks()
 
 	updated, old := s.split()
+	left := func(r replica) bool { return slices.Contains(gone, r.ID) }
+	updated, old = slices.DeleteFunc(updated, left), slices.DeleteFunc(old, left)
 	standing := s.number(s.holdsPlace)
 	rolling := standing > 0 || len(old) > 0
 	if !s.mayRoll(updated, old) {

@@ -143,10 +143,10 @@ func (in Input) joinedEnded(a core.Action, since time.Time) bool {
 }
 
 // followJoined takes away the replicas that have joined a container which is about to go:
-// it waits for them.
-func (s *steps) followJoined() {
+// it waits for them. It returns the IDs of those that are stopped or removed now.
+func (s *steps) followJoined() (gone []string) {
 	for _, r := range s.replicas {
-		if !r.live() || r.done {
+		if !r.live() || r.done || r.class == coming {
 			continue
 		}
 		i := slices.IndexFunc(r.Joins, func(j core.Join) bool {
@@ -155,8 +155,10 @@ func (s *steps) followJoined() {
 		})
 		if i >= 0 {
 			s.retire([]replica{r}, "%s goes, which %s has joined", s.joined(r.Joins[i].ID).Name, r.Name)
+			gone = append(gone, r.ID)
 		}
 	}
+	return gone
 }
 
 // joinersOf names the containers of other workloads that run and have joined a replica.

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/spec"
 )
 
 // A start that the engine refuses, as what it was to join has ended meanwhile, says nothing
@@ -66,4 +67,20 @@ func TestAnothersVolumesAreNotAReplicasOwn(t *testing.T) {
 			require.Equal(t, c.own, classify(in).known.Anonymous)
 		})
 	}
+}
+
+// Where some replicas go with what they have joined, those that are left are not taken for
+// too many.
+func TestAReplicaIsKeptWhereOthersFollowWhatTheyHaveJoined(t *testing.T) {
+	in := Input{
+		Workload: "web", Spec: &spec.Workload{Name: "web", Kind: spec.Deployment, Revision: "v1", Replicas: 1, Strategy: spec.Strategy{Type: spec.RollingUpdate}},
+		Joined: []Joined{vpn("v1", core.Running, time.Time{}), vpn("v2", core.Running, time.Time{})},
+	}
+	in.Joined[0].Draining = true
+	for n, id := range []string{"v1", "v2"} {
+		in.Replicas = append(in.Replicas, core.Replica{ID: id + "-web", Name: id + "-web", Number: n + 1, Revision: "v1", State: core.Running, Joins: []core.Join{{Kind: core.JoinNetwork, ID: id}}})
+	}
+	p := Compute(in)
+	require.Len(t, p.Actions, 1)
+	require.Equal(t, "v1-web", p.Actions[0].ID)
 }
