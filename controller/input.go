@@ -36,6 +36,7 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	for _, row := range snap.Revisions(key) {
 		in.History[row.Revision] = row.Spec
 	}
+	in.Joined = r.joined(snap, in)
 	if in.Spec == nil {
 		in.Dependents = r.dependentsOf(snap, key)
 		return in
@@ -62,7 +63,6 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	if in.Spec.Kind == spec.Ingress {
 		in.Neighbours = r.neighboursOf(snap, in.Spec)
 	}
-	in.Joined = r.joined(snap, in)
 	return in
 }
 
@@ -201,7 +201,10 @@ func dataVolumes(snap *state.Snapshot, w *spec.Workload) (volumes []string) {
 // joined are the containers of the services that a workload's containers join, at any
 // revision, or have joined, at one that nobody remembers.
 func (r *reconciler) joined(snap *state.Snapshot, in plan.Input) (all []plan.Joined) {
-	services := in.Spec.Joins()
+	var services []string
+	if in.Spec != nil {
+		services = in.Spec.Joins()
+	}
 	for _, former := range in.History {
 		services = append(services, former.Joins()...)
 	}
