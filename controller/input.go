@@ -39,6 +39,9 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	in.Joined = r.joined(snap, in)
 	if in.Spec == nil {
 		in.Dependents = r.dependentsOf(snap, key)
+		for _, name := range in.Dependents {
+			r.tie(key, name)
+		}
 		return in
 	}
 	for _, d := range in.Spec.DependsOn {
@@ -231,14 +234,6 @@ func (r *reconciler) joined(snap *state.Snapshot, in plan.Input) (all []plan.Joi
 	return all
 }
 
-// untie forgets what a workload has joined of which no container is left.
-func (r *reconciler) untie(joiner string) {
-	for _, joined := range r.joinedBy[joiner] {
-		r.joinersOf[joined] = slices.DeleteFunc(r.joinersOf[joined], func(name string) bool { return name == joiner })
-	}
-	delete(r.joinedBy, joiner)
-}
-
 // kept is the spec that a workload is kept at: what is written, or a former one to which it
 // was rolled back; nil where tend keeps no such workload.
 func kept(snap *state.Snapshot, name string) *spec.Workload {
@@ -270,7 +265,7 @@ func (r *reconciler) joiners(snap *state.Snapshot, in plan.Input) (all []core.Re
 	return all
 }
 
-// tie notes that containers of one workload have joined another's, so that a change of
+// tie notes that containers of one workload have joined another's, or go before them, so that a change of
 // either has both planned.
 func (r *reconciler) tie(joined, joiner string) {
 	if slices.Contains(r.joinersOf[joined], joiner) {

@@ -160,7 +160,6 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, tim
 	p := plan.Compute(in)
 	r.record(in, p)
 	if in.Spec == nil && len(in.Replicas) == 0 && spec.ServiceOf(key) == key {
-		r.untie(key)
 		r.mark(r.leaving(snap)...) // the workloads that it depended on may go now; an ingress depends on none
 	}
 	if in.Spec == nil && len(in.Replicas) == 0 && len(in.HookRuns) == 0 && len(in.Foreigners) == 0 {
@@ -322,7 +321,13 @@ func (r *reconciler) neighbours(key string) []string {
 	if r.project == nil || key == projectKey {
 		return nil
 	}
-	keys := slices.Concat(r.dependents[key], r.ingressesOf[spec.ServiceOf(key)], r.joinersOf[key], r.joinedBy[key])
+	keys := slices.Concat(r.dependents[key], r.ingressesOf[spec.ServiceOf(key)])
+	for _, name := range slices.Concat(r.joinersOf[key], r.joinedBy[key]) {
+		// What is gone has the others planned, which would have it planned without end.
+		if r.project.Workloads[name] != nil || len(r.store.Snapshot().Replicas(name)) > 0 {
+			keys = append(keys, name)
+		}
+	}
 	if w, ok := r.project.Workloads[key]; ok {
 		for _, d := range w.DependsOn {
 			keys = append(keys, d.Name)
