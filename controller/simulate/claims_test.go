@@ -70,7 +70,7 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 			v.w.fail("%s is held for unready, and none of its probes has failed", row.Name)
 		}
 	}
-	for _, name := range names {
+	for _, name := range v.w.names {
 		if v.intended[name] {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine/model"
 )
 
@@ -55,7 +56,8 @@ func matrix() []cell {
 	}
 	return append(all, cell{"outsider", "create"}, cell{"spec file", "invalid"}, cell{"volume", "missing"}, cell{"volume", "swapped"},
 		cell{"image", "built anew"}, cell{"service", "taken out and written again"},
-		cell{"ingress", "connection breaks"}, cell{"ingress", "connections"}, cell{"ingress", "another release"})
+		cell{"ingress", "connection breaks"}, cell{"ingress", "connections"}, cell{"ingress", "another release"},
+		cell{"joiner", string(core.CreateReplica)}, cell{"joiner", string(core.StartReplica)}, cell{"joiner", "goes first"})
 }
 
 // missing are the cells that were not reached.

@@ -49,7 +49,7 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 	}
 	for _, r := range in.Replicas {
 		for _, m := range r.Mounts {
-			if m.Anonymous && r.State != core.Created && r.InFlight != core.CreateReplica { // what is being made was decided before
+			if m.Anonymous && in.Workload != joiner && r.State != core.Created && r.InFlight != core.CreateReplica { // what is being made was decided before
 				v.anonymous[mountPoint{workload: in.Workload, number: fmt.Sprint(r.Number), target: m.Target}] = m.Source
 			}
 		}
@@ -80,6 +80,7 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 	v.repairs(in, p)
 	v.leavesDone(in, p, d)
 	v.leavesPorts(in.Replicas, p.Actions, d, snap)
+	v.inOrder(in, p, snap, truth)
 }
 
 // leavesNewest checks that nothing is replaced for its image that was made from what
@@ -294,6 +295,9 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 	going := map[string]bool{}
 	for id, drain := range p.Rollout.Drains {
 		going[id], v.drained[id] = true, drain.Since
+		if _, before := in.Rollout.Drains[id]; !before {
+			v.unfollowed[id] = !d.followed
+		}
 	}
 	for _, a := range p.Actions {
 		if a.Kind == core.StopReplica {
@@ -305,7 +309,7 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 		_, before := in.Rollout.Drains[c.ID]
 		switch {
 		case going[c.ID] && alive(c):
-			if !v.doomed[c.ID] && !before && ready(c) && held(snap, c.ID) {
+			if !v.doomed[c.ID] && !before && ready(c) && held(snap, c.ID) && !v.follows(c, snap) {
 				taken = c.Name
 			}
 			v.doomed[c.ID] = true

@@ -91,7 +91,7 @@ func (r rows) postpone(by time.Duration) {
 		}
 	}
 	s.Update(func(tx *state.Tx) {
-		for _, name := range names {
+		for _, name := range append(names, joiner) {
 			if row, ok := tx.Rollout(name); ok {
 				next := row.Rollout
 				next.Attempts, next.Tries, next.Drains = maps.Clone(next.Attempts), maps.Clone(next.Tries), maps.Clone(next.Drains)

@@ -30,7 +30,7 @@ const (
 // written, and to rest. Then comes an exam, or has come before.
 func (w *world) calm() {
 	w.heal()
-	exam, of, keep := w.draw(8), one(w.tape, names...), w.draw(2) == 1
+	exam, of, keep := w.draw(8), one(w.tape, w.names...), w.draw(2) == 1
 	if exam > 5 {
 		w.leave()
 	}
@@ -71,7 +71,7 @@ func (w *world) leave() {
 		}
 	}
 	snap := w.ctl.State().Snapshot()
-	for _, name := range names {
+	for _, name := range w.names {
 		if written, ok := w.written[name]; ok && written.Kind == spec.Deployment && !w.checks.paused(snap, name) {
 			w.takenBack(written, snap)
 		}
@@ -146,9 +146,9 @@ func (w *world) rewrite(keep bool) {
 			kept.Paused, kept.ProgressDeadline = false, patient(v)
 			next[name] = variant{Workload: &kept, good: true, ports: v.ports}
 		} else {
-			next[name] = w.pool.last[name]
+			next[name] = w.pool.ending(v)
 		}
-		for _, d := range v.DependsOn {
+		for _, d := range next[name].DependsOn {
 			if _, ok := next[d.Name]; !ok {
 				next[d.Name] = w.pool.last[d.Name]
 			}
@@ -227,6 +227,9 @@ func (w *world) stray() {
 // block has nothing be answered that concerns one workload, writes all anew, and
 // checks that this does not hold up the others.
 func (w *world) block(workload string) {
+	if slices.Contains(w.names, joiner) && w.joins(workload) {
+		return // the one cannot do without the other
+	}
 	w.stuck = workload
 	next := maps.Clone(w.written)
 	for name, v := range next {

@@ -79,6 +79,14 @@ var failures = []struct {
 	{8800011078, "an ingress is told to give a replica nothing any more, as a person wants a revision without ports"},
 	{8800013139, "a replica is stopped with a connection open by an ingress that tend had told to end"},
 	{8800000687, "an ingress is told to give a replica nothing any more, as its revision was forgotten"},
+	{9300000352, "a container is stopped that another had joined, which is written to join a third by now"},
+	{9300000417, "a ready replica is taken away, as another's anonymous volumes were taken for its own"},
+	{9300006473, "a container is started in the namespace of one that is to be stopped"},
+	{9310000567, "a workload that leaves is planned without end, as another had joined it"},
+	{9320007288, "no rest: a service that is taken out waits for what depended on it and is gone"},
+	{9310000857, "a container that had joined one which is gone is started 35 times in a minute"},
+	{9320000350, "a ready replica is taken away, as others follow what they have joined"},
+	{9320001624, "what has joined another is taken out, and stopped though nobody has withdrawn it"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 

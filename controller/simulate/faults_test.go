@@ -466,7 +466,7 @@ func (w *world) meddle() {
 func (w *world) disturb() {
 	switch w.draw(6) {
 	case 5:
-		w.build(w.written[one(w.tape, names...)])
+		w.build(w.written[one(w.tape, w.names...)])
 	case 0:
 		w.gateway.active = !w.gateway.active
 		w.tell("a gateway comes or goes: %t", w.gateway.active)
@@ -565,7 +565,7 @@ func (w *world) foreign() {
 	web, ok := w.written["web"]
 	switch w.draw(5) {
 	case 3: // of another folder's project of the same name
-		of := one(w.tape, append(slices.Clone(names), "theirs")...)
+		of := one(w.tape, append(slices.Clone(w.names), "theirs")...)
 		c.State = one(w.tape, engine.Running, engine.Exited)
 		c.Labels = map[string]string{
 			spec.LabelProject: project, spec.LabelService: of, spec.LabelOneoff: "False", spec.LabelContainerNumber: "1",

@@ -54,7 +54,7 @@ func live(t *testing.T, tp *tape, told bool, history func(*world)) (o outcome) {
 	loadPublished() // outside of the bubble
 	synctest.Test(t, func(*testing.T) {
 		life, end := context.WithCancel(context.Background())
-		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), life: life, written: map[string]variant{}, rows: rows{}, idle: time.Second, paused: map[string]bool{}, undone: map[string]bool{}}
+		w := &world{tape: tp, pool: pool, engine: newEngine(), began: time.Now(), life: life, written: map[string]variant{}, rows: rows{}, idle: time.Second, names: names, paused: map[string]bool{}, undone: map[string]bool{}}
 		w.checks = newInvariants(w)
 		if told {
 			w.story = &strings.Builder{}
@@ -86,7 +86,7 @@ func live(t *testing.T, tp *tape, told bool, history func(*world)) (o outcome) {
 
 // begin draws the moods, and what there is at first.
 func (w *world) begin() {
-	published := w.aside(2) == 1
+	published, joined := w.aside(2) == 1, w.aside(8) == 7
 	w.moods = moods{
 		fault: one(w.tape, 0, 5, 10, 30), crash: one(w.tape, 0, 50, 100), meddle: one(w.tape, 0, 50, 100), edit: one(w.tape, 0, 50, 100),
 		lies: w.draw(4) == 3, away: w.draw(3) == 2, rich: w.draw(3) > 0, disk: w.draw(4) == 3,
@@ -94,8 +94,11 @@ func (w *world) begin() {
 	if published {
 		w.publish()
 	}
+	if joined {
+		w.names = append(slices.Clone(names), joiner)
+	}
 	w.gateway.active = w.draw(2) == 1
-	for _, name := range names {
+	for _, name := range w.names {
 		v := w.pool.variants[name][w.draw(len(w.pool.variants[name]))]
 		if w.draw(3) > 0 || name == "web" {
 			w.written[name] = v
@@ -112,7 +115,7 @@ func (w *world) begin() {
 func (w *world) furnish() {
 	w.furnishResources()
 	compose := w.draw(3) == 2
-	for _, name := range names {
+	for _, name := range w.names {
 		v, ok := w.written[name]
 		if !ok || w.draw(3) == 2 {
 			continue
@@ -123,7 +126,7 @@ func (w *world) furnish() {
 		if !v.good {
 			continue
 		}
-		compose := compose && v.Kind != spec.Database
+		compose := compose && v.Kind != spec.Database && len(v.Joins()) == 0
 		for n := range v.Replicas {
 			w.old(v.Workload, n+1, compose)
 			if compose && v.ports != nil {
@@ -151,8 +154,9 @@ func (w *world) furnishResources() {
 // old makes a container as tend or docker compose would have, and starts it.
 func (w *world) old(v *spec.Workload, number int, compose bool) {
 	p := w.pool.base
+	joins := w.toJoin(v)
 	c := engine.ContainerSpec{
-		Name: spec.ContainerName(p.Name, v, number), Project: project, Service: v.ContainerService(), Labels: spec.ContainerLabels(p, v, number, "", nil),
+		Name: spec.ContainerName(p.Name, v, number), Project: project, Service: spec.Joined(v.ContainerService(), joins), Labels: spec.ContainerLabels(p, v, number, "", joins),
 		Networks: map[string]string{}, Volumes: map[string]string{},
 	}
 	for _, n := range p.Networks {
@@ -282,7 +286,7 @@ func (w *world) heal() {
 		c.held = c.held && c.op != opTell && c.op != model.OpAttach
 	}
 	for _, c := range w.checks.truth() {
-		if c.State == engine.Removing || elsewhere(c) && slices.Contains(names, workloadOf(c)) {
+		if c.State == engine.Removing || elsewhere(c) && slices.Contains(w.names, workloadOf(c)) {
 			w.engine.RemoveBehind(c.ID)
 		}
 		row, known := w.ctl.State().Snapshot().Replica(c.ID)
@@ -311,7 +315,7 @@ func (w *world) heal() {
 
 // unintend takes back what people have asked for.
 func (w *world) unintend() {
-	for _, name := range names {
+	for _, name := range w.names {
 		if _, ok := w.written[name]; ok && w.paused[name] {
 			w.intention(name, "resumed", 0)
 		}
@@ -382,6 +386,8 @@ func (w *world) asWritten(goal map[string]variant) string {
 			return fmt.Sprintf("%s is %s, %s", c.Name, c.State, c.Health)
 		case ingress && w.misled(c) != "":
 			return w.misled(c)
+		case w.cutOff(c, written) != "":
+			return w.cutOff(c, written)
 		default:
 			count[name]++
 		}
@@ -389,7 +395,7 @@ func (w *world) asWritten(goal map[string]variant) string {
 	snap := w.ctl.State().Snapshot()
 	for _, name := range slices.Sorted(maps.Keys(goal)) {
 		written := goal[name]
-		if written.Kind == spec.Ingress && portHeld(written.Workload, truth) {
+		if written.Kind == spec.Ingress && portHeld(written.Workload, truth) || w.joinsWhatIsDone(written) {
 			continue
 		}
 		if n := count[name]; written.Kind != spec.Job && n != written.Replicas {

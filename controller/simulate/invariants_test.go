@@ -61,6 +61,8 @@ type invariants struct {
 	creating, made map[string]bool
 	doomed         map[string]bool
 	drained        map[string]time.Time
+	// unfollowed are the drains that began when nobody had the endpoints in force.
+	unfollowed map[string]bool
 	// underWay counts the actions that have not ended, by workload.
 	underWay map[string]int
 	// advances are how far the rollouts have come, by workload.
@@ -140,6 +142,7 @@ func (v *invariants) restarted() {
 	}
 	v.decisions, v.creating, v.made = map[string]decision{}, map[string]bool{}, map[string]bool{}
 	v.doomed, v.drained, v.advances = map[string]bool{}, map[string]time.Time{}, map[string]advance{}
+	v.unfollowed = map[string]bool{}
 	v.tries = map[string]tries{}
 	v.underWay, v.intended = map[string]int{}, map[string]bool{}
 	for key := range v.w.rows {
@@ -229,7 +232,7 @@ func (v *invariants) volumesHold(truth []engine.Container) {
 		}
 		for _, m := range c.Mounts {
 			volume := m.Source
-			if !alive(c) || m.ReadOnly {
+			if !alive(c) || m.ReadOnly || shared(truth, c, m) {
 				continue
 			}
 			if other, ok := holders[volume]; ok {
@@ -250,7 +253,7 @@ func (v *invariants) carriesOver(c engine.Container) {
 		return
 	}
 	for _, m := range c.Mounts {
-		if !m.Anonymous || replicaOf(c) == "" {
+		if !m.Anonymous || replicaOf(c) == "" || replicaOf(c) == joiner {
 			continue
 		}
 		at := mountPoint{workload: replicaOf(c), number: c.Labels[spec.LabelContainerNumber], target: m.Target}

@@ -1,12 +1,15 @@
 package simulate
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
+	"github.com/tendhq/tend/controller/spec"
 )
 
 // mended are histories without chance in which tend has once done what it must not.
@@ -56,6 +59,54 @@ var mended = []struct {
 		w.publish()
 		w.keep(only("gw", "good", 2))
 		w.restart()
+		w.settle()
+	}},
+	{"what has joined a service is written to join another, and the first one is replaced", func(w *world) {
+		w.keep(func(p *pool) map[string]variant {
+			return map[string]variant{"web": plainly(p, "web", "good", 1), "db": plainly(p, "db", "pg15", 1), joiner: behind(p, "web", "good")}
+		})
+		w.put(map[string]variant{"web": plainly(w.pool, "web", "good2", 1), "db": w.written["db"], joiner: behind(w.pool, "db", "slow")})
+		w.settle()
+	}},
+	{"what has joined a service is taken out, and that is replaced", func(w *world) {
+		w.keep(func(p *pool) map[string]variant {
+			return map[string]variant{"db": plainly(p, "db", "pg15", 1), joiner: behind(p, "db", "good2")}
+		})
+		w.put(map[string]variant{"db": plainly(w.pool, "db", "pg15b", 1)})
+		w.settle()
+	}},
+	{"what has joined a service is taken out while somebody sends it requests", func(w *world) {
+		w.gateway.active = true
+		w.keep(func(p *pool) map[string]variant {
+			return map[string]variant{"db": plainly(p, "db", "pg15", 1), joiner: behind(p, "db", "good2")}
+		})
+		w.put(map[string]variant{"db": w.written["db"]})
+		w.settle()
+	}},
+	{"what is joined is rolled back, and its container is another one then", func(w *world) {
+		w.keep(func(p *pool) map[string]variant {
+			return map[string]variant{"web": plainly(p, "web", "good", 1), joiner: behind(p, "web", "good")}
+		})
+		sick := *plainly(w.pool, "web", "sick", 1).Workload
+		sick.Strategy = spec.Strategy{Type: spec.Recreate}
+		w.back = w.written
+		w.put(map[string]variant{"web": {Workload: &sick}, joiner: w.written[joiner]})
+		w.settle()
+	}},
+	{"what has joined a service is of a revision that nobody remembers, and that is replaced", func(w *world) {
+		w.furnishResources()
+		w.written = map[string]variant{"web": plainly(w.pool, "web", "good", 1), "db": plainly(w.pool, "db", "pg15", 1)}
+		w.old(w.written["web"].Workload, 1, false)
+		w.old(behind(w.pool, "web", "good").Workload, 1, false)
+		w.written["web"], w.written[joiner] = plainly(w.pool, "web", "good2", 1), behind(w.pool, "db", "absent")
+		w.start()
+		w.within(10*time.Minute, func() string {
+			if slices.ContainsFunc(w.checks.truth(), func(c engine.Container) bool { return c.Image == "good" }) {
+				return "what is not written any more is still there"
+			}
+			return ""
+		})
+		w.put(map[string]variant{"web": w.written["web"], "db": w.written["db"], joiner: behind(w.pool, "db", "good")})
 		w.settle()
 	}},
 	{"the volume of a database is removed while tend looks for the first time", func(w *world) {

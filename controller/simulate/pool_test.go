@@ -57,6 +57,8 @@ type pool struct {
 	// last are the variants of a history's end: good ones, of images that
 	// nothing else uses.
 	last map[string]variant
+	// joiners are the ways in which tail joins others.
+	joiners []*spec.Workload
 }
 
 // images are what containers of an image do. "absent" is nowhere, and "remote"
@@ -185,7 +187,6 @@ func newPool(ingressImage string, written ...[2]string) *pool {
 		}
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
-	const many = 48
 	for _, name := range names {
 		for range many {
 			base := bases[name][0]
@@ -201,8 +202,16 @@ func newPool(ingressImage string, written ...[2]string) *pool {
 			p.last[name] = variant{Workload: p.last[name].Workload, good: true, ports: of}
 		}
 	}
+	p.joiners = loadJoiners(dir)
+	rng = rand.New(rand.NewPCG(1, 2))
+	for range many {
+		p.variants[joiner] = append(p.variants[joiner], vary(p.joiners[rng.IntN(len(p.joiners))], rng))
+	}
 	return p
 }
+
+// many is in how many ways a service may be written.
+const many = 48
 
 // portsOf are the ports of a service that ingresses hold, by each release.
 func portsOf(project *spec.Project, service string) *ports {
@@ -246,6 +255,9 @@ func revise(w *spec.Workload, command string) {
 	if p := w.Probes; w.Kind == spec.Deployment && p.Any() {
 		of += fmt.Sprint(" ", p.Startup != nil, p.Liveness != nil, p.Readiness != nil)
 	}
+	if len(w.Joins()) > 0 {
+		of += " " + shares(w)
+	}
 	for _, h := range w.HostPorts() {
 		of += fmt.Sprint(" ", h.String(), " ", h.Target)
 	}
@@ -282,6 +294,9 @@ func vary(w *spec.Workload, rng *rand.Rand) variant {
 		"gw":    pick("good", "good2", "plain", "stuck"),
 		"store": pick("volumed", "volumed", "good2", "plain", "slow", "crash"),
 	}[w.Name]
+	if w.Name == joiner {
+		image = pick("good", "good2", "good", "plain", "slow", "stuck", "crash", "sick", "ends")
+	}
 	hook := pick("migrate", "migrate", "migrate", "refuse", "dawdle")
 	if len(w.PreRollout) == 0 {
 		hook = ""

@@ -198,7 +198,7 @@ func (v *invariants) askedToStop(c *call, d decision, t engine.Container, snap *
 	if drained {
 		at.at = since
 	}
-	if !drained && !noted || !d.followed || v.forgotten() || !ready(t) || !d.held || !t.StartedAt.Before(at.at.Add(-5*settled)) {
+	if !noted && !(drained && reachable) || !d.followed || v.unfollowed[t.ID] || v.forgotten() || !ready(t) || !d.held || !t.StartedAt.Before(at.at.Add(-5*settled)) {
 		return
 	}
 	if v.w.gateway.acked < at.index && time.Since(at.at) < drain {

@@ -277,7 +277,7 @@ func held(snap *state.Snapshot, id string) bool {
 		r.Health = core.Healthy
 	}
 	left := slices.ContainsFunc(knownNetworks(snap, r.Workload, r.Revision, r.ConfigHash), func(name string) bool { return r.Addresses[name] == "" })
-	return !left && plan.IsReady(r, nil)
+	return !left && !lostJoin(snap, r) && plan.IsReady(r, nil)
 }
 
 // probed reports whether tend itself asks a replica how it is, or hears of it.

@@ -58,6 +58,8 @@ type world struct {
 
 	// written is what is in force, with what was in force before.
 	written map[string]variant
+	// names are the services that the project may have.
+	names []string
 	// back are the variants that a rollback is to lead to.
 	back map[string]variant
 	// paused are the workloads that a person has paused at some time, undone those
@@ -407,7 +409,7 @@ func (w *world) ask() {
 
 // edit writes a workload in another way, takes one away or brings one back.
 func (w *world) edit() {
-	name := names[w.draw(len(names))]
+	name := w.names[w.draw(len(w.names))]
 	next := map[string]variant{}
 	for n, v := range w.written {
 		next[n] = v
@@ -433,7 +435,7 @@ func (w *world) edit() {
 
 // put puts a project in force.
 func (w *world) put(next map[string]variant) {
-	for _, name := range names {
+	for _, name := range w.names {
 		if next[name] != w.written[name] {
 			w.checks.edited(name)
 		}
@@ -451,7 +453,7 @@ func (v variant) String() string {
 
 // intend has a person ask for something.
 func (w *world) intend() {
-	name := names[w.draw(len(names))]
+	name := w.names[w.draw(len(w.names))]
 	if _, ok := w.written[name]; ok {
 		w.intention(name, one(w.tape, "resumed", "paused", "restarted", "undone"), w.draw(4))
 	}
