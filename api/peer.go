@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"syscall"
 )
 
 // peer is the other end of a connection.
@@ -34,26 +33,6 @@ func peerOf(c net.Conn) (peer, error) {
 		host = loopback
 	}
 	return peer{name: host}, err
-}
-
-// userOf is the user of the process that connected to a Unix socket.
-func userOf(c *net.UnixConn) (uid uint32, err error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var user *syscall.Ucred
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		user, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	})
-	if err != nil {
-		return 0, err
-	}
-	if failed != nil {
-		return 0, failed
-	}
-	return user.Uid, nil
 }
 
 type peerKey struct{}

@@ -46,7 +46,7 @@ spec: {replicas: 0}
 `)
 	tend := func(ctx context.Context, args ...string) (stdout, stderr string, err error) {
 		var out, errs bytes.Buffer
-		root := newRoot("test")
+		root := New("test")
 		root.SetOut(&out)
 		root.SetErr(&errs)
 		root.SetArgs(append([]string{"--project-directory", dir}, args...))

@@ -39,7 +39,7 @@ func (e *exitError) Unwrap() error { return e.err }
 // code. version is the program's.
 func Run(version string, args []string) int {
 	tellWarnings(func(warning string) { fmt.Fprintf(terminal.Writer(os.Stderr), "tend: warning: %s\n", warning) })
-	root := newRoot(version)
+	root := New(version)
 	root.SetArgs(args)
 	err := root.ExecuteContext(untilSignalled(context.Background()))
 	if err == nil {
@@ -56,7 +56,8 @@ func Run(version string, args []string) int {
 	return code
 }
 
-func newRoot(version string) *cobra.Command {
+// New returns the command line of a version of tend, as its root command.
+func New(version string) *cobra.Command {
 	f := &flags{version: version}
 	f.findProgram()
 	root := &cobra.Command{
@@ -80,10 +81,11 @@ func newRoot(version string) *cobra.Command {
 	root.SetErr(terminal.Writer(os.Stderr))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	f.register(root.PersistentFlags())
+	root.AddCommand(keepers(f)...)
 	root.AddCommand(
-		newUp(f), newRun(f), newApply(f), newBuild(f), newPull(f), newInit(f), newValidate(f), newDiff(f), newSimulate(f),
+		newBuild(f), newPull(f), newInit(f), newValidate(f),
 		newGet(f), newDescribe(f), newExplain(f), newEvents(f), newWatch(f), newLogs(f), newEndpoints(f), newDashboard(f),
-		newScale(f), newKill(f), newRollout(f), newWait(f), newBackup(f), newRestore(f), newRelease(f), newDown(f), newReplay(f), newToken(f), newIngress(f), newVersion(f),
+		newScale(f), newKill(f), newRollout(f), newWait(f), newReplay(f), newVersion(f),
 	)
 	for _, c := range root.Commands() {
 		checkArgs(c)

@@ -2,12 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -15,13 +15,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tendhq/tend/api/client"
-	"github.com/tendhq/tend/controller/app"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
-	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/load"
-	"github.com/tendhq/tend/ingress/image"
 )
 
 // These variables name the database where no flag does.
@@ -50,19 +47,6 @@ type flags struct {
 	// removeOrphans has orphans removed.
 	takeOver      []string
 	removeOrphans bool
-}
-
-// findProgram finds out what ingresses run.
-func (f *flags) findProgram() {
-	path, err := os.Executable()
-	if err == nil {
-		f.spec.IngressImage, err = image.NameOf(path)
-	}
-	if err != nil {
-		f.programErr, f.spec.NoIngress = err, err.Error()
-		return
-	}
-	f.program = path
 }
 
 func (f *flags) register(s *pflag.FlagSet) {
@@ -118,46 +102,6 @@ func (f *flags) waits(s *pflag.FlagSet) {
 	s.DurationVar(&f.timeout, "timeout", 10*time.Minute, "how long to wait until the project has converged")
 }
 
-// owns adds the flags that say which containers are the project's.
-func (f *flags) owns(s *pflag.FlagSet) {
-	s.StringArrayVar(&f.takeOver, "take-over", nil, "folder whose containers of this project's name are to become this project's: that of a project that was moved or renamed; may be given more than once")
-	s.BoolVar(&f.removeOrphans, "remove-orphans", false, "remove containers of services that are not written and that tend has not kept, too")
-}
-
-// ownership returns the flags of owns as they were given, for another tend.
-func (f *flags) ownership() (args []string) {
-	for _, folder := range f.takeOver {
-		args = append(args, "--take-over", folder)
-	}
-	if f.removeOrphans {
-		args = append(args, "--remove-orphans")
-	}
-	return args
-}
-
-// sayPorts tells where ports will not be held, as ingresses cannot run.
-func (f *flags) sayPorts(p *spec.Project, tell *narrator) {
-	published := func(w *spec.Workload) bool { return w.Direct && len(w.FixedHostPorts) > 0 }
-	if f.programErr != nil && slices.ContainsFunc(slices.Collect(maps.Values(p.Workloads)), published) {
-		tell.say("published ports close while their containers are replaced: %v", f.programErr)
-	}
-}
-
-// options are the options that a project is kept with.
-func (f *flags) options(p *spec.Project) app.Options {
-	o := app.Options{
-		Project: p, Spec: f.spec, DataDir: f.data(p.WorkingDir), Version: f.version, Executable: f.program,
-		Folders: observe.Folders{Project: p.WorkingDir}, RemoveOrphans: f.removeOrphans,
-	}
-	for _, folder := range f.takeOver {
-		if abs, err := filepath.Abs(folder); err == nil {
-			folder = abs
-		}
-		o.Folders.TakeOver = append(o.Folders.TakeOver, folder)
-	}
-	return o
-}
-
 // load reads the project.
 func (f *flags) load(ctx context.Context) (*spec.Project, error) {
 	return load.Project(ctx, f.spec)
@@ -169,15 +113,6 @@ func (f *flags) data(folder string) string {
 		return f.dataDir
 	}
 	return filepath.Join(folder, ".tend")
-}
-
-// take takes the right to act on a project.
-func (f *flags) take(ctx context.Context, p *spec.Project) (*app.Right, error) {
-	url, err := f.database()
-	if err != nil {
-		return nil, err
-	}
-	return app.TakeRight(ctx, f.data(p.WorkingDir), p.Name, url)
 }
 
 // database is the URL of the database for tend's own state; empty where there is none.
@@ -200,6 +135,9 @@ func (f *flags) database() (string, error) {
 func (f *flags) dial() (*client.Client, error) {
 	if f.server != "" {
 		return f.connectTo()
+	}
+	if runtime.GOOS != "linux" {
+		return nil, errors.New("a controller runs on Linux: name the one to ask with --server, and the file of its token with --token-file")
 	}
 	folder, err := load.Folder(f.spec)
 	if err != nil {

@@ -157,7 +157,7 @@ func (w *world) tend(args ...string) (string, error) {
 }
 
 func (w *world) run(ctx context.Context, out *output, args ...string) error {
-	root := newRoot("test")
+	root := New("test")
 	root.SetOut(out)
 	root.SetArgs(append([]string{"--project-directory", w.dir}, args...))
 	return root.ExecuteContext(ctx)

@@ -45,7 +45,7 @@ func TestTheCommandReferenceIsComplete(t *testing.T) {
 			}
 		}
 	}
-	root := newRoot("test")
+	root := New("test")
 	walk(root)
 	root.PersistentFlags().VisitAll(note(everywhere))
 

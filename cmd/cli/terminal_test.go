@@ -25,7 +25,7 @@ func TestCommandsEscapeWhatGoesToATerminalOnly(t *testing.T) {
 	} {
 		stdout, stderr := os.Stdout, os.Stderr
 		os.Stdout, os.Stderr = c.written, c.written
-		root, narrator := newRoot("1"), newLineNarrator(os.Stderr)
+		root, narrator := New("1"), newLineNarrator(os.Stderr)
 		os.Stdout, os.Stderr = stdout, stderr
 		lines := bufio.NewReader(c.read)
 		for _, sub := range root.Commands() {

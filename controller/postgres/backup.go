@@ -89,7 +89,7 @@ func backup(ctx context.Context, e engine.Engine, id string, dir *os.Root, progr
 	}()
 	// The file does not count as a leftover until the kernel frees the lock, at the end
 	// of this process at the latest.
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+	if err := lock(file, true); err != nil {
 		return "", 0, err
 	}
 	if err := run(ctx, e, id, `exec pg_dump --format=custom --no-password`, nil, &counter{file: file, progress: progress}); err != nil {
@@ -141,7 +141,7 @@ func removePartial(dir *os.Root) error {
 			return err
 		}
 		// A file whose lock another process holds is being written.
-		if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+		if err = lock(file, false); err == nil {
 			err = dir.Remove(entry.Name())
 		}
 		_ = file.Close()

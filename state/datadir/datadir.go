@@ -45,7 +45,7 @@ func check(path string, root *os.Root) error {
 	if err := errors.Join(err, openErr); err != nil {
 		return fmt.Errorf("open the data directory: %w", err)
 	}
-	owner, self := int(opened.Sys().(*syscall.Stat_t).Uid), os.Geteuid()
+	owner, self := ownerOf(opened), os.Geteuid()
 	switch {
 	case !os.SameFile(named, opened):
 		return &RefusedError{path, "is a symbolic link, and the data directory must be a folder", "name the folder that it leads to with --data-dir"}
@@ -101,7 +101,7 @@ func OpenFile(dataDir, name string, flag int) (*os.File, error) {
 	if err == nil && !named.Mode().IsRegular() {
 		return nil, refused // a named pipe would be waited for
 	}
-	f, err := root.OpenFile(name, flag|syscall.O_NOFOLLOW, 0o600)
+	f, err := root.OpenFile(name, flag|noFollow, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("%w; tend must be able to write in its data directory", err)
 	}
@@ -110,7 +110,7 @@ func OpenFile(dataDir, name string, flag int) (*os.File, error) {
 	switch err := errors.Join(err, openErr); {
 	case err != nil:
 		return nil, errors.Join(err, f.Close())
-	case !os.SameFile(named, opened), opened.Sys().(*syscall.Stat_t).Nlink != 1:
+	case !os.SameFile(named, opened), linksOf(opened) != 1:
 		return nil, errors.Join(refused, f.Close())
 	}
 	return f, nil

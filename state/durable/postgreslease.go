@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -116,14 +115,4 @@ func (l *PostgresLease) Release() error {
 	defer cancel()
 	_, err := l.pool.Exec(ctx, `UPDATE tend_leases SET expires = '-infinity' WHERE project = $1 AND token = $2`, l.project, l.token)
 	return err
-}
-
-// bootTime is a clock that nobody sets and that goes on while the machine is suspended,
-// unlike Go's.
-func bootTime() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		panic(fmt.Sprintf("durable: %v", err)) // Linux has it since 2.6.39
-	}
-	return time.Duration(t.Nano())
 }

@@ -123,7 +123,7 @@ func lock(ctx context.Context, folder string) (unlock func(), err error) {
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := tryLock(f)
 		if err == nil {
 			return func() { _ = f.Close() }, nil // nothing was written
 		}
@@ -298,9 +298,5 @@ func likeBefore(f *os.File, path string) error {
 	if err := f.Chmod(mode); err != nil {
 		return err
 	}
-	owner := info.Sys().(*syscall.Stat_t)
-	if int(owner.Uid) == os.Geteuid() {
-		return nil
-	}
-	return f.Chown(int(owner.Uid), int(owner.Gid))
+	return ownLike(f, info)
 }
