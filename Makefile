@@ -12,6 +12,8 @@ SERVICES := user-service product-service order-service payment-service notificat
 PROGRAMS := tend gateway $(SERVICES)
 SHOP_VERSION := 1.0.0
 COMPOSE_VERSION := v2.40.3
+# What make release calls its files, as a semantic version.
+VERSION ?= 0.0.0-dev
 image_of = $(if $(filter tend,$(1)),tend/tend:dev,shop/$(1):$(SHOP_VERSION))
 
 # Each module is built, tested and checked on its own.
@@ -59,7 +61,7 @@ ON_ENGINE := ./controller/engine/docker ./controller/execute ./controller/postgr
 
 # Never from the cache: go does not see when scripts, images or the engine changed.
 .PHONY: test
-test: setup-test images $(BIN)/docker-compose ## run every test, also on the real engine; ENGINE=newest, debian13 or podman runs those of the engine on that one
+test: setup-test images $(BIN)/docker-compose $(BIN)/nfpm ## run every test, also on the real engine; ENGINE=newest, debian13 or podman runs those of the engine on that one
 ifeq ($(ENGINE),default)
 	@$(foreach module,$(MODULES),echo "testing the module $(module)"; go -C $(module) test -count=1 -timeout 40m ./...;)
 else
@@ -91,13 +93,21 @@ lint: $(BIN)/golangci-lint ## format, vet, lint
 	@tools/lint.sh $(MODULES)
 
 .PHONY: check
-check: lint setup-test images $(BIN)/docker-compose $(BIN)/govulncheck ## lint, race tests, known vulnerabilities
+check: lint setup-test images $(BIN)/docker-compose $(BIN)/nfpm $(BIN)/govulncheck ## lint, race tests, known vulnerabilities
 	@tools/check.sh $(MODULES)
 
 .PHONY: pictures
 pictures: ## take the README's pictures of the page, with Chromium
 	@taken=$$(mktemp -d) && TEND_PICTURES=$$taken go test ./api/page -run '^TestARolloutFinishes$$' -count=1 && \
 		cp "$$taken"/page-light.png "$$taken"/page-dark.png docs/pictures/ && rm -r "$$taken"
+
+.PHONY: release
+release: $(BIN)/nfpm ## build what is released as VERSION=1.2.3, into build/release
+	@deploy/release/build.sh $(VERSION) build/release
+
+.PHONY: release-check
+release-check: release ## the same, twice, from the last commit: fails where a byte differs
+	@deploy/release/check.sh $(VERSION) build/release
 
 .PHONY: sbom
 sbom: build ## write what each program was built from beside it, as CycloneDX
@@ -164,6 +174,9 @@ $(BIN)/docker-compose: tools/compose/go.mod tools/compose/go.sum
 
 $(BIN)/golangci-lint: tools/go.mod tools/go.sum
 	$(call go_build,tools,github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
+
+$(BIN)/nfpm: tools/nfpm/go.mod tools/nfpm/go.sum
+	$(call go_build,tools/nfpm,github.com/goreleaser/nfpm/v2/cmd/nfpm)
 
 $(BIN)/govulncheck: tools/go.mod tools/go.sum
 	$(call go_build,tools,golang.org/x/vuln/cmd/govulncheck)
