@@ -2,7 +2,8 @@
 # program is built first, by make, so that no builder image and no BuildKit is
 # needed:
 #   docker build --build-arg BINARY=user-service -t shop/user-service:1.0.0 .
-# There are no CA certificates: no program calls out of the project's networks.
+# There are no CA certificates: only tend calls out of the networks, to registries, and
+# tend up mounts those of the machine.
 FROM scratch
 ARG BINARY
 COPY build/bin/${BINARY} /app

@@ -122,6 +122,22 @@ func (r *registry) manifest(method, repository, tag string, content []byte) []by
 	return content
 }
 
+// removeImages removes the registry's images from the engine at the test's end.
+func (r *registry) removeImages() {
+	r.p.t.Cleanup(func() {
+		ctx := context.Background()
+		all, err := docker.ImageList(ctx, image.ListOptions{All: true})
+		require.NoError(r.p.t, err)
+		for _, i := range all {
+			for _, name := range append(i.RepoTags, i.RepoDigests...) {
+				if strings.HasPrefix(name, r.address) {
+					_, _ = docker.ImageRemove(ctx, name, image.RemoveOptions{Force: true}) // its other name may be gone with it
+				}
+			}
+		}
+	})
+}
+
 // version is a Dockerfile of the program probe, with settings of its own.
 func version(settings ...string) string {
 	return "FROM " + probe + "\nENV " + strings.Join(settings, " ") + "\n"
@@ -147,18 +163,7 @@ func TestAnotherImageInTheRegistryIsRolledOut(t *testing.T) {
 	p.write("compose.yaml", fmt.Sprintf(followedWeb, r.address, address))
 	r.publish("shop/web:1", version("VERSION=1"))
 	r.publish("shop/plain:1", version("VERSION=1"))
-	t.Cleanup(func() {
-		ctx := context.Background()
-		all, err := docker.ImageList(ctx, image.ListOptions{All: true})
-		require.NoError(t, err)
-		for _, i := range all {
-			for _, name := range append(i.RepoTags, i.RepoDigests...) {
-				if strings.HasPrefix(name, r.address) {
-					_, _ = docker.ImageRemove(ctx, name, image.RemoveOptions{Force: true}) // its other name may be gone with it
-				}
-			}
-		}
-	})
+	r.removeImages()
 	tend := p.run()
 	tend.awaitEvent("web", "RolloutComplete")
 	c := ask(t, address)
@@ -212,4 +217,43 @@ func TestAnotherImageInTheRegistryIsRolledOut(t *testing.T) {
 	assert.NotZero(t, p.tend("pull", "none").code)
 	history := p.mustTend("rollout", "history", "web")
 	assert.Contains(t, history, r.address+"/shop/web@sha256:")
+}
+
+func TestAControllerInAContainerHasTheLogins(t *testing.T) {
+	p := newProject(t, nil)
+	r := newRegistry(p)
+	r.removeImages()
+	p.write("compose.yaml", fmt.Sprintf("services:\n  plain:\n    image: %s/shop/plain:1\n", r.address))
+	r.publish("shop/plain:1", version("VERSION=1"))
+	login := p.read("docker/config.json")
+
+	t.Log("a login that only a helper has is refused, before anything is started")
+	p.write("bin/docker-credential-test", fmt.Sprintf("#!/bin/sh\necho '{\"Username\": %q, \"Secret\": %q}'\n", user, password))
+	require.NoError(t, os.Chmod(p.path("bin/docker-credential-test"), 0o755))
+	path := "PATH=" + p.path("bin") + ":" + os.Getenv("PATH")
+	p.environment = append(p.environment, path)
+	p.write("docker/config.json", fmt.Sprintf(`{"credHelpers": {%q: "test"}}`, r.address))
+	up := p.tend("up", "--image", tendImage)
+	assert.Equal(t, 1, up.code)
+	assert.Contains(t, up.errOut, "docker-credential-test")
+	assert.Contains(t, up.errOut, "use tend run")
+	assert.Empty(t, p.replicas("tend"))
+
+	t.Log("one that is written down reaches the controller, and no other user")
+	p.write("docker/config.json", login)
+	up = p.tend("up", "--image", tendImage)
+	require.Zero(t, up.code, "%s", up)
+	assert.Equal(t, "1", p.replica("plain").env("VERSION"))
+	info, err := os.Stat(p.path(".tend/docker/config.json"))
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	for _, variable := range p.replica("tend").Config.Env {
+		assert.NotContains(t, variable, password)
+	}
+
+	t.Log("a login that is no more is taken away")
+	p.write("docker/config.json", "{}")
+	up = p.tend("up", "--image", tendImage)
+	require.Zero(t, up.code, "%s", up)
+	assert.NoFileExists(t, p.path(".tend/docker/config.json"))
 }

@@ -64,11 +64,17 @@ func TestTheControllerRunsInAContainer(t *testing.T) {
 			for _, m := range controller.Mounts {
 				mounts[m.Source] = fmt.Sprintf("%s writable=%t", m.Destination, m.RW)
 			}
-			assert.Equal(t, map[string]string{
+			want := map[string]string{
 				socket:          "/var/run/docker.sock writable=true",
 				p.dir:           p.dir + " writable=false", // at its own path, so that hashes are the same
 				p.path(".tend"): p.path(".tend") + " writable=true",
-			}, mounts)
+			}
+			for _, trusted := range []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/docker/certs.d"} {
+				if _, err := os.Stat(trusted); err == nil && service == "" {
+					want[trusted] = trusted + " writable=false"
+				}
+			}
+			assert.Equal(t, want, mounts)
 
 			t.Log("the commands on the host ask it")
 			assert.Contains(t, strings.Join(lines(p.mustTend("get", "workloads"))[1], " "), "web Deployment 2/2 2 2 yes")

@@ -86,8 +86,19 @@ func up(ctx context.Context, f *flags, image string, rebuild bool) error {
 	if err != nil {
 		return err
 	}
-	self, err := controllerProject(ctx, f, project, controllerPlace{image, e.Host(), users})
+	images, err := pulls(project, nil)
 	if err != nil {
+		return err
+	}
+	logins, err := docker.Logins(images)
+	if err != nil {
+		return err
+	}
+	self, err := controllerProject(ctx, f, project, controllerPlace{image, e.Host(), users, logins != nil})
+	if err != nil {
+		return err
+	}
+	if err := writeLogins(f.data(project.WorkingDir), logins); err != nil {
 		return err
 	}
 	if err := ownData(f.data(project.WorkingDir), self.Workloads[spec.ControllerService].Template.User); err != nil {
@@ -174,10 +185,12 @@ func overlayOf(service map[string]any, replaces bool) ([]byte, error) {
 }
 
 // controllerPlace is where a built-in controller is to run: its image, the address of the
-// engine, and the users of the engine's containers.
+// engine, the users of the engine's containers, and whether it finds logins at registries
+// in the data directory.
 type controllerPlace struct {
 	image, engine string
 	users         docker.UserNamespace
+	logins        bool
 }
 
 // builtIn is the controller's service for a compose.yaml that has none.
@@ -220,6 +233,9 @@ func builtIn(f *flags, p *spec.Project, place controllerPlace) (map[string]any, 
 	if err != nil {
 		return nil, err
 	}
+	if place.logins {
+		environment["DOCKER_CONFIG"] = filepath.Join(data, loginFolder)
+	}
 	networks := []string{}
 	for _, name := range slices.Sorted(maps.Keys(p.Networks)) {
 		networks = append(networks, p.Networks[name].Key)
@@ -229,24 +245,25 @@ func builtIn(f *flags, p *spec.Project, place controllerPlace) (map[string]any, 
 		"user": fmt.Sprintf("%d:%d", uid, gid), "group_add": []string{strconv.Itoa(group)},
 		"read_only": true, "cap_drop": []string{"ALL"}, "security_opt": []string{"no-new-privileges:true"},
 		"networks": networks, "expose": []string{"7071"},
-		"volumes": []string{
+		"volumes": append([]string{
 			socket + ":" + defaultSocket,
 			// The paths in the container are those of the host, so that paths and
 			// hashes are the same.
 			p.WorkingDir + ":" + p.WorkingDir + ":ro",
 			data + ":" + data,
-		},
+		}, authorities()...),
 	})
 	return service, nil
 }
 
 // databaseOf tells a controller in a container which database keeps its state.
 func databaseOf(f *flags) (environment map[string]string, err error) {
+	environment = map[string]string{}
 	url, err := f.database()
-	if url == "" || err != nil {
-		return nil, err
+	if url != "" {
+		environment[databaseEnv] = strings.ReplaceAll(url, "$", "$$") // so that Compose does not interpolate it
 	}
-	return map[string]string{databaseEnv: strings.ReplaceAll(url, "$", "$$")}, nil // so that Compose does not interpolate it
+	return environment, err
 }
 
 // engineSocket is the path of the engine's Unix socket, and the group that may use it.

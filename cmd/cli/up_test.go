@@ -32,7 +32,7 @@ func controllerAmong(t *testing.T, users docker.UserNamespace, policy spec.Polic
 	f := &flags{spec: load.Options{ProjectDirectory: dir, Policy: policy}}
 	project, err := f.load(t.Context())
 	require.NoError(t, err)
-	self, err := controllerProject(t.Context(), f, project, controllerPlace{"tend:1", "unix://" + filepath.Join(dir, "compose.yaml"), users})
+	self, err := controllerProject(t.Context(), f, project, controllerPlace{"tend:1", "unix://" + filepath.Join(dir, "compose.yaml"), users, false})
 	if err != nil {
 		return nil, err
 	}

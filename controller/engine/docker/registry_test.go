@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/docker"
 )
 
 // registryServer answers as a registry with one image, shop/web:1, to one user.
@@ -67,4 +68,29 @@ func TestARegistryIsAskedForADigest(t *testing.T) {
 			assert.Equal(t, engine.NotFound, engine.ClassOf(err), "%v", err)
 		})
 	}
+}
+
+func TestTheLoginsAreThoseThatAreWrittenDown(t *testing.T) {
+	config := newDockerConfig(t)
+	images := []string{"example.test/web:1", "web:1"}
+	logins, err := docker.Logins(images)
+	require.NoError(t, err)
+	assert.Nil(t, logins, "there is no configuration")
+
+	login := base64.StdEncoding.EncodeToString([]byte("ann:secret"))
+	config.write(fmt.Sprintf(`{"auths": {"example.test": {"auth": %q}}, "HttpHeaders": {"X": "y"}, "currentContext": "far"}`, login), "config.json")
+	logins, err = docker.Logins(images)
+	require.NoError(t, err)
+	assert.JSONEq(t, fmt.Sprintf(`{"auths": {"example.test": {"auth": %q}}}`, login), string(logins), "the logins, and nothing else")
+
+	t.Log("a helper that knows the registry cannot be asked from elsewhere")
+	config.write("#!/bin/sh\nread registry\ncase $registry in example.test) echo '{\"Username\":\"ann\",\"Secret\":\"hidden\"}';; *) echo 'credentials not found in native keychain'; exit 1;; esac\n", "docker-credential-x")
+	require.NoError(t, os.Chmod(filepath.Join(config.folder, "docker-credential-x"), 0o700))
+	t.Setenv("PATH", config.folder+":"+os.Getenv("PATH"))
+	config.write(`{"credsStore": "x"}`, "config.json")
+	_, err = docker.Logins(images)
+	require.ErrorContains(t, err, "the login for the image example.test/web:1 is kept by docker-credential-x")
+	assert.NotContains(t, err.Error(), "hidden")
+	_, err = docker.Logins([]string{"web:1"})
+	require.NoError(t, err, "the helper does not know that one")
 }
