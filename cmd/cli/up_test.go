@@ -74,7 +74,7 @@ func TestTheControllerIsTheCommandLinesOwn(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "tend:1", builtIn.Image)
 		assert.False(t, builtIn.Template.Privileged)
-		assert.Len(t, builtIn.Template.Volumes, 3)
+		assert.Len(t, builtIn.Template.Volumes, 3+len(authorities()))
 		assert.Equal(t, "run", builtIn.Template.Command[0])
 	}
 
