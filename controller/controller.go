@@ -324,6 +324,8 @@ func (c *Controller) changed(changes []state.Change) {
 			keys = append(keys, ch.Key)
 		case state.Resources:
 			c.markAll()
+		case state.Images:
+			c.mark(projectKey)
 		case state.Foreigners:
 			c.mark(ch.Key)
 			c.markAll()

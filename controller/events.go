@@ -25,6 +25,7 @@ var reasons = map[core.ActionKind]struct{ doing, done, failed string }{
 	core.PullImage:     {"Pulling", "Pulled", "PullFailed"},
 	core.BuildImage:    {"Building", "Built", "BuildFailed"},
 	core.AskRegistry:   {"", "", "RegistryFailed"},
+	core.RemoveImage:   {"", "ImageRemoved", "ImageRemoveFailed"},
 	core.MakeImage:     {"", "ImageMade", "ImageFailed"},
 }
 

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -111,4 +112,38 @@ func TestAnImageIsPulledWhenTendStarts(t *testing.T) {
 		w.pass(time.Minute)
 		require.Equal(t, at(second), w.digests(), fmt.Sprint(w.events))
 	})
+}
+
+func TestOldImagesArePrunedWhereThatIsAskedFor(t *testing.T) {
+	const limit = "kind: Deployment\nmetadata: {name: web}\nspec: {revisionHistoryLimit: 1}"
+	for text, pruned := range map[string]bool{followed: false, followed[:len(followed)-1] + ", x-tend: {keepImages: 1}}": true} {
+		inWorld(t, func(w *world) {
+			var digests []string
+			publish := func() {
+				digests = append(digests, w.engine.PublishImage("shop/web:1", model.Behavior{}))
+			}
+			publish()
+			w.write(text, limit)
+			w.converge()
+			for range 3 {
+				publish()
+				w.pass(2 * time.Hour)
+				require.Equal(t, at(digests[len(digests)-1]), w.digests())
+			}
+			local, err := w.engine.Images(t.Context())
+			require.NoError(t, err)
+			var kept []string
+			for _, digest := range digests {
+				if slices.ContainsFunc(local, func(i engine.LocalImage) bool { return slices.Contains(i.Names, "shop/web@"+digest) }) {
+					kept = append(kept, digest)
+				}
+			}
+			if pruned {
+				assert.Equal(t, digests[1:], kept, "the one in force, the one that worked before, and one more in the history")
+			} else {
+				assert.Equal(t, digests, kept)
+			}
+			assert.Equal(t, pruned, w.heard("ImageRemoved"))
+		})
+	}
 }

@@ -133,15 +133,39 @@ func (r *reconciler) planProject(now time.Time) ([]core.Action, time.Time) {
 		}
 		in.Resources = append(in.Resources, res)
 	}
+	r.retention(snap, &in)
 	p := plan.ComputeProject(in)
-	if len(p.Resources) > 0 {
+	if len(p.Resources)+len(p.Images) > 0 {
 		r.store.Update(func(tx *state.Tx) {
 			for _, res := range p.Resources {
 				tx.PutResource(res)
 			}
+			for _, i := range p.Images {
+				tx.PutImage(i)
+			}
 		})
 	}
 	return p.Actions, p.Next
+}
+
+// retention adds to the input which old images are pruned, and which a revision has.
+func (r *reconciler) retention(snap *state.Snapshot, in *plan.ProjectInput) {
+	in.Keep = map[string]int{}
+	for _, w := range snap.Workloads() {
+		if _, repository := spec.Name(w.Spec.Image); w.Spec.KeepImages > 0 && repository != "" {
+			in.Keep[repository] = max(in.Keep[repository], w.Spec.KeepImages)
+		}
+		for _, revision := range snap.Revisions(w.Name) {
+			in.History = append(in.History, revision.Spec.Images()...)
+		}
+	}
+	for _, row := range snap.Images() {
+		i := row.LocalImage
+		for _, a := range r.flights[projectKey] {
+			i.InFlight = i.InFlight || a.Kind == core.RemoveImage && a.ID == i.ID
+		}
+		in.Images = append(in.Images, i)
+	}
 }
 
 func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, time.Time) {
@@ -283,6 +307,11 @@ func (r *reconciler) actionEnded(e ended, now time.Time) {
 func (r *reconciler) resourceActed(e ended, now time.Time) {
 	asked, before := e.action.Kind == core.AskRegistry, ""
 	r.store.Update(func(tx *state.Tx) {
+		if row, ok := tx.Image(e.action.ID); ok && e.err != nil {
+			row := row.LocalImage
+			row.Attempt.Error = e.err.Error()
+			tx.PutImage(row)
+		}
 		for _, row := range tx.Resources() {
 			if row.Name == e.action.Object && (asked || row.Action() == e.action.Kind) {
 				before = row.RegistryError

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
 	registrytypes "github.com/docker/docker/api/types/registry"
 	"github.com/stretchr/testify/assert"
@@ -256,4 +257,45 @@ func TestAControllerInAContainerHasTheLogins(t *testing.T) {
 	up = p.tend("up", "--image", tendImage)
 	require.Zero(t, up.code, "%s", up)
 	assert.NoFileExists(t, p.path(".tend/docker/config.json"))
+}
+
+const prunedWeb = `
+services:
+  web:
+    image: %s/shop/web:1
+    pull_policy: every_1s
+    x-tend: {keepImages: 1}
+`
+
+func TestOldImagesArePrunedWhereThatIsAskedFor(t *testing.T) {
+	p := newProject(t, files{"specs/web.yaml": specOf("revisionHistoryLimit: 1")})
+	r := newRegistry(p)
+	r.removeImages()
+	p.write("compose.yaml", fmt.Sprintf(prunedWeb, r.address))
+	r.publish("shop/web:1", version("VERSION=1"))
+	tend := p.run()
+	ids := map[string]string{}
+	for _, v := range []string{"1", "2", "3", "4"} {
+		r.publish("shop/web:1", version("VERSION="+v))
+		ids[v] = p.awaitEnv("web", 1, "VERSION", v)[0].Image
+		p.mustTend("wait", "web")
+	}
+
+	t.Log("what is neither in use nor in the history is gone")
+	tend.awaitEvent("", "ImageRemoved", r.address+"/shop/web")
+	p.await(func() error {
+		if _, err := docker.ImageInspect(t.Context(), ids["1"]); !errdefs.IsNotFound(err) {
+			return fmt.Errorf("the image of version 1 is here: %w", err)
+		}
+		return nil
+	})
+
+	t.Log("what the history has can be gone back to")
+	for _, v := range []string{"2", "3", "4"} {
+		_, err := docker.ImageInspect(t.Context(), ids[v])
+		require.NoError(t, err, "version %s", v)
+	}
+	r.stop()
+	p.mustTend("rollout", "undo", "web")
+	p.awaitEnv("web", 1, "VERSION", "3")
 }

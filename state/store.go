@@ -7,6 +7,7 @@
 //	hook_runs   package observe
 //	foreigners  package observe
 //	resources   package observe; the loop writes their attempts
+//	images      package observe; the loop writes their attempts
 //	rollouts    the loop
 //	statuses    the loop
 //	endpoints   the loop
@@ -57,7 +58,7 @@ type row interface {
 func New(onChange func([]Change)) *Store {
 	schema := &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{}}
 	for _, t := range []*memdb.TableSchema{workloadsSchema, replicasSchema, resourcesSchema, rolloutsSchema, statusesSchema, eventsSchema,
-		probesSchema, endpointsSchema, endpointsIndexSchema, revisionsSchema, intentsSchema, hookRunsSchema, foreignersSchema} {
+		probesSchema, endpointsSchema, endpointsIndexSchema, revisionsSchema, intentsSchema, hookRunsSchema, foreignersSchema, imagesSchema} {
 		schema.Tables[t.Name] = t
 	}
 	db, err := memdb.NewMemDB(schema)

@@ -49,6 +49,8 @@ const (
 	BuildImage ActionKind = "build-image"
 	// AskRegistry asks for what an image's name stands for in its registry.
 	AskRegistry ActionKind = "ask-registry"
+	// RemoveImage removes an old image from the engine.
+	RemoveImage ActionKind = "remove-image"
 	// MakeImage makes the image of the ingresses from tend's own executable.
 	MakeImage ActionKind = "make-image"
 )
@@ -59,7 +61,7 @@ type Action struct {
 	// Workload is the workload's name; empty for the project's own objects.
 	Workload string
 	// Object is the name of what is acted on: a container, hook, network, volume or
-	// image. ID is the container's, when it exists.
+	// image. ID is the container's, when it exists, or that of an image to remove.
 	Object, ID string
 	// Number and Revision are those of the replica to create.
 	Number   int

@@ -83,6 +83,12 @@ type Engine interface {
 
 	// Image inspects a local image.
 	Image(ctx context.Context, ref string) (Image, error)
+	// Images lists the local images that have a name.
+	Images(ctx context.Context) ([]LocalImage, error)
+	// PruneImage removes an image by its ID, with all its names; one that is gone is no
+	// error, one that has several tags, or that a container was made from, running or not,
+	// is a Conflict.
+	PruneImage(ctx context.Context, id string) error
 	// LoadImage makes the images of an archive, as docker save writes it, local.
 	LoadImage(ctx context.Context, archive io.Reader) error
 	// Build builds an image under a name; progress receives plain lines. It is Invalid where
@@ -288,6 +294,18 @@ type Image struct {
 	// Digest is by what the repository of Ref knows it, as "sha256:…"; empty of an image
 	// that came from no registry.
 	Digest string
+}
+
+// LocalImage is one of all local images.
+type LocalImage struct {
+	ID string
+	// Names are the tags that it has, as "shop/web:1", and the digests by which
+	// repositories know it, as "shop/web@sha256:…".
+	Names []string
+	// Created is when it was built.
+	Created time.Time
+	// InUse is true where a container of any project was made from it, running or not.
+	InUse bool
 }
 
 // BuildSpec is what to build an image from.

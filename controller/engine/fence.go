@@ -88,6 +88,13 @@ func (f *fenced) CopyTo(ctx context.Context, id, folder string, archive io.Reade
 	return f.Engine.CopyTo(ctx, id, folder, archive)
 }
 
+func (f *fenced) PruneImage(ctx context.Context, id string) error {
+	if err := f.allow("prune image", id); err != nil {
+		return err
+	}
+	return f.Engine.PruneImage(ctx, id)
+}
+
 func (f *fenced) LoadImage(ctx context.Context, archive io.Reader) error {
 	if err := f.allow("load image", ""); err != nil {
 		return err

@@ -90,6 +90,14 @@ func (t *timed) Digest(ctx context.Context, ref string) (string, error) {
 	return ask(t, "ask_registry", func() (string, error) { return t.Engine.Digest(ctx, ref) })
 }
 
+func (t *timed) Images(ctx context.Context) ([]LocalImage, error) {
+	return ask(t, "list_images", func() ([]LocalImage, error) { return t.Engine.Images(ctx) })
+}
+
+func (t *timed) PruneImage(ctx context.Context, id string) error {
+	return t.do("prune_image", func() error { return t.Engine.PruneImage(ctx, id) })
+}
+
 func (t *timed) LoadImage(ctx context.Context, archive io.Reader) error {
 	return t.do("load_image", func() error { return t.Engine.LoadImage(ctx, archive) })
 }

@@ -110,6 +110,8 @@ func (x *Executor) do(ctx context.Context, a core.Action, p *spec.Project) (id s
 			x.tell(a, "")
 		}
 		return "", err
+	case core.RemoveImage:
+		return "", x.engine.PruneImage(ctx, a.ID)
 	case core.MakeImage:
 		return "", x.makeImage(ctx)
 	case core.BuildImage:

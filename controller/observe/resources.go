@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"reflect"
 	"slices"
 
 	"github.com/tendhq/tend/controller/core"
@@ -41,9 +42,14 @@ func (o *Observer) missesResource() bool {
 }
 
 func (o *Observer) resources(ctx context.Context) error {
-	needed := o.store.Snapshot().Resources()
+	snap := o.store.Snapshot()
+	needed := snap.Resources()
 	if len(needed) == 0 {
 		return nil
+	}
+	images, err := o.images(ctx, snap)
+	if err != nil {
+		return err
 	}
 	names := map[core.ResourceKind][]string{}
 	for _, r := range needed {
@@ -102,6 +108,46 @@ func (o *Observer) resources(ctx context.Context) error {
 				tx.PutResource(next)
 			}
 		}
+		for _, row := range tx.Images() {
+			if !slices.ContainsFunc(images, func(i core.LocalImage) bool { return i.ID == row.ID }) {
+				tx.DeleteImage(row.ID)
+			}
+		}
+		for _, i := range images {
+			row, known := tx.Image(i.ID)
+			if known {
+				i.Attempt = row.Attempt
+			}
+			if !known || !reflect.DeepEqual(i, row.LocalImage) {
+				tx.PutImage(i)
+			}
+		}
 	})
 	return nil
+}
+
+// images lists the images of the repositories of which old ones are pruned. Where there is
+// no such repository, the engine is not asked.
+func (o *Observer) images(ctx context.Context, snap *state.Snapshot) (of []core.LocalImage, err error) {
+	pruned := map[string]bool{}
+	for _, w := range snap.Workloads() {
+		if _, repository := spec.Name(w.Spec.Image); w.Spec.KeepImages > 0 {
+			pruned[repository] = true
+		}
+	}
+	if len(pruned) == 0 {
+		return nil, nil
+	}
+	local, err := o.engine.Images(ctx)
+	for _, i := range local {
+		row, ours := core.LocalImage{ID: i.ID, Created: i.Created, InUse: i.InUse}, false
+		for _, n := range i.Names {
+			name, repository := spec.Name(n)
+			row.Names, ours = append(row.Names, name), ours || pruned[repository]
+		}
+		if ours {
+			of = append(of, row)
+		}
+	}
+	return of, err
 }

@@ -13,6 +13,11 @@ import (
 type ProjectInput struct {
 	Now       time.Time
 	Resources []core.Resource
+	// Images are those of the repositories of which old ones are pruned, Keep is how many
+	// are kept of each, and History are the names of those that a revision has.
+	Images  []core.LocalImage
+	Keep    map[string]int
+	History []string
 }
 
 // ProjectPlan is what to do about the project's resources.
@@ -21,15 +26,17 @@ type ProjectPlan struct {
 	// Resources are those of the input whose record changed, to be committed
 	// before the actions are carried out.
 	Resources []core.Resource
-	Next      time.Time
+	// Images are likewise those of the input.
+	Images []core.LocalImage
+	Next   time.Time
 }
 
 // resourceBackoff paces failed pulls and creates as restarts are paced.
 var resourceBackoff = spec.Restart{Delay: 10 * time.Second, MaxDelay: 300 * time.Second}
 
 // ComputeProject plans the networks, volumes and images that the workloads
-// wait for, and asks for images that are followed. Nothing is ever removed here, and a
-// network whose configuration changed is left as it is, since containers are joined to it.
+// wait for, asks for images that are followed, and prunes old ones where that is asked
+// for. Nothing else is ever removed here, and a network whose configuration changed is left as it is, since containers are joined to it.
 // A volume that held a database's data is not made anew: nobody would see that the data
 // are lost.
 func ComputeProject(in ProjectInput) ProjectPlan {
@@ -56,6 +63,7 @@ func ComputeProject(in ProjectInput) ProjectPlan {
 			p.Actions = append(p.Actions, core.Action{Kind: kind, Object: r.Name, Cause: cause})
 		}
 	}
+	prune(in, &p)
 	return p
 }
 

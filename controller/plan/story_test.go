@@ -90,6 +90,9 @@ type story struct {
 	failing   map[core.ActionKind]string
 	how       outcome // of what fails
 	resources []core.Resource
+	stored    []core.LocalImage
+	keep      map[string]int
+	revisions []string
 
 	line   string
 	args   []string
@@ -164,6 +167,9 @@ var commands = map[string]func(*story){
 	"act":        func(s *story) { s.print(s.plan()); s.finish() },
 	"run":        (*story).run,
 	"resource":   (*story).resource,
+	"stored":     (*story).store,
+	"keep":       func(s *story) { s.keep = map[string]int{s.arg(1): s.whole(s.arg(0))} },
+	"revisions":  func(s *story) { s.revisions = s.args },
 	"project":    (*story).project,
 }
 
@@ -545,9 +551,25 @@ func (s *story) resource() {
 	s.resources = append(s.resources, r)
 }
 
+// store: stored ID DAYS NAME... [used] is an image that was built that many days ago.
+func (s *story) store() {
+	used := s.flag("used")
+	s.stored = append(s.stored, core.LocalImage{
+		ID: s.arg(0), Created: s.now.AddDate(0, 0, -s.whole(s.arg(1))), Names: s.args[2:], InUse: used,
+	})
+}
+
+func (s *story) whole(text string) int {
+	n, err := strconv.Atoi(text)
+	require.NoError(s.t, err, s.line)
+	return n
+}
+
 // project plans the resources; what fails fails, and the rest is there then.
 func (s *story) project() {
-	p := ComputeProject(ProjectInput{Now: s.now, Resources: slices.Clone(s.resources)})
+	p := ComputeProject(ProjectInput{
+		Now: s.now, Resources: slices.Clone(s.resources), Images: slices.Clone(s.stored), Keep: s.keep, History: s.revisions,
+	})
 	fmt.Fprintf(&s.out, "at %s\n", s.now.Format("15:04:05"))
 	for _, a := range p.Actions {
 		fmt.Fprintln(&s.out, a)
@@ -557,6 +579,14 @@ func (s *story) project() {
 		r.Attempt.Error = s.failing[r.Action()]
 		r.Present = r.Attempt.Error == ""
 		s.resources[i] = r
+	}
+	for _, image := range p.Images {
+		i := slices.IndexFunc(s.stored, func(o core.LocalImage) bool { return o.ID == image.ID })
+		if image.Attempt.Error = s.failing[core.RemoveImage]; image.Attempt.Error == "" {
+			s.stored = slices.Delete(s.stored, i, i+1)
+		} else {
+			s.stored[i] = image
+		}
 	}
 	for _, r := range s.resources {
 		if problem := resourceProblem(r); problem != "" {

@@ -55,3 +55,13 @@ func (w *Workload) WithDigest(digest string) *Workload {
 	pinned.Revision = sumOf(strings.NewReader(w.Revision + " " + digest))[:16]
 	return &pinned
 }
+
+// Name is an image's name in full, as "docker.io/library/postgres:15", and its repository,
+// which is that without the tag or digest. Both are empty where it is none, as an ID.
+func Name(image string) (name, repository string) {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return "", ""
+	}
+	return reference.TagNameOnly(named).String(), named.Name()
+}

@@ -159,6 +159,9 @@ type Workload struct {
 	// PullInterval is how often the registry is asked for another image under the name; 0
 	// for never.
 	PullInterval time.Duration
+	// KeepImages is how many images of the image's repository are kept besides those that
+	// something needs; 0 for all.
+	KeepImages int
 	// ContainerName is the fixed container_name, or empty.
 	ContainerName string
 	// Room is how many containers of the template can exist side by side, as a name, a

@@ -119,7 +119,7 @@ var ready = []string{"ready"}
 func Run(t *testing.T, harness func(*testing.T) Harness) {
 	for _, group := range [][]testCase{
 		lifecycleCases, restartCases, logCases, execCases, createCases, joinCases, networkCases, publishCases,
-		healthCases, eventCases, resourceCases, lineCases,
+		healthCases, eventCases, resourceCases, imageCases, lineCases,
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {

@@ -62,7 +62,7 @@ func (e *Engine) LoadImage(ctx context.Context, archive io.Reader) error {
 		for _, name := range names {
 			i := e.registry[name]
 			if i == nil {
-				i = &image{id: e.newID()}
+				i = e.newImage(Behavior{})
 			}
 			e.images[name] = i
 		}

@@ -71,6 +71,7 @@ type image struct {
 	id string
 	// digest is by what a registry knows it; empty of one that came from none.
 	digest   string
+	created  time.Time
 	behavior Behavior
 }
 
@@ -158,5 +159,5 @@ func (e *Engine) image(ref string) *image {
 }
 
 func (e *Engine) newImage(b Behavior) *image {
-	return &image{id: "sha256:" + e.newID(), behavior: b}
+	return &image{id: "sha256:" + e.newID(), created: e.now, behavior: b}
 }

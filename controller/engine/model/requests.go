@@ -29,6 +29,8 @@ const (
 	OpAttach           Op = "attach to container"
 	OpCopyTo           Op = "copy files into container"
 	OpImage            Op = "inspect image"
+	OpImages           Op = "list images"
+	OpPruneImage       Op = "prune image"
 	OpLoadImage        Op = "load image"
 	OpBuild            Op = "build image"
 	OpDigest           Op = "ask registry for image"
@@ -42,7 +44,7 @@ const (
 	OpEvents           Op = "subscribe to events of project"
 )
 
-var reads = []Op{OpPing, OpContainers, OpContainer, OpLogs, OpExec, OpAttach, OpImage, OpNetworks, OpVolumes, OpEvents}
+var reads = []Op{OpPing, OpContainers, OpContainer, OpLogs, OpExec, OpAttach, OpImage, OpImages, OpNetworks, OpVolumes, OpEvents}
 
 // Write reports whether the operation changes anything that the engine keeps.
 func (o Op) Write() bool { return !slices.Contains(reads, o) }

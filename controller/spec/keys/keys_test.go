@@ -106,7 +106,8 @@ itself goes by (` + "`controller/spec/keys/keys.go`" + `), and a test holds the 
 
 A key that is not listed is no key of the specification and an error. Keys that begin with ` + "`x-`" + ` are
 yours; tend reads one: ` + "`x-tend: {managed: false}`" + ` on a service, which it then leaves alone, whatever
-keys that service uses, ` + "`{ports: direct}`" + ` and ` + "`{proxyProtocol: true}`" + ` on a service (ports.md), and
+keys that service uses, ` + "`{ports: direct}`" + ` and ` + "`{proxyProtocol: true}`" + ` on a service (ports.md), ` + "`{keepImages: 3}`" + `
+on a service (spec.md), and
 ` + "`{accessMode: ReadWriteMany}`" + ` on a volume, or on the long form of a mount, to which several containers may then
 write at a time.
 

@@ -120,6 +120,8 @@ type serviceSettings struct {
 	// pullInterval is how often the registry is asked for another image; 0 where nothing
 	// is written.
 	pullInterval time.Duration
+	// keepImages is how many images of its repository are kept; 0 for all.
+	keepImages int
 }
 
 // serviceSettings reads x-tend on a service.
@@ -130,6 +132,7 @@ func (l *loading) serviceSettings(service types.ServiceConfig) (s serviceSetting
 		{key: spec.PortsKey, example: spec.DirectPorts, read: oneOf(&ports, spec.DirectPorts)},
 		{key: "proxyProtocol", example: "true", read: truth(&s.proxyProtocol)},
 		pullInterval(&s.pullInterval),
+		{key: "keepImages", example: "3", read: whole(&s.keepImages)},
 	}, "services", service.Name)
 	s.unmanaged, s.direct = !managed, ports == spec.DirectPorts
 	return s, problem
@@ -157,6 +160,17 @@ func pullInterval(to *time.Duration) setting {
 		*to = interval
 		return ""
 	}}
+}
+
+func whole(to *int) func(any) string {
+	return func(value any) string {
+		n, ok := value.(int)
+		if !ok || n < 1 {
+			return "a whole number of 1 or more"
+		}
+		*to = n
+		return ""
+	}
 }
 
 func truth(to *bool) func(any) string {

@@ -112,9 +112,10 @@ func (b *builder) build(p *spec.Project) *spec.Workload {
 	return w
 }
 
-// pulls sets when the image is pulled: pull_policy as docker compose reads it, and how
-// often the registry is asked for another one.
+// pulls sets when the image is pulled, pull_policy as docker compose reads it, how often the
+// registry is asked for another one, and how many old ones are kept.
 func (b *builder) pulls(w *spec.Workload, built bool) {
+	w.KeepImages = b.settings.keepImages
 	policy, interval, err := b.service.GetPullPolicy()
 	if err != nil {
 		b.fail("write a duration, as every_12h", fmt.Sprintf("pull_policy cannot be %q", b.service.PullPolicy), "pull_policy")
