@@ -1,12 +1,15 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/docker/docker/api/types/image"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -144,4 +147,25 @@ func TestUpFailsWithTheReasonAfterItsTimeout(t *testing.T) {
 	assert.Contains(t, up.errOut, "web: ")
 	assert.Contains(t, up.errOut, "5s")
 	assert.Equal(t, controller.State.StartedAt, p.replica("tend").State.StartedAt, "the controller goes on")
+}
+
+func TestWithoutItsImageTheControllerRunsFromTheProgramItself(t *testing.T) {
+	p := newProject(t, files{"compose.yaml": web})
+	program := p.path("bin/tend")
+	require.NoError(t, os.MkdirAll(p.path("bin"), 0o755))
+	build := exec.Command("go", "build", "-C", repository, "-trimpath", "-ldflags=-s -w -X main.version=9.9.9", "-o", program, "./cmd/tend")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	cmd := p.command(program, "up")
+	out, err = cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	p.requireReadyNow("web", 1)
+	controller := p.replica("tend")
+	assert.Contains(t, controller.Config.Image, "tend/ingress:")
+	assert.Nil(t, controller.State.Health)
+	t.Cleanup(func() {
+		_, _ = docker.ImageRemove(context.Background(), controller.Config.Image, image.RemoveOptions{Force: true}) // the ingresses of others may have it
+	})
+	assert.Contains(t, strings.Join(lines(p.mustTend("get", "workloads"))[1], " "), "web Deployment 1/1")
 }

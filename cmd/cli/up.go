@@ -21,8 +21,10 @@ import (
 
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/app"
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/docker"
+	"github.com/tendhq/tend/controller/execute"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/load"
 	"github.com/tendhq/tend/state/datadir"
@@ -45,17 +47,20 @@ func newUp(f *flags) *cobra.Command {
 		Short: "Run the controller in a container, and wait until the project has converged",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return up(c.Context(), f, image, rebuild)
+			own := !c.Flags().Changed("image")
+			return up(c.Context(), f, image, own, rebuild)
 		},
 	}
-	c.Flags().StringVar(&image, "image", "tend/tend:"+f.version, "image of the controller, where compose.yaml has no service tend")
+	c.Flags().StringVar(&image, "image", "tend/tend:"+f.version, "image of the controller, where compose.yaml has no service tend; it is made from this program where the engine does not have it and none is named")
 	c.Flags().BoolVar(&rebuild, "build", false, "build the images that have a build section before, also where they are here")
 	f.waits(c.Flags())
 	f.owns(c.Flags())
 	return c
 }
 
-func up(ctx context.Context, f *flags, image string, rebuild bool) error {
+// up runs the controller from an image. Where own is true and the engine does not have
+// that, it is made from this program.
+func up(ctx context.Context, f *flags, image string, own, rebuild bool) error {
 	project, err := f.load(ctx)
 	if err != nil {
 		return err
@@ -86,6 +91,11 @@ func up(ctx context.Context, f *flags, image string, rebuild bool) error {
 	if err != nil {
 		return err
 	}
+	if own {
+		if image, err = f.ownImage(ctx, e, image); err != nil {
+			return err
+		}
+	}
 	images, err := pulls(project, nil)
 	if err != nil {
 		return err
@@ -111,6 +121,21 @@ func up(ctx context.Context, f *flags, image string, rebuild bool) error {
 		return fmt.Errorf("start the controller: %w", err)
 	}
 	return follow(ctx, f, project, tell)
+}
+
+// ownImage returns the image of a controller of this version: the one of that name, or
+// where the engine does not have it the image that ingresses are made of, which takes no
+// registry and has this program in it.
+func (f *flags) ownImage(ctx context.Context, e engine.Engine, name string) (string, error) {
+	_, err := e.Image(ctx, name)
+	if engine.ClassOf(err) != engine.NotFound || f.program == "" {
+		return name, nil // what is wrong shows when it is to run
+	}
+	if _, err := e.Image(ctx, f.spec.IngressImage); engine.ClassOf(err) != engine.NotFound {
+		return f.spec.IngressImage, err
+	}
+	_, err = execute.New(e, "", f.program).Do(ctx, core.Action{Kind: core.MakeImage, Object: f.spec.IngressImage}, nil)
+	return f.spec.IngressImage, err
 }
 
 // nameFolders has the controller take over containers that were made from the project's
@@ -239,6 +264,9 @@ func builtIn(f *flags, p *spec.Project, place controllerPlace) (map[string]any, 
 	networks := []string{}
 	for _, name := range slices.Sorted(maps.Keys(p.Networks)) {
 		networks = append(networks, p.Networks[name].Key)
+	}
+	if place.image == f.spec.IngressImage {
+		service["entrypoint"], service["healthcheck"] = []string{"/tend"}, map[string]any{"disable": true}
 	}
 	maps.Copy(service, map[string]any{
 		"image": place.image, "command": command, "restart": "unless-stopped", "environment": environment,
