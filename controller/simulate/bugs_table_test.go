@@ -145,7 +145,7 @@ var bugs = []bug{
 	{name: "ask by name", seed: 0, file: "execute/execute.go",
 		old: "return a.ID, x.engine.Remove(ctx, a.ID, a.Volumes)", new: "if BUG { return a.ID, x.engine.Remove(ctx, a.Object, a.Volumes) }; return a.ID, x.engine.Remove(ctx, a.ID, a.Volumes)"},
 
-	{name: "take an engine that is away for a failed probe", seed: 52, file: "probing.go",
+	{name: "take an engine that is away for a failed probe", seed: 767, file: "probing.go",
 		old: "	if err != nil && (ctx.Err() == nil || !c.Linked()) {\n", new: "	if !BUG && err != nil && (ctx.Err() == nil || !c.Linked()) {\n"},
 
 	{name: "keep what was asked of a service that is taken out", seed: 89, file: "../state/workloads.go",
