@@ -226,8 +226,8 @@ func TestAContainerThatRestartsForEver(t *testing.T) {
 		const day = 24 * time.Hour
 		crashes := 0
 		crash := func(d time.Duration) {
-			for range d / (10 * time.Second) {
-				w.pass(10 * time.Second)
+			for range d / (30 * time.Second) {
+				w.pass(30 * time.Second)
 				for _, c := range w.engine.Truth() {
 					if c.State == engine.Running && c.Labels[spec.LabelService] == "web" {
 						crashes++
