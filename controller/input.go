@@ -31,6 +31,10 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	for id, index := range r.withdrawn[key] {
 		in.Acknowledged[id] = r.subscribers.acknowledged(index, now) && r.released(snap, key, id)
 	}
+	in.Published = map[string]bool{}
+	for _, e := range snap.Endpoints(key) {
+		in.Published[e.ID] = true
+	}
 	in.Foreigners = r.foreigners(snap, key)
 	in.History = map[string]*spec.Workload{}
 	for _, row := range snap.Revisions(key) {

@@ -35,14 +35,15 @@ func (s *steps) drain(r replica, cause string, args ...any) {
 
 // reachable reports whether requests may be on their way to a replica. One that is
 // not ready any more may still be at work on those that came before, and so may one that
-// had ports when it was made, or of which nobody remembers that. An ingress has no
-// endpoint: it ends what it has when it is stopped.
+// had ports when it was made, or of which nobody remembers that. One may be published
+// that neither had ports nor is to have any: ports were written in between. An ingress has
+// no endpoint: it ends what it has when it is stopped.
 func (t *target) reachable(r replica) bool {
 	if r.Kind == spec.Ingress || r.class != ready && r.class != unready {
 		return false
 	}
 	made := t.madeFrom(r.Replica)
-	return t.desired == nil || len(t.desired.Ports) > 0 || made == nil || len(made.Ports) > 0
+	return t.Published[r.ID] || t.desired == nil || len(t.desired.Ports) > 0 || made == nil || len(made.Ports) > 0
 }
 
 // stopDrained stops the replicas whose drain is over. A drain is not taken

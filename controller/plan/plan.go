@@ -51,6 +51,8 @@ type Input struct {
 	// containers whose withdrawal all of them have in force.
 	Subscribers  int
 	Acknowledged map[string]bool
+	// Published are the containers whose endpoint is published.
+	Published map[string]bool
 	// Foreigners are the containers of another folder that are in the workload's way:
 	// they carry its name, its container's name, or are on its volumes.
 	Foreigners []core.Foreigner

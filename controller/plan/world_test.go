@@ -46,6 +46,7 @@ type world struct {
 	// subscribers follow the endpoints; acknowledged are the containers that
 	// all of them have turned away from.
 	subscribers  int
+	published    map[string]bool
 	acknowledged map[string]bool
 
 	// networks are the IDs of the networks that exist.
@@ -92,7 +93,7 @@ func (w *world) input() Input {
 		Rollout: cloneRollout(w.rollout), Status: cloneStatus(w.status),
 		Dependencies: slices.Clone(w.dependencies), Missing: resources(w.missing, w.missingError), Dependents: slices.Clone(w.dependents),
 		Networks: w.networks, ImageID: w.image, Intent: w.intent, History: maps.Clone(w.history),
-		Subscribers: w.subscribers, Acknowledged: maps.Clone(w.acknowledged),
+		Subscribers: w.subscribers, Acknowledged: maps.Clone(w.acknowledged), Published: w.published,
 		Neighbours: slices.Clone(w.neighbours), Foreigners: slices.Clone(w.foreigners),
 		Joined: slices.Clone(w.joined), Joiners: slices.Clone(w.joiners),
 	}
@@ -144,6 +145,10 @@ func cloneStatus(s core.Status) core.Status {
 // begin commits a plan and begins its actions.
 func (w *world) begin(p Plan) {
 	w.rollout, w.status = p.Rollout, p.Status
+	w.published = map[string]bool{}
+	for _, e := range p.Endpoints {
+		w.published[e.ID] = true
+	}
 	w.underWay = append(w.underWay, p.Actions...)
 }
 

@@ -86,6 +86,7 @@ var failures = []struct {
 	{9320007288, "no rest: a service that is taken out waits for what depended on it and is gone"},
 	{9310000857, "a container that had joined one which is gone is started 35 times in a minute"},
 	{9320000350, "a ready replica is taken away, as others follow what they have joined"},
+	{9320001478, "a published replica is stopped without a drain, as its ports were written and written away again"},
 	{9320001624, "what has joined another is taken out, and stopped though nobody has withdrawn it"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
