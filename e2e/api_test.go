@@ -77,7 +77,21 @@ func TestTheDashboardShowsAProject(t *testing.T) {
 	defer stop()
 	ctx, closed := chromedp.NewContext(allocator)
 	defer closed()
-	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(link)))
+	// On a loaded machine the browser now and then never loads a page, and is asked again.
+	p.await(func() error {
+		within, cancel := context.WithTimeout(ctx, 15*time.Second)
+		defer cancel()
+		if err := chromedp.Do(within, chromedp.Navigate(link)); err != nil {
+			return err
+		}
+		for within.Err() == nil {
+			shows, err := chromedp.Run(within, chromedp.Evaluate[bool](`!!document.querySelector('main')?.innerText`))
+			if err == nil && shows {
+				return nil
+			}
+		}
+		return errors.New("the page is not loaded")
+	})
 	sees := func(selector, text string) {
 		t.Helper()
 		p.await(func() error {

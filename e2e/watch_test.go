@@ -59,7 +59,7 @@ func TestWatchShowsWhatHappens(t *testing.T) {
 	s.tmux("send-keys", "Right", "x")
 	s.shows("kill " + p.name + "-web-2? y/n")
 	s.tmux("send-keys", "y")
-	s.shows("$ docker kill " + p.name + "-web-2 ✔")
+	s.shows("$ tend kill " + p.name + "-web-2 ✔")
 	s.shows("Restarted " + p.name + "-web-2")
 	s.shows("3/3 R [R] R")
 
