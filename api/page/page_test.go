@@ -271,8 +271,9 @@ func (b *browser) goTo(view string) {
 	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("location.hash = %q", view)))
 }
 
-// load has the browser load a page, until that shows something. On a loaded machine the
-// browser now and then never does, and is asked again.
+// load has the browser load a page, until that shows something. Chromium gives up what it
+// loads while a network interface of the machine comes or goes (ERR_NETWORK_CHANGED), as
+// an engine's do, and is asked again.
 func (b *browser) load(how step) {
 	b.t.Helper()
 	require.Eventually(b.t, func() bool {
