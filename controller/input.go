@@ -269,8 +269,8 @@ func (r *reconciler) joiners(snap *state.Snapshot, in plan.Input) (all []core.Re
 	return all
 }
 
-// tie notes that containers of one workload have joined another's, or go before them, so that a change of
-// either has both planned.
+// tie notes that containers of one workload have joined another's, or go before them, so
+// that a change of either has both planned.
 func (r *reconciler) tie(joined, joiner string) {
 	if slices.Contains(r.joinersOf[joined], joiner) {
 		return

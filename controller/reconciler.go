@@ -345,7 +345,8 @@ func (r *reconciler) noteStopped(key string, a core.Action) {
 }
 
 // neighbours are the workloads whose plan may depend on a workload's state: those that
-// depend on it or have joined it, those that it has joined, and while workloads are taken away those that it depends on.
+// depend on it or have joined it, those that it has joined, and while workloads are taken
+// away those that it depends on.
 func (r *reconciler) neighbours(key string) []string {
 	if r.project == nil || key == projectKey {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"github.com/tendhq/tend/controller/core"
 )
 
-// Images is the table of the images of which old ones are pruned.
+// Images is the table of the local images of each repository whose old images are pruned.
 const Images = "images"
 
 var imagesSchema = &memdb.TableSchema{

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -94,7 +93,7 @@ func (f *flags) acts(ctx context.Context, edits []string) ([]rehearsal.Act, erro
 		if err != nil {
 			return nil, err
 		}
-		o.Drafts = append(slices.DeleteFunc(slices.Clone(o.Drafts), func(d load.Draft) bool { return d.Path == path }), load.Draft{Path: path, Content: content})
+		o = o.WithDraft(load.Draft{Path: path, Content: content})
 		if project, err = load.Project(ctx, o); err != nil {
 			return nil, fmt.Errorf("%s with the content of %s:\n%w", file, next, err)
 		}

@@ -2,8 +2,7 @@ package core
 
 import "time"
 
-// LocalImage is an image at the engine with a name in a repository of which old ones are
-// pruned.
+// LocalImage is a local image of a repository whose old images are pruned.
 type LocalImage struct {
 	ID string
 	// Names are its tags and digests, whole, as "docker.io/shop/web:1".

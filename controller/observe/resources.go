@@ -126,8 +126,8 @@ func (o *Observer) resources(ctx context.Context) error {
 	return nil
 }
 
-// images lists the images of the repositories of which old ones are pruned. Where there is
-// no such repository, the engine is not asked.
+// images lists the local images of each repository whose old images are pruned. Where there
+// is no such repository, the engine is not asked.
 func (o *Observer) images(ctx context.Context, snap *state.Snapshot) (of []core.LocalImage, err error) {
 	pruned := map[string]bool{}
 	for _, w := range snap.Workloads() {

@@ -33,11 +33,10 @@ func (s *steps) drain(r replica, cause string, args ...any) {
 	s.tell(core.Normal, "Draining", "%s: %s", r.Name, d.Cause)
 }
 
-// reachable reports whether requests may be on their way to a replica. One that is
-// not ready any more may still be at work on those that came before, and so may one that
-// had ports when it was made, or of which nobody remembers that. One may be published
-// that neither had ports nor is to have any: ports were written in between. An ingress has
-// no endpoint: it ends what it has when it is stopped.
+// reachable reports whether requests may be on their way to a replica: its endpoint is
+// published, its revision or the desired one has ports, nobody remembers its revision, or the
+// workload is not wanted any more. A replica that is not ready any more may still answer requests that came before. An ingress
+// has no endpoint: it ends its own connections when it is stopped.
 func (t *target) reachable(r replica) bool {
 	if r.Kind == spec.Ingress || r.class != ready && r.class != unready {
 		return false

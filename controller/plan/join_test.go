@@ -69,8 +69,8 @@ func TestAnothersVolumesAreNotAReplicasOwn(t *testing.T) {
 	}
 }
 
-// Where some replicas go with what they have joined, those that are left are not taken for
-// too many.
+// A ready replica is not stopped for being too many while others go with the container that
+// they have joined.
 func TestAReplicaIsKeptWhereOthersFollowWhatTheyHaveJoined(t *testing.T) {
 	in := Input{
 		Workload: "web", Spec: &spec.Workload{Name: "web", Kind: spec.Deployment, Revision: "v1", Replicas: 1, Strategy: spec.Strategy{Type: spec.RollingUpdate}},

@@ -13,8 +13,9 @@ import (
 type ProjectInput struct {
 	Now       time.Time
 	Resources []core.Resource
-	// Images are those of the repositories of which old ones are pruned, Keep is how many
-	// are kept of each, and History are the names of those that a revision has.
+	// Images are the local images of each repository whose old images are pruned. Keep is
+	// how many images of a repository are kept, and History names the images of the
+	// revisions.
 	Images  []core.LocalImage
 	Keep    map[string]int
 	History []string
@@ -36,7 +37,8 @@ var resourceBackoff = spec.Restart{Delay: 10 * time.Second, MaxDelay: 300 * time
 
 // ComputeProject plans the networks, volumes and images that the workloads
 // wait for, asks for images that are followed, and prunes old ones where that is asked
-// for. Nothing else is ever removed here, and a network whose configuration changed is left as it is, since containers are joined to it.
+// for. Nothing else is ever removed here, and a network whose configuration changed is left
+// as it is, since containers are joined to it.
 // A volume that held a database's data is not made anew: nobody would see that the data
 // are lost.
 func ComputeProject(in ProjectInput) ProjectPlan {

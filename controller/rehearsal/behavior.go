@@ -30,7 +30,7 @@ type Behavior struct {
 	ReadyAfter time.Duration
 }
 
-// DefaultBehavior is the behaviour of an image of which nothing is said.
+// DefaultBehavior is the behaviour of an image that has none of its own.
 var DefaultBehavior = Behavior{ReadyAfter: 3 * time.Second}
 
 // ParseBehavior reads a behaviour: a kind, or the time until a container is ready, as 30s.

@@ -78,7 +78,7 @@ func (w *world) toJoin(of *spec.Workload) map[string]string {
 	return joins
 }
 
-// joined are the containers that one has joined, with what it shares with them.
+// joined calls each with every container that a container has joined, and with what they share.
 func joined(truth []engine.Container, c engine.Container, each func(engine.Join, *engine.Container)) {
 	for _, j := range c.Joins {
 		i := slices.IndexFunc(truth, func(t engine.Container) bool { return t.ID == j.ID })

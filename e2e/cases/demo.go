@@ -128,9 +128,10 @@ func (m *meter) ended(took time.Duration, failed bool) {
 	}
 }
 
-// Show puts the shop under load and has one step after the other happen. Before each it
-// calls next, which may wait, and after each shown. now is called often with what has come
-// of the step under way. It returns what the load says of all of it.
+// Show puts the shop under load and has one step after the other happen. next is called
+// before each step, and may wait; now is called four times a second with the numbers of the
+// step under way, and shown with those of a step that has ended. Show returns the report of
+// the whole load.
 func (s *Shop) Show(parent context.Context, steps []Step, config load.Config, next func(context.Context, Step) error, now, shown func(Shown)) (report load.Report, err error) {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)

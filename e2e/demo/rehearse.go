@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/tendhq/tend/controller/core"
@@ -32,9 +31,7 @@ func rehearse(_ context.Context, repository string, _ bool) error {
 	var acts []rehearsal.Act
 	act := func(title, service, content string) {
 		if service != "" {
-			path := kit.SpecFile(repository, service)
-			others := slices.DeleteFunc(slices.Clone(o.Drafts), func(d load.Draft) bool { return d.Path == path })
-			o.Drafts = append(others, load.Draft{Path: path, Content: []byte(content)})
+			o = o.WithDraft(load.Draft{Path: kit.SpecFile(repository, service), Content: []byte(content)})
 		}
 		p, failed := load.Project(context.Background(), o)
 		if err == nil {

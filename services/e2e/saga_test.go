@@ -180,7 +180,7 @@ const (
 
 func status(is string) string { return "NEW.status = '" + is + "'" }
 
-// steps of a saga at each of which the service is killed.
+// steps returns the steps of a saga; a test kills the service at each of them.
 func steps(kind string) []step {
 	all := []step{
 		{"order-service", "BEFORE INSERT", "orders", always},

@@ -56,6 +56,13 @@ type Options struct {
 	Drafts []Draft
 }
 
+// WithDraft returns options with one more draft, in place of an earlier one of its path.
+func (o Options) WithDraft(d Draft) Options {
+	others := slices.DeleteFunc(slices.Clone(o.Drafts), func(other Draft) bool { return other.Path == d.Path })
+	o.Drafts = append(others, d)
+	return o
+}
+
 // Draft is a Compose file or a spec file with its content as it would be.
 type Draft struct {
 	Path    string

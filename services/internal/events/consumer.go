@@ -18,7 +18,7 @@ const (
 	maxAttempts = 5
 	// retryDelay is how long a message rests that could not be handled.
 	retryDelay = 3 * time.Second
-	// awayInterval is how often a consumer asks for what is away.
+	// awayInterval is how often a consumer tries to reach a bus or a database that is away.
 	awayInterval = time.Second
 )
 
