@@ -31,9 +31,11 @@ type invariants struct {
 
 	// What this run of the controller was told. views are of a container; a list
 	// that was given up half-way was told for nothing, so that the views before it
-	// count too. knows are the containers that it was ever told of, hidden those
+	// count too. answered is the step of the last look at a container, until what is
+	// older is forgotten. knows are the containers that it was ever told of, hidden those
 	// that the last list kept back.
 	views         map[string][]view
+	answered      map[string]int
 	knows, hidden map[string]bool
 	listed        int  // the step in which the last list was asked for
 	unsure        int  // the step in which a look failed last
@@ -133,7 +135,7 @@ func (v *invariants) blame(format string, args ...any) {
 
 // restarted forgets what only this run of the controller was told and decided.
 func (v *invariants) restarted() {
-	v.views, v.knows, v.hidden, v.listed, v.unsure = map[string][]view{}, map[string]bool{}, nil, 0, v.w.at
+	v.views, v.answered, v.knows, v.hidden, v.listed, v.unsure = map[string][]view{}, map[string]int{}, map[string]bool{}, nil, 0, v.w.at
 	v.lies, v.passed, v.failed = map[string]bool{}, map[string]time.Time{}, map[string]time.Time{}
 	for id, d := range v.decisions {
 		if d.Kind == core.RemoveReplica {
@@ -195,6 +197,7 @@ func (v *invariants) look(planned bool) {
 	}
 	v.volumesHold(truth)
 	v.numbersHold(truth)
+	v.supersede()
 	snap := v.w.ctl.State().Snapshot()
 	v.follow(snap)
 	for workload := range v.lies {

@@ -30,8 +30,9 @@ const steps = 200
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// The worlds are small, and there are many. The pools of their routers keep each one
-	// until the second collection: with rare collections the heap would grow without end.
-	debug.SetGCPercent(300)
+	// until the second collection: without the limit the heap would grow without end.
+	debug.SetGCPercent(1000)
+	debug.SetMemoryLimit(1 << 30)
 	goleak.VerifyTestMain(m)
 }
 

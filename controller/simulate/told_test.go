@@ -31,13 +31,9 @@ func (v *invariants) told(c *call, err error) {
 		if !c.look {
 			break
 		}
-		// A look that began later, or in the same step, may know better, though it was
-		// answered before.
-		v.views[c.object] = slices.DeleteFunc(v.views[c.object], func(old view) bool { return old.asked < c.step })
+		v.answered[c.object] = max(v.answered[c.object], c.step)
 		if err == nil {
 			v.views[c.object] = append(v.views[c.object], seen(*value, c.step))
-		} else if len(v.views[c.object]) == 0 {
-			delete(v.views, c.object)
 		}
 		delete(v.hidden, c.object)
 	case *[]engine.Container:
@@ -148,8 +144,11 @@ func (v *invariants) missed(c *call) {
 	}
 }
 
-// lookOps are what a look at the engine consists of.
-var lookOps = []model.Op{model.OpContainers, model.OpContainer, model.OpNetworks, model.OpVolumes, model.OpImage, model.OpLogs}
+// resourceOps are what a look at the resources consists of, and lookOps any look at the engine.
+var (
+	resourceOps = []model.Op{model.OpNetworks, model.OpVolumes, model.OpImage}
+	lookOps     = slices.Concat(resourceOps, []model.Op{model.OpContainers, model.OpContainer, model.OpLogs})
+)
 
 // looking reports whether a look is under way, so that what was told in its course
 // may not be known yet.
@@ -162,12 +161,29 @@ func (v *invariants) prune() {
 	if v.looking() || v.listed <= v.unsure {
 		return
 	}
-	for id, views := range v.views {
-		if views = slices.DeleteFunc(views, func(old view) bool { return old.asked < v.listed }); len(views) == 0 {
-			delete(v.views, id)
-		} else {
-			v.views[id] = views
-		}
+	for id := range v.views {
+		v.forget(id, v.listed)
+	}
+}
+
+// supersede forgets the views that are older than the last look at their container. A
+// look that began later, or in the same step, may know better, though it was answered
+// before. While a look waits for the resources, what it saw is not taken in yet.
+func (v *invariants) supersede() {
+	if slices.ContainsFunc(v.w.gate.waiting(), func(c *call) bool { return c.look && slices.Contains(resourceOps, c.op) }) {
+		return
+	}
+	for id, asked := range v.answered {
+		v.forget(id, asked)
+	}
+	clear(v.answered)
+}
+
+// forget forgets the views of a container that were asked for before a step.
+func (v *invariants) forget(id string, before int) {
+	v.views[id] = slices.DeleteFunc(v.views[id], func(old view) bool { return old.asked < before })
+	if len(v.views[id]) == 0 {
+		delete(v.views, id)
 	}
 }
 
