@@ -57,8 +57,9 @@ func run(m *testing.M) (code int) {
 	dir, err := os.MkdirTemp("", "tend-e2e-")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		err = setUp(dir)
-		defer tearDown()
+		if err = setUp(dir); docker.Client != nil {
+			defer tearDown()
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -88,6 +88,9 @@ func Start(ctx context.Context, engine *docker.Client, repository, program, proj
 	return s, err
 }
 
+// Dir is the folder of the shop's Compose file and specs.
+func (s *Shop) Dir() string { return s.dir }
+
 // Remove takes away all that belongs to the shop. It does so also after ctx has ended.
 func (s *Shop) Remove(ctx context.Context) error {
 	if s.dir == "" {

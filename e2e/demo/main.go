@@ -70,6 +70,7 @@ func demonstrate(ctx context.Context, repository string, step bool) (err error) 
 		return err
 	}
 	fmt.Printf("It serves at %s. 16 users shop there from now on, 50 requests a second; each failed one is counted.\n", shop.URL)
+	fmt.Printf("To watch it in another terminal: build/bin/tend watch --project-directory %s\n", shop.Dir())
 	s := newScreen(step)
 	following, endFollowing := context.WithCancel(ctx)
 	defer endFollowing()
