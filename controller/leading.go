@@ -76,7 +76,8 @@ func lead(snap *state.Snapshot, w *spec.Workload, holder core.Replica) ingress.C
 
 // reach returns the address at which an ingress reaches a replica for a host port, on the
 // first network that both have joined; empty where there is none, or where the replica's
-// revision does not have the port.
+// revision does not have the port. A revision that nobody remembers is taken to have it as
+// it is written now.
 func reach(r, holder core.Replica, made *spec.Workload, h spec.HostPort) string {
 	ip := ""
 	for name := range holder.Addresses {
@@ -84,10 +85,14 @@ func reach(r, holder core.Replica, made *spec.Workload, h spec.HostPort) string 
 			ip = a
 		}
 	}
-	if ip == "" || made == nil {
+	if ip == "" {
 		return ""
 	}
-	for _, port := range made.HostPorts() {
+	ports := []spec.HostPort{h}
+	if made != nil {
+		ports = made.HostPorts()
+	}
+	for _, port := range ports {
 		switch {
 		case port.IP != h.IP || port.First > h.First || port.Last < h.Last:
 		case h.First != h.Last:

@@ -177,6 +177,18 @@ func TestARestartedControllerGoesOnWithItsIngress(t *testing.T) {
 	})
 }
 
+// What tend remembered is lost, and with it what the replicas were made from.
+func TestAReplicaOfAForgottenRevisionKeepsThePort(t *testing.T) {
+	inPublishedWorld(t, func(w *world, i *ingressmodel.Holder) {
+		w.write(publishedWeb)
+		w.converge()
+		w.restart()
+		w.write(strings.Replace(publishedWeb, `"1"`, `"2"`, 1), "kind: Deployment\nmetadata: {name: web}\nspec: {minReadySeconds: 20}")
+		w.pass(10 * time.Second)
+		require.Equal(t, []string{"ready :80", "ready :80"}, endpoints(i))
+	})
+}
+
 // A port that is written for another address moves as soon as the ingress before has let
 // go of it, and not after a failed try.
 func TestAPortMovesToAnIngressOfAnotherAddress(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 // 0 is the record that the hook has run for its revision: it survives a crash
 // of tend between the hook's end and whatever tend could write down of it.
 type HookRun struct {
-	// Replica is the container; its Number means nothing.
+	// Replica is the container; it has no Number.
 	Replica
 	// Hook is the hook's name.
 	Hook string

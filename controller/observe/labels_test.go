@@ -40,6 +40,7 @@ func FuzzLabels(f *testing.F) {
 			in.Replicas = append(in.Replicas, r.Replica)
 		}
 		for _, h := range snap.HookRuns("") {
+			require.Zero(t, h.Number, "a hook is no replica of any number")
 			in.HookRuns = append(in.HookRuns, h.HookRun)
 		}
 		for _, s := range []*spec.Workload{nil, {Name: service, Kind: spec.Deployment, Replicas: 1, Revision: "rev2"}, {Name: service, Kind: spec.Database, Replicas: 1, Revision: "rev2"}} {

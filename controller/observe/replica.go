@@ -78,8 +78,11 @@ func putForeigner(tx *state.Tx, c engine.Container, folder string) {
 	}
 }
 
+// putHook writes down a run of a hook. What it is labelled as the number of is that of a
+// one-off container, and no replica's.
 func putHook(tx *state.Tx, c engine.Container) {
 	h := &state.HookRun{HookRun: core.HookRun{Replica: toReplica(c), Hook: c.Labels[spec.LabelHook], Output: strings.TrimSpace(c.HealthOutput)}}
+	h.Number = 0
 	if before, known := tx.HookRun(c.ID); !known || !equal(before.Replica, h.Replica) {
 		tx.PutHookRun(h)
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/controller/core"
@@ -55,6 +56,24 @@ func TestAReplicaThatTendHasStoppedIsNoCrash(t *testing.T) {
 	in.Rollout = Compute(in).Rollout
 	in.Replicas = []core.Replica{{Workload: "web", Number: 1, Name: "web-1", ID: "a", Revision: "v1", State: core.Running, StartedAt: now, ReadySince: now}}
 	require.Equal(t, 1, Compute(in).Status.Available)
+}
+
+// The container of a hook is of no number, and has none of the service's commands.
+func TestAHookThatIsStoppedSaysNothingOfAReplica(t *testing.T) {
+	s := defaults(spec.Deployment)
+	s.Revision, s.Replicas = "v2", 1
+	s.Template.PreStop = []types.ServiceHook{{Command: []string{"bye"}}}
+	in := Input{
+		Now: noon, Workload: "web", Spec: s,
+		HookRuns: []core.HookRun{{Hook: "migrate", Replica: core.Replica{Name: "web-migrate-v1", ID: "b", Revision: "v2", State: core.Running, StartedAt: noon}}},
+		Replicas: []core.Replica{{Workload: "web", Number: 1, Name: "web-1", ID: "a", Revision: "v2", State: core.Running, StartedAt: noon, ReadySince: noon}},
+	}
+	in.Replicas[0].Addresses = map[string]string{s.Networks[0]: "10.0.0.2"}
+	actions := Compute(in).Actions
+	require.Len(t, actions, 1)
+	require.Equal(t, core.StopReplica, actions[0].Kind)
+	require.Empty(t, actions[0].Lifecycle)
+	require.Empty(t, ActionStopped(core.Rollout{}, actions[0]).Attempts)
 }
 
 // Where neither the revision that is rolled out nor the last one that worked can be

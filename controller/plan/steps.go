@@ -82,7 +82,7 @@ func (s *steps) add(kind core.ActionKind, r core.Replica, cause string, args ...
 	switch kind {
 	case core.StopReplica:
 		a.Grace = s.grace(r)
-		if made := s.madeFrom(r); made != nil {
+		if made := s.madeFrom(r); made != nil && r.Number > 0 { // a hook's container has no number
 			a.Lifecycle = made.Template.PreStop
 		}
 	case core.StartReplica:
@@ -359,9 +359,13 @@ func (s *steps) free(revision string, n int, come ...int) []int {
 	return numbers
 }
 
-// bindsNumbers reports whether data belongs to the numbers of replicas, in anonymous
-// volumes, and no surge was asked for, which needs a number more.
+// bindsNumbers reports whether no other number than a wanted one will do. Data belongs to
+// numbers, in anonymous volumes, where no surge was asked for, which needs a number more.
+// An ingress has one number: its container is named after its port alone.
 func (s *steps) bindsNumbers() bool {
+	if s.desired.Kind == spec.Ingress {
+		return true
+	}
 	if s.desired.SurgeAsked {
 		return false
 	}

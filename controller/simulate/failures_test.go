@@ -91,6 +91,9 @@ var failures = []struct {
 	{9310001981, "not noted; it passes since a later mistake was mended"},
 	{9310008547, "a container is to join one that is restarting"},
 	{9400004259, "more replicas are said to be ready than were seen"},
+	{9500015917, "a replica that a person has stopped waits for its back-off, as tend has stopped a hook"},
+	{9500016091, "an ingress is told not to use a ready replica, as its revision was forgotten"},
+	{9500016198, "an ingress is created a second time, as what is left of it cannot be removed"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 
