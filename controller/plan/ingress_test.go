@@ -23,6 +23,34 @@ func TestAPortThatAContainerPublishesIsNoReasonToWait(t *testing.T) {
 	assert.Equal(t, "`tend rollout restart web` replaces it at a time of your choosing", s.Remedy)
 }
 
+// Whoever has a port, or takes it when it is started again, is told of by name.
+func TestAPortIsHeldByWhoeverTakesIt(t *testing.T) {
+	port := spec.HostPort{First: 8080, Last: 8080, Target: 80}
+	ingress := &spec.Workload{Kind: spec.Ingress, Replicas: 1, Backend: &spec.Backend{Service: "web", HostPort: port}}
+	neighbour := func(name string, state core.State, ports ...string) core.Replica {
+		return core.Replica{Name: name, State: state, HostPorts: ports}
+	}
+	in := Input{Neighbours: []core.Replica{
+		neighbour("web-3", core.Running, "0.0.0.0:8080/tcp"), neighbour("web-2", core.Exited, "0.0.0.0:53/udp", "127.0.0.1:8080/tcp"),
+		neighbour("web-1", core.Paused, "[::]:8080/tcp"), neighbour("web-4", core.Created, "0.0.0.0:8080/tcp"),
+		neighbour("web-5", core.Running, "0.0.0.0:8081/tcp"), neighbour("web-6", core.Exited, "0.0.0.0:8081/tcp"),
+	}}
+	assert.Equal(t, []string{"web-1", "web-2", "web-3"}, in.portHolders(ingress))
+	assert.Empty(t, in.portHolders(nil))
+	assert.Empty(t, in.portHolders(&spec.Workload{Kind: spec.Deployment}))
+
+	assert.Zero(t, in.afterHolders(ingress).Replicas)
+	assert.Equal(t, 1, ingress.Replicas)
+	for _, r := range []core.Replica{{State: core.Running}, {State: core.Created, InFlight: core.CreateReplica}} {
+		in.Replicas = []core.Replica{r}
+		assert.Same(t, ingress, in.afterHolders(ingress), "it keeps the port that it has")
+	}
+	for _, r := range []core.Replica{{State: core.Exited}, {State: core.Exited, InFlight: core.RemoveReplica}} {
+		in.Replicas = []core.Replica{r}
+		assert.Zero(t, in.afterHolders(ingress).Replicas)
+	}
+}
+
 // An ingress has one name, whatever its number: while what is left of it cannot be removed,
 // there is no other one.
 func TestAnIngressHasOneNumber(t *testing.T) {

@@ -58,6 +58,56 @@ func TestAReplicaThatTendHasStoppedIsNoCrash(t *testing.T) {
 	require.Equal(t, 1, Compute(in).Status.Available)
 }
 
+func TestWhatTendHasStoppedIsNoted(t *testing.T) {
+	stopped := core.Action{Kind: core.StopReplica, Number: 1, Revision: "v2"}
+	of := func(a ...core.Attempt) core.Rollout {
+		r := core.Rollout{Workload: "web", Attempts: map[int]core.Attempt{}}
+		for i, a := range a {
+			r.Attempts[i+1] = a
+		}
+		return r
+	}
+	tried := core.Attempt{Revision: "v1", Count: 3, At: noon}
+	ours := tried
+	ours.Ours = true
+	before := of(tried, tried)
+	require.Equal(t, of(ours, tried), ActionStopped(before, stopped))
+	require.Equal(t, of(tried, tried), before, "it is a value")
+	require.Equal(t, of(core.Attempt{Revision: "v2", Ours: true}), ActionStopped(of(), stopped))
+	once := core.Attempt{Revision: "v1", Count: 1, Ours: true}
+	require.Equal(t, of(once), ActionStopped(of(once), stopped))
+	require.Equal(t, of(once), ActionStopped(of(core.Attempt{Revision: "v1", Count: 1}), stopped))
+	stopped.Number = 0
+	require.Equal(t, of(), ActionStopped(of(), stopped), "a hook has no number")
+}
+
+func TestTheBackoffDoublesUpToItsMost(t *testing.T) {
+	r := spec.Restart{Delay: 40 * time.Second, MaxDelay: 100 * time.Second}
+	for n, want := range []time.Duration{0, 0, 40 * time.Second, 80 * time.Second, 100 * time.Second, 100 * time.Second} {
+		require.Equal(t, want, delay(r, n), "start %d", n)
+	}
+}
+
+// Who repairs again within a minute is watched for as long as it goes on.
+func TestRepairsAreCountedWhileTheyFollowEachOther(t *testing.T) {
+	at := func(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
+	begun := core.Repair{Count: 1, First: at(100), Last: at(100)}
+	for _, c := range []struct {
+		name   string
+		before core.Repair
+		want   core.Repair
+	}{
+		{"the first", core.Repair{}, begun},
+		{"one a minute after the last", core.Repair{Count: 9, First: noon, Last: at(40)}, begun},
+		{"one just before that", core.Repair{Count: 9, First: noon, Last: at(41)}, core.Repair{Count: 10, First: noon, Last: at(100)}},
+		{"the sixth, a minute after the first", core.Repair{Count: contest, First: at(40), Last: at(90)}, begun},
+		{"the seventh, a minute after the first", core.Repair{Count: contest + 1, First: at(40), Last: at(90)}, core.Repair{Count: contest + 2, First: at(40), Last: at(100)}},
+		{"the sixth, within a minute", core.Repair{Count: contest, First: at(41), Last: at(90)}, core.Repair{Count: contest + 1, First: at(41), Last: at(100)}},
+	} {
+		require.Equal(t, c.want, repairedAgain(c.before, at(100)), c.name)
+	}
+}
+
 // The container of a hook is of no number, and has none of the service's commands.
 func TestAHookThatIsStoppedSaysNothingOfAReplica(t *testing.T) {
 	s := defaults(spec.Deployment)
