@@ -125,6 +125,49 @@ func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 			"if this is that folder, moved or renamed, take it over with --take-over /old; else remove it, or give this project another name", nil, nil,
 		},
 		{
+			"a revision that was rolled back", func(in *Input) {
+				in.Spec.Revision = "v2"
+				in.History = map[string]*spec.Workload{"v1": defaults(spec.Deployment)}
+				in.Rollout = core.Rollout{Workload: "web", Revision: "v1", Stable: "v1", Complete: true, Failed: "v2", Failure: "it has crashed"}
+				in.Replicas = []core.Replica{runs}
+			},
+			core.OutcomeStalled, "revision v2 was rolled back to v1: it has crashed", "see `tend logs web`, and correct what failed: another revision is tried as soon as it is written", nil, nil,
+		},
+		{
+			"a rollout that has made no progress", func(in *Input) {
+				in.Rollout = core.Rollout{Workload: "web", Revision: "v1", StartedAt: noon, ProgressAt: noon, Updated: 1}
+				in.Spec.OnFailure = spec.Pause
+				r := runs
+				r.Health, r.ReadySince = core.Starting, time.Time{}
+				in.Replicas = []core.Replica{r}
+			},
+			core.OutcomeStalled, "no progress for 10m0s; revision v1: 1 of 1 replica updated, 0 old left, 0 available", "see `tend logs web`, and correct the spec, or go back with `tend rollout undo web`",
+			nil, []string{runs.Name + " is starting"},
+		},
+		{
+			"a rollout that has made no progress, as its replica crashes", func(in *Input) {
+				in.Rollout = core.Rollout{Workload: "web", Revision: "v1", StartedAt: noon, ProgressAt: noon, Updated: 1, Attempts: map[int]core.Attempt{1: {Revision: "v1", Count: 9, At: noon.Add(time.Hour)}}}
+				in.Spec.OnFailure = spec.Pause
+				in.Spec.Restart.Delay, in.Spec.Restart.MaxDelay = time.Minute, time.Minute
+				r := ran
+				r.ExitCode, r.StartedAt, r.FinishedAt = 3, noon.Add(time.Hour), noon.Add(time.Hour)
+				in.Replicas = []core.Replica{r}
+			},
+			core.OutcomeStalled, "no progress for 10m0s; shop-web-1 exited with code 3; back-off 1m0s before start 10",
+			"see `tend logs web`, and correct the spec: another revision is tried at once, and this one after the back-off", nil, []string{"shop-web-1 exited with code 3"},
+		},
+		{
+			"a replica that waits for its back-off", func(in *Input) {
+				in.Rollout = core.Rollout{Workload: "web", Revision: "v1", Stable: "v1", Complete: true, Attempts: map[int]core.Attempt{1: {Revision: "v1", Count: 9, At: noon.Add(time.Hour)}}}
+				in.Spec.Restart.Delay, in.Spec.Restart.MaxDelay = time.Minute, time.Minute
+				r := ran
+				r.ExitCode, r.StartedAt, r.FinishedAt = 3, noon.Add(time.Hour), noon.Add(time.Hour)
+				in.Replicas = []core.Replica{r}
+			},
+			core.OutcomeWaiting, "shop-web-1 exited with code 3; back-off 1m0s before start 10",
+			"see `tend logs web`, and correct the spec: another revision is tried at once, and this one after the back-off", nil, []string{"shop-web-1 exited with code 3"},
+		},
+		{
 			"a container that no label tells the number of", func(in *Input) {
 				in.Replicas = []core.Replica{runs, {Workload: "web", Name: "odd", ID: "o", State: core.Running}}
 			},
@@ -142,6 +185,103 @@ func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 			assert.Equal(t, c.blockers, s.Blockers())
 		})
 	}
+}
+
+// The counts of a status, and of each replica whether it is ready and how often it was
+// started again.
+func TestTheStatusCounts(t *testing.T) {
+	s := defaults(spec.Deployment)
+	s.Replicas = 3
+	starting := served(2)
+	starting.Health, starting.ReadySince = core.Starting, time.Time{}
+	adopted := served(3)
+	adopted.Revision, adopted.ConfigHash = "", s.ConfigHash
+	in := Input{
+		Now: noon.Add(time.Hour), Workload: "web", Spec: s, Replicas: []core.Replica{served(1), starting, adopted},
+		Rollout: core.Rollout{Workload: "web", Revision: "v1", Stable: "v0", StartedAt: noon.Add(time.Hour), ProgressAt: noon.Add(time.Hour), Attempts: map[int]core.Attempt{
+			1: {Revision: "v1", Count: 3}, 2: {Revision: "v0", Count: 4}, 3: {Revision: "v0", Count: 2},
+		}},
+	}
+	got := Compute(in).Status
+	assert.Equal(t, [6]int{3, 3, 3, 2, 2, 1}, [6]int{got.Desired, got.Replicas, got.Updated, got.Ready, got.Available, got.Unavailable})
+	assert.Equal(t, "v0", got.CurrentRevision)
+	var ready []bool
+	var restarts []int
+	for _, r := range got.ReplicaStatuses {
+		ready, restarts = append(ready, r.Ready), append(restarts, r.Restarts)
+	}
+	assert.Equal(t, []bool{true, false, true}, ready)
+	assert.Equal(t, []int{2, 0, 1}, restarts)
+
+	s.Replicas = 1
+	in.Rollout.Attempts = map[int]core.Attempt{1: {Revision: "v1"}}
+	got = Compute(in).Status
+	assert.Zero(t, got.Unavailable)
+	assert.Zero(t, got.ReplicaStatuses[0].Restarts)
+}
+
+// A workload is at rest when no hook runs, or is about to.
+func TestAWorkloadIsNotAtRestWhileAHookRuns(t *testing.T) {
+	in := Input{Now: noon.Add(time.Hour), Workload: "web", Spec: defaults(spec.Deployment), Replicas: []core.Replica{served(1)}}
+	run := core.HookRun{Hook: "migrate", Replica: core.Replica{Name: "web-migrate", ID: "h", Revision: "v1", State: core.Exited}}
+	for _, c := range []struct {
+		state    core.State
+		inFlight core.ActionKind
+		rest     bool
+	}{
+		{core.Exited, "", true}, {core.Running, core.StopReplica, false}, {core.Exited, core.RemoveReplica, false}, {core.Removing, "", true},
+	} {
+		run.State, run.InFlight = c.state, c.inFlight
+		in.HookRuns = []core.HookRun{run}
+		in.Spec.PreRollout = []spec.Hook{{Name: "migrate"}}
+		assert.Equal(t, c.rest, Compute(in).Status.Converged, "%s %s", c.state, c.inFlight)
+	}
+}
+
+// What tend leaves alone does not keep a workload that is taken away.
+func TestAWorkloadIsGoneWithAllThatIsItsOwn(t *testing.T) {
+	replica := func(orphan bool) []core.Replica { return []core.Replica{{ID: "a", Orphan: orphan}} }
+	for _, c := range []struct {
+		in   Input
+		gone bool
+	}{
+		{Input{}, true},
+		{Input{Replicas: replica(true), HookRuns: []core.HookRun{{Replica: replica(true)[0]}}}, true},
+		{Input{Replicas: replica(false)}, false},
+		{Input{HookRuns: []core.HookRun{{Replica: replica(false)[0]}}}, false},
+	} {
+		assert.Equal(t, c.gone, c.in.gone())
+	}
+}
+
+// A rollout is not complete before a crash loop would have shown, of what is to stay.
+func TestARolloutSettles(t *testing.T) {
+	s := defaults(spec.Deployment)
+	s.Revision, s.Restart.Delay = "v2", 10*time.Second
+	young, leftover := served(1), served(2)
+	young.Revision, young.ReadySince = "v2", noon.Add(time.Hour)
+	leftover.State, leftover.ReadySince = core.Dead, noon.Add(time.Hour)
+	in := Input{
+		Workload: "web", Spec: s, History: map[string]*spec.Workload{"v1": defaults(spec.Deployment)},
+		Rollout: core.Rollout{Workload: "web", Revision: "v2", Stable: "v1", StartedAt: noon, ProgressAt: noon.Add(time.Hour), Updated: 1},
+	}
+	complete := func(after time.Duration, replicas ...core.Replica) (bool, time.Time) {
+		in.Now, in.Replicas = noon.Add(time.Hour+after), replicas
+		p := Compute(in)
+		return p.Rollout.Complete, p.Next
+	}
+	is, next := complete(9*time.Second, young)
+	assert.False(t, is)
+	assert.Equal(t, noon.Add(time.Hour+10*time.Second), next)
+	is, _ = complete(10*time.Second, young)
+	assert.True(t, is)
+	old := young
+	old.ReadySince = noon
+	is, _ = complete(time.Second, old, leftover)
+	assert.True(t, is)
+	in.History = nil
+	is, _ = complete(time.Second, young)
+	assert.True(t, is, "there is nothing to go back to")
 }
 
 func TestThePhaseOfAReplica(t *testing.T) {
