@@ -2,7 +2,7 @@
 # Prepares this machine for the shop: a container engine, the images that
 # compose.yaml names, the secrets and .env. Safe to repeat: what is there stays.
 # With --test also what `make test` needs: Postgres, Redis, RabbitMQ, nginx, an image
-# registry, tmux and Chromium; with --data the image of MariaDB, which `make chaos-data` runs;
+# registry, tmux, Chromium, and the image of a Debian with systemd; with --data the image of MariaDB, which `make chaos-data` runs;
 # with --rabbitmq that of the profile rabbitmq.
 set -euo pipefail
 
@@ -28,7 +28,10 @@ ensure_images compose.yaml
 ensure_secrets "$PWD"
 ensure_env "$PWD"
 case ${1:-} in
---test) ensure_test_programs ;;
+--test)
+	ensure_test_programs
+	ensure_built tend/systemd:bookworm
+	;;
 --data) ensure_image mariadb:10.11-bookworm ;;
 --rabbitmq) ensure_image rabbitmq:3 ;;
 esac

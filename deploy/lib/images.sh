@@ -27,6 +27,15 @@ ensure_image() {
 	fi
 }
 
+# ensure_built IMAGE is for an image that is this project's own, and on no registry.
+ensure_built() {
+	if has_image "$1"; then
+		say "image $1 is here"
+	else
+		build_image "$1"
+	fi
+}
+
 # pull_image IMAGE. A registry that names the image within 15 seconds gets all
 # the time it needs to send it; any other counts as out of reach.
 pull_image() {
@@ -52,7 +61,8 @@ pull_image() {
 # build_image IMAGE builds an equivalent from Debian packages, under the same
 # name, if deploy/images has one for this very name.
 build_image() {
-	local image=$1 folder=deploy/images/${1%%:*}
+	local image=$1 folder
+	folder=deploy/images/$(basename "${image%%:*}")
 	if ! grep -qsF "image.title=\"$image\"" "$folder/Dockerfile"; then
 		fail "$image can be pulled from nowhere, and deploy/images cannot build it: make a registry reachable, or load the image with docker load"
 	fi
