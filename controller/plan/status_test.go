@@ -168,6 +168,68 @@ func TestTheStatusSaysWhatIsInTheWayAndWhatToDo(t *testing.T) {
 			"see `tend logs web`, and correct the spec: another revision is tried at once, and this one after the back-off", nil, []string{"shop-web-1 exited with code 3"},
 		},
 		{
+			"a container whose removal has failed half-way", func(in *Input) {
+				r := runs
+				r.State, r.ReadySince = core.Dead, time.Time{}
+				in.Replicas = []core.Replica{r}
+			},
+			core.OutcomeMoving, "revision v1: 0 of 1 replica updated, 0 old left, 0 available", "nothing: the controller is at work; `tend wait web` returns when it is done",
+			nil, []string{runs.Name + " cannot run as it was made to, and is to be removed"},
+		},
+		{
+			"a replica that is being made", func(in *Input) {
+				r := runs
+				r.State, r.InFlight, r.ReadySince = core.Created, core.StartReplica, time.Time{}
+				in.Replicas = []core.Replica{r}
+			},
+			core.OutcomeMoving, "revision v1: 1 of 1 replica updated, 0 old left, 0 available", "nothing: the controller is at work; `tend wait web` returns when it is done",
+			nil, []string{runs.Name + " is being started"},
+		},
+		{
+			"a replica that is drained", func(in *Input) {
+				in.Spec.Drain, in.Subscribers = time.Minute, 1
+				in.Replicas = []core.Replica{runs}
+				in.Rollout = core.Rollout{Workload: "web", Revision: "v1", Stable: "v1", Complete: true, Drains: map[string]core.Drain{runs.ID: {Since: noon.Add(time.Hour)}}}
+			},
+			core.OutcomeMoving, "revision v1: 0 of 1 replica updated, 0 old left, 0 available", "nothing: the controller is at work; `tend wait web` returns when it is done",
+			nil, []string{runs.Name + " is being stopped"},
+		},
+		{
+			"a Job that is paused", func(in *Input) {
+				job(in)
+				in.Intent.Paused = &yes
+			},
+			core.OutcomePaused, "the rollout is paused: 0 of 1 completion succeeded", "`tend rollout resume web`", nil, nil,
+		},
+		{
+			"a Job that runs", func(in *Input) {
+				job(in)
+				r := ran
+				r.State, r.FinishedAt = core.Running, time.Time{}
+				in.Replicas = []core.Replica{r}
+			},
+			core.OutcomeMoving, "0 of 1 completion succeeded", "nothing: the controller is at work; `tend wait web` returns when it is done", nil, nil,
+		},
+		{
+			"a Job in whose way another folder's container is", func(in *Input) {
+				job(in)
+				in.Foreigners = []core.Foreigner{{ID: "f", Name: "shop-web-1", Workload: "web", Folder: "/old", Gone: true}}
+			},
+			core.OutcomeStalled, "shop-web-1 was made from /old, which is not to be found here, and is left alone",
+			"if this is that folder, moved or renamed, take it over with --take-over /old; else remove it, or give this project another name", nil, nil,
+		},
+		{
+			"an image that was built anew and does not work", func(in *Input) {
+				in.Spec.OnFailure, in.Spec.Image, in.ImageID = spec.Pause, "web:1", "sha256:2222222222222222"
+				in.Rollout = core.Rollout{Workload: "web", Revision: "v1", Stable: "v1", ImageID: in.ImageID, StableImageID: "sha256:1111111111111111", StartedAt: noon, ProgressAt: noon, Updated: 1}
+				r := runs
+				r.Health, r.ReadySince, r.ImageID = core.Starting, time.Time{}, in.ImageID
+				in.Replicas = []core.Replica{r}
+			},
+			core.OutcomeStalled, "no progress for 10m0s; revision v1: 1 of 1 replica updated, 0 old left, 0 available; web:1 is another image now: build it again, or go back with docker tag 111111111111 web:1",
+			"see `tend logs web`, and correct the spec, or go back with `tend rollout undo web`", nil, []string{runs.Name + " is starting"},
+		},
+		{
 			"a container that no label tells the number of", func(in *Input) {
 				in.Replicas = []core.Replica{runs, {Workload: "web", Name: "odd", ID: "o", State: core.Running}}
 			},
