@@ -33,6 +33,9 @@ type Engine interface {
 	Containers(ctx context.Context, project string) ([]Container, error)
 	// Container inspects one container by ID.
 	Container(ctx context.Context, id string) (Container, error)
+	// Stats reads once what a container has used of the machine. It fails with NotFound
+	// when the container is gone, and with Conflict when it does not run.
+	Stats(ctx context.Context, id string) (Stats, error)
 	// Create makes a container, joins it to its networks and puts its
 	// secrets and configs into it, without starting it. It returns the ID,
 	// also with an error when the container was made but a later step failed.
@@ -210,6 +213,28 @@ type Container struct {
 	Mounts []Mount
 	// Joins are what it was created to share with other containers, sorted by kind.
 	Joins []Join
+}
+
+// Stats are what a container has used of the machine, since its process was started where
+// they are sums.
+type Stats struct {
+	// At is when that was read, by the engine's clock.
+	At time.Time
+	// CPU is the time that its processes have run, on all cores together.
+	CPU time.Duration
+	// Periods counts the scheduler's periods in which processes wanted to run, while there
+	// is a limit on the CPU; Throttled those in which they reached it, and ThrottledFor how
+	// long they then waited.
+	Periods, Throttled int64
+	ThrottledFor       time.Duration
+	// Memory is the working set in bytes: what is used, without the cached files that have
+	// not been used of late. It is what the kubelet calls so.
+	Memory int64
+	// MemoryLimit is the limit on the memory in bytes, or where there is none what the
+	// machine has.
+	MemoryLimit int64
+	// Received and Sent are bytes over all the container's networks.
+	Received, Sent int64
 }
 
 // Join is a part of another container that a container was created to share. One that

@@ -46,6 +46,10 @@ func (t *timed) Container(ctx context.Context, id string) (Container, error) {
 	return ask(t, "inspect_container", func() (Container, error) { return t.Engine.Container(ctx, id) })
 }
 
+func (t *timed) Stats(ctx context.Context, id string) (Stats, error) {
+	return ask(t, "container_stats", func() (Stats, error) { return t.Engine.Stats(ctx, id) })
+}
+
 func (t *timed) Create(ctx context.Context, c ContainerSpec) (string, error) {
 	return ask(t, "create_container", func() (string, error) { return t.Engine.Create(ctx, c) })
 }

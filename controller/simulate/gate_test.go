@@ -172,6 +172,10 @@ func (g *gate) Container(ctx context.Context, id string) (engine.Container, erro
 	})
 }
 
+func (g *gate) Stats(ctx context.Context, id string) (engine.Stats, error) {
+	return pass(ctx, g, &call{op: model.OpStats, object: id}, func(ctx context.Context) (engine.Stats, error) { return g.engine.Stats(ctx, id) })
+}
+
 func (g *gate) Create(ctx context.Context, c engine.ContainerSpec) (string, error) {
 	return pass(ctx, g, &call{op: model.OpCreate, object: c.Name, create: &c}, func(ctx context.Context) (string, error) {
 		return g.engine.Create(ctx, c)

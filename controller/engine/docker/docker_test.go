@@ -107,11 +107,12 @@ func instructions(b model.Behavior) []string {
 	if b.CannotStart {
 		program = "/absent"
 	}
-	entrypoint := fmt.Sprintf("%q, %q, %q, %q, %q, %q, %q, %q, %q", program,
+	entrypoint := fmt.Sprintf("%q, %q, %q, %q, %q, %q, %q, %q, %q, %q, %q", program,
 		fmt.Sprintf("-exits=%t", b.Exits), fmt.Sprintf("-after=%s", b.After), fmt.Sprintf("-code=%d", b.Code),
 		fmt.Sprintf("-ignores-stop=%t", b.IgnoresStop), fmt.Sprintf("-stop-after=%s", b.StopAfter),
 		fmt.Sprintf("-stop-code=%d", b.StopCode),
-		fmt.Sprintf("-health-after=%s", b.HealthAfter), fmt.Sprintf("-sick=%t", b.Sick))
+		fmt.Sprintf("-health-after=%s", b.HealthAfter), fmt.Sprintf("-sick=%t", b.Sick),
+		fmt.Sprintf("-cores=%g", b.Cores), fmt.Sprintf("-memory=%d", b.Memory))
 	for _, line := range b.Output {
 		entrypoint += fmt.Sprintf(", %q", line)
 	}

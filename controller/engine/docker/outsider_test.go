@@ -77,6 +77,11 @@ func (o outsider) Exit(t enginetest.T, id string, code int) {
 	_ = o.run(t, id, "tell", "exit", strconv.Itoa(code))
 }
 
+func (o outsider) Exhaust(t enginetest.T, id string) {
+	// The command may end with the container.
+	_ = o.run(t, id, "tell", "exhaust")
+}
+
 func (o outsider) SetHealth(t enginetest.T, id string, h engine.Health) {
 	how := "sick"
 	if h == engine.Healthy {

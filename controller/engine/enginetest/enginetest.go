@@ -44,6 +44,8 @@ type Outsider interface {
 	Kill(t T, id string)
 	// Exit has a container's process end by itself.
 	Exit(t T, id string, code int)
+	// Exhaust has a container's process use more memory than it may.
+	Exhaust(t T, id string)
 	// SetHealth has a running container's health check pass, or fail, from now on.
 	SetHealth(t T, id string, h engine.Health)
 	Pause(t T, id string)
@@ -89,6 +91,7 @@ const (
 	Recovers = "recovers" // becomes healthy
 	Sick     = "sick"     // never does
 	Broken   = "broken"   // has no program
+	Busy     = "busy"     // uses a core, and memory
 )
 
 // Images are the behaviours of the containers of each image.
@@ -100,6 +103,7 @@ var Images = map[string]model.Behavior{
 	Recovers: {Output: ready, Exec: process.Run, HealthCheck: true, HealthAfter: time.Second},
 	Sick:     {Output: ready, Exec: process.Run, HealthCheck: true, Sick: true},
 	Broken:   {CannotStart: true},
+	Busy:     {Output: ready, Exec: process.Run, Cores: 1, Memory: 32 << 20},
 }
 
 // healthCheck is a health check for the images that bring none: their containers pass
@@ -118,7 +122,7 @@ var ready = []string{"ready"}
 // Run runs every case on an engine of its own.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
 	for _, group := range [][]testCase{
-		lifecycleCases, restartCases, logCases, execCases, createCases, joinCases, networkCases, publishCases,
+		lifecycleCases, restartCases, statsCases, logCases, execCases, createCases, joinCases, networkCases, publishCases,
 		healthCases, eventCases, resourceCases, imageCases, lineCases,
 	} {
 		for _, c := range group {

@@ -26,6 +26,7 @@ type modelOutsider struct{ engine *model.Engine }
 
 func (o modelOutsider) Kill(_ T, id string)                       { o.engine.Kill(id, 137) }
 func (o modelOutsider) Exit(_ T, id string, code int)             { o.engine.Exit(id, code) }
+func (o modelOutsider) Exhaust(_ T, id string)                    { o.engine.Exhaust(id) }
 func (o modelOutsider) SetHealth(_ T, id string, h engine.Health) { o.engine.SetHealth(id, h) }
 func (o modelOutsider) Pause(_ T, id string)                      { o.engine.Pause(id) }
 func (o modelOutsider) Unpause(_ T, id string)                    { o.engine.Unpause(id) }

@@ -44,6 +44,11 @@ type Behavior struct {
 	// there is no output.
 	Attached func(id string, conn io.ReadWriter)
 
+	// Cores is how much CPU the process uses all the time, and Memory its working set in
+	// bytes, until SetUse says otherwise.
+	Cores  float64
+	Memory int64
+
 	// Volumes are the paths of the image's volumes: a container gets an anonymous
 	// volume at each, unless the service mounts something there.
 	Volumes []string

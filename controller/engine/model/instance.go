@@ -50,6 +50,8 @@ type instance struct {
 	restartDelay time.Duration
 	// refusedPort is set where the last start failed for a host port.
 	refusedPort bool
+	use         use
+	memoryLimit int64
 	// onExit is called once, at the end of this run.
 	onExit []func()
 }
@@ -84,6 +86,8 @@ func newInstance(id string, spec engine.ContainerSpec, i *image, b Behavior) *in
 		interval: probeInterval,
 		ports:    s.Ports,
 		files:    copiedFiles(spec),
+
+		memoryLimit: memoryLimit(s),
 	}
 	if s.StopGracePeriod != nil {
 		c.StopTimeout = time.Duration(*s.StopGracePeriod).Truncate(time.Second)
@@ -165,6 +169,7 @@ func (e *Engine) start(c *instance) error {
 	c.run++
 	c.signalled = false
 	c.State, c.StartedAt = engine.Running, e.now
+	c.use = use{cores: c.behavior.Cores, memory: c.behavior.Memory, counted: e.now}
 	c.ExitCode, c.Error, c.OOMKilled = 0, "", false
 	c.PortsMissing = half && len(c.ports) > 0
 	for _, text := range c.behavior.Output {
@@ -265,6 +270,7 @@ func (e *Engine) unpause(c *instance) {
 	if c.State != engine.Paused {
 		return
 	}
+	e.count(c)
 	c.State = engine.Running
 	e.emit(c, "unpause")
 	e.doubtHealth(c)

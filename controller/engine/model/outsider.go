@@ -54,6 +54,7 @@ func (e *Engine) RemoveBehind(id string) {
 func (e *Engine) Pause(id string) {
 	e.withContainer(id, func(c *instance) {
 		if c.State == engine.Running {
+			e.count(c)
 			c.State = engine.Paused
 			e.emit(c, "pause")
 		}

@@ -18,6 +18,7 @@ const (
 	OpPing             Op = "ask engine"
 	OpContainers       Op = "list containers of project"
 	OpContainer        Op = "inspect container"
+	OpStats            Op = "read stats of container"
 	OpCreate           Op = "create container"
 	OpStart            Op = "start container"
 	OpStop             Op = "stop container"
@@ -44,7 +45,7 @@ const (
 	OpEvents           Op = "subscribe to events of project"
 )
 
-var reads = []Op{OpPing, OpContainers, OpContainer, OpLogs, OpExec, OpAttach, OpImage, OpImages, OpNetworks, OpVolumes, OpEvents}
+var reads = []Op{OpPing, OpContainers, OpContainer, OpStats, OpLogs, OpExec, OpAttach, OpImage, OpImages, OpNetworks, OpVolumes, OpEvents}
 
 // Write reports whether the operation changes anything that the engine keeps.
 func (o Op) Write() bool { return !slices.Contains(reads, o) }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,6 +56,8 @@ func main() {
 		stopCode    = flag.Int("stop-code", 0, "code to exit with after SIGTERM")
 		healthAfter = flag.Duration("health-after", 0, "when to become healthy")
 		sick        = flag.Bool("sick", false, "never become healthy")
+		cores       = flag.Float64("cores", 0, "how many cores to use")
+		memory      = flag.Int("memory", 0, "how many bytes of memory to use")
 	)
 	flag.Parse()
 
@@ -63,6 +66,14 @@ func main() {
 	signal.Notify(told, syscall.SIGUSR1)
 	// A file from an earlier run of the container is not this run's health.
 	_ = os.Remove(healthFile)
+	for range int(*cores) {
+		go func() {
+			for { //nolint:revive // it is to do nothing, and all the time
+			}
+		}()
+	}
+	held := use(*memory)
+	defer runtime.KeepAlive(held)
 	fmt.Println(strings.Join(flag.Args(), "\n"))
 
 	var exit, healthy <-chan time.Time
@@ -92,14 +103,28 @@ func main() {
 	}
 }
 
+// use takes that many bytes of memory, and writes to each page.
+func use(bytes int) []byte {
+	held := make([]byte, bytes)
+	for i := 0; i < bytes; i += os.Getpagesize() {
+		held[i] = 1
+	}
+	return held
+}
+
 // tell has the container's own process do what an outsider wants: "well", "sick",
-// or "exit CODE".
+// "exhaust", or "exit CODE".
 func tell(what []string) error {
 	switch what[0] {
 	case "well":
 		return os.WriteFile(healthFile, nil, 0o600)
 	case "sick":
 		return os.RemoveAll(healthFile)
+	case "exhaust":
+		if err := os.WriteFile(exitFile, []byte(what[0]), 0o600); err != nil {
+			return err
+		}
+		return syscall.Kill(1, syscall.SIGUSR1)
 	default:
 		if err := os.WriteFile(exitFile, []byte(what[1]), 0o600); err != nil {
 			return err
@@ -112,6 +137,12 @@ func toldCode() int {
 	content, err := os.ReadFile(exitFile)
 	if err != nil {
 		return 1
+	}
+	if string(content) == "exhaust" {
+		var all [][]byte
+		for {
+			all = append(all, use(16<<20))
+		}
 	}
 	code, err := strconv.Atoi(string(content))
 	if err != nil {
