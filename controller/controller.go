@@ -23,6 +23,7 @@ import (
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/probe"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/usage"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
 )
@@ -87,6 +88,7 @@ type Controller struct {
 	observer *observe.Observer
 	executor *execute.Executor
 	metrics  *Metrics
+	sampler  *usage.Sampler
 	// subscribers follow the endpoints, and so do ingresses.
 	subscribers subscribers
 	ingresses   *ingresses.Ingresses
@@ -141,6 +143,8 @@ func New(o Options) *Controller {
 	// an index of that run must not seem to acknowledge one of this run.
 	c.store.CountEndpointsFrom(uint64(time.Now().UnixMilli()))
 	c.observer = observe.New(o.Engine, c.store, o.Project, o.Folders, o.Log, c.onLink)
+	c.observer.OnOOMKill = c.metrics.oomKill
+	c.sampler = usage.New(o.Engine, c.running)
 	c.ingresses = ingresses.New(ingresses.Options{
 		Engine: o.Engine, Version: o.IngressImage, Upgrade: c.upgradeIngress, Heard: c.ingressHeard,
 	})
@@ -200,6 +204,7 @@ func (c *Controller) Run(ctx context.Context) {
 	defer l.keeper.close(ctx)
 	var observing sync.WaitGroup
 	observing.Go(func() { c.observer.Run(ctx) })
+	observing.Go(func() { c.sampler.Run(ctx) })
 	defer observing.Wait()
 	defer c.ingresses.Wait()
 	defer l.busy.Wait()

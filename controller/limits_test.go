@@ -26,8 +26,8 @@ import (
 	"github.com/tendhq/tend/state/durable"
 )
 
-// usage is what a controller takes, with all that it keeps.
-type usage struct {
+// taken is what a controller takes, with all that it keeps.
+type taken struct {
 	heap         int64 // bytes in use
 	goroutines   int
 	series       int // of the metrics
@@ -35,7 +35,7 @@ type usage struct {
 	file, tape   int64
 }
 
-func (u usage) String() string {
+func (u taken) String() string {
 	return fmt.Sprintf("%d KiB of heap, %d goroutines, %d series, %d events, %d other rows, %d KiB of state, %d KiB of recordings",
 		u.heap>>10, u.goroutines, u.series, u.events, u.rows, u.file>>10, u.tape>>10)
 }
@@ -64,7 +64,7 @@ func inMeasuredWorld(t *testing.T, f func(w *measured)) {
 }
 
 // use measures what is taken now, the engine's own memory of its calls apart.
-func (w *measured) use() (u usage) {
+func (w *measured) use() (u taken) {
 	w.pass(time.Second)
 	w.engine.ForgetCalls()
 	w.mu.Lock()
@@ -112,7 +112,7 @@ func (w *measured) use() (u usage) {
 // costsNoMoreThan checks that a later measurement is no more than an earlier one, apart
 // from so many bytes of heap and from what fills up to a bound of its own: events, the
 // state's file that holds them, and recordings.
-func (u usage) costsNoMoreThan(t *testing.T, before usage, heap int64) {
+func (u taken) costsNoMoreThan(t *testing.T, before taken, heap int64) {
 	t.Helper()
 	t.Logf("before: %s", before)
 	t.Logf("after:  %s", u)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +39,7 @@ type Metrics struct {
 	drains    *prometheus.HistogramVec
 	probes    *prometheus.HistogramVec
 	intents   *prometheus.CounterVec
+	exhausted *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics, on a registry of their own.
@@ -69,14 +71,15 @@ func NewMetrics() *Metrics {
 			Name: "tend_state_commit_duration_seconds", Help: "Duration of making what was decided durable.",
 			Buckets: prometheus.ExponentialBuckets(1e-4, 4, 8),
 		}),
-		rollouts: histogram("tend_rollout_duration_seconds", "Duration of rollouts from their begin, by result: complete or failed.", []float64{1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600}, "workload", "result"),
-		restarts: counter("tend_restarts_total", "Containers that were started again.", "workload"),
-		drains:   histogram("tend_drain_duration_seconds", "Time between the withdrawal of an endpoint and the stop, by result: acknowledged by all who follow the endpoints, or timed_out.", []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "result"),
-		probes:   histogram("tend_probe_duration_seconds", "Duration of probes, by probe and result: success or failure.", []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10}, "probe", "result"),
-		intents:  counter("tend_intents_total", "Changes that people asked for through the API, by the reason of their event.", "reason"),
+		rollouts:  histogram("tend_rollout_duration_seconds", "Duration of rollouts from their begin, by result: complete or failed.", []float64{1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600}, "workload", "result"),
+		restarts:  counter("tend_restarts_total", "Containers that were started again.", "workload"),
+		drains:    histogram("tend_drain_duration_seconds", "Time between the withdrawal of an endpoint and the stop, by result: acknowledged by all who follow the endpoints, or timed_out.", []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "result"),
+		probes:    histogram("tend_probe_duration_seconds", "Duration of probes, by probe and result: success or failure.", []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10}, "probe", "result"),
+		intents:   counter("tend_intents_total", "Changes that people asked for through the API, by the reason of their event.", "reason"),
+		exhausted: counter("tend_container_oom_kills_total", "Processes of a replica that the kernel has ended for lack of memory.", ofReplica...),
 	}
 	m.registry.MustRegister(m.actions, m.events, m.plans, m.engineUp, m.engine, m.specValid, m.specWrong, m.durable, m.commits,
-		m.rollouts, m.restarts, m.drains, m.probes, m.intents,
+		m.rollouts, m.restarts, m.drains, m.probes, m.intents, m.exhausted,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -90,7 +93,8 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) { m.registry.Describe(ch)
 // watch adds what a controller knows at the time of each scrape: of the queue, of the
 // replicas of each workload, and what the ingresses have counted.
 func (m *Metrics) watch(c *Controller) {
-	m.registry.MustRegister(&queueCollector{c}, &statusCollector{store: c.store}, &ingressCollector{ingresses: c.ingresses})
+	m.registry.MustRegister(&queueCollector{c}, &statusCollector{store: c.store}, &ingressCollector{ingresses: c.ingresses},
+		&usageCollector{store: c.store, sampler: c.sampler})
 }
 
 // Handler serves the metrics.
@@ -151,6 +155,12 @@ func (m *Metrics) forget(workload string) {
 	of := prometheus.Labels{"workload": workload}
 	m.rollouts.DeletePartialMatch(of)
 	m.restarts.DeletePartialMatch(of)
+	m.exhausted.DeletePartialMatch(of)
+}
+
+// oomKill is told of each process that the kernel has ended for lack of memory.
+func (m *Metrics) oomKill(workload string, number int) {
+	m.exhausted.WithLabelValues(workload, strconv.Itoa(number)).Inc()
 }
 
 func (m *Metrics) event(e *state.Event)       { m.events.WithLabelValues(string(e.Type), e.Reason).Inc() }

@@ -1,12 +1,18 @@
 package controller
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/engine/model"
 )
 
 // slow is an answer that nobody takes until it is released.
@@ -45,4 +51,45 @@ func TestScrapesAtATimeAreFew(t *testing.T) {
 	again := httptest.NewRecorder()
 	scrape(again)
 	assert.Equal(t, http.StatusOK, again.Code)
+}
+
+// What containers use is scraped by workload and replica, from the second scrape on, and a
+// process that the kernel has ended is counted.
+func TestWhatContainersUseIsScraped(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.engine.AddImage("busy:1", model.Behavior{Cores: 0.5, Memory: 3 << 20})
+		w.write("web: {image: busy:1, scale: 2, mem_limit: 64m}")
+		w.converge()
+		scrape := func() string {
+			answer := httptest.NewRecorder()
+			w.ctl.Metrics().Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+			return answer.Body.String()
+		}
+		assert.NotContains(t, scrape(), "tend_container_cpu_seconds_total{")
+		began := w.container("p-web-2").StartedAt
+		w.pass(time.Second)
+		read := scrape()
+		assert.Contains(t, read, `tend_container_memory_bytes{replica="2",workload="web"} 3.145728e+06`)
+		assert.Contains(t, read, `tend_container_memory_limit_bytes{replica="1",workload="web"} 6.7108864e+07`)
+		w.pass(15*time.Second - time.Millisecond)
+		first := counted(t, scrape(), `tend_container_cpu_seconds_total{replica="2",workload="web"}`)
+		w.pass(15 * time.Second)
+		second := counted(t, scrape(), `tend_container_cpu_seconds_total{replica="2",workload="web"}`)
+		assert.InDelta(t, 7.5, second-first, 0.01, "half a core for 15 s")
+		assert.InDelta(t, time.Since(began).Seconds()/2, second, 8)
+
+		w.engine.Exhaust(w.container("p-web-2").ID)
+		w.converge()
+		assert.Contains(t, scrape(), `tend_container_oom_kills_total{replica="2",workload="web"} 1`)
+	})
+}
+
+// counted is the value of a metric among those that were scraped.
+func counted(t *testing.T, scraped, metric string) (value float64) {
+	t.Helper()
+	_, rest, found := strings.Cut(scraped, metric+" ")
+	require.True(t, found, metric)
+	_, err := fmt.Sscan(rest, &value)
+	require.NoError(t, err)
+	return value
 }

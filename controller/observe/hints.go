@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/spec"
 )
 
 const (
@@ -25,12 +26,14 @@ type hints struct {
 	all   bool // too many to name
 	ended bool // no more events come
 	ends  *ends
+	// oomKill is told of processes that were ended for lack of memory; nil where nobody is.
+	oomKill func(workload string, number int)
 	// come holds a value while there is something to take.
 	come chan struct{}
 }
 
-func newHints(e *ends) *hints {
-	return &hints{ids: map[string]bool{}, come: make(chan struct{}, 1), ends: e}
+func newHints(e *ends, oomKill func(string, int)) *hints {
+	return &hints{ids: map[string]bool{}, come: make(chan struct{}, 1), ends: e, oomKill: oomKill}
 }
 
 // collect notes events as they come, until the stream or ctx ends. It never waits, as
@@ -43,7 +46,11 @@ func (h *hints) collect(ctx context.Context, events <-chan engine.Event) {
 				h.change(func() { h.ended = true })
 				return
 			}
-			if isKept(e.Labels) && h.ends.note(e) {
+			kept := isKept(e.Labels)
+			if kept && e.Action == "oom" && h.oomKill != nil {
+				h.oomKill(spec.WorkloadOf(e.Labels), number(e.Labels[spec.LabelContainerNumber]))
+			}
+			if kept && h.ends.note(e) {
 				h.add(e.ContainerID)
 			}
 		case <-ctx.Done():

@@ -243,7 +243,7 @@ func TestMoreContainersThanCanBeNamedAreListed(t *testing.T) {
 }
 
 func TestHintsNameEachOnceAndAllWhereTheyAreTooMany(t *testing.T) {
-	h := newHints(newEnds())
+	h := newHints(newEnds(), nil)
 	for range 3 {
 		h.add("a", "b")
 	}

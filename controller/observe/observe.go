@@ -49,6 +49,9 @@ type Observer struct {
 	folders Folders
 	log     *zap.Logger
 	onLink  func(context.Context, error)
+	// OnOOMKill is called when the kernel has ended a process of a replica for lack of
+	// memory. It is set before Run, and may be nil.
+	OnOOMKill func(workload string, number int)
 
 	relist *semaphore.Weighted // one full list at a time
 	pace   *rate.Limiter       // of the looks that events cause
@@ -113,7 +116,7 @@ func (o *Observer) follow(ctx context.Context) error {
 	if err != nil {
 		return cmp.Or(context.Cause(ctx), err)
 	}
-	hints := newHints(o.ends)
+	hints := newHints(o.ends, o.OnOOMKill)
 	var collecting sync.WaitGroup
 	collecting.Go(func() { hints.collect(ctx, events) })
 	defer collecting.Wait()
