@@ -201,7 +201,7 @@ func getWorkload(snap *state.Snapshot, r *http.Request) (any, error) {
 		return nil, noWorkload(snap, name)
 	}
 	status, _ := snap.Status(name)
-	return toWorkload(row, status), nil
+	return toWorkload(row, status, snap.Scale(name)), nil
 }
 
 // listReplicas lists the containers of all workloads, or of the one in the path. A

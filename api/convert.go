@@ -20,25 +20,43 @@ func (s *server) workloads(snap *state.Snapshot) encodedList {
 	rows := snap.Workloads()
 	items := make(encodedList, len(rows))
 	for i, row := range rows {
-		items[i] = s.encoded.workload(row, statuses[row.Name])
+		items[i] = s.encoded.workload(row, statuses[row.Name], snap.Scale(row.Name))
 	}
 	s.encoded.keep(rows)
 	return items
 }
 
 // toWorkload makes the object of a workload; status is nil where it was not
-// looked at yet.
-func toWorkload(row *state.Workload, status *state.Status) Workload {
+// looked at yet, and scale where the autoscaler has decided nothing.
+func toWorkload(row *state.Workload, status *state.Status, scale *state.Scale) Workload {
 	w := Workload{
 		TypeMeta: typeMeta(string(row.Spec.Kind)),
 		Metadata: Metadata{Name: row.Name, Generation: row.Generation},
-		Spec:     toSpec(row.Spec),
+		Spec:     toSpec(state.Scaled(row.Spec, scale)),
 		Status:   WorkloadStatus{Conditions: []Condition{}},
 	}
 	if status != nil {
 		w.Status = toStatus(status.Status)
 	}
+	if row.Spec.Autoscaled() && scale != nil {
+		w.Status.Autoscaling = toAutoscaling(row.Spec.Autoscaling, scale.Scale)
+	}
 	return w
+}
+
+func toAutoscaling(a *spec.Autoscaling, scale core.Scale) *Autoscaling {
+	to := &Autoscaling{
+		MinReplicas: a.MinReplicas, MaxReplicas: a.MaxReplicas, DesiredReplicas: a.Bound(scale.Replicas),
+		Reason: scale.Reason, Message: scale.Message, Metrics: []AutoscalingMetric{},
+	}
+	if !scale.ScaledAt.IsZero() {
+		at := scale.ScaledAt.UTC()
+		to.LastScaleTime = &at
+	}
+	for _, m := range scale.Metrics {
+		to.Metrics = append(to.Metrics, AutoscalingMetric{Name: m.Name, Current: m.Current, Target: m.Target, Replicas: m.Replicas, Error: m.Error})
+	}
+	return to
 }
 
 func toSpec(w *spec.Workload) WorkloadSpec {

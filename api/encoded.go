@@ -44,16 +44,17 @@ type encodings struct {
 type encoding struct {
 	row    *state.Workload
 	status *state.Status
+	scale  *state.Scale
 	json   []byte
 }
 
 // workload is a workload as JSON.
-func (e *encodings) workload(row *state.Workload, status *state.Status) []byte {
+func (e *encodings) workload(row *state.Workload, status *state.Status, scale *state.Scale) []byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	known, ok := e.of[row.Name]
-	if !ok || known.row != row || known.status != status {
-		known = encoding{row, status, bytes.TrimSpace(encode(toWorkload(row, status)))}
+	if !ok || known.row != row || known.status != status || known.scale != scale {
+		known = encoding{row, status, scale, bytes.TrimSpace(encode(toWorkload(row, status, scale)))}
 		if e.of == nil {
 			e.of = map[string]encoding{}
 		}

@@ -162,6 +162,30 @@ type WorkloadStatus struct {
 	Deadline *time.Time `json:"deadline,omitempty"`
 	// Blockers are the replicas that are not ready, or not as the spec asks for, and why.
 	Blockers []string `json:"blockers,omitempty"`
+	// Autoscaling is what the autoscaler has decided; absent where the spec has none.
+	Autoscaling *Autoscaling `json:"autoscaling,omitempty"`
+}
+
+// Autoscaling is why a workload has as many replicas as it has. The reasons are those of
+// Kubernetes' conditions.
+type Autoscaling struct {
+	MinReplicas     int                 `json:"minReplicas"`
+	MaxReplicas     int                 `json:"maxReplicas"`
+	DesiredReplicas int                 `json:"desiredReplicas"`
+	Reason          string              `json:"reason"`
+	Message         string              `json:"message"`
+	LastScaleTime   *time.Time          `json:"lastScaleTime,omitempty"`
+	Metrics         []AutoscalingMetric `json:"metrics"`
+}
+
+// AutoscalingMetric is a metric as it was read last, in words, and how many replicas it
+// asks for.
+type AutoscalingMetric struct {
+	Name     string `json:"name"`
+	Current  string `json:"current,omitempty"`
+	Target   string `json:"target,omitempty"`
+	Replicas int    `json:"replicas,omitempty"`
+	Error    string `json:"error,omitempty"`
 }
 
 // Change is what time alone will change.

@@ -68,6 +68,7 @@ func (s *server) watchAll(w http.ResponseWriter, r *http.Request) {
 		changes := changing.Watch()
 		changing.Workloads()
 		changing.Statuses()
+		changing.Scales()
 		changing.Replicas("")
 		changing.Events(q.since)
 		snap := s.Store.Snapshot()
@@ -121,8 +122,12 @@ func (c *watch) objects(snap *state.Snapshot) error {
 		statuses[row.Workload] = row
 	}
 	for _, row := range snap.Workloads() {
-		status := statuses[row.Name]
-		if err := put("workload "+row.Name, row, status, func(*state.Snapshot) any { return toWorkload(row, status) }); err != nil {
+		status, scale := statuses[row.Name], snap.Scale(row.Name)
+		decided := struct {
+			*state.Status
+			*state.Scale
+		}{status, scale}
+		if err := put("workload "+row.Name, row, decided, func(*state.Snapshot) any { return toWorkload(row, status, scale) }); err != nil {
 			return err
 		}
 	}

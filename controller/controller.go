@@ -111,9 +111,10 @@ type loop struct {
 	next       map[string]time.Time
 	lanes      map[string]*lane // a workload's actions, and its stops
 	probers    map[string]prober
-	linkErr    string // why the engine is away
-	rejected   bool   // what is written is not valid, and the last good project is in force
-	unsure     bool   // a resource may be needed that nobody has looked up
+	linkErr    string    // why the engine is away
+	rejected   bool      // what is written is not valid, and the last good project is in force
+	scaleAt    time.Time // when the autoscaler decides next
+	unsure     bool      // a resource may be needed that nobody has looked up
 	waiters    []waiter
 	planned    []func() // run once when everything dirty has been planned
 	busy       sync.WaitGroup
@@ -234,6 +235,7 @@ func (c *Controller) Run(ctx context.Context) {
 		}
 		l.takeEnded()
 		now := time.Now()
+		l.autoscale(ctx, now)
 		for key, at := range l.next {
 			if !at.After(now) {
 				delete(l.next, key)
@@ -312,6 +314,9 @@ func (l *loop) untilNext() time.Duration {
 	wait := time.Hour
 	if due := l.keeper.due; !due.IsZero() {
 		wait = time.Until(due)
+	}
+	if len(l.reconciler.autoscaled) > 0 {
+		wait = min(wait, time.Until(l.scaleAt))
 	}
 	for _, at := range l.next {
 		wait = min(wait, time.Until(at))

@@ -15,7 +15,7 @@ import (
 func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan.Input {
 	in := plan.Input{Now: now, Project: r.project.Name, Workload: key, Replicas: r.replicas(snap, key), HookRuns: r.hookRuns(snap, key)}
 	if row, ok := snap.Workload(key); ok {
-		in.Spec, in.Generation = row.Spec, row.Generation
+		in.Spec, in.Generation = state.Scaled(row.Spec, snap.Scale(key)), row.Generation
 	}
 	if r.remove {
 		in.Spec = nil

@@ -40,6 +40,7 @@ type Metrics struct {
 	probes    *prometheus.HistogramVec
 	intents   *prometheus.CounterVec
 	exhausted *prometheus.CounterVec
+	scales    *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics, on a registry of their own.
@@ -77,9 +78,10 @@ func NewMetrics() *Metrics {
 		probes:    histogram("tend_probe_duration_seconds", "Duration of probes, by probe and result: success or failure.", []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10}, "probe", "result"),
 		intents:   counter("tend_intents_total", "Changes that people asked for through the API, by the reason of their event.", "reason"),
 		exhausted: counter("tend_container_oom_kills_total", "Processes of a replica that the kernel has ended for lack of memory.", ofReplica...),
+		scales:    counter("tend_autoscaler_changes_total", "Changes of the number of replicas by the autoscaler.", "workload", "direction"),
 	}
 	m.registry.MustRegister(m.actions, m.events, m.plans, m.engineUp, m.engine, m.specValid, m.specWrong, m.durable, m.commits,
-		m.rollouts, m.restarts, m.drains, m.probes, m.intents, m.exhausted,
+		m.rollouts, m.restarts, m.drains, m.probes, m.intents, m.exhausted, m.scales,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -94,7 +96,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) { m.registry.Describe(ch)
 // replicas of each workload, and what the ingresses have counted.
 func (m *Metrics) watch(c *Controller) {
 	m.registry.MustRegister(&queueCollector{c}, &statusCollector{store: c.store}, &ingressCollector{ingresses: c.ingresses},
-		&usageCollector{store: c.store, sampler: c.sampler})
+		&usageCollector{store: c.store, sampler: c.sampler}, &scaleCollector{store: c.store})
 }
 
 // Handler serves the metrics.
@@ -156,6 +158,16 @@ func (m *Metrics) forget(workload string) {
 	m.rollouts.DeletePartialMatch(of)
 	m.restarts.DeletePartialMatch(of)
 	m.exhausted.DeletePartialMatch(of)
+	m.scales.DeletePartialMatch(of)
+}
+
+// scaled counts a change of a workload's number of replicas by the autoscaler.
+func (m *Metrics) scaled(workload string, by int) {
+	direction := "up"
+	if by < 0 {
+		direction = "down"
+	}
+	m.scales.WithLabelValues(workload, direction).Inc()
 }
 
 // oomKill is told of each process that the kernel has ended for lack of memory.

@@ -40,6 +40,8 @@ type reconciler struct {
 	// withdrawn holds the endpoints that were withdrawn before a stop: the index of the
 	// withdrawal, by workload and container ID.
 	withdrawn map[string]map[string]uint64
+	// autoscaled are the workloads whose number of replicas follows metrics.
+	autoscaled []string
 	// dependents are the workloads that depend on each.
 	dependents map[string][]string
 	// joinersOf are the workloads with containers that have joined one of each, or had;

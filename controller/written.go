@@ -17,15 +17,19 @@ import (
 func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 	var changes []core.Event
 	r.project = p
-	r.dependents = map[string][]string{}
+	r.dependents, r.autoscaled = map[string][]string{}, nil
 	for name, w := range p.Workloads {
 		for _, d := range w.DependsOn {
 			r.dependents[d.Name] = append(r.dependents[d.Name], name)
+		}
+		if w.Autoscaled() {
+			r.autoscaled = append(r.autoscaled, name)
 		}
 		if w.Kind == spec.Ingress && !slices.Contains(r.ingressesOf[w.Backend.Service], name) {
 			r.ingressesOf[w.Backend.Service] = append(r.ingressesOf[w.Backend.Service], name)
 		}
 	}
+	slices.Sort(r.autoscaled)
 	r.store.Update(func(tx *state.Tx) {
 		for _, row := range tx.Workloads() {
 			if _, ok := p.Workloads[row.Name]; !ok {
@@ -39,6 +43,9 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 				if !p.Policy.Allows(row.Spec) { // it was allowed by an earlier policy: nothing goes back to it
 					tx.DeleteRevision(name, row.Revision)
 				}
+			}
+			if !w.Autoscaled() {
+				tx.DeleteScale(name)
 			}
 			changed := before == nil || !state.SameSpec(before, w)
 			if _, ok := tx.Workload(name); ok && !changed {

@@ -20,6 +20,7 @@ var persistent = map[string]reflect.Type{
 	Revisions: reflect.TypeFor[Revision](),
 	Rollouts:  reflect.TypeFor[Rollout](),
 	Intents:   reflect.TypeFor[Intent](),
+	Scales:    reflect.TypeFor[Scale](),
 	Events:    reflect.TypeFor[Event](),
 }
 
@@ -33,6 +34,7 @@ type durableRow interface {
 func (r *Revision) durableKey() string { return r.Workload + "/" + r.Revision }
 func (r *Rollout) durableKey() string  { return r.Workload }
 func (i *Intent) durableKey() string   { return i.Workload }
+func (s *Scale) durableKey() string    { return s.Workload }
 func (e *Event) durableKey() string    { return fmt.Sprintf("%020d", e.ID) }
 
 type durableID struct{ table, key string }
@@ -71,6 +73,9 @@ func isDecision(before, after any) bool {
 	case *Rollout:
 		before, ok := before.(*Rollout)
 		return !ok || !core.Foreseeable(before.Rollout, after.Rollout)
+	case *Scale:
+		before, ok := before.(*Scale)
+		return !ok || before.Replicas != after.Replicas
 	default:
 		return true
 	}

@@ -38,7 +38,7 @@ func (t *Tx) PutWorkload(w *Workload) { must(t.txn.Insert(Workloads, w)) }
 
 // DeleteWorkload forgets a workload and its rollout, except its anonymous volumes.
 func (t *Tx) DeleteWorkload(name string) {
-	t.deleteAll(name, Workloads, Intents)
+	t.deleteAll(name, Workloads, Intents, Scales)
 	t.forgetRollout(name)
 }
 
@@ -63,7 +63,7 @@ func (t *Tx) Forget(name string) {
 	if _, written := t.Workload(name); written {
 		return
 	}
-	t.deleteAll(name, Intents)
+	t.deleteAll(name, Intents, Scales)
 	_, err := t.txn.DeleteAll(Revisions, "workload", name)
 	must(err)
 }

@@ -71,6 +71,9 @@ func (a *details) describe(out io.Writer) error {
 	row("Image", "%s", a.Spec.Template.Image)
 	row("Revision", "%s written, %s in force, %s the last that was complete", revision(a.Spec.Revision), revision(s.UpdateRevision), revision(s.CurrentRevision))
 	row("Replicas", "%d desired; %d there: %d updated, %d ready, %d available", a.Spec.Replicas, s.Replicas, s.UpdatedReplicas, s.ReadyReplicas, s.AvailableReplicas)
+	if scaling := s.Autoscaling; scaling != nil {
+		row("Autoscaling", "%d, between %d and %d: %s", scaling.DesiredReplicas, scaling.MinReplicas, scaling.MaxReplicas, scaling.Message)
+	}
 	strategy := a.Spec.Strategy.Type
 	if r := a.Spec.Strategy.RollingUpdate; r != nil {
 		strategy += fmt.Sprintf(", %d more and %d less at most", r.MaxSurge, r.MaxUnavailable)

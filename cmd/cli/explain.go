@@ -43,6 +43,16 @@ func explain(ctx context.Context, c *client.Client, out io.Writer, name string) 
 	if reason := a.Spec.Strategy.Reason; reason != "" {
 		say("An update stops a container before it starts the next one: %s.", reason)
 	}
+	if scaling := a.Status.Autoscaling; scaling != nil {
+		say("It is scaled to %d of %d to %d replicas: %s.", scaling.DesiredReplicas, scaling.MinReplicas, scaling.MaxReplicas, scaling.Message)
+		for _, m := range scaling.Metrics {
+			if m.Error != "" {
+				say("  %s cannot be read: %s", m.Name, m.Error)
+			} else {
+				say("  %s is %s, and the target is %s: %d replicas", m.Name, m.Current, m.Target, m.Replicas)
+			}
+		}
+	}
 	switch at := revision(a.Status.UpdateRevision); {
 	case !current(a.Workload) || !a.Status.Converged:
 	case holds(a.Workload, core.Complete):

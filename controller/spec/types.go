@@ -112,7 +112,10 @@ type Workload struct {
 	Kind Kind
 	// Replicas is how many containers are to run, or for a Job to complete.
 	Replicas int
-	Strategy Strategy
+	// Autoscaling is how the number of replicas follows metrics; nil where it is Replicas,
+	// with which it otherwise begins.
+	Autoscaling *Autoscaling
+	Strategy    Strategy
 	// MinReady is how long a replica must have been ready to count as available.
 	MinReady time.Duration
 	// ProgressDeadline is how long a rollout may go without progress.

@@ -70,6 +70,10 @@ func Scale(ctx context.Context, o load.Options, workload string, replicas int, a
 	switch {
 	case w == nil:
 		return "", spec.Errors{{Workload: workload, Message: fmt.Sprintf("there is no workload %q", workload)}}
+	case w.Autoscaling != nil:
+		a := w.Autoscaling
+		return "", spec.Errors{{Workload: workload, Message: fmt.Sprintf("%s is scaled by its metrics, between %d and %d replicas", workload, a.MinReplicas, a.MaxReplicas),
+			Hint: "change minReplicas or maxReplicas of spec.autoscaling, or remove it"}}
 	case w.Kind != spec.Deployment:
 		return "", spec.Errors{{Workload: workload, Message: fmt.Sprintf("%s is %s: only a Deployment is scaled", workload, w.Kind.WithArticle())}}
 	}

@@ -33,6 +33,17 @@ func scalable(t *testing.T, content string) (o load.Options, file string) {
 	return load.Options{ProjectDirectory: dir}, file
 }
 
+func TestWhatMetricsScaleIsNotScaledByAPerson(t *testing.T) {
+	const content = "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {autoscaling: {minReplicas: 2, maxReplicas: 5}, template: {cpus: 1}}\n"
+	o, file := scalable(t, content)
+	_, err := Scale(t.Context(), o, "web", 3, nil)
+	require.ErrorContains(t, err, "web is scaled by its metrics, between 2 and 5 replicas")
+	require.ErrorContains(t, err, "change minReplicas or maxReplicas of spec.autoscaling, or remove it")
+	after, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, content, string(after))
+}
+
 func TestScaleChangesTheNumberAndNoOtherByte(t *testing.T) {
 	const head = "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\n"
 	for name, c := range map[string]struct{ before, after string }{

@@ -70,7 +70,7 @@ func (b *builder) contended(w *spec.Workload) (targets []string) {
 	for _, m := range w.Template.Volumes {
 		kept := m.Type == types.VolumeTypeVolume || m.Type == types.VolumeTypeBind
 		anonymous := m.Type == types.VolumeTypeVolume && m.Source == ""
-		if (kept && w.Replicas <= 1 || anonymous) && !m.ReadOnly && !w.Shares(m.Target) {
+		if (kept && w.Replicas <= 1 && w.Autoscaling == nil || anonymous) && !m.ReadOnly && !w.Shares(m.Target) {
 			targets = append(targets, m.Target)
 		}
 	}

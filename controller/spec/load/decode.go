@@ -26,9 +26,10 @@ type document struct {
 	name string
 
 	replicas             *int
+	autoscaling          *spec.Autoscaling
 	strategy             *spec.StrategyType
-	maxSurge             *amount
-	maxUnavailable       *amount
+	maxSurge             *spec.Amount
+	maxUnavailable       *spec.Amount
 	minReady             *time.Duration
 	progressDeadline     *time.Duration
 	revisionHistoryLimit *int
@@ -101,7 +102,8 @@ func (d *decoder) decode() {
 
 func (d *decoder) deploymentFields() (fields, []string) {
 	known := fields{
-		"replicas": func(name string, n *yaml.Node) { d.replicas = d.count(name, n, 0, maxReplicas) },
+		"replicas":    func(name string, n *yaml.Node) { d.replicas = d.count(name, n, 0, maxReplicas) },
+		"autoscaling": d.readAutoscaling,
 		"strategy": func(name string, n *yaml.Node) {
 			d.mapping(name, n, fields{
 				"type": func(name string, n *yaml.Node) {
@@ -167,7 +169,7 @@ func (d *decoder) checkStrategy() {
 			d.fail(n, "remove it, or set type: RollingUpdate", "rollingUpdate has no meaning with type: Recreate")
 		}
 	}
-	if d.maxSurge != nil && d.maxSurge.zero() && d.maxUnavailable != nil && d.maxUnavailable.zero() {
+	if d.maxSurge != nil && d.maxSurge.IsZero() && d.maxUnavailable != nil && d.maxUnavailable.IsZero() {
 		n, _ := find(d.root, path...)
 		d.fail(n, "set one of them to at least 1", "maxSurge and maxUnavailable are both 0, so that no replica could ever be replaced")
 	}

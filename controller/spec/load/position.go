@@ -2,6 +2,7 @@ package load
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -127,6 +128,10 @@ func (s sources) services() (names []string) {
 func find(n *yaml.Node, path ...string) (at *yaml.Node, depth int) {
 	at = n
 	for i, step := range path {
+		if place, err := strconv.Atoi(step); err == nil && n.Kind == yaml.SequenceNode && place < len(n.Content) {
+			at, n = n.Content[place], n.Content[place]
+			continue
+		}
 		key, value := syntax.Entry(n, step)
 		if key == nil {
 			return at, i

@@ -26,7 +26,7 @@ func (b *builder) rollout(w *spec.Workload) {
 	}
 	explicit := b.document.maxSurge != nil
 	startFirst, stopFirst := false, false
-	quarter := amount{percent: 25}
+	quarter := spec.Amount{Percent: 25}
 	maxSurge, maxUnavailable := quarter, quarter
 	if b.document.strategy == nil && !explicit && b.document.maxUnavailable == nil {
 		if update := b.updateConfig(); update != nil {
@@ -40,7 +40,11 @@ func (b *builder) rollout(w *spec.Workload) {
 		b.checkExclusive(w, w.Replicas)
 		return
 	}
-	w.Strategy = rolling(valueOr(b.document.maxSurge, maxSurge), valueOr(b.document.maxUnavailable, maxUnavailable), w.Replicas)
+	maxSurge, maxUnavailable = valueOr(b.document.maxSurge, maxSurge), valueOr(b.document.maxUnavailable, maxUnavailable)
+	w.Strategy = spec.Rolling(maxSurge, maxUnavailable, w.Replicas)
+	if w.Autoscaling != nil {
+		w.Autoscaling.MaxSurge, w.Autoscaling.MaxUnavailable = maxSurge, maxUnavailable
+	}
 
 	w.SurgeAsked = explicit || startFirst
 
@@ -82,7 +86,7 @@ func (b *builder) updateConfig() *types.UpdateConfig {
 }
 
 // readUpdateConfig reads deploy.update_config with Swarm's meaning.
-func (b *builder) readUpdateConfig(w *spec.Workload, update *types.UpdateConfig) (maxSurge, maxUnavailable amount) {
+func (b *builder) readUpdateConfig(w *spec.Workload, update *types.UpdateConfig) (maxSurge, maxUnavailable spec.Amount) {
 	if update.MaxFailureRatio != 0 {
 		b.fail("remove it", "max_failure_ratio is not supported: a rollout goes on only when each replica has become available",
 			"deploy", "update_config", "max_failure_ratio")
@@ -96,11 +100,11 @@ func (b *builder) readUpdateConfig(w *spec.Workload, update *types.UpdateConfig)
 	if parallelism == 0 || parallelism > uint64(w.Replicas) {
 		parallelism = uint64(w.Replicas) // 0 means all at once
 	}
-	batch := amount{count: int(parallelism)}
+	batch := spec.Amount{Count: int(parallelism)}
 	if update.Order == "start-first" {
-		return batch, amount{}
+		return batch, spec.Amount{}
 	}
-	return amount{}, batch
+	return spec.Amount{}, batch
 }
 
 // onFailure is the spec's, or else that of deploy.update_config.

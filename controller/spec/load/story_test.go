@@ -89,6 +89,10 @@ func describe(t *testing.T, p *spec.Project, err error) string {
 		if w.RestartPolicy != "" {
 			fmt.Fprintf(&b, "  restart policy: %s\n", w.RestartPolicy)
 		}
+		if a := w.Autoscaling; a != nil {
+			fmt.Fprintf(&b, "  autoscaling: %d to %d by %+v\n    up %+v\n    down %+v\n    surge %+v unavailable %+v\n",
+				a.MinReplicas, a.MaxReplicas, a.Metrics, a.ScaleUp, a.ScaleDown, a.MaxSurge, a.MaxUnavailable)
+		}
 		for _, d := range w.DependsOn {
 			fmt.Fprintf(&b, "  depends on %s: %s, required %t, restart %t\n", d.Name, d.Condition, d.Required, d.Restart)
 		}

@@ -108,10 +108,10 @@ func (d *decoder) seconds(name string, n *yaml.Node, least int) *time.Duration {
 	return &seconds
 }
 
-func (d *decoder) amount(name string, n *yaml.Node, mostPercent int) *amount {
+func (d *decoder) amount(name string, n *yaml.Node, mostPercent int) *spec.Amount {
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
-		a, err := parsePercent(n.Value)
-		if err != nil || a.percent > mostPercent {
+		a, err := spec.ParsePercent(n.Value)
+		if err != nil || a.Percent > mostPercent {
 			d.fail(n, fmt.Sprintf("write a count, or a percentage from 0%% to %d%%", mostPercent),
 				"%s cannot be %q", name, n.Value)
 			return nil
@@ -122,7 +122,7 @@ func (d *decoder) amount(name string, n *yaml.Node, mostPercent int) *amount {
 	if count == nil {
 		return nil
 	}
-	return &amount{count: *count}
+	return &spec.Amount{Count: *count}
 }
 
 func (d *decoder) wrongType(name string, n *yaml.Node, want string) {

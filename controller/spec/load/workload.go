@@ -66,6 +66,7 @@ func (b *builder) build(p *spec.Project) *spec.Workload {
 		Name:                 s.Name,
 		Kind:                 b.kind(),
 		Replicas:             b.replicas(),
+		Autoscaling:          d.autoscaling,
 		MinReady:             valueOr(d.minReady, 0),
 		ProgressDeadline:     valueOr(d.progressDeadline, defaultProgressDeadline),
 		RevisionHistoryLimit: valueOr(d.revisionHistoryLimit, defaultRevisionHistoryLimit),
@@ -102,6 +103,7 @@ func (b *builder) build(p *spec.Project) *spec.Workload {
 	}
 	w.Ports = b.ports(w)
 	b.rollout(w)
+	b.autoscaling(w)
 	b.drain(w)
 	b.backoffLimit(w)
 	if w.Kind == spec.Deployment && w.ProgressDeadline <= w.MinReady {

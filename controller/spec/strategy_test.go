@@ -1,4 +1,4 @@
-package load
+package spec_test
 
 import (
 	"testing"
@@ -9,10 +9,10 @@ import (
 )
 
 func TestPercentagesAreRoundedAsInKubernetes(t *testing.T) {
-	percent := func(n int) amount { return amount{percent: n} }
-	count := func(n int) amount { return amount{count: n} }
+	percent := func(n int) spec.Amount { return spec.Amount{Percent: n} }
+	count := func(n int) spec.Amount { return spec.Amount{Count: n} }
 	for _, c := range []struct {
-		surge, unavailable amount
+		surge, unavailable spec.Amount
 		replicas           int
 		want               spec.Strategy
 	}{
@@ -24,6 +24,6 @@ func TestPercentagesAreRoundedAsInKubernetes(t *testing.T) {
 		{percent(100), percent(100), 3, spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 3, MaxUnavailable: 3}},
 		{count(2), count(9), 3, spec.Strategy{Type: spec.RollingUpdate, MaxSurge: 2, MaxUnavailable: 3}},
 	} {
-		assert.Equal(t, c.want, rolling(c.surge, c.unavailable, c.replicas))
+		assert.Equal(t, c.want, spec.Rolling(c.surge, c.unavailable, c.replicas))
 	}
 }
