@@ -13,6 +13,7 @@
 //	DATA_FILES=1     each row in a file of its own
 //	ADDRESS=:9000    listen there
 //	ECHO=:9001       echo what comes in there
+//	BUSY=/load/busy  use the CPU while this file is there
 //
 // "probe serve ARGUMENT..." is the same, for images whose program takes some.
 // "probe wait HOST:PORT" ends with 0 once somebody listens there.
@@ -79,6 +80,19 @@ func main() {
 	}
 }
 
+// work uses a core while a file is there.
+func work(file string) {
+	const burst = 50 * time.Millisecond
+	for {
+		if _, err := os.Stat(file); err != nil {
+			time.Sleep(burst)
+			continue
+		}
+		for began := time.Now(); time.Since(began) < burst; {
+		}
+	}
+}
+
 func serve() {
 	// Set up first: the process is PID 1, to which no signal is given that it
 	// has no handler for.
@@ -104,6 +118,9 @@ func serve() {
 		exit = time.After(after)
 	}
 	go listen()
+	if file := os.Getenv("BUSY"); file != "" {
+		go work(file)
+	}
 	for {
 		select {
 		case <-exit:
