@@ -92,6 +92,15 @@ simulate-bugs: ## plant one bug after the other, and find it by simulation from 
 lint: $(BIN)/golangci-lint ## format, vet, lint
 	@tools/lint.sh $(MODULES)
 
+# What callers of gRPC were promised, which a change must keep: a commit or a branch.
+AGAINST ?= main
+BUF := npm exec --yes --package=@bufbuild/buf@1.75.0 -- buf
+.PHONY: proto
+proto: ## check the services' .proto files, also against AGAINST=main, and generate their code; needs npm
+	@cd services && $(BUF) lint
+	@cd services && $(BUF) breaking --against '../.git#ref=$(AGAINST),subdir=services'
+	@cd services && $(BUF) generate
+
 .PHONY: check
 check: lint setup-test images $(BIN)/docker-compose $(BIN)/nfpm $(BIN)/govulncheck ## lint, race tests, known vulnerabilities
 	@tools/check.sh $(MODULES)

@@ -8,8 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
 	"github.com/tendhq/tend/services/internal/events"
 	"github.com/tendhq/tend/services/internal/testenv"
+	userpb "github.com/tendhq/tend/services/proto/user"
 )
 
 // Whatever the services say to each other and to their clients is held to their
@@ -80,6 +85,8 @@ func TestEachContractIsKeptWhole(t *testing.T) {
 	s.users.Do(t, testenv.Request{Method: http.MethodPatch, Path: "/api/users/" + ada.UserID, Token: ada.Token, Body: `{"firstName":"Augusta","lastName":"King"}`}).
 		Expect(t, http.StatusOK, nil)
 
+	s.rename(t, admin, ada, "Augusta King", "augusta@example.com")
+
 	// What is not settled yet.
 	s.stopPayments(t)
 	s.orders.Do(t, cancel(kept)).Expect(t, http.StatusAccepted, nil)
@@ -112,6 +119,20 @@ func TestEachContractIsKeptWhole(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// rename changes a user as another service does, over gRPC.
+func (s *shop) rename(t *testing.T, admin string, c customer, name, email string) {
+	t.Helper()
+	connection, err := grpc.NewClient("passthrough:///"+s.users.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+admin)
+	if _, err := userpb.NewUserServiceClient(connection).UpdateUser(ctx, &userpb.UpdateUserRequest{Id: c.UserID, Name: &name, Email: &email}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // published returns the events that the bus has got.

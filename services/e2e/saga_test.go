@@ -58,6 +58,7 @@ func startSagaShop(t *testing.T, kind string, cache *testenv.Redis, bus map[stri
 		s.databases[service.Name] = pg.NewDatabase(t)
 	}
 	urls["USER_SERVICE_URL"] = s.programs["user-service"].URL
+	urls["USER_SERVICE_GRPC"] = s.programs["user-service"].GRPC
 	urls["PRODUCT_SERVICE_URL"] = s.programs["product-service"].URL
 	urls["PAYMENT_SERVICE_URL"] = s.programs["payment-service"].URL
 	urls["ORDER_SERVICE_URL"] = s.programs["order-service"].URL
@@ -363,7 +364,7 @@ func TestACancellationOfWhatIsNotConfirmedIsRefused(t *testing.T) {
 func TestASagaByEventsTakesABus(t *testing.T) {
 	pg := testenv.SharedPostgres(t)
 	err := testenv.Refused(t, order.Service, pg.Env(t, pg.NewDatabase(t)), map[string]string{"SAGA": "choreographed",
-		"PRODUCT_SERVICE_URL": "http://127.0.0.1:1", "PAYMENT_SERVICE_URL": "http://127.0.0.1:1"})
+		"USER_SERVICE_GRPC": "127.0.0.1:1", "PRODUCT_SERVICE_URL": "http://127.0.0.1:1", "PAYMENT_SERVICE_URL": "http://127.0.0.1:1"})
 	if err == nil || errors.Is(err, server.ErrUsage) {
 		t.Errorf("error = %v", err)
 	}

@@ -65,7 +65,7 @@ func startShopWith(t *testing.T, paymentURL, saga string) *shop {
 		paymentURL = s.ledger.URL
 	}
 	s.orders = testenv.StartServiceAt(t, orders, order.Service, pg.Env(t, s.orderDB), map[string]string{
-		"USER_SERVICE_URL": s.users.URL, "PRODUCT_SERVICE_URL": s.products.URL, "PAYMENT_SERVICE_URL": paymentURL,
+		"USER_SERVICE_URL": s.users.URL, "USER_SERVICE_GRPC": s.users.GRPC, "PRODUCT_SERVICE_URL": s.products.URL, "PAYMENT_SERVICE_URL": paymentURL,
 	}, s.bus)
 	for _, service := range s.all() {
 		service.AwaitReady(t)
@@ -485,7 +485,7 @@ func (s *shop) settleElsewhere(t *testing.T, c customer, orderID, status string)
 	t.Helper()
 	s.postgres.Exec(t, s.orderDB, `UPDATE orders SET claimed_until = now()`)
 	testenv.StartReady(t, order.Service, s.postgres.Env(t, s.orderDB), map[string]string{
-		"USER_SERVICE_URL": s.users.URL, "PRODUCT_SERVICE_URL": s.products.URL, "PAYMENT_SERVICE_URL": s.ledger.URL,
+		"USER_SERVICE_URL": s.users.URL, "USER_SERVICE_GRPC": s.users.GRPC, "PRODUCT_SERVICE_URL": s.products.URL, "PAYMENT_SERVICE_URL": s.ledger.URL,
 	}, s.bus)
 	testenv.Await(t, "the order is "+status, func() error {
 		var view orderView

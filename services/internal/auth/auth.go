@@ -40,26 +40,50 @@ func (i Identity) Privileged() bool {
 
 type contextKey struct{}
 
+// Authenticate returns the identity that the value of an Authorization header proves. It
+// fails with a problem (401), or with an *UnavailableError.
+func (v *Verifier) Authenticate(ctx context.Context, authorization string) (Identity, error) {
+	scheme, token, _ := strings.Cut(authorization, " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return Identity{}, errNoToken
+	}
+	id, err := v.Verify(ctx, token)
+	var unavailable *UnavailableError
+	if errors.As(err, &unavailable) {
+		return Identity{}, unavailable
+	}
+	if err != nil {
+		return Identity{}, errBadToken
+	}
+	return id, nil
+}
+
+var (
+	errNoToken  = httpx.NewProblem(http.StatusUnauthorized, "send the header Authorization: Bearer TOKEN; POST /api/users/login gives a token")
+	errBadToken = httpx.NewProblem(http.StatusUnauthorized, "the token is invalid or has expired; log in again")
+)
+
 // Require lets only requests with a valid bearer token pass.
 func (v *Verifier) Require(next http.Handler) http.Handler {
 	return httpx.Handler(func(w http.ResponseWriter, r *http.Request) error {
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		id, err := v.Authenticate(r.Context(), r.Header.Get("Authorization"))
+		switch {
+		case errors.Is(err, errNoToken):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="shop"`)
-			return httpx.NewProblem(http.StatusUnauthorized, "send the header Authorization: Bearer TOKEN; POST /api/users/login gives a token")
-		}
-		id, err := v.Verify(r.Context(), token)
-		var unavailable *UnavailableError
-		if errors.As(err, &unavailable) {
-			return unavailable
+		case errors.Is(err, errBadToken):
+			w.Header().Set("WWW-Authenticate", `Bearer realm="shop", error="invalid_token"`)
 		}
 		if err != nil {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="shop", error="invalid_token"`)
-			return httpx.NewProblem(http.StatusUnauthorized, "the token is invalid or has expired; log in again")
+			return err
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, id)))
+		next.ServeHTTP(w, r.WithContext(NewContext(r.Context(), id)))
 		return nil
 	})
+}
+
+// NewContext returns a context in which From finds id.
+func NewContext(ctx context.Context, id Identity) context.Context {
+	return context.WithValue(ctx, contextKey{}, id)
 }
 
 // RequireService lets only services pass. It comes after Require.
@@ -77,12 +101,15 @@ func RequireService(next http.Handler) http.Handler {
 func RequirePrivileged(next http.Handler) http.Handler {
 	return httpx.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		if !From(r.Context()).Privileged() {
-			return httpx.NewProblem(http.StatusForbidden, "this takes the role admin")
+			return ErrNotPrivileged
 		}
 		next.ServeHTTP(w, r)
 		return nil
 	})
 }
+
+// ErrNotPrivileged refuses those who are neither administrators nor services.
+var ErrNotPrivileged = httpx.NewProblem(http.StatusForbidden, "this takes the role admin")
 
 // From returns the identity that Require found; the zero Identity has no rights.
 func From(ctx context.Context) Identity {

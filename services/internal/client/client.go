@@ -1,4 +1,4 @@
-// Package client calls other services over HTTP.
+// Package client calls other services, over HTTP and gRPC.
 package client
 
 import (
@@ -7,7 +7,6 @@ import (
 	"crypto/ed25519"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,13 +14,10 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/services/internal/auth"
-	"github.com/tendhq/tend/services/internal/breaker"
 	"github.com/tendhq/tend/services/internal/httpx"
-	"github.com/tendhq/tend/services/internal/logging"
 	"github.com/tendhq/tend/services/internal/metrics"
 )
 
@@ -76,17 +72,11 @@ func (e *UnavailableError) Temporary() bool { return true }
 // Issue returns a token by which the calling service calls target.
 type Issue func(ctx context.Context, target string) (string, error)
 
-// Client calls one service, with tokens of the calling service's own.
+// Client calls one service over HTTP, with tokens of the calling service's own.
 type Client struct {
-	target   string
-	base     *url.URL
-	issue    Issue
-	metrics  *metrics.Metrics
-	http     *http.Client
-	replicas replicas
-	breaker  *breaker.Breaker
-	turns    chan struct{} // has one for each call in flight
-	budget   budget
+	caller
+	base *url.URL
+	http *http.Client
 }
 
 // New returns a client of the service target at base, an absolute URL. Its
@@ -106,23 +96,13 @@ func New(target string, base *url.URL, issue Issue, m *metrics.Metrics, log *zap
 		port = base.Scheme
 	}
 	return &Client{
-		target: target, base: base, issue: issue, metrics: m,
+		caller: newCaller(target, target, base.Hostname(), port, issue, m, log), base: base,
 		http: &http.Client{
 			Transport:     transport,
 			Timeout:       attemptTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		replicas: replicas{host: base.Hostname(), port: port, lookup: net.DefaultResolver.LookupHost},
-		breaker:  breaker.New(target, breaker.Service, unanswered, m.Registerer, log),
-		turns:    make(chan struct{}, inFlight),
-		budget:   budget{left: maxBudget},
 	}
-}
-
-// unanswered reports whether a call failed for want of an answer.
-func unanswered(err error) bool {
-	var unavailable *UnavailableError
-	return errors.As(err, &unavailable)
 }
 
 // Keys asks the service for the public keys of its tokens.
@@ -148,33 +128,16 @@ type Call struct {
 // Do makes the call and decodes the answer into result, unless that is nil. A
 // refusal is a *StatusError. No answer in time, or only 429 and 5xx, is an
 // *UnavailableError, and so is an open circuit breaker.
-//
-// It tries several times, with growing and random pauses, each time at another
-// replica. The breaker stands around that: it counts calls that all attempts
-// could not save.
 func (c *Client) Do(ctx context.Context, call Call, result any) error {
-	var body []byte
-	if call.Body != nil {
-		var err error
-		if body, err = json.Marshal(call.Body); err != nil {
-			return fmt.Errorf("call %s: %w", c.target, err)
-		}
-	}
-	leave, err := c.enter(ctx)
+	request, err := c.request(ctx, call)
 	if err != nil {
 		return err
 	}
-	defer leave()
-	response, err := c.breaker.Do(func() ([]byte, error) { return c.try(ctx, call, body) })
-	var open *breaker.OpenError
-	if errors.As(err, &open) {
-		return &UnavailableError{Service: c.target, Err: err}
-	}
-	if err != nil {
+	response, err := c.call(ctx, call.Method, func(ctx context.Context, at *replica) ([]byte, int, error) {
+		return c.send(ctx, request, at)
+	})
+	if err != nil || result == nil {
 		return err
-	}
-	if result == nil {
-		return nil
 	}
 	if err := json.Unmarshal(response, result); err != nil {
 		return fmt.Errorf("answer of %s to %s %s: %w", c.target, call.Method, call.Path, err)
@@ -182,86 +145,25 @@ func (c *Client) Do(ctx context.Context, call Call, result any) error {
 	return nil
 }
 
-// enter waits for the call's turn, and returns what ends it.
-func (c *Client) enter(ctx context.Context) (leave func(), err error) {
-	timer := time.NewTimer(queueing)
-	defer timer.Stop()
-	select {
-	case c.turns <- struct{}{}:
-		return func() { <-c.turns }, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("call %s: %w", c.target, ctx.Err())
-	case <-timer.C:
-		return nil, &UnavailableError{Service: c.target, Err: fmt.Errorf("%d calls are under way already", inFlight)}
-	}
-}
-
-// try makes attempts until one is answered. That the caller has left, or gave no
-// attempt the time it takes to fail, is a *breaker.CallerError.
-func (c *Client) try(ctx context.Context, call Call, body []byte) ([]byte, error) {
-	c.budget.earn()
-	var failure *UnavailableError // of the last attempt that failed on its own
-	response, err := backoff.Retry(ctx, func() ([]byte, error) {
-		response, err := c.attempt(ctx, call, body)
-		if ctx.Err() == nil {
-			errors.As(err, &failure)
+// request returns the request that each attempt sends.
+func (c *Client) request(ctx context.Context, call Call) (*http.Request, error) {
+	var body []byte
+	if call.Body != nil {
+		var err error
+		if body, err = json.Marshal(call.Body); err != nil {
+			return nil, fmt.Errorf("call %s: %w", c.target, err)
 		}
-		var permanent *backoff.PermanentError
-		if err != nil && !errors.As(err, &permanent) && !c.budget.spend() {
-			err = backoff.Permanent(err)
-		}
-		return response, err
-	}, backoff.WithBackOff(newPauses()), backoff.WithMaxTries(attempts), backoff.WithMaxElapsedTime(patience))
-	switch {
-	case err == nil || ctx.Err() == nil:
-		return response, err
-	case failure != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, failure
 	}
-	return nil, &breaker.CallerError{Err: fmt.Errorf("call %s: %w", c.target, err)}
-}
-
-func (c *Client) attempt(ctx context.Context, call Call, body []byte) ([]byte, error) {
-	request, err := c.request(ctx, call, body)
-	if err != nil {
-		return nil, backoff.Permanent(err)
-	}
-	chosen, err := c.replicas.acquire(ctx)
-	if err != nil {
-		return nil, &UnavailableError{Service: c.target, Err: err}
-	}
-	request.URL.Host = chosen.address
-	start := time.Now()
-	status, content, err := c.roundTrip(request)
-	c.metrics.ObserveCall(c.target, call.Method, status, time.Since(start))
-	c.replicas.release(chosen, ctx.Err() == nil && (err != nil || status >= 500))
-	switch {
-	case err != nil:
-		return nil, &UnavailableError{Service: c.target, Err: err}
-	case status >= 200 && status < 300:
-		return content, nil
-	}
-	var problem httpx.Problem
-	// A body that is no problem document leaves the detail empty; the status says enough.
-	_ = json.Unmarshal(content, &problem)
-	refusal := &StatusError{Service: c.target, Status: status, Detail: problem.Detail}
-	if status == http.StatusTooManyRequests || status >= 500 {
-		return nil, &UnavailableError{Service: c.target, Err: refusal}
-	}
-	return nil, backoff.Permanent(refusal)
-}
-
-func (c *Client) request(ctx context.Context, call Call, body []byte) (*http.Request, error) {
 	request, err := http.NewRequestWithContext(ctx, call.Method, c.base.String()+call.Path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("call %s: %w", c.target, err)
 	}
-	if c.issue != nil {
-		token, err := c.issue(ctx, c.target)
-		if err != nil {
-			return nil, err
-		}
-		request.Header.Set("Authorization", "Bearer "+token)
+	ids, authorization, err := c.credentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if authorization != "" {
+		request.Header.Set("Authorization", authorization)
 	}
 	request.Header.Set("Accept", "application/json")
 	if body != nil {
@@ -270,10 +172,27 @@ func (c *Client) request(ctx context.Context, call Call, body []byte) (*http.Req
 	if call.IdempotencyKey != "" {
 		request.Header.Set("Idempotency-Key", call.IdempotencyKey)
 	}
-	ids := logging.IDsFrom(ctx)
 	request.Header.Set(httpx.RequestIDHeader, ids.RequestID)
 	request.Header.Set(httpx.CorrelationIDHeader, ids.CorrelationID)
 	return request, nil
+}
+
+// send sends the request to a replica. It is an attempt.
+func (c *Client) send(ctx context.Context, request *http.Request, at *replica) ([]byte, int, error) {
+	sent := request.Clone(ctx)
+	sent.URL.Host = at.address
+	var err error
+	if sent.Body, err = request.GetBody(); err != nil {
+		return nil, 0, err
+	}
+	status, content, err := c.roundTrip(sent)
+	if err != nil || status >= 200 && status < 300 {
+		return content, status, err
+	}
+	var problem httpx.Problem
+	// A body that is no problem document leaves the detail empty; the status says enough.
+	_ = json.Unmarshal(content, &problem)
+	return nil, status, &StatusError{Service: c.target, Status: status, Detail: problem.Detail}
 }
 
 // roundTrip returns the status, 0 where no whole answer came, and the body.

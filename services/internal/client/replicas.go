@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc"
 )
 
 const (
@@ -35,6 +38,15 @@ type replica struct {
 	address  string // HOST:PORT
 	requests int    // in flight
 	failedAt time.Time
+	conn     *grpc.ClientConn // of gRPC, once a call needed it
+	gone     bool             // the name server lists it no more
+}
+
+// leave closes the connection of a replica that is gone once nothing is in flight.
+func (r *replica) leave() {
+	if r.gone && r.requests == 0 && r.conn != nil {
+		_ = r.conn.Close() // which fails only where it was closed before
+	}
 }
 
 // failed is when the replica failed last, zero where that is long ago.
@@ -81,6 +93,39 @@ func (r *replicas) release(chosen *replica, failed bool) {
 	if failed {
 		chosen.failedAt = time.Now()
 	}
+	chosen.leave()
+}
+
+// connect returns the connection to a replica, made by dial at the first call.
+func (r *replicas) connect(at *replica, dial func(address string) (*grpc.ClientConn, error)) (*grpc.ClientConn, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at.conn == nil {
+		conn, err := dial(at.address)
+		if err != nil {
+			return nil, err
+		}
+		at.conn = conn
+	}
+	return at.conn, nil
+}
+
+// close closes the connections to all replicas. No call may be in flight.
+func (r *replicas) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.replace(nil)
+}
+
+// replace makes known the replicas that are known.
+func (r *replicas) replace(known []*replica) {
+	for _, old := range r.known {
+		if !slices.Contains(known, old) {
+			old.gone = true
+			old.leave()
+		}
+	}
+	r.known = known
 }
 
 // refresh looks the name up again when the last answer has expired. That the
@@ -101,7 +146,7 @@ func (r *replicas) refresh(ctx context.Context) error {
 	for _, host := range hosts {
 		known = append(known, r.at(net.JoinHostPort(host, r.port)))
 	}
-	r.known = known
+	r.replace(known)
 	if len(known) == 0 {
 		return fmt.Errorf("no replica has the name %s", r.host)
 	}

@@ -4,6 +4,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -82,6 +83,19 @@ func (e *Env) URL(name string) *url.URL {
 		return new(url.URL)
 	}
 	return u
+}
+
+// Address returns the host and the port of a required variable HOST:PORT.
+func (e *Env) Address(name string) (host, port string) {
+	value := e.Required(name)
+	if value == "" {
+		return "", ""
+	}
+	host, port, err := net.SplitHostPort(value)
+	if err != nil || host == "" || port == "" {
+		e.Fail("%s is %q, want HOST:PORT", name, value)
+	}
+	return host, port
 }
 
 // Secret returns the content of the file that the variable names, without the

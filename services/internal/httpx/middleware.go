@@ -25,8 +25,8 @@ func WithIDs(log *zap.Logger) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ids := logging.IDs{
-				RequestID:     acceptID(r.Header.Get(RequestIDHeader)),
-				CorrelationID: acceptID(r.Header.Get(CorrelationIDHeader)),
+				RequestID:     AcceptID(r.Header.Get(RequestIDHeader)),
+				CorrelationID: AcceptID(r.Header.Get(CorrelationIDHeader)),
 			}
 			w.Header().Set(RequestIDHeader, ids.RequestID)
 			w.Header().Set(CorrelationIDHeader, ids.CorrelationID)
@@ -35,8 +35,8 @@ func WithIDs(log *zap.Logger) func(http.Handler) http.Handler {
 	}
 }
 
-// acceptID returns id if it is safe to log and to pass on, else a new one.
-func acceptID(id string) string {
+// AcceptID returns id if it is safe to log and to pass on, else a new one.
+func AcceptID(id string) string {
 	if len(id) < 1 || len(id) > 128 {
 		return uuid.NewString()
 	}

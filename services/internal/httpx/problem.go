@@ -75,27 +75,39 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func writeError(w http.ResponseWriter, r *http.Request, err error) {
-	log := logging.From(r.Context())
+	answer := *ProblemOf(r.Context(), err)
+	if answer.Status == clientLeft {
+		w.WriteHeader(clientLeft)
+		return
+	}
+	if answer.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	answer.RequestID = logging.IDsFrom(r.Context()).RequestID
+	w.Header().Set("Content-Type", "application/problem+json")
+	write(w, r, answer.Status, answer)
+}
+
+// clientLeft is nginx' status for it, and only seen in logs and metrics.
+const clientLeft = 499
+
+// ProblemOf returns what the client is told of the error of a request, as Handler says,
+// and logs what it is not told. Where the client has left the status is 499.
+func ProblemOf(ctx context.Context, err error) *Problem {
+	log := logging.From(ctx)
 	var problem *Problem
 	var temporary interface{ Temporary() bool }
 	switch {
 	case errors.As(err, &problem):
-	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
-		// The client has left; 499 is nginx' status for it and only seen in logs and metrics.
-		w.WriteHeader(499)
-		return
+		return problem
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return NewProblem(clientLeft, "the client has left")
 	case errors.As(err, &temporary) && temporary.Temporary(), errors.Is(err, context.DeadlineExceeded):
 		log.Warn("dependency unavailable", zap.Error(err))
-		w.Header().Set("Retry-After", "1")
-		problem = NewProblem(http.StatusServiceUnavailable, "a part of the shop is not available at the moment; try again")
-	default:
-		log.Error("request failed", zap.Error(err))
-		problem = NewProblem(http.StatusInternalServerError, "the request failed for a reason of ours; the logs tell more under this requestId")
+		return NewProblem(http.StatusServiceUnavailable, "a part of the shop is not available at the moment; try again")
 	}
-	answer := *problem
-	answer.RequestID = logging.IDsFrom(r.Context()).RequestID
-	w.Header().Set("Content-Type", "application/problem+json")
-	write(w, r, answer.Status, answer)
+	log.Error("request failed", zap.Error(err))
+	return NewProblem(http.StatusInternalServerError, "the request failed for a reason of ours; the logs tell more under this requestId")
 }
 
 // WriteJSON answers with status and body as JSON.

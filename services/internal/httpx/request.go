@@ -148,6 +148,17 @@ func ParsePage(query url.Values) (Page, error) {
 	return page, fields.Err()
 }
 
+// NewPage is ParsePage for numbers that are 0 where they are not given.
+func NewPage(page, limit int32) (Page, error) {
+	query := url.Values{}
+	for name, value := range map[string]int32{"page": page, "limit": limit} {
+		if value != 0 {
+			query.Set(name, strconv.Itoa(int(value)))
+		}
+	}
+	return ParsePage(query)
+}
+
 func number(fields *Fields, query url.Values, name string, fallback, largest int) int {
 	if !query.Has(name) {
 		return fallback
@@ -159,7 +170,11 @@ func number(fields *Fields, query url.Values, name string, fallback, largest int
 
 // IdempotencyKey returns the request's Idempotency-Key header, nil where there is none.
 func IdempotencyKey(r *http.Request) (*string, error) {
-	values := r.Header.Values("Idempotency-Key")
+	return ParseKey(r.Header.Values("Idempotency-Key"))
+}
+
+// ParseKey returns the one value of an idempotency key, nil where there is none.
+func ParseKey(values []string) (*string, error) {
 	if len(values) == 0 {
 		return nil, nil
 	}

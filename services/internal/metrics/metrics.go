@@ -22,6 +22,8 @@ type Metrics struct {
 
 	requests        *prometheus.CounterVec
 	requestDuration *prometheus.HistogramVec
+	rpcs            *prometheus.CounterVec
+	rpcDuration     *prometheus.HistogramVec
 	queries         *prometheus.CounterVec
 	queryDuration   *prometheus.HistogramVec
 	calls           *prometheus.CounterVec
@@ -36,13 +38,15 @@ func New(service string) *Metrics {
 		Registerer:      prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, registry),
 		requests:        counter("http_requests_total", "HTTP requests answered.", "method", "route", "status_code"),
 		requestDuration: histogram("http_request_duration_seconds", "Time to answer an HTTP request.", "method", "route", "status_code"),
+		rpcs:            counter("grpc_requests_total", "gRPC calls answered.", "method", "code"),
+		rpcDuration:     histogram("grpc_request_duration_seconds", "Time to answer a gRPC call.", "method", "code"),
 		queries:         counter("database_queries_total", "SQL statements run.", "operation", "status"),
 		queryDuration:   histogram("database_query_duration_seconds", "Time to run an SQL statement.", "operation"),
 		calls:           counter("service_calls_total", "Calls to other services, each attempt counted.", "target_service", "method", "status_code"),
 		callDuration:    histogram("service_call_duration_seconds", "Time of one attempt to call another service.", "target_service", "method", "status_code"),
 	}
 	m.Registerer.MustRegister(
-		m.requests, m.requestDuration, m.queries, m.queryDuration, m.calls, m.callDuration,
+		m.requests, m.requestDuration, m.rpcs, m.rpcDuration, m.queries, m.queryDuration, m.calls, m.callDuration,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -93,6 +97,12 @@ func method(m string) string {
 		return m
 	}
 	return "other"
+}
+
+// ObserveRPC records one gRPC call that was answered.
+func (m *Metrics) ObserveRPC(method, code string, duration time.Duration) {
+	m.rpcs.WithLabelValues(method, code).Inc()
+	m.rpcDuration.WithLabelValues(method, code).Observe(duration.Seconds())
 }
 
 // ObserveQuery records one SQL statement.

@@ -7,19 +7,22 @@ import (
 	"net/url"
 
 	"github.com/google/uuid"
+	"google.golang.org/grpc"
 
 	"github.com/tendhq/tend/services/internal/client"
 	"github.com/tendhq/tend/services/internal/money"
 	"github.com/tendhq/tend/services/internal/server"
+	userpb "github.com/tendhq/tend/services/proto/user"
 )
 
 // peers are the services that orders need.
 type peers struct {
-	user, catalogue, payment *client.Client
+	user               *client.GRPC
+	catalogue, payment *client.Client
 }
 
 func newPeers(rt *server.Runtime) *peers {
-	return &peers{user: rt.Client("user-service"), catalogue: rt.Client("product-service"), payment: rt.Client("payment-service")}
+	return &peers{user: rt.GRPC("user-service"), catalogue: rt.Client("product-service"), payment: rt.Client("payment-service")}
 }
 
 // refused reports whether a service refused a call with one of the statuses.
@@ -37,7 +40,10 @@ func refused(err error, statuses ...int) bool {
 }
 
 func (p *peers) verifyUser(ctx context.Context, id uuid.UUID) error {
-	return p.user.Do(ctx, client.Call{Method: http.MethodGet, Path: "/api/users/" + id.String()}, nil)
+	return p.user.Do(ctx, "GetUser", func(ctx context.Context, connection grpc.ClientConnInterface) error {
+		_, err := userpb.NewUserServiceClient(connection).GetUser(ctx, &userpb.GetUserRequest{Id: id.String()})
+		return err
+	})
 }
 
 type catalogueEntry struct {

@@ -62,16 +62,30 @@ func Command(ctx context.Context, service Service, args []string, lookup func(st
 }
 
 func serve(ctx context.Context, service Service, env *config.Env, out io.Writer) error {
-	port := env.Port("PORT", service.Port)
+	port, rpcPort := env.Port("PORT", service.Port), service.GRPCPort
+	if rpcPort != 0 {
+		rpcPort = env.Port("GRPC_PORT", rpcPort)
+	}
 	s, err := New(service, env, out)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort("", strconv.Itoa(port)))
+	listener, err := listen(port)
 	if err != nil {
 		return err
 	}
-	return s.Run(ctx, listener)
+	if rpcPort == 0 {
+		return s.Run(ctx, listener, nil)
+	}
+	rpcListener, err := listen(rpcPort)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	return s.Run(ctx, listener, rpcListener)
+}
+
+func listen(port int) (net.Listener, error) {
+	return net.Listen("tcp", net.JoinHostPort("", strconv.Itoa(port)))
 }
 
 // healthcheck is what a container's health check runs: the image has no shell.

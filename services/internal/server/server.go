@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/tendhq/tend/services/contracts"
 	"github.com/tendhq/tend/services/internal/auth"
@@ -30,6 +31,7 @@ import (
 	"github.com/tendhq/tend/services/internal/logging"
 	"github.com/tendhq/tend/services/internal/metrics"
 	"github.com/tendhq/tend/services/internal/postgres"
+	"github.com/tendhq/tend/services/internal/rpc"
 	"github.com/tendhq/tend/services/internal/version"
 )
 
@@ -53,6 +55,7 @@ const (
 type Service struct {
 	Name       string
 	Port       int   // where PORT is not set
+	GRPCPort   int   // where GRPC_PORT is not set, of a service that answers gRPC; else 0
 	Migrations fs.FS // with the folder migrations
 	// Issues reports whether the service issues tokens. Its migrations then make the
 	// table signing_keys.
@@ -78,6 +81,7 @@ type Runtime struct {
 
 	bus     events.Bus // nil without one
 	clients map[string]*client.Client
+	grpc    []*client.GRPC
 }
 
 // Client returns the client of a service such as user-service, which is at the URL
@@ -86,14 +90,29 @@ func (rt *Runtime) Client(target string) *client.Client {
 	if known, ok := rt.clients[target]; ok {
 		return known
 	}
-	variable := strings.ToUpper(strings.ReplaceAll(target, "-", "_")) + "_URL"
-	var issue client.Issue
-	if rt.Signer != nil {
-		issue = rt.Signer.IssueService
-	}
-	made := client.New(target, rt.Env.URL(variable), issue, rt.Metrics, rt.Log)
+	made := client.New(target, rt.Env.URL(variable(target)+"_URL"), rt.issue(), rt.Metrics, rt.Log)
 	rt.clients[target] = made
 	return made
+}
+
+// GRPC returns a gRPC client of a service such as user-service, which is at the address
+// that a variable such as USER_SERVICE_GRPC holds.
+func (rt *Runtime) GRPC(target string) *client.GRPC {
+	host, port := rt.Env.Address(variable(target) + "_GRPC")
+	made := client.NewGRPC(target, host, port, rt.issue(), rt.Metrics, rt.Log)
+	rt.grpc = append(rt.grpc, made)
+	return made
+}
+
+// variable returns the begin of the names of a service's variables.
+func variable(service string) string { return strings.ToUpper(strings.ReplaceAll(service, "-", "_")) }
+
+// issue makes the tokens of calls, nil where the service has none.
+func (rt *Runtime) issue() client.Issue {
+	if rt.Signer == nil {
+		return nil
+	}
+	return rt.Signer.IssueService
 }
 
 // App is a service that was built.
@@ -101,6 +120,8 @@ type App struct {
 	// Routes adds the service's routes. They are only called once the
 	// migrations have run.
 	Routes func(chi.Router)
+	// RPC adds the service's gRPC services. Set where the service has a GRPCPort.
+	RPC func(grpc.ServiceRegistrar)
 	// Handlers are what the service does with each event that its contract consumes.
 	Handlers map[string]events.Handler
 	// Background runs beside the server, after the migrations, until its context
@@ -116,6 +137,7 @@ type Server struct {
 	runtime  Runtime
 	app      *App
 	handler  http.Handler
+	rpc      *rpc.Server // nil unless the service answers gRPC
 	migrated atomic.Bool
 	draining atomic.Bool
 }
@@ -143,6 +165,11 @@ func New(service Service, env *config.Env, logs io.Writer) (*Server, error) {
 	if s.handler, err = s.routes(); err != nil {
 		s.close()
 		return nil, err
+	}
+	if s.app.RPC != nil {
+		s.rpc = rpc.NewServer(rpc.Config{
+			Log: log, Metrics: s.runtime.Metrics, Tokens: s.runtime.Tokens, Timeout: requestTimeout, Ready: s.awaitsMigrations,
+		}, s.app.RPC)
 	}
 	return s, nil
 }
@@ -180,6 +207,9 @@ func (s *Server) checkHandlers() error {
 
 func (s *Server) close() {
 	for _, c := range s.runtime.clients {
+		c.Close()
+	}
+	for _, c := range s.runtime.grpc {
 		c.Close()
 	}
 	if s.app != nil && s.app.Close != nil {
@@ -255,12 +285,20 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) afterMigrations(next http.Handler) http.Handler {
 	return httpx.Handler(func(w http.ResponseWriter, r *http.Request) error {
-		if !s.migrated.Load() {
-			return &postgres.UnavailableError{Err: errors.New("migrations have not run yet")}
+		if err := s.awaitsMigrations(); err != nil {
+			return err
 		}
 		next.ServeHTTP(w, r)
 		return nil
 	})
+}
+
+// awaitsMigrations returns why the service cannot answer yet, nil where it can.
+func (s *Server) awaitsMigrations() error {
+	if !s.migrated.Load() {
+		return &postgres.UnavailableError{Err: errors.New("migrations have not run yet")}
+	}
+	return nil
 }
 
 // closeWhenDraining retires kept-alive connections with a last answer, so that
@@ -274,10 +312,10 @@ func (s *Server) closeWhenDraining(next http.Handler) http.Handler {
 	})
 }
 
-// Run serves on listener until ctx ends and what is in flight has finished. It
-// starts serving at once, not ready, and becomes ready when the database is there
-// and migrated.
-func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+// Run serves on listener, and gRPC on another, nil where the service answers none, until
+// ctx ends and what is in flight has finished. It starts serving at once, not ready, and
+// becomes ready when the database is there and migrated.
+func (s *Server) Run(ctx context.Context, listener, rpcListener net.Listener) error {
 	log := s.runtime.Log
 	log.Info("started", zap.Stringer("address", listener.Addr()))
 	srv := &http.Server{
@@ -291,14 +329,18 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	}
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	var group sync.WaitGroup
 	group.Go(func() { s.runBackground(background) })
 	group.Go(func() { served <- srv.Serve(listener) })
+	if s.rpc != nil {
+		group.Go(func() { served <- s.rpc.Serve(rpcListener) })
+	}
 
 	var err error
 	select {
 	case err = <-served:
+		err = errors.Join(err, s.shutdown(srv))
 	case <-ctx.Done():
 		err = s.shutdown(srv)
 	}
@@ -318,6 +360,9 @@ func (s *Server) runBackground(ctx context.Context) {
 		return
 	}
 	s.migrated.Store(true)
+	if s.rpc != nil {
+		s.rpc.SetServing(true)
+	}
 	s.runtime.Log.Info("ready")
 	var group sync.WaitGroup
 	group.Go(func() { s.runtime.Tokens.Run(ctx) })
@@ -340,11 +385,20 @@ func (s *Server) runBackground(ctx context.Context) {
 
 func (s *Server) shutdown(srv *http.Server) error {
 	s.draining.Store(true)
+	if s.rpc != nil {
+		s.rpc.SetServing(false)
+	}
 	s.runtime.Log.Info("stopping", zap.Duration("drain", drainDelay), zap.Duration("timeout", shutdownTimeout))
 	time.Sleep(drainDelay)
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
-	if err := srv.Shutdown(ctx); err != nil {
+	var group sync.WaitGroup
+	if s.rpc != nil {
+		group.Go(func() { s.rpc.Stop(ctx) })
+	}
+	err := srv.Shutdown(ctx)
+	group.Wait()
+	if err != nil {
 		return errors.Join(fmt.Errorf("requests cut off: %w", err), srv.Close())
 	}
 	return nil

@@ -45,6 +45,11 @@ func NewProgram(t *testing.T, service server.Service) *Program {
 		Service: Service{URL: "http://127.0.0.1:" + strconv.Itoa(port), client: &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second}},
 		env:     []string{programVariable + "=" + service.Name, "PORT=" + strconv.Itoa(port)},
 	}
+	if service.GRPCPort != 0 {
+		rpcPort := strconv.Itoa(freePort(t))
+		p.GRPC = "127.0.0.1:" + rpcPort
+		p.env = append(p.env, "GRPC_PORT="+rpcPort)
+	}
 	var err error
 	if p.log, err = os.Create(filepath.Join(t.TempDir(), service.Name+".log")); err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 // Service is one that runs in the test's process.
 type Service struct {
 	URL    string
+	GRPC   string // HOST:PORT, "" where the service answers no gRPC
 	client *http.Client
 	cancel context.CancelFunc
 	ended  chan error
@@ -60,7 +61,12 @@ func StartServiceAt(t *testing.T, listener net.Listener, service server.Service,
 		ended:  make(chan error, 1),
 		check:  check,
 	}
-	go func() { running.ended <- s.Run(ctx, listener) }()
+	var rpcListener net.Listener
+	if service.GRPCPort != 0 {
+		rpcListener = Listen(t)
+		running.GRPC = rpcListener.Addr().String()
+	}
+	go func() { running.ended <- s.Run(ctx, listener, rpcListener) }()
 	t.Cleanup(func() {
 		running.cancel()
 		if err := <-running.ended; err != nil {

@@ -47,23 +47,25 @@ var errNotFound = httpx.NewProblem(http.StatusNotFound, "you have no user with t
 // errTaken reports that the email has an account.
 var errTaken = httpx.NewProblem(http.StatusConflict, "there is an account with this email; log in instead")
 
-func (s store) insert(ctx context.Context, a account) error {
+func (s store) insert(ctx context.Context, a account) (account, error) {
+	made := a
 	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx,
-			`INSERT INTO users (user_id, email, password_hash, first_name, last_name, role, idempotency_key) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			a.id, a.email, a.hash, a.firstName, a.lastName, a.role, a.key)
+		err := tx.QueryRow(ctx,
+			`INSERT INTO users (user_id, email, password_hash, first_name, last_name, role, idempotency_key) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			RETURNING `+columns,
+			a.id, a.email, a.hash, a.firstName, a.lastName, a.role, a.key).Scan(made.fields()...)
 		if err != nil {
 			return err
 		}
 		return s.outbox.Add(ctx, tx, "user.registered", a.id.String(), registeredEvent{UserID: a.id, Email: a.email})
 	})
 	if postgres.IsCode(err, postgres.UniqueViolation) {
-		return errTaken
+		return account{}, errTaken
 	}
 	if err != nil {
-		return fmt.Errorf("insert user: %w", err)
+		return account{}, fmt.Errorf("insert user: %w", err)
 	}
-	return nil
+	return made, nil
 }
 
 func (s store) byEmail(ctx context.Context, email string) (account, bool, error) {
@@ -80,9 +82,9 @@ func (s store) update(ctx context.Context, id uuid.UUID, identity auth.Identity,
 	var a account
 	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		err := tx.QueryRow(ctx,
-			`UPDATE users SET first_name = coalesce($4, first_name), last_name = coalesce($5, last_name)
+			`UPDATE users SET first_name = coalesce($4, first_name), last_name = coalesce($5, last_name), email = coalesce($6, email)
 			WHERE user_id = $1 AND (user_id::text = $2 OR $3) RETURNING `+columns,
-			id, identity.Subject, identity.Privileged(), c.FirstName, c.LastName).Scan(a.fields()...)
+			id, identity.Subject, identity.Privileged(), c.FirstName, c.LastName, c.Email).Scan(a.fields()...)
 		if err != nil || c == (changes{}) {
 			return err
 		}
@@ -91,10 +93,47 @@ func (s store) update(ctx context.Context, id uuid.UUID, identity auth.Identity,
 	if errors.Is(err, pgx.ErrNoRows) {
 		return account{}, false, nil
 	}
+	if postgres.IsCode(err, postgres.UniqueViolation) {
+		return account{}, false, errTaken
+	}
 	if err != nil {
 		return account{}, false, fmt.Errorf("update user: %w", err)
 	}
 	return a, true, nil
+}
+
+// remove removes the user with id, or returns errNotFound.
+func (s store) remove(ctx context.Context, id uuid.UUID) error {
+	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM users WHERE user_id = $1`, id)
+		if err == nil && tag.RowsAffected() == 0 {
+			return errNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete user: %w", err)
+	}
+	return nil
+}
+
+// list returns a page of all users. Their ids are in the order of their registration.
+func (s store) list(ctx context.Context, page httpx.Page) (users []account, err error) {
+	err = s.db.Read(ctx, func(ctx context.Context, q postgres.Querier) error {
+		rows, err := q.Query(ctx, `SELECT `+columns+` FROM users ORDER BY user_id LIMIT $1 OFFSET $2`, page.Limit, page.Offset())
+		if err != nil {
+			return err
+		}
+		users, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (account, error) {
+			var a account
+			return a, row.Scan(a.fields()...)
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("select users: %w", err)
+	}
+	return users, nil
 }
 
 const columns = `user_id, email, password_hash, first_name, last_name, role, created_at, idempotency_key`

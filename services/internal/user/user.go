@@ -11,11 +11,13 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/tendhq/tend/services/contracts"
 	"github.com/tendhq/tend/services/internal/auth"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/server"
+	userpb "github.com/tendhq/tend/services/proto/user"
 )
 
 const forgetPeriod = time.Minute
@@ -25,7 +27,7 @@ var migrations embed.FS
 
 // Service is user-service.
 var Service = server.Service{
-	Name: auth.Users, Port: 3001, Contract: contracts.Of("user-service"), Migrations: migrations, Issues: true, Callers: []string{"order-service"}, New: newApp,
+	Name: auth.Users, Port: 3001, GRPCPort: 50051, Contract: contracts.Of("user-service"), Migrations: migrations, Issues: true, Callers: []string{"order-service"}, New: newApp,
 }
 
 type handlers struct {
@@ -40,7 +42,8 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 		return nil, err
 	}
 	h := handlers{store: store{rt.DB, rt.Outbox}, signer: rt.Signer, passwords: passwords}
-	return &server.App{Background: h.forgetAttempts(rt.Log), Routes: func(r chi.Router) {
+	register := func(r grpc.ServiceRegistrar) { userpb.RegisterUserServiceServer(r, rpcs{handlers: h}) }
+	return &server.App{Background: h.forgetAttempts(rt.Log), RPC: register, Routes: func(r chi.Router) {
 		r.Route("/api/users", func(r chi.Router) {
 			r.Method(http.MethodPost, "/register", httpx.Handler(h.register))
 			r.Method(http.MethodPost, "/login", httpx.Handler(h.login))
@@ -89,25 +92,12 @@ func (h handlers) register(w http.ResponseWriter, r *http.Request) error {
 	if err := httpx.Decode(w, r, &body); err != nil {
 		return err
 	}
-	body.normalise()
-	if err := body.validate(); err != nil {
-		return err
-	}
-	hash, err := h.passwords.hash(r.Context(), body.Password)
+	made, replayed, err := h.create(r.Context(), body, key)
 	if err != nil {
 		return err
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
-	made := account{id: id, email: body.Email, hash: hash, firstName: body.FirstName, lastName: body.LastName, role: auth.Customer, key: key}
-	err = h.store.insert(r.Context(), made)
-	if errors.Is(err, errTaken) && key != nil {
-		made, err = h.replay(w, r, body, *key)
-	}
-	if err != nil {
-		return err
+	if replayed {
+		httpx.MarkReplay(w)
 	}
 	token, err := h.signer.IssueUser(r.Context(), auth.Identity{Subject: made.id.String(), Role: made.role})
 	if err != nil {
@@ -117,24 +107,48 @@ func (h handlers) register(w http.ResponseWriter, r *http.Request) error {
 	return httpx.WriteJSON(w, r, http.StatusCreated, registered{UserID: made.id, Email: made.email, Token: token})
 }
 
-// replay returns the account that an earlier request with the key has made. The
-// answer holds a token, so the password must be right too, as for a login.
-func (h handlers) replay(w http.ResponseWriter, r *http.Request, body registration, key string) (account, error) {
-	earlier, found, err := h.store.byEmail(r.Context(), body.Email)
+// create makes the account of a registration, or returns the one that an earlier request
+// with the key has made.
+func (h handlers) create(ctx context.Context, body registration, key *string) (made account, replayed bool, err error) {
+	body.normalise()
+	if err := body.validate(); err != nil {
+		return account{}, false, err
+	}
+	hash, err := h.passwords.hash(ctx, body.Password)
+	if err != nil {
+		return account{}, false, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return account{}, false, err
+	}
+	made, err = h.store.insert(ctx, account{
+		id: id, email: body.Email, hash: hash, firstName: body.FirstName, lastName: body.LastName, role: auth.Customer, key: key,
+	})
+	if errors.Is(err, errTaken) && key != nil {
+		made, err = h.replay(ctx, body, *key)
+		replayed = true
+	}
+	return made, replayed, err
+}
+
+// replay returns the account that an earlier request with the key has made. Its caller may
+// get a token, so the password must be right too, as for a login.
+func (h handlers) replay(ctx context.Context, body registration, key string) (account, error) {
+	earlier, found, err := h.store.byEmail(ctx, body.Email)
 	if err != nil {
 		return account{}, err
 	}
 	if !found || earlier.key == nil || *earlier.key != key {
 		return account{}, errTaken
 	}
-	matches, err := h.passwords.matches(r.Context(), body.Password, earlier.hash)
+	matches, err := h.passwords.matches(ctx, body.Password, earlier.hash)
 	if err != nil {
 		return account{}, err
 	}
 	if !matches || earlier.firstName != body.FirstName || earlier.lastName != body.LastName {
 		return account{}, httpx.ErrKeyReused
 	}
-	httpx.MarkReplay(w)
 	return earlier, nil
 }
 
@@ -197,8 +211,15 @@ type profile struct {
 	CreatedAt time.Time `json:"createdAt"`
 }
 
-// changes are what a user changes of a profile; nil stays as it is.
+// changes are what changes of a user; nil stays as it is. Only a call may change the email:
+// the token of a request proves no other address.
 type changes struct {
+	profileChanges
+	Email *string `json:"email,omitempty"`
+}
+
+// profileChanges are what users change of their own profiles.
+type profileChanges struct {
 	FirstName *string `json:"firstName,omitempty"`
 	LastName  *string `json:"lastName,omitempty"`
 }
@@ -228,15 +249,16 @@ func (h handlers) update(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var body changes
+	var body profileChanges
 	if err := httpx.Decode(w, r, &body); err != nil {
 		return err
 	}
-	body.normalise()
-	if err := body.validate(); err != nil {
+	c := changes{profileChanges: body}
+	c.normalise()
+	if err := c.validate(); err != nil {
 		return err
 	}
-	account, found, err := h.store.update(r.Context(), id, auth.From(r.Context()), body)
+	account, found, err := h.store.update(r.Context(), id, auth.From(r.Context()), c)
 	if err != nil {
 		return err
 	}

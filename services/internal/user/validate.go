@@ -27,9 +27,7 @@ func (b *registration) normalise() {
 
 func (b *registration) validate() error {
 	var fields httpx.Fields
-	address, err := mail.ParseAddress(b.Email)
-	fields.Check(err == nil && address.Address == b.Email && len(b.Email) <= maxEmail && httpx.Printable(b.Email),
-		"email", "must be an address such as ada@example.com")
+	fields.Check(validEmail(b.Email), "email", "must be an address such as ada@example.com")
 	length := utf8.RuneCountInString(b.Password)
 	fields.Check(length >= minPassword && length <= maxPassword, "password", "must have 8 to 256 characters")
 	fields.Check(!common(b.Password), "password", "is one of the most common passwords, which are tried first; choose another")
@@ -39,6 +37,9 @@ func (b *registration) validate() error {
 }
 
 func (c *changes) normalise() {
+	if c.Email != nil {
+		*c.Email = normaliseEmail(*c.Email)
+	}
 	for _, name := range []*string{c.FirstName, c.LastName} {
 		if name != nil {
 			*name = strings.TrimSpace(*name)
@@ -48,9 +49,15 @@ func (c *changes) normalise() {
 
 func (c *changes) validate() error {
 	var fields httpx.Fields
+	fields.Check(c.Email == nil || validEmail(*c.Email), "email", "must be an address such as ada@example.com")
 	fields.Check(c.FirstName == nil || validName(*c.FirstName), "firstName", "must have 1 to 100 printable characters")
 	fields.Check(c.LastName == nil || validName(*c.LastName), "lastName", "must have 1 to 100 printable characters")
 	return fields.Err()
+}
+
+func validEmail(email string) bool {
+	address, err := mail.ParseAddress(email)
+	return err == nil && address.Address == email && len(email) <= maxEmail && httpx.Printable(email)
 }
 
 func validName(name string) bool {
