@@ -85,6 +85,13 @@ func TestEachContractIsKeptWhole(t *testing.T) {
 	s.users.Do(t, testenv.Request{Method: http.MethodPatch, Path: "/api/users/" + ada.UserID, Token: ada.Token, Body: `{"firstName":"Augusta","lastName":"King"}`}).
 		Expect(t, http.StatusOK, nil)
 
+	addresses := "/api/users/" + ada.UserID + "/addresses"
+	home := `{"recipient":"Ada King","street":"12 St James's Square","postalCode":"SW1Y 4JH","city":"London","country":"GB"}`
+	var added struct{ AddressID string }
+	s.users.Do(t, testenv.Request{Method: http.MethodPost, Path: addresses, Token: ada.Token, Key: "home", Body: home}).Expect(t, http.StatusCreated, &added)
+	s.users.Do(t, testenv.Request{Path: addresses, Token: ada.Token}).Expect(t, http.StatusOK, nil)
+	s.users.Do(t, testenv.Request{Method: http.MethodPut, Path: addresses + "/" + added.AddressID, Token: ada.Token, Body: home}).Expect(t, http.StatusOK, nil)
+	s.users.Do(t, testenv.Request{Method: http.MethodDelete, Path: addresses + "/" + added.AddressID, Token: ada.Token}).Expect(t, http.StatusNoContent, nil)
 	s.rename(t, admin, ada, "Augusta King", "augusta@example.com")
 
 	// What is not settled yet.

@@ -77,18 +77,27 @@ func (s store) byID(ctx context.Context, id uuid.UUID, identity auth.Identity) (
 	return s.one(ctx, `user_id = $1 AND (user_id::text = $2 OR $3)`, id, identity.Subject, identity.Privileged())
 }
 
-// update changes the user with id if identity is that user or privileged.
+// update changes the user with id if identity is that user or privileged, and tells what
+// has changed.
 func (s store) update(ctx context.Context, id uuid.UUID, identity auth.Identity, c changes) (account, bool, error) {
-	var a account
+	var after account
 	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		err := tx.QueryRow(ctx,
-			`UPDATE users SET first_name = coalesce($4, first_name), last_name = coalesce($5, last_name), email = coalesce($6, email)
-			WHERE user_id = $1 AND (user_id::text = $2 OR $3) RETURNING `+columns,
-			id, identity.Subject, identity.Privileged(), c.FirstName, c.LastName, c.Email).Scan(a.fields()...)
-		if err != nil || c == (changes{}) {
+		var before account
+		err := tx.QueryRow(ctx, `SELECT `+columns+` FROM users WHERE user_id = $1 AND (user_id::text = $2 OR $3) FOR UPDATE`,
+			id, identity.Subject, identity.Privileged()).Scan(before.fields()...)
+		if err != nil {
 			return err
 		}
-		return s.outbox.Add(ctx, tx, "user.updated", id.String(), updatedEvent{UserID: id, Changes: c})
+		after = before
+		changed := c.apply(&after)
+		if changed == (changes{}) {
+			return nil
+		}
+		if _, err := tx.Exec(ctx, `UPDATE users SET first_name = $2, last_name = $3, email = $4 WHERE user_id = $1`,
+			id, after.firstName, after.lastName, after.email); err != nil {
+			return err
+		}
+		return s.outbox.Add(ctx, tx, "user.updated", id.String(), updatedEvent{UserID: id, Changes: changed})
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return account{}, false, nil
@@ -99,7 +108,7 @@ func (s store) update(ctx context.Context, id uuid.UUID, identity auth.Identity,
 	if err != nil {
 		return account{}, false, fmt.Errorf("update user: %w", err)
 	}
-	return a, true, nil
+	return after, true, nil
 }
 
 // remove removes the user with id, or returns errNotFound.

@@ -50,6 +50,11 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 			one := r.With(httpx.PathID("userId", errNotFound), rt.Tokens.Require)
 			one.Method(http.MethodGet, "/{userId}", httpx.Handler(h.profile))
 			one.Method(http.MethodPatch, "/{userId}", httpx.Handler(h.update))
+			one.Method(http.MethodPost, "/{userId}/addresses", httpx.Handler(h.addAddress))
+			one.Method(http.MethodGet, "/{userId}/addresses", httpx.Handler(h.listAddresses))
+			address := r.With(httpx.PathID("userId", errNotFound), httpx.PathID("addressId", errNoAddress), rt.Tokens.Require)
+			address.Method(http.MethodPut, "/{userId}/addresses/{addressId}", httpx.Handler(h.replaceAddress))
+			address.Method(http.MethodDelete, "/{userId}/addresses/{addressId}", httpx.Handler(h.removeAddress))
 		})
 	}}, nil
 }
@@ -216,6 +221,23 @@ type profile struct {
 type changes struct {
 	profileChanges
 	Email *string `json:"email,omitempty"`
+}
+
+// apply changes a and returns what of it is another than before.
+func (c changes) apply(a *account) changes {
+	for _, field := range []struct {
+		value *string
+		to    **string
+	}{{&a.email, &c.Email}, {&a.firstName, &c.FirstName}, {&a.lastName, &c.LastName}} {
+		switch {
+		case *field.to == nil:
+		case **field.to == *field.value:
+			*field.to = nil
+		default:
+			*field.value = **field.to
+		}
+	}
+	return c
 }
 
 // profileChanges are what users change of their own profiles.
