@@ -81,6 +81,7 @@ func TestAnswersAreTheGoldenOnesAndShowNoSecret(t *testing.T) {
 		"images":            "/api/v1/images",
 		"subscribers":       "/api/v1/subscribers",
 		"traffic":           "/api/v1/traffic",
+		"traffic-since":     "/api/v1/traffic?since=2026-01-02T11:00:10Z",
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := ask(t, New(config(published())), http.MethodGet, path)
@@ -124,6 +125,7 @@ func TestFailuresAreProblemDocuments(t *testing.T) {
 		{http.MethodGet, "/api/v1/events?since=18446744073709551615", http.StatusBadRequest},
 		{http.MethodGet, "/api/v1/events?limit=0", http.StatusBadRequest},
 		{http.MethodGet, "/api/v1/events?limit=-1", http.StatusBadRequest},
+		{http.MethodGet, "/api/v1/traffic?since=lunch", http.StatusBadRequest},
 		{http.MethodGet, "/api/v1/workloads/nope/revisions", http.StatusNotFound},
 		{http.MethodGet, "/api/v1/workloads/nope/plan", http.StatusNotFound},
 		{http.MethodGet, "/api/v1/workloads/nope/logs", http.StatusNotFound},

@@ -46,14 +46,20 @@ func parseLogQuery(r *http.Request) (o logs.Options, err error) {
 	if since == "" {
 		return o, nil
 	}
-	if ago, err := time.ParseDuration(since); err == nil && ago >= 0 {
-		o.Since = time.Now().Add(-ago)
-		return o, nil
+	o.Since, err = parseSince(since)
+	return o, err
+}
+
+// parseSince reads a time, or how long ago it was.
+func parseSince(text string) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return time.Now().Add(-ago), nil
 	}
-	if o.Since, err = time.Parse(time.RFC3339Nano, since); err != nil {
-		return o, problem(http.StatusBadRequest, fmt.Sprintf("since is a duration as 10m, or a time as 2006-01-02T15:04:05Z, and not %q", since))
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return at, problem(http.StatusBadRequest, fmt.Sprintf("since is a duration as 10m, or a time as 2006-01-02T15:04:05Z, and not %q", text))
 	}
-	return o, nil
+	return at, nil
 }
 
 // logs sends the log lines of a workload's replicas, oldest first, or streams them and

@@ -4,29 +4,42 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/tendhq/tend/controller/ingresses"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/ingress"
 )
 
-// traffic lists what went through each ingress.
-func (s *server) traffic(w http.ResponseWriter, _ *http.Request) {
+// traffic lists what went through each ingress: the samples that came after since, which
+// may be none.
+func (s *server) traffic(w http.ResponseWriter, r *http.Request) {
+	var since time.Time
+	if text := r.URL.Query().Get("since"); text != "" {
+		var err error
+		if since, err = parseSince(text); err != nil {
+			fail(w, err)
+			return
+		}
+	}
 	all := s.Controller.Traffic()
 	var items []Traffic
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		items = append(items, Traffic{
-			TypeMeta: typeMeta(TrafficKind), Metadata: Metadata{Name: name}, Workload: spec.ServiceOf(name), Samples: toSamples(all[name]),
+			TypeMeta: typeMeta(TrafficKind), Metadata: Metadata{Name: name}, Workload: spec.ServiceOf(name), Samples: toSamples(all[name], since),
 		})
 	}
 	writeJSON(w, NewList(items))
 }
 
-// toSamples makes rates of counts, oldest first.
-func toSamples(counted []ingresses.Sample) []Sample {
+// toSamples makes rates of the counts after an instant, oldest first.
+func toSamples(counted []ingresses.Sample, since time.Time) []Sample {
 	out := []Sample{}
 	for i := 1; i < len(counted); i++ {
 		before, now := counted[i-1], counted[i]
+		if !now.At.After(since) {
+			continue
+		}
 		seconds := now.At.Sub(before.At).Seconds()
 		requests := now.Total.Requests - before.Total.Requests
 		if now.Total.Requests == 0 {

@@ -73,9 +73,10 @@ func (c *Client) Subscribers(ctx context.Context) (api.List[api.Subscriber], err
 	return get[api.List[api.Subscriber]](ctx, c, "/api/v1/subscribers")
 }
 
-// Traffic lists what went through each ingress in the last fifteen minutes.
-func (c *Client) Traffic(ctx context.Context) (api.List[api.Traffic], error) {
-	return get[api.List[api.Traffic]](ctx, c, "/api/v1/traffic")
+// Traffic lists what went through each ingress after an instant, in the last fifteen
+// minutes at most.
+func (c *Client) Traffic(ctx context.Context, since time.Time) (api.List[api.Traffic], error) {
+	return get[api.List[api.Traffic]](ctx, c, "/api/v1/traffic?since="+url.QueryEscape(since.UTC().Format(time.RFC3339Nano)))
 }
 
 // Session tells who asks, and what they may do.

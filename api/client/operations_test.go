@@ -50,7 +50,7 @@ func TestTheClientHasEachOperation(t *testing.T) {
 		"listEvents":      func(ctx context.Context, c *Client) error { _, err := c.Events(ctx, EventOptions{}); return err },
 		"listImages":      func(ctx context.Context, c *Client) error { _, err := c.Images(ctx); return err },
 		"listSubscribers": func(ctx context.Context, c *Client) error { _, err := c.Subscribers(ctx); return err },
-		"listTraffic":     func(ctx context.Context, c *Client) error { _, err := c.Traffic(ctx); return err },
+		"listTraffic":     func(ctx context.Context, c *Client) error { _, err := c.Traffic(ctx, time.Time{}); return err },
 		"makeLink":        func(ctx context.Context, c *Client) error { _, err := c.MakeLink(ctx, api.Reader); return err },
 		"watch":           func(ctx context.Context, c *Client) error { first(c.Watch(ctx, "3")); return nil },
 		"listSpecs":       func(ctx context.Context, c *Client) error { _, err := c.Specs(ctx); return err },

@@ -313,28 +313,36 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	b.sees(web+" .outcome", "Converged")
 }
 
-// The charts are of what the API tells; here the browser is told what it answers.
+// The charts are of what the API tells; here the browser is told what it answers: all, and
+// one sample more when it asks for what came after those.
 func TestTrafficIsDrawn(t *testing.T) {
 	s := newShop(t)
 	b := newBrowser(t)
 	b.as(1440, 900, "light")
 	samples := &strings.Builder{}
+	var newest string
 	for i := range 180 {
-		at := time.Now().Add(time.Duration(i-180) * 5 * time.Second).UTC().Format(time.RFC3339)
+		at := time.Now().Add(time.Duration(i-180) * 5 * time.Second).UTC().Format(time.RFC3339Nano)
+		newest = at
 		failures := 0
 		if i > 120 && i < 130 {
 			failures = 4
 		}
 		fmt.Fprintf(samples, `{"time":%q,"requests":%d,"failures":%d,"p50":0.005,"p99":%g},`, at, 200+i%23*4, failures, 0.025+float64(i%17)/200)
 	}
-	answer := `{"items":[{"metadata":{"name":"web:8080"},"workload":"web","samples":[` + strings.TrimSuffix(samples.String(), ",") + `]}]}`
-	script := fmt.Sprintf(`const real = window.fetch; window.fetch = (path, o) => path === '/api/v1/traffic' ? Promise.resolve(new Response(%q)) : real(path, o)`, answer)
+	answer := func(samples string) string {
+		return `{"items":[{"metadata":{"name":"web:8080"},"workload":"web","samples":[` + strings.TrimSuffix(samples, ",") + `]}]}`
+	}
+	script := fmt.Sprintf(`const real = window.fetch, answers = new Map([['', %q], [%q, %q]]);
+		window.fetch = (path, o) => path.startsWith('/api/v1/traffic?since=') ? Promise.resolve(new Response(answers.get(decodeURIComponent(path.slice(22))))) : real(path, o)`,
+		answer(samples.String()), newest, answer(fmt.Sprintf(`{"time":%q,"requests":777,"failures":0}`, time.Now().UTC().Format(time.RFC3339Nano))))
 	b.do(call(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}))
 	b.login(s, api.Reader)
 	b.goTo("#/w/web/traffic")
 	b.sees("figure", "Requests per second")
 	b.becomes(`document.querySelectorAll('figure canvas').length === 3`)
 	assert.Contains(t, evaluate[string](b, `document.querySelector('figure [role=img]').ariaLabel`), "Requests per second: requests")
+	b.becomes(`document.querySelector('figure [role=img]').ariaLabel === 'Requests per second: requests 777 /s'`)
 	b.picture("traffic-light")
 	b.as(1440, 900, "dark")
 	b.picture("traffic-dark")

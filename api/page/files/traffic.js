@@ -3,14 +3,30 @@ import { get } from './api.js';
 import { html, useEffect, useRef, useState } from './ui.js';
 
 const every = 5000;
+const most = 180; // samples of an ingress: fifteen minutes
 
-// useTraffic asks for the traffic as long as somebody looks.
+// merge adds the samples that are new to those that are known.
+const merge = (known, items) => items.map((t) => {
+  const before = known?.find((k) => k.metadata.name === t.metadata.name)?.samples ?? [];
+  const last = Date.parse(before.at(-1)?.time) || 0;
+  return { ...t, samples: [...before, ...t.samples.filter((s) => Date.parse(s.time) > last)].slice(-most) };
+});
+
+// useTraffic asks for the traffic as long as somebody looks, and after the first time for
+// what is new.
 export function useTraffic() {
   const [traffic, setTraffic] = useState(null);
   useEffect(() => {
     const end = new AbortController();
-    const ask = () => {
-      if (!document.hidden) get('/api/v1/traffic', end.signal).then((list) => setTraffic(list.items), () => {});
+    let known = null, newest = '';
+    const ask = async () => {
+      if (document.hidden) return;
+      try {
+        const { items } = await get(`/api/v1/traffic?since=${encodeURIComponent(newest)}`, end.signal);
+        known = merge(known, items);
+        newest = items.flatMap((t) => t.samples).reduce((at, s) => (Date.parse(s.time) > (Date.parse(at) || 0) ? s.time : at), newest);
+        setTraffic(known);
+      } catch { /* it is asked again */ }
     };
     ask();
     const timer = setInterval(ask, every);
