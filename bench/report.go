@@ -14,6 +14,8 @@ import (
 	"text/tabwriter"
 	"text/template"
 	"time"
+
+	"github.com/tendhq/tend/bench/document"
 )
 
 // The names of the contenders in the report.
@@ -249,8 +251,15 @@ func readResults(dir string) (p page, err error) {
 	return p, nil
 }
 
-// write writes the page.
+// watched is the heading of the section that bench/view writes into the page.
+const watched = "## What people see"
+
+// write writes the page, and leaves in it what bench/view has written.
 func (p page) write(file string) error {
+	view, err := document.Section(file, watched)
+	if err != nil {
+		return err
+	}
 	text, err := template.New("report").Parse(reportText)
 	if err != nil {
 		return err
@@ -259,5 +268,8 @@ func (p page) write(file string) error {
 	if err := text.Execute(&content, &p); err != nil {
 		return err
 	}
-	return os.WriteFile(file, content.Bytes(), 0o644)
+	if err := os.WriteFile(file, content.Bytes(), 0o644); err != nil || view == "" {
+		return err
+	}
+	return document.ReplaceSection(file, view)
 }

@@ -40,6 +40,20 @@ func ReplaceSection(file, text string) error {
 	return os.WriteFile(file, []byte(before+strings.TrimRight(text, "\n")+"\n"+after), 0o644)
 }
 
+// Section returns the document's section with a heading, or "" where there is none.
+func Section(file, heading string) (string, error) {
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	_, section, found := strings.Cut(string(content), heading+"\n")
+	if err != nil || !found {
+		return "", err
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	return heading + "\n" + section, nil
+}
+
 // Machine describes the machine of an engine, as a heading of what was measured there.
 func Machine(info system.Info) string {
 	return fmt.Sprintf("%d cores, %.0f GiB of memory, %s, kernel %s", info.NCPU, float64(info.MemTotal)/(1<<30), info.OperatingSystem, info.KernelVersion)

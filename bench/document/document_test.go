@@ -33,3 +33,24 @@ func TestOnlyTheSectionOfTheDocumentIsReplaced(t *testing.T) {
 		})
 	}
 }
+
+func TestASectionIsReadAsItWasWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "page.md")
+	if got, err := Section(file, "## B"); got != "" || err != nil {
+		t.Errorf("of no document: %q, %v", got, err)
+	}
+	for _, before := range []string{"# P\n\n## A\n\na\n", "# P\n\n## B\n\nold\n\n## C\n\nc\n"} {
+		if err := os.WriteFile(file, []byte(before), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := ReplaceSection(file, "## B\n\nnew\n"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Section(file, "## B"); got != "## B\n\nnew\n" || err != nil {
+			t.Errorf("after %q: %q, %v", before, got, err)
+		}
+		if got, err := Section(file, "## D"); got != "" || err != nil {
+			t.Errorf("of a section that there is not: %q, %v", got, err)
+		}
+	}
+}

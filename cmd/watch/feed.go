@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// pace is the least time between two batches of changes.
-	pace = 50 * time.Millisecond
+	// pace is the least time between two batches of changes: what a frame takes is the most of
+	// what the view takes.
+	pace = 100 * time.Millisecond
 	// readEvery is how often the ingresses' counters are read.
 	readEvery = time.Second
 	// dialEvery is how often a controller that is away is asked for.

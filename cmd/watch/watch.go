@@ -20,7 +20,7 @@ import (
 
 // fps bounds how often the screen is drawn. It is more than there are batches, so that
 // none waits long to be seen.
-const fps = 40
+const fps = 60
 
 // Options are what the view needs.
 type Options struct {
