@@ -65,3 +65,13 @@ func TestAJobFailsOnce(t *testing.T) {
 		}
 	})
 }
+
+// Of several runs that have failed, the last one is told of.
+func TestTheLastFailureOfAJobIsTold(t *testing.T) {
+	failed := func(name string, second, code int) replica {
+		return replica{Replica: core.Replica{Name: name, State: core.Exited, ExitCode: code, FinishedAt: noon.Add(time.Duration(second) * time.Second)}, class: exited}
+	}
+	require.Equal(t, "b exited with code 2", lastOf([]replica{failed("a", 1, 1), failed("b", 3, 2), failed("c", 2, 3)}))
+	require.Equal(t, "a exited with code 1", lastOf([]replica{failed("a", 3, 1), failed("b", 3, 2)}))
+	require.Equal(t, "what it ran was removed", lastOf(nil))
+}

@@ -84,3 +84,105 @@ func TestAReplicaIsKeptWhereOthersFollowWhatTheyHaveJoined(t *testing.T) {
 	require.Len(t, p.Actions, 1)
 	require.Equal(t, "v1-web", p.Actions[0].ID)
 }
+
+// The next container joins the first one of what runs and stays, and one of the revision
+// that is written joins none that would go.
+func TestWhatTheNextContainerJoins(t *testing.T) {
+	of := func(id string, number int, change func(*Joined)) Joined {
+		j := vpn(id, core.Running, time.Time{})
+		j.Number = number
+		change(&j)
+		return j
+	}
+	as := func(*Joined) {}
+	old := func(j *Joined) { j.Current = false }
+	other := func(j *Joined) { j.Workload = "proxy" }
+	exited := func(j *Joined) { j.State = core.Exited }
+	leaving := func(j *Joined) { j.Draining = true }
+	for _, c := range []struct {
+		name   string
+		joined []Joined
+		next   string // of the revision that is written
+		former string // of another one
+	}{
+		{"the first", []Joined{of("b", 2, as), of("a", 1, as), of("c", 3, as)}, "a", "a"},
+		{"of two of one number the one that is found", []Joined{of("a", 1, as), of("b", 1, as)}, "a", "a"},
+		{"another service", []Joined{of("a", 1, other), of("b", 2, as)}, "b", "b"},
+		{"one that has ended", []Joined{of("a", 1, exited), of("b", 2, as)}, "b", "b"},
+		{"one that leaves", []Joined{of("a", 1, leaving), of("b", 2, as)}, "b", "b"},
+		{"one of another revision", []Joined{of("a", 1, old), of("b", 2, as)}, "b", "a"},
+		{"none", nil, "", ""},
+	} {
+		in := Input{Spec: &spec.Workload{Revision: "v2"}, Joined: c.joined}
+		for revision, want := range map[string]string{"v2": c.next, "v1": c.former} {
+			got := ""
+			if j := in.toJoin("vpn", &spec.Workload{Revision: revision}); j != nil {
+				got = j.ID
+			}
+			require.Equal(t, want, got, "%s, at %s", c.name, revision)
+		}
+	}
+}
+
+// An exited container waits for the one whose namespace it shares.
+func TestWhatAnExitedContainerWaitsFor(t *testing.T) {
+	leaving := vpn("v1", core.Running, time.Time{})
+	leaving.InFlight = core.RemoveReplica
+	for _, c := range []struct {
+		kind   core.JoinKind
+		joined Joined
+		waits  bool
+	}{
+		{core.JoinNetwork, vpn("v1", core.Running, time.Time{}), false},
+		{core.JoinNetwork, vpn("v1", core.Exited, time.Time{}), true},
+		{core.JoinNetwork, leaving, true},
+		{core.JoinNetwork, vpn("v2", core.Exited, time.Time{}), false},
+		{core.JoinVolumes, vpn("v1", core.Exited, time.Time{}), false},
+		{core.JoinVolumes, leaving, false},
+	} {
+		in := Input{Joined: []Joined{c.joined}}
+		awaited := in.awaitsJoined(core.Replica{Name: "web-1", Joins: []core.Join{{Kind: c.kind, ID: "v1"}}})
+		require.Equal(t, c.waits, awaited == "waiting for shop-vpn-1 to run, which web-1 has joined", "%+v", c)
+		require.Equal(t, c.waits, awaited != "")
+	}
+}
+
+// Those that have joined a container go before it, but for what has ended or only comes.
+func TestWhoFollowsWhatTheyHaveJoined(t *testing.T) {
+	leaving := vpn("v1", core.Running, time.Time{})
+	leaving.Draining = true
+	joins := []core.Join{{Kind: core.JoinNetwork, ID: "v1"}}
+	for _, kind := range []spec.Kind{spec.Deployment, spec.Job} {
+		for _, c := range []struct {
+			name    string
+			replica core.Replica
+			follows bool
+		}{
+			{"it runs", core.Replica{State: core.Running}, true},
+			{"it has crashed", core.Replica{State: core.Exited, ExitCode: 1}, true},
+			{"it is being made", core.Replica{State: core.Created, Created: noon, InFlight: core.CreateReplica}, false},
+			{"it is done", core.Replica{State: core.Exited}, false},
+			{"it is being removed", core.Replica{State: core.Removing}, false},
+		} {
+			r := c.replica
+			r.Workload, r.ID, r.Name, r.Number, r.Revision, r.Joins = "web", "a", "web-1", 1, "v1", joins
+			s := defaults(kind)
+			s.Networks, s.Restart.Condition = nil, spec.RestartOnFailure
+			p := Compute(Input{Now: noon, Workload: "web", Spec: s, Replicas: []core.Replica{r}, Joined: []Joined{leaving}})
+			gone := false
+			for _, a := range p.Actions {
+				gone = gone || a.ID == "a" && a.Cause == "shop-vpn-1 goes, which web-1 has joined"
+			}
+			require.Equal(t, c.follows, gone, "%s: %s: %v", kind, c.name, p.Actions)
+		}
+	}
+}
+
+func TestWhoHasJoinedIsToldInOrder(t *testing.T) {
+	joined := []core.Join{{Kind: core.JoinPID, ID: "a"}}
+	in := Input{Joiners: []core.Replica{
+		{Name: "tail-2", State: core.Running, Joins: joined}, {Name: "tail-1", State: core.Paused, Joins: joined},
+		{Name: "tail-3", State: core.Exited, Joins: joined}, {Name: "tail-4", State: core.Running},
+	}}
+	require.Equal(t, []string{"tail-1", "tail-2"}, in.joinersOf(replica{Replica: core.Replica{ID: "a"}}))
+}

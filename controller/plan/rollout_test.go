@@ -78,3 +78,14 @@ func TestAStartThatWasMadeHasNotFailed(t *testing.T) {
 		assert.Equal(t, c.want, target.rollout.Attempts[1], c.name)
 	}
 }
+
+func TestTheSoonerOfTwoInstants(t *testing.T) {
+	never, later := time.Time{}, noon.Add(time.Second)
+	assert.Equal(t, noon, soonest(noon, later))
+	assert.Equal(t, noon, soonest(later, noon))
+	assert.Equal(t, noon, soonest(noon, never))
+	assert.Equal(t, noon, soonest(never, noon))
+	assert.Equal(t, never, soonest(never, never))
+	assert.Equal(t, "12345678", short("123456789"))
+	assert.Equal(t, "1234", short("1234"))
+}
