@@ -107,7 +107,7 @@ func (l *loop) scale(read readings, now time.Time) {
 			l.mark(name)
 		case missing:
 			l.reconciler.event(core.Event{
-				Type: core.Warning, Workload: name, Reason: core.MetricsMissing,
+				Type: core.Warning, Workload: name, Reason: "MetricsMissing",
 				Message: fmt.Sprintf("the number of replicas stays at %d: %s", next.Replicas, next.Message),
 			}, now)
 		}

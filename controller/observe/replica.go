@@ -78,8 +78,8 @@ func putForeigner(tx *state.Tx, c engine.Container, folder string) {
 	}
 }
 
-// putHook writes down a run of a hook. What it is labelled as the number of is that of a
-// one-off container, and no replica's.
+// putHook writes down a run of a hook. The number on its label counts one-off containers,
+// and is no replica's.
 func putHook(tx *state.Tx, c engine.Container) {
 	h := &state.HookRun{HookRun: core.HookRun{Replica: toReplica(c), Hook: c.Labels[spec.LabelHook], Output: strings.TrimSpace(c.HealthOutput)}}
 	h.Number = 0
