@@ -108,6 +108,45 @@ func TestRepairsAreCountedWhileTheyFollowEachOther(t *testing.T) {
 	}
 }
 
+// What a service is to run after a start and before a stop goes with the action.
+func TestTheCommandsOfAServiceGoWithItsActions(t *testing.T) {
+	s := defaults(spec.Deployment)
+	hello, bye := []types.ServiceHook{{Command: []string{"hello"}}}, []types.ServiceHook{{Command: []string{"bye"}}}
+	s.Template.PostStart, s.Template.PreStop = hello, bye
+	lifecycle := func(replicas int, exist ...core.Replica) (core.ActionKind, []types.ServiceHook) {
+		s.Replicas = replicas
+		actions := Compute(Input{Now: noon, Workload: "web", Spec: s, Replicas: exist}).Actions
+		require.Len(t, actions, 1)
+		return actions[0].Kind, actions[0].Lifecycle
+	}
+	stopped := served(1)
+	stopped.State, stopped.ExitCode, stopped.FinishedAt = core.Exited, 1, noon
+	for _, c := range []struct {
+		replicas int
+		exist    []core.Replica
+		kind     core.ActionKind
+		commands []types.ServiceHook
+	}{
+		{1, nil, core.CreateReplica, hello}, {1, []core.Replica{stopped}, core.StartReplica, hello}, {0, []core.Replica{served(1)}, core.StopReplica, bye},
+	} {
+		kind, commands := lifecycle(c.replicas, c.exist...)
+		require.Equal(t, c.kind, kind)
+		require.Equal(t, c.commands, commands, "%s", kind)
+	}
+}
+
+// What somebody has removed is made again in a moment, and that is no failure.
+func TestWhatWasRemovedIsMadeInAMoment(t *testing.T) {
+	in := Input{
+		Now: noon, Workload: "web", Spec: defaults(spec.Deployment),
+		Rollout: core.Rollout{Workload: "web", Revision: "v1", Stable: "v1", Complete: true, Attempts: map[int]core.Attempt{1: {Revision: "v1", Count: 1, At: noon.Add(-time.Hour), Repair: core.Repair{Count: 1, Last: noon}}}},
+	}
+	p := Compute(in)
+	require.Empty(t, p.Actions)
+	require.Equal(t, noon.Add(time.Second), p.Next)
+	require.Nil(t, p.Status.Condition(core.ReplicaFailure))
+}
+
 // The container of a hook is of no number, and has none of the service's commands.
 func TestAHookThatIsStoppedSaysNothingOfAReplica(t *testing.T) {
 	s := defaults(spec.Deployment)
