@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,7 +25,7 @@ import (
 func main() {
 	threshold := flag.Float64("threshold", 0, "exit 1 when fewer than this `percentage` of the mutants is killed")
 	workers := flag.Int("j", runtime.NumCPU(), "`mutants` tested at a time")
-	only := flag.String("only", "", "mutate only what stands in `FILE[:LINE]`")
+	only := flag.String("only", "", "mutate only what stands in `FILE[:LINE][,...]`")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: mutate [flags] DIRECTORY [ARGUMENT OF THE TESTS ...]")
 		flag.PrintDefaults()
@@ -64,7 +65,8 @@ func run(ctx context.Context, dir string, args []string, only string, workers in
 
 	var chosen []int
 	for id, m := range p.mutants {
-		if strings.HasPrefix(m.position+":", only+":") || only == "" {
+		stands := func(place string) bool { return strings.HasPrefix(m.position+":", place+":") }
+		if only == "" || slices.ContainsFunc(strings.Split(only, ","), stands) {
 			chosen = append(chosen, id)
 		}
 	}
