@@ -150,7 +150,8 @@ func (s *server) addPublic(r chi.Router) {
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", s.readyz)
 	r.Get("/metrics", s.Metrics.ServeHTTP)
-	r.Get("/api/v1/endpoints", s.endpoints)
+	r.Get(endpointsPath, s.endpoints)
+	r.Post(endpointsPath, s.endpoints)
 	r.Get("/api/v1/discovery/prometheus", s.serve(s.discoverPrometheus))
 	r.Get("/api/v1/discovery/traefik", s.serve(s.discoverTraefik))
 }

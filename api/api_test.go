@@ -239,7 +239,7 @@ func TestTheReadOnlyListenerServesWhatGatewaysAndScrapersNeedAndNoMore(t *testin
 	}))
 	assert.ElementsMatch(t, []string{
 		"GET /healthz", "GET /readyz", "GET /metrics",
-		"GET /api/v1/endpoints", "GET /api/v1/discovery/prometheus", "GET /api/v1/discovery/traefik",
+		"GET /api/v1/endpoints", "POST /api/v1/endpoints", "GET /api/v1/discovery/prometheus", "GET /api/v1/discovery/traefik",
 	}, routes)
 }
 
@@ -287,6 +287,7 @@ func TestOpenAPIDescribesTheWireTypes(t *testing.T) {
 	check("Health", reflect.TypeFor[Health]())
 	check("Problem", reflect.TypeFor[Problem]())
 	check("Endpoints", reflect.TypeFor[Endpoints]())
+	check("Carried", reflect.TypeFor[Carried]())
 	check("Undo", reflect.TypeFor[Undo]())
 	check("Scale", reflect.TypeFor[Scale]())
 	for _, typ := range []reflect.Type{

@@ -11,6 +11,9 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
+// endpointsPath is where the endpoints are asked for.
+const endpointsPath = "/api/v1/endpoints"
+
 const (
 	// defaultWait and maxWait bound how long a blocking query is held.
 	defaultWait = 30 * time.Second
@@ -61,6 +64,11 @@ func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
+	carried, err := readCarried(w, r, q)
+	if err != nil {
+		fail(w, err)
+		return
+	}
 	if err := s.Ready(); err != nil {
 		// Endpoints that are not known yet must not look like a project without
 		// replicas: a subscriber keeps those that it had.
@@ -81,6 +89,9 @@ func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {
 			if disconnected, err = s.Controller.Subscribed(who, s.acknowledged(q.index)); err != nil {
 				fail(w, problem(http.StatusTooManyRequests, fmt.Sprintf("endpoints are followed from here under %d names already: use one of them, or wait a minute", controller.MaxNames)))
 				return
+			}
+			if carried != nil {
+				s.Controller.Carried(who, carried)
 			}
 		}
 		if !wantsStream(r) {

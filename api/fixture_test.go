@@ -21,6 +21,7 @@ import (
 	"github.com/tendhq/tend/controller/ingresses"
 	"github.com/tendhq/tend/controller/logs"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/ingress"
 	"github.com/tendhq/tend/state"
 )
 
@@ -149,6 +150,8 @@ type intents struct {
 	mu     sync.Mutex
 	peers  []string // of the queries, in order
 	killed []string // containers
+	// carried is what a subscriber told last, by its name.
+	carried map[string]map[string]ingress.Counters
 	// written is what replicas wrote, and engine what the engine answers to a kill and to
 	// a request for logs.
 	written []logs.Line
@@ -157,6 +160,12 @@ type intents struct {
 
 func (c *intents) Subscribers() []controller.Sighting {
 	return []controller.Sighting{{Subscriber: controller.Subscriber{Peer: "172.20.0.9", Name: "gateway"}, Index: 7, Expires: noon}}
+}
+
+func (c *intents) Carried(who controller.Subscriber, counted map[string]ingress.Counters) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.carried = map[string]map[string]ingress.Counters{who.Name: counted}
 }
 
 func (c *intents) Traffic() map[string][]ingresses.Sample {

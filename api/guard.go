@@ -107,8 +107,11 @@ func (g guard) identify(r *http.Request) caller {
 	return caller{role: role, name: name}
 }
 
-// reads reports whether a request changes nothing.
-func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+// reads reports whether a request changes nothing. What a subscriber tells when it asks
+// for the endpoints is shown, and no more.
+func reads(r *http.Request) bool {
+	return r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost && r.URL.Path == endpointsPath
+}
 
 // isOpen reports whether everyone may send a request.
 func isOpen(r *http.Request) bool {
@@ -164,10 +167,10 @@ func crossOrigin(next http.Handler) http.Handler {
 	})
 }
 
-// noBody refuses bodies: no request here has one.
+// noBody refuses the bodies of requests that have none here.
 func noBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 && reads(r) {
+		if r.ContentLength != 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 			w.Header().Set("Connection", "close") // so that the server does not read the rest of it
 			fail(w, problem(http.StatusRequestEntityTooLarge, "send no body with this request"))
 			return

@@ -16,6 +16,7 @@ import (
 	"github.com/tendhq/tend/controller/logs"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/edit"
+	"github.com/tendhq/tend/ingress"
 	"github.com/tendhq/tend/state"
 )
 
@@ -33,7 +34,11 @@ type Controller interface {
 	Subscribed(who controller.Subscriber, index uint64) (disconnected func(), err error)
 	// Subscribers lists those who follow the endpoints.
 	Subscribers() []controller.Sighting
-	// Traffic returns what each ingress has counted in the last fifteen minutes.
+	// Carried notes what a subscriber says that it has carried since its start, by
+	// workload.
+	Carried(who controller.Subscriber, counted map[string]ingress.Counters)
+	// Traffic returns what was counted in the last fifteen minutes: by each ingress, under
+	// its name, and by the subscribers for a workload, under the name of that.
 	Traffic() map[string][]ingresses.Sample
 	// Plan plans a workload and carries nothing out; it is a
 	// *controller.UnknownWorkloadError where there is none.

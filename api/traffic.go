@@ -11,8 +11,8 @@ import (
 	"github.com/tendhq/tend/ingress"
 )
 
-// traffic lists what went through each ingress: the samples that came after since, which
-// may be none.
+// traffic lists what went through each ingress, and through gateways to each workload: the
+// samples that came after since, which may be none.
 func (s *server) traffic(w http.ResponseWriter, r *http.Request) {
 	var since time.Time
 	if text := r.URL.Query().Get("since"); text != "" {

@@ -534,17 +534,18 @@ type Backend struct {
 	HTTP bool `json:"http"`
 }
 
-// Traffic is what went through an ingress in the last fifteen minutes.
+// Traffic is what went through an ingress, or through gateways to a workload, in the last
+// fifteen minutes.
 type Traffic struct {
 	TypeMeta
-	// Metadata names the ingress.
+	// Metadata names the ingress, or the workload where gateways carried it.
 	Metadata Metadata `json:"metadata"`
-	// Workload is the one that it leads to.
+	// Workload is the one that it went to.
 	Workload string   `json:"workload"`
 	Samples  []Sample `json:"samples"`
 }
 
-// Sample is what went through an ingress between the sample before and Time.
+// Sample is what went through between the sample before and Time.
 type Sample struct {
 	Time time.Time `json:"time"`
 	// Requests and Failures are per second. A port that speaks no HTTP counts its

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -85,5 +86,10 @@ func (c *Controller) Logs(ctx context.Context, workload string, follow bool, o l
 	return r.Read(ctx, containers)
 }
 
-// Traffic returns what each ingress has counted in the last fifteen minutes.
-func (c *Controller) Traffic() map[string][]ingresses.Sample { return c.ingresses.Samples() }
+// Traffic returns what was counted in the last fifteen minutes: by each ingress, under its
+// name, and by the subscribers for a workload, under the name of that.
+func (c *Controller) Traffic() map[string][]ingresses.Sample {
+	all := c.ingresses.Samples()
+	maps.Copy(all, c.gateways.samples())
+	return all
+}

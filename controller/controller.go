@@ -91,6 +91,7 @@ type Controller struct {
 	sampler  *usage.Sampler
 	// subscribers follow the endpoints, and so do ingresses.
 	subscribers subscribers
+	gateways    gateways
 	ingresses   *ingresses.Ingresses
 
 	mu      sync.Mutex

@@ -96,7 +96,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) { m.registry.Describe(ch)
 // replicas of each workload, and what the ingresses have counted.
 func (m *Metrics) watch(c *Controller) {
 	m.registry.MustRegister(&queueCollector{c}, &statusCollector{store: c.store}, &ingressCollector{ingresses: c.ingresses},
-		&usageCollector{store: c.store, sampler: c.sampler}, &scaleCollector{store: c.store})
+		&gatewayCollector{gateways: &c.gateways}, &usageCollector{store: c.store, sampler: c.sampler}, &scaleCollector{store: c.store})
 }
 
 // Handler serves the metrics.
@@ -309,13 +309,41 @@ func (c *ingressCollector) Collect(ch chan<- prometheus.Metric) {
 		count(ingressErrorsDesc, t.ServerErrors)
 		count(ingressBytesDesc, t.BytesIn, "in")
 		count(ingressBytesDesc, t.BytesOut, "out")
-		ch <- latency(name, t.Latency)
+		ch <- latency(ingressLatencyDesc, name, t.Latency)
+	}
+}
+
+// gatewayCollector turns what gateways have carried into metrics.
+type gatewayCollector struct{ gateways *gateways }
+
+var (
+	gatewayRequestsDesc = prometheus.NewDesc("tend_gateway_requests_total", "Requests that gateways carried to a workload.", []string{"workload"}, nil)
+	gatewayFailuresDesc = prometheus.NewDesc("tend_gateway_failures_total", "Requests that no replica took or answered.", []string{"workload"}, nil)
+	gatewayErrorsDesc   = prometheus.NewDesc("tend_gateway_server_errors_total", "Answers of replicas with a status of 500 or more.", []string{"workload"}, nil)
+	gatewayLatencyDesc  = prometheus.NewDesc("tend_gateway_wait_seconds", "How long clients waited until the answer began.", []string{"workload"}, nil)
+)
+
+func (c *gatewayCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{gatewayRequestsDesc, gatewayFailuresDesc, gatewayErrorsDesc, gatewayLatencyDesc} {
+		ch <- d
+	}
+}
+
+func (c *gatewayCollector) Collect(ch chan<- prometheus.Metric) {
+	for workload, t := range c.gateways.counters() {
+		count := func(d *prometheus.Desc, n int64) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), workload)
+		}
+		count(gatewayRequestsDesc, t.Requests)
+		count(gatewayFailuresDesc, t.Failures)
+		count(gatewayErrorsDesc, t.ServerErrors)
+		ch <- latency(gatewayLatencyDesc, workload, t.Latency)
 	}
 }
 
 // latency is a histogram of waits. Nobody has added them up, so that its sum is not
 // known.
-func latency(name string, counts ingress.Histogram) prometheus.Metric {
+func latency(desc *prometheus.Desc, name string, counts ingress.Histogram) prometheus.Metric {
 	buckets := map[float64]uint64{}
 	all := uint64(0)
 	for i, n := range counts {
@@ -324,5 +352,5 @@ func latency(name string, counts ingress.Histogram) prometheus.Metric {
 			buckets[ingress.LatencyBounds[i].Seconds()] = all
 		}
 	}
-	return prometheus.MustNewConstHistogram(ingressLatencyDesc, all, math.NaN(), buckets, name)
+	return prometheus.MustNewConstHistogram(desc, all, math.NaN(), buckets, name)
 }

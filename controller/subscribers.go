@@ -153,6 +153,15 @@ type Sighting struct {
 	Expires time.Time
 }
 
+// follows reports whether a subscriber is known.
+func (s *subscribers) follows(who Subscriber, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire(now)
+	_, known := s.seen[who]
+	return known
+}
+
 // list lists the subscribers by name and peer.
 func (s *subscribers) list(now time.Time) []Sighting {
 	s.mu.Lock()

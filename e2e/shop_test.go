@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -63,6 +64,20 @@ func TestTheShop(t *testing.T) {
 	call(t, gateway+"/api/payments/"+order.PaymentID, customer.Token, "", http.StatusOK, &payment)
 	assert.Equal(t, order.OrderID, payment.OrderID)
 	assert.Equal(t, "paid", payment.Status)
+
+	t.Log("tend shows what the gateway has carried")
+	p.await(func() error {
+		call(t, gateway+"/api/payments/"+order.PaymentID, customer.Token, "", http.StatusOK, &payment)
+		for _, of := range raw[api.Traffic](p, "/api/v1/traffic").Items {
+			for _, s := range of.Samples {
+				if of.Metadata.Name == "payment-service" && of.Workload == "payment-service" && s.Requests > 0 && s.P99 > 0 {
+					assert.Zero(t, s.Failures)
+					return nil
+				}
+			}
+		}
+		return errors.New("no requests are told")
+	})
 
 	t.Log("the control API is on no network")
 	for _, service := range []string{"redis-cache", "user-db"} { // on the networks backend and database, and with a shell

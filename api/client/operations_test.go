@@ -40,12 +40,16 @@ func TestTheClientHasEachOperation(t *testing.T) {
 			_, err := c.Logs(ctx, "web", LogOptions{Tail: 3, Since: time.Now()})
 			return err
 		},
-		"scaleWorkload":   func(ctx context.Context, c *Client) error { _, err := c.Scale(ctx, "web", 2); return err },
-		"pauseRollout":    func(ctx context.Context, c *Client) error { _, err := c.Pause(ctx, "web"); return err },
-		"resumeRollout":   func(ctx context.Context, c *Client) error { _, err := c.Resume(ctx, "web"); return err },
-		"restartRollout":  func(ctx context.Context, c *Client) error { _, err := c.Restart(ctx, "web"); return err },
-		"undoRollout":     func(ctx context.Context, c *Client) error { _, err := c.Undo(ctx, "web", 1); return err },
-		"killReplica":     func(ctx context.Context, c *Client) error { _, err := c.Kill(ctx, "shop-web-1"); return err },
+		"scaleWorkload":  func(ctx context.Context, c *Client) error { _, err := c.Scale(ctx, "web", 2); return err },
+		"pauseRollout":   func(ctx context.Context, c *Client) error { _, err := c.Pause(ctx, "web"); return err },
+		"resumeRollout":  func(ctx context.Context, c *Client) error { _, err := c.Resume(ctx, "web"); return err },
+		"restartRollout": func(ctx context.Context, c *Client) error { _, err := c.Restart(ctx, "web"); return err },
+		"undoRollout":    func(ctx context.Context, c *Client) error { _, err := c.Undo(ctx, "web", 1); return err },
+		"killReplica":    func(ctx context.Context, c *Client) error { _, err := c.Kill(ctx, "shop-web-1"); return err },
+		"followEndpoints": func(ctx context.Context, c *Client) error {
+			_, err := c.Follow(ctx, EndpointOptions{Subscriber: "gateway"}, api.Carried{Traffic: map[string]api.CarriedTraffic{"web": {Requests: 1, Latency: make([]int64, 14)}}})
+			return err
+		},
 		"listEndpoints":   func(ctx context.Context, c *Client) error { _, err := c.Endpoints(ctx, EndpointOptions{}); return err },
 		"listEvents":      func(ctx context.Context, c *Client) error { _, err := c.Events(ctx, EventOptions{}); return err },
 		"listImages":      func(ctx context.Context, c *Client) error { _, err := c.Images(ctx); return err },

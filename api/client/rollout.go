@@ -64,9 +64,19 @@ func (c *Client) Endpoints(ctx context.Context, o EndpointOptions) (api.Endpoint
 	if o == (EndpointOptions{}) {
 		return get[api.Endpoints](ctx, c, "/api/v1/endpoints")
 	}
+	return ask[api.Endpoints](ctx, c, timeout+o.Wait, http.MethodGet, o.path(), nil)
+}
+
+// Follow returns the published endpoints to a subscriber, and tells what that has carried
+// since its own start.
+func (c *Client) Follow(ctx context.Context, o EndpointOptions, carried api.Carried) (api.Endpoints, error) {
+	return ask[api.Endpoints](ctx, c, timeout+o.Wait, http.MethodPost, o.path(), carried)
+}
+
+func (o EndpointOptions) path() string {
 	q := url.Values{"index": {strconv.FormatUint(o.Index, 10)}, "wait": {o.Wait.String()}}
 	if o.Subscriber != "" {
 		q.Set("subscriber", o.Subscriber)
 	}
-	return ask[api.Endpoints](ctx, c, timeout+o.Wait, http.MethodGet, "/api/v1/endpoints?"+q.Encode(), nil)
+	return "/api/v1/endpoints?" + q.Encode()
 }

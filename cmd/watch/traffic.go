@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// counters are what the ingresses of a workload have counted, as /metrics tells it.
+// counters are what the ingresses of a workload and the gateways before it have counted, as
+// /metrics tells it.
 type counters struct {
 	requests, connections, failures float64
 	// waits counts by upper bound, in seconds, as the histogram does; each bound counts
@@ -19,7 +20,7 @@ type counters struct {
 	waits map[float64]float64
 }
 
-// rate is what ingresses carry now.
+// rate is what is carried now.
 type rate struct {
 	// requests and failures are per second. A port that speaks no HTTP counts its
 	// connections as requests.
@@ -28,8 +29,8 @@ type rate struct {
 	p99 time.Duration
 }
 
-// parse reads what ingresses have counted out of /metrics, by workload: by the ingress's own
-// name, which is SERVICE:PORT, and summed up by that of the service.
+// parse reads what was carried out of /metrics, by workload: by an ingress's own name, which
+// is SERVICE:PORT, and summed up by that of the service, with what gateways carried to it.
 func parse(metrics io.Reader) (map[string]counters, error) {
 	all := map[string]counters{}
 	lines := bufio.NewScanner(metrics)
@@ -38,21 +39,24 @@ func parse(metrics io.Reader) (map[string]counters, error) {
 		if !ok {
 			continue
 		}
-		ingress := label["ingress"]
-		service, _, _ := strings.Cut(ingress, ":")
-		for _, workload := range []string{ingress, service} {
+		names := []string{label["workload"]}
+		if i, ok := label["ingress"]; ok {
+			service, _, _ := strings.Cut(i, ":")
+			names = []string{i, service}
+		}
+		for _, workload := range names {
 			c := all[workload]
 			if c.waits == nil {
 				c.waits = map[float64]float64{}
 			}
 			switch name {
-			case "tend_ingress_requests_total":
+			case "tend_ingress_requests_total", "tend_gateway_requests_total":
 				c.requests += value
 			case "tend_ingress_connections_total":
 				c.connections += value
-			case "tend_ingress_failures_total", "tend_ingress_server_errors_total":
+			case "tend_ingress_failures_total", "tend_ingress_server_errors_total", "tend_gateway_failures_total", "tend_gateway_server_errors_total":
 				c.failures += value
-			case "tend_ingress_wait_seconds_bucket":
+			case "tend_ingress_wait_seconds_bucket", "tend_gateway_wait_seconds_bucket":
 				if bound, err := strconv.ParseFloat(label["le"], 64); err == nil {
 					c.waits[bound] += value
 				}
@@ -69,11 +73,11 @@ func parse(metrics io.Reader) (map[string]counters, error) {
 	return all, lines.Err()
 }
 
-// sample is one line of the exposition format; ok is false for one that is no ingress's.
+// sample is one line of the exposition format; ok is false for one that tells of no traffic.
 // The names of workloads need no escapes.
 func sample(line string) (name string, labels map[string]string, value float64, ok bool) {
 	name, rest, found := strings.Cut(line, "{")
-	if !found || !strings.HasPrefix(name, "tend_ingress_") {
+	if !found || !strings.HasPrefix(name, "tend_ingress_") && !strings.HasPrefix(name, "tend_gateway_") {
 		return "", nil, 0, false
 	}
 	inside, number, found := strings.Cut(rest, "} ")
@@ -86,7 +90,7 @@ func sample(line string) (name string, labels map[string]string, value float64, 
 		key, quoted, _ := strings.Cut(pair, "=")
 		labels[key] = strings.Trim(quoted, `"`)
 	}
-	return name, labels, value, labels["ingress"] != ""
+	return name, labels, value, labels["ingress"] != "" || labels["workload"] != ""
 }
 
 // ratesOf are the rates between two readings.

@@ -22,6 +22,12 @@ tend_ingress_wait_seconds_bucket{ingress="web:80",le="0.001"} 900
 tend_ingress_wait_seconds_bucket{ingress="web:80",le="0.01"} 990
 tend_ingress_wait_seconds_bucket{ingress="web:80",le="+Inf"} 1000
 tend_ingress_wait_seconds_sum{ingress="web:80"} NaN
+tend_gateway_requests_total{workload="api"} 50
+tend_gateway_failures_total{workload="api"} 4
+tend_gateway_server_errors_total{workload="api"} 1
+tend_gateway_wait_seconds_bucket{workload="api",le="0.001"} 50
+tend_gateway_wait_seconds_bucket{workload="api",le="+Inf"} 50
+tend_gateway_requests_total{workload="web"} 90
 tend_workload_replicas{state="ready",workload="web"} 3
 go_goroutines 12
 `
@@ -29,9 +35,12 @@ go_goroutines 12
 func TestCountersAreThoseOfAnIngressAndOfItsService(t *testing.T) {
 	all, err := parse(strings.NewReader(metrics))
 	require.NoError(t, err)
-	assert.Len(t, all, 5)
+	assert.Len(t, all, 6)
 	assert.InEpsilon(t, 1000, all["web:80"].requests, 0.01)
-	assert.InEpsilon(t, 1010, all["web"].requests, 0.001)
+	assert.InEpsilon(t, 1100, all["web"].requests, 0.001, "a gateway carried some, too")
+	assert.InEpsilon(t, 50, all["api"].requests, 0.001)
+	assert.InEpsilon(t, 5, all["api"].failures, 0.001)
+	assert.InEpsilon(t, 50, all["api"].waits[0.001], 0.001)
 	assert.InEpsilon(t, 5, all["web"].failures, 0.01)
 	assert.InEpsilon(t, 7, all["db"].requests, 0.01, "a port that speaks no HTTP has connections")
 }

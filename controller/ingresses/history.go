@@ -21,31 +21,38 @@ type Sample struct {
 	Total ingress.Counters
 }
 
-// sample keeps what an ingress has counted, unless it is too soon after the last time. The
-// mutex is held.
-func (i *Ingresses) sample(workload string, total ingress.Counters, now time.Time) {
-	all := i.samples[workload]
+// History is what was counted in the last fifteen minutes, oldest first, by name.
+type History map[string][]Sample
+
+// Add keeps what has been counted under a name, unless it is too soon after the last time.
+func (h History) Add(name string, total ingress.Counters, now time.Time) {
+	all := h[name]
 	if len(all) > 0 && now.Sub(all[len(all)-1].At) < sampleEvery-sampleEvery/10 {
 		return
 	}
 	if all = append(all, Sample{At: now, Total: total}); len(all) > maxSamples {
 		all = slices.Delete(all, 0, len(all)-maxSamples)
 	}
-	i.samples[workload] = all
-	for other, samples := range i.samples {
+	h[name] = all
+	for other, samples := range h {
 		if now.Sub(samples[len(samples)-1].At) > maxSamples*sampleEvery {
-			delete(i.samples, other) // the ingress is gone
+			delete(h, other) // nobody counts there any more
 		}
 	}
 }
 
-// Samples returns what was counted in the last fifteen minutes, oldest first, by ingress.
-func (i *Ingresses) Samples() map[string][]Sample {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	all := maps.Clone(i.samples)
-	for workload, samples := range all {
-		all[workload] = slices.Clone(samples)
+// Clone returns a copy that Add does not change.
+func (h History) Clone() History {
+	all := maps.Clone(h)
+	for name, samples := range all {
+		all[name] = slices.Clone(samples)
 	}
 	return all
+}
+
+// Samples returns what each ingress has counted.
+func (i *Ingresses) Samples() History {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.samples.Clone()
 }

@@ -58,14 +58,14 @@ type Ingresses struct {
 	links      map[string]*link // by workload
 	generation int64            // the last one that was given to a configuration
 	settled    chan struct{}    // closed, and made anew, when a configuration is in force
-	samples    map[string][]Sample
+	samples    History
 	busy       sync.WaitGroup
 }
 
 // New returns Ingresses that know of none.
 func New(o Options) *Ingresses {
 	return &Ingresses{
-		options: o, links: map[string]*link{}, samples: map[string][]Sample{}, settled: make(chan struct{}),
+		options: o, links: map[string]*link{}, samples: History{}, settled: make(chan struct{}),
 		// A status may still carry a generation of an earlier process, which must not look
 		// like one of this process.
 		generation: time.Now().UnixMilli(),

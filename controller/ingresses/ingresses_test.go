@@ -173,11 +173,11 @@ func TestWhatWasCountedIsRememberedForFifteenMinutes(t *testing.T) {
 		say := func(workload string, requests int64) {
 			i.mu.Lock()
 			defer i.mu.Unlock()
-			i.sample(workload, ingress.Counters{Requests: requests}, time.Now())
+			i.samples.Add(workload, ingress.Counters{Requests: requests}, time.Now())
 		}
 		f.say(ingress.Status{Total: ingress.Counters{Requests: 1}})
 		f.say(ingress.Status{Total: ingress.Counters{Requests: 2}}) // too soon
-		require.Equal(t, map[string][]Sample{"web:8080": {{At: began, Total: ingress.Counters{Requests: 1}}}}, i.Samples())
+		require.Equal(t, History{"web:8080": {{At: began, Total: ingress.Counters{Requests: 1}}}}, i.Samples())
 		say("gone:80", 1)
 		for n := range int64(400) {
 			time.Sleep(sampleEvery)

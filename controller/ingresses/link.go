@@ -174,7 +174,7 @@ func (l *link) take(s ingress.Status) {
 	}
 	l.open = now
 	l.report.Status = s
-	l.sample(l.workload, s.Total, time.Now())
+	l.samples.Add(l.workload, s.Total, time.Now())
 	l.report.Serving = s.Proxies > 0 && (l.report.Serving || l.inForce())
 	l.report.Err = s.Error
 	if !l.report.Serving && s.Error == "" {

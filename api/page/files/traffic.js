@@ -1,4 +1,5 @@
-// What went through the ingresses of a workload in the last fifteen minutes.
+// What went through the ingresses of a workload, and through gateways to it, in the last
+// fifteen minutes.
 import { get } from './api.js';
 import { html, useEffect, useRef, useState } from './ui.js';
 
@@ -76,11 +77,11 @@ export function Traffic({ name }) {
   const traffic = useTraffic();
   if (!traffic) return html`<p class="nothing">…</p>`;
   const ours = traffic.filter((t) => t.workload === name || t.metadata.name === name);
-  if (!ours.length) return html`<p class="nothing">No ingress leads to ${name}, so nobody counts its requests.</p>`;
+  if (!ours.length) return html`<p class="nothing">No ingress leads to ${name}, and no gateway tells what it carries to it, so nobody counts its requests.</p>`;
   return ours.map(({ metadata, samples }) => {
     const times = samples.map((s) => Date.parse(s.time) / 1000);
     const values = (key, factor = 1) => samples.map((s) => (s[key] === undefined ? null : s[key] * factor));
-    return html`<section key=${metadata.name}><h2>${metadata.name}</h2>
+    return html`<section key=${metadata.name}><h2>${metadata.name.includes(':') ? metadata.name : `${metadata.name}, through gateways`}</h2>
       ${samples.length < 2 ? html`<p class="nothing">Nothing has been counted yet.</p>` : html`<div class="charts">
       <${Chart} title="Requests per second" unit="/s" times=${times} series=${[{ label: 'requests', colour: '--accent', fill: true, values: values('requests') }]} />
       <${Chart} title="Failures per second" unit="/s" times=${times} series=${[{ label: 'failures', colour: '--bad', fill: true, values: values('failures') }]} />

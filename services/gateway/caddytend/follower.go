@@ -1,6 +1,7 @@
 package caddytend
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,11 +19,9 @@ import (
 )
 
 const (
-	// queryWait is how long tend may hold a query that has nothing new to tell.
-	queryWait = 30 * time.Second
-	// firstWait is the same for a query that has no index yet: requests wait for
-	// its answer.
-	firstWait = time.Second
+	// queryWait is how long tend may hold a query that has nothing new to tell: with each
+	// query it is told what was carried.
+	queryWait = time.Second
 	// queryGrace is what a query may take beyond its wait.
 	queryGrace = 2 * time.Second
 	// drainPoll is how often tend is asked for news while requests to withdrawn
@@ -126,22 +125,23 @@ func (f *follower) run(ctx context.Context) {
 
 // ask sends one query.
 func (f *follower) ask(ctx context.Context, index uint64) (answer, error) {
-	hold := queryWait
-	if index == 0 {
-		hold = firstWait
-	}
-	ctx, cancel := context.WithTimeout(ctx, hold+queryGrace)
+	ctx, cancel := context.WithTimeout(ctx, queryWait+queryGrace)
 	defer cancel()
 	target := *f.address
 	target.RawQuery = url.Values{
 		"index":      {strconv.FormatUint(index, 10)},
-		"wait":       {hold.String()},
+		"wait":       {queryWait.String()},
 		"subscriber": {f.subscriber},
 	}.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	told, err := json.Marshal(map[string]any{"traffic": f.carried()})
 	if err != nil {
 		return answer{}, err
 	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(told))
+	if err != nil {
+		return answer{}, err
+	}
+	request.Header.Set("Content-Type", "application/json")
 	if f.tokenFile != "" {
 		token, err := os.ReadFile(f.tokenFile)
 		if err != nil {
@@ -165,6 +165,17 @@ func (f *follower) ask(ctx context.Context, index uint64) (answer, error) {
 		return answer{}, errors.New("tend's answer has no workloads")
 	}
 	return got, nil
+}
+
+// carried is what was carried to each workload.
+func (f *follower) carried() map[string]counts {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := map[string]counts{}
+	for _, s := range f.sources {
+		all[s.Workload] = all[s.Workload].plus(s.traffic.now())
+	}
+	return all
 }
 
 // fail notes that tend is away. The next query starts anew at index 0: tend may

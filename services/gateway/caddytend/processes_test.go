@@ -90,6 +90,7 @@ func runUpstream(name string) error {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s", name, body)
 	})
+	requests.HandleFunc("/broken", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, name, http.StatusInternalServerError) })
 	control := http.NewServeMux()
 	control.HandleFunc("POST /release", func(http.ResponseWriter, *http.Request) { close(release) })
 	control.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {

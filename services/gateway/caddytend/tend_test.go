@@ -25,7 +25,14 @@ type fakeTend struct {
 	workloads map[string][]map[string]any
 	changed   chan struct{} // closed at the next change
 	asked     []uint64      // what the subscriber asked for, in order
+	told      map[string]counted
 	server    *http.Server
+}
+
+// counted is what tend is told was carried to a workload.
+type counted struct {
+	Requests, Failures, ServerErrors int64
+	Latency                          []int64
 }
 
 func startTend(t *testing.T) *fakeTend {
@@ -58,7 +65,8 @@ func (f *fakeTend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	asked, err := strconv.ParseUint(query.Get("index"), 10, 64)
 	wait, err2 := time.ParseDuration(query.Get("wait"))
-	if err != nil || err2 != nil || r.URL.Path != "/api/v1/endpoints" || query.Get("subscriber") != "caddy" {
+	var body struct{ Traffic map[string]counted }
+	if json.NewDecoder(r.Body).Decode(&body) != nil || r.Method != http.MethodPost || err != nil || err2 != nil || r.URL.Path != "/api/v1/endpoints" || query.Get("subscriber") != "caddy" {
 		http.Error(w, "bad query", http.StatusBadRequest)
 		return
 	}
@@ -69,6 +77,7 @@ func (f *fakeTend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.asked = append(f.asked, asked)
+	f.told = body.Traffic
 	index, changed := f.index, f.changed
 	f.mu.Unlock()
 	if index <= asked {
@@ -142,4 +151,11 @@ func (f *fakeTend) queries() int {
 func (f *fakeTend) awaitAcknowledged(t *testing.T, index uint64) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("index %d is acknowledged", index), func() bool { return f.acknowledged() >= index })
+}
+
+// carried is what tend was last told of web.
+func (f *fakeTend) carried() counted {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.told["web"]
 }

@@ -74,6 +74,8 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	release := sync.OnceFunc(func() { pool.release(target) })
 
+	counted, _ := caddyhttp.GetVar(request.Context(), carriedVar).(*carried)
+	counted.tried()
 	t.SetScheme(request)
 	body := &clientBody{ReadCloser: request.Body}
 	if request.Body != nil && request.Body != http.NoBody {
@@ -83,13 +85,18 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := t.connectionsTo(target).RoundTrip(request)
 	switch {
 	case err == nil:
+		counted.answered(response.StatusCode)
 		// It cannot serve now, and says when to come back: others may.
 		if response.StatusCode == http.StatusServiceUnavailable && response.Header.Get("Retry-After") != "" {
 			pool.avoid(target)
 		}
 	case body.failed.Load():
+		counted.failed(true)
 		caddyhttp.SetVar(request.Context(), clientFailedVar, true)
-	case !errors.Is(err, context.Canceled): // which is the client, too
+	case errors.Is(err, context.Canceled): // which is the client, too
+		counted.failed(true)
+	default:
+		counted.failed(false)
 		pool.avoid(target)
 	}
 	// A connection that became something else, such as a WebSocket, may last for

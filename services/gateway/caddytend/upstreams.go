@@ -42,6 +42,7 @@ type Upstreams struct {
 	follower *follower // nil without tend
 	fallback *resolver // nil without Fallback
 	pool     *pool
+	traffic  traffic
 }
 
 // CaddyModule implements caddy.Module.
@@ -96,6 +97,7 @@ func (u *Upstreams) Provision(ctx caddy.Context) error {
 // GetUpstreams implements reverseproxy.UpstreamSource. No upstreams makes the
 // proxy hold the request for lb_try_duration.
 func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, error) {
+	u.traffic.begin(r.Context())
 	addresses, told, failing := u.pool.available()
 	if told && failing && u.fallback != nil && u.follower.outdated() {
 		u.logger.Warn("tend is away and no endpoint it told of can be reached; using the fallback")
