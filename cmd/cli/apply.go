@@ -21,7 +21,11 @@ func newApply(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "apply",
 		Short: "Converge once and exit; where a controller runs, wait until it has",
-		Args:  cobra.NoArgs,
+		Long: `Converge once and exit. Where a controller runs, it does the work, and apply waits until it has.
+
+On a terminal each workload is a line that is drawn in place; elsewhere each event is a line. It ends with 1 where the
+project would not converge, and says what is in the way.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return apply(c.Context(), f, rebuild)
 		},

@@ -21,6 +21,7 @@ func newBackup(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "backup WORKLOAD",
 		Short: "Dump a database to a file in the data directory and check the file; print its path",
+		Long:  `Dump a running Database to a file in the data directory, check the file, and print its path.`,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return withDatabase(c.Context(), f, args[0], func(db *database) error {
@@ -34,6 +35,7 @@ func newRestore(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "restore WORKLOAD FILE",
 		Short: "Bring a running database back to what a dump holds, all of it or nothing",
+		Long:  `Bring a running Database back to what a dump holds, all of it or nothing: a restore that fails leaves the data as it was.`,
 		Args:  cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			return withDatabase(c.Context(), f, args[0], func(db *database) error {

@@ -61,8 +61,12 @@ func New(version string) *cobra.Command {
 	f := &flags{version: version}
 	f.findProgram()
 	root := &cobra.Command{
-		Use:           "tend",
-		Short:         "Keep a Docker Compose project at its desired state",
+		Use:   "tend",
+		Short: "Keep a Docker Compose project at its desired state",
+		Long: `Keep a Docker Compose project at its desired state.
+
+A command ends with 0 when it is done, with 1 when it has failed, and with 2 where there is a mistake in the command
+line; diff, replay, simulate and validate say more with theirs.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(c *cobra.Command, args []string) error {

@@ -31,7 +31,9 @@ func newDashboard(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dashboard",
 		Short: "Show the project in the browser, until interrupted",
-		Args:  cobra.NoArgs,
+		Long: `Show the project in the browser, until interrupted. It prints a link that lets one browser in, once and within a
+minute, and opens it where there is a screen. It needs the controller, and no TCP listener of it.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			controller, err := f.dial()
 			if err != nil {

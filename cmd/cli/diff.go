@@ -33,7 +33,12 @@ func newDiff(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff",
 		Short: "Say how what runs differs from what is written; exit code 1 where it does",
-		Args:  cobra.NoArgs,
+		Long: `Say how what runs differs from what is written, and where no controller runs, in which fields. Values that may be
+secret are not shown.
+
+It ends with 0 where there is no difference, with 1 where there is one, and with 2 on an error. A project of docker
+compose that only needs taking over does not differ.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			p.out = c.OutOrStdout()
 			if err := p.check(c); err != nil {

@@ -26,7 +26,9 @@ func newDown(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "down",
 		Short: "Stop and remove the project's containers and networks; with -v its volumes too",
-		Args:  cobra.NoArgs,
+		Long: `Stop and remove the project's containers and networks; with -v also the volumes of the services that are written,
+anonymous ones too, and what is in them.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return down(c.Context(), f, volumes)
 		},

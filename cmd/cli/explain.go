@@ -20,7 +20,9 @@ func newExplain(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain WORKLOAD",
 		Short: "Say why a workload has not converged, and what to do",
-		Args:  cobra.ExactArgs(1),
+		Long: `Say what a workload is taken for, how an update of it goes, why it has not converged, what is in its way, what time
+alone will change, and what to do next.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			controller, err := f.dial()

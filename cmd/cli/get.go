@@ -34,8 +34,11 @@ func newGet(f *flags) *cobra.Command {
 	p := &printer{}
 	path := ""
 	c := &cobra.Command{
-		Use:               "get workloads|replicas|images [NAME]",
-		Short:             "Show what is kept, as the controller sees it",
+		Use:   "get workloads|replicas|images [NAME]",
+		Short: "Show what is kept, as the controller sees it",
+		Long: `Show what is kept, as the controller sees it: workloads, replicas, or the images that the workloads need, by which
+digest each is here, and what its name stood for when the registry was last asked. With --raw it is what the API
+answers to a GET of a path.`,
 		ValidArgsFunction: f.kinds,
 		Args: func(c *cobra.Command, args []string) error {
 			if path != "" {

@@ -22,6 +22,8 @@ func newInit(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init [SERVICE...]",
 		Short: "Write a first spec for each service that has none, with suggestions; nothing is written over",
+		Long: `Write a first spec for each service that has none: what is in force, and suggestions in comments. It says what was
+found, and what differs from docker compose; no file is written over.`,
 		RunE: func(c *cobra.Command, services []string) error {
 			p, err := f.load(c.Context())
 			if err != nil {

@@ -12,6 +12,7 @@ func newKill(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use:               "kill REPLICA",
 		Short:             "Kill a replica's process, to see it come back",
+		Long:              `Kill a replica's process, to see it come back. The controller has the engine do it, and tells who asked.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: f.replicas,
 		RunE: func(c *cobra.Command, args []string) error {

@@ -14,7 +14,9 @@ func newLogs(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "logs WORKLOAD",
 		Short: "Show the output of a workload's replicas",
-		Args:  cobra.ExactArgs(1),
+		Long: `Show the output of a workload's replicas by time, that of its hooks included. With -f it goes on, also with replicas
+that start meanwhile.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			if tail < 0 {

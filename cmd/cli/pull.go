@@ -17,6 +17,8 @@ func newPull(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "pull [SERVICE...]",
 		Short: "Pull the images of services, also those that are here; a controller rolls out the ones that are others",
+		Long: `Pull the images of services that are not built, also those that are here. A controller rolls out the ones that have
+changed.`,
 		RunE: func(c *cobra.Command, services []string) error {
 			project, err := f.load(c.Context())
 			if err != nil {

@@ -18,7 +18,9 @@ func newRelease(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "release",
 		Short: "Keep the project no longer and leave it to docker compose, running as it is",
-		Args:  cobra.NoArgs,
+		Long: `Keep the project no longer: the controller's container is taken away, and all others are left to the engine and docker
+compose, running as they are.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return release(c.Context(), f)
 		},

@@ -21,6 +21,9 @@ func newReplay(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "replay [FILE...]",
 		Short: "Plan again what was recorded, and show what would be decided otherwise now; exit code 1 where something would",
+		Long: `Plan again what was recorded, in the data directory or in files, and show what would be decided otherwise now.
+
+It ends with 1 where something would.`,
 		RunE: func(c *cobra.Command, files []string) error {
 			if len(files) == 0 {
 				project, err := f.load(c.Context())

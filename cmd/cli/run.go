@@ -28,7 +28,11 @@ func newRun(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the controller in the foreground, telling what it does and why",
-		Args:  cobra.NoArgs,
+		Long: `Run the controller in the foreground, telling what it does and why, until a signal ends it; what runs goes on running.
+On SIGHUP it reads everything again. While another process keeps the project, it stands by.
+
+The API is on a Unix socket in the data directory, and with --listen over TCP, where it wants a token.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := served.TCP.Check(); err != nil {
 				return usage(c, err)

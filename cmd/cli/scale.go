@@ -14,7 +14,9 @@ func newScale(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "scale WORKLOAD --replicas N",
 		Short: "Write the number of replicas into the workload's spec file",
-		Args:  cobra.ExactArgs(1),
+		Long: `Write the number of replicas into the workload's spec file, where every other byte stays as it is. A controller that
+runs does the rest.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if !c.Flags().Changed("replicas") {
 				return usage(c, errors.New("the number of replicas is missing: add --replicas N"))

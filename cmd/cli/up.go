@@ -45,7 +45,11 @@ func newUp(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run the controller in a container, and wait until the project has converged",
-		Args:  cobra.NoArgs,
+		Long: `Run the controller in a container, and wait until the project has converged.
+
+On a terminal each workload is a line that is drawn in place; elsewhere each event is a line. It ends with 1 where the
+project would not converge within --timeout, and says what is in the way; the controller goes on.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			own := !c.Flags().Changed("image")
 			return up(c.Context(), f, image, own, rebuild)

@@ -39,7 +39,10 @@ func newWait(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "wait WORKLOAD…",
 		Short: "Wait until workloads are converged, available or complete",
-		Args:  cobra.MinimumNArgs(1),
+		Long: `Wait until workloads are converged, available or, of a Job, complete.
+
+It ends with 1 where no more waiting can help, or after --timeout, and says what is in the way.`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			reached, ok := goals[goal]
 			if !ok {

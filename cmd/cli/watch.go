@@ -19,7 +19,12 @@ func newWatch(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "watch",
 		Short: "Show all workloads, replicas and events live, on a full screen",
-		Args:  cobra.NoArgs,
+		Long: `Show all workloads, replicas and events live, on a full screen. ? lists the keys; each that changes something shows the
+command that does the same. With the read token there are no such keys.
+
+A replica is the letter of its phase, small where its revision is an older one: C creating, S starting, R ready,
+U unready, H unhealthy, D draining, T stopping, X exited, E done, L leftover; · is wanted and not there.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o := watch.Options{
 				Version: f.version, Dial: f.dial, Verbs: f.verbs(), Sources: f.sources(),

@@ -1,6 +1,7 @@
 // Command reference writes what the commands say of themselves as documents.
 //
 //	reference man VERSION FOLDER    man pages, one for each command
+//	reference markdown FILE         the part of a document that is made from the commands
 package main
 
 import (
@@ -22,10 +23,13 @@ func main() {
 }
 
 func write(args []string) error {
-	if len(args) != 3 || args[0] != "man" {
-		return fmt.Errorf("usage: reference man VERSION FOLDER")
+	switch {
+	case len(args) == 3 && args[0] == "man":
+		return manPages(args[1], args[2])
+	case len(args) == 2 && args[0] == "markdown":
+		return rewrite(args[1])
 	}
-	return manPages(args[1], args[2])
+	return fmt.Errorf("usage: reference man VERSION FOLDER, or reference markdown FILE")
 }
 
 // manPages writes the man pages of a version into a folder. Their date is
