@@ -119,7 +119,7 @@ func (c Config) readOnly() *chi.Mux {
 func (s *server) newRouter() *chi.Mux {
 	r := chi.NewRouter()
 	g := guard{dataDir: s.DataDir, cookie: cookieName(s.Project), anonymousRead: s.AnonymousRead, log: s.Log}
-	r.Use(s.Requests.middleware, headers, g.middleware, crossOrigin, noBody, middleware.GetHead)
+	r.Use(s.Requests.middleware, s.headers, g.middleware, crossOrigin, noBody, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		fail(w, problem(http.StatusNotFound, "there is no "+r.URL.Path+" here; /openapi.yaml of the control API lists what there is"))
 	})

@@ -123,6 +123,16 @@ func TestAskingForWhatFollowsAnIndexAcknowledgesIt(t *testing.T) {
 		"an index that was not given out says nothing")
 }
 
+func TestAnIndexFromTheFutureIsAnsweredAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config(published())
+		at := c.Store.Snapshot().EndpointsIndex()
+		answered, e := query(c, fmt.Sprintf("index=%d&wait=1m", at+1000))()
+		assert.True(t, answered)
+		assert.Equal(t, at, e.Index)
+	})
+}
+
 func TestAnAcknowledgementCountsWhileTheQueryIsHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := config(published())

@@ -179,8 +179,12 @@ func noBody(next http.Handler) http.Handler {
 	})
 }
 
-func headers(next http.Handler) http.Handler {
+// VersionHeader is the header of each answer that has the controller's version.
+const VersionHeader = "Tend-Version"
+
+func (s *server) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(VersionHeader, s.Version)
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		next.ServeHTTP(w, r)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/tendhq/tend/controller/spec/syntax"
@@ -21,11 +20,7 @@ func noWorkload(snap *state.Snapshot, name string) *Problem {
 	for _, row := range snap.Workloads() {
 		names = append(names, row.Name)
 	}
-	text := fmt.Sprintf("there is no workload %q", name)
-	if meant := syntax.Nearest(name, names); meant != "" {
-		text += fmt.Sprintf("; did you mean %q?", meant)
-	}
-	return problem(http.StatusNotFound, text)
+	return problem(http.StatusNotFound, syntax.NoWorkload(name, names))
 }
 
 // fail answers with a problem document.

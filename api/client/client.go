@@ -35,6 +35,15 @@ type Client struct {
 	// base is where paths begin, and token what requests are sent with; empty over the
 	// socket.
 	base, token string
+	// version is the caller's, or empty.
+	version string
+}
+
+// As has the client know the caller's version, and returns it: where a request fails and
+// the controller is of another version, the error names both.
+func (c *Client) As(version string) *Client {
+	c.version = version
+	return c
 }
 
 // Dial finds the controller by its data directory. The error is ErrNotRunning
@@ -230,10 +239,15 @@ func (c *Client) do(ctx context.Context, method, path, accept string, body io.Re
 	}
 	defer answer.Body.Close()
 	p := &api.Problem{}
-	if err := json.NewDecoder(answer.Body).Decode(p); err != nil {
-		return nil, fmt.Errorf("the controller answered %s", answer.Status)
+	if json.NewDecoder(answer.Body).Decode(p) == nil {
+		err = p
+	} else {
+		err = fmt.Errorf("the controller answered %s", answer.Status)
 	}
-	return nil, p
+	if theirs := answer.Header.Get(api.VersionHeader); c.version != "" && theirs != "" && theirs != c.version {
+		err = fmt.Errorf("%w; the controller is tend %s, and this is tend %s", err, theirs, c.version)
+	}
+	return nil, err
 }
 
 // Metrics returns what /metrics serves, in the exposition format of Prometheus.

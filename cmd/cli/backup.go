@@ -4,9 +4,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
@@ -15,6 +18,7 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/postgres"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/spec/syntax"
 )
 
 func newBackup(f *flags) *cobra.Command {
@@ -91,7 +95,7 @@ func withDatabase(ctx context.Context, f *flags, name string, do func(*database)
 	}
 	w, ok := project.Workloads[name]
 	if !ok {
-		return fmt.Errorf("there is no workload %q", name)
+		return errors.New(syntax.NoWorkload(name, slices.Collect(maps.Keys(project.Workloads))))
 	}
 	if w.Kind != spec.Database {
 		return fmt.Errorf("%s is %s: only a Database, which a spec makes of a service with kind: Database, can be backed up and restored", name, w.Kind.WithArticle())

@@ -133,6 +133,15 @@ func (f *flags) database() (string, error) {
 // dial makes a client of the controller. It reads no file of the project, so that one
 // that is not valid keeps nobody from asking what runs.
 func (f *flags) dial() (*client.Client, error) {
+	c, err := f.find()
+	if err != nil {
+		return nil, err
+	}
+	return c.As(f.version), nil
+}
+
+// find makes a client of the controller that --server names, or of the project's.
+func (f *flags) find() (*client.Client, error) {
 	if f.server != "" {
 		return f.connectTo()
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -52,18 +53,23 @@ func newWorld(t *testing.T, compose string) *world {
 	require.NoError(t, os.Mkdir(data, 0o700))
 	socket, err := api.ListenUnix(data)
 	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
 	w.handler = api.New(api.Config{
 		Store: w.store, Controller: w, Ready: func() error { return w.ready }, Metrics: http.NotFoundHandler(),
 		Project: "shop", Version: "test", Log: zap.NewNop(), DataDir: data,
 	})
-	go func() { ended <- api.Serve(ctx, w.handler, zap.NewNop(), socket) }()
-	t.Cleanup(func() {
-		cancel()
-		assert.NoError(t, <-ended)
-	})
+	w.serve(socket)
 	return w
+}
+
+// serve serves the API on a listener until the test ends.
+func (w *world) serve(l net.Listener) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- api.Serve(ctx, w.handler, zap.NewNop(), l) }()
+	w.t.Cleanup(func() {
+		cancel()
+		assert.NoError(w.t, <-ended)
+	})
 }
 
 // Intend implements api.Controller.

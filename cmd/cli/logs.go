@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tendhq/tend/controller/logs"
+	"github.com/tendhq/tend/controller/spec/syntax"
 )
 
 func newLogs(f *flags) *cobra.Command {
@@ -43,7 +47,7 @@ that start meanwhile.`,
 				return err
 			}
 			if _, written := project.Workloads[r.Workload]; !written && len(containers) == 0 {
-				return fmt.Errorf("there is no workload %q, and no container of it", r.Workload)
+				return errors.New(syntax.NoWorkload(r.Workload, slices.Collect(maps.Keys(project.Workloads))))
 			}
 			if follow {
 				return r.Follow(ctx)

@@ -12,6 +12,7 @@ import (
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/api/client"
 	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/spec/syntax"
 )
 
 func newRollout(f *flags) *cobra.Command {
@@ -155,7 +156,9 @@ func (f *flags) await(ctx context.Context, c *client.Client, names []string, tel
 			missing[name] = true
 		}
 		var failures []error
+		var known []string
 		for _, w := range list.Items {
+			known = append(known, w.Metadata.Name)
 			if !missing[w.Metadata.Name] {
 				continue
 			}
@@ -173,7 +176,7 @@ func (f *flags) await(ctx context.Context, c *client.Client, names []string, tel
 		}
 		for _, name := range names {
 			if missing[name] {
-				failures = append(failures, fmt.Errorf("there is no workload %q", name))
+				failures = append(failures, errors.New(syntax.NoWorkload(name, known)))
 			}
 		}
 		if len(failures) > 0 || len(obstacles) == 0 {

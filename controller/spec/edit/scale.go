@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,7 +70,7 @@ func Scale(ctx context.Context, o load.Options, workload string, replicas int, a
 	w := before.Workloads[workload]
 	switch {
 	case w == nil:
-		return "", spec.Errors{{Workload: workload, Message: fmt.Sprintf("there is no workload %q", workload)}}
+		return "", spec.Errors{{Workload: workload, Message: syntax.NoWorkload(workload, slices.Collect(maps.Keys(before.Workloads)))}}
 	case w.Autoscaling != nil:
 		a := w.Autoscaling
 		return "", spec.Errors{{Workload: workload, Message: fmt.Sprintf("%s is scaled by its metrics, between %d and %d replicas", workload, a.MinReplicas, a.MaxReplicas),

@@ -1,6 +1,10 @@
 package syntax
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Nearest returns the known name that a mistyped one most likely stands for,
 // or "" where none is close.
@@ -36,4 +40,14 @@ func editDistance(a, b string) int {
 		before, last, row = last, row, before
 	}
 	return last[len(b)]
+}
+
+// NoWorkload says that there is no workload of a name, and which of the known ones may be
+// meant.
+func NoWorkload(name string, known []string) string {
+	text := fmt.Sprintf("there is no workload %q", name)
+	if meant := Nearest(name, slices.Sorted(slices.Values(known))); meant != "" {
+		text += fmt.Sprintf("; did you mean %q?", meant)
+	}
+	return text
 }
