@@ -334,7 +334,7 @@ func TestTrafficIsDrawn(t *testing.T) {
 		return `{"items":[{"metadata":{"name":"web:8080"},"workload":"web","samples":[` + strings.TrimSuffix(samples, ",") + `]}]}`
 	}
 	script := fmt.Sprintf(`const real = window.fetch, answers = new Map([['', %q], [%q, %q]]);
-		window.fetch = (path, o) => path.startsWith('/api/v1/traffic?since=') ? Promise.resolve(new Response(answers.get(decodeURIComponent(path.slice(22))))) : real(path, o)`,
+		window.fetch = (path, o) => path.startsWith('/api/v1/traffic?since=') ? Promise.resolve(new Response(answers.get(path.slice(22)))) : real(path, o)`,
 		answer(samples.String()), newest, answer(fmt.Sprintf(`{"time":%q,"requests":777,"failures":0}`, time.Now().UTC().Format(time.RFC3339Nano))))
 	b.do(call(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}))
 	b.login(s, api.Reader)

@@ -51,8 +51,9 @@ func TestTheCommandReferenceIsComplete(t *testing.T) {
 
 	text, err := os.ReadFile(commandReference)
 	require.NoError(t, err)
+	byHand, _, _ := strings.Cut(string(text), "\n## Each command\n") // what follows is made from the commands
 	var writtenCommands, writtenFlags []string
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(byHand) {
 		cells := strings.Split(strings.ReplaceAll(line, `\|`, "/"), "|")
 		if len(cells) < 4 {
 			continue

@@ -1,36 +1,27 @@
-// What went through the ingresses of a workload, and through gateways to it, in the last
-// fifteen minutes.
+// What went to a workload lately.
 import { get } from './api.js';
 import { html, useEffect, useRef, useState } from './ui.js';
 
-const every = 5000;
-const most = 180; // samples of an ingress: fifteen minutes
+const time = (s) => Date.parse(s?.time) || 0;
 
-// merge adds the samples that are new to those that are known.
-const merge = (known, items) => items.map((t) => {
-  const before = known?.find((k) => k.metadata.name === t.metadata.name)?.samples ?? [];
-  const last = Date.parse(before.at(-1)?.time) || 0;
-  return { ...t, samples: [...before, ...t.samples.filter((s) => Date.parse(s.time) > last)].slice(-most) };
-});
-
-// useTraffic asks for the traffic as long as somebody looks, and after the first time for
-// what is new.
+// useTraffic asks for what is new while somebody looks: fifteen minutes are 180 samples.
 export function useTraffic() {
-  const [traffic, setTraffic] = useState(null);
+  const [traffic, setTraffic] = useState();
   useEffect(() => {
     const end = new AbortController();
-    let known = null, newest = '';
-    const ask = async () => {
-      if (document.hidden) return;
-      try {
-        const { items } = await get(`/api/v1/traffic?since=${encodeURIComponent(newest)}`, end.signal);
-        known = merge(known, items);
-        newest = items.flatMap((t) => t.samples).reduce((at, s) => (Date.parse(s.time) > (Date.parse(at) || 0) ? s.time : at), newest);
+    let known = [], newest = '';
+    const ask = () => {
+      if (!document.hidden) get(`/api/v1/traffic?since=${newest}`, end.signal).then(({ items }) => {
+        known = items.map((t) => {
+          const old = known.find((k) => k.metadata.name === t.metadata.name)?.samples ?? [];
+          return { ...t, samples: [...old, ...t.samples.filter((s) => time(s) > time(old.at(-1)))].slice(-180) };
+        });
+        newest = known.map((t) => t.samples.at(-1)).sort((a, b) => time(b) - time(a))[0]?.time ?? '';
         setTraffic(known);
-      } catch { /* it is asked again */ }
+      }, () => {});
     };
     ask();
-    const timer = setInterval(ask, every);
+    const timer = setInterval(ask, 5000);
     return () => { clearInterval(timer); end.abort(); };
   }, []);
   return traffic;
@@ -38,8 +29,7 @@ export function useTraffic() {
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// Chart draws series over time. Its colours are the page's, so that it is drawn anew when
-// those change.
+// Chart draws series over time, anew when the page's colours change.
 function Chart({ title, unit, times, series }) {
   const box = useRef();
   const chart = useRef(null);
@@ -77,11 +67,11 @@ export function Traffic({ name }) {
   const traffic = useTraffic();
   if (!traffic) return html`<p class="nothing">…</p>`;
   const ours = traffic.filter((t) => t.workload === name || t.metadata.name === name);
-  if (!ours.length) return html`<p class="nothing">No ingress leads to ${name}, and no gateway tells what it carries to it, so nobody counts its requests.</p>`;
+  if (!ours.length) return html`<p class="nothing">No ingress or gateway counts the requests of ${name}.</p>`;
   return ours.map(({ metadata, samples }) => {
     const times = samples.map((s) => Date.parse(s.time) / 1000);
     const values = (key, factor = 1) => samples.map((s) => (s[key] === undefined ? null : s[key] * factor));
-    return html`<section key=${metadata.name}><h2>${metadata.name.includes(':') ? metadata.name : `${metadata.name}, through gateways`}</h2>
+    return html`<section key=${metadata.name}><h2>${metadata.name}</h2>
       ${samples.length < 2 ? html`<p class="nothing">Nothing has been counted yet.</p>` : html`<div class="charts">
       <${Chart} title="Requests per second" unit="/s" times=${times} series=${[{ label: 'requests', colour: '--accent', fill: true, values: values('requests') }]} />
       <${Chart} title="Failures per second" unit="/s" times=${times} series=${[{ label: 'failures', colour: '--bad', fill: true, values: values('failures') }]} />
