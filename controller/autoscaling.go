@@ -84,10 +84,12 @@ func (l *loop) scale(read readings, now time.Time) {
 	for _, name := range l.reconciler.autoscaled {
 		snap := l.store.Snapshot()
 		row, written := snap.Workload(name)
-		if !written {
-			continue
+		before := snap.Scale(name)
+		if !written || before == nil {
+			continue // it begins when it is planned for the first time
 		}
 		in := l.reconciler.scaleInput(snap, row.Spec, samples, read[name], now)
+		in.Before, in.Current = before.Scale, before.Replicas
 		next := autoscale.Decide(in)
 		if next.Since = in.Before.Since; next.Reason != in.Before.Reason {
 			next.Since, next.Warned = now, false
@@ -114,12 +116,26 @@ func (l *loop) scale(read readings, now time.Time) {
 	}
 }
 
+// beginScale has the autoscaler of a workload begin with as many replicas as there are, so
+// that a tend that has lost its state changes nothing, and with what is written where there
+// are none.
+func (r *reconciler) beginScale(snap *state.Snapshot, key string, now time.Time) *state.Snapshot {
+	row, written := snap.Workload(key)
+	if !written || !row.Spec.Autoscaled() || snap.Scale(key) != nil {
+		return snap
+	}
+	begin := core.Scale{Replicas: row.Spec.Replicas, Reason: core.WithinRange, Message: "it begins with what is written", Since: now}
+	if n := len(snap.Replicas(key)); n > 0 {
+		begin.Replicas, begin.Message = n, "it begins with as many as there are"
+	}
+	begin.Replicas = row.Spec.Autoscaling.Bound(begin.Replicas)
+	r.store.Update(func(tx *state.Tx) { tx.PutScale(&state.Scale{Workload: key, Scale: begin}) })
+	return r.store.Snapshot()
+}
+
 // scaleInput gathers all that the number of a workload's replicas may depend on.
 func (r *reconciler) scaleInput(snap *state.Snapshot, w *spec.Workload, samples map[string]usage.Sample, read map[int]autoscale.Reading, now time.Time) autoscale.Input {
-	in := autoscale.Input{Now: now, Spec: w.Autoscaling, Current: w.Replicas, Readings: map[int]autoscale.Reading{}}
-	if row := snap.Scale(w.Name); row != nil {
-		in.Before, in.Current = row.Scale, row.Replicas
-	}
+	in := autoscale.Input{Now: now, Spec: w.Autoscaling, Readings: map[int]autoscale.Reading{}}
 	maps.Copy(in.Readings, read)
 	for i, m := range w.Autoscaling.Metrics {
 		if m.Type == spec.Requests {

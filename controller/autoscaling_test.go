@@ -90,6 +90,22 @@ func TestTheNumberOutlastsARestart(t *testing.T) {
 	})
 }
 
+// What tend has lost is not in force again with what is written: that is where it began.
+func TestALostStateChangesNoNumber(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write(scaledWeb, scaledBy(halfTheCPU))
+		w.converge()
+		w.under(1.8, 6*time.Minute)
+		assert.Equal(t, 7, w.running())
+		w.writes()
+		w.restart()
+		w.write(scaledWeb, scaledBy(halfTheCPU))
+		w.under(1.8, 2*time.Minute)
+		assert.Equal(t, 7, w.running())
+		assert.Empty(t, w.writes())
+	})
+}
+
 func TestAnEditedBoundIsInForceAtOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.write(scaledWeb, scaledBy(halfTheCPU))

@@ -182,6 +182,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, tim
 		delete(r.restored, key)
 		snap = r.compare(snap, key, now)
 	}
+	snap = r.beginScale(snap, key, now)
 	in := r.input(snap, key, now)
 	p := plan.Compute(in)
 	r.record(in, p)

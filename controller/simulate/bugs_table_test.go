@@ -2,6 +2,17 @@ package simulate
 
 // bugs are the planted ones. BUG stands for the switch.
 var bugs = []bug{
+	// What the autoscaler decides.
+	{name: "scale beyond the bounds", seed: 85, file: "spec/autoscaling.go",
+		old: "func (a *Autoscaling) Bound(n int) int { return", new: "func (a *Autoscaling) Bound(n int) int { if BUG { return n }; return"},
+	{name: "grow beyond maxReplicas", seed: 4, file: "autoscale/autoscale.go",
+		old: "		return min(stable, in.Spec.MaxReplicas), core.TooManyReplicas,", new: "		if BUG { return stable, core.WithinRange, \"\" }\n		return min(stable, in.Spec.MaxReplicas), core.TooManyReplicas,"},
+	{name: "forget the stabilisation window", seed: 11, file: "autoscale/autoscale.go",
+		old: "			down = max(down, r.Replicas)\n", new: "			if !BUG { down = max(down, r.Replicas) }\n"},
+	{name: "surge by the number that is written", seed: 4, file: "spec/autoscaling.go",
+		old: "		scaled.Strategy.Reason = reason\n", new: "		scaled.Strategy.Reason = reason\n		if BUG { scaled.Strategy.MaxSurge += w.Replicas }\n"},
+	{name: "begin anew with what is written", seed: 11, file: "autoscaling.go",
+		old: "if n := len(snap.Replicas(key)); n > 0 {", new: "if n := len(snap.Replicas(key)); n > 0 && !BUG {"},
 	// What the planner decides.
 	{name: "stop before withdrawing", seed: 1, file: "plan/endpoints.go",
 		old: "asked := s.reachable(r) &&", new: "asked := !BUG && s.reachable(r) &&"},
@@ -149,7 +160,7 @@ var bugs = []bug{
 		old: "	if err != nil && (ctx.Err() == nil || !c.Linked()) {\n", new: "	if !BUG && err != nil && (ctx.Err() == nil || !c.Linked()) {\n"},
 
 	{name: "keep what was asked of a service that is taken out", seed: 89, file: "../state/workloads.go",
-		old: "	t.deleteAll(name, Workloads, Intents)\n", new: "	if BUG { t.deleteAll(name, Workloads) } else { t.deleteAll(name, Workloads, Intents) }\n"},
+		old: "	t.deleteAll(name, Workloads, Intents, Scales)\n", new: "	if BUG { t.deleteAll(name, Workloads, Scales) } else { t.deleteAll(name, Workloads, Intents, Scales) }\n"},
 
 	// What is observed.
 	{name: "trust the event stream", seed: 2, file: "observe/observe.go",

@@ -35,7 +35,7 @@ func (c *coverage) add(other coverage) {
 var operations = []model.Op{
 	model.OpContainers, model.OpContainer, model.OpCreate, model.OpStart, model.OpStop, model.OpRemove, model.OpSetRestartPolicy,
 	model.OpLogs, model.OpExec, model.OpImage, model.OpPull, model.OpNetworks, model.OpCreateNetwork, model.OpVolumes,
-	model.OpCreateVolume, model.OpEvents, opLoad, opCommit, opReplace, opTell, model.OpAttach,
+	model.OpCreateVolume, model.OpStats, model.OpEvents, opLoad, opCommit, opReplace, opTell, model.OpAttach,
 }
 
 // matrix is what there is to reach.
@@ -55,7 +55,7 @@ func matrix() []cell {
 		all = append(all, cell{"outsider", kind})
 	}
 	return append(all, cell{"outsider", "create"}, cell{"spec file", "invalid"}, cell{"volume", "missing"}, cell{"volume", "swapped"},
-		cell{"image", "built anew"}, cell{"service", "taken out and written again"},
+		cell{"image", "built anew"}, cell{"autoscaler", "scales"}, cell{"service", "taken out and written again"},
 		cell{"ingress", "connection breaks"}, cell{"ingress", "connections"}, cell{"ingress", "another release"},
 		cell{"joiner", string(core.CreateReplica)}, cell{"joiner", string(core.StartReplica)}, cell{"joiner", "goes first"})
 }

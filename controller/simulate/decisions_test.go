@@ -81,6 +81,7 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 	v.leavesDone(in, p, d)
 	v.leavesPorts(in.Replicas, p.Actions, d, snap)
 	v.inOrder(in, p, snap, truth)
+	v.withinBounds(in, d)
 }
 
 // leavesNewest checks that nothing is replaced for its image that was made from what

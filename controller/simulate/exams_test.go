@@ -31,11 +31,19 @@ const (
 func (w *world) calm() {
 	w.heal()
 	exam, of, keep := w.draw(8), one(w.tape, w.names...), w.draw(2) == 1
+	var minutes []minute
+	if w.scaling != nil {
+		minutes = w.minutes()
+	}
 	if exam > 5 {
 		w.leave()
 	}
 	w.rewrite(keep)
 	w.settle()
+	if w.scaling != nil {
+		w.comeAndGo(minutes)
+		w.settle()
+	}
 	switch exam {
 	case 1:
 		w.miss()
@@ -73,7 +81,7 @@ func (w *world) leave() {
 	snap := w.ctl.State().Snapshot()
 	for _, name := range w.names {
 		if written, ok := w.written[name]; ok && written.Kind == spec.Deployment && !w.checks.paused(snap, name) {
-			w.takenBack(written, snap)
+			w.takenBack(w.inForce(written), snap)
 		}
 	}
 }
@@ -146,7 +154,7 @@ func (w *world) rewrite(keep bool) {
 			kept.Paused, kept.ProgressDeadline = false, patient(v)
 			next[name] = variant{Workload: &kept, good: true, ports: v.ports}
 		} else {
-			next[name] = w.pool.ending(v)
+			next[name] = w.scale(w.pool.ending(v))
 		}
 		for _, d := range next[name].DependsOn {
 			if _, ok := next[d.Name]; !ok {
@@ -313,8 +321,8 @@ func (w *world) turn() (wrote bool) {
 		w.ask()
 		time.Sleep(w.idle)
 		most := 20 * time.Second // looks have half a minute
-		if w.moods.disk {
-			most = 4 * time.Second // and writes to the disk five seconds
+		if w.moods.disk || w.scaling != nil {
+			most = 4 * time.Second // and writes to the disk five seconds, readings of what is used ten
 		}
 		w.idle = min(3*w.idle, most)
 	}

@@ -69,7 +69,7 @@ func pass[T any](ctx context.Context, g *gate, c *call, do func(context.Context)
 	var value, none T
 	c.at, c.ctx, c.value, c.answer = time.Now(), ctx, &value, make(chan answer, 1)
 	if end, ok := ctx.Deadline(); ok {
-		c.look = time.Until(end) <= 30*time.Second
+		c.look = c.op != model.OpStats && time.Until(end) <= 30*time.Second
 	}
 	c.do = func(ctx context.Context) (err error) {
 		value, err = do(ctx)

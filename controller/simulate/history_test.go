@@ -86,7 +86,7 @@ func live(t *testing.T, tp *tape, told bool, history func(*world)) (o outcome) {
 
 // begin draws the moods, and what there is at first.
 func (w *world) begin() {
-	published, joined := w.aside(2) == 1, w.aside(8) == 7
+	published, joined, follows := w.aside(2) == 1, w.aside(8) == 7, w.aside(8) == 7
 	w.moods = moods{
 		fault: one(w.tape, 0, 5, 10, 30), crash: one(w.tape, 0, 50, 100), meddle: one(w.tape, 0, 50, 100), edit: one(w.tape, 0, 50, 100),
 		lies: w.draw(4) == 3, away: w.draw(3) == 2, rich: w.draw(3) > 0, disk: w.draw(4) == 3,
@@ -97,9 +97,12 @@ func (w *world) begin() {
 	if joined {
 		w.names = append(slices.Clone(names), joiner)
 	}
+	if follows {
+		w.scaling = newScaling()
+	}
 	w.gateway.active = w.draw(2) == 1
 	for _, name := range w.names {
-		v := w.pool.variants[name][w.draw(len(w.pool.variants[name]))]
+		v := w.some(name)
 		if w.draw(3) > 0 || name == "web" {
 			w.written[name] = v
 			w.tell("%s is written: %s", name, v)
@@ -121,7 +124,7 @@ func (w *world) furnish() {
 			continue
 		}
 		if w.draw(3) == 2 {
-			v = w.pool.variants[name][w.draw(len(w.pool.variants[name]))] // of an earlier revision
+			v = w.some(name) // of an earlier revision
 		}
 		if !v.good {
 			continue
@@ -273,6 +276,9 @@ func (w *world) serve() (acted, wrote bool) {
 // heal undoes what tend cannot.
 func (w *world) heal() {
 	w.tell("nothing goes wrong any more")
+	if w.scaling != nil {
+		w.scaling.steady = true
+	}
 	if w.away {
 		w.away = false
 		w.engine.Reconnect()
@@ -362,6 +368,9 @@ func (w *world) asWritten(goal map[string]variant) string {
 	count := map[string]int{}
 	truth := w.checks.truth()
 	goal = w.withIngresses(goal)
+	for name, v := range goal {
+		goal[name] = w.inForce(v)
+	}
 	for _, c := range truth {
 		name := replicaOf(c)
 		written, ok := goal[name]
@@ -377,7 +386,7 @@ func (w *world) asWritten(goal map[string]variant) string {
 			return c.Name + " still exists"
 		case revision(c) != written.Revision:
 			return fmt.Sprintf("%s is of revision %s", c.Name, revision(c))
-		case !ingress && written == w.written[name] && c.Labels[spec.LabelImage] != "" && c.ImageID != w.image(written.Image):
+		case !ingress && written == w.of(name) && c.Labels[spec.LabelImage] != "" && c.ImageID != w.image(written.Image):
 			return fmt.Sprintf("%s is made from another image than %s is now", c.Name, written.Image)
 		case c.RestartPolicy != cmp.Or(written.RestartPolicy, "no"):
 			return fmt.Sprintf("%s has the restart policy %s", c.Name, c.RestartPolicy)

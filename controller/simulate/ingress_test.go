@@ -152,7 +152,7 @@ func (w *world) upgrade() {
 func (w *world) of(name string) variant {
 	service := spec.ServiceOf(name)
 	if service == name {
-		return w.written[name]
+		return w.inForce(w.written[name])
 	}
 	for _, i := range w.written[service].ingresses(w.ingressImage) {
 		if i.Name == name {

@@ -142,6 +142,9 @@ func (v *invariants) restarted() {
 			v.irremovable[id] = true
 		}
 	}
+	if s := v.w.scaling; s != nil && v.w.moods.disk { // what was decided may be lost
+		s.grown = nil
+	}
 	v.decisions, v.creating, v.made = map[string]decision{}, map[string]bool{}, map[string]bool{}
 	v.doomed, v.drained, v.advances = map[string]bool{}, map[string]time.Time{}, map[string]advance{}
 	v.unfollowed = map[string]bool{}
@@ -169,6 +172,9 @@ func (v *invariants) edited(workload string) {
 	v.touch()
 	delete(v.rolledBack, workload)
 	v.rewritten[workload] = time.Now()
+	if s := v.w.scaling; s != nil && workload == scaled {
+		s.grown = nil
+	}
 }
 
 // takenOut notes that a workload is not written any more: what was asked of it, and who

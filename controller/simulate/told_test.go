@@ -203,6 +203,8 @@ func (v *invariants) said(e *state.Event) {
 			v.blame("%s is rolled back again: %s", e.Workload, e.Message)
 		}
 		v.rolledBack[e.Workload] = true
+	case e.Reason == "Autoscaled":
+		v.scaledTo(v.w.ctl.State().Snapshot().Scale(e.Workload).Replicas)
 	case e.Reason == "Created" || e.Reason == "CreateFailed":
 		delete(v.creating, name)
 	case e.Reason == "StopFailed":

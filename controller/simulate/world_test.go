@@ -78,6 +78,8 @@ type world struct {
 	// containers publish their ports themselves.
 	ingressImage string
 	holders      holders
+	// scaling is the load of a service that is scaled by it; nil in most histories.
+	scaling *scaling
 
 	// intervene is asked before a call is answered in a calm world, and reports
 	// whether it did that itself.
@@ -202,6 +204,9 @@ func (w *world) step() {
 	if w.moods.ingress && w.draw(8) == 7 {
 		w.clients()
 	}
+	if w.scaling != nil && w.draw(16) == 15 {
+		w.load(one(w.tape, loads...))
+	}
 	w.happen()
 	w.pass(long)
 }
@@ -209,6 +214,9 @@ func (w *world) step() {
 // pass lets time pass. That each step takes a nanosecond more has no two things
 // that follow from different steps happen at the same instant.
 func (w *world) pass(d time.Duration) {
+	if w.scaling != nil {
+		w.share()
+	}
 	time.Sleep(d + time.Nanosecond)
 	synctest.Wait()
 	if s := w.gate.stream; s != nil {
@@ -414,7 +422,7 @@ func (w *world) edit() {
 	for n, v := range w.written {
 		next[n] = v
 	}
-	v := w.pool.variants[name][w.draw(len(w.pool.variants[name]))]
+	v := w.some(name)
 	if before, there := next[name]; there && w.draw(12) == 11 {
 		delete(next, name)
 		w.tell("%s is taken out of the project", name)
