@@ -124,7 +124,7 @@ func (r *reconciler) beginScale(snap *state.Snapshot, key string, now time.Time)
 	if !written || !row.Spec.Autoscaled() || snap.Scale(key) != nil {
 		return snap
 	}
-	begin := core.Scale{Replicas: row.Spec.Replicas, Reason: core.WithinRange, Message: "it begins with what is written", Since: now}
+	begin := core.Scale{Replicas: row.Spec.Replicas, Message: "it begins with what is written", Since: now}
 	if n := len(snap.Replicas(key)); n > 0 {
 		begin.Replicas, begin.Message = n, "it begins with as many as there are"
 	}
