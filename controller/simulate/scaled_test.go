@@ -8,6 +8,7 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
 )
 
 // scaled is the service whose number of replicas follows its CPU in some histories.
@@ -24,7 +25,6 @@ type scaling struct {
 	numbered map[numbered]*spec.Workload
 	// grown are the numbers that it has grown to.
 	grown []grown
-	last  int
 }
 
 type numbered struct {
@@ -172,7 +172,10 @@ func (v *invariants) withinBounds(in plan.Input, d decision) {
 
 // scaledTo checks a decision of the autoscaler: it is within the bounds, and takes nothing
 // that was asked for within the window.
-func (v *invariants) scaledTo(n int) {
+func (v *invariants) scaledTo(e *state.Event) {
+	var from, n int
+	_, err := fmt.Sscanf(e.Message, "from %d to %d replicas", &from, &n)
+	must(err)
 	v.touch()
 	v.rewritten[scaled] = time.Now()
 	written, s := v.w.written[scaled], v.w.scaling
@@ -188,9 +191,8 @@ func (v *invariants) scaledTo(n int) {
 			v.blame("%s is scaled to %d replicas, and was scaled to %d %s ago", scaled, n, g.to, time.Since(g.at))
 		}
 	}
-	if n > s.last {
+	if n > from {
 		s.grown = append(s.grown, grown{time.Now(), n})
 	}
-	s.last = n
 	v.w.cover.count("autoscaler", "scales")
 }

@@ -204,7 +204,7 @@ func (v *invariants) said(e *state.Event) {
 		}
 		v.rolledBack[e.Workload] = true
 	case e.Reason == "Autoscaled":
-		v.scaledTo(v.w.ctl.State().Snapshot().Scale(e.Workload).Replicas)
+		v.scaledTo(e)
 	case e.Reason == "Created" || e.Reason == "CreateFailed":
 		delete(v.creating, name)
 	case e.Reason == "StopFailed":

@@ -93,7 +93,7 @@ func TestFewAreReadAtATime(t *testing.T) {
 		s.Latest()
 		pass(time.Second)
 		assert.Len(t, s.Latest(), 200)
-		m.set(func() { assert.Equal(t, 4, m.atOnce) })
+		m.set(func() { assert.Equal(t, 16, m.atOnce) })
 	})
 }
 
