@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -94,6 +95,20 @@ func TestEachContractIsKeptWhole(t *testing.T) {
 	s.users.Do(t, testenv.Request{Method: http.MethodDelete, Path: addresses + "/" + added.AddressID, Token: ada.Token}).Expect(t, http.StatusNoContent, nil)
 	s.rename(t, admin, ada, "Augusta King", "augusta@example.com")
 
+	bob := s.register(t, "bob@example.com")
+	s.create(t, ada, "", twoCups+","+oneKnife).Expect(t, http.StatusCreated, nil)
+	s.create(t, bob, "", twoCups).Expect(t, http.StatusCreated, nil)
+	for _, path := range []string{"/api/products/espresso-cup/recommendations", "/api/products/recommendations"} {
+		testenv.Await(t, "something is recommended at "+path, func() error {
+			var got struct{ Recommendations []struct{ ProductID string } }
+			s.products.Do(t, testenv.Request{Path: path, Token: bob.Token}).Expect(t, http.StatusOK, &got)
+			if len(got.Recommendations) == 0 {
+				return errors.New("nothing")
+			}
+			return nil
+		})
+	}
+
 	// What is not settled yet.
 	s.stopPayments(t)
 	s.orders.Do(t, cancel(kept)).Expect(t, http.StatusAccepted, nil)
@@ -110,6 +125,9 @@ func TestEachContractIsKeptWhole(t *testing.T) {
 		Expect(t, http.StatusCreated, &told)
 	c.orders.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/orders/" + told.OrderID + "/cancel", Token: eve.Token}).Expect(t, http.StatusOK, nil)
 	c.create(t, eve, "", `{"productId":"espresso-cup","quantity":1000}`).Expect(t, http.StatusConflict, nil)
+
+	c.create(t, eve, "", eightDesks).Expect(t, http.StatusAccepted, nil)
+	c.postgres.Exec(t, c.productDB, `UPDATE reservations SET expires_at = now() WHERE expires_at IS NOT NULL`)
 
 	testenv.Await(t, "all that the contracts promise is seen", func() error {
 		for _, e := range append(s.published(t), c.published(t)...) {

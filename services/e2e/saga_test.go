@@ -347,6 +347,91 @@ func TestStockAndMoneyAddUpWhateverTheBusDelivers(t *testing.T) {
 	})
 }
 
+// The items of orders that nobody pays for come back, and so does money that comes too late:
+// also after a crash at each step of that.
+func TestStockAndMoneyAddUpAfterReservationsExpired(t *testing.T) {
+	bus := testenv.StartDurableRedis(t)
+	env := bus.BusEnv(t)
+	env["RESERVATION_SECONDS"] = "1"
+	s := startSagaShop(t, "choreographed", bus, env)
+	ada := s.register(t, "ada@example.com")
+	for i, step := range []step{
+		{"product-service", "AFTER UPDATE", "reservations", "NEW.expires_at IS NULL AND OLD.expires_at IS NOT NULL"},
+		{"product-service", beforePublish, "outbox", "OLD.event_type = 'inventory.expired'"},
+		{"order-service", beforeCommit, "outbox", "NEW.event_type = 'payment.refund_requested'"},
+		{"order-service", beforePublish, "outbox", "OLD.event_type = 'payment.refund_requested'"},
+	} {
+		gate := s.postgres.CloseGate(t, s.databases[step.service], step.when, step.table, step.condition)
+		// Which is asked to be paid, and paid when its items are nobody's any more.
+		late := wish{fmt.Sprintf("%d-late", i), twoCups + "," + oneDesk, false, "failed"}
+		s.during(t, ada, []wish{late}, func() {
+			s.programs["payment-service"].Kill(t)
+			gate.AwaitStopped(t)
+			s.programs[step.service].Kill(t)
+			gate.Open(t)
+			s.programs[step.service].Start(t)
+			s.awaitOrders(t, `status = 'cancelling' AND failure = 'reservation_expired'`, 1)
+			s.programs["payment-service"].Start(t)
+		})
+		if t.Failed() {
+			t.Fatalf("after a crash at %s", step)
+		}
+	}
+	s.awaitPayments(t, "refunded", 4)
+	// One that waits for a review is declined, and stays so.
+	s.during(t, ada, []wish{{"held", eightDesks, false, "failed"}}, func() { s.awaitPayments(t, "review", 1) })
+	s.awaitPayments(t, "declined", 1)
+}
+
+// A payment that is asked for after it was asked back is not made.
+func TestAPaymentThatWasAskedBackIsNotMade(t *testing.T) {
+	bus := testenv.StartDurableRedis(t)
+	s := startSagaShop(t, "choreographed", bus, bus.BusEnv(t))
+	client := bus.Client()
+	defer client.Close()
+	request := fmt.Sprintf(`{"orderId":%q,"userId":%q,"amount":25}`, uuid.New(), uuid.New())
+	for _, eventType := range []string{"payment.refund_requested", "payment.requested", "payment.refund_requested"} {
+		event := fmt.Sprintf(`{"eventId":%q,"eventType":%q,"data":%s}`, uuid.New(), eventType, request)
+		if err := client.Do(t.Context(), "XADD", "domain-events", "*", "event", event).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testenv.Await(t, "all three are handled", func() error {
+		var handled int
+		s.postgres.QueryRow(t, s.paymentDB, `SELECT count(*) FROM inbox`, &handled)
+		if handled != 3 {
+			return fmt.Errorf("%d", handled)
+		}
+		return nil
+	})
+	s.awaitPayments(t, "declined", 1)
+	s.awaitPayments(t, "paid", 0)
+	s.addsUp(t)
+}
+
+// awaitOrders returns when as many orders are as condition says.
+func (s *sagaShop) awaitOrders(t *testing.T, condition string, want int) {
+	t.Helper()
+	s.awaitRows(t, s.orderDB, "orders", condition, want)
+}
+
+func (s *sagaShop) awaitPayments(t *testing.T, status string, want int) {
+	t.Helper()
+	s.awaitRows(t, s.paymentDB, "payments", "status = '"+status+"'", want)
+}
+
+func (s *sagaShop) awaitRows(t *testing.T, database, table, condition string, want int) {
+	t.Helper()
+	testenv.Await(t, fmt.Sprintf("%d %s where %s", want, table, condition), func() error {
+		var n int
+		s.postgres.QueryRow(t, database, `SELECT count(*) FROM `+table+` WHERE `+condition, &n)
+		if n != want {
+			return fmt.Errorf("%d", n)
+		}
+		return nil
+	})
+}
+
 func TestACancellationOfWhatIsNotConfirmedIsRefused(t *testing.T) {
 	bus := testenv.StartDurableRedis(t)
 	s := startSagaShop(t, "choreographed", bus, bus.BusEnv(t))

@@ -34,6 +34,7 @@ type shop struct {
 	redis                           *testenv.Redis
 	users, products, orders, ledger *testenv.Service
 	userDB, orderDB, paymentDB      string
+	productDB                       string
 	paymentEnv                      map[string]string
 	bus                             map[string]string
 }
@@ -49,7 +50,7 @@ func startShop(t *testing.T, paymentURL string) *shop {
 func startShopWith(t *testing.T, paymentURL, saga string) *shop {
 	t.Helper()
 	pg := testenv.SharedPostgres(t)
-	s := &shop{postgres: pg, redis: testenv.StartRedis(t), userDB: pg.NewDatabase(t), orderDB: pg.NewDatabase(t), paymentDB: pg.NewDatabase(t)}
+	s := &shop{postgres: pg, redis: testenv.StartRedis(t), userDB: pg.NewDatabase(t), orderDB: pg.NewDatabase(t), paymentDB: pg.NewDatabase(t), productDB: pg.NewDatabase(t)}
 	// user-service and order-service ask each other for their keys.
 	users, orders := testenv.Listen(t), testenv.Listen(t)
 	issuers := map[string]string{"USER_SERVICE_URL": "http://" + users.Addr().String(), "ORDER_SERVICE_URL": "http://" + orders.Addr().String()}
@@ -59,7 +60,7 @@ func startShopWith(t *testing.T, paymentURL, saga string) *shop {
 	maps.Copy(s.paymentEnv, issuers)
 	maps.Copy(s.paymentEnv, s.bus)
 	s.users = testenv.StartServiceAt(t, users, user.Service, pg.Env(t, s.userDB), issuers, s.bus)
-	s.products = testenv.StartService(t, product.Service, pg.Env(t, pg.NewDatabase(t)), s.redis.Env(t), issuers, s.bus)
+	s.products = testenv.StartService(t, product.Service, pg.Env(t, s.productDB), s.redis.Env(t), issuers, s.bus)
 	s.ledger = testenv.StartService(t, payment.Service, s.paymentEnv)
 	if paymentURL == "" {
 		paymentURL = s.ledger.URL

@@ -57,10 +57,11 @@ func (d *dashboard) UnmarshalCaddyfile(dispenser *caddyfile.Dispenser) error {
 }
 
 type dashboardAnswer struct {
-	UserID   string          `json:"userId"`
-	Profile  json.RawMessage `json:"profile,omitempty"`
-	Orders   json.RawMessage `json:"orders,omitempty"`
-	Payments json.RawMessage `json:"payments,omitempty"`
+	UserID          string          `json:"userId"`
+	Profile         json.RawMessage `json:"profile,omitempty"`
+	Orders          json.RawMessage `json:"orders,omitempty"`
+	Payments        json.RawMessage `json:"payments,omitempty"`
+	Recommendations json.RawMessage `json:"recommendations,omitempty"`
 	// Partial reports whether a part is missing, and Unavailable names those.
 	Partial     bool     `json:"partial"`
 	Unavailable []string `json:"unavailable"`
@@ -92,9 +93,10 @@ func (d *dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddy
 		path string
 		into *json.RawMessage
 	}{
-		"profile":  {"/api/users/" + userID, &answer.Profile},
-		"orders":   {"/api/orders?limit=10", &answer.Orders},
-		"payments": {"/api/payments?limit=10", &answer.Payments},
+		"profile":         {"/api/users/" + userID, &answer.Profile},
+		"orders":          {"/api/orders?limit=10", &answer.Orders},
+		"payments":        {"/api/payments?limit=10", &answer.Payments},
+		"recommendations": {"/api/products/recommendations", &answer.Recommendations},
 	} {
 		group.Go(func() {
 			document, err := d.part(r, part.path)

@@ -223,16 +223,16 @@ func TestABurstFromOneAddressIsCut(t *testing.T) {
 }
 
 func TestADashboardIsPutTogetherFromItsParts(t *testing.T) {
-	arrived, together := make(chan struct{}, 3), make(chan struct{})
+	arrived, together := make(chan struct{}, 4), make(chan struct{})
 	part := func(w http.ResponseWriter, r *http.Request) {
-		// None is answered before all three are asked.
+		// None is answered before all four are asked.
 		arrived <- struct{}{}
 		<-together
 		echo(w, r)
 	}
-	g := startGateway(t, startNameServer(t), keys(t), service(t, "USER_SERVICE", part), service(t, "ORDER_SERVICE", part), service(t, "PAYMENT_SERVICE", part))
+	g := startGateway(t, startNameServer(t), keys(t), service(t, "USER_SERVICE", part), service(t, "ORDER_SERVICE", part), service(t, "PAYMENT_SERVICE", part), service(t, "PRODUCT_SERVICE", part))
 	go func() {
-		for range 3 {
+		for range 4 {
 			<-arrived
 		}
 		close(together)
@@ -249,10 +249,10 @@ func TestADashboardIsPutTogetherFromItsParts(t *testing.T) {
 		return response.StatusCode == http.StatusOK
 	})
 	var got struct {
-		UserID                    string
-		Profile, Orders, Payments map[string][]string
-		Partial                   bool
-		Unavailable               []string
+		UserID                                     string
+		Profile, Orders, Payments, Recommendations map[string][]string
+		Partial                                    bool
+		Unavailable                                []string
 	}
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
 		t.Fatal(err)
@@ -260,7 +260,7 @@ func TestADashboardIsPutTogetherFromItsParts(t *testing.T) {
 	if got.Partial || got.Unavailable == nil || len(got.Unavailable) != 0 || got.UserID != "ada" || got.Profile["path"][0] != "/api/users/ada" {
 		t.Errorf("dashboard = %s", body)
 	}
-	for _, part := range []map[string][]string{got.Profile, got.Orders, got.Payments} {
+	for _, part := range []map[string][]string{got.Profile, got.Orders, got.Payments, got.Recommendations} {
 		if !slices.Equal(part["id"], []string{"ada"}) || !slices.Equal(part["correlation"], []string{"c-1"}) {
 			t.Errorf("a part was asked for as %v", part)
 		}
@@ -275,7 +275,7 @@ func TestADashboardIsPutTogetherFromItsParts(t *testing.T) {
 
 func TestADashboardSaysWhatIsMissing(t *testing.T) {
 	broken := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }
-	g := startGateway(t, startNameServer(t), keys(t), service(t, "USER_SERVICE", users), service(t, "ORDER_SERVICE", broken), service(t, "PAYMENT_SERVICE", echo))
+	g := startGateway(t, startNameServer(t), keys(t), service(t, "USER_SERVICE", users), service(t, "ORDER_SERVICE", broken), service(t, "PAYMENT_SERVICE", echo), service(t, "PRODUCT_SERVICE", echo))
 	var body string
 	eventually(t, "a dashboard", func() bool {
 		var response *http.Response

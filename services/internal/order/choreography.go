@@ -23,6 +23,11 @@ import (
 //	      └─► inventory.rejected ──► order.cancelled       └─► payment.failed ──► inventory.release_requested
 //	                                                              inventory.released ──► order.cancelled
 //
+// Items that are reserved for too long are inventory.expired: an order that is still pending
+// then asks for its payment back, whether there is one or not, with payment.refund_requested
+// that names no payment. payment.refunded, or payment.failed of one that is held or was never
+// made, goes on as after a payment that failed. Of an order that is paid for it says nothing.
+//
 // A customer's cancellation is payment.refund_requested, payment.refunded, and from there
 // on as after a payment that failed. Nobody watches over it: an event is handled once at
 // some time, or is a dead letter. A handler acts upon an order only in the state that its
@@ -75,10 +80,13 @@ func (s store) await(ctx context.Context, o order) (order, error) {
 // paymentRequestedEvent is the data of payment.requested.
 type paymentRequestedEvent newPayment
 
-// refundRequestedEvent is the data of payment.refund_requested.
+// refundRequestedEvent is the data of payment.refund_requested: of a payment, or of whatever
+// an order has come to, by whom it is and over what.
 type refundRequestedEvent struct {
-	OrderID   uuid.UUID `json:"orderId"`
-	PaymentID uuid.UUID `json:"paymentId"`
+	OrderID   uuid.UUID    `json:"orderId"`
+	PaymentID *uuid.UUID   `json:"paymentId,omitempty"`
+	UserID    *uuid.UUID   `json:"userId,omitempty"`
+	Amount    money.Amount `json:"amount,omitempty"`
 }
 
 // releaseRequestedEvent is the data of inventory.release_requested.
@@ -86,7 +94,7 @@ type releaseRequestedEvent struct {
 	OrderID uuid.UUID `json:"orderId"`
 }
 
-// inventoryEvent is what is read of inventory.reserved, .rejected and .released.
+// inventoryEvent is what is read of inventory.reserved, .rejected, .expired and .released.
 type inventoryEvent struct {
 	OrderID uuid.UUID `json:"orderId"`
 }
@@ -116,12 +124,27 @@ func (s store) handlers() map[string]events.Handler {
 		"payment.processed": handle(s, pending, func(ctx context.Context, tx pgx.Tx, o order, e paymentEvent) error {
 			return s.set(ctx, tx, o, `UPDATE orders SET status = 'confirmed', payment_id = $2 WHERE order_id = $1`, e.PaymentID)
 		}),
-		"payment.failed": handle(s, pending, func(ctx context.Context, tx pgx.Tx, o order, _ paymentEvent) error {
-			if err := s.set(ctx, tx, o, `UPDATE orders SET status = 'cancelling', failure = 'payment_declined' WHERE order_id = $1`); err != nil {
+		"inventory.expired": handle(s, pending, func(ctx context.Context, tx pgx.Tx, o order, _ inventoryEvent) error {
+			if err := s.set(ctx, tx, o, `UPDATE orders SET status = 'cancelling', failure = 'reservation_expired' WHERE order_id = $1`); err != nil {
 				return err
 			}
-			return s.requestRelease(ctx, tx, o)
+			return s.outbox.Add(ctx, tx, "payment.refund_requested", o.OrderID.String(),
+				refundRequestedEvent{OrderID: o.OrderID, UserID: &o.UserID, Amount: o.Total})
 		}),
+		"payment.failed": oneOf(
+			handle(s, cancelling, func(ctx context.Context, tx pgx.Tx, o order, _ paymentEvent) error {
+				if o.Failure == nil || *o.Failure != reservationExpired {
+					return nil // nothing is known of the payment that is being returned
+				}
+				return s.requestRelease(ctx, tx, o)
+			}),
+			handle(s, pending, func(ctx context.Context, tx pgx.Tx, o order, _ paymentEvent) error {
+				if err := s.set(ctx, tx, o, `UPDATE orders SET status = 'cancelling', failure = 'payment_declined' WHERE order_id = $1`); err != nil {
+					return err
+				}
+				return s.requestRelease(ctx, tx, o)
+			}),
+		),
 		"payment.refunded": handle(s, cancelling, func(ctx context.Context, tx pgx.Tx, o order, e refundedEvent) error {
 			if e.Refunded < o.Total {
 				return nil // a part, which has nothing to do with the cancellation
@@ -141,6 +164,18 @@ func (s store) requestRelease(ctx context.Context, tx pgx.Tx, o order) error {
 func (e inventoryEvent) order() uuid.UUID { return e.OrderID }
 func (e paymentEvent) order() uuid.UUID   { return e.OrderID }
 func (e refundedEvent) order() uuid.UUID  { return e.OrderID }
+
+// oneOf has each handler look at an event; none may put an order into a state that one after it belongs to.
+func oneOf(handlers ...events.Handler) events.Handler {
+	return func(ctx context.Context, tx pgx.Tx, e events.Event) error {
+		for _, handler := range handlers {
+			if err := handler(ctx, tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
 
 // handle returns a handler of events about orders that go by events and are in the status.
 // Others are left alone.

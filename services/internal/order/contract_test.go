@@ -18,6 +18,7 @@ func TestTheOthersPromiseWhatIsRead(t *testing.T) {
 func TestTheOthersPromiseWhatIsReadOfTheirEvents(t *testing.T) {
 	testenv.ReadsEvent(t, "product-service", "inventory.reserved", inventoryEvent{})
 	testenv.ReadsEvent(t, "product-service", "inventory.rejected", inventoryEvent{})
+	testenv.ReadsEvent(t, "product-service", "inventory.expired", inventoryEvent{})
 	testenv.ReadsEvent(t, "product-service", "inventory.released", inventoryEvent{})
 	testenv.ReadsEvent(t, "payment-service", "payment.processed", paymentEvent{})
 	testenv.ReadsEvent(t, "payment-service", "payment.failed", paymentEvent{})

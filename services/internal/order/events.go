@@ -19,11 +19,15 @@ type createdEvent struct {
 }
 
 func newCreatedEvent(o order) createdEvent {
-	e := createdEvent{OrderID: o.OrderID, UserID: o.UserID, Total: o.Total, Saga: o.saga}
+	return createdEvent{OrderID: o.OrderID, UserID: o.UserID, Items: o.ordered(), Total: o.Total, Saga: o.saga}
+}
+
+// ordered returns the order's items as they were asked for.
+func (o order) ordered() (items []newItem) {
 	for _, item := range o.Items {
-		e.Items = append(e.Items, newItem{ProductID: item.ProductID, Quantity: item.Quantity})
+		items = append(items, newItem{ProductID: item.ProductID, Quantity: item.Quantity})
 	}
-	return e
+	return items
 }
 
 // completedEvent is the data of order.completed.
@@ -31,6 +35,7 @@ type completedEvent struct {
 	OrderID   uuid.UUID    `json:"orderId"`
 	UserID    uuid.UUID    `json:"userId"`
 	PaymentID uuid.UUID    `json:"paymentId"`
+	Items     []newItem    `json:"items"`
 	Total     money.Amount `json:"total"`
 }
 
@@ -46,8 +51,12 @@ type cancelledEvent struct {
 func (s store) tell(ctx context.Context, tx pgx.Tx, o order) error {
 	switch o.Status {
 	case confirmed:
+		whole := []order{o}
+		if err := fillItems(ctx, tx, whole); err != nil {
+			return err
+		}
 		return s.outbox.Add(ctx, tx, "order.completed", o.OrderID.String(),
-			completedEvent{OrderID: o.OrderID, UserID: o.UserID, PaymentID: *o.PaymentID, Total: o.Total})
+			completedEvent{OrderID: o.OrderID, UserID: o.UserID, PaymentID: *o.PaymentID, Items: whole[0].ordered(), Total: o.Total})
 	case cancelled, failed:
 		return s.outbox.Add(ctx, tx, "order.cancelled", o.OrderID.String(),
 			cancelledEvent{OrderID: o.OrderID, UserID: o.UserID, Failure: o.Failure})

@@ -68,15 +68,19 @@ const (
 type failure string
 
 const (
-	outOfStock      failure = "out_of_stock"
-	paymentDeclined failure = "payment_declined"
+	outOfStock         failure = "out_of_stock"
+	paymentDeclined    failure = "payment_declined"
+	reservationExpired failure = "reservation_expired"
 )
 
 // problem is what the client who created the order is told.
 func (f failure) problem(id uuid.UUID) *httpx.Problem {
 	p := httpx.NewProblem(http.StatusConflict, "an item is out of stock")
-	if f == paymentDeclined {
+	switch f {
+	case paymentDeclined:
 		p = httpx.NewProblem(http.StatusPaymentRequired, "the payment was declined")
+	case reservationExpired:
+		p = httpx.NewProblem(http.StatusConflict, "the order was not paid for while its items were reserved; order again")
 	}
 	p.OrderID = id.String()
 	return p

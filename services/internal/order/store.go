@@ -220,7 +220,7 @@ func (s store) beginCancel(ctx context.Context, id, userID uuid.UUID) (order, er
 		if err != nil || o.saga == orchestrated {
 			return err
 		}
-		return s.outbox.Add(ctx, tx, "payment.refund_requested", id.String(), refundRequestedEvent{OrderID: id, PaymentID: *o.PaymentID})
+		return s.outbox.Add(ctx, tx, "payment.refund_requested", id.String(), refundRequestedEvent{OrderID: id, PaymentID: o.PaymentID})
 	})
 	if err != nil {
 		return order{}, fmt.Errorf("cancel order: %w", err)

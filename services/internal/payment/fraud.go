@@ -26,6 +26,7 @@ const (
 	tooMany  reason = "velocity"
 	mismatch reason = "mismatch"
 	reviewed reason = "review"
+	expired  reason = "expired" // of an order that is not to be paid for any more
 )
 
 // detail is what the payer is told.
@@ -39,6 +40,8 @@ func (r reason) detail() string {
 		return "the payment method is not this user's, or has expired"
 	case reviewed:
 		return "a review has declined it"
+	case expired:
+		return "the order has expired"
 	}
 	return "for no reason that is known"
 }

@@ -84,7 +84,7 @@ func (f filter) cacheKey() string {
 // cached returns what the cache holds under key, or loads and stores it.
 func cached(ctx context.Context, c *cache, key string, load func() (catalogue, error)) (catalogue, error) {
 	// A change of the value's form takes a new prefix: old and new replicas share Redis during a rollout.
-	key = "catalogue:v1:" + key
+	key = "catalogue:v2:" + key
 	if found, ok := c.get(ctx, key); ok {
 		return found, nil
 	}

@@ -4,6 +4,7 @@ package product
 import (
 	"embed"
 	"net/http"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
@@ -34,19 +35,23 @@ type handlers struct {
 
 func newApp(rt *server.Runtime) (*server.App, error) {
 	cache := newCache(rt.Env, rt.Log, rt.Metrics.Registerer)
-	h := handlers{store: store{rt.DB, rt.Outbox}, cache: cache}
+	reserved := time.Duration(rt.Env.Number("RESERVATION_SECONDS", 3600)) * time.Second
+	h := handlers{store: store{rt.DB, rt.Outbox, reserved}, cache: cache}
 	return &server.App{
 		Routes: func(r chi.Router) {
 			r.Route("/api/products", func(r chi.Router) {
 				r.Method(http.MethodGet, "/", httpx.Handler(h.list))
+				r.With(rt.Tokens.Require).Method(http.MethodGet, "/recommendations", httpx.Handler(h.recommendTo))
 				one := r.With(httpx.Path("productId", httpx.ProductID, errNotFound))
 				one.Method(http.MethodGet, "/{productId}", httpx.Handler(h.get))
+				one.Method(http.MethodGet, "/{productId}/recommendations", httpx.Handler(h.recommendFor))
 				one.With(rt.Tokens.Require, auth.RequirePrivileged).
 					Method(http.MethodPut, "/{productId}/inventory", httpx.Handler(h.putInventory))
 			})
 		},
-		Handlers: h.store.handlers(),
-		Close:    cache.close,
+		Handlers:   h.store.handlers(),
+		Background: h.store.expire(rt.Log),
+		Close:      cache.close,
 	}, nil
 }
 

@@ -24,7 +24,7 @@ type item struct {
 	Quantity  int64  `json:"quantity"`
 }
 
-// orderEvent is the data of inventory.reserved and inventory.released, and what is read of
+// orderEvent is the data of inventory.reserved, .expired and .released, and what is read of
 // inventory.release_requested.
 type orderEvent struct {
 	OrderID uuid.UUID `json:"orderId"`
@@ -37,7 +37,7 @@ type rejectedEvent struct {
 }
 
 func (s store) handlers() map[string]events.Handler {
-	return map[string]events.Handler{"order.created": s.reserve, "inventory.release_requested": s.release}
+	return map[string]events.Handler{"order.created": s.reserve, "order.completed": s.completed, "inventory.release_requested": s.release}
 }
 
 // reserve takes all items of an order that goes by events, or none.
@@ -58,7 +58,8 @@ func (s store) reserve(ctx context.Context, tx pgx.Tx, e events.Event) error {
 	if err != nil {
 		return err
 	}
-	tag, err := tx.Exec(ctx, `INSERT INTO reservations (order_id, status, items) VALUES ($1, 'reserved', $2) ON CONFLICT DO NOTHING`, order.OrderID, items)
+	tag, err := tx.Exec(ctx, `INSERT INTO reservations (order_id, status, items, expires_at) VALUES ($1, 'reserved', $2, now() + $3)
+		ON CONFLICT DO NOTHING`, order.OrderID, items, s.reserved)
 	if err != nil || tag.RowsAffected() == 0 {
 		return err
 	}

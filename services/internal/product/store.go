@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,6 +16,8 @@ import (
 type store struct {
 	db     *postgres.DB
 	outbox *events.Outbox
+	// reserved is how long an order that goes by events keeps its items.
+	reserved time.Duration
 }
 
 // catalogue is what the cache may hold of products: everything but their
@@ -34,15 +37,17 @@ func scanCatalogue(rows pgx.Rows) ([]product, error) {
 	})
 }
 
+// find returns a page of the products of a category that have all words of a search, the
+// best match first.
 func (s store) find(ctx context.Context, f filter) (catalogue, error) {
-	const where = `WHERE ($1 = '' OR category = $1) AND ($2 = '' OR strpos(lower(name || ' ' || description), lower($2)) > 0) `
+	const where = `WHERE ($1 = '' OR category = $1) AND ($2 = '' OR words @@ websearch_to_tsquery('english', $2)) `
 	var found catalogue
 	err := s.db.Read(ctx, func(ctx context.Context, q postgres.Querier) error {
 		err := q.QueryRow(ctx, `SELECT count(*) FROM products `+where, f.Category, f.Search).Scan(&found.Count)
 		if err != nil {
 			return err
 		}
-		rows, err := q.Query(ctx, catalogueColumns+where+`ORDER BY name, product_id LIMIT $3 OFFSET $4`,
+		rows, err := q.Query(ctx, catalogueColumns+where+`ORDER BY ts_rank(words, websearch_to_tsquery('english', $2)) DESC, name, product_id LIMIT $3 OFFSET $4`,
 			f.Category, f.Search, f.Page.Limit, f.Page.Offset())
 		if err != nil {
 			return err
