@@ -2,8 +2,9 @@
 # Prepares this machine for the shop: a container engine, the images that
 # compose.yaml names, the secrets and .env. Safe to repeat: what is there stays.
 # With --test also what `make test` needs: Postgres, Redis, RabbitMQ, nginx, an image
-# registry, tmux, Chromium, and the image of a Debian with systemd; with --data the image of MariaDB, which `make chaos-data` runs;
-# with --rabbitmq that of the profile rabbitmq.
+# registry, tmux, Chromium, and the image of a Debian with systemd; with --data the image of
+# MariaDB, which `make chaos-data` runs; with --rabbitmq that of the profile rabbitmq; with --tls
+# a certificate for the gateway, from an authority of its own, and compose.tls.yaml.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -19,8 +20,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/lib/project.sh
 
 case ${1:-} in
-'' | --test | --data | --rabbitmq) ;;
-*) fail "usage: deploy/setup.sh [--test | --data | --rabbitmq]" ;;
+'' | --test | --data | --rabbitmq | --tls) ;;
+*) fail "usage: deploy/setup.sh [--test | --data | --rabbitmq | --tls]" ;;
 esac
 
 ensure_engine
@@ -34,4 +35,8 @@ case ${1:-} in
 	;;
 --data) ensure_image mariadb:10.11-bookworm ;;
 --rabbitmq) ensure_image rabbitmq:3 ;;
+--tls)
+	ensure_certificates "$PWD"
+	set_env "$PWD/.env" COMPOSE_FILE compose.yaml:compose.tls.yaml
+	;;
 esac

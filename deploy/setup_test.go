@@ -3,6 +3,8 @@
 package deploy
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/compose-spec/compose-go/v2/cli"
 )
 
 const library = `set -euo pipefail
@@ -236,5 +240,47 @@ func TestEnvIsCorrectedAndNothingElseInIt(t *testing.T) {
 
 	if out := must(t, fmt.Sprintf("ensure_env %q", project)); out != "" || read(t, env) != got {
 		t.Errorf("a second run changes something: %s\n%s", out, read(t, env))
+	}
+}
+
+func TestTheGatewaysCertificateIsOfTheFoldersOwnAuthority(t *testing.T) {
+	project := t.TempDir()
+	must(t, "ensure_certificates "+project)
+	secrets := filepath.Join(project, "deploy", "secrets")
+	first := read(t, filepath.Join(secrets, "gateway_tls_certificate"))
+	must(t, "ensure_certificates "+project)
+	if read(t, filepath.Join(secrets, "gateway_tls_certificate")) != first {
+		t.Error("the certificate is made again")
+	}
+	pair, err := tls.LoadX509KeyPair(filepath.Join(secrets, "gateway_tls_certificate"), filepath.Join(secrets, "gateway_tls_key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM([]byte(read(t, filepath.Join(secrets, "ca.crt"))))
+	for _, name := range []string{"localhost", "127.0.0.1", "gateway"} {
+		if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: trusted, DNSName: name}); err != nil {
+			t.Errorf("for %s: %v", name, err)
+		}
+	}
+	info, err := os.Stat(filepath.Join(secrets, "ca.key"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the authority's key: %v, %v", info, err)
+	}
+}
+
+// The certificate is a file that compose.tls.yaml names.
+func TestTLSAtTheGatewayIsAFileBesideComposeYAML(t *testing.T) {
+	options, err := cli.NewProjectOptions([]string{"../compose.yaml", "../compose.tls.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, err := options.LoadProject(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway := project.Services["gateway"]
+	if len(gateway.Ports) != 2 || *gateway.Environment["TLS"] != "on" || len(gateway.Secrets) != 3 {
+		t.Errorf("ports %v, environment %v, secrets %v", gateway.Ports, gateway.Environment, gateway.Secrets)
 	}
 }

@@ -74,3 +74,23 @@ set_env() {
 	printf '%s' "${rest:+$rest$'\n'}$name=$value"$'\n' >"$file.new"
 	mv "$file.new" "$file"
 }
+
+# ensure_certificates PROJECT-FOLDER makes what TLS at the gateway needs in development: an
+# authority of this folder's own, and a certificate of it for this machine.
+ensure_certificates() {
+	local folder=$1/deploy/secrets
+	[[ ! -s $folder/gateway_tls_certificate ]] || return 0
+	say "making an authority, deploy/secrets/ca.crt, and the gateway's certificate"
+	ensure_folder "$folder" "$(tend_user "$1")"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=shop development CA" \
+		-addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign \
+		-keyout "$folder/ca.key" -out "$folder/ca.crt" 2>/dev/null
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 397 -subj "/CN=localhost" \
+		-CA "$folder/ca.crt" -CAkey "$folder/ca.key" \
+		-addext basicConstraints=critical,CA:FALSE -addext extendedKeyUsage=serverAuth \
+		-addext "subjectAltName=DNS:localhost,DNS:gateway,IP:127.0.0.1,IP:::1" \
+		-keyout "$folder/gateway_tls_key" -out "$folder/.gateway_tls_certificate" 2>/dev/null
+	chmod 0600 "$folder/ca.key"
+	chmod 0644 "$folder/gateway_tls_key" "$folder/.gateway_tls_certificate"
+	mv "$folder/.gateway_tls_certificate" "$folder/gateway_tls_certificate"
+}
