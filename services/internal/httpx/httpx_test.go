@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -184,4 +185,62 @@ func TestClientNetwork(t *testing.T) {
 			t.Errorf("%+v: %s", test, got)
 		}
 	}
+}
+
+// FuzzDecode has bodies of all kinds read. Whatever they hold, the answer is a problem or a
+// value that is written and read again as it is.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{``, `{}`, `{"name":"x"}`, `{"name":1}`, `{"items":[{"quantity":1e400}]}`, `{"a":{}}`, `[`, "\xff", `{}{}`, `{"name":"\ud800"}`, strings.Repeat("[", 10001)} {
+		f.Add([]byte(seed))
+	}
+	type target struct {
+		Name  *string `json:"name"`
+		Items []struct {
+			Quantity int64 `json:"quantity"`
+		} `json:"items"`
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		request := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
+		request.Header.Set("Content-Type", "application/json")
+		var got, again target
+		err := httpx.Decode(httptest.NewRecorder(), request, &got)
+		var problem *httpx.Problem
+		if err != nil {
+			if !errors.As(err, &problem) || problem.Status < 400 || problem.Status > 499 {
+				t.Errorf("%q: %v", body, err)
+			}
+			return
+		}
+		encoded, err := json.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request = httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(encoded))
+		request.Header.Set("Content-Type", "application/json")
+		if err := httpx.Decode(httptest.NewRecorder(), request, &again); err != nil || !reflect.DeepEqual(got, again) {
+			t.Errorf("%q is read as %+v, and then as %+v, %v", body, got, again, err)
+		}
+	})
+}
+
+// FuzzInput has texts looked at for the form that paths, headers and parameters must have.
+func FuzzInput(f *testing.F) {
+	for _, seed := range []string{"", "espresso-cup", "01a22229-80ac-71f7-b2e3-6c6946e37983", "01A22229-80AC-71F7-B2E3-6C6946E37983", "../x", "\x00", "\xff", "-1", "99999999999999999999", "1e3"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if id, err := httpx.ParseID(text); err == nil && id.String() != text {
+			t.Errorf("%q is the id %s", text, id)
+		}
+		if key, err := httpx.ParseKey([]string{text}); err == nil && (*key != text || len(text) == 0 || len(text) > 255) {
+			t.Errorf("%q is the key %q", text, *key)
+		}
+		if id := httpx.AcceptID(text); strings.ContainsAny(id, "\r\n \x00") || len(id) > 128 || id == "" {
+			t.Errorf("%q is accepted as %q", text, id)
+		}
+		page, err := httpx.ParsePage(url.Values{"page": {text}, "limit": {text}})
+		if err == nil && (page.Number < 1 || page.Limit < 1 || page.Limit > 100 || page.Offset() < 0) {
+			t.Errorf("%q is the page %+v", text, page)
+		}
+	})
 }
