@@ -60,28 +60,30 @@ func TestWhatContainersUseIsScraped(t *testing.T) {
 		w.engine.AddImage("busy:1", model.Behavior{Cores: 0.5, Memory: 3 << 20})
 		w.write("web: {image: busy:1, scale: 2, mem_limit: 64m}")
 		w.converge()
-		scrape := func() string {
-			answer := httptest.NewRecorder()
-			w.ctl.Metrics().Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-			return answer.Body.String()
-		}
-		assert.NotContains(t, scrape(), "tend_container_cpu_seconds_total{")
+		assert.NotContains(t, w.scrape(), "tend_container_cpu_seconds_total{")
 		began := w.container("p-web-2").StartedAt
 		w.pass(time.Second)
-		read := scrape()
+		read := w.scrape()
 		assert.Contains(t, read, `tend_container_memory_bytes{replica="2",workload="web"} 3.145728e+06`)
 		assert.Contains(t, read, `tend_container_memory_limit_bytes{replica="1",workload="web"} 6.7108864e+07`)
 		w.pass(15*time.Second - time.Millisecond)
-		first := counted(t, scrape(), `tend_container_cpu_seconds_total{replica="2",workload="web"}`)
+		first := counted(t, w.scrape(), `tend_container_cpu_seconds_total{replica="2",workload="web"}`)
 		w.pass(15 * time.Second)
-		second := counted(t, scrape(), `tend_container_cpu_seconds_total{replica="2",workload="web"}`)
+		second := counted(t, w.scrape(), `tend_container_cpu_seconds_total{replica="2",workload="web"}`)
 		assert.InDelta(t, 7.5, second-first, 0.01, "half a core for 15 s")
 		assert.InDelta(t, time.Since(began).Seconds()/2, second, 8)
 
 		w.engine.Exhaust(w.container("p-web-2").ID)
 		w.converge()
-		assert.Contains(t, scrape(), `tend_container_oom_kills_total{replica="2",workload="web"} 1`)
+		assert.Contains(t, w.scrape(), `tend_container_oom_kills_total{replica="2",workload="web"} 1`)
 	})
+}
+
+// scrape returns the metrics as Prometheus gets them.
+func (w *world) scrape() string {
+	answer := httptest.NewRecorder()
+	w.ctl.Metrics().Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return answer.Body.String()
 }
 
 // counted is the value of a metric among those that were scraped.
