@@ -366,11 +366,12 @@ func TestNoProjectThatIsRestrictedAsksForMore(t *testing.T) {
 		require.Empty(t, faults(t, p, data, rapid.Bool().Draw(t, "new API")))
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		for range 40 { // the package's checks are few, as most ask an engine
+		// About one in ten is accepted. The package's checks are few, as most ask an engine.
+		for tried, enough := 0, accepted+4; accepted < enough; tried++ {
+			require.Less(t, tried, 1000, "nothing is accepted any more")
 			try(t)
 		}
 	})
-	assert.Greater(t, accepted, refused/20)
 	t.Logf("%d projects accepted, %d refused", accepted, refused)
 }
 
