@@ -125,7 +125,7 @@ sbom: build ## write what each program was built from beside it, as CycloneDX
 .PHONY: mutate
 mutate: ## change the planner in one place at a time, and see its tests fail
 	@go -C tools build -o $(CURDIR)/$(BIN)/mutate ./mutate
-	@$(BIN)/mutate -threshold 85 controller/plan -rapid.nofailfile
+	@$(BIN)/mutate -threshold 95 controller/plan -rapid.nofailfile
 
 # How long make compare leaves each project alone before it looks, in Go's notation.
 SETTLE ?= 5m
