@@ -154,6 +154,7 @@ func (s *server) addPublic(r chi.Router) {
 	r.Post(endpointsPath, s.endpoints)
 	r.Get("/api/v1/discovery/prometheus", s.serve(s.discoverPrometheus))
 	r.Get("/api/v1/discovery/traefik", s.serve(s.discoverTraefik))
+	s.addConsul(r)
 }
 
 func (s *server) addWorkloads(r chi.Router) {

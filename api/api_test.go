@@ -240,6 +240,7 @@ func TestTheReadOnlyListenerServesWhatGatewaysAndScrapersNeedAndNoMore(t *testin
 	assert.ElementsMatch(t, []string{
 		"GET /healthz", "GET /readyz", "GET /metrics",
 		"GET /api/v1/endpoints", "POST /api/v1/endpoints", "GET /api/v1/discovery/prometheus", "GET /api/v1/discovery/traefik",
+		"GET /v1/agent/self", "GET /v1/status/leader", "GET /v1/catalog/services", "GET /v1/catalog/service/{name}", "GET /v1/health/service/{name}",
 	}, routes)
 }
 
@@ -287,6 +288,8 @@ func TestOpenAPIDescribesTheWireTypes(t *testing.T) {
 	check("Health", reflect.TypeFor[Health]())
 	check("Problem", reflect.TypeFor[Problem]())
 	check("Endpoints", reflect.TypeFor[Endpoints]())
+	check("ConsulEntry", reflect.TypeFor[ConsulEntry]())
+	check("ConsulCatalogEntry", reflect.TypeFor[ConsulCatalogEntry]())
 	check("Carried", reflect.TypeFor[Carried]())
 	check("Undo", reflect.TypeFor[Undo]())
 	check("Scale", reflect.TypeFor[Scale]())

@@ -76,6 +76,9 @@ func (g guard) identify(r *http.Request) caller {
 		return caller{role: Admin, name: p.name}
 	}
 	credentials := r.Header.Get("Authorization")
+	if token := r.Header.Get("X-Consul-Token"); token != "" && credentials == "" {
+		credentials = "Bearer " + token // as clients of Consul send it
+	}
 	if cookie, err := r.Cookie(g.cookie); err == nil && credentials == "" {
 		role, err := unseal(g.dataDir, cookie.Value, time.Now())
 		if err != nil {
