@@ -43,3 +43,23 @@ func TestAQueryIsANumberOrAnError(t *testing.T) {
 		})
 	}
 }
+
+func TestTargetsAndAlertsAreListed(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.String() {
+		case "/api/v1/targets?state=active":
+			fmt.Fprint(w, `{"status":"success","data":{"activeTargets":[{"labels":{"job":"shop"},"scrapeUrl":"http://a/metrics","health":"down","lastError":"refused"}]}}`)
+		case "/api/v1/alerts":
+			fmt.Fprint(w, `{"status":"success","data":{"alerts":[{"labels":{"alertname":"ServiceDown"},"annotations":{"summary":"it is down"},"state":"firing"}]}}`)
+		default:
+			t.Errorf("asked for %s", r.URL)
+		}
+	}))
+	defer server.Close()
+	targets, err := Targets(t.Context(), server.URL)
+	require.NoError(t, err)
+	assert.Equal(t, []Target{{Labels: map[string]string{"job": "shop"}, ScrapeURL: "http://a/metrics", Health: "down", LastError: "refused"}}, targets)
+	alerts, err := Alerts(t.Context(), server.URL+"/")
+	require.NoError(t, err)
+	assert.Equal(t, []Alert{{Labels: map[string]string{"alertname": "ServiceDown"}, Annotations: map[string]string{"summary": "it is down"}, State: "firing"}}, alerts)
+}
