@@ -91,7 +91,7 @@ func up(ctx context.Context, f *flags, image string, own, rebuild bool) error {
 	if err := f.nameFolders(ctx, e, project); err != nil {
 		return err
 	}
-	users, err := e.UserNamespace(ctx)
+	info, err := e.Info(ctx)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func up(ctx context.Context, f *flags, image string, own, rebuild bool) error {
 	if err != nil {
 		return err
 	}
-	self, err := controllerProject(ctx, f, project, controllerPlace{image, e.Host(), users, logins != nil})
+	self, err := controllerProject(ctx, f, project, controllerPlace{image, e.Host(), info.Users, logins != nil})
 	if err != nil {
 		return err
 	}

@@ -158,7 +158,7 @@ func prune(dir *os.Root, keep int) error {
 	if err != nil {
 		return err
 	}
-	dumps := slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !dumpName.MatchString(e.Name()) })
+	dumps := finished(entries)
 	for _, old := range dumps[:max(0, len(dumps)-max(keep, 1))] {
 		err := dir.Remove(old.Name())
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -166,6 +166,23 @@ func prune(dir *os.Root, keep int) error {
 		}
 	}
 	return nil
+}
+
+func finished(entries []os.DirEntry) []os.DirEntry {
+	return slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !dumpName.MatchString(e.Name()) })
+}
+
+// Last is when the last backup of a workload was begun; zero where there is none.
+func Last(dataDir, workload string) (time.Time, error) {
+	entries, err := os.ReadDir(Dir(dataDir, workload)) // sorted by name, and so by age
+	dumps := finished(entries)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(dumps) == 0 {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Parse(dumpTime+dumpExt, dumps[len(dumps)-1].Name())
 }
 
 // syncDir puts the names in a folder on the disk.

@@ -86,25 +86,35 @@ const (
 	Rootless
 )
 
-// UserNamespace asks which one the engine runs containers in.
-func (e *Engine) UserNamespace(ctx context.Context) (users UserNamespace, err error) {
-	err = e.do(ctx, "ask for the user namespace of engine", e.host, func(ctx context.Context) error {
+// Info is what an engine says of itself.
+type Info struct {
+	// Version is the engine's, API the version of the API that it is spoken to in.
+	Version, API string
+	// Root is the folder of its images, containers and volumes on its own machine.
+	Root  string
+	Users UserNamespace
+}
+
+// Info asks for the engine's versions, folder and user namespace.
+func (e *Engine) Info(ctx context.Context) (of Info, err error) {
+	err = e.do(ctx, "ask for information of engine", e.host, func(ctx context.Context) error {
 		info, err := e.cli.Info(ctx)
 		if err != nil {
 			return err
 		}
+		of = Info{Version: info.ServerVersion, API: e.cli.ClientVersion(), Root: info.DockerRootDir}
 		options, err := system.DecodeSecurityOptions(info.SecurityOptions)
 		for _, option := range options {
 			switch option.Name {
 			case "rootless":
-				users = Rootless
+				of.Users = Rootless
 			case "userns":
-				users = Remapped
+				of.Users = Remapped
 			}
 		}
 		return err
 	})
-	return users, err
+	return of, err
 }
 
 // do makes one request, or several where only the last one changes anything, and
