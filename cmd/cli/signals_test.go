@@ -101,6 +101,10 @@ func emptyEngine(t *testing.T) (host string, lists *atomic.Int32) {
 		case strings.HasSuffix(r.URL.Path, "/containers/json"):
 			lists.Add(1)
 			_, _ = w.Write([]byte("[]"))
+		case strings.HasSuffix(r.URL.Path, "/images/json"):
+			_, _ = w.Write([]byte("[]"))
+		case strings.HasSuffix(r.URL.Path, "/info"):
+			_, _ = w.Write([]byte(`{"ServerVersion": "20.10.0"}`))
 		case strings.HasSuffix(r.URL.Path, "/_ping"):
 			_, _ = w.Write([]byte("OK"))
 		default:
