@@ -52,12 +52,9 @@ func parseLogQuery(r *http.Request) (o logs.Options, err error) {
 
 // parseSince reads a time, or how long ago it was.
 func parseSince(text string) (time.Time, error) {
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return time.Now().Add(-ago), nil
-	}
-	at, err := time.Parse(time.RFC3339Nano, text)
+	at, err := logs.ParseTime(text, time.Now())
 	if err != nil {
-		return at, problem(http.StatusBadRequest, fmt.Sprintf("since is a duration as 10m, or a time as 2006-01-02T15:04:05Z, and not %q", text))
+		return at, problem(http.StatusBadRequest, "since is "+err.Error())
 	}
 	return at, nil
 }

@@ -29,7 +29,8 @@ func TestWrongArgumentsAreMistakesOfUsage(t *testing.T) {
 	w := newWorld(t, oneService)
 	for _, args := range []string{
 		"rollout", "rollout stop web", "rollout undo", "rollout undo web --to-revision one", "rollout history web -o xml",
-		"scale web", "scale", "wait", "wait web --for=lunch", "describe", "explain a b", "events a b", "logs", "logs web --tail -1",
+		"scale web", "scale", "wait", "wait web --for=lunch", "describe", "explain a b", "events a b", "logs a b", "logs web --tail -1", "logs --level loud", "logs --field a", "logs --field =a",
+		"logs --since noon", "logs --until noon", "logs -f --until 1m", "doctor web", "doctor -o xml",
 		"run --tls-cert a", "run --tls-client-ca a", "token", "token show", "token rotate write", "endpoints -o xml", "endpoints web", "endpoints --template a", "endpoints --on-change a -o b",
 	} {
 		_, err := w.tend(strings.Fields(args)...)

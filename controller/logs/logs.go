@@ -1,4 +1,4 @@
-// Package logs reads what a workload's containers write, merged by time.
+// Package logs reads what containers write, merged by time.
 package logs
 
 import (
@@ -24,6 +24,8 @@ type Line struct {
 	// Replica is the container's name.
 	Replica string
 	Text    string
+	// left is true where the filter leaves it out: then only its time counts.
+	left bool
 }
 
 // Options select lines.
@@ -32,18 +34,25 @@ type Options struct {
 	Tail int
 	// Since leaves out what was written before; zero leaves out nothing.
 	Since time.Time
+	// Until leaves out what was written after; zero leaves out nothing. What is followed has
+	// none.
+	Until time.Time
+	// Filter selects among the lines that are read.
+	Filter Filter
 }
 
-// Reader reads the output of one workload's containers.
+// Reader reads the output of the containers of a project.
 type Reader struct {
-	Engine            engine.Engine
-	Project, Workload string
-	Options           Options
+	Engine  engine.Engine
+	Project string
+	// Workload is the one whose containers are read; empty for all.
+	Workload string
+	Options  Options
 	// Emit takes each line. Its error ends the reading, and is returned.
 	Emit func(Line) error
 }
 
-// Containers lists the workload's containers.
+// Containers lists the containers that are read.
 func (r *Reader) Containers(ctx context.Context) ([]engine.Container, error) {
 	all, err := r.Engine.Containers(ctx, r.Project)
 	if err != nil {
@@ -51,15 +60,33 @@ func (r *Reader) Containers(ctx context.Context) ([]engine.Container, error) {
 	}
 	var ours []engine.Container
 	for _, c := range all {
-		if spec.WorkloadOf(c.Labels) == r.Workload {
+		if r.reads(c.Labels) {
 			ours = append(ours, c)
 		}
 	}
 	return ours, nil
 }
 
+// reads reports whether a container with such labels is read.
+func (r *Reader) reads(labels map[string]string) bool {
+	return r.Workload == "" || spec.WorkloadOf(labels) == r.Workload
+}
+
+// emit emits a line, unless it is left out.
+func (r *Reader) emit(l Line) error {
+	if l.left {
+		return nil
+	}
+	return r.Emit(l)
+}
+
 // Read emits what the containers have written until now, in the order of time.
 func (r *Reader) Read(ctx context.Context, containers []engine.Container) error {
+	return r.merge(ctx, containers, r.emit)
+}
+
+// merge passes on what the containers have written until now, in the order of time.
+func (r *Reader) merge(ctx context.Context, containers []engine.Container, emit func(Line) error) error {
 	options := engine.LogOptions{Timestamps: true, Tail: r.Options.Tail, Since: r.Options.Since}
 	ctx, cancel := context.WithCancel(ctx)
 	reading, reads := errgroup.WithContext(ctx)
@@ -92,7 +119,10 @@ func (r *Reader) Read(ctx context.Context, containers []engine.Container) error 
 		if first < 0 {
 			return reading.Wait()
 		}
-		if err := r.Emit(*heads[first]); err != nil {
+		if until := r.Options.Until; !until.IsZero() && heads[first].At.After(until) {
+			return nil // all that follow are later
+		}
+		if err := emit(*heads[first]); err != nil {
 			return err
 		}
 		next(first)
@@ -116,11 +146,9 @@ func (r *Reader) Follow(ctx context.Context) error {
 	last := map[string]time.Time{} // the time of each container's last line
 	emit := func(line Line) error {
 		last[line.Replica] = line.At
-		return r.Emit(line)
+		return r.emit(line)
 	}
-	past := *r
-	past.Emit = emit
-	if err := past.Read(ctx, containers); err != nil {
+	if err := r.merge(ctx, containers, emit); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -150,7 +178,7 @@ func (r *Reader) Follow(ctx context.Context) error {
 			if !ok {
 				return ended()
 			}
-			if e.Action == "start" && spec.WorkloadOf(e.Labels) == r.Workload {
+			if e.Action == "start" && r.reads(e.Labels) {
 				c, err := r.Engine.Container(ctx, e.ContainerID)
 				if err == nil { // else it is gone again
 					follow(c)
@@ -175,8 +203,9 @@ func (r *Reader) read(ctx context.Context, c engine.Container, options engine.Lo
 		if err != nil {
 			return fmt.Errorf("read the log of %s: %w", c.Name, err)
 		}
+		line := Line{At: at, Replica: name(c), Text: text, left: !r.Options.Filter.Selects(text)}
 		select {
-		case lines <- Line{At: at, Replica: name(c), Text: text}:
+		case lines <- line:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()

@@ -143,6 +143,21 @@ func TestLogsFollowReplicasThatStartMeanwhile(t *testing.T) {
 	assert.NoError(t, <-ended)
 }
 
+func TestAFilterHoldsForWhatIsFollowed(t *testing.T) {
+	e, l, out := newRecording()
+	l.Workload, l.Options.Filter = "", Filter{Level: Error}
+	e.add("web-1", "web", at(1, `{"level":"error","n":1}`)+at(2, `{"level":"info","n":2}`))
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Follow(ctx) }()
+	e.add("db-1", "db", at(3, "plain")+at(4, `{"level":"info","n":4}`)+at(5, `{"level":"error","n":5}`))
+	e.events <- engine.Event{Action: "start", ContainerID: "db-1", Labels: map[string]string{spec.LabelService: "db"}}
+	require.Eventually(t, func() bool { return strings.Contains(out.String(), `"n":5`) }, time.Minute, time.Millisecond)
+	assert.Equal(t, "shop-web-1 | {\"level\":\"error\",\"n\":1}\nshop-db-1 | {\"level\":\"error\",\"n\":5}\n", out.String())
+	stop()
+	assert.NoError(t, <-ended)
+}
+
 func TestFollowingLogsFailsWhenTheEngineGoesAway(t *testing.T) {
 	e, l, _ := newRecording()
 	close(e.events)
