@@ -97,7 +97,7 @@ func (p *printer) findings(found []doctor.Finding) error {
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(p.out, "%d findings: %d failures, %d warnings, %d not tried\n",
-		len(found), doctor.Count(found, doctor.Failure), doctor.Count(found, doctor.Warning), doctor.Count(found, doctor.NotTried))
+	_, err := fmt.Fprintf(p.out, "failures: %d, warnings: %d, not tried: %d, ok: %d\n",
+		doctor.Count(found, doctor.Failure), doctor.Count(found, doctor.Warning), doctor.Count(found, doctor.NotTried), doctor.Count(found, doctor.OK))
 	return err
 }

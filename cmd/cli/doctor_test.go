@@ -12,6 +12,7 @@ import (
 	"github.com/tendhq/tend/cmd/doctor"
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/state"
 )
 
 // failed reports whether a command has ended with 1 and said nothing besides.
@@ -31,13 +32,18 @@ func TestDoctorTellsWhatTheControllerConcludes(t *testing.T) {
 	assert.Regexp(t, `(?m)^controller +tend +ok +tend test keeps shop *$`, out)
 	assert.Regexp(t, `(?m)^workload +web +ok +Converged, 2 of 2 ready *$`, out)
 	assert.Regexp(t, `(?m)^image +web:1 +warning +not here +.tend pull. brings`, out)
-	assert.Regexp(t, `(?m)^\d+ findings: 0 failures, 1 warnings, \d not tried$`, out)
+	assert.Regexp(t, `(?m)^failures: 0, warnings: 1, not tried: \d, ok: \d$`, out)
 
 	w.keep("web", func(_ *spec.Workload, s *core.Status) {
 		fares(s, core.OutcomeStalled, "shop-web-1 exited\nwith code 3", "correct the image")
+		s.ReplicaStatuses = []core.ReplicaStatus{{ID: "a", Blocker: "exited with code 3"}}
+	})
+	w.store.Update(func(tx *state.Tx) {
+		tx.PutReplica(&state.Replica{Replica: core.Replica{Workload: "web", Number: 1, Name: "shop-web-1", ID: "a", State: core.Exited}})
 	})
 	out, err = w.tend("--host", host, "doctor")
 	assert.True(t, failed(err), err)
+	assert.Regexp(t, `(?m)^replica +shop-web-1 +warning +exited with code 3 +.tend explain web.$`, out)
 	assert.Regexp(t, `(?m)^workload +web +failure +Stalled, 2 of 2 ready: shop-web-1 exited with code 3 +correct the image$`, out)
 }
 

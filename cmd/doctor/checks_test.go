@@ -44,6 +44,7 @@ func TestAnEngineThatIsAwayOrTooOldIsAFailure(t *testing.T) {
 	away := Engine("unix:///a", docker.Info{}, &engine.Error{Class: engine.Unavailable, Err: errTest})
 	is(t, away, Failure, "refused")
 	assert.Contains(t, away.Remedy, "--host")
+	is(t, Engine("", docker.Info{}, errTest), Failure, "refused")
 	is(t, Engine("unix:///a", docker.Info{}, &engine.Error{Class: engine.Invalid, Err: errors.New("upgrade it")}), Failure, "upgrade it")
 }
 
@@ -182,7 +183,7 @@ func TestABackupIsAFindingWhereItIsOldOrMissing(t *testing.T) {
 }
 
 func TestFilesThatAreNotValidAreAFailure(t *testing.T) {
-	is(t, Files(&spec.Project{Name: "shop"}, nil), OK, "valid, 0 workloads")
+	is(t, Files(&spec.Project{Name: "shop"}, nil), OK, "valid")
 	is(t, Files(nil, errors.New("compose.yaml:3:5: no such key")), Failure, "compose.yaml:3:5")
 }
 

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -94,7 +95,7 @@ func (w *world) found(check, object string) Finding {
 func TestWithoutAControllerEverythingElseIsChecked(t *testing.T) {
 	w := newWorld(t)
 	is(t, w.found("controller", "tend"), Warning, "none is running")
-	is(t, w.found("files", "shop"), OK, "valid, 2 workloads")
+	is(t, w.found("files", "shop"), OK, "valid")
 	is(t, w.found("engine", "unix://"), OK, "28.1.0")
 	is(t, w.found("workload", "web"), OK, "1 of 1 containers run")
 	is(t, w.found("image", "web:1"), OK, "built")
@@ -116,6 +117,31 @@ func TestWithoutValidFilesEverythingElseIsChecked(t *testing.T) {
 	w.Project, w.ProjectErr = nil, errTest
 	is(t, w.found("files", "project"), Failure, "refused")
 	is(t, w.found("engine", "unix://"), OK, "28.1.0")
+}
+
+// slow is an engine that lists containers and answers nothing else.
+type slow struct{ *world }
+
+func (slow) Exec(ctx context.Context, _ string, _ engine.ExecSpec) (int, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func (slow) Images(ctx context.Context) ([]engine.LocalImage, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestNoCheckWaitsForAnotherOrWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.Patient.Engine = slow{w}
+		begun := time.Now()
+		is(t, w.found("dns", "shop-web-1 → db"), NotTried, "deadline exceeded")
+		assert.Equal(t, limit, time.Since(begun))
+		is(t, w.found("image", "all"), NotTried, "deadline exceeded")
+		is(t, w.found("workload", "web"), OK, "1 of 1")
+	})
 }
 
 func TestNamesAreLookedUpInsideAReplica(t *testing.T) {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -19,6 +20,7 @@ const (
 // Engine tells whether the engine answers, and its version.
 func Engine(host string, info docker.Info, err error) Finding {
 	const check = "engine"
+	host = cmp.Or(host, check)
 	switch {
 	case err == nil:
 		return find(OK, check, host, fmt.Sprintf("Docker Engine %s, API %s", info.Version, info.API), "")

@@ -18,7 +18,7 @@ func Files(p *spec.Project, err error) Finding {
 	if err != nil {
 		return find(Failure, check, "project", err.Error(), "correct it; `tend validate` names every mistake")
 	}
-	return find(OK, check, p.Name, fmt.Sprintf("valid, %d workloads", len(p.Workloads)), "")
+	return find(OK, check, p.Name, "valid", "")
 }
 
 // Controller tells whether a controller runs, and can do its work. ready is why it cannot.
