@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"os"
 	"runtime"
@@ -45,28 +44,19 @@ type Patient struct {
 	DataDir string
 	// Prometheus is the URL of a Prometheus server; empty for none.
 	Prometheus string
+
+	// containers are the project's.
+	containers []engine.Container
 }
 
 // Examine makes all checks that can be made, side by side, and returns what they found, in
 // the order of the checks.
 func Examine(ctx context.Context, p Patient) []Finding {
-	listing, cancel := context.WithTimeout(ctx, limit)
-	containers, err := p.containers(listing)
-	cancel()
-	checks := []func(context.Context) []Finding{
-		func(context.Context) []Finding {
-			return []Finding{Files(p.Project, p.ProjectErr), Engine(p.Host, p.Info, cmp.Or(p.EngineErr, err))}
-		},
-		p.disks, p.controller,
-	}
-	if p.Project != nil && p.Engine != nil && err == nil {
-		with := func(check func(context.Context, []engine.Container) []Finding) func(context.Context) []Finding {
-			return func(ctx context.Context) []Finding { return check(ctx, containers) }
-		}
-		if p.ControllerErr != nil {
-			checks = append(checks, with(func(context.Context, []engine.Container) []Finding { return Containers(p.Project, containers) }))
-		}
-		checks = append(checks, with(p.ports), with(p.names), with(p.health), with(p.certificates), p.images)
+	listed := p.list(ctx)
+	type check = func(context.Context) []Finding
+	checks := []check{p.files, p.engine, p.disks, p.controller}
+	if listed {
+		checks = append(checks, p.workloads, p.ports, p.names, p.health, p.certificates, p.images)
 	}
 	if p.Project != nil {
 		checks = append(checks, p.backups)
@@ -74,12 +64,25 @@ func Examine(ctx context.Context, p Patient) []Finding {
 	if p.Prometheus != "" {
 		checks = append(checks, p.prometheus)
 	}
-	found := each(ctx, len(checks), checks, func(ctx context.Context, check func(context.Context) []Finding) []Finding {
+	return slices.Concat(each(ctx, len(checks), checks, func(ctx context.Context, made check) []Finding {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		return check(ctx)
-	})
-	return slices.Concat(found...)
+		return made(ctx)
+	})...)
+}
+
+// list asks for the project's containers, without those of another folder, and reports
+// whether they are known.
+func (p *Patient) list(ctx context.Context) bool {
+	if p.Project == nil || p.EngineErr != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	all, err := p.Engine.Containers(ctx, p.Project.Name)
+	p.containers = slices.DeleteFunc(all, func(c engine.Container) bool { return spec.OtherFolder(p.Project.WorkingDir, c.Labels) != "" })
+	p.EngineErr = err
+	return err == nil
 }
 
 // each asks for all items, so many at a time, and returns the answers in the items' order.
@@ -97,15 +100,6 @@ func each[T, A any](ctx context.Context, atOnce int, items []T, ask func(context
 	return answers
 }
 
-// containers are the project's own, without those of another folder.
-func (p *Patient) containers(ctx context.Context) ([]engine.Container, error) {
-	if p.Project == nil || p.Engine == nil {
-		return nil, nil
-	}
-	all, err := p.Engine.Containers(ctx, p.Project.Name)
-	return slices.DeleteFunc(all, func(c engine.Container) bool { return spec.OtherFolder(p.Project.WorkingDir, c.Labels) != "" }), err
-}
-
 // local reports whether the engine is on this machine, and in its network: then its folder
 // is here, which it is not in a container that has the engine's socket.
 func (p *Patient) local() bool {
@@ -113,13 +107,21 @@ func (p *Patient) local() bool {
 		return false
 	}
 	_, err := os.Stat(p.Info.Root)
-	return p.Info.Root != "" && err == nil
+	return err == nil
+}
+
+func (p *Patient) files(context.Context) []Finding {
+	return []Finding{Files(p.Project, p.ProjectErr)}
+}
+
+func (p *Patient) engine(context.Context) []Finding {
+	return []Finding{Engine(p.Host, p.Info, p.EngineErr)}
 }
 
 func (p *Patient) disks(context.Context) []Finding {
 	data, err := spaceOf(p.DataDir)
 	all := []Finding{Disk("data directory", p.DataDir, data, err, "free some space: on a full disk tend can keep neither its state nor a backup")}
-	if p.Engine == nil {
+	if p.Info.Root == "" {
 		return all
 	}
 	storage, err := Space{}, errElsewhere
@@ -151,8 +153,16 @@ func (p *Patient) controller(ctx context.Context) []Finding {
 	return all
 }
 
-func (p *Patient) ports(ctx context.Context, containers []engine.Container) []Finding {
-	return Ports(PortsOf(p.Project), containers, func(port Port) error {
+// workloads counts containers where no controller tells how workloads are.
+func (p *Patient) workloads(context.Context) []Finding {
+	if p.ControllerErr == nil {
+		return nil
+	}
+	return Containers(p.Project, p.containers)
+}
+
+func (p *Patient) ports(ctx context.Context) []Finding {
+	return Ports(PortsOf(p.Project), p.containers, func(port Port) error {
 		if !p.local() {
 			return errElsewhere
 		}
@@ -160,14 +170,14 @@ func (p *Patient) ports(ctx context.Context, containers []engine.Container) []Fi
 	})
 }
 
-func (p *Patient) names(ctx context.Context, containers []engine.Container) []Finding {
-	return Names(each(ctx, atOnce, questions(p.Project, containers), func(ctx context.Context, q question) Lookup {
+func (p *Patient) names(ctx context.Context) []Finding {
+	return Names(each(ctx, atOnce, questions(p.Project, p.containers), func(ctx context.Context, q question) Lookup {
 		return lookUp(ctx, p.Engine, q)
 	}))
 }
 
-func (p *Patient) health(ctx context.Context, containers []engine.Container) []Finding {
-	return Health(each(ctx, atOnce, calls(p.Project, containers), func(ctx context.Context, c call) Answer {
+func (p *Patient) health(ctx context.Context) []Finding {
+	return Health(each(ctx, atOnce, calls(p.Project, p.containers), func(ctx context.Context, c call) Answer {
 		if !p.local() || p.Info.Users == docker.Rootless {
 			return c.unasked(errElsewhere)
 		}
@@ -175,10 +185,10 @@ func (p *Patient) health(ctx context.Context, containers []engine.Container) []F
 	}))
 }
 
-func (p *Patient) certificates(ctx context.Context, containers []engine.Container) []Finding {
+func (p *Patient) certificates(ctx context.Context) []Finding {
 	all := written(p.Project)
 	if p.local() {
-		for _, served := range each(ctx, atOnce, loopbackPorts(p.Project, containers), served) {
+		for _, served := range each(ctx, atOnce, loopbackPorts(p.Project, p.containers), served) {
 			all = append(all, served...)
 		}
 	}
