@@ -2,6 +2,7 @@ package spec
 
 import (
 	"cmp"
+	"math"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -109,21 +110,27 @@ func (w *Workload) WithReplicas(n int) *Workload {
 // CPURequest is what a container of the template is given, in thousandths of a core, as
 // Kubernetes means a request: the reservation, or else the limit; 0 where neither is written.
 func (w *Workload) CPURequest() int64 {
-	r := w.resources()
-	cores := float64(r.Reservations.NanoCPUs)
-	if cores == 0 {
-		cores = float64(r.Limits.NanoCPUs)
-	}
-	if cores == 0 {
-		cores = float64(w.Template.CPUS)
-	}
-	return int64(cores * 1000)
+	return cmp.Or(milli(float32(w.resources().Reservations.NanoCPUs)), w.CPULimit())
 }
+
+// CPULimit is what a container of the template may use, in thousandths of a core; 0 where
+// nothing is written.
+func (w *Workload) CPULimit() int64 {
+	return milli(cmp.Or(float32(w.resources().Limits.NanoCPUs), w.Template.CPUS))
+}
+
+// milli are cores in thousandths. Compose reads them with seven digits.
+func milli(cores float32) int64 { return int64(math.Round(float64(cores) * 1000)) }
 
 // MemoryRequest is the same of the memory, in bytes.
 func (w *Workload) MemoryRequest() int64 {
-	r := w.resources()
-	return int64(cmp.Or(r.Reservations.MemoryBytes, w.Template.MemReservation, r.Limits.MemoryBytes, w.Template.MemLimit))
+	return cmp.Or(int64(cmp.Or(w.resources().Reservations.MemoryBytes, w.Template.MemReservation)), w.MemoryLimit())
+}
+
+// MemoryLimit is the memory that a container of the template may use, in bytes; 0 where
+// nothing is written.
+func (w *Workload) MemoryLimit() int64 {
+	return int64(cmp.Or(w.resources().Limits.MemoryBytes, w.Template.MemLimit))
 }
 
 // resources are those of deploy, without a nil in them.

@@ -197,7 +197,7 @@ func newIngress(w *Workload, h HostPort, image string, proxyProtocol bool) *Work
 	restart.Reason = fmt.Sprintf("it holds host port %s for %s, which gets at %d what comes in", h, w.Name, h.Target)
 	return &Workload{
 		Name: template.Name, Kind: Ingress,
-		Backend:  &Backend{Service: w.Name, HostPort: h, HTTP: speaksHTTP(w, h), ProxyProtocol: proxyProtocol},
+		Backend:  &Backend{Service: w.Name, HostPort: h, HTTP: w.SpeaksHTTP(h), ProxyProtocol: proxyProtocol},
 		Replicas: 1, Strategy: Strategy{Type: Recreate, Reason: "only one container can hold a host port"},
 		ProgressDeadline: ingressDeadline, StopGrace: ingressGrace, OnFailure: Pause,
 		Restart: restart, RestartPolicy: types.RestartPolicyUnlessStopped,
@@ -206,9 +206,9 @@ func newIngress(w *Workload, h HostPort, image string, proxyProtocol bool) *Work
 	}
 }
 
-// speaksHTTP reports whether clients of a port speak HTTP without TLS: it says so, or
+// SpeaksHTTP reports whether clients of a port speak HTTP without TLS: it says so, or
 // the service is asked for its health there by HTTP.
-func speaksHTTP(w *Workload, h HostPort) bool {
+func (w *Workload) SpeaksHTTP(h HostPort) bool {
 	if h.AppProtocol != "" {
 		return h.AppProtocol == "http" || h.AppProtocol == "http2"
 	}
