@@ -89,7 +89,7 @@ line; diff, replay, simulate and validate say more with theirs.`,
 	root.AddCommand(
 		newBuild(f), newPull(f), newInit(f), newValidate(f),
 		newGet(f), newDescribe(f), newExplain(f), newEvents(f), newDoctor(f), newWatch(f), newLogs(f), newEndpoints(f), newDashboard(f),
-		newScale(f), newKill(f), newRollout(f), newWait(f), newReplay(f), newVersion(f),
+		newScale(f), newKill(f), newRollout(f), newWait(f), newReplay(f), newExport(f), newVersion(f),
 	)
 	for _, c := range root.Commands() {
 		checkArgs(c)

@@ -88,7 +88,7 @@ func commandsOf(usage string) (commands []string) {
 		}
 		words = append(words, word)
 	}
-	if words[0] != "rollout" && words[0] != "token" {
+	if words[0] != "rollout" && words[0] != "token" && words[0] != "export" {
 		return words[:1] // the rest are arguments
 	}
 	for last := range strings.SplitSeq(words[1], "/") {

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const exportable = `
+services:
+  web:
+    image: web
+    restart: always
+    environment: {API_TOKEN: hush}
+    configs: [{source: motd, target: /etc/motd}]
+configs:
+  motd: {file: motd}
+`
+
+// newExportWorld is a project with a config in a file.
+func newExportWorld(t *testing.T, compose string) *world {
+	w := newWorld(t, compose)
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "motd"), []byte("welcome\n"), 0o644))
+	return w
+}
+
+func TestExportWritesOneStreamWithoutSecrets(t *testing.T) {
+	w := newExportWorld(t, exportable)
+	out, err := w.tend("export", "kubernetes", "--strict")
+	require.NoError(t, err)
+	assert.Contains(t, out, "kind: Deployment\n")
+	assert.Contains(t, out, "motd: |\n    welcome\n", "a config's file")
+	assert.Contains(t, out, "name: web.environment\n")
+	assert.NotContains(t, out, "hush")
+}
+
+func TestExportWritesABaseAndWritesNothingOver(t *testing.T) {
+	w := newExportWorld(t, exportable)
+	folder := filepath.Join(t.TempDir(), "new", "base")
+	_, err := w.tend("export", "kubernetes", "-o", folder)
+	require.NoError(t, err)
+	list, err := os.ReadFile(filepath.Join(folder, "kustomization.yaml"))
+	require.NoError(t, err)
+	assert.Contains(t, string(list), "- deployment-web.yaml\n")
+	_, err = w.tend("export", "kubernetes", "-o", folder)
+	require.NoError(t, err, "what is there is the same")
+
+	edited, removed := filepath.Join(folder, "deployment-web.yaml"), filepath.Join(folder, "service-web.yaml")
+	require.NoError(t, os.WriteFile(edited, []byte("mine\n"), 0o644))
+	require.NoError(t, os.Remove(removed))
+	_, err = w.tend("export", "kubernetes", "-o", folder)
+	require.ErrorContains(t, err, "deployment-web.yaml")
+	content, err := os.ReadFile(edited)
+	require.NoError(t, err)
+	assert.Equal(t, "mine\n", string(content))
+	assert.NoFileExists(t, removed)
+}
+
+func TestExportNamesWhatHasNoCounterpart(t *testing.T) {
+	w := newExportWorld(t, "services: {web: {image: web, init: true, volumes: [\"./motd:/etc/motd\"]}}\n")
+	root, said := New("test"), &output{}
+	root.SetOut(&output{})
+	root.SetErr(said)
+	root.SetArgs([]string{"--project-directory", w.dir, "export", "kubernetes"})
+	require.NoError(t, root.Execute())
+	assert.Contains(t, said.String(), "web: init: Kubernetes puts no init into a container")
+	assert.Contains(t, said.String(), "web: volumes: /etc/motd is a path of this machine")
+
+	folder := filepath.Join(t.TempDir(), "base")
+	_, err := w.tend("export", "kubernetes", "--strict", "-o", folder)
+	require.ErrorContains(t, err, "--strict")
+	assert.NoDirExists(t, folder)
+}
+
+func TestExportRefusesAConfigThatIsTooLarge(t *testing.T) {
+	w := newExportWorld(t, exportable)
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "motd"), make([]byte, maxConfig+1), 0o644))
+	_, err := w.tend("export", "kubernetes")
+	require.ErrorContains(t, err, "the config motd is larger")
+	require.NoError(t, os.Remove(filepath.Join(w.dir, "motd")))
+	_, err = w.tend("export", "kubernetes")
+	require.ErrorContains(t, err, "motd")
+}
