@@ -3,6 +3,7 @@ package spec_test
 import (
 	"testing"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/assert"
 
 	"github.com/tendhq/tend/controller/spec"
@@ -26,4 +27,19 @@ func TestPercentagesAreRoundedAsInKubernetes(t *testing.T) {
 	} {
 		assert.Equal(t, c.want, spec.Rolling(c.surge, c.unavailable, c.replicas))
 	}
+}
+
+// 0.29 of a core is less than 290 thousandths as Compose's number, and is meant to be those.
+func TestCoresAreRoundedToThousandths(t *testing.T) {
+	w := &spec.Workload{Template: types.ServiceConfig{CPUS: 0.29, MemLimit: 64}}
+	assert.EqualValues(t, 290, w.CPULimit())
+	assert.EqualValues(t, 290, w.CPURequest(), "what may be used is given, where nothing is kept")
+	w.Template.Deploy = &types.DeployConfig{Resources: types.Resources{
+		Limits: &types.Resource{NanoCPUs: 0.57, MemoryBytes: 128}, Reservations: &types.Resource{NanoCPUs: 0.1, MemoryBytes: 32},
+	}}
+	w.Template.MemLimit = 0
+	assert.EqualValues(t, 570, w.CPULimit())
+	assert.EqualValues(t, 100, w.CPURequest())
+	assert.EqualValues(t, 128, w.MemoryLimit())
+	assert.EqualValues(t, 32, w.MemoryRequest())
 }
