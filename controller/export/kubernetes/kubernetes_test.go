@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/tools/txtar"
@@ -294,4 +295,14 @@ func checkTemplate(t require.TestingT, c cluster, name string, template corev1.P
 			}
 		}
 	}
+}
+
+// A config that is no text is exported byte by byte.
+func TestAConfigMayBeBinary(t *testing.T) {
+	content := []byte{0xff, 0x00, '\n'}
+	w := &spec.Workload{Name: "web", Kind: spec.Deployment}
+	w.Template.Configs = []types.ServiceConfigObjConfig{{Source: "key"}}
+	p := &spec.Project{Name: "shop", Workloads: map[string]*spec.Workload{"web": w}, Configs: types.Configs{"key": {}}}
+	c := check(t, Export(p, map[string][]byte{"key": content}))
+	assert.Equal(t, content, c.configs["key"].BinaryData["key"])
 }

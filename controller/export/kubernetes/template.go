@@ -216,7 +216,9 @@ func replicaSecurity(w *spec.Workload) object {
 	o := object{"seccompProfile": object{"type": profile}}
 	if user, group, numeric := account(t.User); numeric {
 		o["runAsUser"], o["runAsNonRoot"] = user, user != 0
-		o["fsGroup"] = user // so that it may write to its volumes, as Docker has it
+		if user != 0 {
+			o["fsGroup"] = user // so that it may write to its volumes, as with Docker
+		}
 		if group >= 0 {
 			o["runAsGroup"], o["fsGroup"] = group, group
 		}

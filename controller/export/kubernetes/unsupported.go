@@ -93,7 +93,7 @@ func (e *exporter) unsupportedRunning(w *spec.Workload) {
 		if d.Condition != spec.DependencyStarted {
 			no("depends_on."+d.Name, fmt.Sprintf("Kubernetes starts all at once, and does not wait for %s: what cannot go on without it is started again until it can", d.Condition))
 		}
-		if d.Restart {
+		if d.Restart && !implied(w, d.Name) {
 			no("depends_on."+d.Name+".restart", "nothing is replaced because something else is")
 		}
 	}
@@ -130,6 +130,14 @@ func (e *exporter) unsupportedRunning(w *spec.Workload) {
 			no("paused", "a StatefulSet cannot be paused")
 		}
 	}
+}
+
+// implied reports whether Compose has a workload depend on a service that it links or joins.
+func implied(w *spec.Workload, service string) bool {
+	return slices.Contains(w.Joins(), service) || slices.ContainsFunc(w.Template.Links, func(link string) bool {
+		linked, _, _ := strings.Cut(link, ":")
+		return linked == service
+	})
 }
 
 // unsupportedOfProject notes what has no counterpart and belongs to no kept service.
