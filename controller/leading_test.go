@@ -125,6 +125,24 @@ func TestThePortOfAReplicaIsThatOfItsRevision(t *testing.T) {
 	})
 }
 
+// The revision of a replica is remembered for as long as it exists, though the history keeps
+// none beyond the one that works and the one that is written.
+func TestThePortOfAReplicaIsKnownForAsLongAsItExists(t *testing.T) {
+	inPublishedWorld(t, func(w *world, i *ingressmodel.Holder) {
+		slow := "kind: Deployment\nmetadata: {name: web}\nspec: {replicas: 2, minReadySeconds: 20, revisionHistoryLimit: 0, drainSeconds: 10}"
+		w.write(publishedWeb, slow)
+		w.pass(time.Minute)
+		w.converge()
+		w.write(strings.Replace(publishedWeb, "8080:80", "8080:3000", 1), slow)
+		w.pass(10 * time.Second)
+		require.Equal(t, []string{"ready :3000", "ready :80", "ready :80"}, endpoints(i))
+		i.Open(w.container("p-web-3").ID, 1)
+		w.write(strings.Replace(publishedWeb, "8080:80", "8080:4000", 1), slow)
+		w.pass(5 * time.Second)
+		require.Equal(t, []string{"draining :3000", "ready :80", "ready :80"}, endpoints(i))
+	})
+}
+
 // What has the port is not taken from it before its container is replaced.
 func TestAPortMovesWithTheFirstReplacement(t *testing.T) {
 	inPublishedWorld(t, func(w *world, i *ingressmodel.Holder) {

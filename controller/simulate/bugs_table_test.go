@@ -235,7 +235,4 @@ var bugs = []bug{
 		old: "if namespace != \"\" && other != nil &&", new: "if namespace != \"\" && !BUG && other != nil &&"},
 	{name: "take another's volumes for a replica's own", seed: 913, file: "plan/join.go",
 		old: "		if j.Kind != core.JoinVolumes {\n			continue\n", new: "		if BUG || j.Kind != core.JoinVolumes {\n			continue\n"},
-
-	{name: "forget a revision that has containers", seed: 8800000687, file: "written.go",
-		old: "used := slices.ContainsFunc(replicas,", new: "used := !BUG && slices.ContainsFunc(replicas,"},
 }
