@@ -27,9 +27,10 @@ type Image struct {
 	Created time.Time
 }
 
-// imagesOf are the images that a project needs, with what the engine has of them.
+// imagesOf are the images that a project needs, with what the engine has of them. That of
+// its ingresses is made by tend.
 func imagesOf(p *spec.Project, local []engine.LocalImage) (all []Image) {
-	for _, w := range sorted(p.Workloads) {
+	for _, w := range services(p.Workloads) {
 		for _, ref := range w.Images() {
 			if slices.ContainsFunc(all, func(i Image) bool { return i.Ref == ref }) {
 				continue

@@ -107,8 +107,13 @@ func TestPortsThatTheEngineChoosesOrNobodyNeedsAreNotAskedFor(t *testing.T) {
 	p := &spec.Project{Workloads: map[string]*spec.Workload{
 		"web": {Name: "web", Replicas: 1, Template: types.ServiceConfig{Ports: ports}},
 		"off": {Name: "off", Template: types.ServiceConfig{Ports: ports}},
+		// An ingress holds the port for its service, and tend makes its image.
+		"web:80": {Name: "web:80", Kind: spec.Ingress, Replicas: 1, Image: "tend/ingress:1", Template: types.ServiceConfig{Ports: ports}},
 	}}
 	assert.Equal(t, []Port{{"web", "", "80", "tcp"}}, PortsOf(p))
+	for _, i := range imagesOf(p, nil) {
+		assert.NotEqual(t, "tend/ingress:1", i.Ref)
+	}
 }
 
 func TestANameWithoutAnAddressIsAFailure(t *testing.T) {

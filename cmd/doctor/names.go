@@ -106,6 +106,11 @@ func running(containers []engine.Container, workload string) (all []engine.Conta
 	return all
 }
 
+// services are the workloads but the ingresses, which tend makes, by name.
+func services(workloads map[string]*spec.Workload) []*spec.Workload {
+	return slices.DeleteFunc(sorted(workloads), func(w *spec.Workload) bool { return w.Kind == spec.Ingress })
+}
+
 // sorted are the workloads by name.
 func sorted(workloads map[string]*spec.Workload) (all []*spec.Workload) {
 	for _, name := range slices.Sorted(maps.Keys(workloads)) {

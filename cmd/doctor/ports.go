@@ -33,7 +33,7 @@ func anyAddress(ip string) bool {
 
 // PortsOf lists the host ports that a project asks for by their number.
 func PortsOf(p *spec.Project) (all []Port) {
-	for _, w := range sorted(p.Workloads) {
+	for _, w := range services(p.Workloads) {
 		for _, port := range w.Template.Ports {
 			if _, err := strconv.Atoi(port.Published); err == nil && w.Replicas > 0 {
 				all = append(all, Port{Workload: w.Name, IP: port.HostIP, Number: port.Published, Protocol: port.Protocol})
