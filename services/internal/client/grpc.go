@@ -53,7 +53,11 @@ func (c *GRPC) Do(ctx context.Context, method string, call func(context.Context,
 		}
 		ctx, cancel := context.WithTimeout(rpc.Outgoing(ctx, ids, authorization), attemptTimeout)
 		defer cancel()
-		return c.answer(call(ctx, connection))
+		err = call(ctx, connection)
+		if err != nil && ctx.Err() != nil {
+			return nil, 0, ctx.Err() // gRPC tells it in a status of its own
+		}
+		return c.answer(err)
 	})
 	return err
 }
