@@ -84,8 +84,7 @@ type exporter struct {
 func Export(p *spec.Project, contents map[string][]byte) Result {
 	e := &exporter{project: p, contents: contents}
 	workloads := e.workloads()
-	volumes, networks := map[string]bool{}, map[string]bool{}
-	services := map[string]bool{}
+	services, volumes, networks := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, v := range p.Volumes {
 		volumes[v.Key] = true
 	}
@@ -108,7 +107,12 @@ func Export(p *spec.Project, contents map[string][]byte) Result {
 	e.reached(workloads)
 	e.published(workloads)
 	e.unsupportedOfProject()
+	e.sort()
+	return e.result
+}
 
+// sort brings all that was collected into an order that does not change from run to run.
+func (e *exporter) sort() {
 	order := map[string]int{}
 	for i, v := range versions {
 		order[v.kind] = i
@@ -121,7 +125,6 @@ func Export(p *spec.Project, contents map[string][]byte) Result {
 	})
 	e.result.Unsupported = slices.Compact(e.result.Unsupported)
 	slices.Sort(e.result.Empty)
-	return e.result
 }
 
 // workloads are those that people have written, by name.

@@ -99,13 +99,27 @@ func durationOr(d *types.Duration, otherwise time.Duration) time.Duration {
 	return time.Duration(*d)
 }
 
-// unsupportedProbes notes what a probe counts in fractions of a second.
+// unsupportedProbes notes what probes, or the health check in their place, count in fractions
+// of a second.
 func (e *exporter) unsupportedProbes(w *spec.Workload) {
-	for field, p := range specProbes(w) {
-		for name, d := range map[string]time.Duration{"initialDelaySeconds": p.InitialDelay, "periodSeconds": p.Period, "timeoutSeconds": p.Timeout} {
-			if d%time.Second != 0 {
-				e.unsupported(w.Name, field+"."+name, fmt.Sprintf("Kubernetes counts whole seconds: %g became %d", d.Seconds(), seconds(d)))
-			}
+	whole := func(key string, d time.Duration) {
+		if d%time.Second != 0 {
+			e.unsupported(w.Name, key, fmt.Sprintf("Kubernetes counts whole seconds: %g became %d", d.Seconds(), seconds(d)))
 		}
+	}
+	for field, p := range specProbes(w) {
+		whole(field+".initialDelaySeconds", p.InitialDelay)
+		whole(field+".periodSeconds", p.Period)
+		whole(field+".timeoutSeconds", p.Timeout)
+	}
+	check := w.Template.HealthCheck
+	if w.Probes.Any() || !asks(check) {
+		return
+	}
+	whole("healthcheck.start_period", durationOr(check.StartPeriod, 0))
+	whole("healthcheck.interval", durationOr(check.Interval, 0))
+	whole("healthcheck.timeout", durationOr(check.Timeout, 0))
+	if check.StartInterval != nil {
+		e.unsupported(w.Name, "healthcheck.start_interval", "a probe has one period: write a startupProbe in a spec")
 	}
 }

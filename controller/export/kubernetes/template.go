@@ -210,7 +210,7 @@ func replicaSecurity(w *spec.Workload) object {
 	t := w.Template
 	// Docker has a seccomp profile of its own unless told otherwise.
 	profile := "RuntimeDefault"
-	if slices.Contains(t.SecurityOpt, "seccomp:unconfined") || slices.Contains(t.SecurityOpt, "seccomp=unconfined") {
+	if slices.ContainsFunc(t.SecurityOpt, func(o string) bool { return securityOption(o) == "seccomp:unconfined" }) {
 		profile = "Unconfined"
 	}
 	o := object{"seccompProfile": object{"type": profile}}
@@ -270,9 +270,16 @@ func escalates(t types.ServiceConfig) bool {
 	return t.Privileged || slices.Contains(capabilities(t.CapAdd), "SYS_ADMIN")
 }
 
-func noNewPrivileges(option string) bool {
-	return option == "no-new-privileges" || option == "no-new-privileges:true" || option == "no-new-privileges=true"
+// securityOption is an entry of security_opt in one of its spellings.
+func securityOption(written string) string {
+	option := strings.Replace(written, "=", ":", 1)
+	if option == "no-new-privileges" {
+		option += ":true"
+	}
+	return option
 }
+
+func noNewPrivileges(written string) bool { return securityOption(written) == "no-new-privileges:true" }
 
 // capabilities are without the prefix that Compose allows.
 func capabilities(all []string) (out []string) {

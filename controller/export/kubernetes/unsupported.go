@@ -189,10 +189,13 @@ func (e *exporter) unsupportedValues(w *spec.Workload) {
 		}
 	}
 	for _, option := range t.SecurityOpt {
-		if noNewPrivileges(option) && escalates(t) {
-			no("security_opt", "%q has no room beside privileged or SYS_ADMIN in Kubernetes", option)
-		}
-		if !noNewPrivileges(option) && option != "seccomp:unconfined" && option != "seccomp=unconfined" {
+		switch securityOption(option) {
+		case "seccomp:builtin", "seccomp:unconfined", "no-new-privileges:false":
+		case "no-new-privileges:true":
+			if escalates(t) {
+				no("security_opt", "Kubernetes refuses %q beside privileged and SYS_ADMIN", option)
+			}
+		default:
 			no("security_opt", "%q is set by the administrator of the cluster", option)
 		}
 	}
