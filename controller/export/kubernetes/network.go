@@ -54,7 +54,7 @@ func (e *exporter) reached(workloads []*spec.Workload) {
 		names := []string{e.services[w.Name]}
 		for _, alias := range aliases(w) {
 			switch {
-			case alias == w.Name: // which it has
+			case alias == w.Name || alias == e.services[w.Name]: // which it has
 			case label(alias) != alias || taken[alias]:
 				e.unsupported(w.Name, "networks", fmt.Sprintf("the name %s cannot be that of a Service, or is another's", alias))
 			default:

@@ -36,7 +36,7 @@ func (e *exporter) claims(workloads []*spec.Workload) {
 			if m.Type != types.VolumeTypeVolume || m.Source == "" || e.holdsData(w, m) {
 				continue
 			}
-			writers[m.Source] += max(w.Replicas, 1)
+			writers[m.Source] += most(w)
 			shared[m.Source] = shared[m.Source] || w.Shares(m.Target)
 		}
 	}
@@ -50,6 +50,14 @@ func (e *exporter) claims(workloads []*spec.Workload) {
 		}
 		e.add("PersistentVolumeClaim", e.volumes[v.Key], e.ofProject(), object{"spec": claim(mode)})
 	}
+}
+
+// most is how many replicas of a workload there may be.
+func most(w *spec.Workload) int {
+	if w.Autoscaling != nil {
+		return max(w.Replicas, w.Autoscaling.MaxReplicas)
+	}
+	return max(w.Replicas, 1)
 }
 
 // holdsData reports whether a mount is the one with a Database's data.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
+
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -51,9 +53,13 @@ func (e *exporter) deployment(w *spec.Workload) {
 }
 
 // strategy is how a Deployment replaces replicas. Percentages are kept where the number
-// of replicas changes by itself.
+// of replicas changes by itself. Without a surge tend waits until the old replica is gone;
+// Kubernetes does so with Recreate alone, and two that write to one volume would damage it.
 func strategy(w *spec.Workload) object {
-	if w.Strategy.Type == spec.Recreate {
+	alone := most(w) == 1 && w.Strategy.MaxSurge == 0 && slices.ContainsFunc(w.Template.Volumes, func(v types.ServiceVolumeConfig) bool {
+		return v.Type == types.VolumeTypeVolume && v.Source != "" && !v.ReadOnly && !w.Shares(v.Target)
+	})
+	if w.Strategy.Type == spec.Recreate || alone {
 		return object{"type": "Recreate"}
 	}
 	surge, unavailable := any(w.Strategy.MaxSurge), any(w.Strategy.MaxUnavailable)
