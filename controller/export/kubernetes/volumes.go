@@ -28,6 +28,10 @@ func claim(accessMode string) object {
 // dataClaim is the name that a StatefulSet has for the claim of a Database's data.
 const dataClaim = "data"
 
+// dataFolder is the folder of the claim that the data are in: a new file system has one
+// called lost+found, and Postgres wants an empty folder.
+const dataFolder = "postgres"
+
 // claims adds a claim for each volume that workloads use, but for Databases' data.
 func (e *exporter) claims(workloads []*spec.Workload) {
 	writers, shared := map[string]int{}, map[string]bool{}
@@ -41,7 +45,7 @@ func (e *exporter) claims(workloads []*spec.Workload) {
 		}
 	}
 	for _, v := range e.project.Volumes {
-		if writers[v.Key] == 0 || v.External || e.ownerOf(v) != "" {
+		if writers[v.Key] == 0 || v.External || e.databaseOn(v.Key) != "" {
 			continue
 		}
 		mode := "ReadWriteOnce"
@@ -118,15 +122,16 @@ func (e *exporter) mount(m *mounting, w *spec.Workload, v types.ServiceVolumeCon
 	if v.ReadOnly {
 		mount["readOnly"] = true
 	}
+	folder := ""
 	if v.Volume != nil {
-		mount.with("subPath", v.Volume.Subpath)
+		folder = v.Volume.Subpath
 	}
+	if e.holdsData(w, v) || v.Type == types.VolumeTypeVolume && e.databaseOn(v.Source) != "" {
+		folder = path.Join(dataFolder, folder)
+	}
+	mount.with("subPath", folder)
 	switch {
 	case e.holdsData(w, v):
-		// A new file system has a folder lost+found, and Postgres wants an empty one.
-		if mount["subPath"] == nil {
-			mount["subPath"] = "postgres"
-		}
 		m.add(dataClaim, nil, mount)
 	case v.Type == types.VolumeTypeVolume && v.Source != "":
 		m.add("volume-"+e.volumes[v.Source], object{"persistentVolumeClaim": object{"claimName": e.claimName(v.Source)}}, mount)
@@ -150,24 +155,21 @@ func (e *exporter) mount(m *mounting, w *spec.Workload, v types.ServiceVolumeCon
 // claimName is the name of the claim of a volume: that of an external one is its own, and
 // that of a Database's data is the one that its StatefulSet makes.
 func (e *exporter) claimName(key string) string {
+	if database := e.databaseOn(key); database != "" {
+		return dataClaim + "-" + e.services[database] + "-0"
+	}
 	for _, v := range e.project.Volumes {
-		if v.Key != key {
-			continue
-		}
-		if database := e.ownerOf(v); database != "" {
-			return dataClaim + "-" + e.services[database] + "-0"
-		}
-		if v.External {
+		if v.Key == key && v.External {
 			return label(v.Name)
 		}
 	}
 	return e.volumes[key]
 }
 
-// ownerOf is the Database that has its data on a volume; empty where none has.
-func (e *exporter) ownerOf(v spec.Volume) string {
+// databaseOn is the Database that has its data on a volume; empty where none has.
+func (e *exporter) databaseOn(key string) string {
 	for name, w := range e.project.Workloads {
-		if w.DataVolume == v.Name {
+		if v, ok := e.project.Volumes[w.DataVolume]; ok && v.Key == key {
 			return name
 		}
 	}
