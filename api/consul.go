@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"maps"
 	"net"
 	"net/http"
@@ -113,7 +112,7 @@ func (s *server) consul(read read) http.HandlerFunc {
 			s.block(r.Context(), q)
 		}
 		if err := s.Ready(); err != nil {
-			fail(w, problem(http.StatusServiceUnavailable, "the endpoints are not known yet, or not any more: go on with the last ones"))
+			fail(w, endpointsUnknown())
 			return
 		}
 		snap := s.Store.Snapshot()
@@ -129,29 +128,16 @@ func (s *server) consul(read read) http.HandlerFunc {
 	}
 }
 
-// parseConsulQuery reads what of a query makes it wait. What only a cluster has is passed
-// over, as the consistency of an answer.
+// parseConsulQuery reads the index and the wait of a query. Parameters that matter to a
+// cluster alone, as dc and stale, are ignored. A wait that is too long is shortened, as
+// Consul does.
 func parseConsulQuery(r *http.Request) (endpointQuery, error) {
-	values := r.URL.Query()
-	q := endpointQuery{wait: defaultWait}
-	if values.Has("filter") {
-		return q, problem(http.StatusBadRequest, "filter is not supported here: ask for all, and choose")
+	if r.URL.Query().Has("filter") {
+		return endpointQuery{}, problem(http.StatusBadRequest, "filter is not supported here: ask for all, and choose")
 	}
-	if index := values.Get("index"); index != "" {
-		n, err := strconv.ParseUint(index, 10, 64)
-		if err != nil {
-			return q, problem(http.StatusBadRequest, fmt.Sprintf("index is the number that an earlier answer gave, and not %q", index))
-		}
-		q.blocks, q.index = true, n
-	}
-	if wait := values.Get("wait"); wait != "" {
-		d, err := time.ParseDuration(wait)
-		if err != nil || d < 0 {
-			return q, problem(http.StatusBadRequest, fmt.Sprintf("wait is a duration as 30s, and not %q", wait))
-		}
-		q.wait = min(d, maxWait)
-	}
-	return q, nil
+	q, err := parseBlockingQuery(r)
+	q.wait = min(q.wait, maxWait)
+	return q, err
 }
 
 // consulServices lists the workloads with ports. None has a tag.

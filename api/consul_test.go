@@ -16,8 +16,8 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// discovered is a store with a service of two replicas on two networks, of which one is
-// ready; a replica of another service asks from the second network.
+// discovered returns a store with two services: web, with one ready replica and one that
+// starts, both on two networks; and asker, whose replica is on the second network only.
 func discovered() *state.Store {
 	s := state.New(func([]state.Change) {})
 	keys := map[string]string{"shop_back": "back", "shop_front": "front"}

@@ -34,11 +34,23 @@ type endpointQuery struct {
 }
 
 func parseEndpointQuery(r *http.Request) (endpointQuery, error) {
-	values := r.URL.Query()
-	q := endpointQuery{wait: defaultWait, subscriber: values.Get("subscriber")}
-	if len(q.subscriber) > maxSubscriber {
+	q, err := parseBlockingQuery(r)
+	q.subscriber = r.URL.Query().Get("subscriber")
+	switch {
+	case err != nil:
+		return q, err
+	case len(q.subscriber) > maxSubscriber:
 		return q, problem(http.StatusBadRequest, fmt.Sprintf("subscriber has at most %d bytes", maxSubscriber))
+	case q.wait > maxWait:
+		return q, problem(http.StatusBadRequest, fmt.Sprintf("wait is at most %s, and not %s", maxWait, q.wait))
 	}
+	return q, nil
+}
+
+// parseBlockingQuery reads the index and the wait of a query. The caller bounds the wait.
+func parseBlockingQuery(r *http.Request) (endpointQuery, error) {
+	values := r.URL.Query()
+	q := endpointQuery{wait: defaultWait}
 	if index := values.Get("index"); index != "" {
 		n, err := strconv.ParseUint(index, 10, 64)
 		if err != nil {
@@ -48,8 +60,8 @@ func parseEndpointQuery(r *http.Request) (endpointQuery, error) {
 	}
 	if wait := values.Get("wait"); wait != "" {
 		d, err := time.ParseDuration(wait)
-		if err != nil || d < 0 || d > maxWait {
-			return q, problem(http.StatusBadRequest, fmt.Sprintf("wait is a duration as 30s, of at most %s, and not %q", maxWait, wait))
+		if err != nil || d < 0 {
+			return q, problem(http.StatusBadRequest, fmt.Sprintf("wait is a duration as 30s, and not %q", wait))
 		}
 		q.wait = d
 	}
@@ -72,7 +84,7 @@ func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {
 	if err := s.Ready(); err != nil {
 		// Endpoints that are not known yet must not look like a project without
 		// replicas: a subscriber keeps those that it had.
-		fail(w, problem(http.StatusServiceUnavailable, "the endpoints are not known yet, or not any more: go on with the last ones"))
+		fail(w, endpointsUnknown())
 		return
 	}
 	if q.blocks {
@@ -103,6 +115,11 @@ func (s *server) endpoints(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.serve(listEndpoints)(w, r)
+}
+
+// endpointsUnknown is the answer while the controller cannot tell which replicas are ready.
+func endpointsUnknown() *Problem {
+	return problem(http.StatusServiceUnavailable, "the endpoints are not known yet, or not any more: go on with the last ones")
 }
 
 // acknowledged is the index that a subscriber has in force. An index that was not given

@@ -78,7 +78,8 @@ func query(ctx context.Context, queries map[string][]spec.Metric) readings {
 	return all
 }
 
-// scale decides with what was read, and has the workloads planned whose number has changed.
+// scale decides the number of replicas of each autoscaled workload, writes it down, and marks
+// the workloads whose number has changed as dirty.
 func (l *loop) scale(read readings, now time.Time) {
 	samples := l.sampler.Latest()
 	for _, name := range l.reconciler.autoscaled {

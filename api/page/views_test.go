@@ -313,8 +313,8 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	b.sees(web+" .outcome", "Converged")
 }
 
-// The charts are of what the API tells; here the browser is told what it answers: all, and
-// one sample more when it asks for what came after those.
+// The test answers the browser in the API's place: with all samples first, and with one new
+// sample when the browser asks for those since the last.
 func TestTrafficIsDrawn(t *testing.T) {
 	s := newShop(t)
 	b := newBrowser(t)

@@ -27,8 +27,8 @@ type Image struct {
 	Created time.Time
 }
 
-// imagesOf are the images that a project needs, with what the engine has of them. That of
-// its ingresses is made by tend.
+// imagesOf lists the images that a project's services need, and whether the engine has them.
+// The ingresses' image is left out: tend makes it.
 func imagesOf(p *spec.Project, local []engine.LocalImage) (all []Image) {
 	for _, w := range services(p.Workloads) {
 		for _, ref := range w.Images() {

@@ -34,8 +34,8 @@ type question struct {
 	name      string
 }
 
-// questions are the dependencies to look up: those of which a container runs, in the first
-// running container of who depends on them, where both are in one network.
+// questions lists the names to look up. A service's first running container looks up each
+// dependency that has a running container in one of its networks.
 func questions(p *spec.Project, containers []engine.Container) (all []question) {
 	for _, w := range sorted(p.Workloads) {
 		from := running(containers, w.Name)

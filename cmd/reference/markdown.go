@@ -30,7 +30,7 @@ func rewrite(file string) error {
 	return os.WriteFile(file, []byte(after), 0o644) //nolint:gosec // everyone may read a document
 }
 
-// renewed is a document with what the commands say now.
+// renewed returns a document in which the generated part is made anew from the commands.
 func renewed(document string) (string, error) {
 	head, rest, begun := strings.Cut(document, begin)
 	_, tail, ended := strings.Cut(rest, end)

@@ -33,7 +33,7 @@ func TestWhatIsWrittenByHandStays(t *testing.T) {
 	assert.ErrorContains(t, err, "it has no lines")
 }
 
-// The man pages say at length what the commands do, and with what they end.
+// Each man page has the long help of its command and its exit codes.
 func TestManPagesHaveTheLongHelp(t *testing.T) {
 	folder := t.TempDir()
 	require.NoError(t, manPages("1.2.3", folder))

@@ -29,8 +29,8 @@ type rate struct {
 	p99 time.Duration
 }
 
-// parse reads what was carried out of /metrics, by workload: by an ingress's own name, which
-// is SERVICE:PORT, and summed up by that of the service, with what gateways carried to it.
+// parse reads the traffic counters in /metrics, by workload. An ingress has its own, under
+// the name SERVICE:PORT; a service has the sum of its ingresses' and its gateways'.
 func parse(metrics io.Reader) (map[string]counters, error) {
 	all := map[string]counters{}
 	lines := bufio.NewScanner(metrics)

@@ -41,7 +41,7 @@ type periods struct{ initialization, initialReadiness time.Duration }
 // kubernetes are the defaults of its controller manager.
 var kubernetes = periods{initialization: 5 * time.Minute, initialReadiness: 30 * time.Second}
 
-// Replica is a container with what it uses.
+// Replica is a container, what it was given and what it uses.
 type Replica struct {
 	// Coming is true while it does not run yet.
 	Coming bool
@@ -216,8 +216,9 @@ func (in Input) limitDown(changes []core.ScaleChange) int {
 	}, changes, slices.Min[[]int])
 }
 
-// choose returns the number that the policies lead to: the one furthest off, which far
-// picks, or the nearest. A policy allows for what there was at the beginning of its period.
+// choose returns the number of replicas that the policies allow. By selectPolicy either the
+// policy with the largest change counts, which far picks, or the one with the smallest. A
+// policy counts from the number of replicas at the beginning of its period.
 func (in Input) choose(rules spec.ScalingRules, allows func(p spec.ScalingPolicy, before int) int, changes []core.ScaleChange, far func([]int) int) int {
 	if rules.SelectPolicy == spec.DisabledChange {
 		return in.Current

@@ -68,7 +68,7 @@ func (in Input) byRatio(ratio float64) int {
 	return whole(ratio * float64(in.ready()))
 }
 
-// byAverage follows a metric of which each replica is to have a part.
+// byAverage follows a metric whose target is a value for each replica.
 func (in Input) byAverage(value, target float64) int {
 	exist := len(in.Replicas)
 	if exist == 0 {
