@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 
 	"github.com/docker/docker/api"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
@@ -64,11 +66,16 @@ func (e *Engine) Ping(ctx context.Context) error {
 	})
 }
 
+// noName is the name of no network.
+const noName = "-"
+
 // Check asks whether the engine is there and speaks a version of the API that tend
-// speaks; where it does not, the error is of the class Invalid.
+// speaks; where it does not, the error is of the class Invalid. An engine that is too new
+// refuses any request that names a version, so that it asks for a list without anything
+// in it: to tell its own version, the engine runs three programs.
 func (e *Engine) Check(ctx context.Context) error {
 	return e.do(ctx, "ask engine", e.host, func(ctx context.Context) error {
-		_, err := e.cli.ServerVersion(ctx)
+		_, err := e.cli.NetworkList(ctx, network.ListOptions{Filters: filters.NewArgs(filters.Arg("name", noName))})
 		return err
 	})
 }

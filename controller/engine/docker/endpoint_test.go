@@ -34,7 +34,7 @@ func engineOf(oldest, newest string) http.Handler {
 			fmt.Fprintf(w, `{"message": "client version %s is too old. Minimum supported API version is %s, please upgrade your client to a newer version"}`, version, oldest)
 			return
 		}
-		fmt.Fprint(w, "{}")
+		fmt.Fprint(w, "[]")
 	})
 }
 
