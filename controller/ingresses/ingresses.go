@@ -93,10 +93,7 @@ func (i *Ingresses) Sync(ctx context.Context, workload string, run Run, config i
 	i.generation++
 	config.Generation = i.generation
 	l.config = config
-	select {
-	case l.changed <- struct{}{}:
-	default:
-	}
+	l.wake()
 }
 
 // follow returns the conversation with a run of an ingress, which it begins where there is
@@ -108,7 +105,7 @@ func (i *Ingresses) follow(ctx context.Context, workload string, run Run) *link 
 		ok = false
 	}
 	if !ok {
-		l = &link{Ingresses: i, workload: workload, run: run, changed: make(chan struct{}, 1), copied: make(chan string, 1), open: map[string]int{}}
+		l = &link{Ingresses: i, workload: workload, run: run, changed: make(chan struct{}, 1), open: map[string]int{}}
 		ctx, l.stop = context.WithCancel(ctx)
 		i.links[workload] = l
 		i.busy.Go(func() { l.keep(ctx) })

@@ -155,10 +155,57 @@ func TestAnotherProgramIsReplacedOnce(t *testing.T) {
 		generation := f.hear().Config.Generation
 		f.say(ingress.Status{Version: "old", Generation: generation})
 		assert.Equal(t, generation, f.hear().Config.Generation)
+		assert.Equal(t, generation, f.hear().Config.Generation)
 		assert.Equal(t, "/state/next", f.hear().Upgrade)
 		f.say(ingress.Status{Version: "old", Generation: generation, Error: "upgrade to /state/next: it does not serve"})
 		time.Sleep(repeatEvery)
 		assert.NotNil(t, f.hear().Config)
+		assert.Equal(t, 1, copies)
+	})
+}
+
+func TestAProgramThatCouldNotBeCopiedIsCopiedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		copies := 0
+		_, reports, sync := talking(t, f, func(context.Context, string) (string, error) {
+			if copies++; copies < 3 {
+				return "", errors.New("the engine is busy")
+			}
+			return "/state/next", nil
+		})
+		sync(ready("a"))
+		f.say(ingress.Status{Version: "old", Generation: f.hear().Config.Generation})
+		assert.NotNil(t, f.hear().Config)
+		synctest.Wait()
+		assert.Equal(t, "bring it up to tend's version: the engine is busy", (*reports)[len(*reports)-1].Err)
+		began := time.Now()
+		for f.hear().Upgrade == "" {
+			assert.Less(t, time.Since(began), time.Minute)
+		}
+		assert.Equal(t, 3, copies)
+	})
+}
+
+// A request may be lost with the connection that it was written to.
+func TestAnotherConnectionIsToldOfTheProgramAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		copies := 0
+		_, _, sync := talking(t, f, func(context.Context, string) (string, error) {
+			copies++
+			return "/state/next", nil
+		})
+		sync(ready("a"))
+		f.say(ingress.Status{Version: "old", Generation: f.hear().Config.Generation})
+		for f.hear().Upgrade == "" {
+			synctest.Wait()
+		}
+		_ = f.conn.Close()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.NotNil(t, f.hear().Config)
+		assert.Equal(t, "/state/next", f.hear().Upgrade)
 		assert.Equal(t, 1, copies)
 	})
 }
@@ -206,6 +253,7 @@ func TestWhatChangesIsToldWhileAProgramIsCopied(t *testing.T) {
 		sync(draining("a"))
 		assert.Equal(t, ingress.Draining, f.hear().Config.Endpoints[0].State)
 		close(copied)
+		assert.NotNil(t, f.hear().Config)
 		assert.Equal(t, "/state/next", f.hear().Upgrade)
 	})
 }

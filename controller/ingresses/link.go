@@ -18,6 +18,8 @@ const (
 	retryFirst, retryMax = 100 * time.Millisecond, 2 * time.Second
 	// upgradeTimeout bounds the copy of an executable into a container.
 	upgradeTimeout = time.Minute
+	// The pauses between attempts to copy one.
+	upgradeFirst, upgradeMax = 5 * time.Second, 5 * time.Minute
 )
 
 // link is the conversation with one run of an ingress. Its fields from config on are
@@ -27,16 +29,23 @@ type link struct {
 	workload string
 	run      Run
 	stop     context.CancelFunc
-	changed  chan struct{} // config is another one
-	copied   chan string   // the path of this program, which is in the container now
+	changed  chan struct{} // there is something else to tell
 
 	config ingress.Config
 	// applied is the generation that the ingress has in force.
 	applied int64
 	// open counts what each endpoint has to do, by ID.
-	open     map[string]int
-	report   Report
-	upgraded bool // another program was sent to it
+	open   map[string]int
+	report Report
+	// copying is true from when this program began to be copied into the container, and
+	// program is its path there once it has been.
+	copying bool
+	program string
+}
+
+// outdated reports whether the ingress is known to run another program than this one.
+func (l *link) outdated() bool {
+	return l.report.Status.Version != "" && l.report.Status.Version != l.options.Version
 }
 
 // told reports whether there is anything to tell the ingress.
@@ -92,57 +101,77 @@ func (l *link) talk(ctx context.Context) error {
 	}()
 	repeat := time.NewTicker(repeatEvery)
 	defer repeat.Stop()
+	upgraded := false
 	for {
-		if err := l.tell(ctx, conn); err != nil {
+		if err := l.tell(ctx, conn, &upgraded); err != nil {
 			return errors.Join(err, <-heard)
 		}
 		select {
 		case <-l.changed:
 		case <-repeat.C:
-		case path := <-l.copied:
-			if err := ingress.Write(conn, ingress.Request{Upgrade: path}); err != nil {
-				return errors.Join(err, <-heard)
-			}
 		case err := <-heard:
 			return err
 		}
 	}
 }
 
-// tell writes the configuration; and once, where the ingress runs another program, it has
-// this one copied. What is to be told meanwhile does not wait for that.
-func (l *link) tell(ctx context.Context, to io.Writer) error {
+// tell writes the configuration. Where the ingress runs another program, tell has this one
+// copied, without waiting for that, and then writes where it is: once for each
+// connection, as a request may be lost with the connection, and the ingress may refuse it.
+func (l *link) tell(ctx context.Context, to io.Writer, upgraded *bool) error {
 	l.mu.Lock()
 	config, told := l.config, l.told()
 	select {
 	case <-l.changed: // what is told now is what it was for
 	default:
 	}
-	other := l.report.Status.Version != "" && l.report.Status.Version != l.options.Version && !l.upgraded
-	l.upgraded = l.upgraded || other
+	outdated, program := l.outdated(), l.program
+	begin := outdated && !l.copying
+	l.copying = l.copying || begin
 	l.mu.Unlock()
 	if told {
 		if err := ingress.Write(to, ingress.Request{Config: &config}); err != nil {
 			return err
 		}
 	}
-	if other {
+	if begin {
 		l.busy.Go(func() { l.upgrade(ctx) })
 	}
-	return nil
+	if !outdated || program == "" || *upgraded {
+		return nil
+	}
+	*upgraded = true
+	return ingress.Write(to, ingress.Request{Upgrade: program})
 }
 
-// upgrade copies this program into the ingress's container. Where that fails, the ingress
-// goes on as it is.
+// upgrade copies this program into the ingress's container, again and again until that
+// succeeds or ctx ends. The ingress goes on as it is meanwhile.
 func (l *link) upgrade(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, upgradeTimeout)
-	defer cancel()
-	path, err := l.options.Upgrade(ctx, l.run.ID)
-	if err != nil {
+	for pause := upgradeFirst; ctx.Err() == nil; pause = min(2*pause, upgradeMax) {
+		within, cancel := context.WithTimeout(ctx, upgradeTimeout)
+		path, err := l.options.Upgrade(within, l.run.ID)
+		cancel()
+		if err == nil {
+			l.mu.Lock()
+			l.program = path
+			l.mu.Unlock()
+			l.wake()
+			return
+		}
 		l.fail(fmt.Errorf("bring it up to tend's version: %w", err))
-		return
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
 	}
-	l.copied <- path
+}
+
+// wake has the ingress told what it has to be told.
+func (l *link) wake() {
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
 }
 
 // listen takes in statuses until the connection breaks.
@@ -185,17 +214,14 @@ func (l *link) take(s ingress.Status) {
 		l.settled = make(chan struct{})
 	}
 	told := l.report.Serving != before.Serving || l.report.Err != before.Err || l.inForce() != wasInForce || ended
-	outdated := s.Version != l.options.Version && !l.upgraded
+	outdated := l.outdated() && !l.copying
 	report := l.report
 	l.mu.Unlock()
 	if told {
 		l.options.Heard(l.workload, l.run, report)
 	}
 	if outdated {
-		select {
-		case l.changed <- struct{}{}:
-		default:
-		}
+		l.wake()
 	}
 }
 
