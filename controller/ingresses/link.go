@@ -147,7 +147,7 @@ func (l *link) tell(ctx context.Context, to io.Writer, upgraded *bool) error {
 // upgrade copies this program into the ingress's container, again and again until that
 // succeeds or ctx ends. The ingress goes on as it is meanwhile.
 func (l *link) upgrade(ctx context.Context) {
-	for pause := upgradeFirst; ctx.Err() == nil; pause = min(2*pause, upgradeMax) {
+	for retry := upgradeFirst; ctx.Err() == nil; retry = min(2*retry, upgradeMax) {
 		within, cancel := context.WithTimeout(ctx, upgradeTimeout)
 		path, err := l.options.Upgrade(within, l.run.ID)
 		cancel()
@@ -161,7 +161,7 @@ func (l *link) upgrade(ctx context.Context) {
 		l.fail(fmt.Errorf("bring it up to tend's version: %w", err))
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause):
+		case <-time.After(retry):
 		}
 	}
 }

@@ -95,6 +95,7 @@ var failures = []struct {
 	{9500016091, "an ingress is told not to use a ready replica, as its revision was forgotten"},
 	{9500016198, "an ingress is created a second time, as what is left of it cannot be removed"},
 	{9700002219, "a new controller upgrades an ingress, as the copy of its program had failed once"},
+	{9700003055, "an ingress reads what was written while the line before it waited"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 

@@ -33,6 +33,8 @@ type holder struct {
 	*ingressmodel.Holder
 	run  time.Time      // of the container
 	told ingress.Config // the last that it has read
+	// answered is the step in which what it was told last had its effect, or failed.
+	answered int
 }
 
 // holders are the ingresses by their container's ID.
@@ -231,6 +233,9 @@ func (v *invariants) askedToTell(c *call, snap *state.Snapshot, truth []engine.C
 	}
 	h := v.w.holders.of(c.object)
 	defer func() { h.told = *c.tell.Config }()
+	if h.answered == c.step {
+		return // it may have been written while the line before waited, and says what was so then
+	}
 	at := slices.IndexFunc(truth, func(t engine.Container) bool { return t.ID == c.object })
 	row, known := snap.Replica(c.object)
 	if at < 0 || !known || !ready(truth[at]) || slices.ContainsFunc(networksOf(row.Workload), func(n string) bool { return row.Addresses[n] == "" }) {

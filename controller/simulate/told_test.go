@@ -48,6 +48,8 @@ func (v *invariants) told(c *call, err error) {
 	switch {
 	case c.op == model.OpStart:
 		v.started(c, err)
+	case c.op == opTell:
+		v.w.holders.of(c.object).answered = v.w.at
 	case c.op == model.OpCreate && *c.value.(*string) != "":
 		v.made[c.object], v.knows[*c.value.(*string)] = true, true
 	case c.op == model.OpExec && err == nil && *c.value.(*int) != 0:
@@ -141,6 +143,9 @@ func (v *invariants) missed(c *call) {
 	}
 	if slices.Contains(lookOps, c.op) {
 		v.unsure = v.w.at
+	}
+	if c.op == opTell {
+		v.w.holders.of(c.object).answered = v.w.at
 	}
 }
 
