@@ -126,7 +126,13 @@ func (r *reconciler) beginScale(snap *state.Snapshot, key string, now time.Time)
 		return snap
 	}
 	begin := core.Scale{Replicas: row.Spec.Replicas, Message: "it begins with what is written", Since: now}
-	if n := len(snap.Replicas(key)); n > 0 {
+	n := 0
+	for _, c := range snap.Replicas(key) {
+		if c.Number > 0 { // else it is no replica of tend's
+			n++
+		}
+	}
+	if n > 0 {
 		begin.Replicas, begin.Message = n, "it begins with as many as there are"
 	}
 	begin.Replicas = row.Spec.Autoscaling.Bound(begin.Replicas)

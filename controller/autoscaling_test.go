@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/state/durable/durabletest"
 )
@@ -97,6 +99,11 @@ func TestALostStateChangesNoNumber(t *testing.T) {
 		w.converge()
 		w.under(1.8, 6*time.Minute)
 		assert.Equal(t, 7, w.running())
+		other := w.engine.Truth()[0]
+		other.Name, other.Labels = "other", maps.Clone(other.Labels)
+		delete(other.Labels, spec.LabelContainerNumber) // a stranger's, which is none of the replicas
+		w.engine.Put(other, model.Behavior{})
+		w.converge()
 		w.writes()
 		w.restart()
 		w.write(scaledWeb, scaledBy(halfTheCPU))

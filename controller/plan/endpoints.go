@@ -34,15 +34,15 @@ func (s *steps) drain(r replica, cause string, args ...any) {
 }
 
 // reachable reports whether requests may be on their way to a replica: its endpoint is
-// published, its revision or the desired one has ports, nobody remembers its revision, or the
-// workload is not wanted any more. A replica that is not ready any more may still answer requests that came before. An ingress
+// published, its revision has ports, nobody remembers its revision, or the workload is not
+// wanted any more. A replica that is not ready any more may still answer requests that came before. An ingress
 // has no endpoint: it ends its own connections when it is stopped.
 func (t *target) reachable(r replica) bool {
 	if r.Kind == spec.Ingress || r.class != ready && r.class != unready {
 		return false
 	}
 	made := t.madeFrom(r.Replica)
-	return t.Published[r.ID] || t.desired == nil || len(t.desired.Ports) > 0 || made == nil || len(made.Ports) > 0
+	return t.Published[r.ID] || t.desired == nil || made == nil || len(made.Ports) > 0
 }
 
 // stopDrained stops the replicas whose drain is over. A drain is not taken
@@ -76,21 +76,27 @@ func (t *target) drainTime() time.Duration {
 	return t.desired.Drain
 }
 
-// endpoints are the addresses of the ready replicas that are not about to be stopped.
+// endpoints are the addresses of the ready replicas that are not about to be stopped, with
+// the ports and networks of the revision of each, or, where nobody remembers that, of the
+// desired one.
 func (s *steps) endpoints() []core.Endpoint {
-	if s.desired == nil || len(s.desired.Ports) == 0 {
+	if s.desired == nil {
 		return nil
 	}
 	var all []core.Endpoint
 	for _, r := range s.replicas {
 		_, draining := s.record.Drains[r.ID]
 		stopping := slices.ContainsFunc(s.actions, func(a core.Action) bool { return a.ID == r.ID && a.Kind == core.StopReplica })
-		if r.class != ready || draining || stopping {
+		made := s.madeFrom(r.Replica)
+		if made == nil {
+			made = s.desired
+		}
+		if r.class != ready || draining || stopping || len(made.Ports) == 0 {
 			continue
 		}
-		e := core.Endpoint{Workload: s.Workload, ID: r.ID, Replica: r.Name, Revision: r.revision, Addresses: map[string]string{}, Ports: s.desired.Ports}
+		e := core.Endpoint{Workload: s.Workload, ID: r.ID, Replica: r.Name, Revision: r.revision, Addresses: map[string]string{}, Ports: made.Ports}
 		for _, network := range slices.Sorted(maps.Keys(r.Addresses)) {
-			if key, ok := s.desired.NetworkKeys[network]; ok && r.Addresses[network] != "" {
+			if key, ok := made.NetworkKeys[network]; ok && r.Addresses[network] != "" {
 				e.Addresses[key] = r.Addresses[network]
 			}
 		}

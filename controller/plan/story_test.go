@@ -534,10 +534,13 @@ func (s *story) print(p Plan) {
 	for line := range strings.Lines(p.String()) {
 		s.out.WriteString(line)
 	}
-	if s.spec != nil && len(s.spec.Ports) > 0 {
+	if s.spec != nil && (len(s.spec.Ports) > 0 || len(p.Endpoints) > 0) {
 		s.out.WriteString("endpoints")
 		for _, e := range p.Endpoints {
 			fmt.Fprintf(&s.out, " %s %s", e.Replica, e.Addresses["backend"])
+			if !slices.Equal(e.Ports, s.spec.Ports) {
+				fmt.Fprintf(&s.out, " ports %v", e.Ports)
+			}
 		}
 		s.out.WriteString("\n")
 	}

@@ -96,6 +96,10 @@ var failures = []struct {
 	{9500016198, "an ingress is created a second time, as what is left of it cannot be removed"},
 	{9700002219, "a new controller upgrades an ingress, as the copy of its program had failed once"},
 	{9700003055, "an ingress reads what was written while the line before it waited"},
+	{9700012235, "an ingress is told to give nothing to an address that a replica has left"},
+	{9700012714, "no rest: what was resumed when the disk could not be read is paused again after a restart"},
+	{9700012776, "a published replica is stopped without a drain, as its ports were written and written away again"},
+	{9700020120, "a tend that has lost its state creates a replica, as it counted a stranger's container as one"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -251,11 +252,9 @@ func (v *invariants) askedToTell(c *call, snap *state.Snapshot, truth []engine.C
 			continue
 		}
 		t := truth[i]
-		if row, planned := snap.Status(workloadOf(t)); planned && !hasPorts(snap, v.w.of(row.Workload).Workload, row.UpdateRevision) {
-			continue // a person wants a revision without ports
-		}
-		fresh := time.Since(t.StartedAt) < time.Second // it was withdrawn, and is to be published again
-		if ready(t) && !fresh && held(snap, t.ID) && !v.doomed[t.ID] && !draining(snap, t) {
+		host, _, _ := strings.Cut(e.Address, ":")
+		moved := !slices.Contains(slices.Collect(maps.Values(t.Networks)), host) // it was withdrawn, and is to be published again
+		if ready(t) && !moved && held(snap, t.ID) && !v.doomed[t.ID] && !draining(snap, t) {
 			v.w.fail("%s is told to give %s nothing any more, which is ready", v.w.container(c.object), t.Name)
 		}
 	}

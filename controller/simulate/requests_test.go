@@ -182,7 +182,7 @@ func (v *invariants) askedToStop(c *call, d decision, t engine.Container, snap *
 	}
 	drain, reachable := 5*time.Second, t.Labels[spec.LabelIngress] == "" // of a service that nobody wants any more
 	if w := d.written.Workload; w != nil {
-		drain, reachable = w.Drain, hasPorts(snap, w, revision(t))
+		drain, reachable = w.Drain, hasPorts(snap, w, t)
 	}
 	if d.held && ready(t) && reachable {
 		v.released(c, d, t, drain, truth)

@@ -126,6 +126,7 @@ func (w *world) comeAndGo(minutes []minute) {
 		switch m.what {
 		case 2:
 			w.restart()
+			w.unintend() // what was asked when the disk could not be read is forgotten
 		case 3:
 			if v, ok := w.written[scaled]; ok {
 				next := maps.Clone(w.written)

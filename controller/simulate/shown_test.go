@@ -66,8 +66,8 @@ func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engi
 			}
 		}
 	}
-	if published := len(snap.Endpoints(row.Workload)); hasPorts(snap, written.Workload, row.UpdateRevision) && published != c.ready {
-		v.w.fail("of %s %d endpoints are published, and %d replicas are ready", row.Workload, published, c.ready)
+	if published := len(snap.Endpoints(row.Workload)); written.Kind != spec.Ingress && published != c.serving {
+		v.w.fail("of %s %d endpoints are published, and %d replicas that have ports are ready", row.Workload, published, c.serving)
 	}
 }
 
@@ -88,18 +88,22 @@ func (v *invariants) unseen(row *state.Status, snap *state.Snapshot) bool {
 	return !same
 }
 
-// hasPorts reports whether a revision of a workload has ports: where nobody remembers it,
+// hasPorts reports whether the revision of a container has ports: where nobody remembers it,
 // what is written.
-func hasPorts(snap *state.Snapshot, written *spec.Workload, revision string) bool {
-	if of, ok := snap.Revision(written.Name, revision); ok && revision != written.Revision {
-		return len(of.Spec.Ports) > 0
+func hasPorts(snap *state.Snapshot, written *spec.Workload, c engine.Container) bool {
+	made, hash := c.Labels[spec.LabelRevision], c.Labels[spec.LabelConfigHash]
+	for _, of := range snap.Revisions(written.Name) {
+		if of.Revision == made || made == "" && of.Spec.ConfigHash == hash {
+			return len(of.Spec.Ports) > 0
+		}
 	}
 	return len(written.Ports) > 0
 }
 
-// counted are the containers of a workload: those that are alive, that have ended or
-// not begun, and of both those of the revision that is said to be kept.
-type counted struct{ alive, updated, ready, ended, endedUpdated, done int }
+// counted are the containers of a workload: those that are alive, that are ready, that are
+// ready and have ports, that have ended or not begun, and of both those of the revision that
+// is said to be kept.
+type counted struct{ alive, updated, ready, serving, ended, endedUpdated, done int }
 
 // count counts containers; ok is false where two of them carry one number, somebody
 // else is about to start one, or a probe has not been asked yet: that is waited for.
@@ -128,6 +132,9 @@ func (v *invariants) count(row *state.Status, written variant, snap *state.Snaps
 			}
 			if held(snap, c.ID) {
 				n.ready++
+				if hasPorts(snap, written.Workload, c) {
+					n.serving++
+				}
 			}
 		case c.State == engine.Exited:
 			n.ended++
