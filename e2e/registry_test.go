@@ -5,14 +5,19 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
@@ -218,6 +223,71 @@ func TestAnotherImageInTheRegistryIsRolledOut(t *testing.T) {
 	assert.NotZero(t, p.tend("pull", "none").code)
 	history := p.mustTend("rollout", "history", "web")
 	assert.Contains(t, history, r.address+"/shop/web@sha256:")
+}
+
+var away = flag.Duration("registry.away", 15*time.Second, "for how long the registry is away in TestARegistryThatIsAwayChangesNothing")
+
+// made are the requests to the engine that tend has counted, by their operation.
+func (p *project) made() map[string]string {
+	p.t.Helper()
+	all := map[string]string{}
+	counted := regexp.MustCompile(`tend_engine_request_duration_seconds_count\{code="(\w+)",operation="(\w+)"\} (\d+)`)
+	for _, m := range counted.FindAllStringSubmatch(p.mustTend("get", "--raw", "/metrics"), -1) {
+		all[m[2]+" "+m[1]] = m[3]
+	}
+	require.NotEmpty(p.t, all)
+	return all
+}
+
+func TestARegistryThatIsAwayChangesNothing(t *testing.T) {
+	p := newProject(t, nil)
+	r := newRegistry(p)
+	address, err := kit.FreeAddress()
+	require.NoError(t, err)
+	p.write("compose.yaml", fmt.Sprintf(followedWeb, r.address, address))
+	r.publish("shop/web:1", version("VERSION=1"))
+	r.publish("shop/plain:1", version("VERSION=1"))
+	r.removeImages()
+	tend := p.run()
+	p.awaitReady("web", 2)
+	p.awaitReady("plain", 1)
+	p.mustTend("wait", "web", "plain")
+	before, made := p.identities(), p.made()
+
+	tend.forget()
+	r.stop()
+	asked := 0
+	for began := time.Now(); time.Since(began) < *away; time.Sleep(time.Second) {
+		require.NoError(t, get(t.Context(), http.DefaultClient, address))
+		asked++
+	}
+	p.assertSame(before, "something changed without a registry")
+	told := tend.events()[tend.forgotten:]
+	require.Len(t, told, 1, "it is told once")
+	assert.Equal(t, "RegistryFailed", told[0].Reason)
+	after := p.made()
+	for _, operation := range slices.Sorted(maps.Keys(after)) {
+		if after[operation] == made[operation] {
+			continue
+		}
+		t.Logf("%s: %s requests, %s before", operation, after[operation], made[operation])
+		assert.Regexp(t, "^(ask_registry|container_stats|inspect_[a-z]+|list_[a-z]+) ", operation)
+	}
+	t.Logf("away for %s: %d requests to web, none failed", *away, asked)
+
+	t.Log("what was published meanwhile is found, no later than tend asks again")
+	r.start()
+	r.publish("shop/web:1", version("VERSION=2"))
+	within, cancel := kit.Patience(t.Context(), 5*time.Minute+patience)
+	defer cancel()
+	require.NoError(t, kit.Await(within, func() error {
+		for _, w := range p.replicas("web") {
+			if !w.ready() || w.env("VERSION") != "2" {
+				return fmt.Errorf("%s has version %s", w.Name, w.env("VERSION"))
+			}
+		}
+		return nil
+	}))
 }
 
 func TestAControllerInAContainerHasTheLogins(t *testing.T) {
