@@ -21,6 +21,12 @@ fi
 for module in "$@"; do
 	step "vet, module $module"
 	go -C "$module" vet ./...
+	if [[ $module == . ]]; then
+		for os in darwin windows; do
+			step "vet of the commands for $os"
+			GOOS=$os go vet ./cmd/...
+		done
+	fi
 	step "lint, module $module"
 	(cd "$module" && "$bin/golangci-lint" run)
 done
