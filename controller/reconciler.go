@@ -318,7 +318,7 @@ func (r *reconciler) resourceActed(e ended, now time.Time) {
 		for _, row := range tx.Resources() {
 			if row.Name == e.action.Object && (asked || row.Action() == e.action.Kind) {
 				before = row.RegistryError
-				tx.PutResource(plan.ResourceActed(row.Resource, e.action, e.result.Digest, e.err, now))
+				tx.PutResource(plan.ResourceActed(row.Resource, e.action, e.result.Registry, e.err, now))
 			}
 		}
 	})

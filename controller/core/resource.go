@@ -49,6 +49,15 @@ type Resource struct {
 	InFlight ActionKind
 	// Attempt counts the tries to create or pull it.
 	Attempt Attempt
+	// NotBefore is until when the registry has asked to be left alone.
+	NotBefore time.Time
+}
+
+// RegistryAnswer is what a registry answers: what a name stands for, or how long it asks to
+// be left alone.
+type RegistryAnswer struct {
+	Digest     string
+	RetryAfter time.Duration
 }
 
 // PullDue reports whether an image that is here is to be pulled once more.

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Class tells a caller what a failed call means.
@@ -50,6 +51,8 @@ type Error struct {
 	Object string
 	Class  Class
 	Err    error
+	// RetryAfter is how long a registry has asked to be left alone; 0 where it has not.
+	RetryAfter time.Duration
 }
 
 func (e *Error) Error() string {
@@ -60,6 +63,15 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// RetryAfterOf is how long an error says to wait before the next try; 0 where it does not.
+func RetryAfterOf(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.RetryAfter
+	}
+	return 0
+}
 
 // ClassOf is the class of an error; Unknown where it is not an *Error.
 func ClassOf(err error) Class {

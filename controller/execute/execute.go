@@ -60,8 +60,8 @@ type Result struct {
 	// Warning tells what failed and did not keep the action from being carried out, as a
 	// pre_stop command; empty where nothing did.
 	Warning string
-	// Digest is a registry's answer.
-	Digest string
+	// Registry is what a registry has answered.
+	Registry core.RegistryAnswer
 }
 
 // Do carries out one action. p is the project that it was planned for.
@@ -73,7 +73,8 @@ func (x *Executor) Do(ctx context.Context, a core.Action, p *spec.Project) (r Re
 	case core.StopReplica:
 		r.Warning, err = x.stop(ctx, a)
 	case core.AskRegistry:
-		r.Digest, err = x.engine.Digest(ctx, a.Object)
+		r.Registry.Digest, err = x.engine.Digest(ctx, a.Object)
+		r.Registry.RetryAfter = engine.RetryAfterOf(err)
 	default:
 		r.ID, err = x.do(ctx, a, p)
 	}

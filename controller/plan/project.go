@@ -54,7 +54,7 @@ func ComputeProject(in ProjectInput) ProjectPlan {
 		if n > 0 {
 			n++
 		}
-		at = later(at, r.Attempt.At.Add(delay(resourceBackoff, n)))
+		at = later(later(at, r.Attempt.At.Add(delay(resourceBackoff, n))), r.NotBefore)
 		switch {
 		case kind == "":
 		case at.After(in.Now):
@@ -98,8 +98,11 @@ func jitter(r core.Resource) time.Duration {
 
 // ResourceActed returns what is known of a resource after an action on it has ended.
 // answer is the registry's, to AskRegistry.
-func ResourceActed(r core.Resource, a core.Action, answer string, err error, now time.Time) core.Resource {
+func ResourceActed(r core.Resource, a core.Action, answer core.RegistryAnswer, err error, now time.Time) core.Resource {
 	asked := a.Kind == core.AskRegistry
+	if answer.RetryAfter > 0 {
+		r.NotBefore = now.Add(answer.RetryAfter)
+	}
 	switch {
 	case err == nil:
 		r.Attempt, r.RegistryError = core.Attempt{}, ""
@@ -110,7 +113,7 @@ func ResourceActed(r core.Resource, a core.Action, answer string, err error, now
 	}
 	switch {
 	case asked && err == nil:
-		r.AskedAt, r.Newest = now, answer
+		r.AskedAt, r.Newest = now, answer.Digest
 	case a.Kind == core.PullImage && err == nil:
 		r.PulledAt, r.PulledFor = now, r.Newest
 	}

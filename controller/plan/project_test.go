@@ -75,8 +75,20 @@ func TestWhatIsKnownOfAnImageAfterAnAction(t *testing.T) {
 		{core.CreateNetwork, nil, core.Resource{Newest: "a", AskedAt: noon}},
 		{core.CreateNetwork, failed, core.Resource{Newest: "a", AskedAt: noon, RegistryError: "gone", Attempt: core.Attempt{Count: 3, At: noon, Error: "no route to host"}}},
 	} {
-		assert.Equal(t, c.want, ResourceActed(before, core.Action{Kind: c.kind}, "b", c.err, later), "%s %v", c.kind, c.err)
+		assert.Equal(t, c.want, ResourceActed(before, core.Action{Kind: c.kind}, core.RegistryAnswer{Digest: "b"}, c.err, later), "%s %v", c.kind, c.err)
 	}
+}
+
+// A registry that asks to be left alone is, however short the back-off would be.
+func TestARegistryIsLeftAloneForAsLongAsItAsks(t *testing.T) {
+	r := core.Resource{Kind: core.ImageResource, Name: "web:1", Known: true, Present: true, Digest: "a", PullInterval: time.Hour}
+	r.Attempt = core.Attempt{Count: 1, At: noon}
+	r = ResourceActed(r, core.Action{Kind: core.AskRegistry}, core.RegistryAnswer{RetryAfter: 2 * time.Hour}, errors.New("429 Too Many Requests"), noon)
+	p := ComputeProject(ProjectInput{Now: noon.Add(2*time.Hour - time.Second), Resources: []core.Resource{r}})
+	assert.Empty(t, p.Actions)
+	assert.Equal(t, noon.Add(2*time.Hour), p.Next)
+	p = ComputeProject(ProjectInput{Now: noon.Add(2 * time.Hour), Resources: []core.Resource{r}})
+	assert.Equal(t, []core.Action{{Kind: core.AskRegistry, Object: "web:1"}}, p.Actions)
 }
 
 func TestEachProblemOfAResourceHasItsRemedy(t *testing.T) {

@@ -90,6 +90,15 @@ func (c dockerConfig) write(content string, path ...string) {
 	require.NoError(c.t, os.WriteFile(file, []byte(content), 0o600))
 }
 
+// helper is a credential helper of Docker's, docker-credential-x, that does something for a
+// $registry.
+func (c dockerConfig) helper(does string) {
+	c.t.Helper()
+	c.write("#!/bin/sh\nread registry\n"+does+"\n", "docker-credential-x")
+	require.NoError(c.t, os.Chmod(filepath.Join(c.folder, "docker-credential-x"), 0o700))
+	c.t.Setenv("PATH", c.folder+":"+os.Getenv("PATH"))
+}
+
 // idOf is how the files of a context are named.
 func idOf(context string) string {
 	id := sha256.Sum256([]byte(context))

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -32,10 +34,10 @@ func (e *Engine) Digest(ctx context.Context, ref string) (digest string, err err
 	if err != nil {
 		return "", &engine.Error{Op: op, Object: ref, Class: engine.Invalid, Err: err}
 	}
-	head, err := remote.Head(at, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain),
-		remote.WithTransport(trusting(at.Context().RegistryStr())))
+	limited := &limits{RoundTripper: trusting(at.Context().RegistryStr())}
+	head, err := remote.Head(at, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithTransport(limited))
 	if err != nil {
-		return "", &engine.Error{Op: op, Object: ref, Class: registryClass(err), Err: err}
+		return "", &engine.Error{Op: op, Object: ref, Class: registryClass(err), Err: err, RetryAfter: limited.wait}
 	}
 	return head.Digest.String(), nil
 }
@@ -65,6 +67,38 @@ func trusting(registry string) http.RoundTripper {
 	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	transport.DisableKeepAlives = true // it is used once
 	return transport
+}
+
+// limits is a transport that notes for how long the registry asks to be left alone.
+type limits struct {
+	http.RoundTripper
+
+	wait time.Duration
+}
+
+// longestWait bounds what a registry can ask for: a limit that is counted by the day has
+// passed then.
+const longestWait = 24 * time.Hour
+
+// RoundTrip implements http.RoundTripper.
+func (l *limits) RoundTrip(request *http.Request) (*http.Response, error) {
+	answer, err := l.RoundTripper.RoundTrip(request)
+	if err == nil && (answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusServiceUnavailable) {
+		l.wait = min(retryAfter(answer.Header.Get("Retry-After"), time.Now()), longestWait)
+	}
+	return answer, err
+}
+
+// retryAfter reads a Retry-After, in seconds or as a date (RFC 9110, section 10.2.3); 0
+// where there is none.
+func retryAfter(value string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(value); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return at.Sub(now)
+	}
+	return 0
 }
 
 // registryClass classifies a registry's refusal.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -66,7 +67,34 @@ func TestARegistryIsAskedForADigest(t *testing.T) {
 			assert.Equal(t, digest, found)
 			_, err = c.engine.Digest(t.Context(), address+"/shop/web:2")
 			assert.Equal(t, engine.NotFound, engine.ClassOf(err), "%v", err)
+
+			config.helper(fmt.Sprintf(`case $registry in %s) echo '{"Username":"ann","Secret":"secret"}';; *) echo 'credentials not found in native keychain'; exit 1;; esac`, address))
+			config.write(fmt.Sprintf(`{"credHelpers": {%q: "x"}}`, address), "config.json")
+			found, err = c.engine.Digest(t.Context(), address+"/shop/web:1")
+			require.NoError(t, err)
+			assert.Equal(t, digest, found, "a credential helper has the login")
 		})
+	}
+}
+
+func TestARegistrySaysHowLongToLeaveItAlone(t *testing.T) {
+	newDockerConfig(t)
+	c := newCreator(t)
+	for header, want := range map[string]time.Duration{
+		"600": 10 * time.Minute, "": 0, "soon": 0, "9999999": 24 * time.Hour,
+		time.Now().Add(time.Hour).UTC().Format(http.TimeFormat): time.Hour,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodHead {
+				w.Header().Set("Retry-After", header)
+				w.WriteHeader(http.StatusTooManyRequests)
+			}
+		}))
+		_, address, _ := strings.Cut(server.URL, "//")
+		_, err := c.engine.Digest(t.Context(), address+"/shop/web:1")
+		server.Close()
+		require.ErrorContains(t, err, "429")
+		assert.InDelta(t, want, engine.RetryAfterOf(err), float64(10*time.Second), header)
 	}
 }
 
@@ -84,9 +112,7 @@ func TestTheLoginsAreThoseThatAreWrittenDown(t *testing.T) {
 	assert.JSONEq(t, fmt.Sprintf(`{"auths": {"example.test": {"auth": %q}}}`, login), string(logins), "the logins, and nothing else")
 
 	t.Log("a helper that knows the registry cannot be asked from elsewhere")
-	config.write("#!/bin/sh\nread registry\ncase $registry in example.test) echo '{\"Username\":\"ann\",\"Secret\":\"hidden\"}';; *) echo 'credentials not found in native keychain'; exit 1;; esac\n", "docker-credential-x")
-	require.NoError(t, os.Chmod(filepath.Join(config.folder, "docker-credential-x"), 0o700))
-	t.Setenv("PATH", config.folder+":"+os.Getenv("PATH"))
+	config.helper(`case $registry in example.test) echo '{"Username":"ann","Secret":"hidden"}';; *) echo 'credentials not found in native keychain'; exit 1;; esac`)
 	config.write(`{"credsStore": "x"}`, "config.json")
 	_, err = docker.Logins(images)
 	require.ErrorContains(t, err, "the login for the image example.test/web:1 is kept by docker-credential-x")
