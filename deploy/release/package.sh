@@ -17,10 +17,10 @@ export SOURCE_DATE_EPOCH CGO_ENABLED=0
 cp "$folder/tend-linux-$arch" "$work/tend"
 cp "$folder/tend-linux-$arch.cdx.json" "$work/tend.cdx.json"
 cp LICENSE deploy/release/{nfpm.yaml,tend@.service,postinstall.sh,preremove.sh} "$work"
-go run ./cmd/reference man "$version" "$work/man"
+go run -trimpath ./cmd/reference man "$version" "$work/man"
 gzip -9n "$work"/man/*
 for shell in bash zsh fish; do
-	go run ./cmd/tend completion "$shell" >"$work/tend.$shell"
+	go run -trimpath ./cmd/tend completion "$shell" >"$work/tend.$shell"
 done
 nfpm=$PWD/build/bin/nfpm
 cd "$work"
