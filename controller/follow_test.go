@@ -70,26 +70,75 @@ func TestAnotherDigestIsARevision(t *testing.T) {
 	})
 }
 
+// It does not answer, or the tag is deleted there: nothing is asked of the engine but what it
+// has, whether for an hour or for twelve.
 func TestARegistryThatIsAwayChangesNothing(t *testing.T) {
-	inWorld(t, func(w *world) {
-		first := w.engine.PublishImage("shop/web:1", model.Behavior{})
-		w.write(followed)
-		w.converge()
-		w.engine.UnpublishImage("shop/web:1")
-		w.mu.Lock()
-		w.events = nil
-		w.mu.Unlock()
-		w.pass(12 * time.Hour)
-		require.Equal(t, at(first), w.digests())
-		w.mu.Lock()
-		assert.Len(t, w.events, 1, "it is told once: %v", w.events)
-		w.mu.Unlock()
-		assert.True(t, w.heard("RegistryFailed"))
+	for name, goes := range map[string]func(*model.Engine){
+		"it does not answer": func(e *model.Engine) {
+			for range 1000 {
+				e.FailNext(model.OpDigest, engine.Unknown, model.NoEffect)
+			}
+		},
+		"the tag is deleted": func(e *model.Engine) { e.UnpublishImage("shop/web:1") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				first := w.engine.PublishImage("shop/web:1", model.Behavior{})
+				w.write(followed)
+				w.converge()
+				w.pass(50 * time.Minute)
+				goes(w.engine)
+				w.forget()
+				w.pass(12 * time.Hour)
+				require.Equal(t, at(first), w.digests())
+				var asked int
+				for _, c := range w.engine.Writes() {
+					require.Equal(t, model.OpDigest, c.Op, "%s", c)
+					asked++
+				}
+				assert.InDelta(t, 12*time.Hour/(5*time.Minute), asked, 10, "it is asked at the pace of the back-off, which ends at five minutes")
+				w.mu.Lock()
+				assert.Len(t, w.events, 1, "it is told once: %v", w.events)
+				w.mu.Unlock()
+				assert.True(t, w.heard("RegistryFailed"))
 
-		// What crashes is started again all the same, and a new container is made.
-		w.engine.Kill(w.container("p-web-1").ID, 1)
-		w.pass(time.Minute)
-		require.Equal(t, at(first), w.digests())
+				// What crashes is started again all the same, and a new container is made.
+				w.engine.Kill(w.container("p-web-1").ID, 1)
+				w.pass(time.Minute)
+				require.Equal(t, at(first), w.digests())
+			})
+		})
+	}
+}
+
+// forget forgets the events and the engine's requests so far.
+func (w *world) forget() {
+	w.engine.ForgetCalls()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = nil
+}
+
+// The hooks of a new digest run before its first replica is made, once, and one that fails
+// keeps it from being rolled out.
+func TestTheHooksOfADigestRunBeforeIt(t *testing.T) {
+	inWorld(t, func(w *world) {
+		migrates := func(code int) model.Behavior {
+			return model.Behavior{Commands: map[string]model.Behavior{"migrate": {Exits: true, After: time.Second, Code: code}}}
+		}
+		const hook = "kind: Deployment\nmetadata: {name: web}\nspec: {preRollout: [{name: migrate, command: [migrate]}]}"
+		w.engine.PublishImage("shop/web:1", migrates(0))
+		w.write(followed, hook)
+		w.converge()
+		second := w.engine.PublishImage("shop/web:1", migrates(0))
+		w.pass(2 * time.Hour)
+		require.Equal(t, at(second), w.digests())
+		w.engine.PublishImage("shop/web:1", migrates(1))
+		w.forget()
+		w.pass(24 * time.Hour)
+		require.Equal(t, at(second), w.digests())
+		assert.True(t, w.heard("hook migrate exited with code 1"))
+		assert.Equal(t, 1, w.count(model.OpCreate), "only the hook was made, once")
 	})
 }
 

@@ -9,6 +9,24 @@ import (
 	"github.com/tendhq/tend/controller/engine"
 )
 
+// What the classic builder cannot do is refused by its key, and the rest is not.
+func TestWhatTheClassicBuilderCannotDoIsRefused(t *testing.T) {
+	one := "1"
+	assert.Empty(t, needsBuildKit(types.BuildConfig{
+		Context: "/src", Dockerfile: "Dockerfile", DockerfileInline: "FROM scratch", Tags: []string{"shop/web:2"}, Args: types.MappingWithEquals{"A": &one},
+		Labels: types.Labels{"l": "v"}, ExtraHosts: types.HostsList{"h": {"1.2.3.4"}}, CacheFrom: []string{"shop/web:1"}, Target: "run",
+		Network: "host", Platforms: []string{"linux/arm64"}, ShmSize: 64, NoCache: true, Pull: true,
+	}))
+	for key, c := range map[string]types.BuildConfig{
+		"secrets": {Secrets: []types.ServiceSecretConfig{{Source: "s"}}}, "ssh": {SSH: types.SSHConfig{{ID: "default"}}},
+		"additional_contexts": {AdditionalContexts: types.Mapping{"lib": "/lib"}}, "cache_to": {CacheTo: []string{"type=gha"}},
+		"entitlements": {Entitlements: []string{"network.host"}}, "privileged": {Privileged: true}, "provenance": {Provenance: "true"},
+		"sbom": {SBOM: "true"}, "platforms": {Platforms: []string{"linux/amd64", "linux/arm64"}},
+	} {
+		assert.Equal(t, key, needsBuildKit(c))
+	}
+}
+
 // All keys of a build section reach BuildKit.
 func TestABuildSectionInTheWordsOfBuildx(t *testing.T) {
 	one := "1"
