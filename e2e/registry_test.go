@@ -5,16 +5,23 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -48,7 +55,7 @@ func newRegistry(p *project) *registry {
 	require.NoError(p.t, err)
 	r := &registry{p: p, address: address}
 	p.write("registry/passwords", passwords+"\n")
-	p.write("registry/config.yml", fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\n"+
+	p.write("registry/config.yml", fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}\n"+
 		"http: {addr: %s, secret: test}\nauth: {htpasswd: {realm: test, path: %s}}\n", p.path("registry/data"), address, p.path("registry/passwords")))
 	login := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 	p.write("docker/config.json", fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, address, login))
@@ -104,16 +111,22 @@ func (r *registry) publish(name, dockerfile string) {
 	require.NotContains(r.p.t, string(out), "errorDetail")
 	// The name is given to it in the registry, as nobody has built it here.
 	_, pushedAs, _ := strings.Cut(ref, repository+":")
-	manifest := r.manifest(http.MethodGet, repository, pushedAs, nil)
-	r.manifest(http.MethodPut, repository, tag, manifest)
+	manifest, _ := r.manifest(http.MethodGet, repository, pushedAs, imageManifest, nil)
+	r.manifest(http.MethodPut, repository, tag, imageManifest, manifest)
 	_, err = docker.ImageRemove(ctx, ref, image.RemoveOptions{Force: true})
 	require.NoError(r.p.t, err)
 }
 
-// manifest reads the manifest of a name, or has the name stand for one.
-func (r *registry) manifest(method, repository, tag string, content []byte) []byte {
+// The manifest of one image, and the list of those for several platforms.
+const (
+	imageManifest = "application/vnd.docker.distribution.manifest.v2+json"
+	manifestList  = "application/vnd.docker.distribution.manifest.list.v2+json"
+)
+
+// manifest reads the manifest of a name or a digest, has a name stand for one, or deletes
+// one. It returns the digest, too.
+func (r *registry) manifest(method, repository, tag, kind string, content []byte) (read []byte, digest string) {
 	r.p.t.Helper()
-	const kind = "application/vnd.docker.distribution.manifest.v2+json"
 	request, err := http.NewRequestWithContext(r.p.t.Context(), method, fmt.Sprintf("http://%s/v2/%s/manifests/%s", r.address, repository, tag), bytes.NewReader(content))
 	require.NoError(r.p.t, err)
 	request.SetBasicAuth(user, password)
@@ -122,10 +135,10 @@ func (r *registry) manifest(method, repository, tag string, content []byte) []by
 	answer, err := http.DefaultClient.Do(request)
 	require.NoError(r.p.t, err)
 	defer answer.Body.Close()
-	content, err = io.ReadAll(answer.Body)
+	read, err = io.ReadAll(answer.Body)
 	require.NoError(r.p.t, err)
-	require.Less(r.p.t, answer.StatusCode, 300, "%s", content)
-	return content
+	require.Less(r.p.t, answer.StatusCode, 300, "%s", read)
+	return read, answer.Header.Get("Docker-Content-Digest")
 }
 
 // removeImages removes the registry's images from the engine at the test's end.
@@ -290,6 +303,114 @@ func TestARegistryThatIsAwayChangesNothing(t *testing.T) {
 	}))
 }
 
+const followedImage = "services:\n  web: {image: %q, pull_policy: every_1s}\n"
+
+// pulls counts the pulls of an image that the controller has told of.
+func (c *process) pulls(ref string) (n int) {
+	for _, e := range c.events() {
+		if e.Reason == "Pulled" && strings.Contains(e.Message, ref) {
+			n++
+		}
+	}
+	return n
+}
+
+// awaitAsked waits until a registry was asked twice more.
+func (p *project) awaitAsked() {
+	p.t.Helper()
+	asked := func() string { return p.made()["ask_registry ok"] }
+	for range 2 {
+		before := asked()
+		p.await(func() error {
+			if asked() == before {
+				return errors.New("the registry is not asked")
+			}
+			return nil
+		})
+	}
+}
+
+// The digest of an image for several platforms is that of the list, here and there.
+func TestAnImageForSeveralPlatformsIsFollowed(t *testing.T) {
+	p := newProject(t, nil)
+	r := newRegistry(p)
+	r.removeImages()
+	ref := r.address + "/shop/web:1"
+	p.write("compose.yaml", fmt.Sprintf(followedImage, ref))
+	list := func(v string) {
+		t.Helper()
+		r.publish("shop/web:of-"+v, version("VERSION="+v))
+		image, digest := r.manifest(http.MethodGet, "shop/web", "of-"+v, imageManifest, nil)
+		var manifests []map[string]any
+		for _, platform := range []string{"s390x", runtime.GOARCH} {
+			manifests = append(manifests, map[string]any{
+				"mediaType": imageManifest, "size": len(image), "digest": digest, "platform": map[string]any{"os": "linux", "architecture": platform},
+			})
+		}
+		content, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": manifestList, "manifests": manifests})
+		require.NoError(t, err)
+		r.manifest(http.MethodPut, "shop/web", "1", manifestList, content)
+	}
+	list("1")
+	tend := p.run()
+	p.awaitEnv("web", 1, "VERSION", "1")
+	p.awaitAsked()
+	list("2")
+	p.awaitEnv("web", 1, "VERSION", "2")
+	p.awaitAsked()
+	assert.Equal(t, 2, tend.pulls(ref), "each list is pulled once")
+	_, digest := r.manifest(http.MethodHead, "shop/web", "1", manifestList, nil)
+	assert.Contains(t, p.replica("web").Config.Image, digest)
+
+	t.Log("a tag that is deleted changes nothing")
+	before := p.identities()
+	r.manifest(http.MethodDelete, "shop/web", digest, manifestList, nil)
+	tend.awaitEvent("", "RegistryFailed", ref, "404")
+	p.assertSame(before, "something changed")
+	tend.end(syscall.SIGKILL)
+	p.run().awaitEvent("", "RegistryFailed", ref, "404")
+	p.assertSame(before, "something changed")
+}
+
+// A registry that tells of a digest and has another one under the name has it pulled once,
+// and what was pulled is what runs.
+func TestARegistryThatLiesIsNotPulledFromInALoop(t *testing.T) {
+	p := newProject(t, nil)
+	r := newRegistry(p)
+	r.removeImages()
+	upstream, err := url.Parse("http://" + r.address)
+	require.NoError(t, err)
+	lie := "sha256:" + strings.Repeat("1", 64)
+	proxy := httputil.NewSingleHostReverseProxy(upstream)
+	var lies atomic.Bool
+	proxy.ModifyResponse = func(answer *http.Response) error {
+		if lies.Load() && answer.Request.Method == http.MethodHead && strings.Contains(answer.Request.UserAgent(), "go-containerregistry") {
+			answer.Header.Set("Docker-Content-Digest", lie)
+		}
+		return nil
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	address := strings.TrimPrefix(server.URL, "http://")
+	login := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+	p.write("docker/config.json", fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, address, login))
+	r.publish("shop/web:1", version("VERSION=1"))
+	ref := address + "/shop/web:1"
+	p.write("compose.yaml", fmt.Sprintf(followedImage, ref))
+	t.Cleanup(func() { _, _ = docker.ImageRemove(context.Background(), ref, image.RemoveOptions{Force: true}) }) // it may be gone
+	tend := p.run()
+	p.awaitEnv("web", 1, "VERSION", "1")
+	before := p.identities()
+	lies.Store(true)
+	p.awaitTold("111111111111", "get", "images")
+	p.awaitAsked()
+	assert.Equal(t, 2, tend.pulls(ref), "it is pulled once for what was told")
+	p.assertSame(before, "something changed")
+	lies.Store(false)
+	r.publish("shop/web:1", version("VERSION=2"))
+	p.awaitEnv("web", 1, "VERSION", "2")
+}
+
 func TestAControllerInAContainerHasTheLogins(t *testing.T) {
 	p := newProject(t, nil)
 	r := newRegistry(p)
@@ -309,6 +430,7 @@ func TestAControllerInAContainerHasTheLogins(t *testing.T) {
 	assert.Contains(t, up.errOut, "docker-credential-test")
 	assert.Contains(t, up.errOut, "use tend run")
 	assert.Empty(t, p.replicas("tend"))
+	p.mustTend("pull", "plain") // which asks the helper itself
 
 	t.Log("one that is written down reaches the controller, and no other user")
 	p.write("docker/config.json", login)
