@@ -330,7 +330,7 @@ func (p *project) awaitAsked() {
 	}
 }
 
-// The digest of an image for several platforms is that of the list, here and there.
+// An image for several platforms has the digest of its list, here and in the registry.
 func TestAnImageForSeveralPlatformsIsFollowed(t *testing.T) {
 	p := newProject(t, nil)
 	r := newRegistry(p)
