@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -141,15 +143,43 @@ func (r *registry) manifest(method, repository, tag, kind string, content []byte
 	return read, answer.Header.Get("Docker-Content-Digest")
 }
 
+// front serves the registry at another address, with TLS by an authority that the machine
+// knows for it, or without, and has tend log in there. The answers can be changed.
+func (r *registry) front(start func(http.Handler) *httptest.Server, change func(*http.Response) error) (address string) {
+	r.p.t.Helper()
+	upstream, err := url.Parse("http://" + r.address)
+	require.NoError(r.p.t, err)
+	proxy := &httputil.ReverseProxy{ModifyResponse: change, Rewrite: func(request *httputil.ProxyRequest) {
+		request.SetURL(upstream)
+		request.SetXForwarded()
+		request.Out.Host = request.In.Host // to which the registry leads its clients
+	}}
+	server := start(proxy)
+	r.p.t.Cleanup(server.Close)
+	address = server.Listener.Addr().String()
+	if certificate := server.Certificate(); certificate != nil {
+		folder := filepath.Join("/etc/docker/certs.d", address)
+		require.NoError(r.p.t, os.MkdirAll(folder, 0o755))
+		r.p.t.Cleanup(func() { require.NoError(r.p.t, os.RemoveAll(folder)) })
+		require.NoError(r.p.t, os.WriteFile(filepath.Join(folder, "ca.crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}), 0o600))
+	}
+	login := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+	r.p.write("docker/config.json", fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, address, login))
+	removeImages(r.p.t, address)
+	return address
+}
+
 // removeImages removes the registry's images from the engine at the test's end.
-func (r *registry) removeImages() {
-	r.p.t.Cleanup(func() {
+func (r *registry) removeImages() { removeImages(r.p.t, r.address) }
+
+func removeImages(t *testing.T, address string) {
+	t.Cleanup(func() {
 		ctx := context.Background()
 		all, err := docker.ImageList(ctx, image.ListOptions{All: true})
-		require.NoError(r.p.t, err)
+		require.NoError(t, err)
 		for _, i := range all {
 			for _, name := range append(i.RepoTags, i.RepoDigests...) {
-				if strings.HasPrefix(name, r.address) {
+				if strings.HasPrefix(name, address) {
 					_, _ = docker.ImageRemove(ctx, name, image.RemoveOptions{Force: true}) // its other name may be gone with it
 				}
 			}
@@ -330,12 +360,13 @@ func (p *project) awaitAsked() {
 	}
 }
 
-// An image for several platforms has the digest of its list, here and in the registry.
+// An image for several platforms has the digest of its list, here and in the registry, which
+// speaks TLS and wants a login.
 func TestAnImageForSeveralPlatformsIsFollowed(t *testing.T) {
 	p := newProject(t, nil)
 	r := newRegistry(p)
 	r.removeImages()
-	ref := r.address + "/shop/web:1"
+	ref := r.front(httptest.NewTLSServer, nil) + "/shop/web:1"
 	p.write("compose.yaml", fmt.Sprintf(followedImage, ref))
 	list := func(v string) {
 		t.Helper()
@@ -378,26 +409,16 @@ func TestARegistryThatLiesIsNotPulledFromInALoop(t *testing.T) {
 	p := newProject(t, nil)
 	r := newRegistry(p)
 	r.removeImages()
-	upstream, err := url.Parse("http://" + r.address)
-	require.NoError(t, err)
-	lie := "sha256:" + strings.Repeat("1", 64)
-	proxy := httputil.NewSingleHostReverseProxy(upstream)
 	var lies atomic.Bool
-	proxy.ModifyResponse = func(answer *http.Response) error {
+	address := r.front(httptest.NewServer, func(answer *http.Response) error {
 		if lies.Load() && answer.Request.Method == http.MethodHead && strings.Contains(answer.Request.UserAgent(), "go-containerregistry") {
-			answer.Header.Set("Docker-Content-Digest", lie)
+			answer.Header.Set("Docker-Content-Digest", "sha256:"+strings.Repeat("1", 64))
 		}
 		return nil
-	}
-	server := httptest.NewServer(proxy)
-	t.Cleanup(server.Close)
-	address := strings.TrimPrefix(server.URL, "http://")
-	login := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
-	p.write("docker/config.json", fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, address, login))
+	})
 	r.publish("shop/web:1", version("VERSION=1"))
 	ref := address + "/shop/web:1"
 	p.write("compose.yaml", fmt.Sprintf(followedImage, ref))
-	t.Cleanup(func() { _, _ = docker.ImageRemove(context.Background(), ref, image.RemoveOptions{Force: true}) }) // it may be gone
 	tend := p.run()
 	p.awaitEnv("web", 1, "VERSION", "1")
 	before := p.identities()
