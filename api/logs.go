@@ -127,9 +127,11 @@ func (s *server) followLogs(w http.ResponseWriter, r *http.Request, name string,
 		var err error
 		select {
 		case l := <-lines:
-			err = out.send(l.At.UTC().Format(time.RFC3339Nano), encode(toLine(l)))
+			if err = out.send(l.At.UTC().Format(time.RFC3339Nano), encode(toLine(l))); err == nil {
+				err = out.flush()
+			}
 		case <-beat.C:
-			err = out.write(":\n\n")
+			err = out.beat()
 		case <-ended:
 			return
 		}

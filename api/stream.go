@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -38,29 +39,40 @@ func newStream(w http.ResponseWriter) *stream {
 	s := &stream{w: w, rc: http.NewResponseController(w)}
 	w.Header().Set("Content-Type", StreamType)
 	w.Header().Set("X-Accel-Buffering", "no") // has nginx pass on each message at once
-	_ = s.write("")                           // shows at once that the stream stands; an error comes again
+	_ = s.flush()                             // shows at once that the stream stands; an error comes again
 	return s
 }
 
-// write sends text at once.
-func (s *stream) write(text string) error {
-	_ = s.rc.SetWriteDeadline(time.Now().Add(sendTimeout))
-	if _, err := s.w.Write([]byte(text)); err != nil {
-		return err
-	}
-	return s.rc.Flush()
-}
-
-// send sends one object, a line of JSON, as a message.
+// send sends one object, a line of JSON, as a message, with the next flush at the latest.
 func (s *stream) send(id string, object []byte) error {
+	_ = s.rc.SetWriteDeadline(time.Now().Add(sendTimeout))
 	if id != "" {
 		id = "id: " + id + "\n"
 	}
-	return s.write(fmt.Sprintf("%sdata: %s\n", id, object))
+	_, err := fmt.Fprintf(s.w, "%sdata: %s\n", id, object)
+	return err
 }
 
-// wait returns true when something changed, and false when the stream has to end.
+// beat shows that the stream still stands.
+func (s *stream) beat() error {
+	if _, err := io.WriteString(s.w, ":\n\n"); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+// flush has the reader get what was sent.
+func (s *stream) flush() error {
+	_ = s.rc.SetWriteDeadline(time.Now().Add(sendTimeout))
+	return s.rc.Flush()
+}
+
+// wait has the reader get what was sent, and returns true when something has changed since,
+// and false when the stream has to end.
 func (s *stream) wait(ctx context.Context, changes memdb.WatchSet) bool {
+	if s.flush() != nil {
+		return false
+	}
 	for {
 		beat, cancel := context.WithTimeout(ctx, heartbeat)
 		err := changes.WatchCtx(beat)
@@ -70,7 +82,7 @@ func (s *stream) wait(ctx context.Context, changes memdb.WatchSet) bool {
 			return false
 		case err == nil:
 			return true
-		case s.write(":\n\n") != nil:
+		case s.beat() != nil:
 			return false
 		}
 	}
