@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"sync"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/tidwall/gjson"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tendhq/tend/api"
@@ -56,57 +58,71 @@ func followChanges(ctx context.Context, c *client.Client, send func(tea.Msg)) er
 	if err != nil {
 		return err
 	}
-	batch := changesMsg{first: true, session: session}
-	each := make(chan api.WatchEvent)
-	reading, ctx := errgroup.WithContext(ctx)
-	reading.Go(func() error {
-		defer close(each)
+	p := pending{batch: changesMsg{first: true, session: session}, some: make(chan struct{}, 1)}
+	streams, ctx := errgroup.WithContext(ctx)
+	streams.Go(func() error {
 		for e, err := range c.Watch(ctx, "") {
+			if err == nil {
+				err = p.add(e)
+			}
 			if err != nil {
 				return err
-			}
-			select {
-			case each <- e:
-			case <-ctx.Done():
 			}
 		}
 		return ctx.Err()
 	})
-	var full <-chan time.Time // nil while there is nothing to send, and until everything is there
-	var sent time.Time
-	for {
+	streams.Go(func() error {
+		for {
+			select {
+			case <-p.some:
+				send(p.take())
+				rest(ctx, pace)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	return streams.Wait()
+}
+
+// pending are the changes that were read and are still to be sent.
+type pending struct {
+	mu    sync.Mutex
+	batch changesMsg
+	some  chan struct{} // tells that there are some, once everything is there
+}
+
+func (p *pending) add(e api.WatchEvent) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := p.batch.add(e)
+	if !p.batch.first || e.Type == api.Bookmark {
 		select {
-		case e, ok := <-each:
-			if !ok {
-				return reading.Wait()
-			}
-			if err := batch.add(e); err != nil {
-				return err
-			}
-			if full == nil && (!batch.first || e.Type == api.Bookmark) {
-				full = time.After(time.Until(sent.Add(pace)))
-			}
-		case <-full:
-			send(batch)
-			batch, full, sent = changesMsg{}, nil, time.Now()
+		case p.some <- struct{}{}:
+		default:
 		}
 	}
+	return err
+}
+
+func (p *pending) take() changesMsg {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	batch := p.batch
+	p.batch = changesMsg{}
+	return batch
 }
 
 // add adds what a message of a watch tells.
 func (c *changesMsg) add(e api.WatchEvent) error {
-	var kind api.TypeMeta
-	if err := json.Unmarshal(e.Object, &kind); err != nil {
-		return err
-	}
 	gone := e.Type == api.Deleted
-	switch kind.Kind {
+	switch gjson.GetBytes(e.Object, "kind").Str {
 	case api.ProjectKind:
 		c.project = &api.Project{}
 		return json.Unmarshal(e.Object, c.project)
 	case api.ReplicaKind:
-		change := replicaChange{gone: gone}
-		err := json.Unmarshal(e.Object, &change.Replica)
+		change := replicaChange{Replica: &api.Replica{}, gone: gone}
+		err := json.Unmarshal(e.Object, change.Replica)
 		c.replicas = append(c.replicas, change)
 		return err
 	case api.EventKind:
@@ -115,8 +131,8 @@ func (c *changesMsg) add(e api.WatchEvent) error {
 		c.events = append(c.events, event)
 		return err
 	default:
-		change := workloadChange{gone: gone}
-		err := json.Unmarshal(e.Object, &change.Workload)
+		change := workloadChange{Workload: &api.Workload{}, gone: gone}
+		err := json.Unmarshal(e.Object, change.Workload)
 		c.workloads = append(c.workloads, change)
 		return err
 	}
@@ -151,7 +167,7 @@ func followTraffic(ctx context.Context, c *client.Client, send func(tea.Msg)) er
 }
 
 func readCounters(ctx context.Context, c *client.Client) (map[string]counters, error) {
-	body, err := c.Metrics(ctx)
+	body, err := c.Metrics(ctx, families...)
 	if err != nil {
 		return nil, err
 	}

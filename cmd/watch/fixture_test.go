@@ -27,8 +27,8 @@ const (
 )
 
 // workload is one that has converged.
-func workload(name string, replicas int, outcome core.Outcome, change func(*api.Workload)) api.Workload {
-	w := api.Workload{
+func workload(name string, replicas int, outcome core.Outcome, change func(*api.Workload)) *api.Workload {
+	w := &api.Workload{
 		TypeMeta: api.TypeMeta{Kind: "Deployment"}, Metadata: api.Metadata{Name: name, Generation: 1},
 		Spec: api.WorkloadSpec{Replicas: replicas, Revision: after, Template: api.Template{Image: "shop/" + name + ":1.2.0"}, Strategy: api.Strategy{Type: "RollingUpdate", RollingUpdate: &api.RollingUpdate{MaxSurge: 1}}},
 		Status: api.WorkloadStatus{
@@ -37,12 +37,12 @@ func workload(name string, replicas int, outcome core.Outcome, change func(*api.
 			Conditions: []api.Condition{{Type: "Available", Status: "True", Reason: "MinimumReplicasAvailable", Message: fmt.Sprintf("%d of %d replicas available", replicas, replicas), LastTransitionTime: noon.Add(-time.Hour)}},
 		},
 	}
-	change(&w)
+	change(w)
 	return w
 }
 
-func replica(of string, number int, phase core.Phase, revision string) api.Replica {
-	return api.Replica{
+func replica(of string, number int, phase core.Phase, revision string) *api.Replica {
+	return &api.Replica{
 		Metadata: api.Metadata{Name: fmt.Sprintf("shop-%s-%d", of, number)},
 		Spec:     api.ReplicaSpec{Workload: of, Number: number, Revision: revision, Image: "shop/" + of + ":1.2.0"},
 		Status:   api.ReplicaStatus{Phase: string(phase), StartedAt: noon.Add(-5 * time.Minute), Ready: phase == core.PhaseReady},
@@ -61,7 +61,7 @@ func shop() []tea.Msg {
 	same := func(*api.Workload) {}
 	deadline := noon.Add(48 * time.Second)
 	failed := 3
-	workloads := []api.Workload{
+	workloads := []*api.Workload{
 		workload("cache", 3, core.OutcomeConverged, same),
 		workload("db", 1, core.OutcomeConverged, func(w *api.Workload) { w.Kind = "Database" }),
 		workload("gateway", 24, core.OutcomeConverged, same),
@@ -86,7 +86,7 @@ func shop() []tea.Msg {
 			w.Status.Blockers = []string{"shop-web-4 is starting", "shop-web-7 is unhealthy: 503"}
 		}),
 	}
-	var replicas []api.Replica
+	var replicas []*api.Replica
 	for n := range 3 {
 		replicas = append(replicas, replica("cache", n+1, core.PhaseReady, after))
 	}
@@ -122,7 +122,7 @@ func shop() []tea.Msg {
 }
 
 // everything is the first message of a feed.
-func everything(workloads []api.Workload, replicas []api.Replica, events []api.Event) changesMsg {
+func everything(workloads []*api.Workload, replicas []*api.Replica, events []api.Event) changesMsg {
 	c := changesMsg{first: true, project: project("1.0.0"), events: events}
 	for _, w := range workloads {
 		c.workloads = append(c.workloads, workloadChange{Workload: w})
@@ -139,7 +139,7 @@ func project(version string) *api.Project {
 }
 
 // becomes is the message that a workload has changed.
-func becomes(w api.Workload) changesMsg {
+func becomes(w *api.Workload) changesMsg {
 	return changesMsg{workloads: []workloadChange{{Workload: w}}}
 }
 

@@ -113,7 +113,7 @@ func (m Model) move(key string) Model {
 		m.back = max(0, min(m.back-by, len(m.feedEvents())-1))
 	case len(m.rows) > 0:
 		to := max(0, min(m.row()+by, len(m.rows)-1))
-		m.cursor, m.tile = m.workloads[m.rows[to]].Metadata.Name, 0
+		m.cursor, m.tile = m.rows[to].Metadata.Name, 0
 	}
 	return m
 }
@@ -208,7 +208,7 @@ type scaling struct {
 }
 
 // scale changes the number of replicas to ask for.
-func (m Model) scale(w api.Workload, by int) (Model, tea.Cmd, bool) {
+func (m Model) scale(w *api.Workload, by int) (Model, tea.Cmd, bool) {
 	from := w.Spec.Replicas
 	if m.scaling.workload == w.Metadata.Name {
 		from = m.scaling.to
@@ -292,4 +292,4 @@ func (m Model) do(command string, effect func(context.Context) error) (Model, te
 }
 
 // hasRollout reports whether a workload's rollout can be paused: a Job has none.
-func hasRollout(w api.Workload) bool { return w.Kind != "Job" }
+func hasRollout(w *api.Workload) bool { return w.Kind != "Job" }

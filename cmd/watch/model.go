@@ -48,11 +48,11 @@ type (
 		events    []api.Event
 	}
 	workloadChange struct {
-		api.Workload
+		*api.Workload
 		gone bool
 	}
 	replicaChange struct {
-		api.Replica
+		*api.Replica
 		gone bool
 	}
 	trafficMsg map[string]rate
@@ -148,11 +148,12 @@ type Model struct {
 	heard   bool // something was heard of the controller
 	session api.Session
 
-	workloads []api.Workload
-	rows      []int // those that are shown, in order, by their place in workloads
-	replicas  map[string][]api.Replica
+	workloads []*api.Workload           // by name
+	rows      []*api.Workload           // those that are shown, in order
+	replicas  map[string][]*api.Replica // of each workload, by number
 	events    []api.Event
 	traffic   map[string]rate
+	drawn     *drawnRows
 
 	pane    pane
 	order   order
@@ -172,7 +173,7 @@ type Model struct {
 func newModel(ctx context.Context, o Options, now time.Time) Model {
 	return Model{
 		version: o.Version, verbs: o.Verbs, sources: o.Sources, ctx: ctx, width: 80, height: 24,
-		dark: true, theme: newTheme(true), now: now, since: now, replicas: map[string][]api.Replica{}, traffic: map[string]rate{},
+		dark: true, theme: newTheme(true), now: now, since: now, replicas: map[string][]*api.Replica{}, traffic: map[string]rate{}, drawn: &drawnRows{},
 	}
 }
 
@@ -235,7 +236,7 @@ func (m Model) changed(c changesMsg) Model {
 	m.replicas = maps.Clone(m.replicas)
 	if c.first {
 		m.session = c.session
-		m.workloads, m.replicas, m.events = nil, map[string][]api.Replica{}, nil
+		m.workloads, m.replicas, m.events = nil, map[string][]*api.Replica{}, nil
 	}
 	if c.project != nil {
 		m.project = *c.project
@@ -244,7 +245,7 @@ func (m Model) changed(c changesMsg) Model {
 		m.workloads = slices.Clone(m.workloads)
 	}
 	for _, w := range c.workloads {
-		i, known := slices.BinarySearchFunc(m.workloads, w.Metadata.Name, func(have api.Workload, name string) int { return cmp.Compare(have.Metadata.Name, name) })
+		i, known := slices.BinarySearchFunc(m.workloads, w.Metadata.Name, func(have *api.Workload, name string) int { return cmp.Compare(have.Metadata.Name, name) })
 		m.workloads = put(m.workloads, i, known, w.Workload, w.gone)
 	}
 	copied := map[string]bool{}
@@ -256,7 +257,7 @@ func (m Model) changed(c changesMsg) Model {
 		i, known := slices.BinarySearchFunc(m.replicas[of], r.Replica, compareReplicas)
 		m.replicas[of] = put(m.replicas[of], i, known, r.Replica, r.gone)
 	}
-	m.events = append(m.events[:len(m.events):len(m.events)], c.events...)
+	m.events = append(m.events, c.events...)
 	m.events = m.events[max(0, len(m.events)-mostEvents):]
 	return m.scaled().arrange()
 }
@@ -275,36 +276,38 @@ func put[T any](list []T, at int, known bool, v T, gone bool) []T {
 }
 
 // compareReplicas orders the replicas of a workload by number.
-func compareReplicas(a, b api.Replica) int {
+func compareReplicas(a, b *api.Replica) int {
 	return cmp.Or(cmp.Compare(a.Spec.Number, b.Spec.Number), cmp.Compare(a.Status.ContainerID, b.Status.ContainerID))
 }
 
 // arrange filters and sorts the workloads, and keeps the cursor on one that is shown.
 func (m Model) arrange() Model {
-	m.rows = make([]int, 0, len(m.workloads))
-	for i, w := range m.workloads {
+	m.rows = make([]*api.Workload, 0, len(m.workloads))
+	for _, w := range m.workloads {
 		if matches(m.filters[paneWorkloads], w.Metadata.Name, w.Kind, w.Status.Outcome, w.Spec.Template.Image) {
-			m.rows = append(m.rows, i)
+			m.rows = append(m.rows, w)
 		}
 	}
-	slices.SortStableFunc(m.rows, func(a, b int) int { return m.compare(m.workloads[a], m.workloads[b]) })
+	if m.order != byName {
+		slices.SortStableFunc(m.rows, m.compare)
+	}
 	if m.row() < 0 && len(m.rows) > 0 && m.detail == nil {
-		m.cursor, m.tile = m.workloads[m.rows[0]].Metadata.Name, 0
+		m.cursor, m.tile = m.rows[0].Metadata.Name, 0
 	}
 	return m
 }
 
-func (m Model) compare(a, b api.Workload) int {
-	first := 0
+// compare compares two workloads by what they are sorted by, but for the name.
+func (m Model) compare(a, b *api.Workload) int {
 	switch x, y := m.traffic[a.Metadata.Name], m.traffic[b.Metadata.Name]; m.order {
 	case byOutcome:
-		first = cmp.Compare(lookOf(a).urgency, lookOf(b).urgency)
+		return cmp.Compare(lookOf(a).urgency, lookOf(b).urgency)
 	case byRequests:
-		first = cmp.Compare(y.requests, x.requests)
+		return cmp.Compare(y.requests, x.requests)
 	case byFailures:
-		first = cmp.Compare(y.failures, x.failures)
+		return cmp.Compare(y.failures, x.failures)
 	}
-	return cmp.Or(first, cmp.Compare(a.Metadata.Name, b.Metadata.Name))
+	return 0
 }
 
 // matches reports whether one of some texts contains a filter, whatever its case.
@@ -318,23 +321,23 @@ func (m Model) readOnly() bool { return m.session.Role == string(api.Reader) }
 
 // row is the place of the cursor among the rows, or -1.
 func (m Model) row() int {
-	return slices.IndexFunc(m.rows, func(i int) bool { return m.workloads[i].Metadata.Name == m.cursor })
+	return slices.IndexFunc(m.rows, func(w *api.Workload) bool { return w.Metadata.Name == m.cursor })
 }
 
 // chosen is the workload under the cursor, or the one whose detail is open.
-func (m Model) chosen() (api.Workload, bool) {
-	i := slices.IndexFunc(m.workloads, func(w api.Workload) bool { return w.Metadata.Name == m.cursor })
+func (m Model) chosen() (*api.Workload, bool) {
+	i := slices.IndexFunc(m.workloads, func(w *api.Workload) bool { return w.Metadata.Name == m.cursor })
 	if i < 0 {
-		return api.Workload{}, false
+		return nil, false
 	}
 	return m.workloads[i], true
 }
 
 // replica is the one that is chosen.
-func (m Model) replica() (api.Replica, bool) {
+func (m Model) replica() (*api.Replica, bool) {
 	all := m.replicas[m.cursor]
 	if len(all) == 0 {
-		return api.Replica{}, false
+		return nil, false
 	}
 	return all[min(m.tile, len(all)-1)], true
 }
@@ -354,9 +357,9 @@ func (m Model) feedEvents() []api.Event {
 }
 
 // isOld reports whether a replica is of another revision than the one in force.
-func isOld(w api.Workload, r api.Replica) bool {
+func isOld(w *api.Workload, r *api.Replica) bool {
 	return w.Status.UpdateRevision != "" && r.Spec.Revision != w.Status.UpdateRevision
 }
 
 // phaseOf is the phase of a replica.
-func phaseOf(r api.Replica) core.Phase { return core.Phase(r.Status.Phase) }
+func phaseOf(r *api.Replica) core.Phase { return core.Phase(r.Status.Phase) }

@@ -41,7 +41,7 @@ func (m Model) detailLines(room int) []string {
 }
 
 // ownEvents are the events of a workload that the filter lets through.
-func (m Model) ownEvents(w api.Workload) []api.Event {
+func (m Model) ownEvents(w *api.Workload) []api.Event {
 	var own []api.Event
 	for _, e := range m.feedEvents() {
 		if e.Workload == w.Metadata.Name {
@@ -78,7 +78,7 @@ func scrolled(lines []string, scroll, room int) []string {
 }
 
 // statusLines are the obstacle, the remedy, what is in the way, and the conditions.
-func (m Model) statusLines(w api.Workload) []string {
+func (m Model) statusLines(w *api.Workload) []string {
 	t, s := m.theme, w.Status
 	var lines []string
 	say := func(name string, style style, text string) {
@@ -138,7 +138,7 @@ func (m Model) statusLines(w api.Workload) []string {
 }
 
 // replicaLines are the replicas around the one that is chosen.
-func (m Model) replicaLines(w api.Workload, room int) []string {
+func (m Model) replicaLines(w *api.Workload, room int) []string {
 	t, all := m.theme, m.replicas[w.Metadata.Name]
 	if len(all) == 0 {
 		return []string{t.dim.Render(" no replica")}
@@ -174,14 +174,14 @@ func (m Model) replicaLines(w api.Workload, room int) []string {
 }
 
 // facts are where a replica is reached and what it was made from.
-func facts(r api.Replica) string {
+func facts(r *api.Replica) string {
 	parts := []string{tag(r.Spec.Image)}
 	parts = append(parts, r.Status.Ports...)
 	return strings.Join(parts, "  ")
 }
 
 // revisionLines are the revisions, the newest first, and how two of them differ.
-func (m Model) revisionLines(w api.Workload, room int) []string {
+func (m Model) revisionLines(w *api.Workload, room int) []string {
 	t, d := m.theme, m.detail
 	switch {
 	case d.failed != nil:

@@ -18,8 +18,8 @@ type columns struct {
 // columns divides the width of the screen.
 func (m Model) columns() columns {
 	longest := 8
-	for _, i := range m.rows {
-		longest = max(longest, terminal.Width(m.workloads[i].Metadata.Name))
+	for _, w := range m.rows {
+		longest = max(longest, terminal.Width(w.Metadata.Name))
 	}
 	c := columns{name: min(longest, 14), outcome: 11, revision: 20, ready: 5, traffic: 5}
 	switch {
@@ -59,10 +59,56 @@ func (m Model) table(room int) []string {
 	room--
 	at := max(0, m.row())
 	from := max(0, min(at-room/2, len(m.rows)-room))
+	drawn := map[string]drawnRow{}
 	for i := from; i < min(from+room, len(m.rows)); i++ {
-		lines = append(lines, m.tableRow(c, m.workloads[m.rows[i]], i == at))
+		w := m.rows[i]
+		if i == at {
+			lines = append(lines, m.tableRow(c, w, true))
+			continue
+		}
+		row := m.drawn.rows[w.Metadata.Name]
+		if of := m.rowState(c, w); row.of != of {
+			row = drawnRow{of: of, text: m.tableRow(c, w, false)}
+		}
+		lines = append(lines, row.text)
+		drawn[w.Metadata.Name] = row
 	}
+	m.drawn.rows = drawn
 	return lines
+}
+
+// drawnRows are the rows of the frame before: most are the same in the next one.
+type drawnRows struct{ rows map[string]drawnRow }
+
+// drawnRow is a row, and all that it was made from.
+type drawnRow struct {
+	of   rowState
+	text string
+}
+
+// rowState is what a row is made from, but for the cursor. A workload that has changed is
+// another value at another address, and so is the list of its replicas.
+type rowState struct {
+	columns  columns
+	workload *api.Workload
+	replicas **api.Replica // the first
+	count    int
+	traffic  rate
+	carries  bool
+	theme    *theme
+	now      time.Time // where something runs down
+}
+
+func (m Model) rowState(c columns, w *api.Workload) rowState {
+	s := rowState{columns: c, workload: w, theme: m.theme}
+	if all := m.replicas[w.Metadata.Name]; len(all) > 0 {
+		s.replicas, s.count = &all[0], len(all)
+	}
+	s.traffic, s.carries = m.traffic[w.Metadata.Name]
+	if w.Status.Deadline != nil {
+		s.now = m.now
+	}
+	return s
 }
 
 func (m Model) tableHeader(c columns) string {
@@ -100,7 +146,7 @@ func (m Model) tableHeader(c columns) string {
 
 // tableRow is one workload. Under the cursor it has a mark, and a background where there
 // are colours.
-func (m Model) tableRow(c columns, w api.Workload, chosen bool) string {
+func (m Model) tableRow(c columns, w *api.Workload, chosen bool) string {
 	t := m.theme
 	paint := func(s style, text string) string {
 		if chosen {
@@ -135,7 +181,7 @@ func (m Model) tableRow(c columns, w api.Workload, chosen bool) string {
 }
 
 // trafficCells are what the workload's ingresses carry.
-func (m Model) trafficCells(w api.Workload, width int, paint func(style, string) string) string {
+func (m Model) trafficCells(w *api.Workload, width int, paint func(style, string) string) string {
 	t := m.theme
 	r, known := m.traffic[w.Metadata.Name]
 	cell := func(style style, text string) string {
@@ -180,19 +226,20 @@ func latency(d time.Duration) string {
 }
 
 // rolls reports whether a workload's replicas are, or are to be, of two revisions.
-func rolls(w api.Workload) bool {
+func rolls(w *api.Workload) bool {
 	s := w.Status
 	return s.UpdateRevision != "" && s.UpdateRevision != s.CurrentRevision
 }
 
 // revisionCell is the revision in force, or while it rolls both, how far it is, and how
 // much time is left.
-func (m Model) revisionCell(w api.Workload, width int, paint func(style, string) string) string {
+func (m Model) revisionCell(w *api.Workload, width int, paint func(style, string) string) string {
 	t, s := m.theme, w.Status
 	if s.Paused {
 		const held = "‖ "
-		w.Status.Paused = false
-		return paint(t.accent, held) + m.revisionCell(w, width-terminal.Width(held), paint)
+		running := *w
+		running.Status.Paused = false
+		return paint(t.accent, held) + m.revisionCell(&running, width-terminal.Width(held), paint)
 	}
 	if !rolls(w) {
 		text := short(s.UpdateRevision)
@@ -232,7 +279,7 @@ func (m Model) revisionCell(w api.Workload, width int, paint func(style, string)
 
 // bar is how far a rollout is: new replicas that are ready, new ones that are not yet, old
 // ones.
-func (m Model) bar(w api.Workload, width int, paint func(style, string) string) string {
+func (m Model) bar(w *api.Workload, width int, paint func(style, string) string) string {
 	t := m.theme
 	var ready, coming, old int
 	for _, r := range m.replicas[w.Metadata.Name] {
@@ -258,7 +305,7 @@ func tag(image string) string {
 }
 
 // tileOf is a replica's tile: the letter of its phase, small where its revision is old.
-func (m Model) tileOf(w api.Workload, r api.Replica, width int, chosen bool) string {
+func (m Model) tileOf(w *api.Workload, r *api.Replica, width int, chosen bool) string {
 	p := phaseOf(r)
 	letter := letters[p]
 	if isOld(w, r) {
@@ -281,7 +328,7 @@ func (m Model) tileOf(w api.Workload, r api.Replica, width int, chosen bool) str
 
 // tilesCell is a tile for each replica, as wide as there is room for; where there is none
 // it is how many are in which phase.
-func (m Model) tilesCell(w api.Workload, width int, chosen bool, paint func(style, string) string) string {
+func (m Model) tilesCell(w *api.Workload, width int, chosen bool, paint func(style, string) string) string {
 	t, all := m.theme, m.replicas[w.Metadata.Name]
 	missing := 0
 	if w.Status.Outcome != string(core.OutcomeComplete) {
@@ -323,7 +370,7 @@ func center(text string, width int) string {
 }
 
 // phaseCounts is how many replicas are in which phase.
-func (m Model) phaseCounts(w api.Workload, missing, width int, paint func(style, string) string) string {
+func (m Model) phaseCounts(w *api.Workload, missing, width int, paint func(style, string) string) string {
 	counts, old := map[core.Phase]int{}, map[core.Phase]int{}
 	for _, r := range m.replicas[w.Metadata.Name] {
 		if isOld(w, r) {

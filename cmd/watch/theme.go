@@ -121,4 +121,4 @@ var looks = map[core.Outcome]look{
 // outcomes are in the order of urgency, those that have a name.
 var outcomes = []core.Outcome{core.OutcomeStalled, core.OutcomePaused, core.OutcomeWaiting, core.OutcomeMoving, core.OutcomeConverged, core.OutcomeComplete}
 
-func lookOf(w api.Workload) look { return looks[core.Outcome(w.Status.Outcome)] }
+func lookOf(w *api.Workload) look { return looks[core.Outcome(w.Status.Outcome)] }

@@ -29,6 +29,12 @@ type rate struct {
 	p99 time.Duration
 }
 
+// families are the metrics that are read.
+var families = []string{
+	"tend_ingress_requests_total", "tend_ingress_connections_total", "tend_ingress_failures_total", "tend_ingress_server_errors_total", "tend_ingress_wait_seconds",
+	"tend_gateway_requests_total", "tend_gateway_failures_total", "tend_gateway_server_errors_total", "tend_gateway_wait_seconds",
+}
+
 // parse reads the traffic counters in /metrics, by workload. An ingress has its own, under
 // the name SERVICE:PORT; a service has the sum of its ingresses' and its gateways'.
 func parse(metrics io.Reader) (map[string]counters, error) {

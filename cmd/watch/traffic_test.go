@@ -2,6 +2,7 @@ package watch
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,21 @@ func TestCountersAreThoseOfAnIngressAndOfItsService(t *testing.T) {
 	assert.InEpsilon(t, 50, all["api"].waits[0.001], 0.001)
 	assert.InEpsilon(t, 5, all["web"].failures, 0.01)
 	assert.InEpsilon(t, 7, all["db"].requests, 0.01, "a port that speaks no HTTP has connections")
+}
+
+func TestTheMetricsThatAreAskedForAreAllThatIsRead(t *testing.T) {
+	all, err := parse(strings.NewReader(metrics))
+	require.NoError(t, err)
+	var asked strings.Builder
+	for line := range strings.Lines(metrics) {
+		name, _, _ := strings.Cut(line, "{")
+		if slices.Contains(families, strings.TrimSuffix(name, "_bucket")) {
+			asked.WriteString(line)
+		}
+	}
+	read, err := parse(strings.NewReader(asked.String()))
+	require.NoError(t, err)
+	assert.Equal(t, all, read)
 }
 
 func TestRatesAreThoseOfTheTimeBetween(t *testing.T) {

@@ -46,7 +46,11 @@ func (m Model) Frame() string {
 		body = append(body, "")
 	}
 	lines := append([]string{m.header()}, body[:room]...)
-	return strings.Join(append(lines, m.footer()), "\n")
+	lines = append(lines, m.footer())
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ") // what is not written costs nothing to draw
+	}
+	return strings.Join(lines, "\n")
 }
 
 // tooSmall says so, in as much room as there is.
@@ -254,7 +258,7 @@ func (m Model) nextLine(next api.Change) string {
 }
 
 // obstacle is what is in the way of a workload, in one line.
-func (m Model) obstacle(w api.Workload) string {
+func (m Model) obstacle(w *api.Workload) string {
 	l := lookOf(w)
 	style := l.style(m.theme)
 	text := terminal.Line(w.Status.Obstacle)
@@ -265,10 +269,10 @@ func (m Model) obstacle(w api.Workload) string {
 }
 
 // outcomeOf is the outcome of a workload, in a word.
-func outcomeOf(w api.Workload) string { return cmp.Or(terminal.Line(w.Status.Outcome), "Unknown") }
+func outcomeOf(w *api.Workload) string { return cmp.Or(terminal.Line(w.Status.Outcome), "Unknown") }
 
 // replicaLine is how the chosen replica is.
-func (m Model) replicaLine(w api.Workload) string {
+func (m Model) replicaLine(w *api.Workload) string {
 	r, ok := m.replica()
 	if !ok {
 		return m.theme.dim.Render(" no replica")

@@ -204,7 +204,7 @@ func TestAControllerThatIsAwayIsTold(t *testing.T) {
 	s.send(tickMsg(noon.Add(12 * time.Second)))
 	assert.Contains(t, s.plain(), "○ controller away for 12s")
 	assert.Contains(t, s.plain(), "▸ cache", "what was known stays")
-	s.send(everything([]api.Workload{workload("db", 1, core.OutcomeConverged, func(*api.Workload) {})}, nil, []api.Event{event(1, core.Normal, "db", "Created", "again")}))
+	s.send(everything([]*api.Workload{workload("db", 1, core.OutcomeConverged, func(*api.Workload) {})}, nil, []api.Event{event(1, core.Normal, "db", "Created", "again")}))
 	assert.Contains(t, s.plain(), "● live")
 	assert.Contains(t, s.plain(), "▸ db")
 	assert.NotContains(t, s.plain(), "cache", "all begins anew")
@@ -247,7 +247,7 @@ func TestALogThatCannotBeReadTellsWhy(t *testing.T) {
 func TestAWorkloadThatIsTakenAwayWhileItIsOpen(t *testing.T) {
 	s := newScreen(t, 80, 24, shop()...)
 	s.press("end", "enter")
-	s.send(changesMsg{workloads: []workloadChange{{Workload: api.Workload{Metadata: api.Metadata{Name: "web"}}, gone: true}}})
+	s.send(changesMsg{workloads: []workloadChange{{Workload: &api.Workload{Metadata: api.Metadata{Name: "web"}}, gone: true}}})
 	assert.Contains(t, s.plain(), "web is not kept any more")
 	s.press("esc")
 	assert.Contains(t, s.plain(), "▸ cache")
@@ -305,8 +305,8 @@ func TestOnlyQuitQuits(t *testing.T) {
 
 // BenchmarkFrame measures one change of the largest project, and the frame that follows.
 func BenchmarkFrame(b *testing.B) {
-	var workloads []api.Workload
-	var replicas []api.Replica
+	var workloads []*api.Workload
+	var replicas []*api.Replica
 	traffic := trafficMsg{}
 	for i := range 300 {
 		name := fmt.Sprintf("workload-%03d", i)
