@@ -19,9 +19,9 @@ const (
 	leastHeight = 10
 )
 
-// View implements tea.Model.
+// View implements tea.Model: how the terminal is to be. What it shows is a painter's.
 func (m Model) View() tea.View {
-	v := tea.NewView(m.Frame())
+	v := tea.NewView(" ") // one that is empty is drawn over and over
 	v.AltScreen = true
 	v.WindowTitle = "tend " + terminal.Line(m.project.Metadata.Name)
 	return v

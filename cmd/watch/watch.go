@@ -18,9 +18,9 @@ import (
 	"github.com/tendhq/tend/cmd/terminal"
 )
 
-// fps bounds how often the screen is drawn. It is more than there are batches, so that
-// none waits long to be seen.
-const fps = 60
+// fps is how often bubbletea looks for modes of the terminal that have changed, which they
+// hardly do.
+const fps = 10
 
 // Options are what the view needs.
 type Options struct {
@@ -47,16 +47,18 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithFPS(fps), tea.WithoutSignalHandler()}
+	screen := &painter{tty: o.Out, out: o.Out, colors: colorprofile.Detect(o.Out, os.Environ())}
+	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(screen), tea.WithFPS(fps), tea.WithoutSignalHandler()}
 	if o.Record != "" {
 		r, failed := newRecording(o.Record, o.Out)
 		if failed != nil {
 			return failed
 		}
 		defer func() { err = errors.Join(err, r.close()) }()
-		options = append(options, tea.WithOutput(r), tea.WithFilter(r.resized))
+		screen.out = r
+		options = append(options, tea.WithFilter(r.resized))
 	}
-	p := tea.NewProgram(newModel(ctx, o, time.Now()), options...)
+	p := tea.NewProgram(painted{newModel(ctx, o, time.Now()), screen}, options...)
 	var feeding sync.WaitGroup
 	feeding.Go(func() { feed(ctx, o.Dial, p.Send) })
 	_, err = p.Run()
