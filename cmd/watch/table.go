@@ -22,15 +22,18 @@ func (m Model) columns() columns {
 		longest = max(longest, terminal.Width(w.Metadata.Name))
 	}
 	c := columns{name: min(longest, 14), outcome: 11, revision: 20, ready: 5, traffic: 5}
+	least, each := 12, 1 // how narrow the revision may be, so that each tile has so much room
 	switch {
 	case m.width >= 150:
 		c = columns{name: min(longest, 30), kind: 11, outcome: 12, revision: 44, ready: 7, traffic: 8}
+		least, each = 30, 2
 	case m.width >= 110:
-		c = columns{name: min(longest, 22), outcome: 12, revision: 30, ready: 7, traffic: 8}
+		c = columns{name: min(longest, 22), outcome: 12, revision: 30, ready: 7, traffic: 6}
+		least, each = 20, 2
 	case m.width < 56:
-		c.revision, c.traffic = 0, 0
+		c.revision, c.traffic, least = 0, 0, 0
 	case m.width < 76:
-		c.revision, c.traffic = 9, 0
+		c.revision, c.traffic, least = 9, 0, 9
 	}
 	if len(m.traffic) == 0 {
 		c.traffic = 0
@@ -42,6 +45,12 @@ func (m Model) columns() columns {
 		}
 	}
 	c.tiles = max(0, m.width-used)
+	for _, w := range m.rows {
+		more := each*max(w.Spec.Replicas, len(m.replicas[w.Metadata.Name])) - c.tiles
+		if more > 0 && more <= c.revision-least {
+			c.tiles, c.revision = c.tiles+more, c.revision-more
+		}
+	}
 	return c
 }
 

@@ -50,6 +50,7 @@ func TestFramesAreTheGoldenOnes(t *testing.T) {
 		keys          string
 	}{
 		{"small", 80, 24, ""},
+		{"medium", 110, 30, "down"},
 		{"large", 200, 60, "end"},
 		{"narrow", 60, 15, "end"},
 		{"chosen", 80, 24, "end right right"},
@@ -262,6 +263,20 @@ func TestManyReplicasAreCountedWhereTheyDoNotFit(t *testing.T) {
 	assert.Contains(t, line, "24R")
 }
 
+func TestTilesHaveTheRoomThatTheRevisionDoesNotNeed(t *testing.T) {
+	for width, tiles := range map[int]string{80: "RRRRRRRRRR", 110: "R R R R R R R R R R", 200: "R R R R R R R R R R"} {
+		s := newScreen(t, width, 24, shop()...)
+		for n := range 10 {
+			r := replica("notification-service", n+1, core.PhaseReady, after)
+			s.send(changesMsg{replicas: []replicaChange{{Replica: r}}})
+		}
+		s.send(becomes(workload("notification-service", 10, core.OutcomeConverged, func(*api.Workload) {})))
+		s.press("/", "n", "o", "t", "i", "enter", "esc")
+		shown := strings.NewReplacer("[", " ", "]", " ").Replace(s.plain())
+		assert.Contains(t, strings.Join(strings.Fields(shown), " "), "10/10 "+tiles, "%d columns", width)
+	}
+}
+
 func TestReplicasComeChangeAndGo(t *testing.T) {
 	s := newScreen(t, 80, 24, shop()...)
 	s.press("/", "s", "e", "a", "enter")
@@ -327,7 +342,7 @@ func BenchmarkFrame(b *testing.B) {
 				// A tenth of all replicas changes from one frame to the next.
 				from := i % 10 * len(replicas) / 10
 				m, _ = m.Update(changesMsg{workloads: all.workloads[i%10*30:][:30], replicas: all.replicas[from:][:len(replicas)/10]})
-				_ = m.View()
+				_ = m.(Model).Frame()
 			}
 		})
 	}
