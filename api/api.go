@@ -193,7 +193,7 @@ func (s *server) serve(read read) http.HandlerFunc {
 }
 
 func (s *server) listWorkloads(snap *state.Snapshot, _ *http.Request) (any, error) {
-	return s.workloads(snap), nil
+	return s.encoded.workloads(snap), nil
 }
 
 func getWorkload(snap *state.Snapshot, r *http.Request) (any, error) {
@@ -247,8 +247,8 @@ func writeJSON(w http.ResponseWriter, v any) {
 
 // encode makes one line of JSON. As no answer is HTML, "->" stays as it is.
 func encode(v any) []byte {
-	if list, ok := v.(encodedList); ok {
-		return list.bytes()
+	if text, ok := v.(encoded); ok {
+		return text
 	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)

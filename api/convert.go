@@ -11,21 +11,6 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// workloads lists the workloads by name.
-func (s *server) workloads(snap *state.Snapshot) encodedList {
-	statuses := map[string]*state.Status{}
-	for _, s := range snap.Statuses() {
-		statuses[s.Workload] = s
-	}
-	rows := snap.Workloads()
-	items := make(encodedList, len(rows))
-	for i, row := range rows {
-		items[i] = s.encoded.workload(row, statuses[row.Name], snap.Scale(row.Name))
-	}
-	s.encoded.keep(rows)
-	return items
-}
-
 // toWorkload makes the object of a workload; status is nil where it was not
 // looked at yet, and scale where the autoscaler has decided nothing.
 func toWorkload(row *state.Workload, status *state.Status, scale *state.Scale) Workload {

@@ -8,39 +8,18 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// encodedList is a list whose items are JSON already.
-type encodedList [][]byte
+// encoded is JSON already.
+type encoded []byte
 
-// bytes is the list as List's JSON.
-func (l encodedList) bytes() []byte {
-	meta, err := json.Marshal(typeMeta(ListKind))
-	if err != nil {
-		panic("api: " + err.Error()) // a programming error
-	}
-	size := len(meta) + 16
-	for _, item := range l {
-		size += len(item) + 1
-	}
-	out := bytes.NewBuffer(make([]byte, 0, size))
-	out.Write(meta[:len(meta)-1])
-	out.WriteString(`,"items":[`)
-	for i, item := range l {
-		if i > 0 {
-			out.WriteByte(',')
-		}
-		out.Write(item)
-	}
-	out.WriteString("]}\n")
-	return out.Bytes()
-}
-
-// encodings are the workloads as JSON. As rows are immutable, the same ones make the same
-// JSON, which is made once for all who ask.
+// encodings are the workloads as they are listed. As rows are immutable, the same ones make
+// the same JSON, which is made once for all who ask.
 type encodings struct {
-	mu sync.Mutex
-	of map[string]encoding
+	mu    sync.Mutex
+	items []encoding
+	list  encoded
 }
 
+// encoding is a workload as JSON, and the rows that it was made from.
 type encoding struct {
 	row    *state.Workload
 	status *state.Status
@@ -48,35 +27,56 @@ type encoding struct {
 	json   []byte
 }
 
-// workload is a workload as JSON.
-func (e *encodings) workload(row *state.Workload, status *state.Status, scale *state.Scale) []byte {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	known, ok := e.of[row.Name]
-	if !ok || known.row != row || known.status != status || known.scale != scale {
-		known = encoding{row, status, scale, bytes.TrimSpace(encode(toWorkload(row, status, scale)))}
-		if e.of == nil {
-			e.of = map[string]encoding{}
-		}
-		e.of[row.Name] = known
-	}
-	return known.json
+func (e encoding) sameRows(o encoding) bool {
+	return e.row == o.row && e.status == o.status && e.scale == o.scale
 }
 
-// keep forgets the workloads that are not listed any more.
-func (e *encodings) keep(rows []*state.Workload) {
+// workloads is the list of workloads.
+func (e *encodings) workloads(snap *state.Snapshot) encoded {
+	statuses, scales := map[string]*state.Status{}, map[string]*state.Scale{}
+	for _, s := range snap.Statuses() {
+		statuses[s.Workload] = s
+	}
+	for _, s := range snap.Scales() {
+		scales[s.Workload] = s
+	}
+	rows := snap.Workloads()
+	items := make([]encoding, len(rows))
+	for i, row := range rows {
+		items[i] = encoding{row: row, status: statuses[row.Name], scale: scales[row.Name]}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.of) <= len(rows) {
-		return
-	}
-	listed := map[string]bool{}
-	for _, row := range rows {
-		listed[row.Name] = true
-	}
-	for name := range e.of {
-		if !listed[name] {
-			delete(e.of, name)
+	changed := e.list == nil || len(items) != len(e.items)
+	for i, item := range items {
+		if i < len(e.items) && item.sameRows(e.items[i]) {
+			items[i] = e.items[i]
+			continue
 		}
+		items[i].json = bytes.TrimSpace(encode(toWorkload(item.row, item.status, item.scale)))
+		changed = true
 	}
+	if changed {
+		e.items, e.list = items, join(items)
+	}
+	return e.list
+}
+
+// join makes List's JSON of its items'.
+func join(items []encoding) encoded {
+	meta, err := json.Marshal(typeMeta(ListKind))
+	if err != nil {
+		panic("api: " + err.Error()) // a programming error
+	}
+	var out bytes.Buffer
+	out.Write(meta[:len(meta)-1])
+	out.WriteString(`,"items":[`)
+	for i, item := range items {
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		out.Write(item.json)
+	}
+	out.WriteString("]}\n")
+	return out.Bytes()
 }
