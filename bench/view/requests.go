@@ -40,48 +40,49 @@ const (
 )
 
 // measureLists measures how long a reconcile takes, from a replica's death until its start
-// is asked for, while nobody asks the API and while many do.
-func measureLists(ctx context.Context, o options, c *kept) ([]row, error) {
-	const deaths = 140
-	reconcile := func() (time.Duration, error) {
-		took, err := obey[[]time.Duration](c, order{Do: doReconcile, N: deaths})
-		return quantile(0.5, took), err
-	}
-	usual, err := reconcile()
-	if err != nil {
-		return nil, err
-	}
-	before, err := c.usage()
-	if err != nil {
-		return nil, err
-	}
-	asking, stop := context.WithCancel(ctx)
-	defer stop()
+// is asked for, while nobody asks the API and while many do, in turn: what else the machine
+// does then weighs on both.
+func measureLists(ctx context.Context, _ options, c *kept) ([]row, error) {
+	const rounds, deaths = 7, 20
+	var usual, busy []time.Duration
 	var answered atomic.Int64
-	var group errgroup.Group
-	began := time.Now()
-	for range listConnections {
-		group.Go(func() error { return askLists(asking, c.address, &answered) })
+	var asked, used time.Duration
+	for range rounds {
+		took, err := obey[[]time.Duration](c, order{Do: doReconcile, N: deaths})
+		if err != nil {
+			return nil, err
+		}
+		usual = append(usual, took...)
+		before, err := c.usage()
+		if err != nil {
+			return nil, err
+		}
+		asking, stop := context.WithCancel(ctx)
+		var group errgroup.Group
+		began := time.Now()
+		for range listConnections {
+			group.Go(func() error { return askLists(asking, c.address, &answered) })
+		}
+		took, err = obey[[]time.Duration](c, order{Do: doReconcile, N: deaths})
+		stop()
+		err = errors.Join(err, group.Wait())
+		asked += time.Since(began)
+		after, failed := c.usage()
+		if err := errors.Join(err, failed); err != nil {
+			return nil, err
+		}
+		busy, used = append(busy, took...), used+after.CPU-before.CPU
 	}
-	busy, err := reconcile()
-	if err != nil {
-		return nil, err
-	}
-	time.Sleep(time.Until(began.Add(o.duration)))
-	after, failed := c.usage()
-	rate, share := float64(answered.Load())/time.Since(began).Seconds(), (after.CPU-before.CPU).Seconds()/time.Since(began).Seconds()
-	stop()
-	if err := errors.Join(failed, group.Wait()); err != nil {
-		return nil, err
-	}
+	rate, share := float64(answered.Load())/asked.Seconds(), used.Seconds()/asked.Seconds()
+	median, of := quantile(0.5, busy), quantile(0.5, usual)
 	return []row{
 		{
 			What: "Lists of workloads that the API answers", Details: fmt.Sprintf("%s, %d asked for a second, on %d connections", c.size, listRate, listConnections),
 			Target: "2,000 a second on one core", Seen: fmt.Sprintf("%.0f a second, with %s of a core", rate, percent(share)), Met: rate >= 0.99*listRate && share <= 1,
 		},
 		{
-			What: "A reconcile meanwhile", Details: fmt.Sprintf("from a death until the start is asked for, median of %d", deaths),
-			Target: "within 10 % of its usual time", Seen: fmt.Sprintf("%s, usually %s", milliseconds(busy), milliseconds(usual)), Met: busy <= usual*11/10,
+			What: "A reconcile meanwhile", Details: fmt.Sprintf("from a death until the start is asked for, median of %d, in %d turns", len(busy), rounds),
+			Target: "within 10 % of its usual time", Seen: fmt.Sprintf("%s, usually %s", milliseconds(median), milliseconds(of)), Met: median <= of*11/10,
 		},
 	}, nil
 }

@@ -195,22 +195,27 @@ func measureScreen(ctx context.Context, o options, c *kept) (rows []row, err err
 	if err := s.await(ctx, fmt.Sprintf("%d workloads", c.workloads)); err != nil {
 		return nil, err
 	}
+	churned := make(chan error, 1)
+	go func() {
+		_, err := c.churn(o.duration)
+		churned <- err
+	}()
+	time.Sleep(time.Second) // until changes come
 	before, err := s.cpu()
 	if err != nil {
 		return nil, err
 	}
 	frames, began := s.drawn(), time.Now()
-	if _, err := c.churn(o.duration); err != nil {
-		return nil, err
-	}
+	time.Sleep(o.duration - 2*time.Second)
 	took := time.Since(began)
-	after, err := s.cpu()
-	if err != nil {
+	frames = s.drawn() - frames
+	after, failed := s.cpu()
+	if err := errors.Join(failed, <-churned); err != nil {
 		return nil, err
 	}
 	share := (after - before).Seconds() / took.Seconds()
 	return []row{{
-		What: "CPU of `tend watch`", Details: fmt.Sprintf("%s, %d changes a second, a screen of 200×60, drawn %.0f times a second", c.size, changeRate, float64(s.drawn()-frames)/took.Seconds()),
+		What: "CPU of `tend watch`", Details: fmt.Sprintf("%s, %d changes a second, a screen of 200×60, drawn %.0f times a second", c.size, changeRate, float64(frames)/took.Seconds()),
 		Target: "< 5 % of a core, at 10 frames a second", Seen: percent(share), Met: share < 0.05,
 	}}, nil
 }
