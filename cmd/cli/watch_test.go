@@ -112,6 +112,7 @@ func TestWatchInARealTerminal(t *testing.T) {
 	cast, err := os.ReadFile(filepath.Join(w.dir, "cast"))
 	require.NoError(t, err)
 	assert.Contains(t, string(cast), `"version":2`)
+	assert.Contains(t, string(cast), "Converged", "what is drawn is recorded")
 	assert.Contains(t, string(cast), `"r","200x60"`)
 }
 
@@ -119,6 +120,12 @@ func TestWatchWithoutColour(t *testing.T) {
 	s := watched(t).open(80, 24, "NO_COLOR=1", "watch")
 	s.shows("▸ web ◐ Moving")
 	assert.NotRegexp(t, `\x1b\[[0-9;]*[34]8[;:]`, s.tmux("capture-pane", "-p", "-e"))
+}
+
+func TestWatchOnADumbTerminalSaysWhatElseThereIs(t *testing.T) {
+	s := watched(t).open(80, 24, "TERM=dumb", "watch")
+	s.shows("tend watch needs a terminal to show a full screen")
+	s.shows("tend get workloads -w")
 }
 
 func TestWatchPrintsOneFrameWhereThereIsNoTerminal(t *testing.T) {

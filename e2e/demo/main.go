@@ -98,21 +98,8 @@ func newScreen(step bool) *screen { return &screen{step: step, enter: bufio.NewR
 func (s *screen) next(ctx context.Context, step cases.Step) error {
 	s.close()
 	fmt.Printf("\n%d. %s\n", len(s.all)+1, step.Title)
-	if s.step {
-		fmt.Print("   press Enter ")
-		pressed := make(chan error, 1)
-		go func() {
-			_, err := s.enter.ReadString('\n')
-			pressed <- err
-		}()
-		select {
-		case err := <-pressed:
-			if err != nil {
-				return fmt.Errorf("nobody can press Enter: %w", err)
-			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	if err := s.pause(ctx); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,6 +107,28 @@ func (s *screen) next(ctx context.Context, step cases.Step) error {
 		s.block = terminal.NewBlock(os.Stdout, "under load")
 	}
 	return nil
+}
+
+// pause waits for the Enter key where that is asked for.
+func (s *screen) pause(ctx context.Context) error {
+	if !s.step {
+		return nil
+	}
+	fmt.Print("   press Enter ")
+	pressed := make(chan error, 1)
+	go func() {
+		_, err := s.enter.ReadString('\n')
+		pressed <- err
+	}()
+	select {
+	case err := <-pressed:
+		if err != nil {
+			return fmt.Errorf("nobody can press Enter: %w", err)
+		}
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // event tells what tend does.

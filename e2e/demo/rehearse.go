@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/tendhq/tend/controller/core"
@@ -20,20 +22,32 @@ const (
 	badImage     = "shop/order-service:bad"
 )
 
-// rehearse shows it on an engine in memory: what needs no clients, no registry and no death
-// of tend.
-func rehearse(_ context.Context, repository string, _ bool) error {
-	specs, err := kit.Specs(repository)
+// rehearse shows it on an engine in memory, of a copy of the shop: what needs no clients, no
+// registry and no death of tend.
+func rehearse(ctx context.Context, repository string, step bool) error {
+	dir, err := os.MkdirTemp("", "demo-")
 	if err != nil {
 		return err
 	}
-	o := load.Options{ProjectDirectory: repository, IngressImage: ingressImage}
+	defer os.RemoveAll(dir)
+	shop := filepath.Join(dir, "shop")
+	if err := os.Mkdir(shop, 0o755); err != nil { //nolint:gosec // as a repository is
+		return err
+	}
+	if err := (kit.Shop{Repository: repository, Dir: shop, Project: project, Override: "services: {}\n"}).Write(ctx); err != nil {
+		return err
+	}
+	specs, err := kit.Specs(shop)
+	if err != nil {
+		return err
+	}
+	o := load.Options{ProjectDirectory: shop, IngressImage: ingressImage}
 	var acts []rehearsal.Act
 	act := func(title, service, content string) {
 		if service != "" {
-			o = o.WithDraft(load.Draft{Path: kit.SpecFile(repository, service), Content: []byte(content)})
+			o = o.WithDraft(load.Draft{Path: kit.SpecFile(shop, service), Content: []byte(content)})
 		}
-		p, failed := load.Project(context.Background(), o)
+		p, failed := load.Project(ctx, o)
 		if err == nil {
 			err = failed
 		}
@@ -51,18 +65,14 @@ func rehearse(_ context.Context, repository string, _ bool) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "demo-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	began, n := time.Now(), 0
+	began, n, screen := time.Now(), 0, newScreen(step)
 	last := rehearsal.Play{
 		Acts: acts, IngressImage: ingressImage, Executable: os.DevNull, DataDir: dir, Patience: time.Hour,
 		Images: map[string]rehearsal.Behavior{badImage: {Kind: rehearsal.NeverReady}},
 		Begin: func(a rehearsal.Act, e *rehearsal.Engine) {
 			fmt.Printf("\n%d. %s\n", n, a.Title)
 			n++
+			err = errors.Join(err, screen.pause(ctx))
 			if a.Title == killing {
 				killThree(e)
 			}
@@ -82,7 +92,7 @@ func rehearse(_ context.Context, repository string, _ bool) error {
 		},
 	}.Run()
 	fmt.Printf("\nAll of it took %.1f s.\n", time.Since(began).Seconds())
-	return last.Err
+	return errors.Join(last.Err, err)
 }
 
 const killing = "three of them are killed at the same moment"
