@@ -1,6 +1,7 @@
 package app
 
 import (
+	"io"
 	"os"
 	"regexp"
 	"slices"
@@ -124,6 +125,16 @@ func TestMetricsAreAsPrometheusWantsThem(t *testing.T) {
 	} {
 		assert.Contains(t, metrics, text)
 	}
+
+	some, err := c.Metrics(t.Context(), "tend_build_info", "tend_ingress_wait_seconds")
+	require.NoError(t, err)
+	defer some.Close()
+	wanted, err := io.ReadAll(some)
+	require.NoError(t, err)
+	families, err = parse(string(wanted))
+	require.NoError(t, err)
+	require.Len(t, families, 1, "there is no ingress")
+	assert.Equal(t, "tend_build_info", families[0].GetName())
 }
 
 // parse reads what was scraped.
