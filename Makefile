@@ -11,6 +11,8 @@ BIN := build/bin
 SERVICES := user-service product-service order-service payment-service notification-service mailbox
 PROGRAMS := tend gateway $(SERVICES)
 SHOP_VERSION := 1.0.0
+# The versions of user-service that come after, whose migrations add a column.
+USER_RELEASES := 1.1.0 1.2.0
 COMPOSE_VERSION := v2.40.3
 # What make release calls its files, as a semantic version.
 VERSION ?= 0.0.0-dev
@@ -46,11 +48,12 @@ clean: $(BIN)/tend ## remove the shop with its data, and all that was built or g
 	rm -rf build deploy/secrets .tend .env
 
 .PHONY: build
-build: $(PROGRAMS:%=$(BIN)/%) ## build the programs, into build/bin
+build: $(PROGRAMS:%=$(BIN)/%) $(USER_RELEASES:%=$(BIN)/user-service-%) ## build the programs, into build/bin
 
 .PHONY: images
 images: build ## build the images of tend and the shop, where sources changed
 	@$(foreach program,$(PROGRAMS),deploy/build-image.sh $(call image_of,$(program)) $(program);)
+	@$(foreach version,$(USER_RELEASES),deploy/build-image.sh shop/user-service:$(version) user-service-$(version);)
 
 # The engine that make test runs on: the machine's own (default), or newest, debian13 or
 # podman, which it builds and starts; RUN chooses tests by name, as go test does.
@@ -167,7 +170,7 @@ setup-data:
 	@deploy/setup.sh --data
 
 # The versions stand in this file.
-$(PROGRAMS:%=$(BIN)/%) $(BIN)/docker-compose: Makefile
+$(PROGRAMS:%=$(BIN)/%) $(USER_RELEASES:%=$(BIN)/user-service-%) $(BIN)/docker-compose: Makefile
 
 $(BIN)/tend: go.mod go.sum $(call sources,cmd controller state api)
 	$(call go_build,.,./cmd/tend)
@@ -177,6 +180,9 @@ $(BIN)/gateway: $(call sources,services/gateway)
 
 $(SERVICES:%=$(BIN)/%): $(BIN)/%: services/go.mod services/go.sum $(call sources,services/cmd services/contracts services/internal)
 	$(call go_build,services,./cmd/$*,-X github.com/tendhq/tend/services/internal/version.Version=$(SHOP_VERSION))
+
+$(USER_RELEASES:%=$(BIN)/user-service-%): $(BIN)/user-service-%: services/go.mod services/go.sum $(call sources,services/cmd services/contracts services/internal)
+	$(call go_build,services,./cmd/user-service/$*,-X github.com/tendhq/tend/services/internal/version.Version=$*)
 
 $(BIN)/docker-compose: tools/compose/go.mod tools/compose/go.sum
 	$(call go_build,tools/compose,github.com/docker/compose/v2/cmd,-X github.com/docker/compose/v2/internal.Version=$(COMPOSE_VERSION))

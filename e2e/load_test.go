@@ -13,10 +13,11 @@ import (
 )
 
 // TestTheShopLosesNoRequest is what make cases does at length, in brief: the
-// parts of the shop are updated and hang at the same time. It runs while no other
+// parts of the shop are updated and hang at the same time, user-service to a version that
+// adds a column to its table, and back. It runs while no other
 // test does, as those would take the load's share of the machine.
 func TestTheShopLosesNoRequest(t *testing.T) {
-	chosen, err := cases.Named("hang+update-user-service+update-payment-service+update-product-db")
+	chosen, err := cases.Named("hang+migrate+update-payment-service+update-product-db")
 	require.NoError(t, err)
 	shop, err := cases.Start(t.Context(), docker.Client, repository, tend, "tend-e2e-"+strings.ToLower(rand.Text()[:10]))
 	defer func() { assert.NoError(t, shop.Remove(t.Context())) }()

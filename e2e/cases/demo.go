@@ -26,6 +26,7 @@ func Steps() []Step {
 		{"a good update of order-service", func(ctx context.Context, s *Shop) error { return rollingUpdate("order-service")(ctx, s, 0) }},
 		{"a bad update of it, which takes itself back", func(ctx context.Context, s *Shop) error { return badUpdate("crash")(ctx, s, 4) }},
 		{"another setting for user-db: one Postgres at a time on its volume", func(ctx context.Context, s *Shop) error { return databaseUpdate("user-db")(ctx, s, 2) }},
+		{"user-service from 1.0.0 to 1.1.0, which adds a column to its table, and back", func(ctx context.Context, s *Shop) error { return migrate(ctx, s, 0) }},
 		{"tend is killed in the middle of an update", killTend},
 		{"an update of the gateway itself", func(ctx context.Context, s *Shop) error { return rollingUpdate("gateway")(ctx, s, 0) }},
 		{"another image under the tag that payment-service runs", followTag},

@@ -34,6 +34,9 @@ func (s *Shop) buildImages(ctx context.Context, repository string) error {
 			return fmt.Errorf("%w; make images builds it", err)
 		}
 	}
+	if err := s.engine.ImageTag(ctx, "shop/user-service:"+nextVersion, s.image("user-service", nextVersion)); err != nil {
+		return fmt.Errorf("%w; make images builds it", err)
+	}
 	if err := s.engine.ImageTag(ctx, "tend/tend:dev", s.image("tend", "1")); err != nil {
 		return fmt.Errorf("%w; make images builds it", err)
 	}
@@ -97,7 +100,7 @@ func (s *Shop) build(ctx context.Context, tag, dockerfile string, faulty []byte)
 
 // removeImages removes the shop's own names of images, and what has no other.
 func (s *Shop) removeImages(ctx context.Context) error {
-	refs := []string{s.image("tend", "1"), s.image("gateway", "1"), s.image("postgres", "next")}
+	refs := []string{s.image("tend", "1"), s.image("gateway", "1"), s.image("postgres", "next"), s.image("user-service", nextVersion)}
 	for _, name := range services {
 		refs = append(refs, s.image(name, "faulty"), s.image(name, "1"))
 	}

@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,7 +115,7 @@ func (c *client) get(ctx context.Context, r request, want int, target any) error
 type registered struct{ UserID, Token string }
 
 func (c *client) register(ctx context.Context, email string) (u registered, err error) {
-	err = c.get(ctx, request{method: http.MethodPost, path: "/api/users/register", body: map[string]string{
+	err = c.get(ctx, request{method: http.MethodPost, path: "/api/users/register", key: rand.Text(), body: map[string]string{
 		"email": email, "password": "correct horse", "firstName": "Load", "lastName": "Generator",
 	}}, http.StatusCreated, &u)
 	return u, err

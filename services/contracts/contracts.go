@@ -17,6 +17,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/http"
 	"regexp"
@@ -27,7 +28,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-//go:embed *.json
+//go:embed *.json */*.json
 var documents embed.FS
 
 // Contract is what a service promises.
@@ -57,7 +58,8 @@ type Endpoint struct {
 	Stream any `json:"stream"`
 }
 
-// Of returns the contract of a service. It panics where the service has none.
+// Of returns the contract of a service, or of another version of it as 1.1.0/user-service.
+// It panics where there is none.
 func Of(service string) *Contract {
 	document, err := documents.ReadFile(service + ".json")
 	if err != nil {
@@ -72,13 +74,13 @@ func Of(service string) *Contract {
 
 // All returns the contracts of all services, sorted by name.
 func All() []*Contract {
-	entries, err := documents.ReadDir(".")
+	names, err := fs.Glob(documents, "*.json")
 	if err != nil {
 		panic(err)
 	}
-	contracts := make([]*Contract, 0, len(entries))
-	for _, entry := range entries {
-		contracts = append(contracts, Of(strings.TrimSuffix(entry.Name(), ".json")))
+	contracts := make([]*Contract, 0, len(names))
+	for _, name := range names {
+		contracts = append(contracts, Of(strings.TrimSuffix(name, ".json")))
 	}
 	return contracts
 }

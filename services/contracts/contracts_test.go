@@ -2,6 +2,8 @@ package contracts_test
 
 import (
 	"encoding/json"
+	"path"
+	"reflect"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -10,9 +12,9 @@ import (
 )
 
 func TestEachContractIsAValidOpenAPIDocument(t *testing.T) {
-	for _, service := range []string{"user-service", "product-service", "order-service", "payment-service"} {
+	for _, service := range []string{"user-service", "1.1.0/user-service", "product-service", "order-service", "payment-service"} {
 		contract := contracts.Of(service)
-		if contract.Service != service || len(contract.Endpoints) == 0 {
+		if contract.Service != path.Base(service) || len(contract.Endpoints) == 0 {
 			t.Errorf("the contract of %s is of %q, with %d endpoints", service, contract.Service, len(contract.Endpoints))
 		}
 		description, err := contract.OpenAPI()
@@ -30,6 +32,21 @@ func TestEachContractIsAValidOpenAPIDocument(t *testing.T) {
 		if err := read.Validate(t.Context()); err != nil {
 			t.Errorf("%s: %v", service, err)
 		}
+	}
+}
+
+// During a rollout, and after one that was taken back, clients meet either version.
+func TestVersion110KeepsWhatVersion100Promises(t *testing.T) {
+	before, after := contracts.Of("user-service"), contracts.Of("1.1.0/user-service")
+	for name, promised := range before.Endpoints {
+		kept := after.Endpoints[name]
+		kept.Headers = promised.Headers // they may always be missing
+		if !reflect.DeepEqual(kept, promised) {
+			t.Errorf("%s is %+v, and was %+v", name, kept, promised)
+		}
+	}
+	if !reflect.DeepEqual(after.Events, before.Events) || !reflect.DeepEqual(after.Consumes, before.Consumes) {
+		t.Error("the events differ")
 	}
 }
 

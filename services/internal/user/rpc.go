@@ -37,7 +37,7 @@ func (s rpcs) CreateUser(ctx context.Context, r *userpb.CreateUserRequest) (*use
 		return nil, err
 	}
 	first, last := splitName(r.GetName())
-	made, _, err := s.handlers.create(ctx, registration{Email: r.GetEmail(), Password: r.GetPassword(), FirstName: first, LastName: last}, key)
+	made, _, err := s.handlers.create(ctx, registration{Email: r.GetEmail(), Password: r.GetPassword(), FirstName: first, LastName: last, locale: defaultLocale}, key)
 	return message(made, true, err)
 }
 

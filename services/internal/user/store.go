@@ -23,6 +23,7 @@ type account struct {
 	role                auth.Role
 	createdAt           time.Time
 	key                 *string // the Idempotency-Key of its registration
+	locale              *string // to insert; nil where the version has none
 }
 
 type store struct {
@@ -47,14 +48,21 @@ var errNotFound = httpx.NewProblem(http.StatusNotFound, "you have no user with t
 // errTaken reports that the email has an account.
 var errTaken = httpx.NewProblem(http.StatusConflict, "there is an account with this email; log in instead")
 
+const (
+	insertUser = `INSERT INTO users (user_id, email, password_hash, first_name, last_name, role, idempotency_key)
+		VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING `
+	insertLocalized = `INSERT INTO users (user_id, email, password_hash, first_name, last_name, role, idempotency_key, locale)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING `
+)
+
 func (s store) insert(ctx context.Context, a account) (account, error) {
 	made := a
 	err := s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		err := tx.QueryRow(ctx,
-			`INSERT INTO users (user_id, email, password_hash, first_name, last_name, role, idempotency_key) VALUES ($1, $2, $3, $4, $5, $6, $7)
-			RETURNING `+columns,
-			a.id, a.email, a.hash, a.firstName, a.lastName, a.role, a.key).Scan(made.fields()...)
-		if err != nil {
+		insert, values := insertUser, []any{a.id, a.email, a.hash, a.firstName, a.lastName, a.role, a.key}
+		if a.locale != nil {
+			insert, values = insertLocalized, append(values, *a.locale)
+		}
+		if err := tx.QueryRow(ctx, insert+columns, values...).Scan(made.fields()...); err != nil {
 			return err
 		}
 		return s.outbox.Add(ctx, tx, "user.registered", a.id.String(), registeredEvent{UserID: a.id, Email: a.email})

@@ -22,7 +22,7 @@ import (
 
 const forgetPeriod = time.Minute
 
-//go:embed migrations/*.sql
+//go:embed migrations/0000[1-6]_*.sql
 var migrations embed.FS
 
 // Service is user-service.
@@ -34,14 +34,17 @@ type handlers struct {
 	store     store
 	signer    *auth.Signer
 	passwords *passwords
+	localized bool // knows the users' locales: from version 1.1.0 on
 }
 
-func newApp(rt *server.Runtime) (*server.App, error) {
+func newApp(rt *server.Runtime) (*server.App, error) { return newHandlersApp(rt, false) }
+
+func newHandlersApp(rt *server.Runtime, localized bool) (*server.App, error) {
 	passwords, err := newPasswords()
 	if err != nil {
 		return nil, err
 	}
-	h := handlers{store: store{rt.DB, rt.Outbox}, signer: rt.Signer, passwords: passwords}
+	h := handlers{store: store{rt.DB, rt.Outbox}, signer: rt.Signer, passwords: passwords, localized: localized}
 	register := func(r grpc.ServiceRegistrar) { userpb.RegisterUserServiceServer(r, rpcs{handlers: h}) }
 	return &server.App{Background: h.forgetAttempts(rt.Log), RPC: register, Routes: func(r chi.Router) {
 		r.Route("/api/users", func(r chi.Router) {
@@ -55,6 +58,10 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 			address := r.With(httpx.PathID("userId", errNotFound), httpx.PathID("addressId", errNoAddress), rt.Tokens.Require)
 			address.Method(http.MethodPut, "/{userId}/addresses/{addressId}", httpx.Handler(h.replaceAddress))
 			address.Method(http.MethodDelete, "/{userId}/addresses/{addressId}", httpx.Handler(h.removeAddress))
+			if h.localized {
+				one.Method(http.MethodGet, "/{userId}/locale", httpx.Handler(h.locale))
+				one.Method(http.MethodPut, "/{userId}/locale", httpx.Handler(h.replaceLocale))
+			}
 		})
 	}}, nil
 }
@@ -80,6 +87,7 @@ type registration struct {
 	Password  string `json:"password"`
 	FirstName string `json:"firstName"`
 	LastName  string `json:"lastName"`
+	locale    string // of the request
 }
 
 type registered struct {
@@ -97,6 +105,7 @@ func (h handlers) register(w http.ResponseWriter, r *http.Request) error {
 	if err := httpx.Decode(w, r, &body); err != nil {
 		return err
 	}
+	body.locale = accepted(r.Header.Get("Accept-Language"))
 	made, replayed, err := h.create(r.Context(), body, key)
 	if err != nil {
 		return err
@@ -127,9 +136,11 @@ func (h handlers) create(ctx context.Context, body registration, key *string) (m
 	if err != nil {
 		return account{}, false, err
 	}
-	made, err = h.store.insert(ctx, account{
-		id: id, email: body.Email, hash: hash, firstName: body.FirstName, lastName: body.LastName, role: auth.Customer, key: key,
-	})
+	wanted := account{id: id, email: body.Email, hash: hash, firstName: body.FirstName, lastName: body.LastName, role: auth.Customer, key: key}
+	if h.localized {
+		wanted.locale = &body.locale
+	}
+	made, err = h.store.insert(ctx, wanted)
 	if errors.Is(err, errTaken) && key != nil {
 		made, err = h.replay(ctx, body, *key)
 		replayed = true
