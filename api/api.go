@@ -87,6 +87,7 @@ func (c Config) control() *chi.Mux {
 			fail(w, problem(http.StatusNotFound, "the page has no such file"))
 		}
 	})
+	s.addRegistering(r)
 	r.Route("/api/v1", func(r chi.Router) {
 		s.addWorkloads(r)
 		r.Get("/replicas", s.serve(listReplicas))

@@ -290,6 +290,7 @@ func TestOpenAPIDescribesTheWireTypes(t *testing.T) {
 	check("Endpoints", reflect.TypeFor[Endpoints]())
 	check("ConsulEntry", reflect.TypeFor[ConsulEntry]())
 	check("ConsulCatalogEntry", reflect.TypeFor[ConsulCatalogEntry]())
+	check("ConsulRegistration", reflect.TypeFor[ConsulRegistration]())
 	check("Carried", reflect.TypeFor[Carried]())
 	check("Undo", reflect.TypeFor[Undo]())
 	check("Scale", reflect.TypeFor[Scale]())

@@ -16,16 +16,10 @@ import (
 
 // The parts of Consul's HTTP API by which services are found, so that its clients find
 // replicas here: https://developer.hashicorp.com/consul/api-docs. There is one node and one
-// datacenter, and nothing can be registered.
+// datacenter.
 
 // consulDatacenter is the name of the only datacenter.
 const consulDatacenter = "tend"
-
-// The states of a check that are told.
-const (
-	consulPassing  = "passing"
-	consulCritical = "critical"
-)
 
 // ConsulNode is what everything runs on.
 type ConsulNode struct {
@@ -40,7 +34,7 @@ type ConsulAddress struct {
 	Port    int    `json:"Port"`
 }
 
-// ConsulService is one port of one replica.
+// ConsulService is one port of one replica, or what was registered.
 type ConsulService struct {
 	ID      string   `json:"ID"`
 	Service string   `json:"Service"`
@@ -52,7 +46,8 @@ type ConsulService struct {
 	Meta            map[string]string        `json:"Meta"`
 }
 
-// ConsulCheck tells whether a replica is ready, and why not.
+// ConsulCheck tells whether a replica is ready, and why not, or what a check says of what
+// was registered.
 type ConsulCheck struct {
 	Node        string `json:"Node"`
 	CheckID     string `json:"CheckID"`
@@ -140,7 +135,7 @@ func parseConsulQuery(r *http.Request) (endpointQuery, error) {
 	return q, err
 }
 
-// consulServices lists the workloads with ports. None has a tag.
+// consulServices lists the workloads with ports, which have no tag, and what was registered.
 func (s *server) consulServices(snap *state.Snapshot, _ *http.Request) (any, error) {
 	if _, err := endpoints(snap); err != nil {
 		return nil, err
@@ -150,6 +145,11 @@ func (s *server) consulServices(snap *state.Snapshot, _ *http.Request) (any, err
 		if len(row.Spec.Ports) > 0 {
 			names[row.Name] = []string{}
 		}
+	}
+	for _, row := range snap.Registrations("") {
+		tags := append(append([]string{}, names[row.Service]...), row.Tags...)
+		slices.Sort(tags)
+		names[row.Service] = slices.Compact(tags)
 	}
 	return names, nil
 }
@@ -171,28 +171,41 @@ func (s *server) consulCatalog(snap *state.Snapshot, r *http.Request) (any, erro
 func (s *server) consulHealth(snap *state.Snapshot, r *http.Request) (any, error) {
 	entries, err := s.consulEntries(snap, r)
 	if r.URL.Query().Has("passing") {
-		entries = slices.DeleteFunc(entries, func(e ConsulEntry) bool { return e.Checks[0].Status != consulPassing })
+		entries = slices.DeleteFunc(entries, func(e ConsulEntry) bool {
+			return slices.ContainsFunc(e.Checks, func(c ConsulCheck) bool { return c.Status != string(core.CheckPassing) })
+		})
 	}
 	return entries, err
 }
 
-// consulEntries lists a service by replica and port: those that are published are passing,
-// and the others that have an address critical.
+// consulEntries lists a service that has the tags that are asked for: a workload by replica
+// and port, and what was registered under the name.
 func (s *server) consulEntries(snap *state.Snapshot, r *http.Request) ([]ConsulEntry, error) {
-	name, list := chi.URLParam(r, "name"), []ConsulEntry{}
+	name, tags := chi.URLParam(r, "name"), r.URL.Query()["tag"]
 	all, err := endpoints(snap)
 	if err != nil {
 		return nil, err
 	}
-	row, ok := snap.Workload(name)
-	if !ok || r.URL.Query().Has("tag") {
-		return list, nil // as Consul answers
+	list := []ConsulEntry{} // as Consul answers where there is none
+	if row, ok := snap.Workload(name); ok && len(tags) == 0 {
+		list = s.consulReplicas(snap, row, all, networkOf(snap, r))
 	}
+	for _, row := range snap.Registrations(name) {
+		if !slices.ContainsFunc(tags, func(tag string) bool { return !slices.Contains(row.Tags, tag) }) {
+			list = append(list, s.consulRegistered(row))
+		}
+	}
+	return list, nil
+}
+
+// consulReplicas lists a workload by replica and port: those that are published are passing,
+// and the others that have an address critical.
+func (s *server) consulReplicas(snap *state.Snapshot, row *state.Workload, all Endpoints, network string) []ConsulEntry {
+	name, list := row.Name, []ConsulEntry{}
 	published := map[string]bool{}
-	network := networkOf(snap, r)
 	for _, e := range all.Workloads[name] {
 		published[e.Replica] = true
-		list = append(list, s.consulPorts(name, network, e, consulPassing, "")...)
+		list = append(list, s.consulPorts(name, network, e, string(core.CheckPassing), "")...)
 	}
 	blockers := map[string]string{}
 	if status, ok := snap.Status(name); ok {
@@ -210,9 +223,28 @@ func (s *server) consulEntries(snap *state.Snapshot, r *http.Request) ([]ConsulE
 				e.Addresses[key] = ip
 			}
 		}
-		list = append(list, s.consulPorts(name, network, e, consulCritical, blockers[replica.ID])...)
+		list = append(list, s.consulPorts(name, network, e, string(core.CheckCritical), blockers[replica.ID])...)
 	}
-	return list, nil
+	return list
+}
+
+// consulRegistered makes an entry of what was registered.
+func (s *server) consulRegistered(row *state.Registration) ConsulEntry {
+	e := ConsulEntry{
+		Node: ConsulNode{Node: s.Project, Address: row.Address, Datacenter: consulDatacenter},
+		Service: ConsulService{
+			ID: row.ID, Service: row.Service, Tags: append([]string{}, row.Tags...), Address: row.Address, Port: row.Port,
+			TaggedAddresses: map[string]ConsulAddress{}, Meta: map[string]string{},
+		},
+		Checks: []ConsulCheck{},
+	}
+	maps.Copy(e.Service.Meta, row.Meta)
+	for _, c := range row.Checks {
+		e.Checks = append(e.Checks, ConsulCheck{
+			Node: s.Project, CheckID: c.ID, Name: c.Name, Status: string(c.Status), Output: c.Output, ServiceID: row.ID, ServiceName: row.Service,
+		})
+	}
+	return e
 }
 
 // consulPorts makes an entry of each port of a replica, at its address on a network, or on

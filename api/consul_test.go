@@ -45,7 +45,11 @@ func discovered() *state.Store {
 
 // consulClient is Consul's own, of the listener for the project's networks.
 func consulClient(t *testing.T, c Config, from, token string, arrived ...func()) *consul.Client {
-	h := conformity.handler(NewReadOnly(c))
+	return consulClientOf(t, NewReadOnly(c), from, token, arrived...)
+}
+
+func consulClientOf(t *testing.T, h http.Handler, from, token string, arrived ...func()) *consul.Client {
+	h = conformity.handler(h)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, f := range arrived {
 			f()

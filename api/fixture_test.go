@@ -20,6 +20,7 @@ import (
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/ingresses"
 	"github.com/tendhq/tend/controller/logs"
+	"github.com/tendhq/tend/controller/registrations"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/ingress"
 	"github.com/tendhq/tend/state"
@@ -143,7 +144,9 @@ func published() *state.Store {
 
 // intents is a controller that keeps what it is asked for.
 type intents struct {
-	store        *state.Store
+	store         *state.Store
+	registrations *registrations.Keeper
+
 	acknowledged map[string]uint64
 	lost         []string // in order
 
@@ -156,6 +159,28 @@ type intents struct {
 	// a request for logs.
 	written []logs.Line
 	engine  error
+}
+
+func (c *intents) Register(_ context.Context, asked core.Event, r core.Registration) error {
+	if c.registrations.Register(r) {
+		c.Asked(asked)
+	}
+	return nil
+}
+
+func (c *intents) Deregister(_ context.Context, asked core.Event, id string) error {
+	if !c.registrations.Deregister(id) {
+		return &controller.UnknownRegistrationError{Kind: "service", ID: id}
+	}
+	c.Asked(asked)
+	return nil
+}
+
+func (c *intents) Heard(check string, status core.CheckStatus, output string) error {
+	if !c.registrations.Heard(check, status, output) {
+		return &controller.UnknownRegistrationError{Kind: "check with a TTL", ID: check}
+	}
+	return nil
 }
 
 func (c *intents) Subscribers() []controller.Sighting {
@@ -272,7 +297,7 @@ func tokenOf(t *testing.T, role Role) string {
 
 func config(s *state.Store) Config {
 	return Config{
-		Store: s, Controller: &intents{store: s, acknowledged: map[string]uint64{}}, Project: "shop", Version: "test", DataDir: dataDir, Log: zap.NewNop(),
+		Store: s, Controller: &intents{store: s, registrations: registrations.New(s), acknowledged: map[string]uint64{}}, Project: "shop", Version: "test", DataDir: dataDir, Log: zap.NewNop(),
 		Ready: func() error { return nil },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")

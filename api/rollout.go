@@ -45,6 +45,15 @@ type Controller interface {
 	Plan(ctx context.Context, workload string) (controller.WorkloadPlan, error)
 	// Kill has the engine kill the process of a container, and reports asked.
 	Kill(ctx context.Context, asked core.Event, id string) error
+	// Register registers a service that runs outside of tend, and reports asked where that
+	// is new.
+	Register(ctx context.Context, asked core.Event, r core.Registration) error
+	// Deregister forgets a registration, and reports asked; it is a
+	// *controller.UnknownRegistrationError where there is none.
+	Deregister(ctx context.Context, asked core.Event, id string) error
+	// Heard notes what a service says of its check; it is a
+	// *controller.UnknownRegistrationError where there is none with a TTL.
+	Heard(check string, status core.CheckStatus, output string) error
 	// Logs emits what the containers of a workload have written, and with follow what
 	// they write from then on, until ctx ends.
 	Logs(ctx context.Context, workload string, follow bool, o logs.Options, emit func(logs.Line) error) error

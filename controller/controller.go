@@ -22,6 +22,7 @@ import (
 	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/plan"
 	"github.com/tendhq/tend/controller/probe"
+	"github.com/tendhq/tend/controller/registrations"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/usage"
 	"github.com/tendhq/tend/state"
@@ -93,6 +94,8 @@ type Controller struct {
 	subscribers subscribers
 	gateways    gateways
 	ingresses   *ingresses.Ingresses
+	// registrations are what runs outside of tend.
+	registrations *registrations.Keeper
 
 	mu      sync.Mutex
 	dirty   map[string]time.Time // since when each key is
@@ -150,6 +153,7 @@ func New(o Options) *Controller {
 	c.ingresses = ingresses.New(ingresses.Options{
 		Engine: o.Engine, Version: o.IngressImage, Upgrade: c.upgradeIngress, Heard: c.ingressHeard,
 	})
+	c.registrations = registrations.New(c.store)
 	c.metrics.watch(c)
 	return c
 }
@@ -207,6 +211,7 @@ func (c *Controller) Run(ctx context.Context) {
 	var observing sync.WaitGroup
 	observing.Go(func() { c.observer.Run(ctx) })
 	observing.Go(func() { c.sampler.Run(ctx) })
+	observing.Go(func() { c.registrations.Run(ctx) })
 	defer observing.Wait()
 	defer c.ingresses.Wait()
 	defer l.busy.Wait()
@@ -337,6 +342,8 @@ func (c *Controller) changed(changes []state.Change) {
 			c.markAll()
 		case state.Images:
 			c.mark(projectKey)
+		case state.Registrations:
+			c.mark() // nothing is planned for it, but it is made durable
 		case state.Foreigners:
 			c.mark(ch.Key)
 			c.markAll()

@@ -22,6 +22,8 @@ var persistent = map[string]reflect.Type{
 	Intents:   reflect.TypeFor[Intent](),
 	Scales:    reflect.TypeFor[Scale](),
 	Events:    reflect.TypeFor[Event](),
+
+	Registrations: reflect.TypeFor[Registration](),
 }
 
 // durableRow is a row of a table that survives a restart.
@@ -36,6 +38,8 @@ func (r *Rollout) durableKey() string  { return r.Workload }
 func (i *Intent) durableKey() string   { return i.Workload }
 func (s *Scale) durableKey() string    { return s.Workload }
 func (e *Event) durableKey() string    { return fmt.Sprintf("%020d", e.ID) }
+
+func (r *Registration) durableKey() string { return r.ID }
 
 type durableID struct{ table, key string }
 
@@ -76,6 +80,8 @@ func isDecision(before, after any) bool {
 	case *Scale:
 		before, ok := before.(*Scale)
 		return !ok || before.Replicas != after.Replicas
+	case *Registration:
+		return false // no action depends on it
 	default:
 		return true
 	}

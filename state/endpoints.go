@@ -33,7 +33,7 @@ func (s *Snapshot) Endpoints(workload string) []*Endpoint {
 }
 
 // endpointsIndexSchema is a table of one row, which counts the changes of
-// Endpoints.
+// Endpoints and of Registrations.
 var endpointsIndexSchema = &memdb.TableSchema{
 	Name:    "endpoints_index",
 	Indexes: map[string]*memdb.IndexSchema{"id": index("id", true, func(e *endpointsIndex) []string { return []string{e.Table} })},
@@ -54,7 +54,7 @@ func (s *Store) CountEndpointsFrom(index uint64) {
 	})
 }
 
-// EndpointsIndex grows with each change of the endpoints, from 1 where
+// EndpointsIndex grows with each change of the endpoints and registrations, from 1 where
 // CountEndpointsFrom has not said otherwise.
 func (s *Snapshot) EndpointsIndex() uint64 {
 	row, ok := first[*endpointsIndex](s, endpointsIndexSchema.Name, "id", Endpoints)
@@ -83,5 +83,9 @@ func (t *Tx) PutEndpoints(workload string, endpoints []core.Endpoint) {
 	for _, e := range endpoints {
 		must(t.txn.Insert(Endpoints, &Endpoint{e}))
 	}
+	t.countEndpoints()
+}
+
+func (t *Tx) countEndpoints() {
 	must(t.txn.Insert(endpointsIndexSchema.Name, &endpointsIndex{Table: Endpoints, Index: t.EndpointsIndex() + 1}))
 }

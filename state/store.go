@@ -17,8 +17,9 @@
 //	            those of a container that is gone
 //	intents     the API, through the controller
 //	scales      the loop
+//	registrations  package registrations, from the API through the controller
 //
-// Revisions, rollouts, intents, scales and events survive a restart: a change of them is
+// Revisions, rollouts, intents, scales, registrations and events survive a restart: a change of them is
 // pending until the controller has taken it and made it durable. The content of the
 // other tables is observed again, or follows.
 package state
@@ -59,7 +60,7 @@ type row interface {
 func New(onChange func([]Change)) *Store {
 	schema := &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{}}
 	for _, t := range []*memdb.TableSchema{workloadsSchema, replicasSchema, resourcesSchema, rolloutsSchema, statusesSchema, eventsSchema,
-		probesSchema, endpointsSchema, endpointsIndexSchema, revisionsSchema, intentsSchema, scalesSchema, hookRunsSchema, foreignersSchema, imagesSchema} {
+		probesSchema, endpointsSchema, endpointsIndexSchema, revisionsSchema, intentsSchema, scalesSchema, hookRunsSchema, foreignersSchema, imagesSchema, registrationsSchema} {
 		schema.Tables[t.Name] = t
 	}
 	db, err := memdb.NewMemDB(schema)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	consul "github.com/hashicorp/consul/api"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -170,6 +171,33 @@ func TestAProjectIsKeptAndServed(t *testing.T) {
 	recordings, err := filepath.Glob(filepath.Join(s.options.DataDir, "recordings", "*"))
 	require.NoError(t, err)
 	assert.NotEmpty(t, recordings)
+}
+
+// What was registered is found after a restart, by the client of Consul that has registered
+// it over the control API.
+func TestWhatIsRegisteredOutlivesARestart(t *testing.T) {
+	s := newShop(t)
+	s.options.API.Listen = address(t)
+	stop := s.run()
+	s.converges(2)
+	token, err := os.ReadFile(filepath.Join(s.options.DataDir, api.TokenFile(api.Admin)))
+	require.NoError(t, err)
+	transport := &http.Transport{DisableKeepAlives: true}
+	c, err := consul.NewClient(&consul.Config{Address: s.options.API.Listen, Token: strings.TrimSpace(string(token)), Transport: transport})
+	require.NoError(t, err)
+	require.NoError(t, c.Agent().ServiceRegister(&consul.AgentServiceRegistration{
+		Name: "billing", Address: "192.0.2.7", Port: 80, Check: &consul.AgentServiceCheck{TTL: "1h"},
+	}))
+	require.NoError(t, c.Agent().UpdateTTL("service:billing", "well", "pass"))
+	s.says("ServiceRegistered: billing of the service billing is registered, at 192.0.2.7:80", 1)
+	require.NoError(t, stop())
+
+	s.run()
+	s.converges(2)
+	entries, _, err := c.Health().Service("billing", "", true, nil)
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	assert.Equal(t, "well", entries[0].Checks[0].Output)
 }
 
 // metrics asks for the metrics over TCP with a token.
