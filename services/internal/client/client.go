@@ -118,7 +118,8 @@ func (c *Client) Keys(ctx context.Context) (map[string]ed25519.PublicKey, error)
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Call is one call. It must be idempotent, by its method or by IdempotencyKey,
-// because it is repeated when no answer comes.
+// because it is repeated when no answer comes. A GET is also made at two replicas at the
+// same time, where the first one is slow.
 type Call struct {
 	Method, Path   string
 	IdempotencyKey string
@@ -133,7 +134,7 @@ func (c *Client) Do(ctx context.Context, call Call, result any) error {
 	if err != nil {
 		return err
 	}
-	response, err := c.call(ctx, call.Method, func(ctx context.Context, at *replica) ([]byte, int, error) {
+	response, err := c.call(ctx, call.Method, call.Method == http.MethodGet, func(ctx context.Context, at *replica) ([]byte, int, error) {
 		return c.send(ctx, request, at)
 	})
 	if err != nil || result == nil {

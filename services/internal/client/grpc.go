@@ -42,11 +42,21 @@ func (c *GRPC) Close() { c.replicas.close() }
 // in time, or only ResourceExhausted and failures of the service, is an *UnavailableError,
 // and so is an open circuit breaker.
 func (c *GRPC) Do(ctx context.Context, method string, call func(context.Context, grpc.ClientConnInterface) error) error {
+	return c.do(ctx, method, false, call)
+}
+
+// Read is Do for a method that only reads. Where the first replica is slow, call is also made
+// at another one, at the same time: it must not write to what both share.
+func (c *GRPC) Read(ctx context.Context, method string, call func(context.Context, grpc.ClientConnInterface) error) error {
+	return c.do(ctx, method, true, call)
+}
+
+func (c *GRPC) do(ctx context.Context, method string, read bool, call func(context.Context, grpc.ClientConnInterface) error) error {
 	ids, authorization, err := c.credentials(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = c.call(ctx, method, func(ctx context.Context, at *replica) ([]byte, int, error) {
+	_, err = c.call(ctx, method, read, func(ctx context.Context, at *replica) ([]byte, int, error) {
 		connection, err := c.replicas.connect(at, c.connection)
 		if err != nil {
 			return nil, 0, err

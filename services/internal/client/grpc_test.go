@@ -177,6 +177,26 @@ func TestAReplicaThatDoesNotAnswerIsLeftToTheOthers(t *testing.T) {
 	}
 }
 
+func TestAReadOverGRPCThatIsSlowIsMadeAtAnotherReplica(t *testing.T) {
+	f := newFleet(t)
+	hangs := func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	f.start("10.0.0.1", hangs)
+	f.start("10.0.0.2", well)
+	for range 10 {
+		began := time.Now()
+		err := f.client.Read(t.Context(), "GetUser", func(ctx context.Context, connection grpc.ClientConnInterface) error {
+			_, err := userpb.NewUserServiceClient(connection).GetUser(ctx, &userpb.GetUserRequest{})
+			return err
+		})
+		if took := time.Since(began); err != nil || took >= attemptTimeout {
+			t.Errorf("a read took %s, %v", took, err)
+		}
+	}
+}
+
 func TestARefusalOverGRPCIsNotRepeated(t *testing.T) {
 	for code, want := range map[codes.Code]int{
 		codes.NotFound: http.StatusNotFound, codes.InvalidArgument: http.StatusUnprocessableEntity,

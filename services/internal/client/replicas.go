@@ -65,6 +65,23 @@ func (r *replicas) acquire(ctx context.Context) (*replica, error) {
 	if err := r.refresh(ctx); err != nil && len(r.known) == 0 {
 		return nil, err
 	}
+	return choose(r.known), nil
+}
+
+// acquireOther chooses another replica than one at which an attempt is under way, nil where
+// there is no other. Its release must follow.
+func (r *replicas) acquireOther(than *replica) *replica {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	others := slices.DeleteFunc(slices.Clone(r.known), func(known *replica) bool { return known == than })
+	if len(others) == 0 {
+		return nil
+	}
+	return choose(others)
+}
+
+// choose returns the best of the replicas, of which there is one, and counts a request of it.
+func choose(known []*replica) *replica {
 	worse := func(a, b *replica) bool {
 		if order := a.failed().Compare(b.failed()); order != 0 {
 			return order > 0
@@ -73,15 +90,23 @@ func (r *replicas) acquire(ctx context.Context) (*replica, error) {
 		return a.requests > b.requests
 	}
 	// From a random one on, so that equals take turns.
-	first := rand.IntN(len(r.known))
-	chosen := r.known[first]
-	for i := range r.known {
-		if other := r.known[(first+i)%len(r.known)]; worse(chosen, other) {
+	first := rand.IntN(len(known))
+	chosen := known[first]
+	for i := range known {
+		if other := known[(first+i)%len(known)]; worse(chosen, other) {
 			chosen = other
 		}
 	}
 	chosen.requests++
-	return chosen, nil
+	return chosen
+}
+
+// abandon ends an attempt at chosen of which nothing came.
+func (r *replicas) abandon(chosen *replica) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	chosen.requests--
+	chosen.leave()
 }
 
 // release ends the attempt at chosen.

@@ -28,6 +28,8 @@ type Metrics struct {
 	queryDuration   *prometheus.HistogramVec
 	calls           *prometheus.CounterVec
 	callDuration    *prometheus.HistogramVec
+	hedges          *prometheus.CounterVec
+	refusals        *prometheus.CounterVec
 }
 
 // New returns the metrics of the named service.
@@ -44,9 +46,11 @@ func New(service string) *Metrics {
 		queryDuration:   histogram("database_query_duration_seconds", "Time to run an SQL statement.", "operation"),
 		calls:           counter("service_calls_total", "Calls to other services, each attempt counted.", "target_service", "method", "status_code"),
 		callDuration:    histogram("service_call_duration_seconds", "Time of one attempt to call another service.", "target_service", "method", "status_code"),
+		hedges:          counter("service_calls_hedged_total", "Reads of other services that were slow and so were made at a second replica, by whether that one answered first.", "target_service", "won"),
+		refusals:        counter("service_calls_refused_total", "Calls that were not made, and repetitions (budget), by what has refused them: breaker, bulkhead or budget.", "target_service", "by"),
 	}
 	m.Registerer.MustRegister(
-		m.requests, m.requestDuration, m.rpcs, m.rpcDuration, m.queries, m.queryDuration, m.calls, m.callDuration,
+		m.requests, m.requestDuration, m.rpcs, m.rpcDuration, m.queries, m.queryDuration, m.calls, m.callDuration, m.hedges, m.refusals,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -121,4 +125,16 @@ func (m *Metrics) ObserveCall(target, method string, status int, duration time.D
 	code := strconv.Itoa(status)
 	m.calls.WithLabelValues(target, method, code).Inc()
 	m.callDuration.WithLabelValues(target, method, code).Observe(duration.Seconds())
+}
+
+// ObserveHedge records a read that was made at a second replica, and whether that one has
+// answered first.
+func (m *Metrics) ObserveHedge(target string, won bool) {
+	m.hedges.WithLabelValues(target, strconv.FormatBool(won)).Inc()
+}
+
+// ObserveRefusal records a call or a repetition that was refused by the breaker, the
+// bulkhead or the budget.
+func (m *Metrics) ObserveRefusal(target, by string) {
+	m.refusals.WithLabelValues(target, by).Inc()
 }

@@ -40,7 +40,7 @@ func refused(err error, statuses ...int) bool {
 }
 
 func (p *peers) verifyUser(ctx context.Context, id uuid.UUID) error {
-	return p.user.Do(ctx, "GetUser", func(ctx context.Context, connection grpc.ClientConnInterface) error {
+	return p.user.Read(ctx, "GetUser", func(ctx context.Context, connection grpc.ClientConnInterface) error {
 		_, err := userpb.NewUserServiceClient(connection).GetUser(ctx, &userpb.GetUserRequest{Id: id.String()})
 		return err
 	})
