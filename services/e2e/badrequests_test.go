@@ -72,7 +72,7 @@ func card(year int) string {
 }
 
 // state is what all databases hold that somebody might want to change.
-func (s *shop) state(t *testing.T) string {
+func (s *shop) state(t testing.TB) string {
 	t.Helper()
 	var users, products, orders, payments string
 	s.postgres.QueryRow(t, s.userDB, `SELECT concat((SELECT string_agg(user_id || email || first_name || last_name || role || password_hash, ',' ORDER BY user_id) FROM users),

@@ -147,7 +147,7 @@ func TestEachContractIsKeptWhole(t *testing.T) {
 }
 
 // rename changes a user as another service does, over gRPC.
-func (s *shop) rename(t *testing.T, admin string, c customer, name, email string) {
+func (s *shop) rename(t testing.TB, admin string, c customer, name, email string) {
 	t.Helper()
 	connection, err := grpc.NewClient("passthrough:///"+s.users.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -161,7 +161,7 @@ func (s *shop) rename(t *testing.T, admin string, c customer, name, email string
 }
 
 // published returns the events that the bus has got.
-func (s *shop) published(t *testing.T) (all []events.Event) {
+func (s *shop) published(t testing.TB) (all []events.Event) {
 	t.Helper()
 	client := s.redis.Client()
 	defer client.Close()

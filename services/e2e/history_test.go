@@ -18,7 +18,7 @@ type event struct{ ID, Status string }
 
 // follow connects to the stream of an order's status, and returns its events as they come.
 // The channel is closed with the stream.
-func (s *shop) follow(t *testing.T, c customer, orderID, after string) <-chan event {
+func (s *shop) follow(t testing.TB, c customer, orderID, after string) <-chan event {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.orders.URL+"/api/orders/"+orderID+"/events", nil)

@@ -41,13 +41,13 @@ type shop struct {
 
 // startShop starts everything. paymentURL, where not empty, is where the order
 // service looks for payments instead of the payment service.
-func startShop(t *testing.T, paymentURL string) *shop {
+func startShop(t testing.TB, paymentURL string) *shop {
 	t.Helper()
 	return startShopWith(t, paymentURL, "orchestrated")
 }
 
 // startShopWith is startShop for a kind of saga.
-func startShopWith(t *testing.T, paymentURL, saga string) *shop {
+func startShopWith(t testing.TB, paymentURL, saga string) *shop {
 	t.Helper()
 	pg := testenv.SharedPostgres(t)
 	s := &shop{postgres: pg, redis: testenv.StartRedis(t), userDB: pg.NewDatabase(t), orderDB: pg.NewDatabase(t), paymentDB: pg.NewDatabase(t), productDB: pg.NewDatabase(t)}
@@ -86,7 +86,7 @@ func (s *shop) all() []*testenv.Service {
 
 type customer struct{ UserID, Token string }
 
-func (s *shop) register(t *testing.T, email string) customer {
+func (s *shop) register(t testing.TB, email string) customer {
 	t.Helper()
 	var c customer
 	s.users.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/users/register",
@@ -96,7 +96,7 @@ func (s *shop) register(t *testing.T, email string) customer {
 }
 
 // admin returns the token of an administrator, whom whoever runs the shop makes.
-func (s *shop) admin(t *testing.T) string {
+func (s *shop) admin(t testing.TB) string {
 	t.Helper()
 	s.register(t, "admin@example.com")
 	s.postgres.Exec(t, s.userDB, `UPDATE users SET role = 'admin' WHERE email = 'admin@example.com'`)
@@ -106,14 +106,14 @@ func (s *shop) admin(t *testing.T) string {
 	return c.Token
 }
 
-func (s *shop) inventory(t *testing.T, productID string) int64 {
+func (s *shop) inventory(t testing.TB, productID string) int64 {
 	t.Helper()
 	var p struct{ Inventory int64 }
 	s.products.Do(t, testenv.Request{Path: "/api/products/" + productID}).Expect(t, http.StatusOK, &p)
 	return p.Inventory
 }
 
-func (s *shop) payments(t *testing.T, c customer) []paymentView {
+func (s *shop) payments(t testing.TB, c customer) []paymentView {
 	t.Helper()
 	var list struct{ Payments []paymentView }
 	s.ledger.Do(t, testenv.Request{Path: "/api/payments", Token: c.Token}).Expect(t, http.StatusOK, &list)
@@ -135,7 +135,7 @@ type orderView struct {
 	}
 }
 
-func (s *shop) create(t *testing.T, c customer, key, items string) testenv.Response {
+func (s *shop) create(t testing.TB, c customer, key, items string) testenv.Response {
 	t.Helper()
 	return s.orders.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/orders", Token: c.Token, Key: key, Body: `{"items":[` + items + `]}`})
 }
@@ -468,7 +468,7 @@ func TestAnOrderLeftPendingIsSettledLater(t *testing.T) {
 }
 
 // stopPayments returns when the payment service is gone.
-func (s *shop) stopPayments(t *testing.T) {
+func (s *shop) stopPayments(t testing.TB) {
 	t.Helper()
 	s.ledger.Shutdown()
 	testenv.Await(t, "the payment service is gone", func() error {
@@ -482,7 +482,7 @@ func (s *shop) stopPayments(t *testing.T) {
 // settleElsewhere starts another replica of the order service, which reaches
 // payments, and returns when it has found the order, whose lease is over, and
 // brought it to the status.
-func (s *shop) settleElsewhere(t *testing.T, c customer, orderID, status string) {
+func (s *shop) settleElsewhere(t testing.TB, c customer, orderID, status string) {
 	t.Helper()
 	s.postgres.Exec(t, s.orderDB, `UPDATE orders SET claimed_until = now()`)
 	testenv.StartReady(t, order.Service, s.postgres.Env(t, s.orderDB), map[string]string{

@@ -52,9 +52,9 @@ type thing struct {
 
 // server is a bus's server.
 type server interface {
-	Kill(*testing.T)
-	Start(*testing.T)
-	BusEnv(*testing.T) map[string]string
+	Kill(testing.TB)
+	Start(testing.TB)
+	BusEnv(testing.TB) map[string]string
 }
 
 // onEachBus runs a test on Redis and on RabbitMQ.

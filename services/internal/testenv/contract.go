@@ -27,7 +27,7 @@ import (
 // contractCheck holds whatever a service is asked and answers, by tests and by other
 // services, to its contract.
 type contractCheck struct {
-	t        *testing.T
+	t        testing.TB
 	contract *contracts.Contract
 	router   routers.Router
 
@@ -36,7 +36,7 @@ type contractCheck struct {
 }
 
 // holdToContract returns the service with each of its endpoints checked.
-func holdToContract(t *testing.T, service server.Service) (server.Service, *contractCheck) {
+func holdToContract(t testing.TB, service server.Service) (server.Service, *contractCheck) {
 	t.Helper()
 	if service.Contract == nil {
 		return service, nil
@@ -61,7 +61,7 @@ func holdToContract(t *testing.T, service server.Service) (server.Service, *cont
 	return service, check
 }
 
-func newContractCheck(t *testing.T, contract *contracts.Contract) *contractCheck {
+func newContractCheck(t testing.TB, contract *contracts.Contract) *contractCheck {
 	t.Helper()
 	doc, err := contract.OpenAPI()
 	if err != nil {
@@ -254,7 +254,7 @@ func (s *Service) NotSeen() []string {
 
 // Reads fails the test unless all that a consumer reads of an endpoint's answer, the
 // fields of value, is promised by the provider's contract.
-func Reads(t *testing.T, provider, endpoint string, value any) {
+func Reads(t testing.TB, provider, endpoint string, value any) {
 	t.Helper()
 	doc, err := contracts.Of(provider).OpenAPI()
 	if err != nil {
@@ -278,7 +278,7 @@ func Reads(t *testing.T, provider, endpoint string, value any) {
 }
 
 // promises fails the test unless the schema requires all fields of value.
-func promises(t *testing.T, promise string, schema *openapi3.Schema, value any) {
+func promises(t testing.TB, promise string, schema *openapi3.Schema, value any) {
 	t.Helper()
 	encoded, err := json.Marshal(value)
 	if err != nil {
@@ -302,7 +302,7 @@ func promises(t *testing.T, promise string, schema *openapi3.Schema, value any) 
 
 // ReadsEvent fails the test unless all that a consumer reads of an event's data, the fields
 // of value, is promised by the publisher's contract.
-func ReadsEvent(t *testing.T, publisher, eventType string, value any) {
+func ReadsEvent(t testing.TB, publisher, eventType string, value any) {
 	t.Helper()
 	data, ok := contracts.Of(publisher).Events[eventType]
 	if !ok {

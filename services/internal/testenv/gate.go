@@ -23,7 +23,7 @@ const gateLock = 4711
 
 // CloseGate stops the first row that when describes, the part of CREATE TRIGGER between its
 // name and the table, such as "BEFORE INSERT", for which condition holds.
-func (p *Postgres) CloseGate(t *testing.T, database, when, table, condition string) *Gate {
+func (p *Postgres) CloseGate(t testing.TB, database, when, table, condition string) *Gate {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), p.URL(database))
 	if err != nil {
@@ -57,7 +57,7 @@ const stopped = `FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND o
 	AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 
 // AwaitStopped returns when a statement is stopped.
-func (g *Gate) AwaitStopped(t *testing.T) {
+func (g *Gate) AwaitStopped(t testing.TB) {
 	t.Helper()
 	Await(t, "a statement comes to the gate at "+g.table, func() error {
 		var found bool
@@ -71,7 +71,7 @@ func (g *Gate) AwaitStopped(t *testing.T) {
 
 // Open removes the gate. The transaction that was stopped is rolled back: whoever began it
 // is dead.
-func (g *Gate) Open(t *testing.T) {
+func (g *Gate) Open(t testing.TB) {
 	t.Helper()
 	for _, statement := range []string{
 		`SELECT pg_terminate_backend(pid) ` + stopped,

@@ -16,7 +16,7 @@ const keyID = "test"
 var key = ed25519.NewKeyFromSeed([]byte("a seed that has thirty-two bytes"))
 
 // issuerURL returns the URL of a server that publishes the key until the test ends.
-func issuerURL(t *testing.T) string {
+func issuerURL(t testing.TB) string {
 	t.Helper()
 	set, err := auth.KeySet(map[string]ed25519.PublicKey{keyID: key.Public().(ed25519.PublicKey)})
 	if err != nil {
@@ -30,7 +30,7 @@ func issuerURL(t *testing.T) string {
 }
 
 // Token returns a token for a person, or, with the role Service, of the service subject.
-func Token(t *testing.T, subject string, role auth.Role) string {
+func Token(t testing.TB, subject string, role auth.Role) string {
 	t.Helper()
 	issuer := auth.Users
 	if role == auth.Service {

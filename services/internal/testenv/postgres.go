@@ -28,7 +28,7 @@ type Postgres struct {
 
 // startPostgres makes a cluster and starts it. Its data outlive the test that
 // asked first, so they are not in that test's directory.
-func startPostgres(t *testing.T) *Postgres {
+func startPostgres(t testing.TB) *Postgres {
 	t.Helper()
 	const install = "postgresql-15"
 	initdb := find(t, install, "/usr/lib/postgresql/15/bin/initdb", "initdb")
@@ -59,7 +59,7 @@ func startPostgres(t *testing.T) *Postgres {
 }
 
 // Start starts the server again after Stop, and returns when it answers.
-func (p *Postgres) Start(t *testing.T) {
+func (p *Postgres) Start(t testing.TB) {
 	t.Helper()
 	attr := *p.attr
 	cmd := exec.Command(p.binary, "-D", filepath.Join(p.Dir, "data"),
@@ -80,7 +80,7 @@ func (p *Postgres) Start(t *testing.T) {
 }
 
 // Stop ends the server as a container's stop does (fast shutdown).
-func (p *Postgres) Stop(t *testing.T) {
+func (p *Postgres) Stop(t testing.TB) {
 	t.Helper()
 	if err := p.process.signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func (p *Postgres) URL(database string) string {
 }
 
 // NewDatabase makes an empty database of the test's own and returns its name.
-func (p *Postgres) NewDatabase(t *testing.T) string {
+func (p *Postgres) NewDatabase(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test%d", p.databases.Add(1))
 	p.MakeDatabase(t, name)
@@ -102,14 +102,14 @@ func (p *Postgres) NewDatabase(t *testing.T) string {
 
 // MakeDatabase makes an empty database, and the role that a service has in it, by the
 // script that makes it in compose.yaml. The role has the database's name.
-func (p *Postgres) MakeDatabase(t *testing.T, name string) {
+func (p *Postgres) MakeDatabase(t testing.TB, name string) {
 	t.Helper()
 	p.Exec(t, "postgres", "CREATE DATABASE "+name)
 	p.MakeRole(t, name)
 }
 
 // MakeRole runs the script for a database.
-func (p *Postgres) MakeRole(t *testing.T, name string) {
+func (p *Postgres) MakeRole(t testing.TB, name string) {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
 	cmd := exec.Command("sh", filepath.Join(filepath.Dir(here), "../../../deploy/postgres/service-role.sh"))
@@ -121,7 +121,7 @@ func (p *Postgres) MakeRole(t *testing.T, name string) {
 }
 
 // Exec runs a statement in a database.
-func (p *Postgres) Exec(t *testing.T, database, sql string, args ...any) {
+func (p *Postgres) Exec(t testing.TB, database, sql string, args ...any) {
 	t.Helper()
 	p.with(t, database, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(t.Context(), sql, args...)
@@ -130,13 +130,13 @@ func (p *Postgres) Exec(t *testing.T, database, sql string, args ...any) {
 }
 
 // QueryRow scans the one row of a query in a database into targets.
-func (p *Postgres) QueryRow(t *testing.T, database, sql string, targets ...any) {
+func (p *Postgres) QueryRow(t testing.TB, database, sql string, targets ...any) {
 	t.Helper()
 	p.with(t, database, func(conn *pgx.Conn) error { return conn.QueryRow(t.Context(), sql).Scan(targets...) })
 }
 
 // with runs use with a connection to a database.
-func (p *Postgres) with(t *testing.T, database string, use func(*pgx.Conn) error) {
+func (p *Postgres) with(t testing.TB, database string, use func(*pgx.Conn) error) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), p.URL(database))
 	if err != nil {
@@ -148,7 +148,7 @@ func (p *Postgres) with(t *testing.T, database string, use func(*pgx.Conn) error
 }
 
 // Env returns the variables that lead a service to a database, with the role that it has there.
-func (p *Postgres) Env(t *testing.T, database string) map[string]string {
+func (p *Postgres) Env(t testing.TB, database string) map[string]string {
 	t.Helper()
 	return map[string]string{"DB_HOST": p.Dir, "DB_NAME": database, "DB_USER": database, "DB_PASSWORD_FILE": File(t, ServicePassword+"\n")}
 }

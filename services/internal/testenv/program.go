@@ -38,7 +38,7 @@ type Program struct {
 }
 
 // NewProgram returns a program, not started yet, whose URL is known. It ends with the test.
-func NewProgram(t *testing.T, service server.Service) *Program {
+func NewProgram(t testing.TB, service server.Service) *Program {
 	t.Helper()
 	port := freePort(t)
 	p := &Program{
@@ -78,7 +78,7 @@ func (p *Program) tail() []byte {
 }
 
 // Start starts the program, also again after Kill, and returns when it is ready.
-func (p *Program) Start(t *testing.T, envs ...map[string]string) {
+func (p *Program) Start(t testing.TB, envs ...map[string]string) {
 	t.Helper()
 	for _, more := range envs {
 		for name, value := range maps.All(more) {
@@ -109,7 +109,7 @@ func (p *Program) Start(t *testing.T, envs ...map[string]string) {
 }
 
 // Kill ends the program as a crash does. Nothing happens where it has ended.
-func (p *Program) Kill(t *testing.T) {
+func (p *Program) Kill(t testing.TB) {
 	t.Helper()
 	if p.process != nil {
 		p.process.kill(t)

@@ -28,7 +28,7 @@ type RabbitMQ struct {
 const rabbitUser = "shop"
 
 // StartRabbitMQ starts a server that ends with the test.
-func StartRabbitMQ(t *testing.T) *RabbitMQ {
+func StartRabbitMQ(t testing.TB) *RabbitMQ {
 	t.Helper()
 	const install = "rabbitmq-server"
 	r := &RabbitMQ{Port: freePort(t), epmdPort: freePort(t), dir: t.TempDir(), binary: find(t, install, "/usr/lib/rabbitmq/bin/rabbitmq-server")}
@@ -59,7 +59,7 @@ func StartRabbitMQ(t *testing.T) *RabbitMQ {
 
 // Start starts the server again after Kill, with what it had on disk, and returns when it
 // answers.
-func (r *RabbitMQ) Start(t *testing.T) {
+func (r *RabbitMQ) Start(t testing.TB) {
 	t.Helper()
 	cmd := exec.Command(r.binary)
 	cmd.Env = []string{
@@ -85,7 +85,7 @@ func (r *RabbitMQ) Start(t *testing.T) {
 }
 
 // Kill ends the server as a crash does. Nothing happens where it has ended.
-func (r *RabbitMQ) Kill(t *testing.T) {
+func (r *RabbitMQ) Kill(t testing.TB) {
 	t.Helper()
 	r.process.kill(t)
 }
@@ -97,7 +97,7 @@ func (r *RabbitMQ) URL() string {
 }
 
 // BusEnv returns the variables that make the server a service's event bus.
-func (r *RabbitMQ) BusEnv(t *testing.T) map[string]string {
+func (r *RabbitMQ) BusEnv(t testing.TB) map[string]string {
 	t.Helper()
 	return map[string]string{"EVENT_BUS": "rabbitmq", "EVENT_BUS_HOST": "127.0.0.1", "EVENT_BUS_PORT": strconv.Itoa(r.Port), "EVENT_BUS_PASSWORD_FILE": File(t, ServicePassword)}
 }

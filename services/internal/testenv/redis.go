@@ -23,19 +23,19 @@ type Redis struct {
 }
 
 // StartRedis starts a server that ends with the test and keeps nothing on disk.
-func StartRedis(t *testing.T) *Redis {
+func StartRedis(t testing.TB) *Redis {
 	t.Helper()
 	return startRedis(t, "--save", "", "--appendonly", "no")
 }
 
 // StartDurableRedis starts one that has each command on disk before it answers, as the
 // event bus of compose.yaml does.
-func StartDurableRedis(t *testing.T) *Redis {
+func StartDurableRedis(t testing.TB) *Redis {
 	t.Helper()
 	return startRedis(t, "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--dir", t.TempDir())
 }
 
-func startRedis(t *testing.T, args ...string) *Redis {
+func startRedis(t testing.TB, args ...string) *Redis {
 	t.Helper()
 	r := &Redis{Port: freePort(t), binary: find(t, "redis-server", "redis-server"), args: args}
 	var err error
@@ -52,7 +52,7 @@ func startRedis(t *testing.T, args ...string) *Redis {
 
 // Start starts the server again after Kill, with what it had on disk, and returns when it
 // answers.
-func (r *Redis) Start(t *testing.T) {
+func (r *Redis) Start(t testing.TB) {
 	t.Helper()
 	var err error
 	args := append([]string{"--port", strconv.Itoa(r.Port), "--bind", "127.0.0.1", "--requirepass", Password}, r.args...)
@@ -66,13 +66,13 @@ func (r *Redis) Start(t *testing.T) {
 }
 
 // Kill ends the server as a crash does. Nothing happens where it has ended.
-func (r *Redis) Kill(t *testing.T) {
+func (r *Redis) Kill(t testing.TB) {
 	t.Helper()
 	r.process.kill(t)
 }
 
 // BusEnv returns the variables that make the server a service's event bus.
-func (r *Redis) BusEnv(t *testing.T) map[string]string {
+func (r *Redis) BusEnv(t testing.TB) map[string]string {
 	t.Helper()
 	return map[string]string{"EVENT_BUS": "redis", "EVENT_BUS_HOST": "127.0.0.1", "EVENT_BUS_PORT": strconv.Itoa(r.Port), "EVENT_BUS_PASSWORD_FILE": File(t, Password)}
 }
@@ -83,12 +83,12 @@ func (r *Redis) Client() *redis.Client {
 }
 
 // Env returns the variables that lead a service to the server.
-func (r *Redis) Env(t *testing.T) map[string]string {
+func (r *Redis) Env(t testing.TB) map[string]string {
 	t.Helper()
 	return map[string]string{"REDIS_HOST": "127.0.0.1", "REDIS_PORT": strconv.Itoa(r.Port), "REDIS_PASSWORD_FILE": File(t, Password)}
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {

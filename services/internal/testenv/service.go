@@ -29,14 +29,14 @@ type Service struct {
 
 // StartService runs a service until the test ends or Shutdown is called. It need not be
 // ready yet. What it is asked and answers is held to its contract. Unless told otherwise it takes the tokens that Token returns.
-func StartService(t *testing.T, service server.Service, envs ...map[string]string) *Service {
+func StartService(t testing.TB, service server.Service, envs ...map[string]string) *Service {
 	t.Helper()
 	return StartServiceAt(t, Listen(t), service, envs...)
 }
 
 // Listen returns a listener on a free port, for a service whose URL others must know
 // before it starts.
-func Listen(t *testing.T) net.Listener {
+func Listen(t testing.TB) net.Listener {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -46,7 +46,7 @@ func Listen(t *testing.T) net.Listener {
 }
 
 // StartServiceAt is StartService with a listener.
-func StartServiceAt(t *testing.T, listener net.Listener, service server.Service, envs ...map[string]string) *Service {
+func StartServiceAt(t testing.TB, listener net.Listener, service server.Service, envs ...map[string]string) *Service {
 	t.Helper()
 	service, check := holdToContract(t, service)
 	s, err := newServer(t, service, envs)
@@ -78,7 +78,7 @@ func StartServiceAt(t *testing.T, listener net.Listener, service server.Service,
 }
 
 // StartReady is StartService that returns when the service is ready.
-func StartReady(t *testing.T, service server.Service, envs ...map[string]string) *Service {
+func StartReady(t testing.TB, service server.Service, envs ...map[string]string) *Service {
 	t.Helper()
 	running := StartService(t, service, envs...)
 	running.AwaitReady(t)
@@ -86,13 +86,13 @@ func StartReady(t *testing.T, service server.Service, envs ...map[string]string)
 }
 
 // Refused returns why a service does not start, nil where it does.
-func Refused(t *testing.T, service server.Service, envs ...map[string]string) error {
+func Refused(t testing.TB, service server.Service, envs ...map[string]string) error {
 	t.Helper()
 	_, err := newServer(t, service, envs)
 	return err
 }
 
-func newServer(t *testing.T, service server.Service, envs []map[string]string) (*server.Server, error) {
+func newServer(t testing.TB, service server.Service, envs []map[string]string) (*server.Server, error) {
 	t.Helper()
 	issuer := issuerURL(t)
 	env := map[string]string{"USER_SERVICE_URL": issuer, "ORDER_SERVICE_URL": issuer, "LOG_LEVEL": "info"}
@@ -107,7 +107,7 @@ func newServer(t *testing.T, service server.Service, envs []map[string]string) (
 func (s *Service) Shutdown() { s.cancel() }
 
 // AwaitReady returns when the service says that it is ready.
-func (s *Service) AwaitReady(t *testing.T) {
+func (s *Service) AwaitReady(t testing.TB) {
 	t.Helper()
 	Await(t, s.URL+" becomes ready", func() error {
 		if got := s.Do(t, Request{Path: "/health/ready"}); got.Status != http.StatusOK {
@@ -136,7 +136,7 @@ type Response struct {
 }
 
 // Do sends a request.
-func (s *Service) Do(t *testing.T, r Request) Response {
+func (s *Service) Do(t testing.TB, r Request) Response {
 	t.Helper()
 	response, err := s.Try(t.Context(), r)
 	if err != nil {
@@ -146,7 +146,7 @@ func (s *Service) Do(t *testing.T, r Request) Response {
 }
 
 // AtOnce sends requests at the same time, and counts the answers by status.
-func (s *Service) AtOnce(t *testing.T, requests []Request) map[int]int {
+func (s *Service) AtOnce(t testing.TB, requests []Request) map[int]int {
 	t.Helper()
 	statuses := make(chan int, len(requests))
 	var group sync.WaitGroup
@@ -197,7 +197,7 @@ func (s *Service) Try(ctx context.Context, r Request) (Response, error) {
 
 // Expect fails the test unless the answer has the status, and decodes its body
 // into target, unless that is nil.
-func (r Response) Expect(t *testing.T, status int, target any) {
+func (r Response) Expect(t testing.TB, status int, target any) {
 	t.Helper()
 	if r.Status != status {
 		t.Fatalf("answered %d, want %d: %s", r.Status, status, r.Body)
@@ -211,7 +211,7 @@ func (r Response) Expect(t *testing.T, status int, target any) {
 }
 
 // testWriter sends a service's log to the test's.
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(line []byte) (int, error) {
 	w.t.Logf("%s", bytes.TrimSpace(line))

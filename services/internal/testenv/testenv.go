@@ -48,7 +48,7 @@ var shared struct {
 
 // SharedPostgres returns the package's Postgres, started by the first call.
 // Tests that stop it must not run in parallel with others.
-func SharedPostgres(t *testing.T) *Postgres {
+func SharedPostgres(t testing.TB) *Postgres {
 	t.Helper()
 	shared.Lock()
 	defer shared.Unlock()
@@ -59,7 +59,7 @@ func SharedPostgres(t *testing.T) *Postgres {
 }
 
 // find returns the path of a program, first of those named.
-func find(t *testing.T, install string, names ...string) string {
+func find(t testing.TB, install string, names ...string) string {
 	t.Helper()
 	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {
@@ -108,7 +108,7 @@ func (p *process) signal(sig syscall.Signal) error {
 }
 
 // kill ends the process as a crash does. Nothing happens where it has ended.
-func (p *process) kill(t *testing.T) {
+func (p *process) kill(t testing.TB) {
 	t.Helper()
 	select {
 	case <-p.done:
@@ -122,7 +122,7 @@ func (p *process) kill(t *testing.T) {
 
 // unprivileged returns attributes that make a child run as another user where
 // the test runs as root, which Postgres refuses to run as.
-func unprivileged(t *testing.T, dir string) *syscall.SysProcAttr {
+func unprivileged(t testing.TB, dir string) *syscall.SysProcAttr {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		return &syscall.SysProcAttr{}
@@ -146,13 +146,13 @@ func unprivileged(t *testing.T, dir string) *syscall.SysProcAttr {
 }
 
 // Await calls condition until it returns nil, and fails the test after a while.
-func Await(t *testing.T, what string, condition func() error) {
+func Await(t testing.TB, what string, condition func() error) {
 	t.Helper()
 	AwaitFor(t, startTimeout, what, condition)
 }
 
 // AwaitFor is Await for what takes its time.
-func AwaitFor(t *testing.T, timeout time.Duration, what string, condition func() error) {
+func AwaitFor(t testing.TB, timeout time.Duration, what string, condition func() error) {
 	t.Helper()
 	deadline := time.Now().Add(timeout)
 	for {
@@ -168,7 +168,7 @@ func AwaitFor(t *testing.T, timeout time.Duration, what string, condition func()
 }
 
 // File writes content to a file of the test and returns its path.
-func File(t *testing.T, content string) string {
+func File(t testing.TB, content string) string {
 	t.Helper()
 	path := t.TempDir() + "/file"
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
