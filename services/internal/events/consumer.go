@@ -3,6 +3,8 @@ package events
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +22,13 @@ const (
 	retryDelay = 3 * time.Second
 	// awayInterval is how often a consumer tries to reach a bus or a database that is away.
 	awayInterval = time.Second
+	// remembered is for how long the inbox keeps an event. The bus delivers one again that was
+	// not acknowledged, within seconds where somebody consumes. So it can be as old as that
+	// only where the service was away for so long right after the effect; therefore a consumer
+	// forgets nothing in its first forgetInterval, when it gets what was left.
+	remembered     = 30 * 24 * time.Hour
+	forgetInterval = time.Hour
+	forgetBatch    = 1000
 )
 
 // Handler does what an event asks for, in a transaction that also records the event. It
@@ -45,8 +54,17 @@ func NewConsumer(group string, handlers map[string]Handler, db *postgres.DB, bus
 	return c
 }
 
-// Run consumes until ctx ends.
+// Run consumes until ctx ends, and forgets old events meanwhile.
 func (c *Consumer) Run(ctx context.Context) {
+	var forgetting sync.WaitGroup
+	defer forgetting.Wait()
+	forgetting.Go(func() {
+		for pause(ctx, forgetInterval); ctx.Err() == nil; pause(ctx, forgetInterval) {
+			if err := c.forget(ctx); err != nil && ctx.Err() == nil {
+				c.log.Warn("old events are not forgotten", zap.Error(err))
+			}
+		}
+	})
 	for ctx.Err() == nil {
 		err := c.bus.Consume(ctx, c.group, c.handle)
 		if ctx.Err() == nil {
@@ -54,6 +72,22 @@ func (c *Consumer) Run(ctx context.Context) {
 		}
 		pause(ctx, awayInterval)
 	}
+}
+
+// forget removes the events from the inbox that the bus delivers no more.
+func (c *Consumer) forget(ctx context.Context) error {
+	for removed := int64(forgetBatch); removed == forgetBatch; {
+		err := c.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+			tag, err := tx.Exec(ctx, `DELETE FROM inbox WHERE event_id IN
+				(SELECT event_id FROM inbox WHERE received_at < now() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED)`, remembered, forgetBatch)
+			removed = tag.RowsAffected()
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("forget events: %w", err)
+		}
+	}
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) {

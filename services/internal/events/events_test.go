@@ -442,3 +442,93 @@ func TestTheStreamIsTrimmedToWhatIsNotHandledYet(t *testing.T) {
 		return nil
 	})
 }
+
+// A service that is away for long fills the stream, of which nothing is dropped: when Redis
+// has no more room, events wait in the outboxes until that service is back.
+func TestWhatFindsNoRoomOnTheStreamWaitsInTheOutbox(t *testing.T) {
+	redis := testenv.StartDurableRedis(t)
+	e := newEnv(t, redis, nil)
+	client := redis.Client()
+	defer client.Close()
+	e.consumer("all", effect)
+	stop := e.consumer("some", effect)
+	outbox, err := events.NewOutbox(contract, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := e.open(e.source)
+	var all []string
+	makeTo := func(end int) {
+		t.Helper()
+		err := db.Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+			for n := len(all); n < end; n++ {
+				all = append(all, fmt.Sprint(n))
+				if err := outbox.Add(ctx, tx, "thing.made", "a", thing{n}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.relay()
+	makeTo(1)
+	e.await("some", "0")
+	stop()
+	used, err := client.Info(t.Context(), "memory").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bytes int64
+	for line := range strings.Lines(used) {
+		_, _ = fmt.Sscanf(line, "used_memory:%d", &bytes)
+	}
+	if err := client.ConfigSet(t.Context(), "maxmemory", fmt.Sprint(bytes+256<<10)).Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	makeTo(4000)
+	testenv.AwaitFor(t, time.Minute, "there is no more room", func() error {
+		err := client.Set(t.Context(), "room", "", 0).Err()
+		if err == nil || !strings.HasPrefix(err.Error(), "OOM") {
+			return fmt.Errorf("there is: %w", err)
+		}
+		return nil
+	})
+	var waiting int
+	e.postgres.QueryRow(t, e.source, `SELECT count(*) FROM outbox`, &waiting)
+	if waiting == 0 {
+		t.Error("no event waits in the outbox")
+	}
+	e.consumer("some", effect)
+	slices.Sort(all)
+	for _, group := range []string{"all", "some"} {
+		testenv.AwaitFor(t, 3*time.Minute, "all have had their effect on "+group, func() error {
+			got := strings.Fields(e.effects(group))
+			slices.Sort(got)
+			if !slices.Equal(got, all) {
+				return fmt.Errorf("%d of %d have", len(got), len(all))
+			}
+			return nil
+		})
+	}
+}
+
+// The inbox forgets what the bus cannot deliver again, and nothing else.
+func TestTheInboxForgetsWhatIsOld(t *testing.T) {
+	e := newEnv(t, testenv.StartDurableRedis(t), nil)
+	inbox := e.sinks["all"]
+	e.postgres.Exec(t, inbox, `INSERT INTO inbox SELECT gen_random_uuid(), now() - interval '31 days' FROM generate_series(1, 2500)`)
+	e.postgres.Exec(t, inbox, `INSERT INTO inbox SELECT gen_random_uuid(), now() - interval '29 days' FROM generate_series(1, 10)`)
+	consumer := events.NewConsumer("all", nil, e.open(inbox), e.bus(), metrics.New("test").Registerer, zap.NewNop())
+	if err := consumer.Forget(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var left int
+	e.postgres.QueryRow(t, inbox, `SELECT count(*) FROM inbox`, &left)
+	if left != 10 {
+		t.Errorf("%d events are remembered, want the 10 of the last 30 days", left)
+	}
+}

@@ -14,6 +14,9 @@ func (c *Consumer) Handle(ctx context.Context, message []byte, attempt int) Verd
 	return c.handle(ctx, message, attempt)
 }
 
+// Forget removes old events from the inbox.
+func (c *Consumer) Forget(ctx context.Context) error { return c.forget(ctx) }
+
 // Trim removes from a bus of Redis what is acknowledged.
 func Trim(ctx context.Context, bus Bus) error { return bus.(*redisBus).trim(ctx) }
 
