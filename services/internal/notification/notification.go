@@ -33,6 +33,7 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 		Routes: func(chi.Router) {},
 		Handlers: map[string]events.Handler{
 			"user.registered": welcome,
+			"user.updated":    changed,
 			"order.completed": completed,
 			"order.cancelled": cancelled,
 		},
@@ -44,6 +45,14 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 type registeredEvent struct {
 	UserID uuid.UUID `json:"userId"`
 	Email  string    `json:"email"`
+}
+
+// updatedEvent is what is read of user.updated.
+type updatedEvent struct {
+	UserID  uuid.UUID `json:"userId"`
+	Changes struct {
+		Email *string `json:"email,omitempty"`
+	} `json:"changes"`
 }
 
 // completedEvent is what is read of order.completed.
@@ -65,14 +74,31 @@ func welcome(ctx context.Context, tx pgx.Tx, e events.Event) error {
 	if err := json.Unmarshal(e.Data, &data); err != nil {
 		return err
 	}
-	if _, err := mail.ParseAddress(data.Email); err != nil {
-		return fmt.Errorf("user %s: %w", data.UserID, err)
-	}
-	_, err := tx.Exec(ctx, `INSERT INTO contacts (user_id, email) VALUES ($1, $2) ON CONFLICT (user_id) DO UPDATE SET email = $2`, data.UserID, data.Email)
-	if err != nil {
+	if err := reach(ctx, tx, e, data.UserID, data.Email); err != nil {
 		return err
 	}
 	return write(ctx, tx, e, data.UserID, "Welcome to the shop", "Your account is ready.")
+}
+
+func changed(ctx context.Context, tx pgx.Tx, e events.Event) error {
+	var data updatedEvent
+	if err := json.Unmarshal(e.Data, &data); err != nil {
+		return err
+	}
+	if data.Changes.Email == nil {
+		return nil
+	}
+	return reach(ctx, tx, e, data.UserID, *data.Changes.Email)
+}
+
+// reach notes a user's address, unless one is known that was chosen later.
+func reach(ctx context.Context, tx pgx.Tx, e events.Event, userID uuid.UUID, email string) error {
+	if _, err := mail.ParseAddress(email); err != nil {
+		return fmt.Errorf("user %s: %w", userID, err)
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO contacts AS c (user_id, email, chosen_at) VALUES ($1, $2, $3)
+		ON CONFLICT (user_id) DO UPDATE SET email = $2, chosen_at = $3 WHERE c.chosen_at <= $3`, userID, email, e.Timestamp)
+	return err
 }
 
 func completed(ctx context.Context, tx pgx.Tx, e events.Event) error {

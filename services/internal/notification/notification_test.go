@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 
 func TestTheOthersPromiseWhatIsRead(t *testing.T) {
 	testenv.ReadsEvent(t, "user-service", "user.registered", registeredEvent{})
+	testenv.ReadsEvent(t, "user-service", "user.updated", struct {
+		UserID uuid.UUID `json:"userId"`
+	}{})
 	testenv.ReadsEvent(t, "order-service", "order.completed", completedEvent{})
 	testenv.ReadsEvent(t, "order-service", "order.cancelled", cancelledEvent{})
 }
@@ -72,11 +75,17 @@ func (f *fixture) receive() {
 
 func (f *fixture) publish(eventType string, data map[string]any) {
 	f.t.Helper()
+	f.publishAt(time.Now(), eventType, data)
+}
+
+// publishAt publishes an event of something that happened at another time.
+func (f *fixture) publishAt(at time.Time, eventType string, data map[string]any) {
+	f.t.Helper()
 	encoded, err := json.Marshal(data)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	event, err := json.Marshal(events.Event{EventID: uuid.New(), EventType: eventType, AggregateID: "a", Timestamp: time.Now(), Data: encoded})
+	event, err := json.Marshal(events.Event{EventID: uuid.New(), EventType: eventType, AggregateID: "a", Timestamp: at, Data: encoded})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -125,6 +134,24 @@ func TestEachEventIsToldInOneMail(t *testing.T) {
 	if got := f.box.Delivered(); got != 3 {
 		t.Errorf("%d mails were sent, want 3", got)
 	}
+}
+
+// Mail goes to the address that was chosen last, in whatever order that is told.
+func TestMailGoesToTheAddressChosenLast(t *testing.T) {
+	f := start(t)
+	f.receive()
+	user, o, now := uuid.NewString(), uuid.NewString(), time.Now()
+	email := func(address string) map[string]any {
+		return map[string]any{"userId": user, "changes": map[string]any{"email": address}}
+	}
+	f.publishAt(now.Add(2*time.Second), "user.updated", email("last@example.com"))
+	f.publishAt(now.Add(time.Second), "user.updated", email("second@example.com"))
+	f.publishAt(now, "user.registered", map[string]any{"userId": user, "email": "first@example.com"})
+	f.publishAt(now.Add(3*time.Second), "user.updated", map[string]any{"userId": user, "changes": map[string]any{"firstName": "Ada"}})
+	f.await("last@example.com: Welcome to the shop")
+	f.publishAt(now.Add(4*time.Second), "user.updated", email("newest@example.com"))
+	f.publish("order.completed", map[string]any{"orderId": o, "userId": user, "paymentId": uuid.NewString(), "total": 1})
+	f.await("last@example.com: Welcome to the shop", "newest@example.com: Your order is confirmed")
 }
 
 func TestMailWaitsForItsServer(t *testing.T) {
