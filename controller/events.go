@@ -12,21 +12,22 @@ import (
 
 // reasons are an action's reasons in events: under way, done, and failed.
 var reasons = map[core.ActionKind]struct{ doing, done, failed string }{
-	core.CreateReplica: {"", "Created", "CreateFailed"},
-	core.StartReplica:  {"", "Restarted", "StartFailed"},
-	core.StopReplica:   {"Stopping", "Stopped", "StopFailed"},
-	core.RemoveReplica: {"", "Removed", "RemoveFailed"},
-	core.UpdateReplica: {"", "Updated", "UpdateFailed"},
-	core.PrepareUpdate: {"Preparing", "Prepared", "PrepareFailed"},
-	core.CheckUpdate:   {"Checking", "Checked", "CheckFailed"},
-	core.RunHook:       {"HookStarting", "HookStarted", "HookNotStarted"},
-	core.CreateNetwork: {"", "NetworkCreated", "NetworkFailed"},
-	core.CreateVolume:  {"", "VolumeCreated", "VolumeFailed"},
-	core.PullImage:     {"Pulling", "Pulled", "PullFailed"},
-	core.BuildImage:    {"Building", "Built", "BuildFailed"},
-	core.AskRegistry:   {"", "", "RegistryFailed"},
-	core.RemoveImage:   {"", "ImageRemoved", "ImageRemoveFailed"},
-	core.MakeImage:     {"", "ImageMade", "ImageFailed"},
+	core.CreateReplica:  {"", "Created", "CreateFailed"},
+	core.StartReplica:   {"", "Restarted", "StartFailed"},
+	core.StopReplica:    {"Stopping", "Stopped", "StopFailed"},
+	core.RemoveReplica:  {"", "Removed", "RemoveFailed"},
+	core.UpdateReplica:  {"", "Updated", "UpdateFailed"},
+	core.ConnectReplica: {"", "Connected", "ConnectFailed"},
+	core.PrepareUpdate:  {"Preparing", "Prepared", "PrepareFailed"},
+	core.CheckUpdate:    {"Checking", "Checked", "CheckFailed"},
+	core.RunHook:        {"HookStarting", "HookStarted", "HookNotStarted"},
+	core.CreateNetwork:  {"", "NetworkCreated", "NetworkFailed"},
+	core.CreateVolume:   {"", "VolumeCreated", "VolumeFailed"},
+	core.PullImage:      {"Pulling", "Pulled", "PullFailed"},
+	core.BuildImage:     {"Building", "Built", "BuildFailed"},
+	core.AskRegistry:    {"", "", "RegistryFailed"},
+	core.RemoveImage:    {"", "ImageRemoved", "ImageRemoveFailed"},
+	core.MakeImage:      {"", "ImageMade", "ImageFailed"},
 }
 
 // started is the event of an action that takes a while; ok is false for another one.

@@ -131,7 +131,7 @@ func differences(in plan.Input, p plan.Plan) (all []Difference, err error) {
 		}
 	}
 	for _, a := range p.Actions {
-		if a.Kind == core.UpdateReplica {
+		if a.Kind == core.UpdateReplica || a.Kind == core.ConnectReplica {
 			add("%s", a.Cause)
 		}
 	}

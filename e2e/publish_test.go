@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -156,6 +158,45 @@ func TestAPublishedPortIsTakenOverWithTheFirstReplacement(t *testing.T) {
 	p.mustTend("wait", "web")
 	c.end(t)
 	assert.Empty(t, p.mustTend("diff"))
+}
+
+// A service moves to other networks, and its port stays open: the ingress that runs follows
+// it, and remains in the network that it publishes the port on.
+func TestAPublishedPortStaysOpenWhileNetworksChange(t *testing.T) {
+	p, address := publishing(t, published+"    networks: [front, inner]\nnetworks: {front: {}, inner: {internal: true}, side: {}}\n")
+	p.run()
+	c := ask(t, address)
+	before := p.ingressOf()
+	written := "[front, inner]"
+	for _, next := range []struct {
+		networks string
+		joined   []string // by the ingress
+	}{
+		{"[front, side]", []string{"front", "side"}},
+		{"[side]", []string{"front", "side"}},
+		{"[side, inner]", []string{"front", "inner", "side"}},
+	} {
+		web := p.replica("web")
+		p.edit("compose.yaml", "    networks: "+written, "    networks: "+next.networks)
+		written = next.networks
+		p.await(func() error {
+			if all := p.replicas("web"); len(all) != 1 || all[0].ID == web.ID {
+				return errors.New("the replica has not been replaced")
+			}
+			var joined []string
+			for _, name := range slices.Sorted(maps.Keys(p.ingressOf().NetworkSettings.Networks)) {
+				joined = append(joined, strings.TrimPrefix(name, p.name+"_"))
+			}
+			if !slices.Equal(next.joined, joined) {
+				return fmt.Errorf("the ingress is in %s", joined)
+			}
+			return nil
+		})
+	}
+	c.end(t)
+	after := p.ingressOf()
+	assert.Equal(t, before.ID, after.ID)
+	assert.Equal(t, before.State.StartedAt, after.State.StartedAt)
 }
 
 // Without a controller the ingress goes on, and tend down takes it away.

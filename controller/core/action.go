@@ -31,6 +31,8 @@ const (
 	RemoveReplica ActionKind = "remove"
 	// UpdateReplica gives a container the restart policy of the spec, in place.
 	UpdateReplica ActionKind = "update"
+	// ConnectReplica has a container join networks and leave others while it runs.
+	ConnectReplica ActionKind = "connect"
 
 	// PrepareUpdate checks a running Database's container against the image that
 	// comes next, backs the database up, and has it write out what it holds in
@@ -94,6 +96,8 @@ type Action struct {
 	Volumes bool
 	// RestartPolicy is what a container is to be updated to.
 	RestartPolicy string
+	// Connect and Disconnect are the networks that a container is to join and to leave.
+	Connect, Disconnect []string
 	// Cause says why, in words for a person; logs, events and the command
 	// line show the same sentence.
 	Cause string

@@ -97,6 +97,9 @@ type Replica struct {
 	Addresses map[string]string
 	// NetworkIDs are the IDs of the networks that it was last started in, by name.
 	NetworkIDs map[string]string
+	// Publishing is the network on which an ingress publishes its port; empty of another
+	// container.
+	Publishing string
 	Ports      []string
 	HostPorts  []string
 	// Image is the name of the image that it was made from, ImageID what that stood

@@ -64,6 +64,16 @@ type Engine interface {
 	Remove(ctx context.Context, id string, volumes bool) error
 	// SetRestartPolicy gives a container another restart policy, in place.
 	SetRestartPolicy(ctx context.Context, id, policy string) error
+	// ConnectNetwork has a container join one more network, by its name, while it runs or
+	// not. It fails with NotFound when the container or the network is gone. Published
+	// ports stay where they are, unless the network becomes the container's gateway: the
+	// one of highest gateway priority does, and before Docker Engine 28, or among equals,
+	// the first by name that is not internal. Then they close for a moment.
+	ConnectNetwork(ctx context.Context, id, network string) error
+	// DisconnectNetwork takes a container out of a network that it has joined. It fails
+	// with NotFound when the container or the network is gone. Published ports stay, unless
+	// the network was the container's gateway.
+	DisconnectNetwork(ctx context.Context, id, network string) error
 	// Logs writes the last lines of a container's output, and with follow
 	// what comes after them until ctx ends or the container exits.
 	Logs(ctx context.Context, id string, o LogOptions, stdout, stderr io.Writer) error

@@ -65,6 +65,20 @@ func (f *fenced) SetRestartPolicy(ctx context.Context, id, policy string) error 
 	return f.Engine.SetRestartPolicy(ctx, id, policy)
 }
 
+func (f *fenced) ConnectNetwork(ctx context.Context, id, network string) error {
+	if err := f.allow("connect container", id); err != nil {
+		return err
+	}
+	return f.Engine.ConnectNetwork(ctx, id, network)
+}
+
+func (f *fenced) DisconnectNetwork(ctx context.Context, id, network string) error {
+	if err := f.allow("disconnect container", id); err != nil {
+		return err
+	}
+	return f.Engine.DisconnectNetwork(ctx, id, network)
+}
+
 func (f *fenced) Exec(ctx context.Context, id string, e ExecSpec) (int, error) {
 	if err := f.allow("run a command in container", id); err != nil {
 		return 0, err

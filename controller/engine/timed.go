@@ -74,6 +74,14 @@ func (t *timed) SetRestartPolicy(ctx context.Context, id, policy string) error {
 	return t.do("update_container", func() error { return t.Engine.SetRestartPolicy(ctx, id, policy) })
 }
 
+func (t *timed) ConnectNetwork(ctx context.Context, id, network string) error {
+	return t.do("connect_container", func() error { return t.Engine.ConnectNetwork(ctx, id, network) })
+}
+
+func (t *timed) DisconnectNetwork(ctx context.Context, id, network string) error {
+	return t.do("disconnect_container", func() error { return t.Engine.DisconnectNetwork(ctx, id, network) })
+}
+
 func (t *timed) Exec(ctx context.Context, id string, e ExecSpec) (int, error) {
 	return ask(t, "exec", func() (int, error) { return t.Engine.Exec(ctx, id, e) })
 }

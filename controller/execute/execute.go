@@ -99,6 +99,8 @@ func (x *Executor) do(ctx context.Context, a core.Action, p *spec.Project) (id s
 		return a.ID, x.engine.Remove(ctx, a.ID, a.Volumes)
 	case core.UpdateReplica:
 		return a.ID, x.engine.SetRestartPolicy(ctx, a.ID, a.RestartPolicy)
+	case core.ConnectReplica:
+		return a.ID, x.connect(ctx, a)
 	case core.CreateNetwork:
 		n := p.Networks[a.Object]
 		return "", x.engine.CreateNetwork(ctx, engine.NetworkSpec{Name: n.Name, Labels: spec.NetworkLabels(p, n), Config: n.Config})
@@ -120,6 +122,21 @@ func (x *Executor) do(ctx context.Context, a core.Action, p *spec.Project) (id s
 	default:
 		return "", fmt.Errorf("execute: no such action: %s", a.Kind)
 	}
+}
+
+// connect has a container join networks, and then leave others.
+func (x *Executor) connect(ctx context.Context, a core.Action) error {
+	for _, network := range a.Connect {
+		if err := x.engine.ConnectNetwork(ctx, a.ID, network); err != nil {
+			return err
+		}
+	}
+	for _, network := range a.Disconnect {
+		if err := x.engine.DisconnectNetwork(ctx, a.ID, network); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (x *Executor) tell(a core.Action, text string) {

@@ -106,7 +106,7 @@ func toReplica(c engine.Container) core.Replica {
 		Created: c.Created, StartedAt: c.StartedAt, FinishedAt: c.FinishedAt,
 		StopTimeout:   c.StopTimeout,
 		RestartPolicy: c.RestartPolicy, RestartCount: c.RestartCount,
-		Addresses: c.Networks, NetworkIDs: c.NetworkIDs, Ports: c.PublishedPorts, HostPorts: c.HostPorts,
+		Addresses: c.Networks, NetworkIDs: c.NetworkIDs, Publishing: c.Labels[spec.LabelIngressNetwork], Ports: c.PublishedPorts, HostPorts: c.HostPorts,
 		Image: c.Image, ImageID: c.Labels[spec.LabelImage],
 		DependsOn: dependsOn(c.Labels[spec.LabelDependsOn]), ConfigFiles: spec.ConfigFilesOf(c.Labels),
 		Mounts: writable(c.Mounts), Joins: joins(c.Joins),

@@ -430,7 +430,7 @@ func paused(in Input) bool {
 
 // available reports whether a replica does what it should, in words of its own.
 func available(in Input, r core.Replica) bool {
-	busy := r.InFlight != "" && r.InFlight != core.UpdateReplica && r.InFlight != core.PrepareUpdate && r.InFlight != core.CheckUpdate
+	busy := r.InFlight != "" && r.InFlight != core.UpdateReplica && r.InFlight != core.ConnectReplica && r.InFlight != core.PrepareUpdate && r.InFlight != core.CheckUpdate
 	_, draining := in.Rollout.Drains[r.ID]
 	switch {
 	case busy || draining || r.Number < 1:
@@ -542,6 +542,14 @@ func checkActions(t *rapid.T, in Input, p Plan) {
 			require.False(t, IsRunning(r), "%s: it runs", a)
 		case core.UpdateReplica:
 			require.NotEqual(t, r.RestartPolicy, a.RestartPolicy, "%s: it has it", a)
+		case core.ConnectReplica:
+			require.Equal(t, core.Running, r.State, "%s: it does not run", a)
+			for _, n := range a.Connect {
+				require.NotContains(t, r.Addresses, n, "%s: it has joined that", a)
+			}
+			for _, n := range a.Disconnect {
+				require.Contains(t, r.Addresses, n, "%s: it has left that", a)
+			}
 		}
 		if in.Spec != nil && (a.Kind == core.StopReplica || a.Kind == core.RemoveReplica) && available(in, r) {
 			lost++

@@ -196,15 +196,13 @@ func (in Input) madeFrom(r core.Replica) *spec.Workload {
 
 // lostNetwork names a network that a container was made to join, from a spec, and
 // has left; empty where there is none. The engine keeps the names also of a
-// container that has exited.
+// container that has exited. An ingress joins networks while it runs.
 func lostNetwork(r core.Replica, made *spec.Workload) string {
-	if !IsRunning(r) && r.State != core.Exited {
+	if made.Kind == spec.Ingress || !IsRunning(r) && r.State != core.Exited {
 		return ""
 	}
-	for _, n := range made.Networks {
-		if _, joined := r.Addresses[n]; !joined {
-			return "network " + n
-		}
+	if lost := unjoined(r, made); len(lost) > 0 {
+		return "network " + lost[0]
 	}
 	return ""
 }

@@ -16,6 +16,7 @@ import (
 func (s *steps) deployment() {
 	s.stopDrained()
 	s.superviseRestarts()
+	s.followNetworks()
 	s.removeLeftovers()
 	gone := s.followJoined()
 	s.endHooks()

@@ -98,6 +98,8 @@ func (s *steps) add(kind core.ActionKind, r core.Replica, cause string, args ...
 		a.Check, a.Backup = s.changesServer(r), kind == core.PrepareUpdate && s.desired.Backup.BeforeUpdate
 	case core.UpdateReplica:
 		a.RestartPolicy = restartPolicy(s.desired.RestartPolicy)
+	case core.ConnectReplica:
+		a.Connect, a.Disconnect = s.moves(r)
 	}
 	if kind == core.StopReplica || kind == core.RemoveReplica {
 		s.record.Attempts = with(s.record.Attempts, r.Number, func(a *core.Attempt) { a.Ours = true })

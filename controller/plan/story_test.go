@@ -3,6 +3,7 @@ package plan
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -113,11 +114,15 @@ var commands = map[string]func(*story){
 	"dependency": (*story).dependency,
 	"mount":      (*story).mount,
 	"network":    func(s *story) { s.networks = map[string]string{"shop_backend": strings.Join(s.args, "")} },
+	"networks":   func(s *story) { s.networks = inNetworks(s.args) }, // that exist
 	"missing":    (*story).miss,
 	"image":      func(s *story) { s.image = strings.Join(s.args, "") },
 	"dependents": func(s *story) { s.dependents = s.args },
 	"holders":    func(s *story) { s.neighbours = holders(s.args...) },
-	"vpn":        (*story).join,
+	"behind": func(s *story) { // the ingress, a container in networks
+		s.neighbours = []core.Replica{{Workload: "web", Name: "shop-web-7", State: core.Running, Addresses: inNetworks(s.args)}}
+	},
+	"vpn": (*story).join,
 	"joiner": func(s *story) {
 		r := core.Replica{Workload: "app", Name: s.arg(0), State: core.State(s.arg(1)), Joins: []core.Join{{Kind: core.JoinNetwork, ID: s.take("joined", "")}}}
 		s.joiners = []core.Replica{r}
@@ -272,6 +277,9 @@ func (s *story) specify() {
 	if service := s.take("joins", ""); service != "" {
 		w.Template.NetworkMode, w.Networks = "service:"+service, nil
 	}
+	if networks := s.take("networks", ""); networks != "" {
+		w.Networks = slices.Sorted(maps.Keys(inNetworks(strings.Split(networks, ","))))
+	}
 	w.Revision = s.take("revision", w.Revision)
 	w.ConfigHash = "hash-" + w.Revision
 	s.apply(w)
@@ -291,7 +299,10 @@ func (s *story) replica() {
 		Workload: "web", Number: number, ID: fmt.Sprintf("id%d", s.made), Name: s.take("name", "shop-web-"+s.arg(0)),
 		Revision: s.arg(1), ConfigHash: "hash-" + s.arg(1), State: core.State(s.arg(2)), RestartPolicy: s.take("policy", "no"), RestartCount: s.number("restarts", 0), Orphan: orphan, TakenOver: takenOver,
 		ExitCode: s.number("code", 0), Broken: s.take("broken", ""), HealthOutput: s.take("output", ""),
-		OOMKilled: s.take("oom", "") == "true", Kind: spec.Kind(s.take("kind", "")), ImageID: s.take("image", s.image), Addresses: map[string]string{"shop_backend": "10.0.0.1"},
+		OOMKilled: s.take("oom", "") == "true", Kind: spec.Kind(s.take("kind", "")), ImageID: s.take("image", s.image), Addresses: inNetworks(strings.Split(s.take("in", "backend"), ",")),
+	}
+	if network := s.take("publishing", ""); network != "" {
+		r.Publishing = "shop_" + network
 	}
 	if r.State == core.Exited {
 		ended = s.duration(s.take("ended", "1s"))

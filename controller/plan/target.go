@@ -297,7 +297,8 @@ func (t *target) atSpec(record core.Rollout) bool {
 	if t.desired.Kind == spec.Job {
 		return t.succeeded(record) == t.desired.Replicas && t.counts.old == 0
 	}
-	return t.counts.old == 0 && t.counts.updated == t.desired.Replicas && t.counts.available == t.desired.Replicas
+	apart := func(r replica) bool { return t.desired.Kind == spec.Ingress && len(unjoined(r.Replica, t.desired)) > 0 }
+	return t.counts.old == 0 && t.counts.updated == t.desired.Replicas && t.counts.available == t.desired.Replicas && !slices.ContainsFunc(t.replicas, apart)
 }
 
 // succeeded counts the wanted numbers of a Job that have run to completion, by a record.

@@ -238,6 +238,13 @@ func (w *world) effect(a core.Action, half bool) {
 		}
 	case core.UpdateReplica:
 		r.RestartPolicy = a.RestartPolicy
+	case core.ConnectReplica:
+		for _, n := range a.Connect {
+			r.Addresses[n] = "10.0.0.1"
+		}
+		for _, n := range a.Disconnect {
+			delete(r.Addresses, n)
+		}
 	}
 }
 
@@ -347,6 +354,15 @@ func vpn(id string, state core.State, startedAt time.Time) Joined {
 		Replica: core.Replica{Workload: "vpn", Number: 1, ID: id, Name: "shop-vpn-1", State: state, StartedAt: startedAt},
 		Current: true,
 	}
+}
+
+// inNetworks has an entry for each network of the project shop, by its name in the engine.
+func inNetworks(keys []string) map[string]string {
+	in := map[string]string{}
+	for _, key := range keys {
+		in["shop_"+key] = "10.0.0.1"
+	}
+	return in
 }
 
 // holders are running containers that publish host port 8080.

@@ -33,7 +33,7 @@ func (c *coverage) add(other coverage) {
 
 // operations are all that the loop asks for.
 var operations = []model.Op{
-	model.OpContainers, model.OpContainer, model.OpCreate, model.OpStart, model.OpStop, model.OpRemove, model.OpSetRestartPolicy,
+	model.OpContainers, model.OpContainer, model.OpCreate, model.OpStart, model.OpStop, model.OpRemove, model.OpSetRestartPolicy, model.OpConnect,
 	model.OpLogs, model.OpExec, model.OpImage, model.OpPull, model.OpNetworks, model.OpCreateNetwork, model.OpVolumes,
 	model.OpCreateVolume, model.OpStats, model.OpEvents, opLoad, opCommit, opReplace, opTell, model.OpAttach,
 }

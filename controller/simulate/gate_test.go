@@ -202,6 +202,14 @@ func (g *gate) SetRestartPolicy(ctx context.Context, id, policy string) error {
 	return g.effect(ctx, &call{op: model.OpSetRestartPolicy, object: id}, func(ctx context.Context) error { return g.engine.SetRestartPolicy(ctx, id, policy) })
 }
 
+func (g *gate) ConnectNetwork(ctx context.Context, id, network string) error {
+	return g.effect(ctx, &call{op: model.OpConnect, object: id, detail: network}, func(ctx context.Context) error { return g.engine.ConnectNetwork(ctx, id, network) })
+}
+
+func (g *gate) DisconnectNetwork(ctx context.Context, id, network string) error {
+	return g.effect(ctx, &call{op: model.OpDisconnect, object: id, detail: network}, func(ctx context.Context) error { return g.engine.DisconnectNetwork(ctx, id, network) })
+}
+
 func (g *gate) Logs(ctx context.Context, id string, o engine.LogOptions, stdout, stderr io.Writer) error {
 	return g.effect(ctx, &call{op: model.OpLogs, object: id}, func(ctx context.Context) error {
 		return g.engine.Logs(ctx, id, o, stdout, stderr)

@@ -90,6 +90,8 @@ var requests = map[core.ActionKind][]model.Op{
 	core.StopReplica:   {model.OpStop},
 	core.RemoveReplica: {model.OpRemove},
 	core.UpdateReplica: {model.OpSetRestartPolicy},
+
+	core.ConnectReplica: {model.OpConnect, model.OpDisconnect},
 }
 
 // durable checks that what was decided with an action has reached the disk before

@@ -258,8 +258,12 @@ func networksOf(workload string) []string {
 }
 
 // knownNetworks are those that the controller can know to have been joined by a
-// container of a revision, or where docker compose made it, of a hash.
+// container of a revision, or where docker compose made it, of a hash. An ingress joins
+// them while it runs, and works without.
 func knownNetworks(snap *state.Snapshot, workload, revision, hash string) []string {
+	if spec.ServiceOf(workload) != workload {
+		return nil
+	}
 	_, known := snap.Revision(workload, revision)
 	if revision == "" {
 		known = slices.ContainsFunc(snap.Revisions(workload), func(r *state.Revision) bool { return r.Spec.ConfigHash == hash })

@@ -3,6 +3,7 @@ package spec
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -33,6 +34,9 @@ type Backend struct {
 	HTTP bool
 	// ProxyProtocol has it tell replicas the client's address by the PROXY protocol.
 	ProxyProtocol bool
+	// Network is the one, by its name in the engine, that a new ingress publishes its port
+	// on. It stays in that for good, as the port would close otherwise.
+	Network string
 }
 
 // ingressSeparator stands between a service and a port in the name of an ingress. A
@@ -159,13 +163,25 @@ func (h HostPort) Overlaps(published string) bool {
 
 func anyAddress(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }
 
-// NewIngresses are the workloads that hold the host ports of another one. image is
-// what they are made from. proxyProtocol is asked for by the service.
-func NewIngresses(w *Workload, image string, proxyProtocol bool) (all []*Workload) {
+// NewIngresses are the workloads that hold the host ports of another one of a project.
+// image is what they are made from. proxyProtocol is asked for by the service.
+func NewIngresses(p *Project, w *Workload, image string, proxyProtocol bool) (all []*Workload) {
+	network := publishingNetwork(p, w)
 	for _, h := range w.HostPorts() {
-		all = append(all, newIngress(w, h, image, proxyProtocol))
+		all = append(all, newIngress(w, h, network, image, proxyProtocol))
 	}
 	return all
+}
+
+// publishingNetwork is the network of a workload on which an ingress publishes: the one that
+// an engine which knows no priorities takes, the first by name that is not internal.
+func publishingNetwork(p *Project, w *Workload) (first string) {
+	for _, name := range slices.Sorted(maps.Keys(w.NetworkKeys)) {
+		if first == "" || p.Networks[first].Config.Internal && !p.Networks[name].Config.Internal {
+			first = name
+		}
+	}
+	return first
 }
 
 const (
@@ -173,7 +189,7 @@ const (
 	ingressGrace    = 10 * time.Second // as the engine's
 )
 
-func newIngress(w *Workload, h HostPort, image string, proxyProtocol bool) *Workload {
+func newIngress(w *Workload, h HostPort, network, image string, proxyProtocol bool) *Workload {
 	template := types.ServiceConfig{
 		Name: IngressName(w.Name, h), Image: image,
 		// It is spoken to over its standard input, and says all it has to say there.
@@ -187,17 +203,17 @@ func newIngress(w *Workload, h HostPort, image string, proxyProtocol bool) *Work
 			HostIP: h.IP, Published: strconv.Itoa(h.First + i), Target: uint32(h.Target + i), Protocol: "tcp",
 		})
 	}
-	for key, n := range w.Template.Networks {
+	for key := range w.Template.Networks {
 		template.Networks[key] = nil
-		if n != nil {
-			template.Networks[key] = &types.ServiceNetworkConfig{Priority: n.Priority, GatewayPriority: n.GatewayPriority}
+		if key == w.NetworkKeys[network] {
+			template.Networks[key] = &types.ServiceNetworkConfig{Priority: 1, GatewayPriority: 1}
 		}
 	}
 	restart := KubeletRestart
 	restart.Reason = fmt.Sprintf("it holds host port %s for %s, which gets at %d what comes in", h, w.Name, h.Target)
 	return &Workload{
 		Name: template.Name, Kind: Ingress,
-		Backend:  &Backend{Service: w.Name, HostPort: h, HTTP: w.SpeaksHTTP(h), ProxyProtocol: proxyProtocol},
+		Backend:  &Backend{Service: w.Name, HostPort: h, HTTP: w.SpeaksHTTP(h), ProxyProtocol: proxyProtocol, Network: network},
 		Replicas: 1, Strategy: Strategy{Type: Recreate, Reason: "only one container can hold a host port"},
 		ProgressDeadline: ingressDeadline, StopGrace: ingressGrace, OnFailure: Pause,
 		Restart: restart, RestartPolicy: types.RestartPolicyUnlessStopped,
@@ -221,10 +237,10 @@ func (w *Workload) SpeaksHTTP(h HostPort) bool {
 }
 
 // container is the part of an ingress's template that only another container can change:
-// the ports of the host and the networks. The rest reaches a running one: to what a port
-// leads it is told, and another program is given to it.
+// the ports of the host. The rest reaches a running one: to what a port leads it is told,
+// other networks it joins, and another program is given to it.
 func (b *Backend) container(template types.ServiceConfig) types.ServiceConfig {
-	only := types.ServiceConfig{Networks: template.Networks}
+	only := types.ServiceConfig{}
 	for _, p := range template.Ports {
 		if b.First == b.Last {
 			p.Target = 0

@@ -55,7 +55,7 @@ func TestAPortOverlapsWhatHasItsAddress(t *testing.T) {
 }
 
 // Where a port leads to and what it speaks reaches a running ingress; who has it does not.
-func TestOnlyAnotherPortOrNetworkWantsAnotherIngress(t *testing.T) {
+func TestOnlyAnotherPortWantsAnotherIngress(t *testing.T) {
 	revision := func(image string, port types.ServicePortConfig, networks ...string) string {
 		s := types.ServiceConfig{Ports: []types.ServicePortConfig{port}, Networks: map[string]*types.ServiceNetworkConfig{}}
 		for _, n := range networks {
@@ -63,7 +63,7 @@ func TestOnlyAnotherPortOrNetworkWantsAnotherIngress(t *testing.T) {
 		}
 		web := &Workload{Name: "web", Kind: Deployment, Template: s}
 		p := &Project{Workloads: map[string]*Workload{"web": web}}
-		for _, w := range NewIngresses(web, image, false) {
+		for _, w := range NewIngresses(p, web, image, false) {
 			p.Workloads[w.Name] = w
 		}
 		assert.NoError(t, p.SetHashes())
@@ -83,5 +83,32 @@ func TestOnlyAnotherPortOrNetworkWantsAnotherIngress(t *testing.T) {
 	assert.Equal(t, one, revision("tend/ingress:1", elsewhere, "default"), "another target")
 	assert.Equal(t, one, revision("tend/ingress:1", speaking, "default"), "another protocol")
 	assert.NotEqual(t, one, revision("tend/ingress:1", public, "default"), "another address")
-	assert.NotEqual(t, one, revision("tend/ingress:1", port, "default", "back"), "another network")
+	assert.Equal(t, one, revision("tend/ingress:1", port, "default", "back"), "another network")
+}
+
+// The port is published on a network where it is reached, and the engine is told so, as
+// another one may be joined later that it would take instead.
+func TestAnIngressPublishesOnANetworkThatIsNotInternal(t *testing.T) {
+	p := &Project{Networks: map[string]Network{"shop_a": {Config: types.NetworkConfig{Internal: true}}, "shop_b": {}, "shop_c": {}}}
+	for _, c := range []struct {
+		networks []string
+		want     string
+	}{
+		{[]string{"c", "a", "b"}, "b"},
+		{[]string{"a"}, "a"},
+	} {
+		w := &Workload{Name: "web", Kind: Deployment, NetworkKeys: map[string]string{}, Template: types.ServiceConfig{
+			Ports: []types.ServicePortConfig{{Published: "8080", Target: 80, Protocol: "tcp"}}, Networks: map[string]*types.ServiceNetworkConfig{},
+		}}
+		for _, key := range c.networks {
+			w.NetworkKeys["shop_"+key] = key
+			w.Template.Networks[key] = &types.ServiceNetworkConfig{Priority: 7, GatewayPriority: 7}
+		}
+		ingress := NewIngresses(p, w, "tend/ingress:1", false)[0]
+		assert.Equal(t, "shop_"+c.want, ingress.Backend.Network)
+		assert.Len(t, ingress.Template.Networks, len(c.networks))
+		for key, n := range ingress.Template.Networks {
+			assert.Equal(t, key == c.want, n != nil && n.GatewayPriority == 1, key)
+		}
+	}
 }

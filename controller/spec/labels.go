@@ -46,6 +46,8 @@ const (
 	// LabelIngress holds the name of the workload whose container an ingress is. Its
 	// Compose service is the one that the ingress leads to.
 	LabelIngress = "tend.ingress"
+	// LabelIngressNetwork holds Backend.Network at the time of an ingress's creation.
+	LabelIngressNetwork = "tend.ingress.network"
 )
 
 // WorkloadOf returns the workload that a container with these labels belongs to; empty
@@ -77,7 +79,7 @@ func ContainerLabels(p *Project, w *Workload, number int, imageID string, joins 
 		LabelKind:            string(w.Kind),
 	})
 	if w.Kind == Ingress {
-		labels[LabelService], labels[LabelIngress] = w.Backend.Service, w.Name
+		labels[LabelService], labels[LabelIngress], labels[LabelIngressNetwork] = w.Backend.Service, w.Name, w.Backend.Network
 		labels[LabelOneoff] = "True" // else docker compose would take it for a replica too many
 	}
 	if len(p.EnvFiles) > 0 {

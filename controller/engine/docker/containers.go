@@ -174,6 +174,20 @@ func (e *Engine) SetRestartPolicy(ctx context.Context, id, policy string) error 
 	})
 }
 
+// ConnectNetwork has a container join one more network.
+func (e *Engine) ConnectNetwork(ctx context.Context, id, network string) error {
+	return e.do(ctx, "connect to network "+network+" container", id, func(ctx context.Context) error {
+		return e.cli.NetworkConnect(ctx, network, id, nil)
+	})
+}
+
+// DisconnectNetwork takes a container out of a network.
+func (e *Engine) DisconnectNetwork(ctx context.Context, id, network string) error {
+	return e.do(ctx, "disconnect from network "+network+" container", id, func(ctx context.Context) error {
+		return e.cli.NetworkDisconnect(ctx, network, id, false)
+	})
+}
+
 // Logs writes a container's output.
 func (e *Engine) Logs(ctx context.Context, id string, o engine.LogOptions, stdout, stderr io.Writer) error {
 	tail := "all"

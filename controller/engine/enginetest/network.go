@@ -85,6 +85,41 @@ var networkCases = []testCase{
 		require.Equal(f, []string{f.named("a")}, slices.Collect(maps.Keys(f.inspect(id).Networks)))
 		s.expect(id, "create", "start", "kill", "die", "stop", "start")
 	}},
+	{"a running container changes its networks and keeps its ports", func(f *fixture) {
+		for _, key := range []string{"a", "b", "c"} {
+			f.network(key)
+		}
+		s := f.subscribe()
+		w := f.networked(Runs, "a", "b")
+		w.Ports = []types.ServicePortConfig{{Target: 80, Protocol: "tcp"}}
+		id := f.create("1", w)
+		f.start(id)
+		published := f.inspect(id).PublishedPorts
+		require.NotEmpty(f, published)
+		require.NoError(f, f.Engine.ConnectNetwork(f.Context(), id, f.named("c")))
+		require.NoError(f, f.Engine.DisconnectNetwork(f.Context(), id, f.named("b")))
+		c := f.inspect(id)
+		require.ElementsMatch(f, []string{f.named("a"), f.named("c")}, slices.Collect(maps.Keys(c.Networks)))
+		require.NotEmpty(f, c.Networks[f.named("c")])
+		require.NotEmpty(f, c.NetworkIDs[f.named("c")])
+		require.Equal(f, published, c.PublishedPorts)
+		f.fails(engine.Conflict, f.Engine.ConnectNetwork(f.Context(), id, f.named("c")))
+		f.fails(engine.NotFound, f.Engine.ConnectNetwork(f.Context(), id, f.named("none")))
+		f.fails(engine.NotFound, f.Engine.ConnectNetwork(f.Context(), f.named("none"), f.named("b")))
+		f.fails(engine.NotFound, f.Engine.DisconnectNetwork(f.Context(), id, f.named("none")))
+		f.fails(engine.NotFound, f.Engine.DisconnectNetwork(f.Context(), f.named("none"), f.named("c")))
+		s.expect(id, "create", "start")
+	}},
+	{"a stopped container changes its networks", func(f *fixture) {
+		f.network("a")
+		f.network("b")
+		id := f.create("1", f.networked(Runs, "a"))
+		require.NoError(f, f.Engine.ConnectNetwork(f.Context(), id, f.named("b")))
+		require.NoError(f, f.Engine.DisconnectNetwork(f.Context(), id, f.named("a")))
+		require.Equal(f, map[string]string{f.named("b"): ""}, f.inspect(id).Networks)
+		f.start(id)
+		require.NotEmpty(f, f.inspect(id).Networks[f.named("b")])
+	}},
 	{"a container starts in a network that was made anew", func(f *fixture) {
 		f.network("a")
 		id := f.create("1", f.networked(Runs, "a"))

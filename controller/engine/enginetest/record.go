@@ -155,6 +155,22 @@ func (r *Recorder) SetRestartPolicy(ctx context.Context, id, policy string) erro
 	return err
 }
 
+// ConnectNetwork has a container join one more network.
+func (r *Recorder) ConnectNetwork(ctx context.Context, id, network string) error {
+	_, err := r.change(ctx, "connect to "+network, id, "", func(ctx context.Context, e engine.Engine, id string) (string, error) {
+		return "", e.ConnectNetwork(ctx, id, network)
+	})
+	return err
+}
+
+// DisconnectNetwork takes a container out of a network.
+func (r *Recorder) DisconnectNetwork(ctx context.Context, id, network string) error {
+	_, err := r.change(ctx, "disconnect from "+network, id, "", func(ctx context.Context, e engine.Engine, id string) (string, error) {
+		return "", e.DisconnectNetwork(ctx, id, network)
+	})
+	return err
+}
+
 // CreateNetwork makes a network.
 func (r *Recorder) CreateNetwork(ctx context.Context, n engine.NetworkSpec) error {
 	_, err := r.change(ctx, "create network "+n.Name, "", "", func(ctx context.Context, e engine.Engine, _ string) (string, error) {

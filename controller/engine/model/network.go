@@ -136,6 +136,68 @@ func (n *network) join(c *instance, address string) error {
 	return nil
 }
 
+// connect has a container join the network, which gives it an address while it runs.
+func (n *network) connect(c *instance) error {
+	at := endpoint{network: n.Name}
+	if c.hasProcess() {
+		if err := n.join(c, ""); err != nil {
+			return err
+		}
+		at.id = n.ID
+	} else {
+		c.Networks[n.Name] = ""
+	}
+	c.networks = append(c.networks, at)
+	return nil
+}
+
+// leave takes a container out of a network.
+func (e *Engine) leave(c *instance, name string) {
+	if n := e.networks[name]; n != nil {
+		delete(n.used, c.Networks[name])
+	}
+	delete(c.Networks, name)
+	c.networks = slices.DeleteFunc(c.networks, func(at endpoint) bool { return at.network == name })
+}
+
+// ConnectNetwork has a container join one more network.
+func (e *Engine) ConnectNetwork(ctx context.Context, id, name string) error {
+	return e.do(ctx, OpConnect, id, func() error {
+		c, n, err := e.findBoth(id, name)
+		if err != nil {
+			return err
+		}
+		if _, joined := c.Networks[name]; joined {
+			return failure(engine.Conflict, "endpoint with name %s already exists in network %s", c.Name, name)
+		}
+		return n.connect(c)
+	})
+}
+
+// DisconnectNetwork takes a container out of a network.
+func (e *Engine) DisconnectNetwork(ctx context.Context, id, name string) error {
+	return e.do(ctx, OpDisconnect, id, func() error {
+		c, _, err := e.findBoth(id, name)
+		if err == nil {
+			e.leave(c, name)
+		}
+		return err
+	})
+}
+
+// findBoth returns a container and a network.
+func (e *Engine) findBoth(id, name string) (*instance, *network, error) {
+	c, err := e.find(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	n := e.networks[name]
+	if n == nil {
+		return nil, nil, failure(engine.NotFound, "network %s not found", name)
+	}
+	return c, n, nil
+}
+
 // next is the next free address. It leaves out the first two and the last of a subnet,
 // which are the network's, the gateway's and the broadcast address.
 func (n *network) next() (address string, free bool) {

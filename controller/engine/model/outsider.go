@@ -130,13 +130,8 @@ func (e *Engine) Rename(id, name string) {
 func (e *Engine) JoinNetwork(id, network string) {
 	e.withContainer(id, func(c *instance) {
 		n := e.networks[network]
-		if _, joined := c.Networks[network]; n == nil || joined {
-			return
-		}
-		c.networks = append(c.networks, endpoint{network: network})
-		c.Networks[network] = ""
-		if c.hasProcess() {
-			_ = n.join(c, "")
+		if _, joined := c.Networks[network]; n != nil && !joined {
+			_ = n.connect(c)
 		}
 	})
 }
@@ -168,11 +163,7 @@ func (e *Engine) LoseAddresses(id string) {
 // disconnect" does. The container has no event for it.
 func (e *Engine) LeaveNetwork(id, name string) {
 	e.withContainer(id, func(c *instance) {
-		if n := e.networks[name]; n != nil {
-			delete(n.used, c.Networks[name])
-		}
-		delete(c.Networks, name)
-		c.networks = slices.DeleteFunc(c.networks, func(at endpoint) bool { return at.network == name })
+		e.leave(c, name)
 	})
 }
 

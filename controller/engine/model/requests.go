@@ -25,6 +25,8 @@ const (
 	OpRemove           Op = "remove container"
 	OpKillProcess      Op = "kill container"
 	OpSetRestartPolicy Op = "set restart policy of container"
+	OpConnect          Op = "connect container"
+	OpDisconnect       Op = "disconnect container"
 	OpLogs             Op = "read logs of container"
 	OpExec             Op = "run command in container"
 	OpAttach           Op = "attach to container"

@@ -98,7 +98,7 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 		return nil, err
 	}
 	for name := range services {
-		for _, ingress := range spec.NewIngresses(p.Workloads[name], o.IngressImage, settings[name].proxyProtocol) {
+		for _, ingress := range spec.NewIngresses(p, p.Workloads[name], o.IngressImage, settings[name].proxyProtocol) {
 			p.Workloads[ingress.Name] = ingress
 			addResources(p, composed, ingress)
 		}
