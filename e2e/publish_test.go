@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -216,6 +218,29 @@ func TestAnIngressServesWithoutAController(t *testing.T) {
 	assert.Equal(t, 1, held)
 	p.mustTend("down")
 	assert.Empty(t, p.replicas(""))
+}
+
+// To docker compose an ingress is a one-off container of its service: it is no orphan, and is
+// left alone by all that is about the service's replicas. It goes with --remove-orphans.
+func TestDockerComposeTakesAnIngressForAOneOff(t *testing.T) {
+	p, address := publishing(t, published)
+	p.mustTend("apply")
+	p.awaitReached(address)
+	ingress := p.ingressOf()
+	for _, args := range [][]string{{"up", "-d"}, {"up", "-d", "--remove-orphans"}, {"restart", "web"}, {"stop"}, {"start"}, {"rm", "--stop", "--force"}, {"down"}} {
+		said := p.exec(compose, args...)
+		require.Zero(t, said.code, "docker compose %s: %s", args, said)
+		assert.NotContains(t, said.out+said.errOut, "orphan", "docker compose %s", args)
+		now := p.ingressOf()
+		assert.Equal(t, ingress.ID, now.ID, "docker compose %s", args)
+		assert.Equal(t, ingress.State.StartedAt, now.State.StartedAt, "docker compose %s", args)
+		assert.True(t, now.State.Running, "docker compose %s", args)
+	}
+	p.compose("down", "--remove-orphans")
+	assert.Empty(t, p.replicas(""))
+	networks, err := p.engine.NetworkList(t.Context(), network.ListOptions{Filters: filters.NewArgs(filters.Arg("label", kit.ProjectLabel+"="+p.name))})
+	require.NoError(t, err)
+	assert.Empty(t, networks)
 }
 
 // x-tend: {ports: direct} has the containers publish their port, as docker compose does.
