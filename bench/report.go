@@ -251,14 +251,19 @@ func readResults(dir string) (p page, err error) {
 	return p, nil
 }
 
-// watched is the heading of the section that bench/view writes into the page.
-const watched = "## What people see"
+// kept are the headings of the sections that are not made from the suites: that of
+// bench/ingress is written by hand, and bench/view writes its own.
+var kept = []string{"## A published port", "## What people see"}
 
-// write writes the page, and leaves in it what bench/view has written.
+// write writes the page, and leaves in it the sections that it does not make.
 func (p page) write(file string) error {
-	view, err := document.Section(file, watched)
-	if err != nil {
-		return err
+	var sections []string
+	for _, heading := range kept {
+		section, err := document.Section(file, heading)
+		if err != nil {
+			return err
+		}
+		sections = append(sections, section)
 	}
 	text, err := template.New("report").Parse(reportText)
 	if err != nil {
@@ -268,8 +273,16 @@ func (p page) write(file string) error {
 	if err := text.Execute(&content, &p); err != nil {
 		return err
 	}
-	if err := os.WriteFile(file, content.Bytes(), 0o644); err != nil || view == "" {
+	if err := os.WriteFile(file, content.Bytes(), 0o644); err != nil {
 		return err
 	}
-	return document.ReplaceSection(file, view)
+	for _, section := range sections {
+		if section == "" {
+			continue
+		}
+		if err := document.ReplaceSection(file, section); err != nil {
+			return err
+		}
+	}
+	return nil
 }
