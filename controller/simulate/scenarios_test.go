@@ -39,6 +39,13 @@ func only(name, image string, replicas int) func(*pool) map[string]variant {
 	return func(p *pool) map[string]variant { return map[string]variant{name: plainly(p, name, image, replicas)} }
 }
 
+// joinedBy is a workload of an image, and one of another image in its network.
+func joinedBy(image, joining string) func(*pool) map[string]variant {
+	return func(p *pool) map[string]variant {
+		return map[string]variant{"web": plainly(p, "web", image, 1), joiner: behind(p, "web", joining)}
+	}
+}
+
 // basic are the scenarios that every crash point is tried in.
 var basic = []scenario{
 	{name: "create", before: func(*pool) map[string]variant { return map[string]variant{} }, after: only("web", "good", 3)},
@@ -54,6 +61,7 @@ var basic = []scenario{
 	{name: "image built anew", before: only("web", "good", 2), after: only("web", "good", 2), rebuilt: "good"},
 	{name: "database image built anew", before: only("db", "pg15", 1), after: only("db", "pg15", 1), rebuilt: "pg15"},
 	{name: "rolling update behind an ingress", before: only("gw", "good", 2), after: only("gw", "good2", 2), published: true},
+	{name: "update of what is joined", before: joinedBy("good", "good"), after: joinedBy("good2", "good")},
 	{name: "rollback", before: only("web", "good", 2), after: only("web", "sick", 2), back: true},
 }
 
