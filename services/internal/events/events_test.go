@@ -485,11 +485,11 @@ func TestWhatFindsNoRoomOnTheStreamWaitsInTheOutbox(t *testing.T) {
 	for line := range strings.Lines(used) {
 		_, _ = fmt.Sscanf(line, "used_memory:%d", &bytes)
 	}
-	if err := client.ConfigSet(t.Context(), "maxmemory", fmt.Sprint(bytes+256<<10)).Err(); err != nil {
+	if err := client.ConfigSet(t.Context(), "maxmemory", fmt.Sprint(bytes+128<<10)).Err(); err != nil {
 		t.Fatal(err)
 	}
 
-	makeTo(4000)
+	makeTo(1500)
 	testenv.AwaitFor(t, time.Minute, "there is no more room", func() error {
 		err := client.Set(t.Context(), "room", "", 0).Err()
 		if err == nil || !strings.HasPrefix(err.Error(), "OOM") {
@@ -505,7 +505,7 @@ func TestWhatFindsNoRoomOnTheStreamWaitsInTheOutbox(t *testing.T) {
 	e.consumer("some", effect)
 	slices.Sort(all)
 	for _, group := range []string{"all", "some"} {
-		testenv.AwaitFor(t, 3*time.Minute, "all have had their effect on "+group, func() error {
+		testenv.AwaitFor(t, 5*time.Minute, "all have had their effect on "+group, func() error {
 			got := strings.Fields(e.effects(group))
 			slices.Sort(got)
 			if !slices.Equal(got, all) {
