@@ -66,7 +66,7 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	if row, ok := snap.Intent(key); ok {
 		in.Intent = row.Intent
 	}
-	in.Joiners = r.joiners(snap, in)
+	in.Joiners, in.HookJoiners = r.joiners(snap, in)
 	if in.Spec.Kind == spec.Ingress {
 		in.Neighbours = r.neighboursOf(snap, in.Spec)
 	}
@@ -225,9 +225,9 @@ func (r *reconciler) joined(snap *state.Snapshot, in plan.Input) (all []plan.Joi
 	slices.Sort(services)
 	for _, service := range slices.Compact(services) {
 		rollout, _ := snap.Rollout(service)
-		kept := kept(snap, service)
+		kept, paused := kept(snap, service), paused(snap, service)
 		for _, row := range snap.Replicas(service) {
-			j := plan.Joined{Replica: row.Replica, Current: kept == nil || plan.IsCurrent(row.Replica, kept)}
+			j := plan.Joined{Replica: row.Replica, Current: kept == nil || paused || plan.IsCurrent(row.Replica, kept)}
 			j.InFlight = r.flights[service][row.ID].Kind
 			if rollout != nil {
 				_, j.Draining = rollout.Drains[row.ID]
@@ -255,18 +255,42 @@ func kept(snap *state.Snapshot, name string) *spec.Workload {
 	return written.Spec
 }
 
+// paused reports whether the rollout of a workload is paused.
+func paused(snap *state.Snapshot, name string) bool {
+	written, managed := snap.Workload(name)
+	if !managed {
+		return false
+	}
+	var asked core.Intent
+	if row, ok := snap.Intent(name); ok {
+		asked = row.Intent
+	}
+	return asked.Pauses(written.Spec)
+}
+
 // joiners are the containers of other workloads that have joined a workload's, also where
 // their services are written to join others by now, or not at all.
-func (r *reconciler) joiners(snap *state.Snapshot, in plan.Input) (all []core.Replica) {
+func (r *reconciler) joiners(snap *state.Snapshot, in plan.Input) (all []core.Replica, hooks []core.HookRun) {
+	counts := func(c core.Replica) bool {
+		if !r.decides(snap, c) {
+			return false
+		}
+		r.tie(in.Workload, c.Workload)
+		return true
+	}
 	for _, joined := range in.Replicas {
 		for _, row := range snap.Joiners(joined.ID) {
-			if r.decides(snap, row.Replica) {
+			if counts(row.Replica) {
 				all = append(all, row.Replica)
-				r.tie(in.Workload, row.Workload)
+			}
+		}
+		for _, row := range snap.HookRuns("") {
+			if slices.ContainsFunc(row.Joins, func(j core.Join) bool { return j.ID == joined.ID }) && counts(row.Replica) {
+				hooks = append(hooks, row.HookRun)
 			}
 		}
 	}
-	return all
+	return all, hooks
 }
 
 // tie notes that containers of one workload have joined another's, or go before them, so

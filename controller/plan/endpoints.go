@@ -21,6 +21,11 @@ func (s *steps) drain(r replica, cause string, args ...any) {
 	if r.InFlight != "" || s.planned(r.ID) {
 		return
 	}
+	if hooks := s.hooksOn(r); len(hooks) > 0 {
+		// What has joined it would be stopped now, and for as long as the hook takes.
+		s.waitFor(wait{message: fmt.Sprintf("waiting for the hook in %s to end before %s, which it has joined, is stopped", strings.Join(hooks, ", "), r.Name)})
+		return
+	}
 	asked := s.reachable(r) && s.Subscribers > 0 && s.drainTime() > 0
 	if !asked && len(s.joinersOf(r)) == 0 {
 		s.add(core.StopReplica, r.Replica, cause, args...)

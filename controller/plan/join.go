@@ -14,7 +14,8 @@ import (
 // share.
 type Joined struct {
 	core.Replica
-	// Current is true where it is of the revision that its service is kept at.
+	// Current is true where it is of the revision that its service is kept at, or stays at
+	// another one, as its rollout is paused.
 	Current bool
 	// Draining is true where its endpoint was withdrawn, as it is to be stopped.
 	Draining bool
@@ -161,13 +162,30 @@ func (s *steps) followJoined() (gone []string) {
 	return gone
 }
 
-// joinersOf names the containers of other workloads that run and have joined a replica.
+// joinersOf names the containers of other workloads that run and have joined a replica,
+// those of hooks included.
 func (in Input) joinersOf(r replica) (names []string) {
+	names = in.hooksOn(r)
 	for _, other := range in.Joiners {
-		if IsRunning(other) && slices.ContainsFunc(other.Joins, func(j core.Join) bool { return j.ID == r.ID }) {
+		if runsIn(r, other) {
 			names = append(names, other.Name)
 		}
 	}
 	slices.Sort(names)
 	return names
+}
+
+// hooksOn names the containers that run hooks of other workloads and have joined a replica.
+func (in Input) hooksOn(r replica) (names []string) {
+	for _, run := range in.HookJoiners {
+		if runsIn(r, run.Replica) {
+			names = append(names, run.Name)
+		}
+	}
+	return names
+}
+
+// runsIn reports whether a container runs and has joined a replica.
+func runsIn(r replica, other core.Replica) bool {
+	return IsRunning(other) && slices.ContainsFunc(other.Joins, func(j core.Join) bool { return j.ID == r.ID })
 }

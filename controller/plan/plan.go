@@ -61,9 +61,11 @@ type Input struct {
 	Neighbours []core.Replica
 	// Joined are the containers of the services whose namespaces or volumes the
 	// workload's containers share. Joiners are the containers of other workloads that
-	// share those of this one's; none of them outlives what it has joined.
-	Joined  []Joined
-	Joiners []core.Replica
+	// share those of this one's, and HookJoiners those that run hooks; none of them
+	// outlives what it has joined.
+	Joined      []Joined
+	Joiners     []core.Replica
+	HookJoiners []core.HookRun
 	// Dependents names workloads that still run and depend on this one; it is
 	// not taken away before them.
 	Dependents []string
