@@ -29,6 +29,7 @@ func All() (all []Case) {
 	}
 	all = append(all,
 		Case{"migrate", "user-service from 1.0.0 to 1.1.0, whose migration adds a column, and back", migrate},
+		Case{"update-gateway", "rolling update of the gateway itself", rollingUpdate("gateway")},
 		Case{"scale", "scaling 5 → 2 and 2 → 5", scale},
 		Case{"kill", "SIGKILL of a replica", killReplica},
 		Case{"hang", "a replica that hangs (`docker pause`)", hangReplica},
