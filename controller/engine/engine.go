@@ -102,6 +102,8 @@ type Engine interface {
 	// error, one that has several tags, or that a container was made from, running or not,
 	// is a Conflict.
 	PruneImage(ctx context.Context, id string) error
+	// Architecture asks for that of the engine's machine, in Go's words, as "amd64".
+	Architecture(ctx context.Context) (string, error)
 	// LoadImage makes the images of an archive, as docker save writes it, local.
 	LoadImage(ctx context.Context, archive io.Reader) error
 	// Build builds an image under a name; progress receives plain lines. It is Invalid where

@@ -110,6 +110,10 @@ func (t *timed) PruneImage(ctx context.Context, id string) error {
 	return t.do("prune_image", func() error { return t.Engine.PruneImage(ctx, id) })
 }
 
+func (t *timed) Architecture(ctx context.Context) (string, error) {
+	return ask(t, "architecture", func() (string, error) { return t.Engine.Architecture(ctx) })
+}
+
 func (t *timed) LoadImage(ctx context.Context, archive io.Reader) error {
 	return t.do("load_image", func() error { return t.Engine.LoadImage(ctx, archive) })
 }

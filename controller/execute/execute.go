@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -163,8 +164,16 @@ func (x *Executor) Kill(ctx context.Context, id string) error {
 	return x.engine.KillProcess(ctx, id)
 }
 
-// makeImage makes the image of the ingresses.
+// makeImage makes the image of the ingresses, which is of this program's architecture.
 func (x *Executor) makeImage(ctx context.Context) error {
+	arch, err := x.engine.Architecture(ctx)
+	if err != nil {
+		return err
+	}
+	if arch != runtime.GOARCH {
+		return fmt.Errorf("make the image of the ingress: the engine's machine is %s, and this tend is made for %s: run the tend for %[1]s, as on that machine, "+
+			"or have containers publish their ports with `x-tend: {ports: direct}` on the service", arch, runtime.GOARCH)
+	}
 	file, err := os.Open(x.executable)
 	if err != nil {
 		return fmt.Errorf("make the image of the ingress: %w", err)

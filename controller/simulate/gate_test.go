@@ -238,6 +238,10 @@ func (g *gate) CopyTo(ctx context.Context, id, folder string, archive io.Reader)
 	return g.effect(ctx, &call{op: model.OpCopyTo, object: id}, func(ctx context.Context) error { return g.engine.CopyTo(ctx, id, folder, archive) })
 }
 
+func (g *gate) Architecture(ctx context.Context) (string, error) {
+	return pass(ctx, g, &call{op: model.OpArchitecture}, g.engine.Architecture)
+}
+
 func (g *gate) LoadImage(ctx context.Context, archive io.Reader) error {
 	return g.effect(ctx, &call{op: model.OpLoadImage}, func(ctx context.Context) error { return g.engine.LoadImage(ctx, archive) })
 }

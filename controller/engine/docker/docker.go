@@ -80,6 +80,16 @@ func (e *Engine) Check(ctx context.Context) error {
 	})
 }
 
+// Architecture asks for that of the engine's machine.
+func (e *Engine) Architecture(ctx context.Context) (arch string, err error) {
+	err = e.do(ctx, "ask for the architecture of engine", e.host, func(ctx context.Context) error {
+		version, err := e.cli.ServerVersion(ctx)
+		arch = version.Arch
+		return err
+	})
+	return arch, err
+}
+
 // UserNamespace is where the users of an engine's containers count from.
 type UserNamespace int
 

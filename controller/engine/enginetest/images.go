@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -16,6 +17,11 @@ import (
 )
 
 var imageCases = []testCase{
+	{"an engine tells its architecture", func(f *fixture) {
+		arch, err := f.Engine.Architecture(f.Context())
+		require.NoError(f, err)
+		require.Equal(f, runtime.GOARCH, arch)
+	}},
 	{"a local image is listed with its names, and whether a container was made from it", func(f *fixture) {
 		name, id := f.load()
 		require.Equal(f, []string{name}, f.tags(id))

@@ -2,11 +2,13 @@ package model
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
+	"runtime"
 
 	"github.com/tendhq/tend/controller/engine"
 )
@@ -49,6 +51,18 @@ func (e *Engine) CopyTo(ctx context.Context, id, _ string, archive io.Reader) er
 		_, err := e.find(id)
 		return err
 	})
+}
+
+// Architecture is the machine's own, unless SetArchitecture has given another one.
+func (e *Engine) Architecture(ctx context.Context) (string, error) {
+	return ask(ctx, e, OpArchitecture, "", func() (string, error) { return cmp.Or(e.architecture, runtime.GOARCH), nil })
+}
+
+// SetArchitecture has the engine run on another machine.
+func (e *Engine) SetArchitecture(arch string) {
+	e.lock()
+	defer e.unlock()
+	e.architecture = arch
 }
 
 // LoadImage makes the images of an archive local: those that it names, with the

@@ -22,6 +22,8 @@ import (
 // goroutine.
 type Engine struct {
 	mu sync.Mutex
+	// architecture of the engine's machine; empty for this one's.
+	architecture string
 	// now is the instant at which the engine acts.
 	now   time.Time
 	queue queue

@@ -34,6 +34,7 @@ const (
 	OpImage            Op = "inspect image"
 	OpImages           Op = "list images"
 	OpPruneImage       Op = "prune image"
+	OpArchitecture     Op = "ask for the architecture of engine"
 	OpLoadImage        Op = "load image"
 	OpBuild            Op = "build image"
 	OpDigest           Op = "ask registry for image"
@@ -47,7 +48,7 @@ const (
 	OpEvents           Op = "subscribe to events of project"
 )
 
-var reads = []Op{OpPing, OpContainers, OpContainer, OpStats, OpLogs, OpExec, OpAttach, OpImage, OpImages, OpNetworks, OpVolumes, OpEvents}
+var reads = []Op{OpPing, OpArchitecture, OpContainers, OpContainer, OpStats, OpLogs, OpExec, OpAttach, OpImage, OpImages, OpNetworks, OpVolumes, OpEvents}
 
 // Write reports whether the operation changes anything that the engine keeps.
 func (o Op) Write() bool { return !slices.Contains(reads, o) }
