@@ -228,11 +228,12 @@ var (
 	phasesDesc    = prometheus.NewDesc("tend_replicas", "Containers of a workload, by where they are in their life.", []string{"workload", "phase"}, nil)
 	convergedDesc = prometheus.NewDesc("tend_workload_converged", "1 while what runs is what is written and nothing is under way.", []string{"workload"}, nil)
 	outcomeDesc   = prometheus.NewDesc("tend_workload_outcome", "1 for the outcome of a workload.", []string{"workload", "outcome"}, nil)
+	conditionDesc = prometheus.NewDesc("tend_workload_condition", "1 while a condition of a workload is true, 0 while it is false.", []string{"workload", "condition", "reason"}, nil)
 	pausedDesc    = prometheus.NewDesc("tend_workload_paused", "1 while the rollout of a workload is held.", []string{"workload"}, nil)
 )
 
 func (c *statusCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{replicasDesc, phasesDesc, convergedDesc, outcomeDesc, pausedDesc} {
+	for _, d := range []*prometheus.Desc{replicasDesc, phasesDesc, convergedDesc, outcomeDesc, conditionDesc, pausedDesc} {
 		ch <- d
 	}
 }
@@ -257,6 +258,9 @@ func (c *statusCollector) Collect(ch chan<- prometheus.Metric) {
 		send(convergedDesc, gauge(s.Converged), s.Workload)
 		if s.Outcome != "" {
 			send(outcomeDesc, 1, s.Workload, string(s.Outcome))
+		}
+		for _, condition := range s.Conditions {
+			send(conditionDesc, gauge(condition.Status), s.Workload, string(condition.Type), condition.Reason)
 		}
 		send(pausedDesc, gauge(s.Paused), s.Workload)
 	}
