@@ -107,7 +107,7 @@ type Relay struct {
 // NewRelay returns a relay from db to bus.
 func NewRelay(db *postgres.DB, bus Bus, registerer prometheus.Registerer, log *zap.Logger) *Relay {
 	r := &Relay{db: db, bus: bus, log: log.Named("relay"), published: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "events_published_total", Help: "Events that the bus has taken.",
+		Name: "business_events_total", Help: "Events of the business, as order.created, that the bus has taken.",
 	}, []string{"event_type"})}
 	registerer.MustRegister(r.published)
 	return r

@@ -1,5 +1,5 @@
 // Package mailbox is a mail server for tests and for the example: it takes every mail,
-// keeps the last ones in memory, and shows them.
+// keeps the last ones in memory, and shows them. It takes webhooks, too.
 package mailbox
 
 import (
@@ -32,6 +32,7 @@ type Mailbox struct {
 	mails     []Mail
 	known     map[string]bool
 	delivered int
+	calls     []json.RawMessage
 }
 
 // New returns an empty mailbox.
@@ -60,10 +61,36 @@ func (m *Mailbox) Delivered() int {
 	return m.delivered
 }
 
-// ServeHTTP answers with all mails.
-func (m *Mailbox) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+// ServeHTTP answers with all mails. At /webhook it takes JSON, as Alertmanager sends it, and
+// answers with what it took.
+func (m *Mailbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost {
+		m.called(w, r)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
+	if r.URL.Path == "/webhook" {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		_ = json.NewEncoder(w).Encode(append([]json.RawMessage{}, m.calls...))
+		return
+	}
 	_ = json.NewEncoder(w).Encode(m.Mails())
+}
+
+// called keeps the body of a call.
+func (m *Mailbox) called(w http.ResponseWriter, r *http.Request) {
+	var body json.RawMessage
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSize)).Decode(&body); err != nil || r.URL.Path != "/webhook" {
+		http.Error(w, "POST /webhook takes JSON of 64 KiB at most", http.StatusBadRequest)
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.calls = append(m.calls, body)
+	if len(m.calls) > maxMails {
+		m.calls = m.calls[1:]
+	}
 }
 
 // receive keeps a mail unless there is one with its Message-ID: the same mail once more, as

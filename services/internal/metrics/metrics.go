@@ -3,6 +3,7 @@
 package metrics
 
 import (
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -30,6 +31,7 @@ type Metrics struct {
 	callDuration    *prometheus.HistogramVec
 	hedges          *prometheus.CounterVec
 	refusals        *prometheus.CounterVec
+	active          prometheus.Gauge
 }
 
 // New returns the metrics of the named service.
@@ -48,9 +50,10 @@ func New(service string) *Metrics {
 		callDuration:    histogram("service_call_duration_seconds", "Time of one attempt to call another service.", "target_service", "method", "status_code"),
 		hedges:          counter("service_calls_hedged_total", "Reads of other services that were slow and so were made at a second replica, by whether that one answered first.", "target_service", "won"),
 		refusals:        counter("service_calls_refused_total", "Calls that were not made, and repetitions (budget), by what has refused them: breaker, bulkhead or budget.", "target_service", "by"),
+		active:          prometheus.NewGauge(prometheus.GaugeOpts{Name: "active_connections", Help: "HTTP connections that are open."}),
 	}
 	m.Registerer.MustRegister(
-		m.requests, m.requestDuration, m.rpcs, m.rpcDuration, m.queries, m.queryDuration, m.calls, m.callDuration, m.hedges, m.refusals,
+		m.requests, m.requestDuration, m.rpcs, m.rpcDuration, m.queries, m.queryDuration, m.calls, m.callDuration, m.hedges, m.refusals, m.active,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -101,6 +104,16 @@ func method(m string) string {
 		return m
 	}
 	return "other"
+}
+
+// ConnState counts the connections that are open. It is for http.Server's hook of this name.
+func (m *Metrics) ConnState(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		m.active.Inc()
+	case http.StateClosed, http.StateHijacked:
+		m.active.Dec()
+	}
 }
 
 // ObserveRPC records one gRPC call that was answered.

@@ -326,6 +326,7 @@ func (s *Server) Run(ctx context.Context, listener, rpcListener net.Listener) er
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          zap.NewStdLog(log.Named("http")),
+		ConnState:         s.runtime.Metrics.ConnState,
 	}
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
