@@ -19,7 +19,7 @@ VERSION ?= 0.0.0-dev
 image_of = $(if $(filter tend,$(1)),tend/tend:dev,shop/$(1):$(SHOP_VERSION))
 
 # Each module is built, tested and checked on its own.
-MODULES := . services services/gateway bench
+MODULES := . services services/gateway bench tools/dashboards
 
 # go_build MODULE PACKAGE [LDFLAGS]: a static program, the same on every machine.
 go_build = CGO_ENABLED=0 go build -C $(1) -trimpath -ldflags '-s -w $(3)' -o $(CURDIR)/$@ $(2)
@@ -34,7 +34,8 @@ setup: ## prepare this machine: container engine, images, secrets (safe to repea
 	@deploy/setup.sh
 
 .PHONY: up
-up: setup images ## start the shop under tend, and wait until it runs
+up: setup images ## start the shop under tend, and wait until it runs; OBSERVE=1 with Prometheus, alerts and exporters
+	@$(if $(OBSERVE),deploy/setup.sh --observability)
 	@$(BIN)/tend up
 	@cat deploy/welcome.txt
 
@@ -71,6 +72,10 @@ else
 	@tools/engines/build.sh $(ENGINE)
 	@tools/engines/run.sh $(ENGINE) go test -count=1 -timeout 40m -run '$(RUN)' $(ON_ENGINE)
 endif
+
+.PHONY: test-all
+test-all: test ## make test, and what takes longer: the shop with everything that watches it
+	@go test -tags all -count=1 -timeout 40m -run '^TestObservability$$' ./e2e
 
 .PHONY: engines
 engines: ## build the engines that make test ENGINE=... runs on, into build/engines

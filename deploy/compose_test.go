@@ -53,10 +53,11 @@ func TestComposeFileAndSpecsAgreeOnReplicas(t *testing.T) {
 	}
 }
 
-// shop is compose.yaml as it is written, with the defaults of its variables.
-func shop(t *testing.T) *types.Project {
+// shop is compose.yaml as it is written, with the defaults of its variables, and with the
+// profiles that are named.
+func shop(t *testing.T, profiles ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{"../compose.yaml"})
+	options, err := cli.NewProjectOptions([]string{"../compose.yaml"}, cli.WithProfiles(profiles))
 	require.NoError(t, err)
 	project, err := options.LoadProject(t.Context())
 	require.NoError(t, err)
@@ -65,7 +66,7 @@ func shop(t *testing.T) *types.Project {
 
 // No container takes the machine from the others.
 func TestEveryContainerIsBounded(t *testing.T) {
-	for name, s := range shop(t).Services {
+	for name, s := range shop(t, "*").Services {
 		assert.Positive(t, s.CPUS, "cpus of %s", name)
 		assert.LessOrEqual(t, s.CPUS, float32(1), "cpus of %s: the engine refuses more than the machine has", name)
 		assert.Positive(t, s.MemLimit, "mem_limit of %s", name)
@@ -110,6 +111,7 @@ func TestSecretsAreGivenToWhoNeedsThem(t *testing.T) {
 		slices.Sort(names)
 	}
 	assert.Equal(t, map[string][]string{
+		"monitor_password":         {"notification-db", "order-db", "payment-db", "product-db", "user-db"},
 		"postgres_password":        {"notification-db", "order-db", "payment-db", "product-db", "user-db"},
 		"user_db_password":         {"user-db", "user-service"},
 		"product_db_password":      {"product-db", "product-service"},

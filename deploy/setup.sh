@@ -2,8 +2,9 @@
 # Prepares this machine for the shop: a container engine, the images that
 # compose.yaml names, the secrets and .env. Safe to repeat: what is there stays.
 # With --test also what `make test` needs: Postgres, Redis, RabbitMQ, nginx, an image
-# registry, tmux, Chromium, and the image of a Debian with systemd; with --data the image of
-# MariaDB, which `make chaos-data` runs; with --rabbitmq that of the profile rabbitmq; with --tls
+# registry, Prometheus, Alertmanager, tmux, Chromium, and the image of a Debian with systemd; with --data the image of
+# MariaDB, which `make chaos-data` runs; with --rabbitmq that of the profile rabbitmq, and with --observability those of that
+# profile, which is switched on in .env; with --tls
 # a certificate for the gateway, from an authority of its own, and compose.tls.yaml.
 set -euo pipefail
 
@@ -20,8 +21,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/lib/project.sh
 
 case ${1:-} in
-'' | --test | --data | --rabbitmq | --tls) ;;
-*) fail "usage: deploy/setup.sh [--test | --data | --rabbitmq | --tls]" ;;
+'' | --test | --data | --rabbitmq | --observability | --tls) ;;
+*) fail "usage: deploy/setup.sh [--test | --data | --rabbitmq | --observability | --tls]" ;;
 esac
 
 ensure_engine
@@ -34,7 +35,11 @@ case ${1:-} in
 	ensure_built tend/systemd:bookworm
 	;;
 --data) ensure_image mariadb:10.11-bookworm ;;
---rabbitmq) ensure_image rabbitmq:3 ;;
+--rabbitmq) ensure_images compose.yaml rabbitmq ;;
+--observability)
+	ensure_images compose.yaml observability
+	set_env "$PWD/.env" COMPOSE_PROFILES observability
+	;;
 --tls)
 	ensure_certificates "$PWD"
 	set_env "$PWD/.env" COMPOSE_FILE compose.yaml:compose.tls.yaml

@@ -148,6 +148,9 @@ services:
     image: shop/f:1
   g:
     image: tend/tend:dev
+  h:
+    image: profiled:1
+    profiles: [more]
 `), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +187,7 @@ func TestSecretsAreMadeOnce(t *testing.T) {
 	project := t.TempDir()
 	folder := filepath.Join(project, "deploy", "secrets")
 	must(t, "ensure_secrets "+project)
-	names := []string{"postgres_password", "user_db_password", "product_db_password", "order_db_password", "payment_db_password", "notification_db_password", "redis_password", "event_bus_password"}
+	names := []string{"postgres_password", "user_db_password", "product_db_password", "order_db_password", "payment_db_password", "notification_db_password", "redis_password", "event_bus_password", "monitor_password"}
 	before := map[string]string{}
 	for _, name := range names {
 		path := filepath.Join(folder, name)

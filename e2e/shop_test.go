@@ -86,8 +86,8 @@ func TestTheShop(t *testing.T) {
 	}
 
 	t.Log("services are no superusers, and their databases are backed up by one who is")
-	assert.Equal(t, "user_service|f|t", strings.TrimSpace(p.compose("exec", "-T", "user-db", "psql", "-U", "postgres", "-d", "users", "-Atc",
-		`SELECT rolname, rolsuper, EXISTS (SELECT FROM pg_stat_activity WHERE usename = rolname) FROM pg_roles WHERE rolname !~ '^(pg_|postgres)'`)))
+	assert.Equal(t, "monitor|f|f\nuser_service|f|t", strings.TrimSpace(p.compose("exec", "-T", "user-db", "psql", "-U", "postgres", "-d", "users", "-Atc",
+		`SELECT rolname, rolsuper, EXISTS (SELECT FROM pg_stat_activity WHERE usename = rolname) FROM pg_roles WHERE rolname !~ '^(pg_|postgres)' ORDER BY 1`)))
 	dump := strings.TrimSpace(p.mustTend("backup", "user-db"))
 	p.mustTend("restore", "user-db", dump)
 

@@ -7,16 +7,23 @@ has_image() {
 	docker image inspect "$1" >/dev/null 2>&1
 }
 
-# ensure_images COMPOSE-FILE. Images under shop/ and tend/ are this project's
-# own: `make images` builds them. Those of a profile are left to who wants it.
+# ensure_images COMPOSE-FILE [PROFILE] makes sure of the images of a profile, or of those that
+# belong to none. Images under shop/ and tend/ are this project's own: `make images` builds
+# them.
 ensure_images() {
 	local image
 	while read -r image; do
 		ensure_image "$image"
-	done < <(awk '
-		/^  [^ ]/ { if (image) print image; image = "" }
+	done < <(awk -v wanted="[${2:-}]" '
+		function service() {
+			if (image && profiles == wanted) print image
+			image = ""
+			profiles = "[]"
+		}
+		/^  [^ ]/ { service() }
 		$1 == "image:" { image = $2 }
-		$1 == "profiles:" { image = "" }' "$1" | grep -vE '^(shop|tend)/' | sort -u)
+		$1 == "profiles:" { profiles = $2 }
+		END { service() }' "$1" | grep -vE '^(shop|tend)/' | sort -u)
 }
 
 ensure_image() {

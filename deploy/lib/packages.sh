@@ -51,6 +51,14 @@ ensure_test_programs() {
 		packages+=(docker-registry)
 		services+=(docker-registry)
 	fi
+	if ! have promtool; then
+		packages+=(prometheus)
+		services+=(prometheus prometheus-node-exporter)
+	fi
+	if ! have amtool; then
+		packages+=(prometheus-alertmanager)
+		services+=(prometheus-alertmanager)
+	fi
 	if ! have tmux; then
 		packages+=(tmux)
 	fi
@@ -59,11 +67,11 @@ ensure_test_programs() {
 		packages+=(chromium)
 	fi
 	if ((${#packages[@]} == 0)); then
-		say "Postgres, Redis, RabbitMQ, nginx, an image registry, tmux and Chromium are installed, for the tests"
+		say "Postgres, Redis, RabbitMQ, nginx, an image registry, Prometheus, Alertmanager, tmux and Chromium are installed, for the tests"
 		return
 	fi
 	if ! can_install; then
-		fail "the tests need the programs of Postgres 15, Redis 7, RabbitMQ 3, nginx, docker-registry, tmux and Chromium; on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
+		fail "the tests need the programs of Postgres 15, Redis 7, RabbitMQ 3, nginx, docker-registry, Prometheus, Alertmanager, tmux and Chromium; on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
 	fi
 	install_packages "${packages[@]}"
 	local service

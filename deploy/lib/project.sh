@@ -38,7 +38,7 @@ ensure_secret() {
 ensure_secrets() {
 	local name
 	ensure_folder "$1/deploy/secrets" "$(tend_user "$1")"
-	for name in postgres_password {user,product,order,payment,notification}_db_password redis_password event_bus_password; do
+	for name in postgres_password {user,product,order,payment,notification}_db_password redis_password event_bus_password monitor_password; do
 		ensure_secret "$1" "deploy/secrets/$name"
 	done
 }

@@ -8,7 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/compose-spec/compose-go/v2/cli"
 )
 
 // Shop describes a copy of this repository's shop: a Compose project in a folder of
@@ -20,6 +23,8 @@ type Shop struct {
 	Project string
 	// Override is compose.override.yaml.
 	Override string
+	// Profiles are the profiles of compose.yaml that the copy has switched on.
+	Profiles []string
 	// Fit, unless it is nil, returns the spec that the copy has in place of one.
 	Fit func(service, spec string) string
 }
@@ -27,12 +32,13 @@ type Shop struct {
 // setUp copies what compose.yaml mounts, and makes the secrets and .env as
 // deploy/setup.sh does.
 const setUp = `mkdir -p "$1/deploy"
-cp -R deploy/postgres "$1/deploy/"
+cp -R deploy/postgres deploy/observability "$1/deploy/"
 . deploy/lib/common.sh
 . deploy/lib/project.sh
 ensure_secrets "$1"
 ensure_env "$1"
 set_env "$1/.env" COMPOSE_PROJECT_NAME "$2"
+set_env "$1/.env" COMPOSE_PROFILES "$3"
 `
 
 // Write writes the files of the copy. Other lines of its .env stay.
@@ -47,7 +53,14 @@ func (s Shop) Write(ctx context.Context) error {
 	}
 	// tend is another user in its container, and reads the folder too.
 	errs := []error{os.Chmod(s.Dir, 0o755), os.Mkdir(filepath.Join(s.Dir, "specs"), 0o755)}
+	services, err := s.services(ctx)
+	if err != nil {
+		return err
+	}
 	for service, spec := range specs {
+		if !slices.Contains(services, service) {
+			continue
+		}
 		if s.Fit != nil {
 			spec = s.Fit(service, spec)
 		}
@@ -58,12 +71,25 @@ func (s Shop) Write(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", setUp, "bash", s.Dir, s.Project)
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", setUp, "bash", s.Dir, s.Project, strings.Join(s.Profiles, ","))
 	cmd.Dir = s.Repository
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("make the shop's secrets: %w\n%s", err, output)
 	}
 	return nil
+}
+
+// services returns the names of the services that the copy has.
+func (s Shop) services(ctx context.Context) ([]string, error) {
+	options, err := cli.NewProjectOptions([]string{filepath.Join(s.Repository, "compose.yaml")}, cli.WithProfiles(s.Profiles))
+	if err != nil {
+		return nil, err
+	}
+	project, err := options.LoadProject(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return project.ServiceNames(), nil
 }
 
 // SpecFile returns the path of the spec file of a service in a project's folder.
