@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -242,8 +243,10 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 }
 
 func writeJSON(w http.ResponseWriter, v any) {
+	text := encode(v)
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(encode(v)) // it fails only when the reader has gone
+	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // a long answer would go out in chunks
+	_, _ = w.Write(text)                                      // it fails only when the reader has gone
 }
 
 // encode makes one line of JSON. As no answer is HTML, "->" stays as it is.
