@@ -21,12 +21,21 @@ import (
 // name them, and who trusts it.
 func certificate(t *testing.T) (env []string, trusted *x509.CertPool) {
 	t.Helper()
+	dir := t.TempDir()
+	trusted = x509.NewCertPool()
+	trusted.AddCert(writeCertificate(t, dir, "crt", "key"))
+	return []string{"TLS=on", "TLS_CERTIFICATE_FILE=" + filepath.Join(dir, "crt"), "TLS_KEY_FILE=" + filepath.Join(dir, "key")}, trusted
+}
+
+// writeCertificate writes a new certificate for 127.0.0.1 and its key to files of a folder.
+func writeCertificate(t *testing.T, dir, certificateFile, keyFile string) *x509.Certificate {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	made, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -37,22 +46,69 @@ func certificate(t *testing.T) (env []string, trusted *x509.CertPool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	write := func(name, kind string, content []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), 0o600); err != nil {
+	for name, block := range map[string]*pem.Block{certificateFile: {Type: "CERTIFICATE", Bytes: made}, keyFile: {Type: "PRIVATE KEY", Bytes: encoded}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return path
 	}
-	env = []string{"TLS=on", "TLS_CERTIFICATE_FILE=" + write("crt", "CERTIFICATE", made), "TLS_KEY_FILE=" + write("key", "PRIVATE KEY", encoded)}
-	trusted = x509.NewCertPool()
 	parsed, err := x509.ParseCertificate(made)
 	if err != nil {
 		t.Fatal(err)
 	}
-	trusted.AddCert(parsed)
-	return env, trusted
+	return parsed
+}
+
+// A certificate that is replaced in its files is served from the next connection on, and
+// connections that are open stay. In the middle of it the last one is served.
+func TestACertificateIsReplacedWhileTheGatewayRuns(t *testing.T) {
+	dir, port := t.TempDir(), freePort(t)
+	first := writeCertificate(t, dir, "crt", "key")
+	startGateway(t, startNameServer(t), "TLS=on", "TLS_CERTIFICATE_FILE="+filepath.Join(dir, "crt"), "TLS_KEY_FILE="+filepath.Join(dir, "key"), "TLS_PORT="+port,
+		keys(t), service(t, "PRODUCT_SERVICE", echo))
+	both := x509.NewCertPool()
+	both.AddCert(first)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: both}, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	open := &http.Client{Transport: transport}
+	// get returns the certificate of the connection that a request goes over.
+	get := func(client *http.Client) *x509.Certificate {
+		t.Helper()
+		response, err := client.Get("https://127.0.0.1:" + port + "/api/products")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("answered %s", response.Status)
+		}
+		return response.TLS.PeerCertificates[0]
+	}
+	served := func() *x509.Certificate {
+		t.Helper()
+		once := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: both}, DisableKeepAlives: true}
+		return get(&http.Client{Transport: once})
+	}
+	if !get(open).Equal(first) || !served().Equal(first) {
+		t.Fatal("another certificate is served at first")
+	}
+	second := writeCertificate(t, dir, "new", "key") // its key alone
+	both.AddCert(second)
+	if !served().Equal(first) {
+		t.Error("while the key is of another certificate, the last pair is not served")
+	}
+	content, err := os.ReadFile(filepath.Join(dir, "new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "crt"), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !served().Equal(second) {
+		t.Error("the new certificate is not served")
+	}
+	if !get(open).Equal(first) {
+		t.Error("the open connection was closed")
+	}
 }
 
 func TestTLSWithHTTP2(t *testing.T) {
