@@ -196,7 +196,7 @@ func FuzzCalls(f *testing.F) {
 	for i := range calls {
 		f.Add(uint8(i), ada.UserID, "Ada King", "king@example.com", "correct horse", "k", int32(1), int32(20))
 		f.Add(uint8(i), "", "", "", "", "", int32(-1), int32(1<<30))
-		f.Add(uint8(i), "\x00", "\x00 \x00", "a\x00@example.com", strings.Repeat("x", 70000), "k k", int32(1<<30), int32(-1))
+		f.Add(uint8(i), "\x00", "\x00 \x00", "a\x00@example.com", strings.Repeat("x", 300), "k k", int32(1<<30), int32(-1))
 	}
 	f.Fuzz(func(t *testing.T, which uint8, id, name, email, password, key string, page, limit int32) {
 		ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+admin, "idempotency-key", key), 20*time.Second)
