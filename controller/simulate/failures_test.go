@@ -100,6 +100,7 @@ var failures = []struct {
 	{9700012714, "no rest: what was resumed when the disk could not be read is paused again after a restart"},
 	{9700012776, "a published replica is stopped without a drain, as its ports were written and written away again"},
 	{9700020120, "a tend that has lost its state creates a replica, as it counted a stranger's container as one"},
+	{9700035966, "an ingress that was started again is said to be told what the one before was told"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 

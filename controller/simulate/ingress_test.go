@@ -74,7 +74,7 @@ func (w *world) attached(image, id string, conn io.ReadWriter) {
 	run := runOf(w.engine.Truth(), id).at
 	w.holders.mu.Lock()
 	if !h.run.Equal(run) {
-		h.run = run
+		h.run, h.told = run, ingress.Config{}
 		h.Begin(image)
 	}
 	w.holders.mu.Unlock()
