@@ -101,6 +101,7 @@ var failures = []struct {
 	{9700012776, "a published replica is stopped without a drain, as its ports were written and written away again"},
 	{9700020120, "a tend that has lost its state creates a replica, as it counted a stranger's container as one"},
 	{9700035966, "an ingress that was started again is said to be told what the one before was told"},
+	{9700041386, "an ingress is told to give nothing any more to what nobody remembers, as a person wants a revision without ports"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 

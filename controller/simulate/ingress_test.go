@@ -248,10 +248,13 @@ func (v *invariants) askedToTell(c *call, snap *state.Snapshot, truth []engine.C
 	}
 	for _, e := range h.Config().Endpoints {
 		i := slices.IndexFunc(truth, func(t engine.Container) bool { return t.ID == e.ID })
-		if given[e.ID] || e.State != ingress.Ready || i < 0 || len(v.lies) > 0 || v.w.of(workloadOf(truth[i])).Workload == nil {
+		if given[e.ID] || e.State != ingress.Ready || i < 0 || len(v.lies) > 0 {
 			continue
 		}
 		t := truth[i]
+		if w := v.w.of(workloadOf(t)).Workload; w == nil || !hasPorts(snap, w, t) {
+			continue
+		}
 		host, _, _ := strings.Cut(e.Address, ":")
 		moved := !slices.Contains(slices.Collect(maps.Values(t.Networks)), host) // it was withdrawn, and is to be published again
 		if ready(t) && !moved && held(snap, t.ID) && !v.doomed[t.ID] && !draining(snap, t) {

@@ -89,12 +89,17 @@ func (v *invariants) unseen(row *state.Status, snap *state.Snapshot) bool {
 }
 
 // hasPorts reports whether the revision of a container has ports: where nobody remembers it,
-// what is written.
+// the one that is said to be kept, or what is written.
 func hasPorts(snap *state.Snapshot, written *spec.Workload, c engine.Container) bool {
 	made, hash := c.Labels[spec.LabelRevision], c.Labels[spec.LabelConfigHash]
 	for _, of := range snap.Revisions(written.Name) {
 		if of.Revision == made || made == "" && of.Spec.ConfigHash == hash {
 			return len(of.Spec.Ports) > 0
+		}
+	}
+	if row, ok := snap.Status(written.Name); ok {
+		if kept, ok := snap.Revision(written.Name, row.UpdateRevision); ok {
+			return len(kept.Spec.Ports) > 0
 		}
 	}
 	return len(written.Ports) > 0
