@@ -66,7 +66,7 @@ func query(expr, legend string) *prometheus.DataqueryBuilder {
 
 // json is the dashboard as Grafana reads it.
 func (b board) json() ([]byte, error) {
-	//nolint:staticcheck // the newer form is for Grafana 13 and later; every one reads this from a file
+	//nolint:staticcheck // the newer form is not what the Grafana of compose.yaml reads from a file
 	d := dashboard.NewDashboardBuilder(b.title).Uid(b.uid).Tags([]string{tag}).Timezone("browser").
 		Time("now-30m", "now").Refresh("10s").Tooltip(dashboard.DashboardCursorSyncCrosshair).Readonly().
 		Link(dashboard.NewDashboardLinkBuilder("Dashboards").Type(dashboard.DashboardLinkTypeDashboards).Tags([]string{tag}).KeepTime(true).IncludeVars(true)).
