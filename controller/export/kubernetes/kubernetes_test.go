@@ -96,11 +96,14 @@ func exported(t *testing.T, dir string) (*spec.Project, Result) {
 	p, err := load.Project(context.Background(), load.Options{ProjectDirectory: dir, Name: "shop", IngressImage: "tend/ingress"})
 	require.NoError(t, err)
 	contents := map[string][]byte{}
-	for key, c := range p.Configs {
-		contents[key] = []byte(c.Content)
-		if c.File != "" {
-			contents[key], err = os.ReadFile(c.File)
-			require.NoError(t, err)
+	for _, w := range p.Workloads {
+		for _, used := range w.Template.Configs { // those of services whose profile is off may not be there
+			c := p.Configs[used.Source]
+			contents[used.Source] = []byte(c.Content)
+			if c.File != "" {
+				contents[used.Source], err = os.ReadFile(c.File)
+				require.NoError(t, err)
+			}
 		}
 	}
 	r := Export(p, contents)
