@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,8 +71,7 @@ func (b *redisBus) Close() { _ = b.client.Close() }
 
 // Consume implements Bus. A group that is new begins with the oldest event there is.
 func (b *redisBus) Consume(ctx context.Context, group string, handle Handle) error {
-	err := b.client.XGroupCreateMkStream(ctx, stream, group, "0").Err()
-	if err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP") {
+	if err := b.join(ctx, group); err != nil {
 		return err
 	}
 	defer b.leave(context.WithoutCancel(ctx), group)
@@ -94,6 +94,20 @@ func (b *redisBus) Consume(ctx context.Context, group string, handle Handle) err
 		}
 	}
 	return ctx.Err()
+}
+
+// join makes a group unless it is there. That is looked up first: a Redis without room refuses
+// to make one also where it is there, and gets room only when all groups go on.
+func (b *redisBus) join(ctx context.Context, group string) error {
+	groups, err := b.client.XInfoGroups(ctx, stream).Result()
+	if err == nil && slices.ContainsFunc(groups, func(g redis.XInfoGroup) bool { return g.Name == group }) {
+		return nil
+	}
+	err = b.client.XGroupCreateMkStream(ctx, stream, group, "0").Err()
+	if err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP") {
+		return err
+	}
+	return nil
 }
 
 type delivery struct {
