@@ -21,8 +21,15 @@ outside() {
 	folder=$(mktemp -d "$repository/build/engines/run-XXXXXX")
 	# shellcheck disable=SC2064 # the folder of now
 	trap "rm -rf '$folder'" EXIT
-	sed -nE 's/^ *image: *([^ #]+).*/\1/p' "$repository/compose.yaml" | sort -u |
-		xargs docker save --output "$folder/images.tar"
+	# Those of profiles need not be there; of user-service there are newer ones, too.
+	{
+		sed -nE 's/^ *image: *([^ #]+).*/\1/p' "$repository/compose.yaml"
+		docker image ls --format '{{.Repository}}:{{.Tag}}' 'shop/*'
+	} | sort -u | while read -r image; do
+		if docker image inspect "$image" >/dev/null 2>&1; then
+			echo "$image"
+		fi
+	done | xargs docker save --output "$folder/images.tar"
 	# /run is hidden, as the machine's engine and its containerd are found there.
 	unshare --net --mount --pid --fork --kill-child --mount-proc \
 		bash -c 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"' bash \
