@@ -257,7 +257,7 @@ func TestObservability(t *testing.T) {
 	})
 
 	o.step("every query of every dashboard is answered", func() {
-		o.mustTend("rollout", "restart", "notification-service") // for what tells of rollouts
+		o.mustTend("rollout", "restart", "notification-service") // the queries about rollouts need one that has ended
 		files, err := filepath.Glob(filepath.Join(repository, "deploy/observability/dashboards/*.json"))
 		require.NoError(o.t, err)
 		queries := 0

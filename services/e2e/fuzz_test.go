@@ -58,7 +58,7 @@ func (o *outlasting) Errorf(format string, args ...any) {
 	o.wrong = append(o.wrong, fmt.Sprintf(format, args...))
 }
 
-// tell fails t for what was said since the last call.
+// tell fails t if the services have reported mistakes since the last call.
 func (o *outlasting) tell(t *testing.T) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

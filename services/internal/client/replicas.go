@@ -80,7 +80,7 @@ func (r *replicas) acquireOther(than *replica) *replica {
 	return choose(others)
 }
 
-// choose returns the best of the replicas, of which there is one, and counts a request of it.
+// choose returns the best replica, and counts a request to it. There must be at least one.
 func choose(known []*replica) *replica {
 	worse := func(a, b *replica) bool {
 		if order := a.failed().Compare(b.failed()); order != 0 {
@@ -101,7 +101,7 @@ func choose(known []*replica) *replica {
 	return chosen
 }
 
-// abandon ends an attempt at chosen of which nothing came.
+// abandon ends an attempt at a replica that was neither answered nor refused.
 func (r *replicas) abandon(chosen *replica) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

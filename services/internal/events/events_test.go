@@ -443,7 +443,7 @@ func TestTheStreamIsTrimmedToWhatIsNotHandledYet(t *testing.T) {
 	})
 }
 
-// A service that is away for long fills the stream, of which nothing is dropped: when Redis
+// The stream fills while a service is away, and no event is dropped from it: when Redis
 // has no more room, events wait in the outboxes until that service is back.
 func TestWhatFindsNoRoomOnTheStreamWaitsInTheOutbox(t *testing.T) {
 	redis := testenv.StartDurableRedis(t)

@@ -61,8 +61,8 @@ func (m *Mailbox) Delivered() int {
 	return m.delivered
 }
 
-// ServeHTTP answers with all mails. At /webhook it takes JSON, as Alertmanager sends it, and
-// answers with what it took.
+// ServeHTTP answers with all mails. A POST to /webhook keeps a JSON body, as
+// Alertmanager sends it, and a GET returns the bodies that were kept.
 func (m *Mailbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		m.called(w, r)

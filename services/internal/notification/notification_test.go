@@ -136,7 +136,7 @@ func TestEachEventIsToldInOneMail(t *testing.T) {
 	}
 }
 
-// Mail goes to the address that was chosen last, in whatever order that is told.
+// Mail goes to the address that was chosen last, whatever order the events come in.
 func TestMailGoesToTheAddressChosenLast(t *testing.T) {
 	f := start(t)
 	f.receive()
