@@ -271,22 +271,17 @@ func paused(snap *state.Snapshot, name string) bool {
 // joiners are the containers of other workloads that have joined a workload's, also where
 // their services are written to join others by now, or not at all.
 func (r *reconciler) joiners(snap *state.Snapshot, in plan.Input) (all []core.Replica, hooks []core.HookRun) {
-	counts := func(c core.Replica) bool {
-		if !r.decides(snap, c) {
-			return false
-		}
-		r.tie(in.Workload, c.Workload)
-		return true
-	}
 	for _, joined := range in.Replicas {
 		for _, row := range snap.Joiners(joined.ID) {
-			if counts(row.Replica) {
+			if r.decides(snap, row.Replica) {
 				all = append(all, row.Replica)
+				r.tie(in.Workload, row.Workload)
 			}
 		}
 		for _, row := range snap.HookRuns("") {
-			if slices.ContainsFunc(row.Joins, func(j core.Join) bool { return j.ID == joined.ID }) && counts(row.Replica) {
+			if slices.ContainsFunc(row.Joins, func(j core.Join) bool { return j.ID == joined.ID }) && r.decides(snap, row.Replica) {
 				hooks = append(hooks, row.HookRun)
+				r.tie(in.Workload, row.Workload)
 			}
 		}
 	}

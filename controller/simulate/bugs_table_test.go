@@ -226,7 +226,7 @@ var bugs = []bug{
 	{name: "drain nothing for what has joined it", seed: 24, file: "plan/endpoints.go",
 		old: "	if !asked && len(s.joinersOf(r)) == 0 {\n", new: "	if !asked && (BUG || len(s.joinersOf(r)) == 0) {\n"},
 	{name: "know only the joiners that are written", seed: 387, file: "input.go",
-		old: "			if counts(row.Replica) {", new: "			if counts(row.Replica) && !(BUG && !slices.Contains(r.dependents[in.Workload], row.Workload)) {"},
+		old: "			if r.decides(snap, row.Replica) {\n				all", new: "			if r.decides(snap, row.Replica) && !(BUG && !slices.Contains(r.dependents[in.Workload], row.Workload)) {\n				all"},
 	{name: "join what does not run", seed: 202, file: "plan/join.go",
 		old: "j.State == core.Running && !j.leaves()", new: "(BUG || j.State == core.Running && !j.leaves())"},
 	{name: "start again beside what does not run", seed: 865, file: "plan/join.go",
