@@ -49,6 +49,8 @@ type server struct {
 // Run serves until it was told to retire, or was sent SIGTERM, and its last connection
 // has ended. control is the connection to the holder; when it ends, so does Run.
 func Run(control net.Conn, listeners []*net.TCPListener) error {
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM) // before there can be a connection that it would cut
 	p, err := start(control, listeners)
 	if err != nil {
 		return err
@@ -57,8 +59,6 @@ func Run(control net.Conn, listeners []*net.TCPListener) error {
 	retire := make(chan struct{})
 	go func() { lost <- p.obey(retire) }()
 	go p.report()
-	terminated := make(chan os.Signal, 1)
-	signal.Notify(terminated, syscall.SIGTERM)
 	select {
 	case err := <-lost:
 		return err
