@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
 
 	"github.com/tendhq/tend/services/contracts"
 	"github.com/tendhq/tend/services/internal/config"
@@ -98,6 +99,7 @@ func onEachBus(t *testing.T, test func(*testing.T, *env)) {
 
 type env struct {
 	t        *testing.T
+	log      *zap.Logger // of relays and consumers
 	server   server
 	busEnv   map[string]string
 	dead     func(group string) []string
@@ -108,7 +110,7 @@ type env struct {
 
 func newEnv(t *testing.T, s server, dead func(string) []string) *env {
 	pg := testenv.SharedPostgres(t)
-	e := &env{t: t, server: s, busEnv: s.BusEnv(t), dead: dead, postgres: pg, source: pg.NewDatabase(t), sinks: map[string]string{}}
+	e := &env{t: t, log: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), server: s, busEnv: s.BusEnv(t), dead: dead, postgres: pg, source: pg.NewDatabase(t), sinks: map[string]string{}}
 	for group := range groups {
 		e.sinks[group] = pg.NewDatabase(t)
 	}
@@ -150,7 +152,7 @@ func (e *env) run(run func(context.Context)) (stop func()) {
 }
 
 func (e *env) relay() (stop func()) {
-	return e.run(events.NewRelay(e.open(e.source), e.bus(), metrics.New("test").Registerer, zap.NewNop()).Run)
+	return e.run(events.NewRelay(e.open(e.source), e.bus(), metrics.New("test").Registerer, e.log).Run)
 }
 
 // effect records the event's thing in a sink.
@@ -168,7 +170,7 @@ func (e *env) consumer(group string, handler events.Handler) (stop func()) {
 	for _, eventType := range groups[group] {
 		handlers[eventType] = handler
 	}
-	return e.run(events.NewConsumer(group, handlers, e.open(e.sinks[group]), e.bus(), metrics.New("test").Registerer, zap.NewNop()).Run)
+	return e.run(events.NewConsumer(group, handlers, e.open(e.sinks[group]), e.bus(), metrics.New("test").Registerer, e.log).Run)
 }
 
 // effects returns what the events had done, sorted.

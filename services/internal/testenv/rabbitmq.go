@@ -47,7 +47,7 @@ func StartRabbitMQ(t testing.TB) *RabbitMQ {
 	t.Cleanup(func() {
 		if t.Failed() {
 			log, _ := os.ReadFile(r.log.Name())
-			t.Logf("RabbitMQ: %.4000s", log)
+			t.Logf("the end of RabbitMQ's log: %s", log[max(0, len(log)-32<<10):])
 		}
 		r.Kill(t)
 		r.epmd.kill(t)
