@@ -21,6 +21,10 @@ const (
 
 	dialTimeout = 2 * time.Second
 	heartbeat   = 5 * time.Second
+	// openTimeout bounds how long the exchange and the queues are waited for, and
+	// closeTimeout how long a farewell is: a broker can send heartbeats and answer nothing.
+	openTimeout  = 10 * time.Second
+	closeTimeout = time.Second
 	// confirmTimeout bounds how long a consumer waits for the broker to have a message
 	// that it moves to another queue.
 	confirmTimeout = 10 * time.Second
@@ -32,8 +36,27 @@ type rabbitMQ struct {
 	url    string
 	groups map[string][]string
 
-	connection *amqp.Connection // what Publish uses; nil until it does
+	publishing *rabbitLink // what Publish uses; nil until it does
+}
+
+// rabbitLink is a connection with a channel.
+type rabbitLink struct {
+	socket     net.Conn
+	connection *amqp.Connection
 	channel    *amqp.Channel
+}
+
+// cutAfter ends the link, and whatever waits for the broker on it, when ctx ends before stop
+// is called. The library itself waits for as long as heartbeats come.
+func (l *rabbitLink) cutAfter(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = l.socket.Close() })
+}
+
+func (l *rabbitLink) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	defer l.cutAfter(ctx)()
+	_ = l.connection.Close()
 }
 
 func newRabbitMQ(groups map[string][]string, host string, port int, user, password string) *rabbitMQ {
@@ -41,24 +64,30 @@ func newRabbitMQ(groups map[string][]string, host string, port int, user, passwo
 	return &rabbitMQ{url: address.String(), groups: groups}
 }
 
-// Publish implements Bus: the broker confirms a message once its queues have it on disk.
-func (b *rabbitMQ) Publish(ctx context.Context, messages []Message) error {
-	err := b.publish(ctx, messages)
-	if err != nil {
-		b.Close() // the next call begins anew
-	}
-	return err
-}
-
-func (b *rabbitMQ) publish(ctx context.Context, messages []Message) (err error) {
-	if b.connection == nil || b.connection.IsClosed() {
-		if b.connection, b.channel, err = b.open(); err != nil {
+// Publish implements Bus: the broker confirms a message once its queues have it on disk. It
+// keeps a connection that took longer to open than it had time, for the next call.
+func (b *rabbitMQ) Publish(ctx context.Context, messages []Message) (err error) {
+	if b.publishing == nil || b.publishing.connection.IsClosed() {
+		b.Close()
+		if b.publishing, err = b.open(context.WithoutCancel(ctx)); err != nil {
 			return err
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := b.publish(ctx, messages); err != nil {
+		b.Close() // the next call begins anew
+		return err
+	}
+	return nil
+}
+
+func (b *rabbitMQ) publish(ctx context.Context, messages []Message) (err error) {
+	defer b.publishing.cutAfter(ctx)()
 	confirmations := make([]*amqp.DeferredConfirmation, len(messages))
 	for i, m := range messages {
-		if confirmations[i], err = publish(ctx, b.channel, exchange, m.Type, m.Body, 1); err != nil {
+		if confirmations[i], err = publish(ctx, b.publishing.channel, exchange, m.Type, m.Body, 1); err != nil {
 			return err
 		}
 	}
@@ -84,28 +113,38 @@ func confirmed(ctx context.Context, confirmation *amqp.DeferredConfirmation) err
 	return err
 }
 
-// Close ends the connection that Publish uses.
+// Close implements Bus.
 func (b *rabbitMQ) Close() {
-	if b.connection != nil {
-		_ = b.connection.Close()
+	if b.publishing != nil {
+		b.publishing.close()
 	}
-	b.connection, b.channel = nil, nil
+	b.publishing = nil
 }
 
 // open connects and makes what is missing of the exchange and its queues.
-func (b *rabbitMQ) open() (*amqp.Connection, *amqp.Channel, error) {
-	connection, err := amqp.DialConfig(b.url, amqp.Config{Heartbeat: heartbeat, Dial: amqp.DefaultDial(dialTimeout)})
+func (b *rabbitMQ) open(ctx context.Context) (*rabbitLink, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	l := &rabbitLink{}
+	dial := amqp.DefaultDial(dialTimeout)
+	var err error
+	l.connection, err = amqp.DialConfig(b.url, amqp.Config{Heartbeat: heartbeat, Dial: func(network, address string) (net.Conn, error) {
+		l.socket, err = dial(network, address)
+		return l.socket, err
+	}})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	channel, err := connection.Channel()
+	defer l.cutAfter(ctx)()
+	l.channel, err = l.connection.Channel()
 	if err == nil {
-		err = errors.Join(channel.Confirm(false), b.declare(channel))
+		err = errors.Join(l.channel.Confirm(false), b.declare(l.channel))
 	}
 	if err != nil {
-		return nil, nil, errors.Join(err, connection.Close())
+		l.close()
+		return nil, errors.Join(err, ctx.Err())
 	}
-	return connection, channel, nil
+	return l, nil
 }
 
 func (b *rabbitMQ) declare(channel *amqp.Channel) error {
@@ -154,15 +193,12 @@ func deadLettersTo(queue string, args amqp.Table) amqp.Table {
 
 // Consume implements Bus. What is not settled when it ends goes back to the queue.
 func (b *rabbitMQ) Consume(ctx context.Context, group string, handle Handle) error {
-	connection, channel, err := b.open()
+	l, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = connection.Close() }()
-	if err := channel.Qos(prefetch, 0, false); err != nil {
-		return err
-	}
-	deliveries, err := channel.Consume(group, "", false, false, false, false, nil)
+	defer l.close()
+	deliveries, err := l.consume(ctx, group)
 	if err != nil {
 		return err
 	}
@@ -181,16 +217,27 @@ func (b *rabbitMQ) Consume(ctx context.Context, group string, handle Handle) err
 			if n, ok := d.Headers[attemptHeader].(int32); ok {
 				attempt = int(n)
 			}
-			if err := settle(ctx, channel, group, d, attempt, handle(ctx, d.Body, attempt)); err != nil {
+			if err := settle(ctx, l, group, d, attempt, handle(ctx, d.Body, attempt)); err != nil {
 				return err
 			}
 		}
 	}
 }
 
+func (l *rabbitLink) consume(ctx context.Context, group string) (<-chan amqp.Delivery, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	defer l.cutAfter(ctx)()
+	if err := l.channel.Qos(prefetch, 0, false); err != nil {
+		return nil, err
+	}
+	return l.channel.Consume(group, "", false, false, false, false, nil)
+}
+
 // settle moves a message to the queue that its verdict names before it is acknowledged: a
 // crash between the two leaves it twice, and never not at all.
-func settle(ctx context.Context, channel *amqp.Channel, group string, d amqp.Delivery, attempt int, verdict Verdict) error {
+func settle(ctx context.Context, l *rabbitLink, group string, d amqp.Delivery, attempt int, verdict Verdict) error {
+	defer l.cutAfter(ctx)()
 	queue := ""
 	switch verdict {
 	case Done:
@@ -204,7 +251,8 @@ func settle(ctx context.Context, channel *amqp.Channel, group string, d amqp.Del
 	}
 	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()
-	confirmation, err := publish(ctx, channel, "", queue, d.Body, attempt+1)
+	defer l.cutAfter(ctx)()
+	confirmation, err := publish(ctx, l.channel, "", queue, d.Body, attempt+1)
 	if err == nil {
 		err = confirmed(ctx, confirmation)
 	}
