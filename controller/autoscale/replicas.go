@@ -11,8 +11,11 @@ import (
 
 // ask returns how many replicas a metric asks for.
 func (in Input) ask(i int, m spec.Metric) core.ScaleMetric {
-	if m.Type == spec.CPU || m.Type == spec.Memory {
+	switch m.Type {
+	case spec.CPU, spec.Memory:
 		return in.utilization(m)
+	case spec.Cron:
+		return in.scheduled(m.Schedule)
 	}
 	asked := core.ScaleMetric{Name: name(m)}
 	read, known := in.Readings[i]
@@ -28,6 +31,25 @@ func (in Input) ask(i int, m spec.Metric) core.ScaleMetric {
 		asked.Target, asked.Current = number(m.AverageValue)+" for each replica", number(read.Value)
 		asked.Replicas = in.byAverage(read.Value, m.AverageValue)
 	}
+	return asked
+}
+
+// scheduled asks for a schedule's replicas while it is on, and for the least ones else.
+func (in Input) scheduled(s spec.Schedule) core.ScaleMetric {
+	asked := core.ScaleMetric{
+		Name:   fmt.Sprintf("the schedule %q to %q (%s)", s.Start, s.End, s.TimeZone),
+		Target: fmt.Sprintf("%d replicas while it is on", s.Replicas),
+	}
+	on, until, err := s.At(in.Now)
+	if err != nil {
+		asked.Error = err.Error()
+		return asked
+	}
+	state := "off"
+	if asked.Replicas = in.Spec.MinReplicas; on {
+		state, asked.Replicas = "on", s.Replicas
+	}
+	asked.Current = fmt.Sprintf("%s until %s", state, until.Format("Mon 2006-01-02 15:04"))
 	return asked
 }
 

@@ -32,10 +32,12 @@ const (
 	Requests MetricType = "requestsPerSecond"
 	// Prometheus is the answer to a query.
 	Prometheus MetricType = "prometheus"
+	// Cron is the time.
+	Cron MetricType = "cron"
 )
 
 // Metric is one measure that the number of replicas follows. Exactly one of Utilization,
-// Value and AverageValue is not 0.
+// Value, AverageValue and Schedule is not zero.
 type Metric struct {
 	Type MetricType
 	// Utilization is the percentage of what they are given that replicas are to use on
@@ -46,6 +48,8 @@ type Metric struct {
 	Value, AverageValue float64
 	// URL is where Prometheus is, and Query what it is asked.
 	URL, Query string
+	// Schedule is when how many replicas are wanted; of Cron.
+	Schedule Schedule
 }
 
 // PolicySelect says which one of several policies bounds a change.

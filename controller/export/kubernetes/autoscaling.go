@@ -17,6 +17,8 @@ func (e *exporter) autoscaler(w *spec.Workload) bool {
 		case spec.CPU, spec.Memory:
 			target := object{"type": "Utilization", "averageUtilization": m.Utilization}
 			metrics = append(metrics, object{"type": "Resource", "resource": object{"name": string(m.Type), "target": target}})
+		case spec.Cron:
+			e.unsupported(w.Name, "autoscaling.metrics", "a schedule needs KEDA in the cluster: write it as a trigger of the type cron of a ScaledObject there")
 		default:
 			e.unsupported(w.Name, "autoscaling.metrics", fmt.Sprintf("%s needs an adapter in the cluster: write it as an External metric there", m.Type))
 		}

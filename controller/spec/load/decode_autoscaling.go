@@ -50,7 +50,7 @@ func (d *decoder) readAutoscaling(name string, n *yaml.Node) {
 }
 
 // metricKeys are the types of metrics, each with the key that it is described under.
-var metricKeys = map[string]string{"Resource": "resource", "Ingress": "ingress", "Prometheus": "prometheus"}
+var metricKeys = map[string]string{"Resource": "resource", "Ingress": "ingress", "Prometheus": "prometheus", "Cron": "cron"}
 
 func (d *decoder) metric(name string, n *yaml.Node) (m spec.Metric) {
 	kind, described := "", map[string]bool{}
@@ -64,7 +64,7 @@ func (d *decoder) metric(name string, n *yaml.Node) (m spec.Metric) {
 		return func(name string, n *yaml.Node) { d.readTarget(name, n, &m, types...) }
 	}
 	d.mapping(name, n, fields{
-		"type": func(name string, n *yaml.Node) { kind = d.oneOf(name, n, "Resource", "Ingress", "Prometheus") },
+		"type": func(name string, n *yaml.Node) { kind = d.oneOf(name, n, "Resource", "Ingress", "Prometheus", "Cron") },
 		"resource": describe("resource", func(name string, n *yaml.Node) {
 			d.mapping(name, n, fields{
 				"name": func(name string, n *yaml.Node) {
@@ -88,11 +88,38 @@ func (d *decoder) metric(name string, n *yaml.Node) (m spec.Metric) {
 				"target": target("Value", "AverageValue"),
 			}, "url", "query", "target")
 		}),
+		"cron": describe("cron", func(name string, n *yaml.Node) {
+			m.Type = spec.Cron
+			d.readSchedule(name, n, &m.Schedule)
+		}),
 	}, "type")
 	if key := metricKeys[kind]; key != "" && (!described[key] || len(described) > 1) {
 		d.fail(n, fmt.Sprintf("write %s, and nothing of another type", key), "%s of type %s has to have %s", name, kind, key)
 	}
 	return m
+}
+
+// readSchedule reads the times of a metric of the type Cron.
+func (d *decoder) readSchedule(name string, n *yaml.Node, s *spec.Schedule) {
+	const hint = `write the times as those of a CronJob, as "0 8 * * 1-5", and the time zone as "Europe/Berlin"`
+	d.mapping(name, n, fields{
+		"timeZone": func(name string, n *yaml.Node) { s.TimeZone = d.text(name, n, hint) },
+		"start":    func(name string, n *yaml.Node) { s.Start = d.text(name, n, hint) },
+		"end":      func(name string, n *yaml.Node) { s.End = d.text(name, n, hint) },
+		"desiredReplicas": func(name string, n *yaml.Node) {
+			if replicas := d.count(name, n, 1, maxReplicas); replicas != nil {
+				s.Replicas = *replicas
+			}
+		},
+	}, "timeZone", "start", "end", "desiredReplicas")
+	if s.TimeZone == "" || s.Start == "" || s.End == "" {
+		return
+	}
+	if _, _, err := s.At(time.Now()); err != nil {
+		d.fail(n, hint, "%s: %v", name, err)
+	} else if s.Start == s.End {
+		d.fail(n, "write two different times", "%s: start and end are the same", name)
+	}
 }
 
 // readTarget reads the target of a metric, which has one of some types.
