@@ -45,6 +45,9 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (id stri
 	if err := e.carryOver(ctx, spec, r); err != nil {
 		return "", err
 	}
+	if err := e.rotateLogs(ctx, spec.Name, r); err != nil {
+		return "", err
+	}
 
 	err = e.do(ctx, op, spec.Name, func(ctx context.Context) error {
 		response, err := e.cli.ContainerCreate(ctx, r.config, r.host, r.networking, r.platform, spec.Name)

@@ -49,6 +49,27 @@ func (c *creator) labels() map[string]string {
 	return map[string]string{engine.ProjectLabel: c.project}
 }
 
+func TestALogIsRotatedWhereNobodyHasSaid(t *testing.T) {
+	c := newCreator(t)
+	info, err := c.cli.Info(t.Context())
+	require.NoError(t, err)
+	made := func(logging *types.LoggingConfig) container.LogConfig {
+		id, err := c.engine.Create(t.Context(), c.spec(types.ServiceConfig{NetworkMode: "none", Logging: logging}))
+		require.NoError(t, err)
+		inspect, err := c.cli.ContainerInspect(t.Context(), id)
+		require.NoError(t, err)
+		require.NoError(t, c.engine.Remove(t.Context(), id, true))
+		return inspect.HostConfig.LogConfig
+	}
+	want := container.LogConfig{Type: info.LoggingDriver, Config: map[string]string{}}
+	if info.LoggingDriver == "json-file" {
+		want.Config = map[string]string{"max-size": "10m", "max-file": "5"}
+	}
+	require.Equal(t, want, made(nil))
+	require.Empty(t, made(&types.LoggingConfig{Driver: "json-file"}).Config)
+	require.Equal(t, map[string]string{"max-size": "1m"}, made(&types.LoggingConfig{Options: types.Options{"max-size": "1m"}}).Config)
+}
+
 // A file's owner is the one named, whoever the container's user is.
 func TestCopiedSecretHasTheOwnerAndModeItNames(t *testing.T) {
 	c := newCreator(t)

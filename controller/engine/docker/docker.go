@@ -1,5 +1,5 @@
 // Package docker adapts the Docker Engine API to engine.Engine.
-// It is stateless except for the client's connections. convert*.go converts a Compose
+// It knows nothing of before but what the engine's log driver is. convert*.go converts a Compose
 // service, and follows Compose v2.40.3 field by field.
 package docker
 
@@ -32,6 +32,9 @@ const (
 type Engine struct {
 	cli  *client.Client
 	host string
+	// logDriver is what the engine's configuration names. It is asked for once in each
+	// subscription to events, as an engine that is restarted may have another one.
+	logDriver atomic.Pointer[string]
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -48,7 +51,7 @@ func New(host string) (*Engine, error) {
 	if err != nil {
 		return nil, &engine.Error{Op: "set up client of engine", Object: found.host, Class: engine.Invalid, Err: err}
 	}
-	return &Engine{cli, found.host}, nil
+	return &Engine{cli: cli, host: found.host}, nil
 }
 
 // Close releases the connections.

@@ -30,6 +30,7 @@ const eventReplay = time.Second
 
 // Events subscribes to the project's containers.
 func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Event, func() error, error) {
+	e.logDriver.Store(nil)
 	args := filters.NewArgs(
 		filters.Arg("type", string(events.ContainerEventType)),
 		filters.Arg("label", engine.ProjectLabel+"="+project),

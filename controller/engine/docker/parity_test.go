@@ -194,6 +194,8 @@ func normalise(t *testing.T, c container.InspectResponse, all map[string]contain
 	t.Helper()
 	// It is not read from the service, but handed over as the spec has it.
 	c.HostConfig.RestartPolicy = container.RestartPolicy{}
+	// Compose leaves it to the engine (TestALogIsRotatedWhereNobodyHasSaid).
+	c.HostConfig.LogConfig = container.LogConfig{}
 	// One without effect: Compose sends empty options with the bind of a secret,
 	// none with that of a config.
 	for i := range c.HostConfig.Mounts {

@@ -55,7 +55,7 @@ var table = []keys{
 		cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset
 		device_cgroup_rules devices dns dns_opt dns_search domainname entrypoint env_file environment
 		expose external_links extra_hosts gpus group_add hostname init isolation
-		label_file labels links logging mac_address mem_limit mem_reservation mem_swappiness memswap_limit
+		label_file labels links mac_address mem_limit mem_reservation mem_swappiness memswap_limit
 		networks oom_kill_disable oom_score_adj pids_limit platform privileged profiles read_only runtime
 		secrets security_opt shm_size stdin_open stop_signal storage_opt sysctls tmpfs tty ulimits user
 		userns_mode uts working_dir`, supported, "", nil},
@@ -70,6 +70,7 @@ var table = []keys{
 	{"services.*", "healthcheck", supported, "a container that passed it and fails now is replaced or restarted; one that has never passed it is reported and goes on", nil},
 	{"services.*", "image", supported, "what it is after it was built or pulled anew under its name is rolled out, as docker compose up recreates", nil},
 	{"services.*", "ipc network_mode pid", supported, "service:NAME is replaced and restarted together with what it joins (spec.md)", nil},
+	{"services.*", "logging", supported, "where it is missing and the engine's driver is json-file, which would keep everything, five files of 10 MB are kept; driver: json-file alone leaves it to the engine", nil},
 	{"services.*", "models", refused, "tend runs no models", nil},
 	{"services.*", "ports", supported, "a fixed TCP port is held by an ingress (ports.md); one that a container publishes itself allows one replica, a range (8000-8010:80) as many as it has ports", nil},
 	{"services.*", "post_start", supported, "after each start that tend makes; one that fails stops the container (spec.md)", nil},
