@@ -303,6 +303,11 @@ func TestAKilledIngressComesBack(t *testing.T) {
 		return nil
 	})
 	tend.end(syscall.SIGKILL)
+	ingress = p.ingressOf()
+	// As the kernel does; the engine leaves alone what somebody has ended with docker kill.
+	require.NoError(t, syscall.Kill(ingress.State.Pid, syscall.SIGKILL))
+	p.awaitReached(address)
+	assert.Equal(t, ingress.ID, p.ingressOf().ID)
 	assert.Equal(t, web.ID, p.replica("web").ID)
 	assert.Equal(t, web.State.StartedAt, p.replica("web").State.StartedAt)
 }
