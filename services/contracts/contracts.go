@@ -128,6 +128,7 @@ func problemSchema() *openapi3.Schema {
 		WithProperty("status", openapi3.NewIntegerSchema()).
 		WithProperty("detail", openapi3.NewStringSchema()).
 		WithProperty("requestId", openapi3.NewStringSchema()).
+		WithProperty("traceId", openapi3.NewStringSchema()).
 		WithRequired([]string{"type", "title", "status"})
 }
 

@@ -256,7 +256,7 @@ func FuzzEvents(f *testing.F) {
 			if err != nil {
 				return nil, err
 			}
-			consumer := events.NewConsumer(service.Name, app.Handlers, rt.DB, h, metrics.New("fuzz").Registerer, zap.NewNop())
+			consumer := events.NewConsumer(service.Name, app.Handlers, rt.DB, h, rt.Traces, metrics.New("fuzz").Registerer, zap.NewNop())
 			ctx, cancel := context.WithCancel(context.Background())
 			ended := make(chan struct{})
 			go func() { defer close(ended); consumer.Run(ctx) }()

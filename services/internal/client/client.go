@@ -14,11 +14,15 @@ import (
 	"net/url"
 	"time"
 
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/services/internal/auth"
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/metrics"
+	"github.com/tendhq/tend/services/internal/tracing"
 )
 
 const (
@@ -75,8 +79,9 @@ type Issue func(ctx context.Context, target string) (string, error)
 // Client calls one service over HTTP, with tokens of the calling service's own.
 type Client struct {
 	caller
-	base *url.URL
-	http *http.Client
+	base      *url.URL
+	transport *http.Transport
+	http      *http.Client
 }
 
 // New returns a client of the service target at base, an absolute URL. Its
@@ -96,13 +101,22 @@ func New(target string, base *url.URL, issue Issue, m *metrics.Metrics, log *zap
 		port = base.Scheme
 	}
 	return &Client{
-		caller: newCaller(target, target, base.Hostname(), port, issue, m, log), base: base,
+		caller: newCaller(target, target, base.Hostname(), port, issue, m, log), base: base, transport: transport,
 		http: &http.Client{
-			Transport:     transport,
+			Transport:     traced(transport, target),
 			Timeout:       attemptTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+}
+
+// traced makes a span of each attempt that belongs to a trace, named after the service: a
+// path has ids.
+func traced(transport *http.Transport, target string) http.RoundTripper {
+	return otelhttp.NewTransport(transport, otelhttp.WithTracerProvider(tracing.OfContext), otelhttp.WithPropagators(tracing.Propagator),
+		otelhttp.WithFilter(func(r *http.Request) bool { return trace.SpanContextFromContext(r.Context()).IsValid() }),
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + target }),
+		otelhttp.WithSpanOptions(trace.WithAttributes(semconv.ServicePeerName(target))))
 }
 
 // Keys asks the service for the public keys of its tokens.
@@ -115,7 +129,7 @@ func (c *Client) Keys(ctx context.Context) (map[string]ed25519.PublicKey, error)
 }
 
 // Close closes idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
 // Call is one call. It must be idempotent, by its method or by IdempotencyKey,
 // because it is repeated when no answer comes. A GET is also made at two replicas at the

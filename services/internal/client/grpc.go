@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/tendhq/tend/services/internal/metrics"
 	"github.com/tendhq/tend/services/internal/rpc"
+	"github.com/tendhq/tend/services/internal/tracing"
 )
 
 // GRPC calls one service over gRPC, by the rules of Client.
@@ -98,6 +100,7 @@ func (c *GRPC) connection(address string) (*grpc.ClientConn, error) {
 		}),
 		grpc.WithIdleTimeout(30*time.Second),
 		grpc.WithDisableServiceConfig(),
+		grpc.WithStatsHandler(otelgrpc.NewClientHandler(otelgrpc.WithTracerProvider(tracing.OfContext), otelgrpc.WithPropagators(tracing.Propagator))),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponse)),
 	)
 }

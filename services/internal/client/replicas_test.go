@@ -42,7 +42,7 @@ func newNetwork(t *testing.T, names ...string) *network {
 	base := &url.URL{Scheme: "http", Host: net.JoinHostPort("payment-service", port)}
 	n.client = New("payment-service", base, nil, n.metrics, zap.NewNop())
 	n.client.replicas.lookup = n.lookup
-	transport := n.client.http.Transport.(*http.Transport)
+	transport := n.client.transport
 	transport.DialContext = n.dial
 	transport.DisableKeepAlives = true
 	return n

@@ -9,10 +9,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/services/internal/logging"
 	"github.com/tendhq/tend/services/internal/postgres"
+	"github.com/tendhq/tend/services/internal/tracing"
 )
 
 const (
@@ -41,13 +44,14 @@ type Consumer struct {
 	db       *postgres.DB
 	bus      Bus
 	handlers map[string]Handler
+	traces   trace.TracerProvider
 	log      *zap.Logger
 	handled  *prometheus.CounterVec
 }
 
 // NewConsumer returns a consumer of the group's events, with a handler for each type.
-func NewConsumer(group string, handlers map[string]Handler, db *postgres.DB, bus Bus, registerer prometheus.Registerer, log *zap.Logger) *Consumer {
-	c := &Consumer{group: group, db: db, bus: bus, handlers: handlers, log: log.Named("consumer"), handled: prometheus.NewCounterVec(prometheus.CounterOpts{
+func NewConsumer(group string, handlers map[string]Handler, db *postgres.DB, bus Bus, traces trace.TracerProvider, registerer prometheus.Registerer, log *zap.Logger) *Consumer {
+	c := &Consumer{group: group, db: db, bus: bus, handlers: handlers, traces: traces, log: log.Named("consumer"), handled: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "events_handled_total", Help: "Events handled: done, later (to be delivered again) or dead.",
 	}, []string{"event_type", "result"})}
 	registerer.MustRegister(c.handled)
@@ -109,6 +113,9 @@ func (c *Consumer) handle(ctx context.Context, message []byte, attempt int) Verd
 	if !ok {
 		return Done
 	}
+	ctx, span := tracing.Continue(ctx, c.traces, e.Traceparent, "process "+e.EventType, trace.SpanKindConsumer,
+		semconv.MessagingOperationTypeProcess, semconv.MessagingDestinationName(exchange), semconv.MessagingMessageID(e.EventID.String()))
+	defer func() { tracing.End(span, err) }()
 	ctx = logging.NewContext(ctx, c.log, logging.IDs{RequestID: e.EventID.String(), CorrelationID: e.CorrelationID})
 	log := logging.From(ctx).With(zap.String("eventType", e.EventType), zap.Int("attempt", attempt))
 	err = c.once(ctx, e, handler)
@@ -120,6 +127,7 @@ func (c *Consumer) handle(ctx context.Context, message []byte, attempt int) Verd
 	}
 	switch {
 	case err == nil:
+		log.Info("an event is handled")
 		c.handled.WithLabelValues(e.EventType, "done").Inc()
 		return Done
 	case ctx.Err() != nil:

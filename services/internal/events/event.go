@@ -25,8 +25,9 @@ type Event struct {
 	EventType     string          `json:"eventType"`
 	AggregateID   string          `json:"aggregateId"` // of what it happened to, such as an order
 	Timestamp     time.Time       `json:"timestamp"`
-	CorrelationID string          `json:"correlationId"` // of the request that set it off
-	Data          json.RawMessage `json:"data"`          // as the contract of the service says
+	CorrelationID string          `json:"correlationId"`         // of the request that set it off
+	Traceparent   string          `json:"traceparent,omitempty"` // of what wrote it, as W3C Trace Context has it
+	Data          json.RawMessage `json:"data"`                  // as the contract of the service says
 }
 
 // decode returns the event of a message. Its data is not looked at.

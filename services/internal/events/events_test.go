@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
@@ -170,7 +171,7 @@ func (e *env) consumer(group string, handler events.Handler) (stop func()) {
 	for _, eventType := range groups[group] {
 		handlers[eventType] = handler
 	}
-	return e.run(events.NewConsumer(group, handlers, e.open(e.sinks[group]), e.bus(), metrics.New("test").Registerer, e.log).Run)
+	return e.run(events.NewConsumer(group, handlers, e.open(e.sinks[group]), e.bus(), noop.NewTracerProvider(), metrics.New("test").Registerer, e.log).Run)
 }
 
 // effects returns what the events had done, sorted.
@@ -347,7 +348,7 @@ func TestAnEventWaitsForWhatIsAway(t *testing.T) {
 			return &away{}
 		}
 		return effect(ctx, tx, event)
-	}}, e.open(e.sinks["all"]), nil, metrics.New("test").Registerer, zap.NewNop())
+	}}, e.open(e.sinks["all"]), nil, noop.NewTracerProvider(), metrics.New("test").Registerer, zap.NewNop())
 	if verdict := consumer.Handle(t.Context(), message(t, "thing.made", 1).Body, 1000); verdict != events.Done || e.effects("all") != "1" {
 		t.Errorf("verdict = %v after %d attempts, effects = %q", verdict, attempts, e.effects("all"))
 	}
@@ -524,7 +525,7 @@ func TestTheInboxForgetsWhatIsOld(t *testing.T) {
 	inbox := e.sinks["all"]
 	e.postgres.Exec(t, inbox, `INSERT INTO inbox SELECT gen_random_uuid(), now() - interval '31 days' FROM generate_series(1, 2500)`)
 	e.postgres.Exec(t, inbox, `INSERT INTO inbox SELECT gen_random_uuid(), now() - interval '29 days' FROM generate_series(1, 10)`)
-	consumer := events.NewConsumer("all", nil, e.open(inbox), e.bus(), metrics.New("test").Registerer, zap.NewNop())
+	consumer := events.NewConsumer("all", nil, e.open(inbox), e.bus(), noop.NewTracerProvider(), metrics.New("test").Registerer, zap.NewNop())
 	if err := consumer.Forget(t.Context()); err != nil {
 		t.Fatal(err)
 	}

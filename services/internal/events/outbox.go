@@ -12,11 +12,14 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/services/contracts"
 	"github.com/tendhq/tend/services/internal/logging"
 	"github.com/tendhq/tend/services/internal/postgres"
+	"github.com/tendhq/tend/services/internal/tracing"
 )
 
 const (
@@ -55,11 +58,14 @@ func NewOutbox(contract *contracts.Contract, on bool) (*Outbox, error) {
 func (o *Outbox) On() bool { return o.on }
 
 // Add writes an event that is published if tx is committed. Data that the contract does not
-// promise is an error: no event leaves that its consumers could not read.
-func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, eventType, aggregateID string, data any) error {
+// promise is an error: no event leaves that its consumers could not read. The event keeps
+// the trace, which its consumers go on with.
+func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, eventType, aggregateID string, data any) (err error) {
 	if !o.on {
 		return nil
 	}
+	ctx, span := tracing.Start(ctx, "send "+eventType, trace.SpanKindProducer, semconv.MessagingOperationTypeSend, semconv.MessagingDestinationName(exchange))
+	defer func() { tracing.End(span, err) }()
 	encoded, err := json.Marshal(data)
 	if err != nil {
 		return fmt.Errorf("event %s: %w", eventType, err)
@@ -73,7 +79,7 @@ func (o *Outbox) Add(ctx context.Context, tx pgx.Tx, eventType, aggregateID stri
 	}
 	event, err := json.Marshal(Event{
 		EventID: id, EventType: eventType, AggregateID: aggregateID, Timestamp: time.Now().UTC(),
-		CorrelationID: logging.IDsFrom(ctx).CorrelationID, Data: encoded,
+		CorrelationID: logging.IDsFrom(ctx).CorrelationID, Traceparent: tracing.Traceparent(ctx), Data: encoded,
 	})
 	if err != nil {
 		return err

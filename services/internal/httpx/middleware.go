@@ -4,13 +4,21 @@ import (
 	"context"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/google/uuid"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/services/internal/logging"
+	"github.com/tendhq/tend/services/internal/tracing"
 )
 
 // The headers that carry logging.IDs between services.
@@ -18,6 +26,38 @@ const (
 	RequestIDHeader     = "X-Request-ID"
 	CorrelationIDHeader = "X-Correlation-ID"
 )
+
+// Trace makes a span of each request of the API, of the trace that its caller names, or of a
+// new one. Its name has the route's pattern, never the path. A provider that makes no spans
+// costs nothing but passing the trace on.
+func Trace(provider trace.TracerProvider) func(http.Handler) http.Handler {
+	if _, off := provider.(noop.TracerProvider); off {
+		return passOn
+	}
+	traced := otelhttp.NewMiddleware("", otelhttp.WithTracerProvider(provider), otelhttp.WithPropagators(tracing.Propagator),
+		otelhttp.WithFilter(func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }))
+	return func(next http.Handler) http.Handler {
+		return traced(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(w, r)
+			// The route is known once the request has passed the router.
+			if route := chi.RouteContext(r.Context()).RoutePattern(); route != "" {
+				span := trace.SpanFromContext(r.Context())
+				span.SetName(r.Method + " " + route)
+				span.SetAttributes(semconv.HTTPRoute(route))
+			}
+		}))
+	}
+}
+
+// passOn gives a request the trace that its caller names.
+func passOn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Traceparent") != "" {
+			r = r.WithContext(tracing.Propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
 
 // WithIDs takes the request's ids from its headers, or makes new ones, gives
 // them to the request's logger and returns them to the client.

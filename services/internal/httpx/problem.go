@@ -20,8 +20,9 @@ type Problem struct {
 	Status int          `json:"status"`
 	Detail string       `json:"detail,omitempty"`
 	Errors []FieldError `json:"errors,omitempty"`
-	// RequestID finds the request in the logs.
+	// RequestID finds the request in the logs, and TraceID its trace.
 	RequestID string `json:"requestId,omitempty"`
+	TraceID   string `json:"traceId,omitempty"`
 	// OrderID names the order that a failed creation left behind.
 	OrderID string `json:"orderId,omitempty"`
 }
@@ -83,7 +84,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if answer.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	answer.RequestID = logging.IDsFrom(r.Context()).RequestID
+	answer.RequestID, answer.TraceID = logging.IDsFrom(r.Context()).RequestID, logging.TraceID(r.Context())
 	w.Header().Set("Content-Type", "application/problem+json")
 	write(w, r, answer.Status, answer)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -38,9 +39,13 @@ type values struct {
 	ids IDs
 }
 
-// NewContext returns a context whose logger names ids in each line.
+// NewContext returns a context whose logger names ids in each line, and the trace that ctx
+// belongs to.
 func NewContext(ctx context.Context, log *zap.Logger, ids IDs) context.Context {
 	log = log.With(zap.String("requestId", ids.RequestID), zap.String("correlationId", ids.CorrelationID))
+	if traceID := TraceID(ctx); traceID != "" {
+		log = log.With(zap.String("traceId", traceID))
+	}
 	return context.WithValue(ctx, contextKey{}, values{log: log, ids: ids})
 }
 
@@ -50,6 +55,14 @@ func From(ctx context.Context) *zap.Logger {
 		return v.log
 	}
 	return zap.NewNop()
+}
+
+// TraceID returns the id of the trace that ctx belongs to, "" where it belongs to none.
+func TraceID(ctx context.Context) string {
+	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
+		return span.TraceID().String()
+	}
+	return ""
 }
 
 // IDsFrom returns the ids that NewContext stored.

@@ -17,6 +17,7 @@ import (
 	"github.com/tendhq/tend/services/internal/events"
 	"github.com/tendhq/tend/services/internal/money"
 	"github.com/tendhq/tend/services/internal/server"
+	"github.com/tendhq/tend/services/internal/tracing"
 )
 
 //go:embed migrations/*.sql
@@ -37,7 +38,7 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 			"order.completed": completed,
 			"order.cancelled": cancelled,
 		},
-		Background: sender{db: rt.DB, relay: relayFromEnv(rt.Env), log: rt.Log}.run,
+		Background: sender{db: rt.DB, relay: relayFromEnv(rt.Env), traces: rt.Traces, log: rt.Log}.run,
 	}, nil
 }
 
@@ -124,8 +125,9 @@ func cancelled(ctx context.Context, tx pgx.Tx, e events.Event) error {
 	return write(ctx, tx, e, data.UserID, "Your order is cancelled", fmt.Sprintf("Order %s is cancelled, %s.", data.OrderID, why))
 }
 
-// write has a mail sent once tx is committed.
+// write has a mail sent once tx is committed, as a part of the event's trace.
 func write(ctx context.Context, tx pgx.Tx, e events.Event, userID uuid.UUID, subject, body string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO mails (mail_id, user_id, subject, body) VALUES ($1, $2, $3, $4)`, e.EventID, userID, subject, body)
+	_, err := tx.Exec(ctx, `INSERT INTO mails (mail_id, user_id, subject, body, correlation_id, traceparent) VALUES ($1, $2, $3, $4, $5, $6)`,
+		e.EventID, userID, subject, body, e.CorrelationID, tracing.Traceparent(ctx))
 	return err
 }

@@ -14,10 +14,13 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/services/internal/config"
+	"github.com/tendhq/tend/services/internal/logging"
 	"github.com/tendhq/tend/services/internal/postgres"
+	"github.com/tendhq/tend/services/internal/tracing"
 )
 
 const (
@@ -32,6 +35,8 @@ type message struct {
 	to            string
 	subject, body string
 	created       time.Time
+	// Of the event that it tells of.
+	correlationID, traceparent string
 }
 
 // relay is the mail server that takes all mail, on a network of the project's own.
@@ -100,9 +105,10 @@ func (r relay) format(m message) []byte {
 
 // sender sends the mails that wait. Several replicas may do so at once.
 type sender struct {
-	db    *postgres.DB
-	relay relay
-	log   *zap.Logger
+	db     *postgres.DB
+	relay  relay
+	traces trace.TracerProvider
+	log    *zap.Logger
 }
 
 func (s sender) run(ctx context.Context) {
@@ -127,31 +133,42 @@ func (s sender) sendOne(ctx context.Context) (sent bool, err error) {
 	err = s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var m message
 		err := tx.QueryRow(ctx,
-			`SELECT mail_id, email, subject, body, created_at FROM mails JOIN contacts USING (user_id)
+			`SELECT mail_id, email, subject, body, created_at, correlation_id, traceparent FROM mails JOIN contacts USING (user_id)
 			WHERE sent_at IS NULL AND refusal IS NULL AND next_attempt <= now()
-			ORDER BY next_attempt LIMIT 1 FOR UPDATE OF mails SKIP LOCKED`).Scan(&m.id, &m.to, &m.subject, &m.body, &m.created)
+			ORDER BY next_attempt LIMIT 1 FOR UPDATE OF mails SKIP LOCKED`).Scan(&m.id, &m.to, &m.subject, &m.body, &m.created, &m.correlationID, &m.traceparent)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		failure := s.relay.send(ctx, m)
-		var answer *textproto.Error
-		switch {
-		case failure == nil:
-			sent = true
-			_, err = tx.Exec(ctx, `UPDATE mails SET sent_at = now() WHERE mail_id = $1`, m.id)
-		case errors.As(failure, &answer) && answer.Code >= 500:
-			s.log.Error("a mail is refused", zap.Stringer("mailId", m.id), zap.Error(failure))
-			_, err = tx.Exec(ctx, `UPDATE mails SET refusal = $2 WHERE mail_id = $1`, m.id, answer.Error())
-		default:
-			s.log.Warn("a mail waits", zap.Stringer("mailId", m.id), zap.Error(failure))
-			// Others go first; at most 5 minutes pass.
-			_, err = tx.Exec(ctx,
-				`UPDATE mails SET attempts = attempts + 1, next_attempt = clock_timestamp() + least(2 ^ attempts, 300) * interval '1 second' WHERE mail_id = $1`, m.id)
-		}
+		sent, err = s.attempt(ctx, tx, m)
 		return err
 	})
 	return sent, err
+}
+
+// attempt sends a mail, and notes what has come of it.
+func (s sender) attempt(ctx context.Context, tx pgx.Tx, m message) (sent bool, err error) {
+	ctx, span := tracing.Continue(ctx, s.traces, m.traceparent, "send mail", trace.SpanKindClient)
+	ctx = logging.NewContext(ctx, s.log, logging.IDs{RequestID: m.id.String(), CorrelationID: m.correlationID})
+	log := logging.From(ctx)
+	failure := s.relay.send(ctx, m)
+	defer func() { tracing.End(span, errors.Join(failure, err)) }()
+	var answer *textproto.Error
+	switch {
+	case failure == nil:
+		log.Info("a mail is sent")
+		_, err = tx.Exec(ctx, `UPDATE mails SET sent_at = now() WHERE mail_id = $1`, m.id)
+		return true, err
+	case errors.As(failure, &answer) && answer.Code >= 500:
+		log.Error("a mail is refused", zap.Error(failure))
+		_, err = tx.Exec(ctx, `UPDATE mails SET refusal = $2 WHERE mail_id = $1`, m.id, answer.Error())
+	default:
+		log.Warn("a mail waits", zap.Error(failure))
+		// Others go first; at most 5 minutes pass.
+		_, err = tx.Exec(ctx,
+			`UPDATE mails SET attempts = attempts + 1, next_attempt = clock_timestamp() + least(2 ^ attempts, 300) * interval '1 second' WHERE mail_id = $1`, m.id)
+	}
+	return false, err
 }

@@ -46,7 +46,7 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 			})
 		},
 		Handlers:   h.store.handlers(),
-		Background: resolver{saga: h.saga, log: rt.Log}.run,
+		Background: resolver{saga: h.saga, traces: rt.Traces, log: rt.Log}.run,
 	}, nil
 }
 

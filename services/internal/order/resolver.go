@@ -6,9 +6,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/services/internal/logging"
+	"github.com/tendhq/tend/services/internal/tracing"
 )
 
 const (
@@ -21,8 +23,9 @@ const (
 
 // resolver finishes orders that a crash or a silent service left unfinished.
 type resolver struct {
-	saga saga
-	log  *zap.Logger
+	saga   saga
+	traces trace.TracerProvider
+	log    *zap.Logger
 }
 
 func (r resolver) run(ctx context.Context) {
@@ -58,9 +61,11 @@ func (r resolver) resolve(ctx context.Context) {
 func (r resolver) finish(ctx context.Context, o order) {
 	ctx, cancel := context.WithTimeout(ctx, sagaTimeout)
 	defer cancel()
+	ctx, span := tracing.Continue(ctx, r.traces, "", "settle order", trace.SpanKindInternal)
 	ctx = logging.NewContext(ctx, r.log, logging.IDs{RequestID: uuid.NewString(), CorrelationID: "order-" + o.OrderID.String()})
 	log := logging.From(ctx).With(zap.Stringer("orderId", o.OrderID))
 	o, err := r.saga.advance(ctx, o)
+	tracing.End(span, err)
 	if err != nil {
 		log.Warn("order not settled yet", zap.Error(err))
 		return

@@ -81,7 +81,7 @@ func Open(cfg Config, m *metrics.Metrics) (*DB, error) {
 	poolConfig.ConnConfig.ConnectTimeout = connectTimeout
 	poolConfig.ConnConfig.RuntimeParams["statement_timeout"] = milliseconds(statementTimeout)
 	poolConfig.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(idleInTransaction)
-	poolConfig.ConnConfig.Tracer = tracer{metrics: m}
+	poolConfig.ConnConfig.Tracer = tracer{metrics: m, database: cfg.Name}
 	// A background context: connecting happens later, on demand.
 	pool, err := pgxpool.NewWithConfig(context.Background(), poolConfig)
 	if err != nil {

@@ -13,11 +13,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/services/internal/breaker"
 	"github.com/tendhq/tend/services/internal/config"
 	"github.com/tendhq/tend/services/internal/logging"
+	"github.com/tendhq/tend/services/internal/tracing"
 )
 
 const (
@@ -98,7 +101,7 @@ func cached(ctx context.Context, c *cache, key string, load func() (catalogue, e
 
 func (c *cache) get(ctx context.Context, key string) (catalogue, bool) {
 	var found catalogue
-	value, err := c.ask(ctx, func() ([]byte, error) { return c.redis.Get(ctx, key).Bytes() })
+	value, err := c.ask(ctx, "GET", func(ctx context.Context) ([]byte, error) { return c.redis.Get(ctx, key).Bytes() })
 	if err == nil {
 		err = json.Unmarshal(value, &found)
 	}
@@ -117,7 +120,7 @@ func (c *cache) get(ctx context.Context, key string) (catalogue, bool) {
 func (c *cache) set(ctx context.Context, key string, value catalogue) {
 	encoded, err := json.Marshal(value)
 	if err == nil {
-		_, err = c.ask(ctx, func() ([]byte, error) { return nil, c.redis.Set(ctx, key, encoded, cacheTTL).Err() })
+		_, err = c.ask(ctx, "SET", func(ctx context.Context) ([]byte, error) { return nil, c.redis.Set(ctx, key, encoded, cacheTTL).Err() })
 	}
 	if err != nil {
 		c.failed(ctx, err)
@@ -125,9 +128,11 @@ func (c *cache) set(ctx context.Context, key string, value catalogue) {
 }
 
 // ask gives command to Redis unless the breaker is open.
-func (c *cache) ask(ctx context.Context, command func() ([]byte, error)) ([]byte, error) {
+func (c *cache) ask(ctx context.Context, name string, command func(context.Context) ([]byte, error)) ([]byte, error) {
 	return c.breaker.Do(func() ([]byte, error) {
-		value, err := command()
+		ctx, span := tracing.Start(ctx, name, trace.SpanKindClient, semconv.DBSystemNameRedis, semconv.DBOperationName(name))
+		defer span.End()
+		value, err := command(ctx)
 		if err != nil && ctx.Err() != nil {
 			err = &breaker.CallerError{Err: err}
 		}

@@ -8,6 +8,9 @@ import (
 	"runtime/debug"
 	"time"
 
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -21,6 +24,7 @@ import (
 	"github.com/tendhq/tend/services/internal/httpx"
 	"github.com/tendhq/tend/services/internal/logging"
 	"github.com/tendhq/tend/services/internal/metrics"
+	"github.com/tendhq/tend/services/internal/tracing"
 )
 
 // The metadata of a call: the headers of HTTP, in lower case.
@@ -44,6 +48,8 @@ type Config struct {
 	Log     *zap.Logger
 	Metrics *metrics.Metrics
 	Tokens  *auth.Verifier
+	// Traces makes a span of each call.
+	Traces trace.TracerProvider
 	// Timeout ends a call whose client waits longer.
 	Timeout time.Duration
 	// Ready returns why the service cannot answer yet, nil where it can.
@@ -62,6 +68,8 @@ type Server struct {
 func NewServer(config Config, register func(grpc.ServiceRegistrar)) *Server {
 	s := &Server{config: config, health: health.NewServer()}
 	s.grpc = grpc.NewServer(
+		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(config.Traces), otelgrpc.WithPropagators(tracing.Propagator),
+			otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(maxHeaders),
 		grpc.ConnectionTimeout(handshake), grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idle}),

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
@@ -32,6 +33,7 @@ import (
 	"github.com/tendhq/tend/services/internal/metrics"
 	"github.com/tendhq/tend/services/internal/postgres"
 	"github.com/tendhq/tend/services/internal/rpc"
+	"github.com/tendhq/tend/services/internal/tracing"
 	"github.com/tendhq/tend/services/internal/version"
 )
 
@@ -78,6 +80,8 @@ type Runtime struct {
 	Tokens  *auth.Verifier
 	Signer  *auth.Signer // nil unless the service issues tokens
 	Outbox  *events.Outbox
+	// Traces makes the spans of what no caller's span is above.
+	Traces trace.TracerProvider
 
 	bus     events.Bus // nil without one
 	clients map[string]*client.Client
@@ -138,6 +142,7 @@ type Server struct {
 	app      *App
 	handler  http.Handler
 	rpc      *rpc.Server // nil unless the service answers gRPC
+	deliver  func()      // the spans that wait
 	migrated atomic.Bool
 	draining atomic.Bool
 }
@@ -153,6 +158,7 @@ func New(service Service, env *config.Env, logs io.Writer) (*Server, error) {
 	if s.runtime.DB, err = postgres.Open(postgres.ConfigFromEnv(env), s.runtime.Metrics); err != nil {
 		return nil, errors.Join(env.Err(), err)
 	}
+	s.runtime.Traces, s.deliver = tracing.FromEnv(env, service.Name, version.Version, s.runtime.Metrics.Registerer, log)
 	s.authenticate()
 	s.runtime.bus = events.FromEnv(env)
 	if s.runtime.Outbox, err = events.NewOutbox(service.Contract, s.runtime.bus != nil); err == nil {
@@ -168,7 +174,7 @@ func New(service Service, env *config.Env, logs io.Writer) (*Server, error) {
 	}
 	if s.app.RPC != nil {
 		s.rpc = rpc.NewServer(rpc.Config{
-			Log: log, Metrics: s.runtime.Metrics, Tokens: s.runtime.Tokens, Timeout: requestTimeout, Ready: s.awaitsMigrations,
+			Log: log, Metrics: s.runtime.Metrics, Tokens: s.runtime.Tokens, Traces: s.runtime.Traces, Timeout: requestTimeout, Ready: s.awaitsMigrations,
 		}, s.app.RPC)
 	}
 	return s, nil
@@ -219,11 +225,12 @@ func (s *Server) close() {
 		s.runtime.bus.Close()
 	}
 	s.runtime.DB.Close()
+	s.deliver()
 }
 
 func (s *Server) routes() (http.Handler, error) {
 	r := chi.NewRouter()
-	r.Use(httpx.WithIDs(s.runtime.Log), s.runtime.Metrics.Middleware, httpx.Recover, s.closeWhenDraining)
+	r.Use(httpx.Trace(s.runtime.Traces), httpx.WithIDs(s.runtime.Log), s.runtime.Metrics.Middleware, httpx.Recover, s.closeWhenDraining)
 	r.NotFound(httpx.Handler(httpx.NotFound).ServeHTTP)
 	r.MethodNotAllowed(httpx.Handler(httpx.MethodNotAllowed).ServeHTTP)
 	r.Method(http.MethodGet, "/health/live", httpx.Handler(s.live))
@@ -377,7 +384,7 @@ func (s *Server) runBackground(ctx context.Context) {
 		relay := events.NewRelay(rt.DB, rt.bus, rt.Metrics.Registerer, rt.Log)
 		group.Go(func() { relay.Run(ctx) })
 		if len(s.app.Handlers) > 0 {
-			consumer := events.NewConsumer(s.service.Name, s.app.Handlers, rt.DB, rt.bus, rt.Metrics.Registerer, rt.Log)
+			consumer := events.NewConsumer(s.service.Name, s.app.Handlers, rt.DB, rt.bus, rt.Traces, rt.Metrics.Registerer, rt.Log)
 			group.Go(func() { consumer.Run(ctx) })
 		}
 	}
