@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tendhq/tend/services/internal/auth"
+	"github.com/tendhq/tend/services/internal/notification"
 	"github.com/tendhq/tend/services/internal/order"
 	"github.com/tendhq/tend/services/internal/payment"
 	"github.com/tendhq/tend/services/internal/product"
@@ -25,7 +26,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testenv.RunProgram(user.Service, product.Service, payment.Service, order.Service)
+	testenv.RunProgram(user.Service, product.Service, payment.Service, order.Service, notification.Service)
 	os.Exit(testenv.Run(m))
 }
 

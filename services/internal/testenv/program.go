@@ -65,6 +65,16 @@ func NewProgram(t testing.TB, service server.Service) *Program {
 	return p
 }
 
+// Log returns what the program has logged.
+func (p *Program) Log(t testing.TB) []byte {
+	t.Helper()
+	log, err := os.ReadFile(p.log.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
 // tail returns the last lines of the log that tell of trouble.
 func (p *Program) tail() []byte {
 	log, _ := os.ReadFile(p.log.Name())
