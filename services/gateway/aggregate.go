@@ -120,7 +120,7 @@ func (d *dashboard) part(r *http.Request, path string) (json.RawMessage, error) 
 	ctx, cancel := context.WithTimeout(r.Context(), partTimeout)
 	defer cancel()
 	headers := http.Header{}
-	for _, name := range []string{"Authorization", userIDHeader, userRoleHeader, "X-Correlation-ID", "X-Request-ID", "X-Real-IP"} {
+	for _, name := range []string{"Authorization", userIDHeader, userRoleHeader, "X-Correlation-ID", "X-Request-ID", "X-Real-IP", "Traceparent"} {
 		headers[http.CanonicalHeaderKey(name)] = r.Header.Values(name)
 	}
 	status, document, err := get(ctx, d.Services+path, headers)
