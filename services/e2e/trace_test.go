@@ -96,10 +96,16 @@ func followOrder(t *testing.T, saga string, cache *testenv.Redis, bus map[string
 	for name, p := range programs {
 		before[name] = len(p.Log(t))
 	}
-	orders.Do(t, testenv.Request{
-		Method: http.MethodPost, Path: "/api/orders", Token: ada.Token, Body: `{"items":[` + twoCups + `]}`,
-		Header: http.Header{"Traceparent": {"00-" + traceID + "-" + gatewaySpan + "-01"}, "X-Correlation-Id": {correlationID}},
-	}).Expect(t, http.StatusCreated, nil)
+	ask := func(body string) testenv.Response {
+		return orders.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/orders", Token: ada.Token, Body: body,
+			Header: http.Header{"Traceparent": {"00-" + traceID + "-" + gatewaySpan + "-01"}, "X-Correlation-Id": {correlationID}}})
+	}
+	var problem struct{ TraceID string }
+	ask(`{"items":[]}`).Expect(t, http.StatusUnprocessableEntity, &problem)
+	if problem.TraceID != traceID {
+		t.Errorf("a refusal names the trace %q", problem.TraceID)
+	}
+	ask(`{"items":[`+twoCups+`]}`).Expect(t, http.StatusCreated, nil)
 	awaitMail(t, box, "Your order is confirmed")
 
 	testenv.Await(t, "the spans of the order come", func() error {
