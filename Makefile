@@ -74,8 +74,9 @@ else
 endif
 
 .PHONY: test-all
-test-all: test ## make test, and what takes longer: the shop with everything that watches it
+test-all: test ## make test, and what takes longer: the shop with everything that watches it, and each pair of faults
 	@go test -tags all -count=1 -timeout 40m -run '^TestObservability$$' ./e2e
+	@go test -count=1 -timeout 40m -run '^TestSmallScope$$' ./controller/simulate -one-in 1
 
 .PHONY: engines
 engines: ## build the engines that make test ENGINE=... runs on, into build/engines
