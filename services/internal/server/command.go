@@ -52,7 +52,7 @@ func Command(ctx context.Context, service Service, args []string, lookup func(st
 		return serve(ctx, service, env, out)
 	case slices.Equal(args, []string{"healthcheck"}):
 		return healthcheck(ctx, service, env)
-	case slices.Equal(args, []string{"migrate", "up"}):
+	case service.Migrations != nil && slices.Equal(args, []string{"migrate", "up"}):
 		return migrate(ctx, service, env, out)
 	case slices.Equal(args, []string{"version"}):
 		_, err := fmt.Fprintln(out, version.Version)

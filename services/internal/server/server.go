@@ -58,7 +58,7 @@ type Service struct {
 	Name       string
 	Port       int   // where PORT is not set
 	GRPCPort   int   // where GRPC_PORT is not set, of a service that answers gRPC; else 0
-	Migrations fs.FS // with the folder migrations
+	Migrations fs.FS // with the folder migrations; nil where the service has no database, and so knows no callers
 	// Issues reports whether the service issues tokens. Its migrations then make the
 	// table signing_keys.
 	Issues bool
@@ -76,7 +76,7 @@ type Runtime struct {
 	Env     *config.Env
 	Log     *zap.Logger
 	Metrics *metrics.Metrics
-	DB      *postgres.DB
+	DB      *postgres.DB // nil, as Tokens and Outbox are, where the service has no database
 	Tokens  *auth.Verifier
 	Signer  *auth.Signer // nil unless the service issues tokens
 	Outbox  *events.Outbox
@@ -155,13 +155,17 @@ func New(service Service, env *config.Env, logs io.Writer) (*Server, error) {
 		return nil, fmt.Errorf("LOG_LEVEL: %w", err)
 	}
 	s := &Server{service: service, runtime: Runtime{Env: env, Log: log, Metrics: metrics.New(service.Name), clients: map[string]*client.Client{}}}
-	if s.runtime.DB, err = postgres.Open(postgres.ConfigFromEnv(env), s.runtime.Metrics); err != nil {
-		return nil, errors.Join(env.Err(), err)
-	}
 	s.runtime.Traces, s.deliver = tracing.FromEnv(env, service.Name, version.Version, s.runtime.Metrics.Registerer, log)
-	s.authenticate()
-	s.runtime.bus = events.FromEnv(env)
-	if s.runtime.Outbox, err = events.NewOutbox(service.Contract, s.runtime.bus != nil); err == nil {
+	if service.Migrations != nil {
+		if s.runtime.DB, err = postgres.Open(postgres.ConfigFromEnv(env), s.runtime.Metrics); err != nil {
+			s.close()
+			return nil, errors.Join(env.Err(), err)
+		}
+		s.authenticate()
+		s.runtime.bus = events.FromEnv(env)
+		s.runtime.Outbox, err = events.NewOutbox(service.Contract, s.runtime.bus != nil)
+	}
+	if err == nil {
 		s.app, err = service.New(&s.runtime)
 	}
 	if err = errors.Join(env.Err(), err, s.checkHandlers()); err != nil {
@@ -224,7 +228,9 @@ func (s *Server) close() {
 	if s.runtime.bus != nil {
 		s.runtime.bus.Close()
 	}
-	s.runtime.DB.Close()
+	if s.runtime.DB != nil {
+		s.runtime.DB.Close()
+	}
 	s.deliver()
 }
 
@@ -281,11 +287,13 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
 	if !s.migrated.Load() {
 		return httpx.NewProblem(http.StatusServiceUnavailable, "waiting for the database and its migrations")
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
-	defer cancel()
-	if err := s.runtime.DB.Ping(ctx); err != nil {
-		logging.From(r.Context()).Warn("not ready", zap.Error(err))
-		return httpx.NewProblem(http.StatusServiceUnavailable, "the database does not answer")
+	if s.runtime.DB != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+		defer cancel()
+		if err := s.runtime.DB.Ping(ctx); err != nil {
+			logging.From(r.Context()).Warn("not ready", zap.Error(err))
+			return httpx.NewProblem(http.StatusServiceUnavailable, "the database does not answer")
+		}
 	}
 	return httpx.WriteJSON(w, r, http.StatusOK, health{Status: "ready"})
 }
@@ -363,9 +371,11 @@ func (s *Server) Run(ctx context.Context, listener, rpcListener net.Listener) er
 }
 
 func (s *Server) runBackground(ctx context.Context) {
-	if err := s.runtime.DB.MigrateWhenAvailable(ctx, s.service.Migrations, s.runtime.Log); err != nil {
-		// Only the end of ctx ends the attempts.
-		return
+	if s.runtime.DB != nil {
+		if err := s.runtime.DB.MigrateWhenAvailable(ctx, s.service.Migrations, s.runtime.Log); err != nil {
+			// Only the end of ctx ends the attempts.
+			return
+		}
 	}
 	s.migrated.Store(true)
 	if s.rpc != nil {
@@ -373,7 +383,9 @@ func (s *Server) runBackground(ctx context.Context) {
 	}
 	s.runtime.Log.Info("ready")
 	var group sync.WaitGroup
-	group.Go(func() { s.runtime.Tokens.Run(ctx) })
+	if s.runtime.Tokens != nil {
+		group.Go(func() { s.runtime.Tokens.Run(ctx) })
+	}
 	if s.runtime.Signer != nil {
 		group.Go(func() { s.runtime.Signer.Run(ctx, s.runtime.Log) })
 	}

@@ -54,6 +54,18 @@ func TestAServiceStartsBeforeItsDatabase(t *testing.T) {
 	service.AwaitReady(t)
 }
 
+func TestAServiceWithoutADatabaseNeedsNothing(t *testing.T) {
+	plain := slow(nil, nil)
+	plain.Migrations = nil
+	service := testenv.StartReady(t, plain)
+	service.Do(t, testenv.Request{Path: "/nothing"}).Expect(t, http.StatusNotFound, nil)
+	service.Do(t, testenv.Request{Path: "/metrics"}).Expect(t, http.StatusOK, nil)
+	none := func(string) (string, bool) { return "", false }
+	if err := server.Command(t.Context(), plain, []string{"migrate", "up"}, none, &bytes.Buffer{}); !errors.Is(err, server.ErrUsage) {
+		t.Errorf("migrate up: %v, want usage", err)
+	}
+}
+
 func TestAStopFailsReadinessFirstAndFinishesWhatIsInFlight(t *testing.T) {
 	pg := testenv.SharedPostgres(t)
 	entered, release := make(chan struct{}, 1), make(chan struct{})
