@@ -322,10 +322,12 @@ func TestRoutesEachPathToItsService(t *testing.T) {
 	t.Parallel()
 	names := startNameServer(t)
 	var env []string
-	for _, service := range []string{"user", "product", "order", "payment"} {
+	for service, variable := range map[string]string{
+		"user": "USER_SERVICE", "product": "PRODUCT_SERVICE", "order": "ORDER_SERVICE", "payment": "PAYMENT_SERVICE", "web": "WEB",
+	} {
 		names.set(service+".test", loopback1)
 		port := startUpstream(t, loopback1, "0", answer(service))
-		env = append(env, fmt.Sprintf("%s_SERVICE=%s.test:%s", strings.ToUpper(service), service, port))
+		env = append(env, fmt.Sprintf("%s=%s.test:%s", variable, service, port))
 	}
 	g := startGateway(t, names, env...)
 
@@ -336,6 +338,9 @@ func TestRoutesEachPathToItsService(t *testing.T) {
 		"/api/products/7/inventory":    "product",
 		"/api/orders/1":                "order",
 		"/api/payments":                "payment",
+		"/":                            "web",
+		"/orders/1":                    "web",
+		"/assets/app.js":               "web",
 	} {
 		response, body := do(t, http.MethodPost, g.url+path, strings.NewReader("{}"))
 		if want := service + " POST " + path; response.StatusCode != http.StatusOK || body != want {
@@ -347,7 +352,7 @@ func TestRoutesEachPathToItsService(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/", "/api", "/api/usersx", "/api/reviews", "/metrics", "/health/x"} {
+	for _, path := range []string{"/api", "/api/usersx", "/api/reviews", "/metrics", "/%6Detrics", "//metrics", "/health/x"} {
 		response, body := do(t, http.MethodGet, g.url+path, nil)
 		wantProblem(t, response, body, http.StatusNotFound)
 	}

@@ -159,7 +159,7 @@ func TestOtherOriginsMayAskOnlyWhereTheyAreNamed(t *testing.T) {
 		if test.allowed {
 			want = test.origin
 		}
-		for _, path := range []string{"/api/products", "/no-route", "/api/dashboard/ada"} { // which answer 200, 404 and 401
+		for _, path := range []string{"/api/products", "/api/no-route", "/api/dashboard/ada"} { // which answer 200, 404 and 401
 			response, _ := do(t, http.MethodGet, test.gateway.url+path, nil, "Origin", test.origin)
 			if got := response.Header.Get("Access-Control-Allow-Origin"); got != want || response.Header.Get("Access-Control-Allow-Credentials") != "" {
 				t.Errorf("%q at %s: Access-Control-Allow-Origin is %q, want %q", test.origin, path, got, want)
