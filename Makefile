@@ -8,7 +8,7 @@ SHELL := bash
 MAKEFLAGS += --no-builtin-rules
 
 BIN := build/bin
-SERVICES := user-service product-service order-service payment-service notification-service mailbox
+SERVICES := user-service product-service order-service payment-service notification-service mailbox web
 PROGRAMS := tend gateway $(SERVICES)
 SHOP_VERSION := 1.0.0
 # The versions of user-service that come after, whose migrations add a column.
@@ -110,6 +110,14 @@ proto: ## check the services' .proto files, also against AGAINST=main, and gener
 	@cd services && $(BUF) breaking --against '../.git#ref=$(AGAINST),subdir=services'
 	@cd services && $(BUF) generate
 
+# Its packages are beside a copy of the sources: no tool that walks the repository meets them.
+.PHONY: web
+web: ## check the pages' sources and build them into services/web/dist; needs Node 18 or newer, and npm
+	@mkdir -p build/web && rm -rf build/web/src build/web/dist
+	@cp -R services/web/src services/web/package.json services/web/package-lock.json services/web/tsconfig.json services/web/build.mjs build/web/
+	@cd build/web && npm ci --silent --no-fund --no-audit && npm run --silent build
+	@rm -rf services/web/dist && cp -R build/web/dist services/web/ && cp -R build/web/testdata services/web/
+
 .PHONY: check
 check: lint setup-test images $(BIN)/docker-compose $(BIN)/nfpm $(BIN)/govulncheck ## lint, race tests, known vulnerabilities
 	@tools/check.sh $(MODULES)
@@ -184,7 +192,7 @@ $(BIN)/tend: go.mod go.sum $(call sources,cmd controller state api)
 $(BIN)/gateway: $(call sources,services/gateway)
 	$(call go_build,services/gateway,.,-X main.version=$(SHOP_VERSION))
 
-$(SERVICES:%=$(BIN)/%): $(BIN)/%: services/go.mod services/go.sum $(call sources,services/cmd services/contracts services/internal)
+$(SERVICES:%=$(BIN)/%): $(BIN)/%: services/go.mod services/go.sum $(call sources,services/cmd services/contracts services/internal services/web)
 	$(call go_build,services,./cmd/$*,-X github.com/tendhq/tend/services/internal/version.Version=$(SHOP_VERSION))
 
 $(USER_RELEASES:%=$(BIN)/user-service-%): $(BIN)/user-service-%: services/go.mod services/go.sum $(call sources,services/cmd services/contracts services/internal)

@@ -88,7 +88,7 @@ func TestEveryProgramHasAUserOfItsOwn(t *testing.T) {
 		assert.Empty(t, owners[uid], "%s and %s have the user %s", name, owners[uid], uid)
 		owners[uid] = name
 	}
-	assert.Len(t, owners, 8)
+	assert.Len(t, owners, 9)
 }
 
 // What changes something is asked for over the socket in tend's data directory: no port of

@@ -199,7 +199,7 @@ func TestObservability(t *testing.T) {
 
 	o.step("every replica is found, and measured", func() {
 		want := map[string]string{
-			"tend": "1", "user-service": "3", "product-service": "4", "order-service": "3", "payment-service": "2", "notification-service": "1", "gateway": "2",
+			"tend": "1", "user-service": "3", "product-service": "4", "order-service": "3", "payment-service": "2", "notification-service": "1", "web": "2", "gateway": "2",
 			"prometheus": "1", "alertmanager": "1", "node-exporter": "1", "postgres-exporter": "1", "redis-cache": "1", "redis-events": "1",
 		}
 		o.await(func() error {

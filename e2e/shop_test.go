@@ -35,7 +35,7 @@ func TestTheShop(t *testing.T) {
 	for service, spec := range specs {
 		counts[service] = kit.Replicas(spec)
 	}
-	require.Len(t, counts, 14, "%v", counts)
+	require.Len(t, counts, 15, "%v", counts)
 	socket, group := engineSocket(t)
 	p.write(".env", p.read(".env")+fmt.Sprintf("DOCKER_GID=%s\nSOCKET=%s\n", group, socket))
 

@@ -20,7 +20,7 @@ import (
 // has no other part in this.
 var images = []string{
 	"shop/gateway:1.0.0", "shop/user-service:1.0.0", "shop/product-service:1.0.0", "shop/order-service:1.0.0",
-	"shop/payment-service:1.0.0", "shop/notification-service:1.0.0", "shop/mailbox:1.0.0", "postgres:15-bookworm", "redis:7-bookworm",
+	"shop/payment-service:1.0.0", "shop/notification-service:1.0.0", "shop/mailbox:1.0.0", "shop/web:1.0.0", "postgres:15-bookworm", "redis:7-bookworm",
 }
 
 // diskSize is the size of the file system with the engine's data, and dataSize of the

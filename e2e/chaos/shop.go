@@ -41,7 +41,7 @@ var binds = map[string][]string{store: {"./store"}}
 var replicas = map[string]int{
 	"gateway": 1, "redis-cache": 1, redisEvents: 1, "user-service": 2, "product-service": 3, "order-service": 2, "payment-service": 2,
 	"user-db": 1, "product-db": 1, "order-db": 1, "payment-db": 1, "notification-db": 1,
-	"notification-service": 1, "mailbox": 1,
+	"notification-service": 1, "mailbox": 1, "web": 1,
 	store: 1,
 }
 
