@@ -65,6 +65,13 @@ func TestTheShop(t *testing.T) {
 	assert.Equal(t, order.OrderID, payment.OrderID)
 	assert.Equal(t, "paid", payment.Status)
 
+	t.Log("the gateway has the pages")
+	page, err := http.Get(gateway + "/orders")
+	require.NoError(t, err)
+	require.NoError(t, page.Body.Close())
+	assert.Equal(t, http.StatusOK, page.StatusCode)
+	assert.Contains(t, page.Header.Get("Content-Type"), "text/html")
+
 	t.Log("tend shows what the gateway has carried")
 	p.await(func() error {
 		call(t, gateway+"/api/payments/"+order.PaymentID, customer.Token, "", http.StatusOK, &payment)

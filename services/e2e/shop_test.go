@@ -101,10 +101,16 @@ func (s *shop) admin(t testing.TB) string {
 	t.Helper()
 	s.register(t, "admin@example.com")
 	s.postgres.Exec(t, s.userDB, `UPDATE users SET role = 'admin' WHERE email = 'admin@example.com'`)
+	return s.login(t, "admin@example.com").Token
+}
+
+// login logs in somebody who has registered.
+func (s *shop) login(t testing.TB, email string) customer {
+	t.Helper()
 	var c customer
-	s.users.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/users/login", Body: `{"email":"admin@example.com","password":"correct horse"}`}).
+	s.users.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/users/login", Body: fmt.Sprintf(`{"email":%q,"password":"correct horse"}`, email)}).
 		Expect(t, http.StatusOK, &c)
-	return c.Token
+	return c
 }
 
 func (s *shop) inventory(t testing.TB, productID string) int64 {
