@@ -104,6 +104,7 @@ func TestTheShopInABrowser(t *testing.T) {
 	keepsNoToken(b)
 	changesTheStock(b, s)
 	opensEveryAddress(b)
+	goesByKeyboard(b)
 }
 
 func looksAround(b *browser) {
@@ -306,6 +307,21 @@ func opensEveryAddress(b *browser) {
 	b.expect("404")
 	b.open("/no/such/page")
 	b.sees("h1", "There is nothing here")
+}
+
+func goesByKeyboard(b *browser) {
+	b.t.Helper()
+	b.open("/")
+	b.sees(".found", "16 products")
+	b.tabTo("Skip to the content")
+	b.enter()
+	b.becomes(`document.activeElement.id === 'main'`)
+	b.tabTo("Chef's Knife")
+	b.enter()
+	b.sees("h1", "Chef's Knife")
+	b.tabTo("Add to basket")
+	b.enter()
+	b.sees(".count", "1")
 }
 
 // smallAndStrict sees that what the pages are made of comes with a policy under which no other

@@ -95,7 +95,7 @@ function Header({ search, path }: { search: string; path: string }) {
         <svg viewBox="0 0 32 32" aria-hidden="true" focusable="false">
           <path d="M9 13h14l-1.2 11H10.2zM12.5 13v-2a3.5 3.5 0 0 1 7 0v2" />
         </svg>
-        Shop
+        <span className="word">Shop</span>
       </Link>
       <form role="search" className="search" onSubmit={find}>
         <label htmlFor="search" className="unseen">
