@@ -37,17 +37,18 @@ export function App() {
 // Shown is the page of an address. web.go knows the same addresses.
 function Shown({ url }: { url: URL }) {
   const who = session.use()
-  const [first = '', second = '', ...more] = url.pathname.slice(1).split('/')
+  const parts = url.pathname.slice(1).split('/')
   const signedIn = (page: (who: Session) => ReactNode) => (who ? page(who) : <Redirect to={'/sign-in?next=' + encodeURIComponent(url.pathname)} />)
-  if (more.length === 0 && second !== '') {
-    switch (first) {
+  if (parts.length === 2 && parts[1]) {
+    const id = decodeURIComponent(parts[1])
+    switch (parts[0]) {
       case 'products':
-        return <ProductPage id={decodeURIComponent(second)} />
+        return <ProductPage id={id} />
       case 'orders':
-        return signedIn(() => <Order id={decodeURIComponent(second)} />)
+        return signedIn(() => <Order id={id} />)
     }
-  } else if (more.length === 0 && !url.pathname.endsWith('//')) {
-    switch (first) {
+  } else if (parts.length === 1) {
+    switch (parts[0]) {
       case '':
         return <Catalogue query={url.searchParams} />
       case 'basket':
