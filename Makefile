@@ -74,8 +74,8 @@ else
 endif
 
 .PHONY: test-all
-test-all: test ## make test, and what takes longer: the shop with everything that watches it, and each pair of faults
-	@go test -tags all -count=1 -timeout 40m -run '^TestObservability$$' ./e2e
+test-all: test ## make test, and what takes longer: the shop watched, its pages while it is updated, each pair of faults
+	@go test -tags all -count=1 -timeout 40m -run '^(TestObservability|TestThePagesLoadWhileTheShopIsUpdated)$$' ./e2e
 	@go test -count=1 -timeout 40m -run '^TestSmallScope$$' ./controller/simulate -one-in 1
 
 .PHONY: engines
