@@ -83,7 +83,28 @@ func NewMetrics() *Metrics {
 	m.registry.MustRegister(m.actions, m.events, m.plans, m.engineUp, m.engine, m.specValid, m.specWrong, m.durable, m.commits,
 		m.rollouts, m.restarts, m.drains, m.probes, m.intents, m.exhausted, m.scales,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	// An increase is seen from the value before it, so that what alerts count begins at 0.
+	for _, r := range reasons {
+		m.events.WithLabelValues(string(core.Warning), r.failed)
+	}
+	m.drains.WithLabelValues(drainAcknowledged)
+	m.drains.WithLabelValues(drainTimedOut)
 	return m
+}
+
+// The results of rollouts and drains.
+const (
+	rolloutComplete   = "complete"
+	rolloutFailed     = "failed"
+	drainAcknowledged = "acknowledged"
+	drainTimedOut     = "timed_out"
+)
+
+// begin has the counts of a workload that is written begin at 0.
+func (m *Metrics) begin(workload string) {
+	m.rollouts.WithLabelValues(workload, rolloutComplete)
+	m.rollouts.WithLabelValues(workload, rolloutFailed)
+	m.restarts.WithLabelValues(workload)
 }
 
 // Registerer takes more metrics, of what is around the controller.
@@ -137,15 +158,15 @@ func (m *Metrics) decided(in plan.Input, p plan.Plan) {
 	before, after := in.Rollout, p.Rollout
 	switch {
 	case after.Failed != "" && after.Failed != before.Failed:
-		m.rollouts.WithLabelValues(in.Workload, "failed").Observe(in.Now.Sub(before.StartedAt).Seconds())
+		m.rollouts.WithLabelValues(in.Workload, rolloutFailed).Observe(in.Now.Sub(before.StartedAt).Seconds())
 	case after.Complete && !before.Complete && !after.StartedAt.IsZero():
-		m.rollouts.WithLabelValues(in.Workload, "complete").Observe(in.Now.Sub(after.StartedAt).Seconds())
+		m.rollouts.WithLabelValues(in.Workload, rolloutComplete).Observe(in.Now.Sub(after.StartedAt).Seconds())
 	}
 	for _, a := range p.Actions {
 		if drain, drained := before.Drains[a.ID]; drained && a.Kind == core.StopReplica && !drain.Unasked {
-			result := "timed_out"
+			result := drainTimedOut
 			if in.Acknowledged[a.ID] {
-				result = "acknowledged"
+				result = drainAcknowledged
 			}
 			m.drains.WithLabelValues(result).Observe(in.Now.Sub(drain.Since).Seconds())
 		}

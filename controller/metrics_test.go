@@ -79,6 +79,25 @@ func TestWhatContainersUseIsScraped(t *testing.T) {
 	})
 }
 
+// Prometheus sees an increase from the value before it, and from no value none: the first
+// failure of a process would fire no alert.
+func TestWhatAlertsCountBeginsAtZero(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.engine.AddImage("web:1", model.Behavior{})
+		w.write("web: {image: web:1}")
+		w.converge()
+		for _, metric := range []string{
+			`tend_rollout_duration_seconds_count{result="failed",workload="web"}`,
+			`tend_restarts_total{workload="web"}`,
+			`tend_drain_duration_seconds_count{result="timed_out"}`,
+			`tend_events_total{reason="PrepareFailed",type="Warning"}`,
+			`tend_events_total{reason="PullFailed",type="Warning"}`,
+		} {
+			assert.Zero(t, counted(t, w.scrape(), metric), metric)
+		}
+	})
+}
+
 // scrape returns the metrics as Prometheus gets them.
 func (w *world) scrape() string {
 	answer := httptest.NewRecorder()

@@ -68,6 +68,9 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 		}
 		r.setResources(tx, p)
 	})
+	for name := range p.Workloads {
+		r.metrics.begin(name)
+	}
 	for _, e := range changes {
 		r.event(e, now)
 	}
