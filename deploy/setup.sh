@@ -2,7 +2,7 @@
 # Prepares this machine for the shop: a container engine, the images that
 # compose.yaml names, the secrets and .env. Safe to repeat: what is there stays.
 # With --test also what `make test` needs: Postgres, Redis, RabbitMQ, nginx, an image
-# registry, Prometheus, Alertmanager, tmux, Chromium, and the image of a Debian with systemd; with --data the image of
+# registry, Prometheus, Alertmanager, tmux, sshd, Chromium, and the image of a Debian with systemd; with --data the image of
 # MariaDB, which `make chaos-data` runs; with --rabbitmq that of the profile rabbitmq, and with --observability those of that
 # profile, which is switched on in .env; with --tls
 # a certificate for the gateway, from an authority of its own, and compose.tls.yaml.

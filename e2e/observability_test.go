@@ -293,6 +293,31 @@ func TestObservability(t *testing.T) {
 		})
 	}, func() { stop() }, "DatabaseConnectionIssues product-service")
 
+	o.fires("payments that hang while orders are made", func() {
+		o.pause("payment-service")
+		stop = o.repeatedly(func() {
+			request, err := http.NewRequest(http.MethodPost, o.gateway+"/api/orders", strings.NewReader(`{"items":[{"productId":"espresso-cup","quantity":1}]}`))
+			require.NoError(o.t, err)
+			request.Header.Set("Authorization", "Bearer "+customer.Token)
+			request.Header.Set("Content-Type", "application/json")
+			if response, err := client.Do(request); err == nil {
+				_ = response.Body.Close()
+			}
+		})
+	}, func() {
+		stop()
+		o.unpause("payment-service")
+	}, "HighResponseTime order-service", "HighErrorRate order-service")
+
+	written := o.read("specs/web.yaml")
+	o.fires("a spec with a mistake", func() { o.write("specs/web.yaml", written+"  replica: 2\n") },
+		func() { o.write("specs/web.yaml", written) }, "SpecInvalid tend")
+
+	o.fires("an update that cannot start", func() { o.edit("compose.yaml", `PORT: "3005"`, `PORT: "none"`) },
+		func() { o.edit("compose.yaml", `PORT: "none"`, `PORT: "3005"`) }, "RolloutFailed tend")
+
+	o.fires("a gateway that hangs", func() { o.pause("gateway") }, func() { o.unpause("gateway") }, "IngressWithoutReplicas tend")
+
 	o.step("what is silenced is not told", func() {
 		at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }
 		text := fmt.Sprintf(`{"matchers":[{"name":"service","value":"notification-service","isRegex":false,"isEqual":true}],"startsAt":"%s","endsAt":"%s","createdBy":"test","comment":"a planned rollout"}`, at(0), at(10*time.Minute))

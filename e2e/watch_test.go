@@ -2,12 +2,18 @@ package e2e_test
 
 import (
 	"fmt"
+	"net"
+	"os"
 	"os/exec"
+	osuser "os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/e2e/kit"
 )
 
 // screen is a real terminal, tmux's, that runs a command of tend.
@@ -16,10 +22,11 @@ type screen struct {
 	socket string
 }
 
-func (p *project) screen(width, height int, command string) *screen {
+// screen opens a terminal that runs a command of tend, by way of others where via names any.
+func (p *project) screen(width, height int, command string, via ...string) *screen {
 	p.t.Helper()
 	s := &screen{p, filepath.Join(p.t.TempDir(), "tmux")}
-	line := strings.Join(append(append([]string{tend}, p.flags...), command), " ")
+	line := strings.Join(slices.Concat(via, []string{tend}, p.flags, []string{command}), " ")
 	s.tmux("-f", "/dev/null", "new-session", "-d", "-x", fmt.Sprint(width), "-y", fmt.Sprint(height), "-c", p.dir, line+"; exec sleep 600")
 	p.t.Cleanup(func() { s.tmux("kill-server") })
 	return s
@@ -78,4 +85,67 @@ func TestWatchShowsWhatHappens(t *testing.T) {
 	p.run()
 	s.shows("● live")
 	s.shows("3/3 R [R] R")
+}
+
+// sshd starts a server on a port of the loopback interface, and returns the command that
+// runs another one on a terminal of its own by way of it.
+func sshd(t *testing.T) (ssh []string) {
+	t.Helper()
+	const separation = "/run/sshd" // without it the server of root does not start
+	if os.Getuid() == 0 {
+		require.NoError(t, os.MkdirAll(separation, 0o755))
+	}
+	dir := t.TempDir()
+	key := func(name string) string {
+		path := filepath.Join(dir, name)
+		out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return path
+	}
+	host, login, config := key("host"), key("login"), filepath.Join(dir, "sshd_config")
+	address, err := kit.FreeAddress()
+	require.NoError(t, err)
+	at, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil,
+		"ListenAddress %s:%s\nHostKey %s\nAuthorizedKeysFile %s.pub\nPermitRootLogin yes\nStrictModes no\nUsePAM no\nPidFile none\n", at, port, host, login), 0o600))
+	server := exec.CommandContext(t.Context(), "/usr/sbin/sshd", "-D", "-e", "-f", config)
+	log, err := os.Create(filepath.Join(dir, "log"))
+	require.NoError(t, err)
+	server.Stderr = log
+	require.NoError(t, server.Start())
+	t.Cleanup(func() {
+		_ = server.Wait() // its context has ended
+		if text, _ := os.ReadFile(log.Name()); t.Failed() {
+			t.Logf("sshd: %s", text)
+		}
+		_ = log.Close()
+	})
+	me, err := osuser.Current()
+	require.NoError(t, err)
+	return []string{"ssh", "-tt", "-F", "none", "-i", login, "-p", port, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=" + os.DevNull,
+		"-o", "ConnectionAttempts=20", "-o", "LogLevel=INFO", me.Username + "@" + at}
+}
+
+// Over ssh the screen follows the size of the terminal at the other end, and keys arrive.
+func TestWatchWorksOverSSH(t *testing.T) {
+	p := newProject(t, files{"compose.yaml": web, "specs/web.yaml": webSpec})
+	p.run()
+	p.awaitReady("web", 3)
+	p.mustTend("wait", "web")
+
+	s := p.screen(120, 40, "watch", append(sshd(t), "env", "-C", p.dir)...)
+	s.shows("▸ web ● Converged")
+	s.shows("3/3 [R] R R")
+	s.tmux("resize-window", "-x", "80", "-y", "24")
+	s.shows("▸ web ● Converged")
+	for line := range strings.Lines(s.tmux("capture-pane", "-p")) {
+		require.LessOrEqual(t, len([]rune(strings.TrimRight(line, " \n"))), 80, line)
+	}
+	s.tmux("send-keys", "Right", "x")
+	s.shows("kill " + p.name + "-web-2? y/n")
+	s.tmux("send-keys", "y")
+	s.shows("Restarted " + p.name + "-web-2")
+	s.tmux("send-keys", "q")
+	s.shows("Connection to 127.0.0.1 closed.")
 }

@@ -62,16 +62,20 @@ ensure_test_programs() {
 	if ! have tmux; then
 		packages+=(tmux)
 	fi
+	if [[ ! -x /usr/sbin/sshd ]]; then
+		packages+=(openssh-server)
+		services+=(ssh)
+	fi
 	# On Ubuntu the package of that name has no browser, but asks for a snap.
 	if ! have chromium && ! have google-chrome; then
 		packages+=(chromium)
 	fi
 	if ((${#packages[@]} == 0)); then
-		say "Postgres, Redis, RabbitMQ, nginx, an image registry, Prometheus, Alertmanager, tmux and Chromium are installed, for the tests"
+		say "Postgres, Redis, RabbitMQ, nginx, an image registry, Prometheus, Alertmanager, tmux, sshd and Chromium are installed, for the tests"
 		return
 	fi
 	if ! can_install; then
-		fail "the tests need the programs of Postgres 15, Redis 7, RabbitMQ 3, nginx, docker-registry, Prometheus, Alertmanager, tmux and Chromium; on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
+		fail "the tests need the programs of Postgres 15, Redis 7, RabbitMQ 3, nginx, docker-registry, Prometheus, Alertmanager, tmux, sshd and Chromium; on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
 	fi
 	install_packages "${packages[@]}"
 	local service
