@@ -13,6 +13,7 @@ import (
 func (s *steps) job() {
 	s.stopDrained()
 	s.superviseRestarts()
+	s.rememberRuns()
 	s.removeLeftovers()
 	s.followJoined()
 	taken := map[int]bool{}
@@ -51,6 +52,18 @@ func (s *steps) job() {
 			s.restart(r, 1)
 		}
 		s.createMissing(taken)
+	}
+}
+
+// rememberRuns notes that what can never run again has run, where the record does not say
+// so, as of a tend that has lost its state: its run counts, and nothing will be left of it.
+func (s *steps) rememberRuns() {
+	for _, r := range s.replicas {
+		if r.class == leftover && r.current && !r.StartedAt.IsZero() && s.record.Attempts[r.Number].Revision != r.revision {
+			a := s.attempts(r.Number, r.revision, &r)
+			a.At = r.StartedAt
+			s.record.Attempts[r.Number] = a
+		}
 	}
 }
 

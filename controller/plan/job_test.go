@@ -75,3 +75,35 @@ func TestTheLastFailureOfAJobIsTold(t *testing.T) {
 	require.Equal(t, "a exited with code 1", lastOf([]replica{failed("a", 3, 1), failed("b", 3, 2)}))
 	require.Equal(t, "what it ran was removed", lastOf(nil))
 }
+
+// A tend that has lost its state, and removes what a run has left, remembers that it ran: the
+// Job is tried no more often than one whose containers are all there.
+func TestARunWhoseContainerIsRemovedCountsAfterTheStateWasLost(t *testing.T) {
+	s := defaults(spec.Job)
+	s.Replicas, s.BackoffLimit = 1, 1
+	w := newWorld()
+	w.apply(s)
+	settle := func() (p Plan) {
+		for range 20 {
+			p = Compute(w.input())
+			w.begin(p)
+			w.endAll()
+			w.shift(time.Minute)
+			if len(p.Actions) == 0 {
+				break
+			}
+		}
+		return p
+	}
+	settle()
+	w.exit(&w.replicas[0], 1)
+	w.replicas[0].Broken = "network back"
+	w.rollout = core.Rollout{}
+	first := w.replicas[0].ID
+	settle()
+	require.NotEqual(t, first, w.replicas[0].ID, "its container is another one")
+	require.Empty(t, w.rollout.GivenUp)
+	w.exit(&w.replicas[0], 1)
+	settle()
+	require.Equal(t, "BackoffLimitExceeded", w.rollout.GivenUp.Reason)
+}
