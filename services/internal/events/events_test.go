@@ -275,6 +275,43 @@ func TestNothingIsLostAndNothingIsDoubled(t *testing.T) {
 	})
 }
 
+// slowBus takes a few messages in the time of one call.
+type slowBus struct {
+	events.Bus
+	most int
+}
+
+func (b slowBus) Publish(ctx context.Context, messages []events.Message) error {
+	if len(messages) > b.most {
+		return context.DeadlineExceeded
+	}
+	return b.Bus.Publish(ctx, messages)
+}
+
+func TestABusThatIsSlowIsGivenLessAtOnce(t *testing.T) {
+	e := newEnv(t, testenv.StartDurableRedis(t), nil)
+	outbox, err := events.NewOutbox(contract, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made []string
+	err = e.open(e.source).Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+		for n := 1000; n < 1100; n++ {
+			made = append(made, fmt.Sprint(n))
+			if err := outbox.Add(ctx, tx, "thing.made", fmt.Sprint(n), thing{n}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.run(events.NewRelay(e.open(e.source), slowBus{e.bus(), 7}, metrics.New("test").Registerer, zap.NewNop()).Run)
+	e.consumer("all", effect)
+	e.await("all", strings.Join(made, " "))
+}
+
 func message(t *testing.T, eventType string, n int) events.Message {
 	t.Helper()
 	body, err := json.Marshal(events.Event{EventID: uuid.New(), EventType: eventType, AggregateID: "a", Timestamp: time.Now(), Data: fmt.Appendf(nil, `{"n":%d}`, n)})

@@ -23,7 +23,8 @@ import (
 )
 
 const (
-	relayBatch = 100
+	// maxBatch is how many events are published at once at most.
+	maxBatch = 100
 	// publishTimeout is shorter than the database lets a transaction rest.
 	publishTimeout = 2 * time.Second
 	// lookInterval is how often a replica looks into the outbox; with several, an event
@@ -108,11 +109,14 @@ type Relay struct {
 	bus       Bus
 	log       *zap.Logger
 	published *prometheus.CounterVec
+	// batch is how many events are published at once: half as many as were too many for a
+	// slow bus in its time.
+	batch int
 }
 
 // NewRelay returns a relay from db to bus.
 func NewRelay(db *postgres.DB, bus Bus, registerer prometheus.Registerer, log *zap.Logger) *Relay {
-	r := &Relay{db: db, bus: bus, log: log.Named("relay"), published: prometheus.NewCounterVec(prometheus.CounterOpts{
+	r := &Relay{db: db, bus: bus, log: log.Named("relay"), batch: maxBatch, published: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "business_events_total", Help: "Events of the business, as order.created, that the bus has taken.",
 	}, []string{"event_type"})}
 	registerer.MustRegister(r.published)
@@ -150,7 +154,7 @@ func (r *Relay) relay(ctx context.Context) (more bool, err error) {
 	err = r.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		found, err := tx.Query(ctx,
 			`DELETE FROM outbox WHERE sequence IN (SELECT sequence FROM outbox ORDER BY sequence LIMIT $1 FOR UPDATE SKIP LOCKED)
-			RETURNING sequence, event_type, event`, relayBatch)
+			RETURNING sequence, event_type, event`, r.batch)
 		if err != nil {
 			return err
 		}
@@ -174,12 +178,15 @@ func (r *Relay) relay(ctx context.Context) (more bool, err error) {
 		return nil
 	})
 	if err != nil {
+		r.batch = max(r.batch/2, 1)
 		return false, err
 	}
+	more = len(rows) == r.batch
+	r.batch = min(2*r.batch, maxBatch)
 	for _, row := range rows {
 		r.published.WithLabelValues(row.Type).Inc()
 	}
-	return len(rows) == relayBatch, nil
+	return more, nil
 }
 
 // busError hides its cause, which the database would take for its own being away.
