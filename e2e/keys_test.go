@@ -60,7 +60,7 @@ func (p *project) inspected(service string) map[int]string {
 			config.Hostname = ""
 		}
 		config.Env = slices.Sorted(slices.Values(config.Env)) // Compose writes it as it comes
-		host.RestartPolicy = container.RestartPolicy{}
+		host.RestartPolicy, host.LogConfig = container.RestartPolicy{}, container.LogConfig{}
 		networks := map[string][]string{}
 		for name, n := range r.NetworkSettings.Networks {
 			networks[name] = slices.DeleteFunc(slices.Clone(n.Aliases), func(alias string) bool { return strings.HasPrefix(r.ID, alias) })

@@ -15,6 +15,7 @@ const (
 	healthy = "0022-never-healthy-is-not-became-unhealthy.md"
 	ingress = "0035-an-ingress-is-a-workload.md"
 	restart = "0023-the-engine-restarts-what-is-written-so.md"
+	logs    = "0052-logs-are-bounded.md"
 )
 
 // measured is the source of what no documentation says.
@@ -104,6 +105,16 @@ var Meant = []meant{
 		Why: "the port stays open through updates, and several replicas can have it", ADR: ingress,
 		Source: "[Compose](https://docs.docker.com/reference/compose-file/services/#ports)",
 		is:     Difference.heldPort,
+	},
+	{
+		What:    "How much of a container's log is kept where nothing is written and the engine's driver is `json-file`",
+		Compose: "all of it", Tend: "five files of 10 MB",
+		Why: "a log without an end fills the disk; `logging: {driver: json-file}` leaves it to the engine", ADR: logs,
+		Source: "[Docker](https://docs.docker.com/engine/logging/drivers/json-file/)",
+		is: func(d Difference) bool {
+			const config = "HostConfig.LogConfig.Config"
+			return strings.HasPrefix(d.Field, config) && d.Compose[config] == "{}" && d.Tend[config+".max-size"] == `"10m"`
+		},
 	},
 }
 
