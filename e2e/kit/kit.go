@@ -7,9 +7,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -55,13 +57,19 @@ func Replace(file string, content string) error {
 	return os.Rename(file+".new", file)
 }
 
-// FreeAddress returns an address on loopback at which nobody listens.
+// FreeAddress returns an address on loopback at which nobody listens. Its port is none of
+// those that the kernel gives to outgoing connections, from 32768 on, as one of them could
+// take it before the server does.
 func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	const first, end, tries = 10_000, 32_768, 1000
+	var err error
+	for range tries {
+		var l net.Listener
+		if l, err = net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(end-first)))); err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return "", err
 }
 
 // Get asks for a URL, and fails where it is not answered with 200 and a whole body.

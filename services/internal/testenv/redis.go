@@ -3,6 +3,7 @@ package testenv
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -88,12 +89,20 @@ func (r *Redis) Env(t testing.TB) map[string]string {
 	return map[string]string{"REDIS_HOST": "127.0.0.1", "REDIS_PORT": strconv.Itoa(r.Port), "REDIS_PASSWORD_FILE": File(t, Password)}
 }
 
+// freePort returns a port that nobody listens at. It is none of those that the kernel gives to
+// outgoing connections, from 32768 on, as one of them could take it before the server does.
 func freePort(t testing.TB) int {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, end, tries = 10_000, 32_768, 1000
+	for range tries {
+		port := first + rand.IntN(end-first)
+		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", ":"+strconv.Itoa(port))
+		if err != nil {
+			continue
+		}
+		_ = listener.Close()
+		return port
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
