@@ -260,7 +260,7 @@ func TestNothingIsLostAndNothingIsDoubled(t *testing.T) {
 		stopHanging()
 		make100(4000)
 		// RabbitMQ 3.10 that is killed again while it recovers can lose a queue's log, and the
-		// queue is without a leader for good.
+		// queue takes nothing for good.
 		e.await("all", strings.Join(made, " "))
 		stopFirst()
 		e.server.Kill(t)
