@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -50,7 +51,8 @@ var restartCases = []testCase{
 		id := f.Outsider.CreateRestarting(f.T, f.Project, f.named("1"), f.Image(Exits))
 		f.start(id)
 		s.expect(id, "create", "start", "die", "start", "die", "start")
-		require.NoError(f, f.Engine.SetRestartPolicy(f.Context(), id, "no"))
+		// An engine fails that where the process ends at the same moment.
+		require.Eventually(f, func() bool { return f.Engine.SetRestartPolicy(f.Context(), id, "no") == nil }, patience, 10*time.Millisecond)
 		require.Equal(f, 3, f.awaitExit(id).ExitCode)
 	}},
 	{"a container that the engine will start again cannot be removed, and can be stopped", func(f *fixture) {
