@@ -73,7 +73,7 @@ type Rollout struct {
 	// it was blocked; ProgressAt is when it last came forward, less the time that does
 	// not count.
 	StartedAt, ProgressAt time.Time
-	// AvailableSince is since when every replica runs at Revision and is available,
+	// AvailableSince is since when every wanted replica runs at Revision and is available,
 	// zero while that is not so. The time does not count against the rollout.
 	AvailableSince time.Time
 	// Complete is true once every replica ran at Revision and was available.

@@ -202,6 +202,39 @@ func TestGrowthIsNotTheNewRevisions(t *testing.T) {
 	})
 }
 
+// A rollout that is as old as its deadline is not given up once fewer replicas are written
+// than are available: there are only too many of them.
+func TestARolloutWithMoreThanIsWantedIsNotGivenUp(t *testing.T) {
+	for _, wanted := range []int{0, 1, 2} {
+		s := defaults(spec.Deployment)
+		s.Replicas, s.ProgressDeadline = 4, time.Minute
+		w := newWorld()
+		w.remembers = true
+		w.apply(s)
+		for n := 1; n <= 4; n++ {
+			w.replicas = append(w.replicas, served(n))
+		}
+		w.begin(Compute(w.input()))
+		w.underWay = nil
+		next := *s
+		next.Revision, next.ConfigHash = "v2", "hash-v2"
+		w.replicas = w.replicas[:2]
+		for i := range w.replicas {
+			w.replicas[i].Revision, w.replicas[i].ConfigHash = "v2", "hash-v2"
+		}
+		long := noon.Add(-time.Hour)
+		w.rollout = core.Rollout{
+			Workload: "web", Revision: "v2", Stable: "v1", StartedAt: long, ProgressAt: long,
+			Updated: 2, UpdatedReady: 2, UpdatedAvailable: 2, Ready: 2, Available: 2,
+		}
+		w.apply(&next)
+		require.NotEmpty(t, Compute(w.input()).Rollout.Failed, "two of four are available for an hour")
+		next.Replicas = wanted
+		w.apply(&next)
+		require.Empty(t, Compute(w.input()).Rollout.Failed, "%d are wanted, and two available", wanted)
+	}
+}
+
 // served is a replica of the first revision that has served for an hour.
 func served(n int) core.Replica {
 	return core.Replica{

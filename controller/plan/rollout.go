@@ -76,7 +76,7 @@ func (t *target) noteStarted(r replica) {
 // the best there was, so that a replica that comes and goes is no progress.
 func (t *target) noteProgress() {
 	r, c := &t.rollout, t.counts
-	switch all := t.desired != nil && t.atSpec(*r); {
+	switch all := t.desired != nil && t.hasAll(*r); {
 	case all && r.AvailableSince.IsZero():
 		r.AvailableSince = t.Now
 	case !all && !r.AvailableSince.IsZero():

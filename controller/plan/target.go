@@ -294,11 +294,17 @@ func (t *target) number(match func(replica) bool) int {
 
 // atSpec reports whether what exists is what the spec asks for, by a record.
 func (t *target) atSpec(record core.Rollout) bool {
+	return t.hasAll(record) && (t.desired.Kind == spec.Job || t.counts.updated == t.desired.Replicas)
+}
+
+// hasAll reports whether all that the spec asks for is available, and nothing is left of
+// another revision, by a record. What there is beyond that has only to be stopped.
+func (t *target) hasAll(record core.Rollout) bool {
 	if t.desired.Kind == spec.Job {
 		return t.succeeded(record) == t.desired.Replicas && t.counts.old == 0
 	}
 	apart := func(r replica) bool { return t.desired.Kind == spec.Ingress && len(unjoined(r.Replica, t.desired)) > 0 }
-	return t.counts.old == 0 && t.counts.updated == t.desired.Replicas && t.counts.available == t.desired.Replicas && !slices.ContainsFunc(t.replicas, apart)
+	return t.counts.old == 0 && t.counts.available >= t.desired.Replicas && !slices.ContainsFunc(t.replicas, apart)
 }
 
 // succeeded counts the wanted numbers of a Job that have run to completion, by a record.

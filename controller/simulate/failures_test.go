@@ -104,6 +104,7 @@ var failures = []struct {
 	{9700041386, "an ingress is told to give nothing any more to what nobody remembers, as a person wants a revision without ports"},
 	{9800001969, "a replica is stopped for which nobody was to be asked, as nobody followed when its drain began"},
 	{9800002481, "job is tried again, and more of its runs have failed than may, as tend removed what it had forgotten to have run"},
+	{3899590227, "a revision is given up that has all that is wanted, as fewer replicas were written meanwhile"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 
