@@ -172,19 +172,14 @@ func TestObservability(t *testing.T) {
 	output, err := images.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 
-	o := &observed{project: newProject(t, nil)}
-	for _, address := range []*string{&o.gateway, &o.prometheus, &o.alertmanager} {
+	o := new(observed)
+	for _, address := range []*string{&o.prometheus, &o.alertmanager} {
 		*address, err = kit.FreeAddress()
 		require.NoError(t, err)
 	}
-	socket, group := engineSocket(t)
-	require.NoError(t, kit.Shop{Repository: repository, Dir: o.dir, Project: o.name, Profiles: []string{"observability"}, Override: fmt.Sprintf(`services:
-  tend: {image: "${TEND_IMAGE}", volumes: ["${SOCKET}:/var/run/docker.sock"]}
-  gateway: {ports: !override ["%s:8080"]}
-  prometheus: {ports: !override ["%s:9090"]}
+	o.project, o.gateway = newShop(t, fmt.Sprintf(`  prometheus: {ports: !override ["%s:9090"]}
   alertmanager: {ports: !override ["%s:9093"]}
-`, o.gateway, o.prometheus, o.alertmanager)}.Write(t.Context()))
-	o.write(".env", o.read(".env")+fmt.Sprintf("DOCKER_GID=%s\nSOCKET=%s\n", group, socket))
+`, o.prometheus, o.alertmanager), "observability")
 	for _, file := range []string{"prometheus.yml", "alertmanager.yml", "rules/shop.yml", "rules/tend.yml"} {
 		path := filepath.Join("deploy/observability", file)
 		text := o.read(path)
@@ -193,7 +188,7 @@ func TestObservability(t *testing.T) {
 		}
 		o.write(path, text)
 	}
-	o.gateway, o.prometheus, o.alertmanager = "http://"+o.gateway, "http://"+o.prometheus, "http://"+o.alertmanager
+	o.prometheus, o.alertmanager = "http://"+o.prometheus, "http://"+o.alertmanager
 	up := o.tend("up", "--timeout", "4m")
 	require.Zero(t, up.code, "%s", up)
 

@@ -13,8 +13,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/tendhq/tend/e2e/kit"
 )
 
 var asset = regexp.MustCompile(`/assets/[^"]+`)
@@ -22,15 +20,7 @@ var asset = regexp.MustCompile(`/assets/[^"]+`)
 // TestThePagesLoadWhileTheShopIsUpdated has clients load the shop's pages as browsers do,
 // each with a new connection, while the pages, the gateway and the catalogue are replaced.
 func TestThePagesLoadWhileTheShopIsUpdated(t *testing.T) {
-	p := newProject(t, nil)
-	address, err := kit.FreeAddress()
-	require.NoError(t, err)
-	require.NoError(t, kit.Shop{Repository: repository, Dir: p.dir, Project: p.name, Override: fmt.Sprintf(`services:
-  tend: {image: "${TEND_IMAGE}", volumes: ["${SOCKET}:/var/run/docker.sock"]}
-  gateway: {ports: !override ["%s:8080"]}
-`, address)}.Write(t.Context()))
-	socket, group := engineSocket(t)
-	p.write(".env", p.read(".env")+fmt.Sprintf("DOCKER_GID=%s\nSOCKET=%s\n", group, socket))
+	p, gateway := newShop(t, "")
 	up := p.tend("up", "--timeout", "4m")
 	require.Zero(t, up.code, "%s", up)
 
@@ -45,7 +35,7 @@ func TestThePagesLoadWhileTheShopIsUpdated(t *testing.T) {
 					return
 				default:
 				}
-				if err := loadPage("http://" + address); err != nil {
+				if err := loadPage(gateway); err != nil {
 					t.Error(err)
 				}
 				loads.Add(1)

@@ -19,16 +19,26 @@ import (
 	"github.com/tendhq/tend/e2e/kit"
 )
 
+// newShop writes a copy of the shop, with more in its override, and returns the address of
+// its gateway. Its tend is a workload of its own, as with make up.
+func newShop(t *testing.T, more string, profiles ...string) (p *project, gateway string) {
+	t.Helper()
+	p = newProject(t, nil)
+	address, err := kit.FreeAddress()
+	require.NoError(t, err)
+	require.NoError(t, kit.Shop{Repository: repository, Dir: p.dir, Project: p.name, Profiles: profiles, Override: fmt.Sprintf(`services:
+  tend: {image: "${TEND_IMAGE}", volumes: ["${SOCKET}:/var/run/docker.sock"]}
+  gateway: {ports: !override ["%s:8080"]}
+%s`, address, more)}.Write(t.Context()))
+	socket, group := engineSocket(t)
+	p.write(".env", p.read(".env")+fmt.Sprintf("DOCKER_GID=%s\nSOCKET=%s\n", group, socket))
+	return p, "http://" + address
+}
+
 // TestTheShop does what make up does, with this repository's own compose.yaml
 // and specs under another project's name and on ports of its own.
 func TestTheShop(t *testing.T) {
-	p := newProject(t, nil)
-	address, err := kit.FreeAddress()
-	require.NoError(t, err)
-	require.NoError(t, kit.Shop{Repository: repository, Dir: p.dir, Project: p.name, Override: fmt.Sprintf(`services:
-  tend: {image: "${TEND_IMAGE}", volumes: ["${SOCKET}:/var/run/docker.sock"]}
-  gateway: {ports: !override ["%s:8080"]}
-`, address)}.Write(t.Context()))
+	p, gateway := newShop(t, "")
 	specs, err := kit.Specs(p.dir)
 	require.NoError(t, err)
 	counts := map[string]int{}
@@ -36,8 +46,6 @@ func TestTheShop(t *testing.T) {
 		counts[service] = kit.Replicas(spec)
 	}
 	require.Len(t, counts, 15, "%v", counts)
-	socket, group := engineSocket(t)
-	p.write(".env", p.read(".env")+fmt.Sprintf("DOCKER_GID=%s\nSOCKET=%s\n", group, socket))
 
 	up := p.tend("up", "--timeout", "4m")
 	require.Zero(t, up.code, "%s", up)
@@ -50,7 +58,6 @@ func TestTheShop(t *testing.T) {
 		assert.Len(t, p.replicas(w.Metadata.Name), counts[w.Metadata.Name])
 	}
 	require.Len(t, kept.Items, len(counts))
-	gateway := "http://" + address
 
 	var customer struct{ UserID, Token string }
 	call(t, gateway+"/api/users/register", "", `{"email":"ada@example.com","password":"correct horse","firstName":"Ada","lastName":"Lovelace"}`, http.StatusCreated, &customer)

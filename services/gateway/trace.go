@@ -42,8 +42,8 @@ const (
 // traced begins a trace with each request, and passes it on as W3C Trace Context. Spans go to
 // the collector at OTEL_EXPORTER_OTLP_ENDPOINT, by OTLP over HTTP; without it there are none.
 //
-// Caddy's own module for this takes the trace that a client names, whatever it is, writes
-// down 200 for what Caddy answers in an error route, and counts no spans that it drops.
+// Caddy's module "tracing" is not used: it continues any trace that a client names, reports
+// status 200 for answers of error routes, and does not count the spans that it drops.
 type traced struct {
 	// Route is what a request asks for, one of few, unlike its path.
 	Route string `json:"route"`

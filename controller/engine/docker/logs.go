@@ -6,16 +6,15 @@ import (
 	"github.com/docker/docker/api/types/container"
 )
 
-// keepsAll is the driver that keeps all that a container prints, for ever, and that engines
-// have where nobody has chosen one.
+// keepsAll is the default log driver of Docker, which never deletes any output.
 const keepsAll = "json-file"
 
-// logRotation is how much of it is kept where nobody has said: as much as the kubelet keeps
-// (containerLogMaxSize and containerLogMaxFiles).
+// logRotation is how much output is kept instead. The values are the kubelet's defaults for
+// containerLogMaxSize and containerLogMaxFiles.
 var logRotation = map[string]string{"max-size": "10m", "max-file": "5"}
 
-// rotateLogs bounds the log of a container of which Compose says nothing, where the engine's
-// driver would keep all of it (ADR 52).
+// rotateLogs limits the log of a container whose service has no logging section, if the
+// engine's log driver is keepsAll (ADR 52).
 func (e *Engine) rotateLogs(ctx context.Context, name string, r *createRequest) error {
 	if r.host.LogConfig.Type != "" || r.host.LogConfig.Config != nil {
 		return nil

@@ -80,7 +80,7 @@ type Runtime struct {
 	Tokens  *auth.Verifier
 	Signer  *auth.Signer // nil unless the service issues tokens
 	Outbox  *events.Outbox
-	// Traces makes the spans of what no caller's span is above.
+	// Traces makes the first span of work that no request has begun, such as handling an event.
 	Traces trace.TracerProvider
 
 	bus     events.Bus // nil without one

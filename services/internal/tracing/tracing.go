@@ -94,8 +94,9 @@ func Traceparent(ctx context.Context) string {
 	return carrier[traceparent]
 }
 
-// OfContext makes spans by the provider of the span that they are children of, and none
-// without one. It is for what serves one request after the other, such as a client.
+// OfContext makes a span with the provider of its parent, which it takes from the context.
+// Without a parent it makes none. Clients use it: they are shared by all requests, and
+// have no provider of their own.
 var OfContext providerOfContext
 
 type providerOfContext struct{ embedded.TracerProvider }
