@@ -46,8 +46,23 @@ func (e *exporter) template(w *spec.Workload, container, more object) object {
 	return object{"metadata": object{"labels": labels, "annotations": annotations(w)}, "spec": fields}
 }
 
-// annotationName is the part of an annotation's key that stands after its prefix.
-var annotationName = regexp.MustCompile(`^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
+var (
+	annotationPrefix = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
+	annotationName   = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
+)
+
+// isAnnotation reports whether a key can be an annotation's: a name of at most 63 bytes,
+// after a prefix of at most 253 and a slash, or without one.
+func isAnnotation(key string) bool {
+	name := key
+	if prefix, rest, ok := strings.Cut(key, "/"); ok {
+		if len(prefix) > 253 || !annotationPrefix.MatchString(prefix) {
+			return false
+		}
+		name = rest
+	}
+	return len(name) <= 63 && annotationName.MatchString(name)
+}
 
 // annotations are Compose's labels and annotations, and the revision, which changes with
 // the configs that replicas read at their start.
@@ -55,7 +70,7 @@ func annotations(w *spec.Workload) map[string]string {
 	all := map[string]string{spec.LabelRevision: w.Revision}
 	for _, some := range []map[string]string{w.Template.Labels, w.Template.Annotations} {
 		for key, value := range some {
-			if annotationName.MatchString(key) {
+			if isAnnotation(key) {
 				all[key] = value
 			}
 		}

@@ -207,7 +207,7 @@ func (e *exporter) unsupportedValues(w *spec.Workload) {
 		}
 	}
 	for key := range t.Labels {
-		if !annotationName.MatchString(key) {
+		if !isAnnotation(key) {
 			no("labels", "%q cannot be the key of an annotation", key)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
@@ -12,10 +13,11 @@ import (
 	"github.com/tendhq/tend/controller/spec/syntax"
 )
 
-var (
-	mention = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
-	words   = regexp.MustCompile(`\pL{3,}|\pN{3,}`)
-)
+var mention = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
+
+// words are the parts of a value by which a message could give it away. The expression is
+// large, and needed only where something is wrong.
+var words = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\pL{3,}|\pN{3,}`) })
 
 // conceal takes the values of variables out of problems: they come from the environment
 // and from .env, where secrets are. A whole value becomes ${NAME}; a message that quotes
@@ -41,7 +43,7 @@ func (l *loading) concealValues(e *spec.Error, names []string) {
 	for _, name := range slices.SortedFunc(slices.Values(names), func(a, b string) int {
 		return len(l.options.Environment[b]) - len(l.options.Environment[a]) // one may contain another
 	}) {
-		if value := l.options.Environment[name]; len(words.FindString(value)) > 0 {
+		if value := l.options.Environment[name]; len(words().FindString(value)) > 0 {
 			pairs = append(pairs, value, "${"+name+"}")
 		}
 	}
@@ -64,7 +66,7 @@ func (l *loading) quotes(file, message, name string) bool {
 	if _, included := l.named[file]; included && !known {
 		return true
 	}
-	return slices.ContainsFunc(words.FindAllString(value, -1), func(word string) bool { return strings.Contains(message, word) })
+	return slices.ContainsFunc(words().FindAllString(value, -1), func(word string) bool { return strings.Contains(message, word) })
 }
 
 // place is where a node is written. Line 0 stands for the whole file.

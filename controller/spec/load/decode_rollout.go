@@ -16,8 +16,8 @@ const (
 
 var defaultBackup = spec.Backup{BeforeUpdate: true, Keep: 5}
 
-// dnsLabel is a name of RFC 1123, as Kubernetes asks of containers.
-var dnsLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+// dnsLabel is a name of RFC 1123, as Kubernetes asks of containers; it has at most 63 bytes.
+var dnsLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 
 func (d *decoder) readOnFailure(name string, n *yaml.Node) {
 	if o := spec.OnFailure(d.oneOf(name, n, string(spec.Rollback), string(spec.Pause))); o != "" {
@@ -34,7 +34,7 @@ func (d *decoder) readHooks(name string, n *yaml.Node) {
 				const hint = "write lower-case letters, digits and hyphens, at most 63"
 				switch hook.Name = d.text(name, n, hint); {
 				case hook.Name == "":
-				case !dnsLabel.MatchString(hook.Name):
+				case len(hook.Name) > 63 || !dnsLabel.MatchString(hook.Name):
 					d.fail(n, hint, "%s cannot be %q", name, hook.Name)
 				case named[hook.Name]:
 					d.fail(n, "give each a name of its own", "two hooks have the name %q", hook.Name)

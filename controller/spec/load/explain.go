@@ -6,45 +6,52 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/compose-spec/compose-go/v2/template"
 
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// places maps errors of compose-go, which name their place only in their text, to a
-// place in the Compose model and a hint. The first match counts; $1 and $2 are the
-// groups that matched. message, where it is set, replaces the text, also with $1 and
-// $2.
-var places = []struct {
+// described is an error of compose-go by its text.
+type described struct {
 	text    *regexp.Regexp
 	path    []string
 	message string
 	hint    string
-}{
-	{regexp.MustCompile(`^invalid interpolation format for (\S+)\. `), []string{"$1"},
-		"a variable in $1 is not written as $${NAME}", "write $$ for a $ that is meant as it is"},
-	{regexp.MustCompile(`^error while interpolating (\S+): failed to cast to expected type: invalid boolean`), []string{"$1"},
-		"$1 must be a boolean", "write true or false"},
-	{regexp.MustCompile(`^error while interpolating (\S+): failed to cast to expected type: `), []string{"$1"},
-		"$1 must be a number", "write a number"},
-	{regexp.MustCompile(`^dependency cycle detected: (\S+) -> (\S+)`),
-		[]string{"services", "$1", "depends_on", "$2"}, "", "remove one of these dependencies"},
-	{regexp.MustCompile(`^service "([^"]+)" depends on undefined service "([^"]+)"`),
-		[]string{"services", "$1", "depends_on", "$2"}, "", "define it, activate its profile with --profile, or set required: false"},
-	{regexp.MustCompile(`^service "([^"]+)" refers to undefined (?:build )?(network|volume|secret|config|model) `),
-		[]string{"services", "$1", "${2}s"}, "", "define it at the top level"},
-	{regexp.MustCompile(`^service "([^"]+)" has neither an image nor a build context`),
-		[]string{"services", "$1"}, "", "add image"},
-	{regexp.MustCompile(`^services\.\S+: can't set container_name and (\S+) as container name must be unique`),
-		[]string{"services", "$1", "container_name"}, "several replicas cannot all have one container_name",
-		"remove container_name (replicas are found by the service's name), or run one replica"},
-	{regexp.MustCompile(`^(secret|config) "([^"]+)" `), []string{"${1}s", "$2"}, "", ""},
-	{regexp.MustCompile(`(?:^|[ :'])(services|networks|volumes|secrets|configs)((?:\.[^\s:,'\[\]]+|\[[^\]]+\])+)`),
-		[]string{"$1", "$2"}, "", ""},
-	{regexp.MustCompile(`service "?([^" ]+)"? `), []string{"services", "$1"}, "", ""},
-	{regexp.MustCompile(`^([a-z]+) must be `), []string{"$1"}, "", ""},
 }
+
+// places maps errors of compose-go, which name their place only in their text, to a
+// place in the Compose model and a hint. The first match counts; $1 and $2 are the
+// groups that matched. message, where it is set, replaces the text, also with $1 and
+// $2. The table is made when it is needed, as most programs that load a project meet no
+// error.
+var places = sync.OnceValue(func() []described {
+	return []described{
+		{regexp.MustCompile(`^invalid interpolation format for (\S+)\. `), []string{"$1"},
+			"a variable in $1 is not written as $${NAME}", "write $$ for a $ that is meant as it is"},
+		{regexp.MustCompile(`^error while interpolating (\S+): failed to cast to expected type: invalid boolean`), []string{"$1"},
+			"$1 must be a boolean", "write true or false"},
+		{regexp.MustCompile(`^error while interpolating (\S+): failed to cast to expected type: `), []string{"$1"},
+			"$1 must be a number", "write a number"},
+		{regexp.MustCompile(`^dependency cycle detected: (\S+) -> (\S+)`),
+			[]string{"services", "$1", "depends_on", "$2"}, "", "remove one of these dependencies"},
+		{regexp.MustCompile(`^service "([^"]+)" depends on undefined service "([^"]+)"`),
+			[]string{"services", "$1", "depends_on", "$2"}, "", "define it, activate its profile with --profile, or set required: false"},
+		{regexp.MustCompile(`^service "([^"]+)" refers to undefined (?:build )?(network|volume|secret|config|model) `),
+			[]string{"services", "$1", "${2}s"}, "", "define it at the top level"},
+		{regexp.MustCompile(`^service "([^"]+)" has neither an image nor a build context`),
+			[]string{"services", "$1"}, "", "add image"},
+		{regexp.MustCompile(`^services\.\S+: can't set container_name and (\S+) as container name must be unique`),
+			[]string{"services", "$1", "container_name"}, "several replicas cannot all have one container_name",
+			"remove container_name (replicas are found by the service's name), or run one replica"},
+		{regexp.MustCompile(`^(secret|config) "([^"]+)" `), []string{"${1}s", "$2"}, "", ""},
+		{regexp.MustCompile(`(?:^|[ :'])(services|networks|volumes|secrets|configs)((?:\.[^\s:,'\[\]]+|\[[^\]]+\])+)`),
+			[]string{"$1", "$2"}, "", ""},
+		{regexp.MustCompile(`service "?([^" ]+)"? `), []string{"services", "$1"}, "", ""},
+		{regexp.MustCompile(`^([a-z]+) must be `), []string{"$1"}, "", ""},
+	}
+})
 
 var (
 	// wrapping matches the words that compose-go puts before its messages, which only
@@ -104,7 +111,7 @@ func (l *loading) place(err error, text string) *spec.Error {
 		e := l.named[missing.Path]
 		return &e
 	}
-	for _, p := range places {
+	for _, p := range places() {
 		match := p.text.FindStringSubmatchIndex(text)
 		if match == nil {
 			continue
