@@ -156,9 +156,15 @@ func (w *world) rewrite(keep bool) {
 		} else {
 			next[name] = w.scale(w.pool.ending(v))
 		}
-		for _, d := range next[name].DependsOn {
+	}
+	dependents := slices.Collect(maps.Values(next))
+	for len(dependents) > 0 {
+		v := dependents[0]
+		dependents = dependents[1:]
+		for _, d := range v.DependsOn {
 			if _, ok := next[d.Name]; !ok {
 				next[d.Name] = w.pool.last[d.Name]
+				dependents = append(dependents, next[d.Name])
 			}
 		}
 	}
