@@ -133,7 +133,8 @@ type Engine interface {
 	// container mounts, running or not, is a Conflict.
 	RemoveVolume(ctx context.Context, name string) error
 
-	// Events subscribes to the events of the project's containers. The subscription
+	// Events subscribes to the events of the project's containers, and of all images,
+	// networks and volumes, which carry no project's name. The subscription
 	// stands when Events returns, so that what a list made afterwards misses comes as
 	// an event. Events of the second before may come, too, and the engine drops some
 	// for a slow reader. The "die" and the "stop" of a container that was stopped come in
@@ -414,12 +415,14 @@ type ExecSpec struct {
 	Stdout, Stderr io.Writer
 }
 
-// Event is a hint that a container has changed and has to be inspected again.
+// Event is a hint that something has changed and has to be looked at again.
 type Event struct {
 	Time time.Time
 	// Action is Docker's: create, start, die, stop, kill, oom, pause, unpause,
-	// rename, destroy, health_status.
-	Action      string
+	// rename, destroy, health_status of a container; tag, untag, pull, load, import,
+	// delete of an image; create, destroy of a network or volume.
+	Action string
+	// ContainerID is empty where the event is of an image, a network or a volume.
 	ContainerID string
 	Labels      map[string]string
 	// Signal is the signal of a kill; 0 for other actions.

@@ -18,14 +18,16 @@ const (
 	maxHints = 1000
 )
 
-// hints are the containers that events came for since they were last inspected. A
-// container is inspected once, however many events came for it.
+// hints are what events came for since it was last looked at. A container is inspected
+// once, however many events came for it.
 type hints struct {
-	mu    sync.Mutex
-	ids   map[string]bool
-	all   bool // too many to name
-	ended bool // no more events come
-	ends  *ends
+	mu  sync.Mutex
+	ids map[string]bool
+	all bool // too many to name
+	// resources is set where an event was of an image, a network or a volume.
+	resources bool
+	ended     bool // no more events come
+	ends      *ends
 	// oomKill is told of processes that were ended for lack of memory; nil where nobody is.
 	oomKill func(workload string, number int)
 	// come holds a value while there is something to take.
@@ -45,6 +47,10 @@ func (h *hints) collect(ctx context.Context, events <-chan engine.Event) {
 			if !open {
 				h.change(func() { h.ended = true })
 				return
+			}
+			if e.ContainerID == "" {
+				h.change(func() { h.resources = true })
+				continue
 			}
 			kept := isKept(e.Labels)
 			if kept && e.Action == "oom" && h.oomKill != nil {
@@ -78,7 +84,7 @@ func (h *hints) add(ids ...string) {
 func (h *hints) change(do func()) {
 	h.mu.Lock()
 	do()
-	something := h.all || h.ended || len(h.ids) > 0
+	something := h.all || h.resources || h.ended || len(h.ids) > 0
 	h.mu.Unlock()
 	if !something {
 		return
@@ -89,11 +95,17 @@ func (h *hints) change(do func()) {
 	}
 }
 
+// taken is what has come since hints were last taken.
+type taken struct {
+	ids                   map[string]bool
+	all, resources, ended bool
+}
+
 // take returns what has come since the last call.
-func (h *hints) take() (ids map[string]bool, all, ended bool) {
+func (h *hints) take() taken {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	ids, all = h.ids, h.all
-	h.ids, h.all = map[string]bool{}, false
-	return ids, all, h.ended
+	t := taken{ids: h.ids, all: h.all, resources: h.resources, ended: h.ended}
+	h.ids, h.all, h.resources = map[string]bool{}, false, false
+	return t
 }

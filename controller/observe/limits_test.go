@@ -103,10 +103,14 @@ func (s *stormy) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = http.NewResponseController(w).Flush()
+	if !filters["type"]["container"] {
+		<-r.Context().Done() // nothing comes of images, networks and volumes
+		return
+	}
 	var line bytes.Buffer
 	s.play(func(action, id, project string) {
 		kind, _, _ := strings.Cut(action, ":")
-		if !filters["event"][kind] || !filters["type"]["container"] || !filters["label"]["com.docker.compose.project="+project] {
+		if !filters["event"][kind] || !filters["label"]["com.docker.compose.project="+project] {
 			return
 		}
 		s.mu.Lock()
@@ -247,19 +251,13 @@ func TestHintsNameEachOnceAndAllWhereTheyAreTooMany(t *testing.T) {
 	for range 3 {
 		h.add("a", "b")
 	}
-	ids, all, ended := h.take()
-	assert.Equal(t, map[string]bool{"a": true, "b": true}, ids)
-	assert.False(t, all || ended)
+	assert.Equal(t, taken{ids: map[string]bool{"a": true, "b": true}}, h.take())
 	for i := range 10 * maxHints {
 		h.add(fmt.Sprint(i))
 		require.LessOrEqual(t, len(h.ids), maxHints)
 	}
-	ids, all, _ = h.take()
-	assert.Empty(t, ids)
-	assert.True(t, all)
-	ids, all, _ = h.take()
-	assert.Empty(t, ids)
-	assert.False(t, all)
+	assert.Equal(t, taken{ids: map[string]bool{}, all: true}, h.take())
+	assert.Equal(t, taken{ids: map[string]bool{}}, h.take())
 }
 
 // talker is an engine whose containers have written without end.

@@ -30,9 +30,6 @@ const (
 	// build an image or create an external network, and at a container whose probes
 	// fail.
 	recheckEvery = 10 * time.Second
-	// renewEvery is how soon tend notices that an image's name stands for another
-	// image. The project's containers have no event for that.
-	renewEvery = time.Minute
 	// reconnectFirst and reconnectMax pace the tries to reach an engine that
 	// is away.
 	reconnectFirst = 250 * time.Millisecond
@@ -127,7 +124,7 @@ func (o *Observer) follow(ctx context.Context) error {
 	}
 	o.onLink(ctx, nil)
 	began := time.Now()
-	relist, recheck, renew := began.Add(relistEvery), began.Add(recheckEvery), began.Add(renewEvery)
+	relist, recheck := began.Add(relistEvery), began.Add(recheckEvery)
 	timer := time.NewTimer(recheckEvery)
 	defer timer.Stop()
 	for {
@@ -137,11 +134,11 @@ func (o *Observer) follow(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		ids, all, ended := hints.take()
-		if ended {
+		come := hints.take()
+		if come.ended {
 			return errors.Join(errors.New("the event stream ended"), streamErr())
 		}
-		if all {
+		if come.all {
 			relist = time.Time{}
 			if err := o.pace.WaitN(ctx, maxHints); err != nil {
 				return err
@@ -149,16 +146,15 @@ func (o *Observer) follow(ctx context.Context) error {
 		}
 		now := time.Now()
 		if now.Before(relist) {
-			err = o.refreshAll(ctx, ids)
+			err = o.refreshAll(ctx, come)
 		} else {
 			err = o.Relist(ctx)
-			relist, renew = now.Add(relistEvery), now.Add(renewEvery)
+			relist = now.Add(relistEvery)
 		}
 		if err == nil && !now.Before(recheck) {
 			recheck = now.Add(recheckEvery)
 			hints.add(o.unready()...)
-			if o.missesResource() || !now.Before(renew) {
-				renew = now.Add(renewEvery)
+			if o.missesResource() {
 				err = o.Resources(ctx)
 			}
 		}
@@ -169,9 +165,20 @@ func (o *Observer) follow(ctx context.Context) error {
 	}
 }
 
-// refreshAll inspects containers, one after the other.
-func (o *Observer) refreshAll(ctx context.Context, ids map[string]bool) error {
-	for _, id := range slices.Sorted(maps.Keys(ids)) {
+// refreshAll looks at what events came for: first at the resources, so that a new
+// container of a new image is not taken for one of another image, and then at the
+// containers, one after the other. Where events of resources do not end, it looks once a
+// second.
+func (o *Observer) refreshAll(ctx context.Context, come taken) error {
+	if come.resources {
+		if err := o.pace.WaitN(ctx, lookRate); err != nil {
+			return err
+		}
+		if err := o.Resources(ctx); err != nil {
+			return err
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(come.ids)) {
 		if err := o.pace.Wait(ctx); err != nil {
 			return err
 		}

@@ -2,8 +2,10 @@ package observe
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -14,10 +16,15 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-// counting is an engine that counts how often networks and volumes are asked for.
+// counting is an engine that counts how often networks, volumes and images are asked for.
 type counting struct {
 	*model.Engine
-	networks, volumes int
+	networks, volumes, images int
+}
+
+func (c *counting) Image(ctx context.Context, ref string) (engine.Image, error) {
+	c.images++
+	return c.Engine.Image(ctx, ref)
 }
 
 func (c *counting) Networks(ctx context.Context, project string, names ...string) ([]engine.Network, error) {
@@ -47,5 +54,56 @@ func TestOnlyWhatIsNeededIsAskedFor(t *testing.T) {
 		require.Equal(t, []int{1, 0}, []int{e.networks, e.volumes})
 		need(core.VolumeResource)
 		require.Equal(t, []int{2, 1}, []int{e.networks, e.volumes})
+	})
+}
+
+func TestAnImageThatANameStandsForAnewIsSeenAtOnceAndNothingIsAskedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &counting{Engine: model.New()}
+		defer func() { require.NoError(t, e.Close()) }()
+		first := e.AddImage("image", model.Behavior{})
+		store := state.New(func([]state.Change) {})
+		store.Update(func(tx *state.Tx) { tx.PutResource(core.Resource{Kind: core.ImageResource, Name: "image"}) })
+		o := New(e, store, "p", Folders{}, zap.NewNop(), func(context.Context, error) {})
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { o.Run(ctx) })
+		defer running.Wait()
+		defer cancel()
+		standsFor := func() string {
+			synctest.Wait()
+			image, _ := store.Snapshot().Resource(core.ImageResource, "image")
+			return image.ID
+		}
+		require.Equal(t, first, standsFor())
+		asked := e.images
+		time.Sleep(relistEvery - time.Second)
+		require.Equal(t, first, standsFor())
+		require.Equal(t, asked, e.images)
+		second := e.AddImage("image", model.Behavior{})
+		require.Equal(t, second, standsFor())
+	})
+}
+
+// Else an engine on which somebody builds without end is asked without end, too.
+func TestEventsOfImagesThatDoNotEndCostALookEachSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &counting{Engine: model.New()}
+		defer func() { require.NoError(t, e.Close()) }()
+		store := state.New(func([]state.Change) {})
+		store.Update(func(tx *state.Tx) { tx.PutResource(core.Resource{Kind: core.ImageResource, Name: "image"}) })
+		o := New(e, store, "p", Folders{}, zap.NewNop(), func(context.Context, error) {})
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { o.Run(ctx) })
+		defer running.Wait()
+		defer cancel()
+		const seconds = 60
+		for range seconds * 100 {
+			e.AddImage("image", model.Behavior{})
+			time.Sleep(time.Second / 100)
+		}
+		synctest.Wait()
+		require.LessOrEqual(t, e.images, 1+maxHints/lookRate+seconds+1)
 	})
 }

@@ -28,37 +28,28 @@ var eventActions = []events.Action{
 // Where the clocks differ, it holds more, or nothing.
 const eventReplay = time.Second
 
-// Events subscribes to the project's containers.
+// resourceActions are what may change which image, network or volume a name stands for.
+var resourceActions = []events.Action{
+	events.ActionTag, events.ActionUnTag, events.ActionPull, events.ActionLoad, events.ActionImport, events.ActionDelete,
+	events.ActionCreate, events.ActionDestroy,
+}
+
+// Events subscribes twice: to the project's containers, by their label, and to all images,
+// networks and volumes, which have none.
 func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Event, func() error, error) {
 	e.logDriver.Store(nil)
-	args := filters.NewArgs(
-		filters.Arg("type", string(events.ContainerEventType)),
-		filters.Arg("label", engine.ProjectLabel+"="+project),
-	)
-	for _, action := range eventActions {
-		args.Add("event", string(action))
-	}
-
-	// The client reports a failed subscription and a broken stream through the
-	// same channel; only the first byte of the reply tells them apart.
-	var answered atomic.Bool
-	streaming := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotFirstResponseByte: func() { answered.Store(true) },
-	})
-	var messages <-chan events.Message
-	var broken <-chan error
-	err := e.do(streaming, "subscribe to events of project", project, func(ctx context.Context) error {
-		answered.Store(false)
-		messages, broken = e.cli.Events(ctx, events.ListOptions{
-			Since:   time.Now().Add(-eventReplay).Format(time.RFC3339Nano),
-			Filters: args,
-		})
-		if answered.Load() {
-			return nil
-		}
-		return <-broken
-	})
+	ctx, cancel := context.WithCancel(ctx)
+	containers, err := e.subscribe(ctx, project, eventActions,
+		filters.Arg("type", string(events.ContainerEventType)), filters.Arg("label", engine.ProjectLabel+"="+project))
 	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	resources, err := e.subscribe(ctx, project, resourceActions, filters.Arg("type", string(events.ImageEventType)),
+		filters.Arg("type", string(events.NetworkEventType)), filters.Arg("type", string(events.VolumeEventType)))
+	if err != nil {
+		cancel()
+		containers.drain()
 		return nil, nil, err
 	}
 
@@ -66,22 +57,33 @@ func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Even
 	var failure error
 	go func() {
 		defer close(out)
+		defer containers.drain()
+		defer resources.drain()
+		defer cancel()
 		for {
+			var m events.Message
+			var err error
 			select {
-			case m := <-messages:
-				select {
-				case out <- observedEvent(m):
-				case <-ctx.Done(): // the client sees that too, and ends the stream
+			case m = <-containers.messages:
+			case m = <-resources.messages:
+				if anonymousVolume.MatchString(m.Actor.ID) && m.Type == events.VolumeEventType {
+					continue // it comes and goes with its container
 				}
-			case err := <-broken:
-				if ctx.Err() == nil {
-					failure = &engine.Error{
-						Op: "read events of project", Object: project, Class: engine.Unavailable, Err: err,
-					}
-				}
-				for range broken { // until the client has let go of the connection
+			case err = <-containers.broken:
+			case err = <-resources.broken:
+			}
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				failure = &engine.Error{
+					Op: "read events of project", Object: project, Class: engine.Unavailable, Err: err,
 				}
 				return
+			}
+			select {
+			case out <- observedEvent(m):
+			case <-ctx.Done():
 			}
 		}
 	}()
@@ -89,14 +91,51 @@ func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Even
 	return out, func() error { return failure }, nil
 }
 
+// subscription is a stream of events, until an error ends it.
+type subscription struct {
+	messages <-chan events.Message
+	broken   <-chan error
+}
+
+// drain returns when the client has let go of the connection. The subscription's context
+// has ended.
+func (s subscription) drain() {
+	for range s.broken {
+	}
+}
+
+// subscribe returns when the engine has answered.
+func (e *Engine) subscribe(ctx context.Context, project string, actions []events.Action, of ...filters.KeyValuePair) (s subscription, err error) {
+	args := filters.NewArgs(of...)
+	for _, action := range actions {
+		args.Add("event", string(action))
+	}
+	// The client reports a failed subscription and a broken stream through the
+	// same channel; only the first byte of the reply tells them apart.
+	var answered atomic.Bool
+	streaming := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotFirstResponseByte: func() { answered.Store(true) },
+	})
+	err = e.do(streaming, "subscribe to events of project", project, func(ctx context.Context) error {
+		answered.Store(false)
+		s.messages, s.broken = e.cli.Events(ctx, events.ListOptions{
+			Since:   time.Now().Add(-eventReplay).Format(time.RFC3339Nano),
+			Filters: args,
+		})
+		if answered.Load() {
+			return nil
+		}
+		return <-s.broken
+	})
+	return s, err
+}
+
 func observedEvent(m events.Message) engine.Event {
 	action, _, _ := strings.Cut(string(m.Action), ":")
 	signal, _ := strconv.Atoi(m.Actor.Attributes["signal"])
-	return engine.Event{
-		Time:        time.Unix(0, m.TimeNano),
-		Action:      action,
-		ContainerID: m.Actor.ID,
-		Labels:      m.Actor.Attributes,
-		Signal:      syscall.Signal(signal),
+	e := engine.Event{Time: time.Unix(0, m.TimeNano), Action: action}
+	if m.Type == events.ContainerEventType {
+		e.ContainerID, e.Labels, e.Signal = m.Actor.ID, m.Actor.Attributes, syscall.Signal(signal)
 	}
+	return e
 }

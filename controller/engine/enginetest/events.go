@@ -103,6 +103,31 @@ var eventCases = []testCase{
 		// expect refuses events of other projects.
 		s.expect(f.create("ours", f.service(Runs)), "create")
 	}},
+	{"a subscription hears of images, networks and volumes, which carry no project's name", func(f *fixture) {
+		heard := listen(f.T, f.Engine, f.Project)
+		resources := func(action string) (n int) {
+			for _, e := range heard.heard() {
+				if e.ContainerID == "" && e.Action == action {
+					n++
+				}
+			}
+			return n
+		}
+		hears := func(action string, do func()) {
+			f.Helper()
+			before := resources(action)
+			do()
+			require.Eventually(f, func() bool { return resources(action) > before }, patience, 10*time.Millisecond, action)
+		}
+		name, _ := f.load()
+		hears("tag", func() { f.Outsider.Tag(f.T, name, f.named("pruned")+":2") })
+		hears("create", func() { f.network("n") })
+		networks, err := f.Engine.Networks(f.Context(), f.Project)
+		require.NoError(f, err)
+		hears("destroy", func() { require.NoError(f, f.Engine.RemoveNetwork(f.Context(), networks[0].ID)) })
+		hears("create", func() { f.volume("v") })
+		hears("destroy", func() { require.NoError(f, f.Engine.RemoveVolume(f.Context(), f.named("v"))) })
+	}},
 	{"a late reader gets every event, in order", func(f *fixture) {
 		s := f.subscribe()
 		var ids []string

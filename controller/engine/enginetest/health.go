@@ -66,6 +66,9 @@ var healthCases = []testCase{
 		f.awaitHealth(id, engine.Healthy)
 		var actions []string
 		for e := range s.events {
+			if e.ContainerID != id {
+				continue
+			}
 			actions = append(actions, e.Action)
 			if i := slices.Index(actions, "die"); i >= 0 && e.Action == "health_status" {
 				require.Equal(f, []string{"create", "start", "health_status"}, actions[:3])
@@ -86,6 +89,9 @@ var healthCases = []testCase{
 		f.Outsider.Remove(f.T, id)
 		var actions []string
 		for e := range s.events {
+			if e.ContainerID != id {
+				continue
+			}
 			if actions = append(actions, e.Action); e.Action == "destroy" {
 				break
 			}

@@ -93,7 +93,9 @@ func (r *Recorder) Trace(t T) Trace {
 			made = append(made, c.id)
 		}
 	}
-	r.trace.events = r.ends(t, made)
+	r.trace.events = slices.DeleteFunc(r.ends(t, made), func(e engine.Event) bool {
+		return e.ContainerID == "" // of images, networks and volumes, which may be anybody's
+	})
 	return r.trace
 }
 

@@ -79,6 +79,7 @@ func (e *Engine) LoadImage(ctx context.Context, archive io.Reader) error {
 				i = e.newImage(Behavior{})
 			}
 			e.images[name] = i
+			e.emitResource("load")
 		}
 		return nil
 	})

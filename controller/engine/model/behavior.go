@@ -87,6 +87,7 @@ func (e *Engine) AddImage(ref string, b Behavior) string {
 	defer e.unlock()
 	i := e.newImage(b)
 	e.images[ref] = i
+	e.emitResource("tag")
 	return i.id
 }
 
@@ -103,6 +104,7 @@ func (e *Engine) TagImage(image, ref string) {
 	e.lock()
 	defer e.unlock()
 	e.images[ref] = e.image(image)
+	e.emitResource("tag")
 }
 
 // PublishImage makes an image that can be pulled, in the place of another one of its name.
@@ -142,6 +144,7 @@ func (e *Engine) RemoveImage(ref string) {
 	e.lock()
 	defer e.unlock()
 	delete(e.images, ref)
+	e.emitResource("untag")
 }
 
 // image finds a local image by its reference or ID; nil where there is none. One that

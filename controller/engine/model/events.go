@@ -23,7 +23,7 @@ type subscription struct {
 	err     error
 }
 
-// Events subscribes to the project's containers.
+// Events subscribes to the project's containers, and to all images, networks and volumes.
 func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Event, func() error, error) {
 	s, err := ask(ctx, e, OpEvents, project, func() (*subscription, error) {
 		s := &subscription{project: project, events: make(chan engine.Event, eventBuffer)}
@@ -50,13 +50,23 @@ func (e *Engine) emitKill(c *instance, s syscall.Signal) {
 func (e *Engine) send(c *instance, event engine.Event) {
 	event.Time, event.ContainerID, event.Labels = e.now, c.ID, maps.Clone(c.Labels)
 	for _, s := range e.subscriptions {
-		if s.project != c.Labels[engine.ProjectLabel] {
-			continue
+		if s.project == c.Labels[engine.ProjectLabel] {
+			s.send(event)
 		}
-		select {
-		case s.events <- event:
-		default:
-		}
+	}
+}
+
+// emitResource tells of an image, a network or a volume.
+func (e *Engine) emitResource(action string) {
+	for _, s := range e.subscriptions {
+		s.send(engine.Event{Time: e.now, Action: action})
+	}
+}
+
+func (s *subscription) send(event engine.Event) {
+	select {
+	case s.events <- event:
+	default:
 	}
 }
 

@@ -55,6 +55,7 @@ func (e *Engine) PruneImage(ctx context.Context, id string) error {
 			return failure(engine.Conflict, "unable to delete %s (must be forced): image is referenced in multiple repositories", id)
 		}
 		maps.DeleteFunc(e.images, func(_ string, named *image) bool { return named == i })
+		e.emitResource("delete")
 		return nil
 	})
 }

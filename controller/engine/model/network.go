@@ -249,6 +249,7 @@ func (e *Engine) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) err
 			last:     subnet.Addr().Next(),
 			used:     map[string]bool{},
 		}
+		e.emitResource("create")
 		return nil
 	})
 }
@@ -293,6 +294,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
 				return failure(engine.Conflict, "network %s has active endpoints", name)
 			default:
 				delete(e.networks, name)
+				e.emitResource("destroy")
 			}
 		}
 		return nil

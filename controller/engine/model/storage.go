@@ -31,6 +31,7 @@ func (e *Engine) Build(ctx context.Context, b engine.BuildSpec, progress func(st
 			return failure(engine.Unknown, "failed to solve: the build of %s exits with code 1", b.Ref)
 		}
 		e.images[b.Ref] = e.newImage(behavior)
+		e.emitResource("tag")
 		return nil
 	})
 	if err == nil {
@@ -59,6 +60,7 @@ func (e *Engine) Pull(ctx context.Context, ref string, progress func(string)) er
 		}
 		e.images[ref] = i
 		e.images[atDigest(ref, i)] = i
+		e.emitResource("pull")
 		return nil
 	})
 	if err == nil {
@@ -93,6 +95,7 @@ func (e *Engine) CreateVolume(ctx context.Context, spec engine.VolumeSpec) error
 			return nil
 		}
 		e.volumes[spec.Name] = engine.Volume{Name: spec.Name, Driver: driver, Labels: maps.Clone(spec.Labels)}
+		e.emitResource("create")
 		return nil
 	})
 }
@@ -104,6 +107,7 @@ func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
 			return failure(engine.Conflict, "volume %s is in use", name)
 		}
 		delete(e.volumes, name)
+		e.emitResource("destroy")
 		return nil
 	})
 }
