@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 
 	"github.com/tendhq/tend/controller/core"
@@ -69,6 +71,8 @@ type Options struct {
 	OnProgress func(a core.Action, text string)
 	// Metrics may be nil.
 	Metrics *Metrics
+	// Tracer makes the spans of what is done; with nil there are none.
+	Tracer trace.Tracer
 	// Durable takes what is to survive a restart; with nil nothing does.
 	Durable durable.Store
 	// RemoveOrphans has orphans removed: the containers of services that are not
@@ -118,7 +122,8 @@ type loop struct {
 	linkErr    string    // why the engine is away
 	rejected   bool      // what is written is not valid, and the last good project is in force
 	scaleAt    time.Time // when the autoscaler decides next
-	unsure     bool      // a resource may be needed that nobody has looked up
+	rollouts   map[string]tracedRollout
+	unsure     bool // a resource may be needed that nobody has looked up
 	waiters    []waiter
 	planned    []func() // run once when everything dirty has been planned
 	busy       sync.WaitGroup
@@ -132,16 +137,19 @@ func New(o Options) *Controller {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics()
 	}
-	o.Engine = engine.Timed(o.Engine, o.Metrics.engineCall)
-	c := &Controller{
-		options:  o,
-		executor: execute.New(o.Engine, o.DataDir, o.Executable),
-		metrics:  o.Metrics,
-		dirty:    map[string]time.Time{},
-		wake:     make(chan struct{}, 1),
-		calls:    make(chan func(*loop), 64),
-		stopped:  make(chan struct{}),
+	if o.Tracer == nil {
+		o.Tracer = noop.Tracer{}
 	}
+	c := &Controller{
+		metrics: o.Metrics,
+		dirty:   map[string]time.Time{},
+		wake:    make(chan struct{}, 1),
+		calls:   make(chan func(*loop), 64),
+		stopped: make(chan struct{}),
+	}
+	o.Engine = engine.Timed(o.Engine, c.engineCall)
+	c.options = o
+	c.executor = execute.New(o.Engine, o.DataDir, o.Executable)
 	c.executor.Progress = o.OnProgress
 	c.store = state.New(c.changed)
 	// The indexes begin above those of any earlier run: a subscriber that acknowledges
@@ -188,6 +196,7 @@ func (c *Controller) newLoop() *loop {
 		next:       map[string]time.Time{},
 		lanes:      map[string]*lane{},
 		probers:    map[string]prober{},
+		rollouts:   map[string]tracedRollout{},
 	}
 	l.keeper = keeper{
 		store: c.store, durable: c.options.Durable, metrics: c.metrics,
@@ -248,15 +257,15 @@ func (c *Controller) Run(ctx context.Context) {
 				c.mark(key)
 			}
 		}
-		var actions []core.Action
+		var todo []planned
 		for keys := l.take(); len(keys) > 0; keys = l.take() {
 			for _, key := range keys {
-				actions = append(actions, l.plan(ctx, key)...)
+				todo = append(todo, l.plan(ctx, key)...)
 			}
 		}
 		l.keeper.commit(ctx, false)
-		for _, a := range actions {
-			l.carryOut(ctx, a.Workload, a)
+		for _, p := range todo {
+			l.carryOut(ctx, p)
 		}
 		l.answer()
 		timer.Reset(l.untilNext())
@@ -373,9 +382,15 @@ func (c *Controller) markAll() {
 	c.mark(keys...)
 }
 
+// planned is an action that is to be carried out, and the trace that it belongs to.
+type planned struct {
+	core.Action
+	of *reconcile
+}
+
 // plan plans one key and returns its actions. They are carried out once what was
 // decided with them is durable.
-func (l *loop) plan(ctx context.Context, key string) []core.Action {
+func (l *loop) plan(ctx context.Context, key string) (all []planned) {
 	began := time.Now()
 	if key != projectKey && l.reconciler.project != nil {
 		l.sync(ctx, key)
@@ -398,11 +413,19 @@ func (l *loop) plan(ctx context.Context, key string) []core.Action {
 		}
 		l.options.Log.Debug("action", zap.String("workload", key), zap.Stringer("action", a))
 	}
-	return actions
+	if len(actions) == 0 {
+		return nil
+	}
+	of := l.beginReconcile(ctx, key, began, actions)
+	for _, a := range actions {
+		all = append(all, planned{a, of})
+	}
+	return all
 }
 
 // carryOut carries an action out, in a goroutine of its own, when its turn has come.
-func (l *loop) carryOut(ctx context.Context, key string, a core.Action) {
+func (l *loop) carryOut(ctx context.Context, p planned) {
+	a, key := p.Action, p.Workload
 	name, width := key, parallel
 	if a.Kind == core.StopReplica {
 		name, width = key+" stops", parallelStops
@@ -416,12 +439,14 @@ func (l *loop) carryOut(ctx context.Context, key string, a core.Action) {
 	c := l.Controller // the action's goroutine touches nothing of the loop's own
 	turn.enter(func() {
 		l.busy.Go(func() {
+			ctx, end := c.traceAction(ctx, p.of, a)
 			began := time.Now()
 			result, err := c.executor.Do(ctx, a, project)
 			c.metrics.action(a, time.Since(began), err)
 			c.observe(ctx, key, result.ID, err)
+			end(err)
 			c.mu.Lock()
-			c.ended = append(c.ended, ended{key: key, action: a, result: result, err: err, lane: turn})
+			c.ended = append(c.ended, ended{key: key, action: a, of: p.of, result: result, err: err, lane: turn})
 			c.mu.Unlock()
 			c.mark() // takeEnded marks the key
 		})
@@ -432,6 +457,7 @@ func (l *loop) carryOut(ctx context.Context, key string, a core.Action) {
 type ended struct {
 	key    string
 	action core.Action
+	of     *reconcile
 	// result and err are how it has ended.
 	result execute.Result
 	err    error
@@ -453,6 +479,7 @@ func (l *loop) takeEnded() {
 		if e.lane.busy == 0 {
 			delete(l.lanes, e.lane.name)
 		}
+		e.of.ended()
 		l.reconciler.actionEnded(e, time.Now())
 		l.mark(e.key)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
@@ -40,6 +41,8 @@ type world struct {
 	record func(plan.Input, plan.Plan)
 	// ingressImage has ports held by ingresses; empty for none.
 	ingressImage string
+	// tracer makes the spans of the next controller; nil for none.
+	tracer trace.Tracer
 
 	mu     sync.Mutex
 	events []string
@@ -88,7 +91,7 @@ func inWorld(t *testing.T, f func(w *world)) {
 func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.ctx = ctx
-	w.ctl = New(Options{Engine: w.engine, Project: "p", Durable: w.durable, Record: w.record, IngressImage: w.ingressImage, Log: zap.NewNop(), OnEvent: func(e *state.Event) {
+	w.ctl = New(Options{Engine: w.engine, Project: "p", Durable: w.durable, Record: w.record, IngressImage: w.ingressImage, Tracer: w.tracer, Log: zap.NewNop(), OnEvent: func(e *state.Event) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.events = append(w.events, e.Workload+" "+e.Reason+": "+e.Message)

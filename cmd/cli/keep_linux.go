@@ -13,6 +13,7 @@ import (
 	"github.com/tendhq/tend/controller/app"
 	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/tracing"
 	"github.com/tendhq/tend/ingress/image"
 )
 
@@ -66,6 +67,7 @@ func (f *flags) options(p *spec.Project) app.Options {
 	o := app.Options{
 		Project: p, Spec: f.spec, DataDir: f.data(p.WorkingDir), Version: f.version, Executable: f.program,
 		Folders: observe.Folders{Project: p.WorkingDir}, RemoveOrphans: f.removeOrphans,
+		Collector: os.Getenv(tracing.EndpointVariable),
 	}
 	for _, folder := range f.takeOver {
 		if abs, err := filepath.Abs(folder); err == nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/load"
 	"github.com/tendhq/tend/controller/spec/watch"
+	"github.com/tendhq/tend/controller/tracing"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
 )
@@ -51,6 +52,8 @@ type Options struct {
 	DatabaseURL string
 	// API says where the API is served.
 	API API
+	// Collector is the URL that takes the spans of traces; empty for none.
+	Collector string
 	// Version is the program's version, which the API names.
 	Version string
 	// HangUps has everything read again at each signal. It may be nil.
@@ -117,6 +120,13 @@ func keep(ctx context.Context, o Options, r *Right) error {
 	defer recording.Close()
 	c := o.controller(r)
 	c.Record = recording.Record
+	c.Metrics = controller.NewMetrics()
+	tracer, deliver, err := tracing.New(o.Collector, o.Version, c.Metrics.Registerer(), o.Log)
+	if err != nil {
+		return err
+	}
+	defer deliver()
+	c.Tracer = tracer
 	ctl := controller.New(c)
 	describe(ctl.Metrics().Registerer(), o.Version, recording)
 	serve, err := newServer(ctl, o)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/controller/recorder"
+	"github.com/tendhq/tend/controller/tracing"
 )
 
 var (
@@ -35,6 +36,8 @@ func registered(t *testing.T, s *shop) (*prometheus.Registry, map[string]string)
 	registry := ctl.Metrics().Registerer().(*prometheus.Registry)
 	describe(registry, "1.2.3", recording)
 	api.NewMetrics(registry)
+	_, _, err := tracing.New("", "1.2.3", registry, zap.NewNop())
+	require.NoError(t, err)
 	ch := make(chan *prometheus.Desc, 1000)
 	registry.Describe(ch)
 	close(ch)
