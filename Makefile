@@ -74,7 +74,8 @@ else
 endif
 
 .PHONY: test-all
-test-all: test ## make test, and what takes longer: the shop watched, its pages while it is updated, each pair of faults
+test-all: test $(BIN)/zincsearch ## make test, and what takes longer: the shop watched, its pages while it is updated, searches by Elasticsearch's API, each pair of faults
+	@go -C services test -tags all -count=1 -run '^(TestElasticsearchFindsWhatPostgresFinds|TestTheIndexFollowsTheCatalogue|TestTheIndexIsBuiltAnewWhileItIsSearched|TestPostgresSearchesWhileElasticsearchIsAway)$$' ./internal/product
 	@go test -tags all -count=1 -timeout 40m -run '^(TestObservability|TestThePagesLoadWhileTheShopIsUpdated)$$' ./e2e
 	@go test -count=1 -timeout 40m -run '^TestSmallScope$$' ./controller/simulate -one-in 1
 
@@ -200,6 +201,9 @@ $(USER_RELEASES:%=$(BIN)/user-service-%): $(BIN)/user-service-%: services/go.mod
 
 $(BIN)/docker-compose: tools/compose/go.mod tools/compose/go.sum
 	$(call go_build,tools/compose,github.com/docker/compose/v2/cmd,-X github.com/docker/compose/v2/internal.Version=$(COMPOSE_VERSION))
+
+$(BIN)/zincsearch: tools/zincsearch/go.mod tools/zincsearch/go.sum tools/zincsearch/main.go
+	$(call go_build,tools/zincsearch,.)
 
 $(BIN)/golangci-lint: tools/go.mod tools/go.sum
 	$(call go_build,tools,github.com/golangci/golangci-lint/v2/cmd/golangci-lint)

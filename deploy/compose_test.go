@@ -122,3 +122,15 @@ func TestSecretsAreGivenToWhoNeedsThem(t *testing.T) {
 		"event_bus_password":       {"notification-service", "order-service", "payment-service", "product-service", "redis-events", "user-service"},
 	}, holders)
 }
+
+// What is optional is loaded by tend, too, and starts with its profile alone.
+func TestTheSearchEngineHasAProfile(t *testing.T) {
+	for _, test := range []struct {
+		profiles []string
+		there    bool
+	}{{[]string{"search"}, true}, {[]string{"observability"}, false}} {
+		project, err := load.Project(t.Context(), load.Options{ProjectDirectory: "..", IngressImage: "tend/ingress", Profiles: test.profiles})
+		require.NoError(t, err)
+		assert.Equal(t, test.there, project.Workloads["elasticsearch"] != nil, "with the profiles %v", test.profiles)
+	}
+}

@@ -33,6 +33,12 @@ func TestEachContractIsKeptWhole(t *testing.T) {
 	}
 	s.products.Do(t, testenv.Request{Method: http.MethodPut, Path: "/api/products/standing-desk/inventory", Token: admin, Key: "k",
 		Body: `{"quantity":100,"operation":"set"}`}).Expect(t, http.StatusOK, nil)
+	for _, change := range []string{
+		`INSERT INTO products VALUES ('rubber-duck', 'Rubber Duck', 'Yellow.', 300, 'office', 1)`,
+		`UPDATE products SET price = 400 WHERE product_id = 'rubber-duck'`, `DELETE FROM products WHERE product_id = 'rubber-duck'`,
+	} {
+		s.postgres.Exec(t, s.productDB, change)
+	}
 
 	var method struct{ PaymentMethodID string }
 	s.ledger.Do(t, testenv.Request{Method: http.MethodPost, Path: "/api/payments/methods", Token: ada.Token,

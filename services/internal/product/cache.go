@@ -62,7 +62,7 @@ func newCache(env *config.Env, log *zap.Logger, registerer prometheus.Registerer
 	redis.SetLogger(redisLogger{log.Named("redis")})
 	c := &cache{
 		redis:   redis.NewClient(options),
-		breaker: breaker.New("redis", breaker.Redis, func(err error) bool { return !errors.Is(err, redis.Nil) }, registerer, log),
+		breaker: breaker.New("redis", breaker.Optional, func(err error) bool { return !errors.Is(err, redis.Nil) }, registerer, log),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cache_requests_total", Help: "Reads of the cache: hit, miss or error.",
 		}, []string{"result"}),

@@ -2,8 +2,10 @@
 package product
 
 import (
+	"context"
 	"embed"
 	"net/http"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -26,17 +28,29 @@ const (
 var migrations embed.FS
 
 // Service is product-service.
-var Service = server.Service{Name: "product-service", Port: 3002, Contract: contracts.Of("product-service"), Migrations: migrations, Callers: []string{"order-service"}, New: newApp}
+var Service = server.Service{Name: "product-service", Port: 3002, Contract: contracts.Of("product-service"), Migrations: migrations, Callers: []string{"order-service"}, New: newApp,
+	Commands: map[string]server.Run{"reindex": reindex}}
 
 type handlers struct {
-	store store
-	cache *cache
+	store  store
+	finder finder
+	cache  *cache
 }
 
 func newApp(rt *server.Runtime) (*server.App, error) {
 	cache := newCache(rt.Env, rt.Log, rt.Metrics.Registerer)
 	reserved := time.Duration(rt.Env.Number("RESERVATION_SECONDS", 3600)) * time.Second
-	h := handlers{store: store{rt.DB, rt.Outbox, reserved}, cache: cache}
+	elastic := searchFromEnv(rt.Env)
+	store := store{rt.DB, rt.Outbox, reserved, elastic != nil}
+	h := handlers{store: store, finder: store, cache: cache}
+	background := []func(context.Context){store.expire(rt.Log)}
+	if elastic != nil {
+		if !rt.Outbox.On() {
+			rt.Env.Fail("ELASTICSEARCH_URL is set and EVENT_BUS is not: the index is kept by events")
+		}
+		h.finder = newElasticFinder(store, elastic, rt.Metrics.Registerer, rt.Log)
+		background = append(background, newIndexer(store, elastic, rt.Log).run)
+	}
 	return &server.App{
 		Routes: func(r chi.Router) {
 			r.Route("/api/products", func(r chi.Router) {
@@ -49,10 +63,26 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 					Method(http.MethodPut, "/{productId}/inventory", httpx.Handler(h.putInventory))
 			})
 		},
-		Handlers:   h.store.handlers(),
-		Background: h.store.expire(rt.Log),
-		Close:      cache.close,
+		Handlers:   store.handlers(),
+		Background: together(background),
+		Close: func() {
+			cache.close()
+			if elastic != nil {
+				elastic.Close()
+			}
+		},
 	}, nil
+}
+
+// together runs all of several until each has ended.
+func together(all []func(context.Context)) func(context.Context) {
+	return func(ctx context.Context) {
+		var group sync.WaitGroup
+		for _, one := range all {
+			group.Go(func() { one(ctx) })
+		}
+		group.Wait()
+	}
 }
 
 type product struct {
@@ -89,7 +119,7 @@ func (h handlers) list(w http.ResponseWriter, r *http.Request) error {
 	if err := fields.Err(); err != nil {
 		return err
 	}
-	found, err := cached(r.Context(), h.cache, f.cacheKey(), func() (catalogue, error) { return h.store.find(r.Context(), f) })
+	found, err := cached(r.Context(), h.cache, f.cacheKey(), func() (catalogue, error) { return h.finder.find(r.Context(), f) })
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,10 @@ import (
 	"github.com/tendhq/tend/services/internal/testenv"
 )
 
-func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
+func TestMain(m *testing.M) {
+	testenv.RunProgram(product.Service)
+	os.Exit(testenv.Run(m))
+}
 
 func start(t *testing.T) (*testenv.Service, *testenv.Redis) {
 	t.Helper()

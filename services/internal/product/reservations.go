@@ -37,7 +37,10 @@ type rejectedEvent struct {
 }
 
 func (s store) handlers() map[string]events.Handler {
-	return map[string]events.Handler{"order.created": s.reserve, "order.completed": s.completed, "inventory.release_requested": s.release}
+	return map[string]events.Handler{
+		"order.created": s.reserve, "order.completed": s.completed, "inventory.release_requested": s.release,
+		"product.created": s.changed, "product.updated": s.changed, "product.deleted": s.changed,
+	}
 }
 
 // reserve takes all items of an order that goes by events, or none.

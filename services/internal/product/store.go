@@ -18,6 +18,8 @@ type store struct {
 	outbox *events.Outbox
 	// reserved is how long an order that goes by events keeps its items.
 	reserved time.Duration
+	// indexed is whether a search index is kept of the products.
+	indexed bool
 }
 
 // catalogue is what the cache may hold of products: everything but their
@@ -59,6 +61,22 @@ func (s store) find(ctx context.Context, f filter) (catalogue, error) {
 		return catalogue{}, fmt.Errorf("select products: %w", err)
 	}
 	return found, nil
+}
+
+// named returns the products with the ids that there are, in the order of the ids.
+func (s store) named(ctx context.Context, ids []string) (products []product, err error) {
+	err = s.db.Read(ctx, func(ctx context.Context, q postgres.Querier) error {
+		rows, err := q.Query(ctx, catalogueColumns+`WHERE product_id = ANY($1) ORDER BY array_position($1, product_id)`, ids)
+		if err != nil {
+			return err
+		}
+		products, err = scanCatalogue(rows)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("select products: %w", err)
+	}
+	return products, nil
 }
 
 // byID returns a catalogue of one product, or errNotFound.

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -53,12 +55,15 @@ func Command(ctx context.Context, service Service, args []string, lookup func(st
 	case slices.Equal(args, []string{"healthcheck"}):
 		return healthcheck(ctx, service, env)
 	case service.Migrations != nil && slices.Equal(args, []string{"migrate", "up"}):
-		return migrate(ctx, service, env, out)
+		return run(ctx, service, env, out, func(ctx context.Context, rt *Runtime) error { return rt.DB.Migrate(ctx, service.Migrations, rt.Log) })
+	case len(args) == 1 && service.Commands[args[0]] != nil:
+		return run(ctx, service, env, out, service.Commands[args[0]])
 	case slices.Equal(args, []string{"version"}):
 		_, err := fmt.Fprintln(out, version.Version)
 		return err
 	}
-	return fmt.Errorf("%w: %s [healthcheck | migrate up | version]; without a subcommand it serves", ErrUsage, service.Name)
+	commands := append([]string{"healthcheck", "migrate up", "version"}, slices.Sorted(maps.Keys(service.Commands))...)
+	return fmt.Errorf("%w: %s [%s]; without a subcommand it serves", ErrUsage, service.Name, strings.Join(commands, " | "))
 }
 
 func serve(ctx context.Context, service Service, env *config.Env, out io.Writer) error {
@@ -113,7 +118,8 @@ func healthcheck(ctx context.Context, service Service, env *config.Env) error {
 	return nil
 }
 
-func migrate(ctx context.Context, service Service, env *config.Env, out io.Writer) error {
+// run runs a subcommand that works on the service's database.
+func run(ctx context.Context, service Service, env *config.Env, out io.Writer, command Run) error {
 	log, err := logging.New(out, env.String("LOG_LEVEL", "info"), service.Name, version.Version)
 	if err != nil {
 		return fmt.Errorf("LOG_LEVEL: %w", err)
@@ -122,10 +128,10 @@ func migrate(ctx context.Context, service Service, env *config.Env, out io.Write
 	if err := env.Err(); err != nil {
 		return err
 	}
-	db, err := postgres.Open(cfg, metrics.New(service.Name))
-	if err != nil {
+	rt := &Runtime{Env: env, Log: log, Metrics: metrics.New(service.Name)}
+	if rt.DB, err = postgres.Open(cfg, rt.Metrics); err != nil {
 		return err
 	}
-	defer db.Close()
-	return db.Migrate(ctx, service.Migrations, log)
+	defer rt.DB.Close()
+	return command(ctx, rt)
 }

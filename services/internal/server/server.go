@@ -69,7 +69,13 @@ type Service struct {
 	Callers []string
 	// New builds the service. Problems of the environment it leaves in Env.
 	New func(*Runtime) (*App, error)
+	// Commands are what else the service's program does, by the name of the subcommand.
+	Commands map[string]Run
 }
+
+// Run does what a subcommand is for. Of the runtime it has the environment, the log, the
+// metrics, which nobody reads, and the database.
+type Run func(context.Context, *Runtime) error
 
 // Runtime is what a service is built from.
 type Runtime struct {
