@@ -34,7 +34,7 @@ setup: ## prepare this machine: container engine, images, secrets (safe to repea
 	@deploy/setup.sh
 
 .PHONY: up
-up: setup images ## start the shop under tend, and wait until it runs; OBSERVE=1 with Prometheus, alerts and exporters
+up: setup images ## start the shop under tend, and wait until it runs; OBSERVE=1 with Prometheus, alerts, exporters and Jaeger
 	@$(if $(OBSERVE),deploy/setup.sh --observability)
 	@$(BIN)/tend up
 	@cat deploy/welcome.txt
@@ -210,6 +210,9 @@ $(BIN)/golangci-lint: tools/go.mod tools/go.sum
 
 $(BIN)/nfpm: tools/nfpm/go.mod tools/nfpm/go.sum
 	$(call go_build,tools/nfpm,github.com/goreleaser/nfpm/v2/cmd/nfpm)
+
+$(BIN)/jaeger: tools/jaeger/go.mod tools/jaeger/go.sum
+	$(call go_build,tools/jaeger,github.com/jaegertracing/jaeger/cmd/jaeger)
 
 $(BIN)/govulncheck: tools/go.mod tools/go.sum
 	$(call go_build,tools,golang.org/x/vuln/cmd/govulncheck)

@@ -39,6 +39,7 @@ case ${1:-} in
 --observability)
 	ensure_images compose.yaml observability
 	set_env "$PWD/.env" COMPOSE_PROFILES observability
+	set_env "$PWD/.env" OTEL_EXPORTER_OTLP_ENDPOINT http://jaeger:4318
 	;;
 --tls)
 	ensure_certificates "$PWD"

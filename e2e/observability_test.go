@@ -13,8 +13,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,7 +39,7 @@ var sooner = []struct{ of, by string }{
 // observed is a shop with the profile observability.
 type observed struct {
 	*project
-	gateway, prometheus, alertmanager string
+	gateway, prometheus, alertmanager, jaeger string
 }
 
 // query returns the values of a query by the value of a label.
@@ -173,13 +175,15 @@ func TestObservability(t *testing.T) {
 	require.NoError(t, err, "%s", output)
 
 	o := new(observed)
-	for _, address := range []*string{&o.prometheus, &o.alertmanager} {
+	for _, address := range []*string{&o.prometheus, &o.alertmanager, &o.jaeger} {
 		*address, err = kit.FreeAddress()
 		require.NoError(t, err)
 	}
 	o.project, o.gateway = newShop(t, fmt.Sprintf(`  prometheus: {ports: !override ["%s:9090"]}
   alertmanager: {ports: !override ["%s:9093"]}
-`, o.prometheus, o.alertmanager), "observability")
+  jaeger: {ports: !override ["%s:16686"]}
+`, o.prometheus, o.alertmanager, o.jaeger), "observability")
+	o.write(".env", o.read(".env")+"OTEL_EXPORTER_OTLP_ENDPOINT=http://jaeger:4318\n")
 	for _, file := range []string{"prometheus.yml", "alertmanager.yml", "rules/shop.yml", "rules/tend.yml"} {
 		path := filepath.Join("deploy/observability", file)
 		text := o.read(path)
@@ -188,14 +192,14 @@ func TestObservability(t *testing.T) {
 		}
 		o.write(path, text)
 	}
-	o.prometheus, o.alertmanager = "http://"+o.prometheus, "http://"+o.alertmanager
+	o.prometheus, o.alertmanager, o.jaeger = "http://"+o.prometheus, "http://"+o.alertmanager, "http://"+o.jaeger
 	up := o.tend("up", "--timeout", "4m")
 	require.Zero(t, up.code, "%s", up)
 
 	o.step("every replica is found, and measured", func() {
 		want := map[string]string{
 			"tend": "1", "user-service": "3", "product-service": "4", "order-service": "3", "payment-service": "2", "notification-service": "1", "web": "2", "gateway": "2",
-			"prometheus": "1", "alertmanager": "1", "node-exporter": "1", "postgres-exporter": "1", "redis-cache": "1", "redis-events": "1",
+			"prometheus": "1", "alertmanager": "1", "jaeger": "1", "node-exporter": "1", "postgres-exporter": "1", "redis-cache": "1", "redis-events": "1",
 		}
 		o.await(func() error {
 			if got := o.query(`sum by (service) (up)`, "service"); !assert.ObjectsAreEqual(want, got) {
@@ -251,6 +255,18 @@ func TestObservability(t *testing.T) {
 		})
 	})
 
+	o.step("an order is one trace", func() {
+		o.followsAnOrder(&client, customer.Token)
+		share := `sum(otelcol_processor_tail_sampling_global_count_traces_sampled_total{sampled="true"}) / sum(otelcol_processor_tail_sampling_global_count_traces_sampled_total)`
+		o.await(func() error {
+			kept, err := strconv.ParseFloat(o.query(share, "")[""], 64)
+			if err == nil && (kept == 0 || kept > 0.3) {
+				err = fmt.Errorf("of the traces a tenth should be kept, not %v", kept)
+			}
+			return err
+		})
+	})
+
 	o.step("every query of every dashboard is answered", func() {
 		o.mustTend("rollout", "restart", "notification-service") // the queries about rollouts need one that has ended
 		files, err := filepath.Glob(filepath.Join(repository, "deploy/observability/dashboards/*.json"))
@@ -288,21 +304,35 @@ func TestObservability(t *testing.T) {
 		})
 	}, func() { stop() }, "DatabaseConnectionIssues product-service")
 
+	const slow = 2 * time.Second
+	var made atomic.Int64
 	o.fires("payments that hang while orders are made", func() {
 		o.pause("payment-service")
 		stop = o.repeatedly(func() {
-			request, err := http.NewRequest(http.MethodPost, o.gateway+"/api/orders", strings.NewReader(`{"items":[{"productId":"espresso-cup","quantity":1}]}`))
-			require.NoError(o.t, err)
-			request.Header.Set("Authorization", "Bearer "+customer.Token)
-			request.Header.Set("Content-Type", "application/json")
-			if response, err := client.Do(request); err == nil {
-				_ = response.Body.Close()
+			if o.order(&client, customer.Token) > slow {
+				made.Add(1)
 			}
 		})
 	}, func() {
 		stop()
 		o.unpause("payment-service")
 	}, "HighResponseTime order-service")
+
+	o.step("each trace of a slow order is kept", func() {
+		require.Positive(o.t, made.Load())
+		o.await(func() error {
+			kept := int64(0)
+			for _, t := range o.traces() {
+				if t.took() > slow {
+					kept++
+				}
+			}
+			if kept < made.Load() {
+				return fmt.Errorf("%d traces are kept of %d slow orders", kept, made.Load())
+			}
+			return nil
+		})
+	})
 
 	written := o.read("specs/web.yaml")
 	o.fires("a spec with a mistake", func() { o.write("specs/web.yaml", written+"  replica: 2\n") },

@@ -65,13 +65,18 @@ pull_image() {
 	return "$status"
 }
 
-# build_image IMAGE builds an equivalent from Debian packages, under the same
-# name, if deploy/images has one for this very name.
+# build_image IMAGE builds an equivalent from packages, under the same name, if
+# deploy/images has one for this very name.
 build_image() {
 	local image=$1 folder
 	folder=deploy/images/$(basename "${image%%:*}")
 	if ! grep -qsF "image.title=\"$image\"" "$folder/Dockerfile"; then
 		fail "$image can be pulled from nowhere, and deploy/images cannot build it: make a registry reachable, or load the image with docker load"
+	fi
+	if [[ -x $folder/build.sh ]]; then
+		say "building $image"
+		build_logged "$folder/build.sh" "$image"
+		return
 	fi
 	if ! has_image "$base_image"; then
 		build_base
