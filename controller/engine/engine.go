@@ -75,7 +75,8 @@ type Engine interface {
 	// the network was the container's gateway.
 	DisconnectNetwork(ctx context.Context, id, network string) error
 	// Logs writes the last lines of a container's output, and with follow
-	// what comes after them until ctx ends or the container exits.
+	// what comes after them until ctx ends or the container exits. It writes nothing
+	// where the container's log driver is none.
 	Logs(ctx context.Context, id string, o LogOptions, stdout, stderr io.Writer) error
 	// Exec runs a command in a running container, waits for its end and
 	// returns its exit code. A program that does not exist is no error but

@@ -2,6 +2,7 @@ package docker_test
 
 import (
 	"archive/tar"
+	"bytes"
 	"strings"
 	"testing"
 
@@ -68,6 +69,17 @@ func TestALogIsRotatedWhereNobodyHasSaid(t *testing.T) {
 	require.Equal(t, want, made(nil))
 	require.Empty(t, made(&types.LoggingConfig{Driver: "json-file"}).Config)
 	require.Equal(t, map[string]string{"max-size": "1m"}, made(&types.LoggingConfig{Options: types.Options{"max-size": "1m"}}).Config)
+}
+
+// As that of an ingress: who reads the logs of a whole project meets it.
+func TestALogThatIsNotKeptIsEmpty(t *testing.T) {
+	c := newCreator(t)
+	id, err := c.engine.Create(t.Context(), c.spec(types.ServiceConfig{NetworkMode: "none", Logging: &types.LoggingConfig{Driver: "none"}}))
+	require.NoError(t, err)
+	var text bytes.Buffer
+	require.NoError(t, c.engine.Logs(t.Context(), id, engine.LogOptions{}, &text, &text))
+	require.Empty(t, text.String())
+	require.NoError(t, c.engine.Remove(t.Context(), id, true))
 }
 
 // A file's owner is the one named, whoever the container's user is.
