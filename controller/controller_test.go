@@ -225,6 +225,30 @@ func TestEngineAway(t *testing.T) {
 	})
 }
 
+// A server ends with 0 when it is told to. With restart: on-failure that would be the end of
+// its work, had it ended by itself, and it may be written again before it is removed.
+func TestItIsRememberedThatTendHasStoppedWhatIsNotWrittenAnyMore(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const web = "web: {image: 'plain:1', restart: on-failure}\n"
+		const other = "other: {image: 'plain:1'}\n"
+		w.write(web + other)
+		w.converge()
+		w.restart() // with nothing kept
+		w.engine.SetLatency(model.OpImage, time.Second)
+		w.write(web + other)
+		w.pass(100 * time.Millisecond) // web is not planned yet, as its image is not known
+		w.write(other)
+		for w.running() == 2 {
+			w.pass(10 * time.Millisecond)
+		}
+		w.engine.Disconnect()
+		w.pass(time.Second)
+		row, ok := w.ctl.State().Snapshot().Rollout("web")
+		require.True(t, ok)
+		require.True(t, row.Attempts[1].Ours, "%+v", row.Attempts)
+	})
+}
+
 func TestEngineThatTakesCallsAndDoesNotAnswer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.SetLatency(model.OpEvents, 24*time.Hour)

@@ -332,10 +332,10 @@ func (r *reconciler) resourceActed(e ended, now time.Time) {
 
 // noteStopped notes that tend has told a replica to end, also where the engine did not
 // answer. It makes the record where there is none: a service may have been taken out
-// and written again meanwhile.
+// and written again meanwhile, or be written again before its container is removed.
 func (r *reconciler) noteStopped(key string, a core.Action) {
 	snap := r.store.Snapshot()
-	if _, written := snap.Workload(key); !written {
+	if _, written := snap.Workload(key); !written && len(snap.Replicas(key)) == 0 {
 		return
 	}
 	before := core.Rollout{Workload: key}

@@ -117,8 +117,10 @@ func (s *steps) failedRuns() int {
 		if !r.current || r.Number > s.desired.Replicas || s.record.Succeeded[r.Number] {
 			continue
 		}
-		runs[r.Number] = ran(s.attempts(r.Number, r.revision, &r))
-		if ended := r.State == core.Exited || r.State == core.Dead || r.State == core.Removing; !ended || r.class == coming {
+		a := s.attempts(r.Number, r.revision, &r)
+		runs[r.Number] = ran(a)
+		ended := r.State == core.Exited || r.State == core.Dead || r.State == core.Removing
+		if (!ended || r.class == coming) && a.Error == "" { // a start that failed is no run that goes on
 			runs[r.Number] = max(runs[r.Number]-1, 0)
 		}
 	}

@@ -107,3 +107,19 @@ func TestARunWhoseContainerIsRemovedCountsAfterTheStateWasLost(t *testing.T) {
 	settle()
 	require.Equal(t, "BackoffLimitExceeded", w.rollout.GivenUp.Reason)
 }
+
+// A start that the engine refuses is no run that goes on, and takes the place of none that
+// has failed before.
+func TestAFailedRunCountsWhileTheNextContainerOfItsNumberCannotBeStarted(t *testing.T) {
+	s := defaults(spec.Job)
+	s.Replicas, s.BackoffLimit = 2, 1
+	w := newWorld()
+	w.apply(s)
+	w.begin(Compute(w.input()))
+	w.endAll()
+	w.exit(&w.replicas[0], 1)
+	w.replicas[0].ID, w.replicas[0].State, w.replicas[0].StartedAt = "next", core.Created, time.Time{}
+	w.rollout.Attempts[1] = core.Attempt{Revision: s.Revision, Count: 2, Unstarted: 1, At: w.now, Error: "connection refused"}
+	w.exit(&w.replicas[1], 1)
+	require.Equal(t, "BackoffLimitExceeded", Compute(w.input()).Rollout.GivenUp.Reason, "two runs have failed")
+}

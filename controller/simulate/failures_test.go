@@ -105,6 +105,8 @@ var failures = []struct {
 	{9800001969, "a replica is stopped for which nobody was to be asked, as nobody followed when its drain began"},
 	{9800002481, "job is tried again, and more of its runs have failed than may, as tend removed what it had forgotten to have run"},
 	{3899590227, "a revision is given up that has all that is wanted, as fewer replicas were written meanwhile"},
+	{9811007110, "what tend stopped as it was taken out, and was written again, is said to be done"},
+	{9811008210, "job is tried again, and more of its runs have failed than may, as a start that failed was taken for a run"},
 	{9810008450, "an ingress is told to give a replica nothing any more that was held for gone (the judge's mistake)"},
 	{9810005041, "no rest: what was written again with its dependent waited for what was not (the world's mistake)"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
