@@ -156,7 +156,7 @@ func New(o Options) *Controller {
 	// an index of that run must not seem to acknowledge one of this run.
 	c.store.CountEndpointsFrom(uint64(time.Now().UnixMilli()))
 	c.observer = observe.New(o.Engine, c.store, o.Project, o.Folders, o.Log, c.onLink)
-	c.observer.OnOOMKill = c.metrics.oomKill
+	c.observer.OnOOMKill, c.observer.OnRestart = c.metrics.oomKill, c.metrics.restarted
 	c.sampler = usage.New(o.Engine, c.running)
 	c.ingresses = ingresses.New(ingresses.Options{
 		Engine: o.Engine, Version: o.IngressImage, Upgrade: c.upgradeIngress, Heard: c.ingressHeard,

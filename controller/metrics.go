@@ -73,7 +73,7 @@ func NewMetrics() *Metrics {
 			Buckets: prometheus.ExponentialBuckets(1e-4, 4, 8),
 		}),
 		rollouts:  histogram("tend_rollout_duration_seconds", "Duration of rollouts from their begin, by result: complete or failed.", []float64{1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600}, "workload", "result"),
-		restarts:  counter("tend_restarts_total", "Containers that were started again.", "workload"),
+		restarts:  counter("tend_restarts_total", "Containers that were started again, by tend or by the engine.", "workload"),
 		drains:    histogram("tend_drain_duration_seconds", "Time between the withdrawal of an endpoint and the stop, by result: acknowledged by all who follow the endpoints, or timed_out.", []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "result"),
 		probes:    histogram("tend_probe_duration_seconds", "Duration of probes, by probe and result: success or failure.", []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10}, "probe", "result"),
 		intents:   counter("tend_intents_total", "Changes that people asked for through the API, by the reason of their event.", "reason"),
@@ -194,6 +194,11 @@ func (m *Metrics) scaled(workload string, by int) {
 // oomKill is told of each process that the kernel has ended for lack of memory.
 func (m *Metrics) oomKill(workload string, number int) {
 	m.exhausted.WithLabelValues(workload, strconv.Itoa(number)).Inc()
+}
+
+// restarted is told of containers that tend, or the engine, has started again.
+func (m *Metrics) restarted(workload string, times int) {
+	m.restarts.WithLabelValues(workload).Add(float64(times))
 }
 
 func (m *Metrics) event(e *state.Event)       { m.events.WithLabelValues(string(e.Type), e.Reason).Inc() }

@@ -98,6 +98,17 @@ func TestWhatAlertsCountBeginsAtZero(t *testing.T) {
 	})
 }
 
+// Where restart is written the engine starts again what crashes.
+func TestRestartsByTheEngineAreCounted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.write("web: {image: 'crashes:1', restart: always}")
+		w.pass(10 * time.Second)
+		n := counted(t, w.scrape(), `tend_restarts_total{workload="web"}`)
+		assert.Equal(t, float64(w.container("p-web-1").RestartCount), n)
+		assert.Greater(t, n, 2.0)
+	})
+}
+
 // scrape returns the metrics as Prometheus gets them.
 func (w *world) scrape() string {
 	answer := httptest.NewRecorder()

@@ -283,7 +283,7 @@ func (r *reconciler) actionEnded(e ended, now time.Time) {
 	if err == nil {
 		r.event(succeeded(a), now)
 		if a.Kind == core.StartReplica {
-			r.metrics.restarts.WithLabelValues(key).Inc()
+			r.metrics.restarted(key, 1)
 		}
 		if row, ok := r.store.Snapshot().Rollout(key); ok {
 			if next := plan.ActionSucceeded(row.Rollout, a); !reflect.DeepEqual(next, row.Rollout) {

@@ -49,6 +49,9 @@ type Observer struct {
 	// OnOOMKill is called when the kernel has ended a process of a replica for lack of
 	// memory. It is set before Run, and may be nil.
 	OnOOMKill func(workload string, number int)
+	// OnRestart is called when the engine itself has started a container again, with how
+	// often it did since the last look. It is set before Run, and may be nil.
+	OnRestart func(workload string, times int)
 
 	relist *semaphore.Weighted // one full list at a time
 	pace   *rate.Limiter       // of the looks that events cause

@@ -44,6 +44,9 @@ func (o *Observer) put(tx *state.Tx, c engine.Container) {
 	if known && equal(before.Replica, r.Replica) {
 		return
 	}
+	if known && r.RestartCount > before.RestartCount && o.OnRestart != nil {
+		o.OnRestart(r.Workload, r.RestartCount-before.RestartCount)
+	}
 	tx.PutReplica(r)
 }
 
