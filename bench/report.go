@@ -252,8 +252,8 @@ func readResults(dir string) (p page, err error) {
 }
 
 // kept are the headings of the sections that are not made from the suites: that of
-// bench/ingress is written by hand, and bench/view and bench/overhead write their own.
-var kept = []string{"## A published port", "## What people see", "## What it costs to be watched"}
+// bench/ingress is written by hand, and bench/view, bench/overhead and bench/logs write their own.
+var kept = []string{"## A published port", "## What people see", "## What it costs to be watched", "## A gigabyte of logs"}
 
 // write writes the page, and leaves in it the sections that it does not make.
 func (p page) write(file string) error {
