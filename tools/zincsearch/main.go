@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -31,18 +32,20 @@ func main() {
 }
 
 // routes are those of ZincSearch's folder /es, without its users, at the paths that
-// Elasticsearch has them at. The deletion of an index is of its folder /api.
+// Elasticsearch has them at.
 func routes() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.Use(gin.Recovery(), elasticProduct)
 	r.GET("/", func(c *gin.Context) { c.JSON(http.StatusOK, elastic.NewESInfo(c)) })
 	r.PUT("/:target", index.CreateES)
-	r.DELETE("/:target", closeIndex, index.Delete)
+	r.DELETE("/:target", deleteIndex)
 	r.GET("/_alias", index.GetESAliases)
 	r.POST("/_aliases", index.AddOrRemoveESAlias)
 	r.POST("/_bulk", document.ESBulk)
-	r.POST("/:target/_refresh", index.Refresh)
+	// ZincSearch's refresh closes the index, whose writer may be lost with that. What is written
+	// is found without one, a moment later.
+	r.POST("/:target/_refresh", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{}) })
 	r.POST("/:target/_search", resolveAlias, search.SearchDSL)
 	return r
 }
@@ -60,13 +63,19 @@ func resolveAlias(c *gin.Context) {
 	}
 }
 
-// closeIndex closes the index that is to be deleted. ZincSearch would close it under the lock
-// of the list of all indexes, and wait there forever for its writer, which may wait for that
-// lock.
-func closeIndex(c *gin.Context) {
-	if found, ok := core.GetIndex(c.Param("target")); ok {
-		if err := found.Close(); err != nil {
-			c.AbortWithStatusJSON(http.StatusInternalServerError, gin.H{"error": err.Error()})
-		}
+// deleteIndex deletes an index in the background: to close one that was just searched may
+// take ZincSearch forever. It closes the index itself, as ZincSearch would do so under the
+// lock of the list of all indexes, for which its writer may wait.
+func deleteIndex(c *gin.Context) {
+	found, ok := core.GetIndex(c.Param("target"))
+	if !ok {
+		c.JSON(http.StatusNotFound, gin.H{"error": "no such index"})
+		return
 	}
+	go func() {
+		if err := errors.Join(found.Close(), core.DeleteIndex(found.GetName())); err != nil {
+			fmt.Fprintln(os.Stderr, "zincsearch: delete index:", err)
+		}
+	}()
+	c.JSON(http.StatusOK, gin.H{"acknowledged": true})
 }

@@ -2,7 +2,6 @@ package product
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,10 +57,7 @@ func (e *elasticFinder) find(ctx context.Context, f filter) (catalogue, error) {
 	if ctx.Err() != nil {
 		return catalogue{}, ctx.Err()
 	}
-	var open *breaker.OpenError
-	if !errors.As(err, &open) { // which is no news
-		e.state.set(err)
-	}
+	e.state.set(err)
 	if err != nil {
 		e.searches.WithLabelValues("postgres").Inc()
 		return e.store.find(ctx, f)

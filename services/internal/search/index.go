@@ -211,12 +211,12 @@ func (c *Client) Finish(ctx context.Context, index string) error {
 }
 
 func (c *Client) alias(ctx context.Context, actions []object) error {
-	return c.ask(ctx, "change aliases", writeTimeout, esapi.IndicesUpdateAliasesRequest{Body: document(object{"actions": actions})}, nil)
+	return c.ask(ctx, "change aliases", manageTimeout, esapi.IndicesUpdateAliasesRequest{Body: document(object{"actions": actions})}, nil)
 }
 
 func (c *Client) remove(ctx context.Context, index string) error {
 	if index == "" {
 		return nil
 	}
-	return c.ask(ctx, "remove index", writeTimeout, esapi.IndicesDeleteRequest{Index: []string{index}}, nil)
+	return c.ask(ctx, "remove index", manageTimeout, esapi.IndicesDeleteRequest{Index: []string{index}}, nil)
 }

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -84,7 +86,17 @@ func (e *Elasticsearch) Kill(t testing.TB) {
 }
 
 // Pause keeps the server from answering until Resume: connections are made, and nothing comes.
-func (e *Elasticsearch) Pause(t testing.TB) { e.signal(t, syscall.SIGSTOP) }
+func (e *Elasticsearch) Pause(t testing.TB) {
+	t.Helper()
+	e.signal(t, syscall.SIGSTOP)
+	Await(t, "ZincSearch stands still", func() error {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.process.cmd.Process.Pid))
+		if err == nil && !strings.Contains(string(status), "State:\tT") {
+			err = errors.New("it runs")
+		}
+		return err
+	})
+}
 
 // Resume ends a Pause.
 func (e *Elasticsearch) Resume(t testing.TB) { e.signal(t, syscall.SIGCONT) }
