@@ -70,7 +70,7 @@ func (f Filter) Selects(text string) bool {
 			return false
 		}
 	}
-	if !strings.HasPrefix(text, "{") || !gjson.Valid(text) {
+	if !strings.HasPrefix(text, "{") || !mayReach(text, f.Level) || !gjson.Valid(text) {
 		return false
 	}
 	level, missing := Any, slices.Clone(f.Fields)
@@ -84,6 +84,23 @@ func (f Filter) Selects(text string) bool {
 		return true
 	})
 	return len(missing) == 0 && level >= f.Level
+}
+
+// mayReach reports whether some field of a JSON object, at whatever depth, may be a level
+// that is grave enough.
+func mayReach(text string, least Level) bool {
+	for least > Any {
+		_, after, ok := strings.Cut(text, `"level"`)
+		if !ok {
+			return false
+		}
+		_, value, _ := strings.Cut(after, `"`)
+		value, text, _ = strings.Cut(value, `"`)
+		if levels[strings.ToLower(value)] >= least {
+			return true
+		}
+	}
+	return true
 }
 
 // literal reports whether a value stands in JSON as it is: nobody escapes these characters.

@@ -36,6 +36,8 @@ func TestAFilterSelectsLinesByTheirFields(t *testing.T) {
 		"a level below":                 {Filter{Level: Error}, line, false},
 		"a level in capitals":           {Filter{Level: Error}, `{"level":"ERROR"}`, true},
 		"a graver level than an error":  {Filter{Level: Error}, `{"level":"fatal"}`, true},
+		"a level after another one":     {Filter{Level: Error}, `{"of":{"level":"info"},"level" : "error"}`, true},
+		"a level that is no text":       {Filter{Level: Debug}, `{"level":3}`, false},
 		"no level":                      {Filter{Level: Debug}, `{"status":500}`, false},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, c.filter.Selects(c.line)) })

@@ -91,41 +91,38 @@ func (r *Reader) merge(ctx context.Context, containers []engine.Container, emit 
 	ctx, cancel := context.WithCancel(ctx)
 	reading, reads := errgroup.WithContext(ctx)
 	defer func() { cancel(); _ = reading.Wait() }()
-	sources := make([]chan Line, len(containers))
+	sources := make([]chan []Line, len(containers))
 	for i, c := range containers {
-		sources[i] = make(chan Line)
+		sources[i] = make(chan []Line)
 		reading.Go(func() error {
 			defer close(sources[i])
 			return r.read(reads, c, options, sources[i])
 		})
 	}
-	heads := make([]*Line, len(sources))
-	next := func(i int) {
-		heads[i] = nil
-		if line, ok := <-sources[i]; ok {
-			heads[i] = &line
-		}
-	}
+	heads := make([][]Line, len(sources)) // the next lines of each container, empty at its end
 	for i := range sources {
-		next(i)
+		heads[i] = <-sources[i]
 	}
 	for {
 		first := -1
 		for i, h := range heads {
-			if h != nil && (first < 0 || h.At.Before(heads[first].At)) {
+			if len(h) > 0 && (first < 0 || h[0].At.Before(heads[first][0].At)) {
 				first = i
 			}
 		}
 		if first < 0 {
 			return reading.Wait()
 		}
-		if until := r.Options.Until; !until.IsZero() && heads[first].At.After(until) {
+		line := heads[first][0]
+		if until := r.Options.Until; !until.IsZero() && line.At.After(until) {
 			return nil // all that follow are later
 		}
-		if err := emit(*heads[first]); err != nil {
+		if err := emit(line); err != nil {
 			return err
 		}
-		next(first)
+		if heads[first] = heads[first][1:]; len(heads[first]) == 0 {
+			heads[first] = <-sources[first]
+		}
 	}
 }
 
@@ -154,7 +151,7 @@ func (r *Reader) Follow(ctx context.Context) error {
 		}
 		return err
 	}
-	lines := make(chan Line)
+	lines := make(chan []Line)
 	follow := func(c engine.Container) {
 		options := engine.LogOptions{Follow: true, Timestamps: true, Since: r.Options.Since}
 		if at, read := last[name(c)]; read {
@@ -167,9 +164,12 @@ func (r *Reader) Follow(ctx context.Context) error {
 	}
 	for {
 		select {
-		case line := <-lines:
-			// A container that was started again repeats what it wrote before.
-			if line.At.After(last[line.Replica]) {
+		case some := <-lines:
+			for _, line := range some {
+				// A container that was started again repeats what it wrote before.
+				if !line.At.After(last[line.Replica]) {
+					continue
+				}
 				if err := emit(line); err != nil {
 					return err
 				}
@@ -195,17 +195,21 @@ func (r *Reader) Follow(ctx context.Context) error {
 
 func name(c engine.Container) string { return strings.TrimPrefix(c.Name, "/") }
 
-// read sends the lines of a container, in the order in which it wrote them.
-func (r *Reader) read(ctx context.Context, c engine.Container, options engine.LogOptions, lines chan<- Line) error {
-	emit := func(text string) error {
-		stamp, text, _ := strings.Cut(text, " ")
-		at, err := time.Parse(time.RFC3339Nano, stamp)
-		if err != nil {
-			return fmt.Errorf("read the log of %s: %w", c.Name, err)
+// read sends the lines of a container, in the order in which it wrote them: those that come
+// together are sent together.
+func (r *Reader) read(ctx context.Context, c engine.Container, options engine.LogOptions, lines chan<- []Line) error {
+	emit := func(texts []string) error {
+		some := make([]Line, len(texts))
+		for i, text := range texts {
+			stamp, text, _ := strings.Cut(text, " ")
+			at, err := time.Parse(time.RFC3339Nano, stamp)
+			if err != nil {
+				return fmt.Errorf("read the log of %s: %w", c.Name, err)
+			}
+			some[i] = Line{At: at, Replica: name(c), Text: text, left: !r.Options.Filter.Selects(text)}
 		}
-		line := Line{At: at, Replica: name(c), Text: text, left: !r.Options.Filter.Selects(text)}
 		select {
-		case lines <- line:
+		case lines <- some:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -218,29 +222,29 @@ func (r *Reader) read(ctx context.Context, c engine.Container, options engine.Lo
 	}
 	for _, w := range []*lineWriter{stdout, stderr} {
 		if err == nil && len(w.rest) > 0 {
-			err = emit(string(w.rest))
+			err = emit([]string{string(w.rest)})
 		}
 	}
 	return err
 }
 
-// lineWriter passes on whole lines.
+// lineWriter passes on whole lines, those of one write together.
 type lineWriter struct {
-	emit func(string) error
+	emit func([]string) error
 	rest []byte
 }
 
 func (w *lineWriter) Write(p []byte) (int, error) {
 	w.rest = append(w.rest, p...)
-	for {
-		line, rest, ok := bytes.Cut(w.rest, []byte("\n"))
-		if !ok {
-			w.rest = w.rest[:min(len(w.rest), maxLine)]
-			return len(p), nil
-		}
-		w.rest = rest
-		if err := w.emit(string(line)); err != nil {
-			return 0, err
-		}
+	end := bytes.LastIndexByte(w.rest, '\n')
+	if end < 0 {
+		w.rest = w.rest[:min(len(w.rest), maxLine)]
+		return len(p), nil
 	}
+	lines := strings.Split(string(w.rest[:end]), "\n")
+	w.rest = append(w.rest[:0], w.rest[end+1:]...)
+	if err := w.emit(lines); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
