@@ -101,7 +101,8 @@ func (r *registry) publish(name, dockerfile string) {
 	r.p.t.Helper()
 	repository, tag, _ := strings.Cut(name, ":")
 	ref, ctx := r.address+"/"+repository+":"+strings.ToLower(rand.Text()), r.p.t.Context()
-	r.p.write("build/Dockerfile", dockerfile)
+	// Else the engine could remove, as one that nobody has, what another test has just pulled.
+	r.p.write("build/Dockerfile", dockerfile+"LABEL test="+r.p.name+"\n")
 	require.NoError(r.p.t, buildImage(ref, map[string]string{"Dockerfile": r.p.path("build/Dockerfile")}, nil))
 	auth, err := registrytypes.EncodeAuthConfig(registrytypes.AuthConfig{Username: user, Password: password, ServerAddress: r.address})
 	require.NoError(r.p.t, err)
