@@ -98,7 +98,7 @@ func TestWhatAlertsCountBeginsAtZero(t *testing.T) {
 	})
 }
 
-// Where restart is written the engine starts again what crashes.
+// The engine itself restarts the containers of a service that has a restart policy.
 func TestRestartsByTheEngineAreCounted(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.write("web: {image: 'crashes:1', restart: always}")

@@ -13,7 +13,7 @@ import (
 	"github.com/tendhq/tend/controller/core"
 )
 
-// traces are the spans that have ended, each with what has them as their parent.
+// traces holds the spans that have ended: those without a parent, and the children of each span.
 type traces struct {
 	roots    []sdktrace.ReadOnlySpan
 	children map[trace.SpanID][]sdktrace.ReadOnlySpan

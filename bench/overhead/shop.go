@@ -21,7 +21,7 @@ import (
 const (
 	// startTimeout bounds the start of a shop.
 	startTimeout = 4 * time.Minute
-	// settle is how long a shop has for what waited while it was paused.
+	// settle is how long a shop may catch up after a pause before it is measured.
 	settle = 3 * time.Second
 )
 
@@ -38,7 +38,7 @@ type shop struct {
 
 func (s *shop) project() string { return "tend-overhead-" + s.name }
 
-// start starts the shop, with whatever it publishes on ports that are free.
+// start starts the shop and publishes its ports on free ones.
 func (s *shop) start(ctx context.Context, o options) (err error) {
 	if s.dir, err = os.MkdirTemp("", s.project()); err != nil {
 		return err

@@ -95,10 +95,11 @@ func mayReach(text string, least Level) bool {
 			return false
 		}
 		_, value, _ := strings.Cut(after, `"`)
-		value, text, _ = strings.Cut(value, `"`)
+		value, _, _ = strings.Cut(value, `"`)
 		if levels[strings.ToLower(value)] >= least {
 			return true
 		}
+		text = after
 	}
 	return true
 }

@@ -37,6 +37,7 @@ func TestAFilterSelectsLinesByTheirFields(t *testing.T) {
 		"a level in capitals":           {Filter{Level: Error}, `{"level":"ERROR"}`, true},
 		"a graver level than an error":  {Filter{Level: Error}, `{"level":"fatal"}`, true},
 		"a level after another one":     {Filter{Level: Error}, `{"of":{"level":"info"},"level" : "error"}`, true},
+		"a level after a number":        {Filter{Level: Error}, `{"of":{"level":3},"level":"error"}`, true},
 		"a level that is no text":       {Filter{Level: Debug}, `{"level":3}`, false},
 		"no level":                      {Filter{Level: Debug}, `{"status":500}`, false},
 	} {

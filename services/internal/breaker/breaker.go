@@ -28,8 +28,8 @@ var (
 	// that is replaced are all over within Lasting: they open no breaker, and so
 	// lose no request that patience would have saved.
 	Service = Settings{Failures: 5, Lasting: 10 * time.Second, Open: time.Second}
-	// Optional is for what can be done without, a cache, or a search engine in whose place
-	// the database searches: waiting for it a second time costs more than it can give.
+	// Optional is for servers that a service can do without: a cache, or a search engine that
+	// the database can replace. Waiting for one a second time costs more than it can give.
 	Optional = Settings{Failures: 1, Open: time.Second}
 )
 

@@ -245,7 +245,7 @@ func TestPostgresSearchesWhileElasticsearchIsAway(t *testing.T) {
 				t.Fatalf("%s: found %v", fault.name, ids)
 			}
 		}
-		// One waits for what hangs, and the others do not.
+		// Only the first search waits for the server that hangs.
 		if took := time.Since(start); took > 4*time.Second {
 			t.Errorf("%s: 20 searches took %v", fault.name, took)
 		}

@@ -125,8 +125,8 @@ func takeTurns(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// current returns the products as they are now, and which of them are gone, since the version
-// of which an event has told.
+// current returns the products as they are now. A product that is gone has the version that
+// its event gave.
 func current(ctx context.Context, tx pgx.Tx, versions map[string]int64) ([]search.Product, error) {
 	ids := make([]string, 0, len(versions))
 	for id := range versions {

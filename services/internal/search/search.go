@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	// Window is how far into what was found a page may reach: Elasticsearch's
-	// index.max_result_window, of which more costs memory.
+	// Window is the number of hits that pages can reach. It is the default of Elasticsearch's
+	// index.max_result_window; a larger one costs memory.
 	Window = 10_000
 
 	connectTimeout = 500 * time.Millisecond

@@ -3,7 +3,6 @@ package testenv
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -65,18 +64,7 @@ func (e *Elasticsearch) Start(t testing.TB) {
 	}
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
-	Await(t, "ZincSearch starts", func() error {
-		response, err := client.Get(e.URL)
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		_, _ = io.Copy(io.Discard, response.Body)
-		if response.StatusCode != http.StatusOK {
-			return fmt.Errorf("answered %s", response.Status)
-		}
-		return nil
-	})
+	Await(t, "ZincSearch starts", func() error { return answers(client, e.URL) })
 }
 
 // Kill ends the server as a crash does. Nothing happens where it has ended.

@@ -105,17 +105,22 @@ func (p *Program) Start(t testing.TB, envs ...map[string]string) {
 		t.Fatal(err)
 	}
 	AwaitFor(t, time.Minute, "the program is ready", func() error {
-		response, err := p.client.Get(p.URL + "/health/ready")
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		_, _ = io.Copy(io.Discard, response.Body)
-		if response.StatusCode != http.StatusOK {
-			return fmt.Errorf("answered %s", response.Status)
-		}
-		return nil
+		return answers(p.client, p.URL+"/health/ready")
 	})
+}
+
+// answers returns why a server does not answer a request with 200, or nil.
+func answers(client *http.Client, url string) error {
+	response, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	_, _ = io.Copy(io.Discard, response.Body)
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("answered %s", response.Status)
+	}
+	return nil
 }
 
 // Kill ends the program as a crash does. Nothing happens where it has ended.
