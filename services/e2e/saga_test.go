@@ -34,11 +34,15 @@ type sagaShop struct {
 }
 
 // sagas runs a test for both kinds of sagas: the same happens, and the same must hold.
-func sagas(t *testing.T, test func(*testing.T, *sagaShop)) {
+func sagas(t *testing.T, test func(*testing.T, *sagaShop), variables ...map[string]string) {
 	for _, kind := range []string{"orchestrated", "choreographed"} {
 		t.Run(kind, func(t *testing.T) {
 			bus := testenv.StartDurableRedis(t)
-			test(t, startSagaShop(t, kind, bus, bus.BusEnv(t)))
+			env := bus.BusEnv(t)
+			for _, more := range variables {
+				maps.Copy(env, more)
+			}
+			test(t, startSagaShop(t, kind, bus, env))
 		})
 	}
 }
@@ -381,6 +385,31 @@ func TestStockAndMoneyAddUpAfterReservationsExpired(t *testing.T) {
 	// One that waits for a review is declined, and stays so.
 	s.during(t, ada, []wish{{"held", eightDesks, false, "failed"}}, func() { s.awaitPayments(t, "review", 1) })
 	s.awaitPayments(t, "declined", 1)
+}
+
+// The items of an order whose payment nobody reviews come back, also after a crash at each
+// step of that.
+func TestStockAndMoneyAddUpAfterReviewsExpired(t *testing.T) {
+	sagas(t, func(t *testing.T, s *sagaShop) {
+		ada := s.register(t, "ada@example.com")
+		for i, step := range []step{
+			{"payment-service", "AFTER UPDATE", "payments", status("declined")},
+			{"payment-service", beforeCommit, "outbox", "NEW.event_type = 'payment.failed'"},
+			{"payment-service", beforePublish, "outbox", "OLD.event_type = 'payment.failed'"},
+		} {
+			gate := s.postgres.CloseGate(t, s.databases[step.service], step.when, step.table, step.condition)
+			s.during(t, ada, []wish{{fmt.Sprintf("%d-held", i), eightDesks, false, "failed"}}, func() {
+				gate.AwaitStopped(t)
+				s.programs[step.service].Kill(t)
+				gate.Open(t)
+				s.programs[step.service].Start(t)
+			})
+			if t.Failed() {
+				t.Fatalf("after a crash at %s", step)
+			}
+		}
+		s.awaitPayments(t, "declined", 3)
+	}, map[string]string{"REVIEW_SECONDS": "1"})
 }
 
 // A payment that is asked for after it was asked back is not made.

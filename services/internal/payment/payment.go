@@ -26,8 +26,10 @@ var Service = server.Service{Name: "payment-service", Port: 3004, Contract: cont
 type handlers struct{ store store }
 
 func newApp(rt *server.Runtime) (*server.App, error) {
-	h := handlers{store: store{rt.DB, rt.Outbox, rulesFromEnv(rt.Env)}}
-	return &server.App{Handlers: h.store.handlers(), Routes: func(r chi.Router) {
+	reviewTime := time.Duration(rt.Env.Number("REVIEW_SECONDS", 3600)) * time.Second
+	h := handlers{store: store{rt.DB, rt.Outbox, rulesFromEnv(rt.Env), reviewTime}}
+	expire := server.Every(expireInterval, rt.Log, "expired reviews not ended", h.store.declineExpired)
+	return &server.App{Handlers: h.store.handlers(), Background: expire, Routes: func(r chi.Router) {
 		r.Route("/api/payments", func(r chi.Router) {
 			all, one := r.With(rt.Tokens.Require), r.With(httpx.PathID("paymentId", errNotFound), rt.Tokens.Require)
 			all.With(auth.RequireService).Method(http.MethodPost, "/", httpx.Handler(h.pay))

@@ -232,6 +232,23 @@ func TestALargePaymentWaitsForAReview(t *testing.T) {
 		Expect(t, http.StatusNotFound, nil)
 }
 
+func TestAPaymentThatNobodyReviewsIsDeclined(t *testing.T) {
+	pg := testenv.SharedPostgres(t)
+	service := testenv.StartReady(t, payment.Service, pg.Env(t, pg.NewDatabase(t)), map[string]string{"REVIEW_SECONDS": "2"})
+	ada := uuid.NewString()
+	request := pay(t, "k", uuid.NewString(), ada, "5000")
+	service.Do(t, request).Expect(t, http.StatusLocked, nil)
+	testenv.Await(t, "the payment is declined", func() error {
+		if answer := service.Do(t, request); answer.Status != http.StatusPaymentRequired {
+			return fmt.Errorf("the payment is answered with %d", answer.Status)
+		}
+		return nil
+	})
+	if kinds, _ := balance(t, service, ada); strings.Join(kinds, " ") != "hold decline" {
+		t.Errorf("transactions = %v", kinds)
+	}
+}
+
 func TestTooManyPaymentsInAMinuteAreDeclined(t *testing.T) {
 	pg := testenv.SharedPostgres(t)
 	service := testenv.StartReady(t, payment.Service, pg.Env(t, pg.NewDatabase(t)), map[string]string{"FRAUD_PAYMENTS_PER_MINUTE": "3"})

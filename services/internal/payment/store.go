@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,8 @@ type store struct {
 	db     *postgres.DB
 	outbox *events.Outbox
 	rules  rules
+	// reviewTime is how long a payment may be held.
+	reviewTime time.Duration
 }
 
 // origin is where a payment comes from. With a key it is made once for its caller.

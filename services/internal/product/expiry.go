@@ -7,28 +7,12 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"go.uber.org/zap"
 )
 
 const (
 	expireInterval = time.Second
 	expireBatch    = 100
 )
-
-// expire tells of reservations whose time is over, until ctx ends.
-func (s store) expire(log *zap.Logger) func(context.Context) {
-	return func(ctx context.Context) {
-		for ctx.Err() == nil {
-			if err := s.tellExpired(ctx); err != nil && ctx.Err() == nil {
-				log.Warn("expired reservations not told", zap.Error(err))
-			}
-			select {
-			case <-time.After(expireInterval):
-			case <-ctx.Done():
-			}
-		}
-	}
-}
 
 // tellExpired tells once of each reservation whose time is over. It gives nothing back: only
 // order-service knows whether the order is paid for, and asks for it where it is not.

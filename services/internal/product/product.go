@@ -43,7 +43,7 @@ func newApp(rt *server.Runtime) (*server.App, error) {
 	elastic := searchFromEnv(rt.Env)
 	store := store{rt.DB, rt.Outbox, reserved, elastic != nil}
 	h := handlers{store: store, finder: store, cache: cache}
-	background := []func(context.Context){store.expire(rt.Log)}
+	background := []func(context.Context){server.Every(expireInterval, rt.Log, "expired reservations not told", store.tellExpired)}
 	if elastic != nil {
 		if !rt.Outbox.On() {
 			rt.Env.Fail("ELASTICSEARCH_URL is set and EVENT_BUS is not: the index is kept by events")

@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
-	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
 	"github.com/tendhq/tend/services/contracts"
@@ -20,6 +19,7 @@ import (
 	userpb "github.com/tendhq/tend/services/proto/user"
 )
 
+// forgetPeriod keeps the table of login attempts small.
 const forgetPeriod = time.Minute
 
 //go:embed migrations/0000[1-6]_*.sql
@@ -46,7 +46,8 @@ func newHandlersApp(rt *server.Runtime, localized bool) (*server.App, error) {
 	}
 	h := handlers{store: store{rt.DB, rt.Outbox}, signer: rt.Signer, passwords: passwords, localized: localized}
 	register := func(r grpc.ServiceRegistrar) { userpb.RegisterUserServiceServer(r, rpcs{handlers: h}) }
-	return &server.App{Background: h.forgetAttempts(rt.Log), RPC: register, Routes: func(r chi.Router) {
+	forget := server.Every(forgetPeriod, rt.Log, "login attempts not forgotten", h.store.forget)
+	return &server.App{Background: forget, RPC: register, Routes: func(r chi.Router) {
 		r.Route("/api/users", func(r chi.Router) {
 			r.Method(http.MethodPost, "/register", httpx.Handler(h.register))
 			r.Method(http.MethodPost, "/login", httpx.Handler(h.login))
@@ -64,22 +65,6 @@ func newHandlersApp(rt *server.Runtime, localized bool) (*server.App, error) {
 			}
 		})
 	}}, nil
-}
-
-// forgetAttempts keeps the table of login attempts small.
-func (h handlers) forgetAttempts(log *zap.Logger) func(context.Context) {
-	return func(ctx context.Context) {
-		for {
-			if err := h.store.forget(ctx); err != nil && ctx.Err() == nil {
-				log.Warn("login attempts not forgotten", zap.Error(err))
-			}
-			select {
-			case <-time.After(forgetPeriod):
-			case <-ctx.Done():
-				return
-			}
-		}
-	}
 }
 
 type registration struct {
