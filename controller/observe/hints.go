@@ -16,6 +16,9 @@ const (
 	// maxHints also bounds how many containers can wait to be inspected. Beyond that a
 	// full list replaces the single looks, and costs as many of them.
 	maxHints = 1000
+	// resourceRate is how many times a second the resources are looked at because of
+	// events, and maxResourceLooks how many times at once after a quiet time.
+	resourceRate, maxResourceLooks = 1, 10
 )
 
 // hints are what events came for since it was last looked at. A container is inspected

@@ -54,8 +54,11 @@ type Observer struct {
 	OnRestart func(workload string, times int)
 
 	relist *semaphore.Weighted // one full list at a time
-	pace   *rate.Limiter       // of the looks that events cause
-	mu     sync.Mutex
+	pace   *rate.Limiter       // of the looks at containers that events cause
+	// resourcePace is that of the looks at resources: events of them, which may come from
+	// anybody on the machine, hold up no look at a container.
+	resourcePace *rate.Limiter
+	mu           sync.Mutex
 	// gathering is the next full list, nil where nobody has asked for one.
 	gathering *gathering
 	seq       uint64            // counts looks, in the order in which they began
@@ -77,7 +80,7 @@ type Folders struct {
 // when it cannot be reached.
 func New(e engine.Engine, s *state.Store, project string, folders Folders, log *zap.Logger, onLink func(context.Context, error)) *Observer {
 	return &Observer{engine: e, store: s, project: project, folders: folders, log: log, onLink: onLink, relist: semaphore.NewWeighted(1),
-		pace: rate.NewLimiter(lookRate, maxHints), underWay: map[uint64]bool{}, seen: map[string]uint64{}, ends: newEnds()}
+		pace: rate.NewLimiter(lookRate, maxHints), resourcePace: rate.NewLimiter(resourceRate, maxResourceLooks), underWay: map[uint64]bool{}, seen: map[string]uint64{}, ends: newEnds()}
 }
 
 // Run observes until ctx ends.
@@ -128,6 +131,7 @@ func (o *Observer) follow(ctx context.Context) error {
 	o.onLink(ctx, nil)
 	began := time.Now()
 	relist, recheck := began.Add(relistEvery), began.Add(recheckEvery)
+	resourcesDue := false
 	timer := time.NewTimer(recheckEvery)
 	defer timer.Stop()
 	for {
@@ -148,9 +152,18 @@ func (o *Observer) follow(ctx context.Context) error {
 			}
 		}
 		now := time.Now()
+		resourcesDue = resourcesDue || come.resources
 		if now.Before(relist) {
-			err = o.refreshAll(ctx, come)
+			// First the resources, so that a new container is compared with what it was made of.
+			if resourcesDue && o.resourcePace.Allow() {
+				resourcesDue = false
+				err = o.Resources(ctx)
+			}
+			if err == nil {
+				err = o.refreshAll(ctx, come.ids)
+			}
 		} else {
+			resourcesDue = false
 			err = o.Relist(ctx)
 			relist = now.Add(relistEvery)
 		}
@@ -164,24 +177,17 @@ func (o *Observer) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		timer.Reset(time.Until(recheck))
+		wait := time.Until(recheck)
+		if resourcesDue {
+			wait = min(wait, time.Second/resourceRate)
+		}
+		timer.Reset(wait)
 	}
 }
 
-// refreshAll looks at what events came for: first at the resources, so that a new
-// container of a new image is not taken for one of another image, and then at the
-// containers, one after the other. Where events of resources do not end, it looks once a
-// second.
-func (o *Observer) refreshAll(ctx context.Context, come taken) error {
-	if come.resources {
-		if err := o.pace.WaitN(ctx, lookRate); err != nil {
-			return err
-		}
-		if err := o.Resources(ctx); err != nil {
-			return err
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(come.ids)) {
+// refreshAll looks at the containers that events came for, one after the other.
+func (o *Observer) refreshAll(ctx context.Context, ids map[string]bool) error {
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		if err := o.pace.Wait(ctx); err != nil {
 			return err
 		}

@@ -2,11 +2,13 @@ package observe
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
@@ -85,8 +87,9 @@ func TestAnImageThatANameStandsForAnewIsSeenAtOnceAndNothingIsAskedMeanwhile(t *
 	})
 }
 
-// Else an engine on which somebody builds without end is asked without end, too.
-func TestEventsOfImagesThatDoNotEndCostALookEachSecond(t *testing.T) {
+// Else an engine on which somebody builds without end is asked without end, too, or the
+// containers are looked at late.
+func TestEventsOfImagesThatDoNotEndCostALookEachSecondAndHoldUpNoContainer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &counting{Engine: model.New()}
 		defer func() { require.NoError(t, e.Close()) }()
@@ -99,11 +102,25 @@ func TestEventsOfImagesThatDoNotEndCostALookEachSecond(t *testing.T) {
 		defer running.Wait()
 		defer cancel()
 		const seconds = 60
-		for range seconds * 100 {
+		for i := range seconds * 100 {
 			e.AddImage("image", model.Behavior{})
 			time.Sleep(time.Second / 100)
+			if i%100 != 50 {
+				continue
+			}
+			name := fmt.Sprintf("web-%03d", i)
+			id, err := e.Create(t.Context(), engine.ContainerSpec{Name: name, Labels: labelsOf(name), Service: types.ServiceConfig{Image: "image", NetworkMode: "none"}})
+			require.NoError(t, err)
+			require.NoError(t, e.Start(t.Context(), id))
+			synctest.Wait()
+			_, seen := store.Snapshot().Replica(id)
+			require.True(t, seen)
 		}
+		last := e.AddImage("image", model.Behavior{})
+		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		require.LessOrEqual(t, e.images, 1+maxHints/lookRate+seconds+1)
+		require.LessOrEqual(t, e.images, 1+maxResourceLooks+seconds+2)
+		image, _ := store.Snapshot().Resource(core.ImageResource, "image")
+		require.Equal(t, last, image.ID)
 	})
 }
