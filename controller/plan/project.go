@@ -104,6 +104,9 @@ func ResourceActed(r core.Resource, a core.Action, answer core.RegistryAnswer, e
 		r.NotBefore = now.Add(answer.RetryAfter)
 	}
 	switch {
+	case err == nil && !r.Present && !asked:
+		// It is tried again no sooner than after a failure, unless it is seen to be there.
+		r.Attempt.Error = ""
 	case err == nil:
 		r.Attempt, r.RegistryError = core.Attempt{}, ""
 	case asked:

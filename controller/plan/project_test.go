@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/controller/core"
 )
@@ -60,7 +61,7 @@ func TestAnImageIsFollowed(t *testing.T) {
 
 func TestWhatIsKnownOfAnImageAfterAnAction(t *testing.T) {
 	tried := core.Attempt{Count: 3, At: noon}
-	before := core.Resource{Newest: "a", AskedAt: noon, RegistryError: "gone", Attempt: tried}
+	before := core.Resource{Present: true, Newest: "a", AskedAt: noon, RegistryError: "gone", Attempt: tried}
 	later := noon.Add(time.Minute)
 	failed := errors.New("no route to host")
 	for _, c := range []struct {
@@ -68,14 +69,30 @@ func TestWhatIsKnownOfAnImageAfterAnAction(t *testing.T) {
 		err  error
 		want core.Resource
 	}{
-		{core.AskRegistry, nil, core.Resource{Newest: "b", AskedAt: later}},
-		{core.AskRegistry, failed, core.Resource{Newest: "a", AskedAt: noon, RegistryError: "no route to host", Attempt: tried}},
-		{core.PullImage, nil, core.Resource{Newest: "a", AskedAt: noon, PulledAt: later, PulledFor: "a"}},
-		{core.PullImage, failed, core.Resource{Newest: "a", AskedAt: noon, RegistryError: "gone", Attempt: core.Attempt{Count: 3, At: noon, Error: "no route to host"}}},
-		{core.CreateNetwork, nil, core.Resource{Newest: "a", AskedAt: noon}},
-		{core.CreateNetwork, failed, core.Resource{Newest: "a", AskedAt: noon, RegistryError: "gone", Attempt: core.Attempt{Count: 3, At: noon, Error: "no route to host"}}},
+		{core.AskRegistry, nil, core.Resource{Present: true, Newest: "b", AskedAt: later}},
+		{core.AskRegistry, failed, core.Resource{Present: true, Newest: "a", AskedAt: noon, RegistryError: "no route to host", Attempt: tried}},
+		{core.PullImage, nil, core.Resource{Present: true, Newest: "a", AskedAt: noon, PulledAt: later, PulledFor: "a"}},
+		{core.PullImage, failed, core.Resource{Present: true, Newest: "a", AskedAt: noon, RegistryError: "gone", Attempt: core.Attempt{Count: 3, At: noon, Error: "no route to host"}}},
+		{core.CreateNetwork, nil, core.Resource{Present: true, Newest: "a", AskedAt: noon}},
+		{core.CreateNetwork, failed, core.Resource{Present: true, Newest: "a", AskedAt: noon, RegistryError: "gone", Attempt: core.Attempt{Count: 3, At: noon, Error: "no route to host"}}},
 	} {
 		assert.Equal(t, c.want, ResourceActed(before, core.Action{Kind: c.kind}, core.RegistryAnswer{Digest: "b"}, c.err, later), "%s %v", c.kind, c.err)
+	}
+}
+
+// Where an engine says that it has pulled an image, or made a network, and it is not there,
+// nothing is gained by doing so again at once.
+func TestWhatWasMadeAndIsNotThereIsMadeAgainNoSoonerThanAfterAFailure(t *testing.T) {
+	r := core.Resource{Kind: core.ImageResource, Name: "web:1", Known: true}
+	at := noon
+	for _, wait := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second} {
+		p := ComputeProject(ProjectInput{Now: at, Resources: []core.Resource{r}})
+		require.Len(t, p.Actions, 1)
+		r = ResourceActed(p.Resources[0], p.Actions[0], core.RegistryAnswer{}, nil, at)
+		p = ComputeProject(ProjectInput{Now: at.Add(time.Second), Resources: []core.Resource{r}})
+		assert.Empty(t, p.Actions)
+		assert.Equal(t, at.Add(wait), p.Next)
+		at = p.Next
 	}
 }
 
