@@ -163,7 +163,7 @@ func (m *Metrics) decided(in plan.Input, p plan.Plan) {
 		m.rollouts.WithLabelValues(in.Workload, rolloutComplete).Observe(in.Now.Sub(after.StartedAt).Seconds())
 	}
 	for _, a := range p.Actions {
-		if drain, drained := before.Drains[a.ID]; drained && a.Kind == core.StopReplica && !drain.Unasked {
+		if drain, drained := before.Drains[a.ID]; drained && a.Kind == core.StopReplica && !drain.Unasked && in.Subscribers > 0 {
 			result := drainTimedOut
 			if in.Acknowledged[a.ID] {
 				result = drainAcknowledged

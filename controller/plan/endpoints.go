@@ -26,12 +26,13 @@ func (s *steps) drain(r replica, cause string, args ...any) {
 		s.waitFor(wait{message: fmt.Sprintf("waiting for the hook in %s to end before %s, which it has joined, is stopped", strings.Join(hooks, ", "), r.Name)})
 		return
 	}
-	asked := s.reachable(r) && s.Subscribers > 0 && s.drainTime() > 0
-	if !asked && len(s.joinersOf(r)) == 0 {
+	asked := s.reachable(r) && s.drainTime() > 0
+	if !(asked && s.Subscribers > 0) && len(s.joinersOf(r)) == 0 {
 		s.add(core.StopReplica, r.Replica, cause, args...)
 		return
 	}
-	// The containers that have joined it learn of the drain, and go first.
+	// The containers that have joined it learn of the drain, and go first. Who follows the
+	// endpoints by then is asked, too.
 	d := core.Drain{Since: s.Now, Cause: fmt.Sprintf(cause, args...), Unasked: !asked}
 	s.record.Drains[r.ID] = d
 	s.lookAgain(s.Now.Add(s.drainTime()), "the drain of %s is over", r.Name)
