@@ -210,6 +210,21 @@ func TestAnotherConnectionIsToldOfTheProgramAgain(t *testing.T) {
 	})
 }
 
+// The connection may break just when the ingress has said that it runs another program.
+func TestAProgramIsCopiedThoughTheConnectionBreaks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		_, _, sync := talking(t, f, func(context.Context, string) (string, error) { return "/state/next", nil })
+		sync(ready("a"))
+		f.say(ingress.Status{Version: "old", Generation: f.hear().Config.Generation})
+		_ = f.conn.Close()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.NotNil(t, f.hear().Config)
+		assert.Equal(t, "/state/next", f.hear().Upgrade)
+	})
+}
+
 func TestWhatWasCountedIsRememberedForFifteenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}

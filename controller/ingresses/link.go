@@ -129,13 +129,13 @@ func (l *link) tell(ctx context.Context, to io.Writer, upgraded *bool) error {
 	begin := outdated && !l.copying
 	l.copying = l.copying || begin
 	l.mu.Unlock()
+	if begin {
+		l.busy.Go(func() { l.upgrade(ctx) })
+	}
 	if told {
 		if err := ingress.Write(to, ingress.Request{Config: &config}); err != nil {
 			return err
 		}
-	}
-	if begin {
-		l.busy.Go(func() { l.upgrade(ctx) })
 	}
 	if !outdated || program == "" || *upgraded {
 		return nil
