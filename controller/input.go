@@ -41,6 +41,7 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 		in.History[row.Revision] = row.Spec
 	}
 	in.Joined = r.joined(snap, in)
+	in.Joiners, in.HookJoiners = r.joiners(snap, in)
 	if in.Spec == nil {
 		in.Dependents = r.dependentsOf(snap, key)
 		for _, name := range in.Dependents {
@@ -66,7 +67,6 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	if row, ok := snap.Intent(key); ok {
 		in.Intent = row.Intent
 	}
-	in.Joiners, in.HookJoiners = r.joiners(snap, in)
 	if in.Spec.Kind == spec.Ingress {
 		in.Neighbours = r.neighboursOf(snap, in.Spec)
 	}
