@@ -48,6 +48,7 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 		}
 	}
 	for _, r := range in.Replicas {
+		v.reaches[r.ID] = !slices.ContainsFunc(networksOf(in.Workload), func(n string) bool { return r.Addresses[n] == "" })
 		for _, m := range r.Mounts {
 			if m.Anonymous && in.Workload != joiner && r.State != core.Created && r.InFlight != core.CreateReplica { // what is being made was decided before
 				v.anonymous[mountPoint{workload: in.Workload, number: fmt.Sprint(r.Number), target: m.Target}] = m.Source

@@ -110,6 +110,7 @@ var failures = []struct {
 	{9812020231, "a replica is stopped to which an ingress still leads, as that was started again after the drain began"},
 	{9812022932, "an ingress is not brought up to tend's version, as its connection broke when that was found out"},
 	{9812026446, "a replica whose service was taken out is stopped, and what has joined it meanwhile runs"},
+	{9812034993, "an ingress is told to give a replica nothing any more, as it was cut off when it was planned (the judge's mistake)"},
 	{9810008450, "an ingress is told to give a replica nothing any more that was held for gone (the judge's mistake)"},
 	{9810005041, "no rest: what was written again with its dependent waited for what was not (the world's mistake)"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},

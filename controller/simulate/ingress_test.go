@@ -238,8 +238,7 @@ func (v *invariants) askedToTell(c *call, snap *state.Snapshot, truth []engine.C
 		return // it may have been written while the line before waited, and says what was so then
 	}
 	at := slices.IndexFunc(truth, func(t engine.Container) bool { return t.ID == c.object })
-	row, known := snap.Replica(c.object)
-	if at < 0 || !known || !ready(truth[at]) || slices.ContainsFunc(networksOf(row.Workload), func(n string) bool { return row.Addresses[n] == "" }) {
+	if at < 0 || !ready(truth[at]) || !v.reaches[c.object] {
 		return // it may reach nothing
 	}
 	given := map[string]bool{}

@@ -65,6 +65,8 @@ type invariants struct {
 	drained        map[string]time.Time
 	// unfollowed are the drains that began when nobody had the endpoints in force.
 	unfollowed map[string]bool
+	// reaches holds the ingresses that were in their networks when they were planned last.
+	reaches map[string]bool
 	// underWay counts the actions that have not ended, by workload.
 	underWay map[string]int
 	// advances are how far the rollouts have come, by workload.
@@ -147,7 +149,7 @@ func (v *invariants) restarted() {
 	}
 	v.decisions, v.creating, v.made = map[string]decision{}, map[string]bool{}, map[string]bool{}
 	v.doomed, v.drained, v.advances = map[string]bool{}, map[string]time.Time{}, map[string]advance{}
-	v.tries = map[string]tries{}
+	v.tries, v.reaches = map[string]tries{}, map[string]bool{}
 	v.underWay, v.intended = map[string]int{}, map[string]bool{}
 	for key := range v.w.rows {
 		v.intended[key[1]] = v.intended[key[1]] || key[0] == state.Intents
