@@ -391,7 +391,7 @@ func (w *world) asWritten(goal map[string]variant) string {
 		case c.RestartPolicy != cmp.Or(written.RestartPolicy, "no"):
 			return fmt.Sprintf("%s has the restart policy %s", c.Name, c.RestartPolicy)
 		case written.Kind == spec.Job:
-		case !ready(c) && !w.checks.done(c, written):
+		case !ready(c) && !w.checks.done(c, written) && !(c.State == engine.Exited && w.joinsWhatIsDone(written)):
 			return fmt.Sprintf("%s is %s, %s", c.Name, c.State, c.Health)
 		case ingress && w.misled(c) != "":
 			return w.misled(c)

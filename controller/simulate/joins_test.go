@@ -91,7 +91,7 @@ func joined(truth []engine.Container, c engine.Container, each func(engine.Join,
 }
 
 // joinsWhatIsDone reports whether a workload joins a service that has done what it was to do: then
-// no container of it can be made.
+// no container of it can be made, or be started again.
 func (w *world) joinsWhatIsDone(of variant) bool {
 	return slices.ContainsFunc(w.checks.truth(), func(c engine.Container) bool {
 		return slices.Contains(of.Joins(), workloadOf(c)) && w.checks.done(c, w.of(workloadOf(c)))
