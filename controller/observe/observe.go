@@ -55,8 +55,8 @@ type Observer struct {
 
 	relist *semaphore.Weighted // one full list at a time
 	pace   *rate.Limiter       // of the looks at containers that events cause
-	// resourcePace is that of the looks at resources: events of them, which may come from
-	// anybody on the machine, hold up no look at a container.
+	// resourcePace bounds the looks at resources. It is another one, as events of resources
+	// may come from anybody on the machine and are to hold up no look at a container.
 	resourcePace *rate.Limiter
 	mu           sync.Mutex
 	// gathering is the next full list, nil where nobody has asked for one.
