@@ -203,6 +203,10 @@ func (o *observed) harm(client *http.Client, engine *cable, customer string) {
 	o.fires("an image that is nowhere", func() { undo = o.override("  web: {image: \"localhost:1/nowhere:1\"}\n") }, func() { undo() }, "ImagePullFailing tend")
 	o.mustTend("wait", "web", "--timeout", "2m")
 
+	o.fires("a process that ends at once, which the engine starts again and again", func() {
+		undo = o.override("  crashing: {image: \"redis:7-bookworm\", entrypoint: [\"false\"], restart: always, scale: 3}\n")
+	}, func() { undo() }, "CrashLoop tend")
+
 	scale := func(workload string, from, to int) {
 		o.edit("specs/"+workload+".yaml", fmt.Sprintf("replicas: %d", from), fmt.Sprintf("replicas: %d", to))
 	}

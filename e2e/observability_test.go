@@ -168,7 +168,7 @@ func (o *observed) repeatedly(do func()) (stop func()) {
 }
 
 // TestObservability runs the shop with the profile observability, makes happen what each of
-// the alerts but CrashLoop is for, and reads at the webhook that Alertmanager has told of it, and that it
+// the alerts is for, and reads at the webhook that Alertmanager has told of it, and that it
 // is over. Windows and patience are shorter than in the rules of the repository, which tests of
 // their own hold.
 func TestObservability(t *testing.T) {
