@@ -88,8 +88,14 @@ func runAll(ctx context.Context, engine *client.Client, o options, chosen []case
 	if r, err = newReport(ctx, engine, o); err != nil {
 		return r, err
 	}
+	var profiles []string
+	for _, c := range chosen {
+		if c.Profile != "" {
+			profiles = append(profiles, c.Profile)
+		}
+	}
 	progress("bringing up a copy of the shop, as project %s", project)
-	shop, err := cases.Start(ctx, engine, o.repository, filepath.Join(o.repository, "build", "bin", "tend"), project)
+	shop, err := cases.Start(ctx, engine, o.repository, filepath.Join(o.repository, "build", "bin", "tend"), project, profiles...)
 	defer func() {
 		progress("removing the copy")
 		err = errors.Join(err, shop.Remove(ctx))

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -52,6 +53,14 @@ func (r report) Total() (t struct{ Requests, Failed, Writes, Wrong int }) {
 	}
 	return t
 }
+
+// Shopping reports whether some load was of customers who shop.
+func (r report) Shopping() bool {
+	return slices.ContainsFunc(r.Results, func(of cases.Result) bool { return of.Case.Shopping })
+}
+
+// ShoppingWrites is the share of their requests that write.
+func (r report) ShoppingWrites() float64 { return max(r.Writes, cases.ShoppingWrites) }
 
 func (r report) render() (string, error) {
 	functions := template.FuncMap{"percent": percent, "thousands": document.Thousands, "duration": duration}

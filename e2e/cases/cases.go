@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,40 +21,52 @@ type Case struct {
 	Name, Title string
 	// disturb makes one round of it and ends when the shop has dealt with it.
 	disturb func(ctx context.Context, s *Shop, round int) error
+	// Profile is the profile that the copy must have on, if any.
+	Profile string
+	// Shopping is set where the load is one of customers who search, register, order, pay
+	// and cancel.
+	Shopping bool
 }
 
 // All returns every case.
 func All() (all []Case) {
 	for _, service := range services {
-		all = append(all, Case{"update-" + service, "rolling update of " + service, rollingUpdate(service)})
+		all = append(all, Case{Name: "update-" + service, Title: "rolling update of " + service, disturb: rollingUpdate(service)})
 	}
 	all = append(all,
-		Case{"migrate", "user-service from 1.0.0 to 1.1.0, whose migration adds a column, and back", migrate},
-		Case{"update-gateway", "rolling update of the gateway itself", rollingUpdate("gateway")},
-		Case{"scale", "scaling 5 → 2 and 2 → 5", scale},
-		Case{"kill", "SIGKILL of a replica", killReplica},
-		Case{"hang", "a replica that hangs (`docker pause`)", hangReplica},
-		Case{"readiness", "a replica whose readiness fails and returns", loseReadiness},
-		Case{"bad-never-ready", "update to an image that never becomes ready", badUpdate("never")},
-		Case{"bad-crash", "update to an image that crashes", badUpdate("crash")},
-		Case{"bad-dies", "update to an image that is ready and dies after 5 s", badUpdate("dies")},
-		Case{"bad-missing", "update to an image that does not exist", badUpdate("missing")},
-		Case{"mind-third", "a third revision in the middle of a rollout", thirdRevision},
-		Case{"mind-rescale", "a rescale in the middle of a rollout", rescale},
-		Case{"mind-pause", "a pause in the middle of a rollout", pauseRollout},
-		Case{"mind-undo", "an undo in the middle of a rollout", undoRollout},
+		Case{Name: "migrate", Title: "user-service from 1.0.0 to 1.1.0, whose migration adds a column, and back", disturb: migrate},
+		Case{Name: "update-gateway", Title: "rolling update of the gateway itself", disturb: rollingUpdate("gateway")},
+		Case{Name: "scale", Title: "scaling 5 → 2 and 2 → 5", disturb: scale},
+		Case{Name: "kill", Title: "SIGKILL of a replica", disturb: killReplica},
+		Case{Name: "hang", Title: "a replica that hangs (`docker pause`)", disturb: hangReplica},
+		Case{Name: "readiness", Title: "a replica whose readiness fails and returns", disturb: loseReadiness},
+		Case{Name: "bad-never-ready", Title: "update to an image that never becomes ready", disturb: badUpdate("never")},
+		Case{Name: "bad-crash", Title: "update to an image that crashes", disturb: badUpdate("crash")},
+		Case{Name: "bad-dies", Title: "update to an image that is ready and dies after 5 s", disturb: badUpdate("dies")},
+		Case{Name: "bad-missing", Title: "update to an image that does not exist", disturb: badUpdate("missing")},
+		Case{Name: "mind-third", Title: "a third revision in the middle of a rollout", disturb: thirdRevision},
+		Case{Name: "mind-rescale", Title: "a rescale in the middle of a rollout", disturb: rescale},
+		Case{Name: "mind-pause", Title: "a pause in the middle of a rollout", disturb: pauseRollout},
+		Case{Name: "mind-undo", Title: "an undo in the middle of a rollout", disturb: undoRollout},
 	)
 	for _, database := range databases {
-		all = append(all, Case{"update-" + database, "update of " + database + ": a setting, a new image", databaseUpdate(database)})
+		all = append(all, Case{Name: "update-" + database, Title: "update of " + database + ": a setting, a new image", disturb: databaseUpdate(database)})
+	}
+	for _, part := range parts {
+		c := Case{Name: "shop-" + part, Title: part + ": an update, a SIGKILL, in turns", disturb: updateAndKill(part), Shopping: true}
+		if part == rabbitMQ {
+			c.Profile = rabbitMQ
+		}
+		all = append(all, c)
 	}
 	return all
 }
 
-// Named returns the cases of the given names, or all. Names joined by a plus sign
-// are one case, in which all of them happen at the same time.
+// Named returns the cases of the given names, or all that need no profile. Names joined by
+// a plus sign are one case, in which all of them happen at the same time.
 func Named(names ...string) (chosen []Case, err error) {
 	if len(names) == 0 {
-		return All(), nil
+		return slices.DeleteFunc(All(), func(c Case) bool { return c.Profile != "" }), nil
 	}
 	for _, name := range names {
 		var joined []Case
@@ -88,7 +101,11 @@ func together(several []Case) Case {
 		group.Wait()
 		return errors.Join(errs...)
 	}
-	return Case{strings.Join(names, "+"), strings.Join(titles, "; "), disturb}
+	joined := Case{Name: strings.Join(names, "+"), Title: strings.Join(titles, "; "), disturb: disturb}
+	for _, c := range several {
+		joined.Profile, joined.Shopping = cmp.Or(joined.Profile, c.Profile), joined.Shopping || c.Shopping
+	}
+	return joined
 }
 
 // turn is what a case that concerns every service disturbs in a round. Rounds
@@ -132,6 +149,18 @@ func rollingUpdate(service string) func(context.Context, *Shop, int) error {
 	}
 }
 
+// updateAndKill does either in turns. As tend dies in every other round, both come with its
+// death and without within four.
+func updateAndKill(service string) func(context.Context, *Shop, int) error {
+	update := rollingUpdate(service)
+	return func(ctx context.Context, s *Shop, round int) error {
+		if (round+round/2)%2 == 0 {
+			return update(ctx, s, round)
+		}
+		return s.killReplicaOf(ctx, service, round)
+	}
+}
+
 // scale goes up and down again.
 func scale(ctx context.Context, s *Shop, round int) error {
 	service := turn(round)
@@ -150,7 +179,11 @@ func scale(ctx context.Context, s *Shop, round int) error {
 }
 
 func killReplica(ctx context.Context, s *Shop, round int) error {
-	replica, err := s.pick(ctx, turn(round), round)
+	return s.killReplicaOf(ctx, turn(round), round)
+}
+
+func (s *Shop) killReplicaOf(ctx context.Context, service string, round int) error {
+	replica, err := s.pick(ctx, service, round)
 	if err != nil {
 		return err
 	}

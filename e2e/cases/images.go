@@ -15,11 +15,16 @@ import (
 	"github.com/docker/docker/api/types/image"
 )
 
-// services are the shop's stateless ones, databases those with data.
+// services are the shop's stateless ones, databases those with data, and parts whatever
+// else customers depend on, with them.
 var (
 	services  = []string{"user-service", "product-service", "order-service", "payment-service"}
 	databases = []string{"user-db", "product-db", "order-db", "payment-db"}
+	parts     = append([]string{"gateway", "web", "notification-service", "redis-cache", "redis-events", rabbitMQ}, services...)
 )
+
+// rabbitMQ carries the events in a copy that has its profile.
+const rabbitMQ = "rabbitmq"
 
 const postgresImage = "postgres:15-bookworm"
 

@@ -26,23 +26,34 @@ const (
 	tellPeriod = 15 * time.Second
 )
 
+// ShoppingWrites is the share of a shopping load that orders, cancels or registers.
+const ShoppingWrites = 0.2
+
 // Result is what came of a case.
 type Result struct {
 	Case   Case
 	Report load.Report
 	// Plain and Killed count the rounds without and with the death of tend.
 	Plain, Killed int
-	// Err reports that the shop did not deal with a disturbance as it should, or
-	// that a request failed, or that a write was lost.
+	// Err reports that the shop did not deal with a disturbance as it should, that a
+	// request failed, that a write was lost, or that stock and money do not add up.
 	Err error
 }
 
 // Run puts the shop under load and disturbs it until at least that many requests
 // have been answered, and until it was disturbed with tend killed and without;
-// then it waits until the shop is at rest again. progress is told how it goes.
+// then it waits until the shop is at rest again, and its books are right. progress is told how it goes.
 func (s *Shop) Run(parent context.Context, c Case, config load.Config, requests int, progress func(string)) Result {
 	result := Result{Case: c}
+	before, err := s.readBooks(parent)
+	if err != nil {
+		result.Err = err
+		return result
+	}
 	var answered atomic.Int64
+	if c.Shopping {
+		config.Shopping, config.Writes = true, max(config.Writes, ShoppingWrites)
+	}
 	config.URL, config.Ended = s.URL, func(time.Duration, bool) { answered.Add(1) }
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
@@ -59,7 +70,7 @@ func (s *Shop) Run(parent context.Context, c Case, config load.Config, requests 
 	}()
 	stopTelling := tell(&answered, progress)
 	defer stopTelling()
-	err := s.awaitLoad(ctx, &answered)
+	err = s.awaitLoad(ctx, &answered)
 	for round := 0; err == nil && (answered.Load() < int64(requests) || result.Killed == 0); round++ {
 		began := time.Now()
 		kill := round%2 == 1
@@ -81,6 +92,9 @@ func (s *Shop) Run(parent context.Context, c Case, config load.Config, requests 
 	restoreCtx, cancelRestore := kit.Patience(parent, roundTimeout)
 	defer cancelRestore()
 	result.Err = errors.Join(result.Err, result.Report.Err(), s.Restore(restoreCtx))
+	if result.Err == nil {
+		result.Err = s.awaitBooks(parent, before)
+	}
 	return result
 }
 

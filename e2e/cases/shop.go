@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -59,8 +60,9 @@ const override = `services:
 `
 
 // Start brings up a copy of a repository's shop, whose images have been built, as the
-// Compose project of the given name. The caller removes it, also after an error.
-func Start(ctx context.Context, engine *docker.Client, repository, program, project string) (*Shop, error) {
+// Compose project of the given name, with profiles of its compose.yaml. The caller removes
+// it, also after an error.
+func Start(ctx context.Context, engine *docker.Client, repository, program, project string, profiles ...string) (*Shop, error) {
 	s := &Shop{project: project, program: program, engine: engine}
 	var err error
 	if s.dir, err = os.MkdirTemp("", project+"-"); err != nil {
@@ -71,7 +73,13 @@ func Start(ctx context.Context, engine *docker.Client, repository, program, proj
 		return s, err
 	}
 	s.URL = "http://" + address
-	files := kit.Shop{Repository: repository, Dir: s.dir, Project: project, Override: fmt.Sprintf(override, project, address)}
+	if slices.Contains(profiles, rabbitMQ) {
+		variables := fmt.Sprintf("EVENT_BUS=%[1]s\nEVENT_BUS_HOST=%[1]s\n", rabbitMQ)
+		if err := os.WriteFile(filepath.Join(s.dir, ".env"), []byte(variables), 0o644); err != nil {
+			return s, err
+		}
+	}
+	files := kit.Shop{Repository: repository, Dir: s.dir, Project: project, Profiles: profiles, Override: fmt.Sprintf(override, project, address)}
 	if err := files.Write(ctx); err != nil {
 		return s, fmt.Errorf("copy the shop: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 )
 
@@ -111,14 +112,37 @@ func (c *client) get(ctx context.Context, r request, want int, target any) error
 	return nil
 }
 
-// registered is what the shop says of a user who was registered.
-type registered struct{ UserID, Token string }
+// account is what the shop says of a user who was registered.
+type account struct{ UserID, Token string }
 
-func (c *client) register(ctx context.Context, email string) (u registered, err error) {
-	err = c.get(ctx, request{method: http.MethodPost, path: "/api/users/register", key: rand.Text(), body: map[string]string{
+// registration returns a request that registers somebody new, and the email.
+func registration() (r request, email string) {
+	email = "user-" + strings.ToLower(rand.Text()) + "@example.com"
+	return request{method: http.MethodPost, path: "/api/users/register", key: rand.Text(), body: map[string]string{
 		"email": email, "password": "correct horse", "firstName": "Load", "lastName": "Generator",
-	}}, http.StatusCreated, &u)
-	return u, err
+	}}, email
+}
+
+// register registers somebody new.
+func (c *client) register(ctx context.Context) (n newcomer, err error) {
+	r, email := registration()
+	if err := c.get(ctx, r, http.StatusCreated, &n.account); err != nil {
+		return n, fmt.Errorf("register %s: %w", email, err)
+	}
+	n.email = email
+	return n, nil
+}
+
+// recognizes returns an error unless a newcomer's profile is there as it was registered.
+func (c *client) recognizes(ctx context.Context, n newcomer) error {
+	var profile struct{ Email string }
+	if err := c.get(ctx, request{method: http.MethodGet, path: "/api/users/" + n.UserID, token: n.Token}, http.StatusOK, &profile); err != nil {
+		return err
+	}
+	if profile.Email != n.email {
+		return fmt.Errorf("the profile of %s has the email %q", n.email, profile.Email)
+	}
+	return nil
 }
 
 // products lists the ids of products that can be bought again and again: an order takes

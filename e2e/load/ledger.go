@@ -29,6 +29,12 @@ func (u *user) verify(ctx context.Context, ledger *Ledger) error {
 	}
 	u.verifyOrders(orders, ledger)
 	u.verifyPayments(payments, orders, ledger)
+	for _, n := range u.registered {
+		ledger.Acknowledged++
+		if err := u.client.recognizes(ctx, n); err != nil {
+			ledger.wrong("%s was registered: %v", n.email, err)
+		}
+	}
 	return nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"sync"
@@ -36,6 +35,8 @@ type Config struct {
 	Concurrency int
 	// Writes is the share of requests that write, from 0 to 1.
 	Writes float64
+	// Shopping has users search as well, and register others.
+	Shopping bool
 	// Fresh is the share of requests on a connection of their own, from 0 to 1.
 	Fresh float64
 	// Timeout is how long a request may take. The default, a minute, is longer
@@ -134,15 +135,13 @@ func register(ctx context.Context, client *client, config Config) ([]*user, erro
 	if err != nil {
 		return nil, fmt.Errorf("list products: %w", err)
 	}
-	run := rand.Uint64()
 	users := make([]*user, config.Concurrency)
 	for i := range users {
-		email := fmt.Sprintf("load-%x-%d@example.com", run, i)
-		account, err := client.register(ctx, email)
+		n, err := client.register(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("register %s: %w", email, err)
+			return nil, err
 		}
-		users[i] = &user{client: client, config: config, registered: account, products: products, outcomes: outcomes{}}
+		users[i] = &user{client: client, config: config, account: n.account, products: products, outcomes: outcomes{}}
 	}
 	return users, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,7 +23,7 @@ type shop struct {
 	http.Handler
 
 	mu       sync.Mutex
-	users    int
+	emails   []string                    // of the users, the first is u1
 	orders   map[string][]map[string]any // by token
 	payments map[string][]map[string]any
 }
@@ -30,16 +31,19 @@ type shop struct {
 func newShop() *shop {
 	s := &shop{orders: map[string][]map[string]any{}, payments: map[string][]map[string]any{}}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /api/users/register", func(w http.ResponseWriter, _ *http.Request) {
-		s.users++
-		answer(w, http.StatusCreated, map[string]any{"userId": fmt.Sprint("u", s.users), "token": fmt.Sprint("t", s.users)})
+	mux.HandleFunc("POST /api/users/register", func(w http.ResponseWriter, r *http.Request) {
+		var body struct{ Email string }
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		s.emails = append(s.emails, body.Email)
+		answer(w, http.StatusCreated, map[string]any{"userId": fmt.Sprint("u", len(s.emails)), "token": fmt.Sprint("t", len(s.emails))})
 	})
 	mux.HandleFunc("GET /api/users/{id}", func(w http.ResponseWriter, r *http.Request) {
 		if "u"+strings.TrimPrefix(token(r), "t") != r.PathValue("id") {
 			answer(w, http.StatusNotFound, nil)
 			return
 		}
-		answer(w, http.StatusOK, nil)
+		n, _ := strconv.Atoi(r.PathValue("id")[1:])
+		answer(w, http.StatusOK, map[string]any{"email": s.emails[n-1]})
 	})
 	mux.HandleFunc("GET /api/products", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"products": []map[string]any{{"productId": "cup", "inventory": 500}, {"productId": "rope", "inventory": 1}}})
@@ -124,6 +128,27 @@ func TestCountsEveryRequestOfAShopThatWorks(t *testing.T) {
 	l := report.Latency
 	if l.P50 <= 0 || l.P50 > l.P99 || l.P99 > l.P999 || l.P999 > l.Max {
 		t.Errorf("latency %+v", l)
+	}
+}
+
+func TestShoppingSearchesAndRegisters(t *testing.T) {
+	s := newShop()
+	config := load.Config{Requests: 1000, Concurrency: 4, Writes: 0.5, Shopping: true}
+	report := run(t, s, config)
+	searched, registered := report.Outcomes["GET search"]["200"], report.Outcomes["POST register"]["201"]
+	if report.Err() != nil || searched == 0 || registered == 0 || len(s.emails) != 4+registered {
+		t.Errorf("%d searches, %d registrations, %d users\n%s", searched, registered, len(s.emails), report)
+	}
+	forgetful := newShop()
+	report = run(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id, ok := strings.CutPrefix(r.URL.Path, "/api/users/u"); ok && id > "4" {
+			answer(w, http.StatusNotFound, nil)
+			return
+		}
+		forgetful.ServeHTTP(w, r)
+	}), config)
+	if wrong := strings.Join(report.Ledger.Wrong, "\n"); !strings.Contains(wrong, "was registered") {
+		t.Errorf("the ledger says %q", wrong)
 	}
 }
 

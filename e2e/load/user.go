@@ -8,12 +8,13 @@ import (
 	weakrand "math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
 // user sends requests one after the other and remembers what it wrote.
 type user struct {
-	registered
+	account
 
 	client   *client
 	config   Config
@@ -25,6 +26,13 @@ type user struct {
 
 	orders     []*order
 	lostOrders int // sent, and whether they were received is unknown
+	registered []newcomer
+}
+
+// newcomer is somebody whom the shop has acknowledged as registered.
+type newcomer struct {
+	account
+	email string
 }
 
 // order is an order that the shop has acknowledged.
@@ -35,10 +43,17 @@ type order struct {
 	cancelled bool   // which the shop has acknowledged
 }
 
+// registrations is the share of the writes of shopping that register somebody.
+const registrations = 0.1
+
 // act sends one request, which was due at that time.
 func (u *user) act(ctx context.Context, due time.Time) {
 	if weakrand.Float64() >= u.config.Writes {
 		u.read(ctx, due)
+		return
+	}
+	if u.config.Shopping && weakrand.Float64() < registrations {
+		u.register(ctx, due)
 		return
 	}
 	// An order is cancelled by the next write but one, so that the stock lasts.
@@ -52,7 +67,11 @@ func (u *user) act(ctx context.Context, due time.Time) {
 func (u *user) read(ctx context.Context, due time.Time) {
 	r := request{method: http.MethodGet}
 	operation := "GET products"
-	switch weakrand.IntN(5) {
+	kinds := 5
+	if u.config.Shopping {
+		kinds++
+	}
+	switch weakrand.IntN(kinds) {
 	case 0:
 		r.path = "/api/products?limit=10"
 	case 1:
@@ -63,6 +82,9 @@ func (u *user) read(ctx context.Context, due time.Time) {
 		operation, r.path, r.token = "GET payments", "/api/payments?limit=5", u.Token
 	case 4:
 		operation, r.path, r.token = "GET user", "/api/users/"+u.UserID, u.Token
+	case 5:
+		word, _, _ := strings.Cut(u.products[weakrand.IntN(len(u.products))], "-")
+		operation, r.path = "GET search", "/api/products?limit=10&search="+word
 	}
 	u.send(ctx, due, operation, r, http.StatusOK)
 }
@@ -92,6 +114,15 @@ func (u *user) cancel(ctx context.Context, due time.Time, o *order) {
 		method: http.MethodPost, path: "/api/orders/" + o.id + "/cancel", token: u.Token, key: rand.Text(),
 	}, http.StatusOK, http.StatusAccepted)
 	o.cancelled = ok && got.status == http.StatusOK
+}
+
+func (u *user) register(ctx context.Context, due time.Time) {
+	r, email := registration()
+	got, ok := u.send(ctx, due, "POST register", r, http.StatusCreated)
+	n := newcomer{email: email}
+	if ok && json.Unmarshal(got.body, &n.account) == nil {
+		u.registered = append(u.registered, n)
+	}
 }
 
 // send sends a request and counts what came of it. It is false unless the
