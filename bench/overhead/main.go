@@ -105,6 +105,8 @@ func run(ctx context.Context, o options) (err error) {
 type result struct {
 	throughput float64       // requests per second, as many as it could answer
 	p50, p99   time.Duration // at the calm rate
+	// cpu is how long the processes of each service ran for a request, at full throughput.
+	cpu map[string]time.Duration
 }
 
 // String is a line for a terminal.
@@ -118,12 +120,22 @@ func (s *shop) measure(ctx context.Context, o options, rate float64) (r result, 
 		return r, err
 	}
 	config := load.Config{URL: s.url, Duration: o.duration, Concurrency: users, Writes: writes, Fresh: 0.1}
+	before, err := s.cpu(ctx)
+	if err != nil {
+		return r, err
+	}
 	full, err := load.Run(ctx, config)
 	if err == nil {
 		err = full.Err()
 	}
 	if err != nil {
 		return r, err
+	}
+	if r.cpu, err = s.cpu(ctx); err != nil {
+		return r, err
+	}
+	for service := range r.cpu {
+		r.cpu[service] = (r.cpu[service] - before[service]) / time.Duration(full.Requests)
 	}
 	r.throughput = float64(full.Requests) / full.Elapsed.Seconds()
 	if rate > 0 {

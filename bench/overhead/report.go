@@ -53,11 +53,34 @@ type row struct{ What, Plain, Watched, Costs, Promised, Verdict string }
 // Rows are the table's.
 func (r *report) Rows() []row {
 	milliseconds := func(v float64) string { return fmt.Sprintf("%.1f ms", v) }
+	// What only the watched shop has watches.
+	own := func(of result) (ms float64) {
+		for service := range r.plain[0].cpu {
+			ms += of.cpu[service].Seconds() * 1000
+		}
+		return ms
+	}
+	watching := row{What: "CPU for a request: what watches", Plain: "", Watched: milliseconds(r.watching(own))}
 	return []row{
 		r.row("requests a second, as many as it can answer", func(of result) float64 { return of.throughput }, func(v float64) string { return fmt.Sprintf("%.0f", v) }, -1, 5),
 		r.row(fmt.Sprintf("p50 at %.0f requests a second", r.Rate), func(of result) float64 { return of.p50.Seconds() * 1000 }, milliseconds, 1, 0),
 		r.row(fmt.Sprintf("p99 at %.0f requests a second", r.Rate), func(of result) float64 { return of.p99.Seconds() * 1000 }, milliseconds, 1, 3),
+		r.row("CPU for a request: the shop and its tend", own, milliseconds, 1, 0),
+		watching,
 	}
+}
+
+// watching returns the median of what a request costs beyond what the shop itself takes.
+func (r *report) watching(own func(result) float64) float64 {
+	var all []float64
+	for _, of := range r.watched {
+		total := 0.0
+		for _, cpu := range of.cpu {
+			total += cpu.Seconds() * 1000
+		}
+		all = append(all, total-own(of))
+	}
+	return median(all)
 }
 
 // row compares a figure. worse is 1 where more of it is worse, and -1 where less is; promised

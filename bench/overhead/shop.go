@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -136,4 +137,26 @@ func (s *shop) resume(ctx context.Context) error {
 		err = kit.Pause(ctx, settle)
 	}
 	return err
+}
+
+// cpu returns how long the processes of each service have run so far, on all cores together.
+func (s *shop) cpu(ctx context.Context) (map[string]time.Duration, error) {
+	all, err := s.containers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	of := map[string]time.Duration{}
+	for _, c := range all {
+		answer, err := s.engine.ContainerStatsOneShot(ctx, c.ID)
+		if err != nil {
+			return nil, err
+		}
+		var stats container.StatsResponse
+		err = errors.Join(json.NewDecoder(answer.Body).Decode(&stats), answer.Body.Close())
+		if err != nil {
+			return nil, err
+		}
+		of[c.Config.Labels[kit.ServiceLabel]] += time.Duration(stats.CPUStats.CPUUsage.TotalUsage)
+	}
+	return of, nil
 }
