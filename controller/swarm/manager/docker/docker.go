@@ -80,16 +80,16 @@ func allOf(refusals []error) error {
 	if len(refusals) == 1 || !errors.As(refusals[0], &first) {
 		return refusals[0]
 	}
-	causes := []error{fmt.Errorf("none of %d managers can be asked", len(refusals))}
-	said := map[string]bool{}
-	for _, r := range refusals {
-		cause := errors.Unwrap(r)
-		if !said[cause.Error()] {
+	causes := first.Err
+	said := map[string]bool{causes.Error(): true}
+	for _, r := range refusals[1:] {
+		if cause := errors.Unwrap(r); !said[cause.Error()] {
 			said[cause.Error()] = true
-			causes = append(causes, cause)
+			causes = fmt.Errorf("%w; %w", causes, cause)
 		}
 	}
-	return &engine.Error{Op: first.Op, Object: first.Object, Class: engine.Unavailable, Err: errors.Join(causes...)}
+	causes = fmt.Errorf("none of %d managers can be asked: %w", len(refusals), causes)
+	return &engine.Error{Op: first.Op, Object: first.Object, Class: engine.Unavailable, Err: causes}
 }
 
 // do makes one request, or several where only the last one changes anything.

@@ -28,7 +28,7 @@ func TestConformance(t *testing.T) {
 	node, outside := startEngine(t), startEngine(t)
 	_, err := node.SwarmInit(t.Context(), swarm.InitRequest{ListenAddr: "127.0.0.1:2377", AdvertiseAddr: "127.0.0.1"})
 	require.NoError(t, err)
-	importImages(t, node)
+	importImages(t, node, enginetest.Root(t))
 	in, out := connect(t, node), connect(t, outside)
 	var projects atomic.Int64
 	// The parallel cases end before the engines do.
@@ -70,9 +70,8 @@ func connect(t *testing.T, e *kit.Engine) *docker.Manager {
 func imageOf(name string) string { return "tend-managertest/" + name + ":1" }
 
 // importImages makes an image for each behaviour of the suite.
-func importImages(t *testing.T, e *kit.Engine) {
+func importImages(t *testing.T, e *kit.Engine, root []byte) {
 	t.Helper()
-	root := enginetest.Root(t)
 	for name, behavior := range managertest.Images {
 		body, err := e.ImageImport(context.Background(), image.ImportSource{Source: bytes.NewReader(root), SourceName: "-"}, imageOf(name),
 			image.ImportOptions{Changes: enginetest.Instructions(behavior)})

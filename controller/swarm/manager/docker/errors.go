@@ -22,6 +22,7 @@ var refusals = []struct {
 	{`Use "docker swarm init"`, engine.Unavailable, manager.ErrNoSwarm},
 	{"when swarm is not active", engine.Unavailable, manager.ErrNoSwarm},
 	{"Worker nodes can't be used", engine.Unavailable, manager.ErrWorker},
+	{"from a worker node", engine.Unavailable, manager.ErrWorker},
 	{"needs to be unlocked", engine.Unavailable, manager.ErrLocked},
 	{"does not have a leader", engine.Unavailable, manager.ErrNoQuorum},
 	{"Manager is being prepared", engine.Unavailable, nil},

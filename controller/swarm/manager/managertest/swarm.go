@@ -2,6 +2,7 @@ package managertest
 
 import (
 	"io"
+	"testing"
 
 	"github.com/docker/docker/api/types/swarm"
 	"github.com/stretchr/testify/require"
@@ -35,19 +36,16 @@ var swarmCases = []testCase{
 		require.Positive(f, n.Memory)
 	}},
 	{"an engine in no Swarm is Unavailable for everything", func(f *fixture) {
-		for name, call := range everything(f, f.Outside) {
-			err := call()
-			f.fails(engine.Unavailable, err)
-			require.ErrorIs(f, err, manager.ErrNoSwarm, name)
-		}
+		Refuses(f.T, f.Outside, f.Image(Runs), manager.ErrNoSwarm)
 	}},
 }
 
-// everything is each call of a manager.
-func everything(f *fixture, m manager.Manager) map[string]func() error {
-	ctx := f.Context()
-	s := f.spec("web", Runs, 1)
-	return map[string]func() error{
+// Refuses shows that each call of a manager is Unavailable, with a reason.
+func Refuses(t *testing.T, m manager.Manager, image string, because error) {
+	t.Helper()
+	f := &fixture{T: t, Harness: Harness{Manager: m, Project: "refused", Image: func(string) string { return image }}}
+	ctx, s := f.Context(), f.spec("web", Runs, 1)
+	for name, call := range map[string]func() error{
 		"Info":          func() error { _, err := m.Info(ctx); return err },
 		"Nodes":         func() error { _, err := m.Nodes(ctx); return err },
 		"Services":      func() error { _, err := m.Services(ctx, f.Project); return err },
@@ -76,5 +74,9 @@ func everything(f *fixture, m manager.Manager) map[string]func() error {
 		"Events":       func() error { _, _, err := m.Events(ctx); return err },
 		"Logs":         func() error { return m.Logs(ctx, "absent", engine.LogOptions{}, io.Discard, io.Discard) },
 		"TaskLogs":     func() error { return m.TaskLogs(ctx, "absent", engine.LogOptions{}, io.Discard, io.Discard) },
+	} {
+		err := call()
+		require.ErrorIs(f, err, because, name)
+		f.fails(engine.Unavailable, err)
 	}
 }
