@@ -61,7 +61,7 @@ images: build ## build the images of tend and the shop, where sources changed
 ENGINE ?= default
 RUN ?= .
 # The packages whose tests use the engine.
-ON_ENGINE := ./controller/engine/docker ./controller/execute ./controller/postgres ./e2e
+ON_ENGINE := ./controller/engine/docker ./controller/swarm/manager/docker ./controller/execute ./controller/postgres ./e2e
 
 # Never from the cache: go does not see when scripts, images or the engine changed.
 .PHONY: test

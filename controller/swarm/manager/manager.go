@@ -198,8 +198,10 @@ type Task struct {
 	JobIteration uint64
 	// State is how far it has come, since Since, by the clock of its node; Message and Err
 	// say more for a person. A task whose container has a health check is starting until
-	// that passes, and fails when it fails: there is no unhealthy task. Where its node is
-	// down, it is what was last heard.
+	// that passes, and fails when it fails: there is no unhealthy task (one that then ends
+	// with 0 is complete). One that waits may have an Err, too: pending where no node will
+	// do, and preparing where its image's registry does not answer (Engine 2.0.0-beta.24). Where its
+	// node is down, it is what was last heard.
 	State        swarm.TaskState
 	Since        time.Time
 	Message, Err string

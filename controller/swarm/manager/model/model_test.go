@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"flag"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -13,7 +14,13 @@ import (
 	"github.com/tendhq/tend/controller/swarm/manager/model"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The cases mostly wait. What the command line says comes later, and wins.
+	if err := flag.Set("test.parallel", "60"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func imageOf(name string) string { return name + ":1" }
 
