@@ -92,8 +92,9 @@ func (s *Swarm) AddNode(hostname string, role swarm.NodeRole) (id string) {
 	return n.ID
 }
 
-// lead makes the first manager that works the leader, where none leads.
-func (s *Swarm) lead() {
+// lead makes the first manager that works the leader, where none leads, and reports
+// whether it did.
+func (s *Swarm) lead() (changed bool) {
 	led := false
 	for _, n := range s.nodes {
 		if n.Role != swarm.NodeRoleManager {
@@ -108,9 +109,10 @@ func (s *Swarm) lead() {
 	}
 	for _, n := range s.nodes {
 		if !led && s.quorum() && n.Role == swarm.NodeRoleManager && n.works() {
-			n.Leader, led = true, true
+			n.Leader, led, changed = true, true, true
 		}
 	}
+	return changed
 }
 
 // with changes a node, by its host name, and has the leader see to its tasks.
@@ -122,9 +124,14 @@ func (s *Swarm) with(hostname string, change func(*node)) {
 		panic("no node " + hostname)
 	}
 	change(s.nodes[i])
-	s.lead()
+	changed := s.lead()
 	s.emit("node", "update", s.nodes[i].ID, hostname)
 	s.resume()
+	for _, of := range sorted(s.services) {
+		if changed && of.job() != nil {
+			s.reconcileJob(of)
+		}
+	}
 }
 
 // LabelNode gives a node a label.
@@ -189,7 +196,8 @@ func (s *Swarm) missed(n *node) {
 	s.resume()
 }
 
-// resume is what a leader does that knows nothing of what was begun: it looks at all.
+// resume is what a leader does that looks at all. It does not look at jobs: their tasks are
+// given to no other node than the one that was lost or drained.
 func (s *Swarm) resume() {
 	if !s.quorum() {
 		return
@@ -206,7 +214,9 @@ func (s *Swarm) resume() {
 		s.look(t)
 	}
 	for _, of := range sorted(s.services) {
-		s.reconcile(of)
+		if of.job() == nil {
+			s.reconcile(of)
+		}
 	}
 	s.agenda.After(step, s.schedule)
 }
@@ -227,7 +237,7 @@ func (s *Swarm) look(t *task) {
 		}
 	}
 	gone := n != nil && (n.State == swarm.NodeStateDown || n.Availability == swarm.NodeAvailabilityDrain)
-	if of != nil && rank[t.DesiredState] <= rank[swarm.TaskStateComplete] && (gone || t.ended()) && (of.job() == nil || !t.ended()) {
+	if of != nil && of.job() == nil && t.live() && (gone || t.ended()) {
 		s.restart(of, t)
 	}
 }

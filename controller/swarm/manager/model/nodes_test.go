@@ -276,3 +276,34 @@ func TestARunThatEndsIsFollowedByAnotherAfterTheDelay(t *testing.T) {
 		require.Len(f, f.running(), 1)
 	})
 }
+
+func job(image string, completions, attempts uint64) swarm.ServiceSpec {
+	s, delay := spec(0), time.Second
+	s.TaskTemplate.ContainerSpec.Image = imageOf(image)
+	s.TaskTemplate.RestartPolicy = &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionOnFailure, Delay: &delay, MaxAttempts: &attempts}
+	s.Mode = swarm.ServiceMode{ReplicatedJob: &swarm.ReplicatedJob{MaxConcurrent: &completions, TotalCompletions: &completions}}
+	return s
+}
+
+func TestAJobsTaskOnALostNodeIsMadeNowhereElse(t *testing.T) {
+	inTime(t, func(f fixture) {
+		f.create(job(managertest.Runs, 4, 0))
+		f.StopNode("node4")
+		time.Sleep(time.Hour)
+		require.Len(f, f.tasks(), 4)
+		f.StartNode("node4")
+		time.Sleep(5 * time.Second)
+		require.Len(f, f.tasks(), 5, "it has ended with its node, and is made anew")
+	})
+}
+
+func TestAJobThatWasGivenUpIsTriedOnceMoreByTheNextLeader(t *testing.T) {
+	inTime(t, func(f fixture) {
+		f.create(job(managertest.Exits, 1, 1))
+		time.Sleep(time.Hour)
+		require.Len(f, f.tasks(), 2)
+		f.StopNode("node1")
+		time.Sleep(time.Hour)
+		require.Len(f, f.tasks(), 3)
+	})
+}

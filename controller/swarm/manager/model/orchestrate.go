@@ -94,7 +94,9 @@ func (s *Swarm) sortForRemoval(of *service, slots []int) {
 	slices.SortStableFunc(slots, func(a, b int) int { return cmp.Compare(nth[a], nth[b]) })
 }
 
-// reconcileJob makes tasks until enough have ended well, or are on their way.
+// reconcileJob makes tasks until enough have ended well, or are on their way. A slot that
+// was given up counts for neither: the next time that there is reason to look, as when
+// another slot's task has ended or another manager leads, it is tried once more.
 func (s *Swarm) reconcileJob(of *service) {
 	under, complete := uint64(0), uint64(0)
 	slots := map[int]bool{}
@@ -114,9 +116,6 @@ func (s *Swarm) reconcileJob(of *service) {
 			if t.ended() {
 				s.restart(of, t)
 			}
-		default:
-			// One that is not restarted leaves its slot to nobody.
-			slots[t.Slot] = true
 		}
 	}
 	for slot := 0; under < of.concurrent() && complete+under < of.total() && slot < int(of.total()); slot++ {
@@ -139,7 +138,9 @@ func (s *Swarm) follow(t *task) {
 	switch {
 	case !t.ended():
 	case of.job() != nil:
-		s.reconcileJob(of)
+		if rank[t.DesiredState] <= rank[swarm.TaskStateComplete] {
+			s.reconcileJob(of)
+		}
 	case t.live():
 		s.restart(of, t)
 	}
