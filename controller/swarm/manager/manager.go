@@ -185,6 +185,10 @@ type Update struct {
 
 // Task is one run of a container for a service: Swarm never starts one again, but makes
 // another for its slot.
+//
+// Swarm looks after jobs less than after other services. A job's task whose node is lost or
+// drained is made nowhere else; it fails when the node is back. A slot that has used up its
+// attempts is tried once more when another slot's task ends, and by each new leader.
 type Task struct {
 	ID string
 	// ServiceID is its service's, which may be gone; NodeID its node's, empty where no node

@@ -52,6 +52,10 @@ func TestASwarmOfFive(t *testing.T) {
 	}
 	id, err := f.CreateService(t.Context(), web)
 	require.NoError(t, err)
+	backup, err := f.CreateService(t.Context(), job(managertest.Runs, 2, 0))
+	require.NoError(t, err)
+	failing, err := f.CreateService(t.Context(), job(managertest.Exits, 1, 1))
+	require.NoError(t, err)
 
 	t.Run("tasks are spread", func(t *testing.T) {
 		f := f.in(t)
@@ -75,12 +79,15 @@ func TestASwarmOfFive(t *testing.T) {
 		require.NoError(t, lost.Kill())
 		f.awaitNode("node5", func(n manager.Node) bool { return n.State == swarm.NodeStateDown })
 		require.NotContains(t, f.awaitRunning(5), "node5")
+		require.Len(t, f.tasksOf(backup), 2, "those of a job do not")
 		require.NoError(t, lost.Start(t.Context()))
 		f.awaitNode("node5", func(n manager.Node) bool { return n.State == swarm.NodeStateReady })
+		f.await("the job's task has ended with its node, and is made anew", func() bool { return len(f.tasksOf(backup)) == 3 })
 	})
 
 	t.Run("a leader that is lost is followed by another", func(t *testing.T) {
 		f := f.in(t)
+		require.Len(t, f.tasksOf(failing), 2, "it was given up")
 		lost, err := f.machines.Leader(t.Context())
 		require.NoError(t, err)
 		require.NoError(t, lost.Kill())
@@ -94,6 +101,7 @@ func TestASwarmOfFive(t *testing.T) {
 		s.Spec.Labels["changed"] = "without its first leader"
 		require.NoError(t, f.UpdateService(t.Context(), id, s.Version, s.Spec))
 		require.NotContains(t, f.awaitRunning(5), lost.Hostname)
+		require.Len(t, f.tasksOf(failing), 3, "the new leader tries once more what was given up")
 		require.NoError(t, lost.Start(t.Context()))
 		f.awaitNode(lost.Hostname, func(n manager.Node) bool { return n.Reachability == swarm.ReachabilityReachable })
 	})
@@ -184,6 +192,20 @@ func newFive(t *testing.T) five {
 
 func (f five) in(t *testing.T) five { return five{t, f.machines, f.Manager} }
 
+// job is a service whose tasks run to completion, on the workers.
+func job(image string, completions, attempts uint64) swarm.ServiceSpec {
+	delay := time.Second
+	return swarm.ServiceSpec{
+		Annotations: swarm.Annotations{Name: "job-" + image, Labels: labels()},
+		TaskTemplate: swarm.TaskSpec{
+			ContainerSpec: &swarm.ContainerSpec{Image: imageOf(image)},
+			RestartPolicy: &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionOnFailure, Delay: &delay, MaxAttempts: &attempts},
+			Placement:     &swarm.Placement{Constraints: []string{"node.role==worker"}},
+		},
+		Mode: swarm.ServiceMode{ReplicatedJob: &swarm.ReplicatedJob{MaxConcurrent: &completions, TotalCompletions: &completions}},
+	}
+}
+
 func labels() map[string]string { return map[string]string{engine.ProjectLabel: project} }
 
 func (f five) await(what string, met func() bool) {
@@ -235,10 +257,17 @@ func (f five) awaitRunning(count int) (by map[string]int) {
 	return by
 }
 
+func (f five) tasksOf(service string) []manager.Task {
+	f.Helper()
+	tasks, err := f.Tasks(f.T.Context(), project)
+	require.NoError(f, err)
+	return slices.DeleteFunc(tasks, func(t manager.Task) bool { return t.ServiceID != service })
+}
+
+// service is the one by the name of web, the last of all.
 func (f five) service() manager.Service {
 	f.Helper()
 	services, err := f.Services(f.T.Context(), project)
 	require.NoError(f, err)
-	require.Len(f, services, 1)
-	return services[0]
+	return services[len(services)-1]
 }
