@@ -61,7 +61,7 @@ images: build ## build the images of tend and the shop, where sources changed
 ENGINE ?= default
 RUN ?= .
 # The packages whose tests use the engine.
-ON_ENGINE := ./controller/engine/docker ./controller/execute ./controller/postgres ./e2e
+ON_ENGINE := ./controller/engine/docker ./controller/swarm/manager/docker ./controller/execute ./controller/postgres ./e2e
 
 # Never from the cache: go does not see when scripts, images or the engine changed.
 .PHONY: test
@@ -74,8 +74,9 @@ else
 endif
 
 .PHONY: test-all
-test-all: test $(BIN)/zincsearch ## make test, and what takes longer: the shop watched, its pages while it is updated, searches by Elasticsearch's API, each pair of faults
+test-all: test $(BIN)/zincsearch ## make test, and what takes longer: the shop watched, its pages while it is updated, searches by Elasticsearch's API, a Swarm of five machines that are harmed, each pair of faults
 	@go -C services test -tags all -count=1 -run '^(TestElasticsearchFindsWhatPostgresFinds|TestTheIndexFollowsTheCatalogue|TestTheIndexIsBuiltAnewWhileItIsSearched|TestPostgresSearchesWhileElasticsearchIsAway)$$' ./internal/product
+	@go test -tags all -count=1 -timeout 10m -run '^TestASwarmOfFive$$' ./controller/swarm/manager/docker
 	@go test -tags all -count=1 -timeout 40m -run '^(TestObservability|TestThePagesLoadWhileTheShopIsUpdated)$$' ./e2e
 	@go test -count=1 -timeout 40m -run '^TestSmallScope$$' ./controller/simulate -one-in 1
 

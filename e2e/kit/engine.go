@@ -32,6 +32,8 @@ type Engine struct {
 	dir, root string
 	cmd       *exec.Cmd
 	ended     chan struct{}
+	// inherited are files that its processes have open.
+	inherited []*os.File
 }
 
 // NewEngine prepares an engine that keeps its socket and its log in dir and its
@@ -67,7 +69,7 @@ func (e *Engine) start(ctx context.Context, flags []string, command ...string) e
 	}
 	defer log.Close()
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = log, log, e.inherited
 	if err := cmd.Start(); err != nil {
 		return err
 	}
