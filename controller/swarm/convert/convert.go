@@ -250,21 +250,25 @@ func restartPolicy(w *spec.Workload) *swarm.RestartPolicy {
 	return r
 }
 
-// PinTo is the constraint that keeps a service on one node.
-func PinTo(node string) string { return pinned + node }
-
+// pinned is how a constraint begins that keeps a service on one node.
 const pinned = "node.id=="
 
-// PinnedTo returns the node that a service is kept on; empty where that is none.
-func PinnedTo(s swarm.ServiceSpec) string {
-	if p := s.TaskTemplate.Placement; p != nil {
-		for _, c := range p.Constraints {
-			if node, ok := strings.CutPrefix(strings.ReplaceAll(c, " ", ""), pinned); ok {
-				return node
-			}
+// PinOf returns the node that constraints keep a service on; empty where that is none.
+func PinOf(constraints []string) string {
+	for _, c := range constraints {
+		if node, ok := strings.CutPrefix(strings.ReplaceAll(c, " ", ""), pinned); ok {
+			return node
 		}
 	}
 	return ""
+}
+
+// PinnedTo returns the node that a service is kept on; empty where that is none.
+func PinnedTo(s swarm.ServiceSpec) string {
+	if s.TaskTemplate.Placement == nil {
+		return ""
+	}
+	return PinOf(s.TaskTemplate.Placement.Constraints)
 }
 
 // Constraints are those that are written for a workload.
@@ -283,8 +287,8 @@ func placement(t types.ServiceConfig, node string) *swarm.Placement {
 			p.Preferences = append(p.Preferences, swarm.PlacementPreference{Spread: &swarm.SpreadOver{SpreadDescriptor: preference.Spread}})
 		}
 	}
-	if node != "" {
-		p.Constraints = append(p.Constraints, PinTo(node))
+	if node != "" && PinOf(p.Constraints) == "" {
+		p.Constraints = append(p.Constraints, pinned+node)
 	}
 	if os, rest, ok := strings.Cut(t.Platform, "/"); ok {
 		arch, _, _ := strings.Cut(rest, "/")

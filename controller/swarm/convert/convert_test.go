@@ -196,7 +196,9 @@ func TestNoIngressStandsBeforeAPort(t *testing.T) {
 }
 
 func TestAnotherContentHasAnotherName(t *testing.T) {
-	a, b := ObjectName("shop", strings.Repeat("k", 80), []byte("1")), ObjectName("shop", strings.Repeat("k", 80), []byte("2"))
+	key := strings.Repeat("k", 80)
+	a, b := ObjectName("secret", "shop", key, []byte("1")), ObjectName("secret", "shop", key, []byte("2"))
 	assert.NotEqual(t, a, b)
+	assert.NotEqual(t, a, ObjectName("config", "shop", key, []byte("1")), "a config has the name of a secret")
 	assert.Len(t, a, 64)
 }

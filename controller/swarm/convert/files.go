@@ -19,10 +19,10 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// ObjectName is the name of a secret or config with a content. Another content has another
-// name, as Swarm changes none of them.
-func ObjectName(project, key string, content []byte) string {
-	hash := sha256.Sum256(content)
+// ObjectName is the name of a secret or config, as kind says, with a content. Another
+// content has another name, as Swarm changes none of them.
+func ObjectName(kind, project, key string, content []byte) string {
+	hash := sha256.Sum256(slices.Concat([]byte(kind+" "), content))
 	const most = 64 // what Swarm allows
 	tail := "_" + hex.EncodeToString(hash[:])[:12]
 	name := project + "_" + key

@@ -100,6 +100,8 @@ and statuses with the obstacle and the remedy.
   down, tend waits for it and says so: an empty volume on another node would look as if all were well.
 - An update that Swarm pauses, as a new task has failed, counts as failed at once; one that makes no progress, after
   ` + "`progressDeadlineSeconds`" + `. While nothing is known of another revision that worked, it is left as it is.
+- A Job that somebody else has changed is not repaired, as each update would run it again.
+- Swarm cannot hold an update that it has begun: ` + "`paused`" + ` keeps one from beginning.
 - Going back uses the version of a secret or config that the revision had while that one is there: it is removed when the
   rollout that has replaced it is complete. After that, it is the present content.
 - Without a Swarm, on a worker, and while the managers have no quorum nothing is changed; tend says so and goes on by itself.
