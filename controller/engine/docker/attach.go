@@ -20,7 +20,7 @@ type attachment struct {
 // Attach connects to the standard input and output of a running container.
 func (e *Engine) Attach(ctx context.Context, id string) (io.ReadWriteCloser, error) {
 	var a *attachment
-	err := e.do(ctx, "attach to container", id, func(ctx context.Context) error {
+	err := e.Do(ctx, "attach to container", id, func(ctx context.Context) error {
 		stream, err := e.cli.ContainerAttach(ctx, id, container.AttachOptions{Stream: true, Stdin: true, Stdout: true})
 		if err != nil {
 			return err
@@ -51,14 +51,14 @@ func (a *attachment) Close() error {
 
 // CopyTo unpacks an archive into a folder of a container.
 func (e *Engine) CopyTo(ctx context.Context, id, folder string, archive io.Reader) error {
-	return e.do(ctx, "copy files into container", id, func(ctx context.Context) error {
+	return e.Do(ctx, "copy files into container", id, func(ctx context.Context) error {
 		return e.cli.CopyToContainer(ctx, id, folder, archive, container.CopyToContainerOptions{})
 	})
 }
 
 // LoadImage makes the images of an archive local.
 func (e *Engine) LoadImage(ctx context.Context, archive io.Reader) error {
-	return e.do(ctx, "load image", "", func(ctx context.Context) error {
+	return e.Do(ctx, "load image", "", func(ctx context.Context) error {
 		loaded, err := e.cli.ImageLoad(ctx, archive, client.ImageLoadWithQuiet(true))
 		if err != nil {
 			return err

@@ -27,13 +27,13 @@ import (
 // builder, which every engine has.
 func (e *Engine) Build(ctx context.Context, b engine.BuildSpec, progress func(string)) error {
 	if e.hasBuildx(ctx) {
-		return e.do(ctx, "build image", b.Ref, func(ctx context.Context) error { return e.buildx(ctx, b, progress) })
+		return e.Do(ctx, "build image", b.Ref, func(ctx context.Context) error { return e.buildx(ctx, b, progress) })
 	}
 	if what := needsBuildKit(b.Config); what != "" {
 		return &engine.Error{Op: "build image", Object: b.Ref, Class: engine.Invalid,
 			Err: fmt.Errorf("build.%s needs BuildKit: install docker buildx, or build the image with it before", what)}
 	}
-	return e.do(ctx, "build image", b.Ref, func(ctx context.Context) error { return e.buildClassic(ctx, b, progress) })
+	return e.Do(ctx, "build image", b.Ref, func(ctx context.Context) error { return e.buildClassic(ctx, b, progress) })
 }
 
 // hasBuildx reports whether the Docker command line has buildx, and can reach the engine.

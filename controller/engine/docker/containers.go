@@ -26,7 +26,7 @@ const inspectParallelism = 8
 // Containers lists a project's containers, sorted by name.
 func (e *Engine) Containers(ctx context.Context, project string) ([]engine.Container, error) {
 	var summaries []container.Summary
-	err := e.do(ctx, "list containers of project", project, func(ctx context.Context) (err error) {
+	err := e.Do(ctx, "list containers of project", project, func(ctx context.Context) (err error) {
 		summaries, err = e.cli.ContainerList(ctx, container.ListOptions{
 			All:     true,
 			Filters: filters.NewArgs(filters.Arg("label", engine.ProjectLabel+"="+project)),
@@ -69,7 +69,7 @@ func (e *Engine) Containers(ctx context.Context, project string) ([]engine.Conta
 
 // Container inspects one container.
 func (e *Engine) Container(ctx context.Context, id string) (c engine.Container, err error) {
-	err = e.do(ctx, "inspect container", id, func(ctx context.Context) error {
+	err = e.Do(ctx, "inspect container", id, func(ctx context.Context) error {
 		inspect, err := e.cli.ContainerInspect(ctx, id)
 		if err != nil {
 			return err
@@ -112,7 +112,7 @@ func (e *Engine) publishes(ctx context.Context, c engine.Container) (bool, error
 // them outlives its engine, and the next engine can neither start nor remove it
 // (seen with Engine 20.10).
 func (e *Engine) Start(ctx context.Context, id string) error {
-	return e.do(ctx, "start container", id, func(ctx context.Context) error {
+	return e.Do(ctx, "start container", id, func(ctx context.Context) error {
 		conn, err := e.cli.Dialer()(ctx)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errNotListening, err)
@@ -127,7 +127,7 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error {
 	// A negative number would mean to wait for ever.
 	seconds := int((max(grace, 0) + time.Second - 1) / time.Second)
-	err := e.do(ctx, "stop container", id, func(ctx context.Context) error {
+	err := e.Do(ctx, "stop container", id, func(ctx context.Context) error {
 		return e.cli.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds})
 	})
 	return unlessNotFound(err)
@@ -135,7 +135,7 @@ func (e *Engine) Stop(ctx context.Context, id string, grace time.Duration) error
 
 // KillProcess sends SIGKILL to a container's process.
 func (e *Engine) KillProcess(ctx context.Context, id string) error {
-	return e.do(ctx, "kill container", id, func(ctx context.Context) error {
+	return e.Do(ctx, "kill container", id, func(ctx context.Context) error {
 		return e.cli.ContainerKill(ctx, id, "KILL")
 	})
 }
@@ -148,7 +148,7 @@ func (e *Engine) KillProcess(ctx context.Context, id string) error {
 // one behind where a container ends while the engine comes back with live-restore.
 func (e *Engine) Remove(ctx context.Context, id string, volumes bool) error {
 	var removed container.InspectResponse
-	err := e.do(ctx, "remove container", id, func(ctx context.Context) (err error) {
+	err := e.Do(ctx, "remove container", id, func(ctx context.Context) (err error) {
 		if removed, err = e.cli.ContainerInspect(ctx, id); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func (e *Engine) Remove(ctx context.Context, id string, volumes bool) error {
 		for name := range removed.NetworkSettings.Networks {
 			// Where this fails, the next container of the name does not start either, and
 			// is removed in its turn.
-			_ = e.do(ctx, "remove endpoint from network", name, func(ctx context.Context) error {
+			_ = e.Do(ctx, "remove endpoint from network", name, func(ctx context.Context) error {
 				return e.cli.NetworkDisconnect(ctx, name, strings.TrimPrefix(removed.Name, "/"), true)
 			})
 		}
@@ -168,7 +168,7 @@ func (e *Engine) Remove(ctx context.Context, id string, volumes bool) error {
 
 // SetRestartPolicy gives a container another restart policy.
 func (e *Engine) SetRestartPolicy(ctx context.Context, id, policy string) error {
-	return e.do(ctx, "set restart policy of container", id, func(ctx context.Context) error {
+	return e.Do(ctx, "set restart policy of container", id, func(ctx context.Context) error {
 		_, err := e.cli.ContainerUpdate(ctx, id, container.UpdateConfig{RestartPolicy: restartPolicy(policy)})
 		return err
 	})
@@ -176,29 +176,35 @@ func (e *Engine) SetRestartPolicy(ctx context.Context, id, policy string) error 
 
 // ConnectNetwork has a container join one more network.
 func (e *Engine) ConnectNetwork(ctx context.Context, id, network string) error {
-	return e.do(ctx, "connect to network "+network+" container", id, func(ctx context.Context) error {
+	return e.Do(ctx, "connect to network "+network+" container", id, func(ctx context.Context) error {
 		return e.cli.NetworkConnect(ctx, network, id, nil)
 	})
 }
 
 // DisconnectNetwork takes a container out of a network.
 func (e *Engine) DisconnectNetwork(ctx context.Context, id, network string) error {
-	return e.do(ctx, "disconnect from network "+network+" container", id, func(ctx context.Context) error {
+	return e.Do(ctx, "disconnect from network "+network+" container", id, func(ctx context.Context) error {
 		return e.cli.NetworkDisconnect(ctx, network, id, false)
 	})
 }
 
+// LogsOptions are the API's options for a part of an output.
+func LogsOptions(o engine.LogOptions) container.LogsOptions {
+	options := container.LogsOptions{
+		ShowStdout: true, ShowStderr: true, Follow: o.Follow, Timestamps: o.Timestamps, Tail: "all",
+	}
+	if o.Tail > 0 {
+		options.Tail = strconv.Itoa(o.Tail)
+	}
+	if !o.Since.IsZero() {
+		options.Since = fmt.Sprintf("%d.%09d", o.Since.Unix(), o.Since.Nanosecond())
+	}
+	return options
+}
+
 // Logs writes a container's output.
 func (e *Engine) Logs(ctx context.Context, id string, o engine.LogOptions, stdout, stderr io.Writer) error {
-	tail := "all"
-	if o.Tail > 0 {
-		tail = strconv.Itoa(o.Tail)
-	}
-	since := ""
-	if !o.Since.IsZero() {
-		since = fmt.Sprintf("%d.%09d", o.Since.Unix(), o.Since.Nanosecond())
-	}
-	err := e.do(ctx, "read logs of container", id, func(ctx context.Context) error {
+	err := e.Do(ctx, "read logs of container", id, func(ctx context.Context) error {
 		inspect, err := e.cli.ContainerInspect(ctx, id)
 		if err != nil {
 			return err
@@ -206,9 +212,7 @@ func (e *Engine) Logs(ctx context.Context, id string, o engine.LogOptions, stdou
 		if inspect.HostConfig.LogConfig.Type == "none" {
 			return nil // asked for it, the engine fails
 		}
-		logs, err := e.cli.ContainerLogs(ctx, id, container.LogsOptions{
-			ShowStdout: true, ShowStderr: true, Follow: o.Follow, Timestamps: o.Timestamps, Tail: tail, Since: since,
-		})
+		logs, err := e.cli.ContainerLogs(ctx, id, LogsOptions(o))
 		if err != nil {
 			return err
 		}

@@ -29,7 +29,7 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (id stri
 	}
 
 	var r *createRequest
-	err = e.do(ctx, op, spec.Name, func(ctx context.Context) (err error) {
+	err = e.Do(ctx, op, spec.Name, func(ctx context.Context) (err error) {
 		r, err = convert(spec, links, func(version string) bool { return e.atLeast(ctx, version) })
 		return err
 	})
@@ -49,7 +49,7 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (id stri
 		return "", err
 	}
 
-	err = e.do(ctx, op, spec.Name, func(ctx context.Context) error {
+	err = e.Do(ctx, op, spec.Name, func(ctx context.Context) error {
 		response, err := e.cli.ContainerCreate(ctx, r.config, r.host, r.networking, r.platform, spec.Name)
 		id = response.ID
 		return err
@@ -58,7 +58,7 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (id stri
 		return id, err
 	}
 	for _, j := range r.joins {
-		err := e.do(ctx, "connect container to network "+j.network, spec.Name, func(ctx context.Context) error {
+		err := e.Do(ctx, "connect container to network "+j.network, spec.Name, func(ctx context.Context) error {
 			return e.cli.NetworkConnect(ctx, j.network, id, j.endpoint)
 		})
 		if err != nil {
@@ -68,7 +68,7 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (id stri
 	for _, f := range r.files {
 		// Where the file has an owner, Compose sets CopyUIDGID. That gives the file to
 		// the container's user instead, and fails where the image has no such user.
-		err := e.do(ctx, "copy "+f.target+" into container", spec.Name, func(ctx context.Context) error {
+		err := e.Do(ctx, "copy "+f.target+" into container", spec.Name, func(ctx context.Context) error {
 			return e.cli.CopyToContainer(ctx, id, "/", bytes.NewReader(f.archive), container.CopyToContainerOptions{})
 		})
 		if err != nil {
@@ -90,7 +90,7 @@ func (e *Engine) requireNetworks(ctx context.Context, spec engine.ContainerSpec)
 	for key := range spec.Service.Networks {
 		args.Add("name", networkName(spec, key))
 	}
-	return e.do(ctx, "find networks of container", spec.Name, func(ctx context.Context) error {
+	return e.Do(ctx, "find networks of container", spec.Name, func(ctx context.Context) error {
 		found, err := e.cli.NetworkList(ctx, network.ListOptions{Filters: args})
 		if err != nil {
 			return err
@@ -114,7 +114,7 @@ func (e *Engine) requireVolumes(ctx context.Context, spec engine.ContainerSpec) 
 			continue
 		}
 		name := volumeName(spec, v.Source)
-		err := e.do(ctx, "find volume", name, func(ctx context.Context) error {
+		err := e.Do(ctx, "find volume", name, func(ctx context.Context) error {
 			_, err := e.cli.VolumeInspect(ctx, name)
 			return err
 		})
@@ -131,7 +131,7 @@ func (e *Engine) carryOver(ctx context.Context, spec engine.ContainerSpec, r *cr
 	if len(spec.Anonymous) == 0 {
 		return nil
 	}
-	return e.do(ctx, "carry over anonymous volumes to container", spec.Name, func(ctx context.Context) error {
+	return e.Do(ctx, "carry over anonymous volumes to container", spec.Name, func(ctx context.Context) error {
 		image, err := e.cli.ImageInspect(ctx, r.config.Image)
 		if err != nil {
 			return err
@@ -211,7 +211,7 @@ func (e *Engine) resolveLinks(ctx context.Context, spec engine.ContainerSpec) ([
 // serviceContainers lists the containers of a service, one-off ones left out,
 // sorted by name.
 func (e *Engine) serviceContainers(ctx context.Context, project, service string) (found []container.Summary, err error) {
-	err = e.do(ctx, "list containers of service", service, func(ctx context.Context) (err error) {
+	err = e.Do(ctx, "list containers of service", service, func(ctx context.Context) (err error) {
 		found, err = e.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(
 			filters.Arg("label", engine.ProjectLabel+"="+project),
 			filters.Arg("label", serviceLabel+"="+service),

@@ -2,10 +2,8 @@ package docker
 
 import (
 	"context"
-	"net/http/httptrace"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,33 +21,30 @@ var eventActions = []events.Action{
 	events.ActionDestroy, events.ActionHealthStatus,
 }
 
-// eventReplay is how far back a subscription reaches. The engine sends the headers of
-// its reply just before it subscribes, and the replay holds what happens in between.
-// Where the clocks differ, it holds more, or nothing.
-const eventReplay = time.Second
-
 // resourceActions are what may change which image, network or volume a name stands for.
 var resourceActions = []events.Action{
 	events.ActionTag, events.ActionUnTag, events.ActionPull, events.ActionLoad, events.ActionImport, events.ActionDelete,
 	events.ActionCreate, events.ActionDestroy,
 }
 
+const subscribeOp = "subscribe to events of project"
+
 // Events subscribes twice: to the project's containers, by their label, and to all images,
 // networks and volumes, which have none.
 func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Event, func() error, error) {
 	e.logDriver.Store(nil)
 	ctx, cancel := context.WithCancel(ctx)
-	containers, err := e.subscribe(ctx, project, eventActions,
+	containers, err := e.Subscribe(ctx, subscribeOp, project, eventActions,
 		filters.Arg("type", string(events.ContainerEventType)), filters.Arg("label", engine.ProjectLabel+"="+project))
 	if err != nil {
 		cancel()
 		return nil, nil, err
 	}
-	resources, err := e.subscribe(ctx, project, resourceActions, filters.Arg("type", string(events.ImageEventType)),
+	resources, err := e.Subscribe(ctx, subscribeOp, project, resourceActions, filters.Arg("type", string(events.ImageEventType)),
 		filters.Arg("type", string(events.NetworkEventType)), filters.Arg("type", string(events.VolumeEventType)))
 	if err != nil {
 		cancel()
-		containers.drain()
+		containers.Drain()
 		return nil, nil, err
 	}
 
@@ -57,20 +52,20 @@ func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Even
 	var failure error
 	go func() {
 		defer close(out)
-		defer containers.drain()
-		defer resources.drain()
+		defer containers.Drain()
+		defer resources.Drain()
 		defer cancel()
 		for {
 			var m events.Message
 			var err error
 			select {
-			case m = <-containers.messages:
-			case m = <-resources.messages:
+			case m = <-containers.Messages:
+			case m = <-resources.Messages:
 				if anonymousVolume.MatchString(m.Actor.ID) && m.Type == events.VolumeEventType {
 					continue // it comes and goes with its container
 				}
-			case err = <-containers.broken:
-			case err = <-resources.broken:
+			case err = <-containers.Broken:
+			case err = <-resources.Broken:
 			}
 			switch {
 			case ctx.Err() != nil:
@@ -89,45 +84,6 @@ func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Even
 	}()
 	// The channel's closing orders the write of failure before its reading.
 	return out, func() error { return failure }, nil
-}
-
-// subscription is a stream of events, until an error ends it.
-type subscription struct {
-	messages <-chan events.Message
-	broken   <-chan error
-}
-
-// drain returns when the client has let go of the connection. The subscription's context
-// has ended.
-func (s subscription) drain() {
-	for range s.broken {
-	}
-}
-
-// subscribe returns when the engine has answered.
-func (e *Engine) subscribe(ctx context.Context, project string, actions []events.Action, of ...filters.KeyValuePair) (s subscription, err error) {
-	args := filters.NewArgs(of...)
-	for _, action := range actions {
-		args.Add("event", string(action))
-	}
-	// The client reports a failed subscription and a broken stream through the
-	// same channel; only the first byte of the reply tells them apart.
-	var answered atomic.Bool
-	streaming := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotFirstResponseByte: func() { answered.Store(true) },
-	})
-	err = e.do(streaming, "subscribe to events of project", project, func(ctx context.Context) error {
-		answered.Store(false)
-		s.messages, s.broken = e.cli.Events(ctx, events.ListOptions{
-			Since:   time.Now().Add(-eventReplay).Format(time.RFC3339Nano),
-			Filters: args,
-		})
-		if answered.Load() {
-			return nil
-		}
-		return <-s.broken
-	})
-	return s, err
 }
 
 func observedEvent(m events.Message) engine.Event {

@@ -25,7 +25,7 @@ func (e *Engine) Exec(ctx context.Context, id string, spec engine.ExecSpec) (cod
 	const op = "run command in container"
 	var exec string
 	var stream types.HijackedResponse
-	err = e.do(ctx, op, id, func(ctx context.Context) error {
+	err = e.Do(ctx, op, id, func(ctx context.Context) error {
 		created, err := e.cli.ContainerExecCreate(ctx, id, container.ExecOptions{
 			Cmd: spec.Command, User: spec.User, Env: spec.Env, WorkingDir: spec.WorkingDir, Privileged: spec.Privileged,
 			AttachStdin: spec.Stdin != nil, AttachStdout: true, AttachStderr: true,

@@ -15,7 +15,7 @@ import (
 // Images lists images and then containers, so that one that came between the two counts.
 func (e *Engine) Images(ctx context.Context) ([]engine.LocalImage, error) {
 	var local []engine.LocalImage
-	err := e.do(ctx, "list images", "", func(ctx context.Context) error {
+	err := e.Do(ctx, "list images", "", func(ctx context.Context) error {
 		local = nil
 		images, err := e.cli.ImageList(ctx, image.ListOptions{})
 		if err != nil {
@@ -43,7 +43,7 @@ func (e *Engine) Images(ctx context.Context) ([]engine.LocalImage, error) {
 
 // PruneImage forces nothing: the engine refuses what has several tags or a container.
 func (e *Engine) PruneImage(ctx context.Context, id string) error {
-	return e.do(ctx, "prune image", id, func(ctx context.Context) error {
+	return e.Do(ctx, "prune image", id, func(ctx context.Context) error {
 		_, err := e.cli.ImageRemove(ctx, id, image.RemoveOptions{PruneChildren: true})
 		if errdefs.IsNotFound(err) {
 			return nil

@@ -21,7 +21,7 @@ func (e *Engine) rotateLogs(ctx context.Context, name string, r *createRequest) 
 	}
 	driver := e.logDriver.Load()
 	if driver == nil {
-		err := e.do(ctx, "ask for the log driver for container", name, func(ctx context.Context) error {
+		err := e.Do(ctx, "ask for the log driver for container", name, func(ctx context.Context) error {
 			info, err := e.cli.Info(ctx)
 			driver = &info.LoggingDriver
 			return err

@@ -128,9 +128,9 @@ func (e *Engine) insecure(ctx context.Context, ref string) bool {
 	return index != nil && !index.Secure
 }
 
-// registryAuth are the credentials for an image's registry as the engine takes them; empty
-// where there are none.
-func registryAuth(ref string) (string, error) {
+// RegistryAuth returns the credentials for an image's registry as the engine takes them;
+// empty where there are none.
+func RegistryAuth(ref string) (string, error) {
 	at, err := name.ParseReference(ref, name.WeakValidation)
 	if err != nil {
 		return "", errdefs.ErrInvalidArgument.WithMessage(err.Error())

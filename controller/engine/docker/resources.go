@@ -16,7 +16,7 @@ import (
 // Image inspects a local image.
 func (e *Engine) Image(ctx context.Context, ref string) (engine.Image, error) {
 	found := engine.Image{Ref: ref}
-	err := e.do(ctx, "inspect image", ref, func(ctx context.Context) error {
+	err := e.Do(ctx, "inspect image", ref, func(ctx context.Context) error {
 		inspect, err := e.cli.ImageInspect(ctx, ref)
 		found.ID, found.Digest = inspect.ID, repositoryDigest(ref, inspect.RepoDigests)
 		return err
@@ -53,8 +53,8 @@ func (l layers) add(m pullMessage) string {
 // Pull brings an image from its registry. progress receives what has happened
 // to each layer, and how many bytes of all layers are there.
 func (e *Engine) Pull(ctx context.Context, ref string, progress func(string)) error {
-	return e.do(ctx, "pull image", ref, func(ctx context.Context) error {
-		auth, err := registryAuth(ref)
+	return e.Do(ctx, "pull image", ref, func(ctx context.Context) error {
+		auth, err := RegistryAuth(ref)
 		if err != nil {
 			return err
 		}
@@ -81,7 +81,7 @@ func (e *Engine) Pull(ctx context.Context, ref string, progress func(string)) er
 // or name.
 func (e *Engine) Networks(ctx context.Context, project string, names ...string) ([]engine.Network, error) {
 	var found []engine.Network
-	err := e.do(ctx, "list networks of project", project, func(ctx context.Context) error {
+	err := e.Do(ctx, "list networks of project", project, func(ctx context.Context) error {
 		all, err := e.cli.NetworkList(ctx, network.ListOptions{})
 		for _, n := range all {
 			if n.Labels[engine.ProjectLabel] == project || slices.Contains(names, n.Name) {
@@ -93,8 +93,8 @@ func (e *Engine) Networks(ctx context.Context, project string, names ...string) 
 	return found, err
 }
 
-// CreateNetwork makes a network. A name that is taken is a Conflict.
-func (e *Engine) CreateNetwork(ctx context.Context, n engine.NetworkSpec) error {
+// NetworkOptions are the API's options for a new network.
+func NetworkOptions(n engine.NetworkSpec) network.CreateOptions {
 	options := network.CreateOptions{
 		Driver:     n.Config.Driver,
 		Options:    n.Config.DriverOpts,
@@ -115,15 +115,20 @@ func (e *Engine) CreateNetwork(ctx context.Context, n engine.NetworkSpec) error 
 			})
 		}
 	}
-	return e.do(ctx, "create network", n.Name, func(ctx context.Context) error {
-		_, err := e.cli.NetworkCreate(ctx, n.Name, options)
+	return options
+}
+
+// CreateNetwork makes a network. A name that is taken is a Conflict.
+func (e *Engine) CreateNetwork(ctx context.Context, n engine.NetworkSpec) error {
+	return e.Do(ctx, "create network", n.Name, func(ctx context.Context) error {
+		_, err := e.cli.NetworkCreate(ctx, n.Name, NetworkOptions(n))
 		return err
 	})
 }
 
 // RemoveNetwork removes a network. One that containers still use is a Conflict.
 func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
-	return unlessNotFound(e.do(ctx, "remove network", id, func(ctx context.Context) error {
+	return unlessNotFound(e.Do(ctx, "remove network", id, func(ctx context.Context) error {
 		return e.cli.NetworkRemove(ctx, id)
 	}))
 }
@@ -132,7 +137,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
 // name.
 func (e *Engine) Volumes(ctx context.Context, project string, names ...string) ([]engine.Volume, error) {
 	var found []engine.Volume
-	err := e.do(ctx, "list volumes of project", project, func(ctx context.Context) error {
+	err := e.Do(ctx, "list volumes of project", project, func(ctx context.Context) error {
 		all, err := e.cli.VolumeList(ctx, volume.ListOptions{})
 		for _, v := range all.Volumes {
 			if v.Labels[engine.ProjectLabel] == project || slices.Contains(names, v.Name) {
@@ -147,7 +152,7 @@ func (e *Engine) Volumes(ctx context.Context, project string, names ...string) (
 // CreateVolume makes a volume. Where one of the name and driver exists, it is
 // left as it is.
 func (e *Engine) CreateVolume(ctx context.Context, v engine.VolumeSpec) error {
-	return e.do(ctx, "create volume", v.Name, func(ctx context.Context) error {
+	return e.Do(ctx, "create volume", v.Name, func(ctx context.Context) error {
 		_, err := e.cli.VolumeCreate(ctx, volume.CreateOptions{
 			Name:       v.Name,
 			Driver:     v.Config.Driver,
@@ -160,7 +165,7 @@ func (e *Engine) CreateVolume(ctx context.Context, v engine.VolumeSpec) error {
 
 // RemoveVolume removes a volume. One that a container still mounts is a Conflict.
 func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
-	return unlessNotFound(e.do(ctx, "remove volume", name, func(ctx context.Context) error {
+	return unlessNotFound(e.Do(ctx, "remove volume", name, func(ctx context.Context) error {
 		return e.cli.VolumeRemove(ctx, name, false)
 	}))
 }

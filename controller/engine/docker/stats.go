@@ -14,7 +14,7 @@ import (
 // Stats reads once what a container has used. The engine is asked for one reading: for a
 // second one, by which it tells a rate, it would wait a second.
 func (e *Engine) Stats(ctx context.Context, id string) (stats engine.Stats, err error) {
-	err = e.do(ctx, "read stats of container", id, func(ctx context.Context) error {
+	err = e.Do(ctx, "read stats of container", id, func(ctx context.Context) error {
 		reply, err := e.cli.ContainerStatsOneShot(ctx, id)
 		if err != nil {
 			return err

@@ -60,8 +60,8 @@ func (e *Engine) Architecture(ctx context.Context) (string, error) {
 
 // SetArchitecture has the engine run on another machine.
 func (e *Engine) SetArchitecture(arch string) {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	e.architecture = arch
 }
 

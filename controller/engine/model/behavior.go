@@ -83,8 +83,8 @@ type image struct {
 // AddImage makes a local image. It replaces one with the same reference, for the
 // containers that are created from now on. It returns the ID.
 func (e *Engine) AddImage(ref string, b Behavior) string {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	i := e.newImage(b)
 	e.images[ref] = i
 	e.emitResource("tag")
@@ -94,15 +94,15 @@ func (e *Engine) AddImage(ref string, b Behavior) string {
 // SetBehavior has f tell how a container behaves that is created from now on, in place of
 // its image. f is called with the engine locked.
 func (e *Engine) SetBehavior(f func(engine.ContainerSpec) Behavior) {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	e.behave = f
 }
 
 // TagImage gives a local image a further reference, which another may have had.
 func (e *Engine) TagImage(image, ref string) {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	e.images[ref] = e.image(image)
 	e.emitResource("tag")
 }
@@ -110,8 +110,8 @@ func (e *Engine) TagImage(image, ref string) {
 // PublishImage makes an image that can be pulled, in the place of another one of its name.
 // It returns the digest.
 func (e *Engine) PublishImage(ref string, b Behavior) string {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	i := e.newImage(b)
 	i.digest = "sha256:d" + strings.TrimPrefix(i.id, "sha256:")[1:]
 	e.registry[ref], e.registry[atDigest(ref, i)] = i, i
@@ -127,22 +127,22 @@ func atDigest(ref string, i *image) string {
 
 // AddBuild has the build of a name succeed from now on.
 func (e *Engine) AddBuild(ref string, b Behavior) {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	e.builds[ref] = b
 }
 
 // UnpublishImage takes a name from the registry.
 func (e *Engine) UnpublishImage(ref string) {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	delete(e.registry, ref)
 }
 
 // RemoveImage removes a local image.
 func (e *Engine) RemoveImage(ref string) {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	delete(e.images, ref)
 	e.emitResource("untag")
 }
@@ -167,5 +167,5 @@ func (e *Engine) image(ref string) *image {
 }
 
 func (e *Engine) newImage(b Behavior) *image {
-	return &image{id: "sha256:" + e.newID(), created: e.now, behavior: b}
+	return &image{id: "sha256:" + e.newID(), created: e.agenda.Now, behavior: b}
 }

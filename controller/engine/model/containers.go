@@ -27,7 +27,7 @@ func (e *Engine) Containers(ctx context.Context, project string) ([]engine.Conta
 		containers := []engine.Container{}
 		for _, c := range e.containers {
 			if c.Labels[engine.ProjectLabel] == project {
-				containers = append(containers, c.view(e.now))
+				containers = append(containers, c.view(e.agenda.Now))
 			}
 		}
 		slices.SortFunc(containers, func(a, b engine.Container) int { return cmp.Compare(a.Name, b.Name) })
@@ -42,7 +42,7 @@ func (e *Engine) Container(ctx context.Context, id string) (engine.Container, er
 		if err != nil {
 			return engine.Container{}, err
 		}
-		return c.view(e.now), nil
+		return c.view(e.agenda.Now), nil
 	})
 }
 
@@ -80,7 +80,7 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (string,
 			behavior = e.behave(spec)
 		}
 		c := newInstance(e.newID(), spec, image, behavior)
-		c.Created = e.now
+		c.Created = e.agenda.Now
 		e.mount(c, spec)
 		e.containers[c.ID] = c
 		e.names[c.Name] = c.ID

@@ -34,8 +34,8 @@ func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Even
 		return nil, nil, err
 	}
 	context.AfterFunc(ctx, func() {
-		e.lock()
-		defer e.unlock()
+		e.agenda.Lock()
+		defer e.agenda.Unlock()
 		e.endSubscription(s, nil)
 	})
 	return s.events, func() error { return s.err }, nil
@@ -48,7 +48,7 @@ func (e *Engine) emitKill(c *instance, s syscall.Signal) {
 }
 
 func (e *Engine) send(c *instance, event engine.Event) {
-	event.Time, event.ContainerID, event.Labels = e.now, c.ID, maps.Clone(c.Labels)
+	event.Time, event.ContainerID, event.Labels = e.agenda.Now, c.ID, maps.Clone(c.Labels)
 	for _, s := range e.subscriptions {
 		if s.project == c.Labels[engine.ProjectLabel] {
 			s.send(event)
@@ -59,7 +59,7 @@ func (e *Engine) send(c *instance, event engine.Event) {
 // emitResource tells of an image, a network or a volume.
 func (e *Engine) emitResource(action string) {
 	for _, s := range e.subscriptions {
-		s.send(engine.Event{Time: e.now, Action: action})
+		s.send(engine.Event{Time: e.agenda.Now, Action: action})
 	}
 }
 

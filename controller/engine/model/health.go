@@ -32,7 +32,7 @@ func (e *Engine) setHealth(c *instance, h engine.Health) {
 	case h != engine.Healthy:
 		c.HealthySince = time.Time{}
 	case c.HealthySince.IsZero():
-		c.HealthySince = e.now
+		c.HealthySince = e.agenda.Now
 	}
 	e.emit(c, "health_status")
 }

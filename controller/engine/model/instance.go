@@ -168,12 +168,12 @@ func (e *Engine) start(c *instance) error {
 	}
 	c.run++
 	c.signalled = false
-	c.State, c.StartedAt = engine.Running, e.now
-	c.use = use{cores: c.behavior.Cores, memory: c.behavior.Memory, counted: e.now}
+	c.State, c.StartedAt = engine.Running, e.agenda.Now
+	c.use = use{cores: c.behavior.Cores, memory: c.behavior.Memory, counted: e.agenda.Now}
 	c.ExitCode, c.Error, c.OOMKilled = 0, "", false
 	c.PortsMissing = half && len(c.ports) > 0
 	for _, text := range c.behavior.Output {
-		c.log = append(c.log, logLine{at: e.now, text: text})
+		c.log = append(c.log, logLine{at: e.agenda.Now, text: text})
 	}
 	e.emit(c, "start")
 	if c.behavior.Exits {
@@ -195,7 +195,7 @@ func (e *Engine) refuse(c *instance, code int, err error) error {
 // paused it is put off.
 func (e *Engine) inRun(c *instance, delay time.Duration, happen func()) {
 	run := c.run
-	e.after(delay, func() {
+	e.agenda.After(delay, func() {
 		switch {
 		case c.run != run || !c.hasProcess():
 		case c.State == engine.Paused:
@@ -245,7 +245,7 @@ func (e *Engine) exit(c *instance, code int) {
 		_ = conn.Close() // the end of a pipe cannot fail
 	}
 	c.attached = nil
-	c.State, c.ExitCode, c.FinishedAt = engine.Exited, code, e.now
+	c.State, c.ExitCode, c.FinishedAt = engine.Exited, code, e.agenda.Now
 	c.PortsMissing, c.frozen = false, nil
 	if c.engineRestarts() {
 		c.State = engine.Restarting

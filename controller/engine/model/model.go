@@ -10,27 +10,21 @@
 package model
 
 import (
-	"container/heap"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model/agenda"
 )
 
 // Engine is a container engine in memory. Its methods may be called from any
 // goroutine.
 type Engine struct {
-	mu sync.Mutex
+	agenda agenda.Agenda
 	// architecture of the engine's machine; empty for this one's.
 	architecture string
-	// now is the instant at which the engine acts.
-	now   time.Time
-	queue queue
-	// wake is armed for the first item of the queue.
-	wake *time.Timer
-	// counters make the IDs, the order of the queue, and the subnets.
-	nextID, planned, madeNetworks int
+	// counters make the IDs and the subnets.
+	nextID, madeNetworks int
 
 	containers map[string]*instance // by ID
 	names      map[string]string    // reserved container names, to the ID that holds them
@@ -71,60 +65,11 @@ func New() *Engine {
 
 // Close ends the event streams, and stops time: containers stay as they are.
 func (e *Engine) Close() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	e.endSubscriptions(nil)
-	e.queue = nil
-	if e.wake != nil {
-		e.wake.Stop()
-	}
+	e.agenda.Stop()
 	return nil
-}
-
-// lock locks the engine at the present instant, after all that was due. The caller
-// unlocks.
-func (e *Engine) lock() {
-	e.mu.Lock()
-	e.advance()
-}
-
-// unlock carries out all that has become due, and arms the timer for the rest.
-func (e *Engine) unlock() {
-	e.advance()
-	e.arm()
-	e.mu.Unlock()
-}
-
-// advance carries out all that is due, each item at its own instant.
-func (e *Engine) advance() {
-	now := time.Now()
-	for len(e.queue) > 0 && !e.queue[0].at.After(now) {
-		next := heap.Pop(&e.queue).(item)
-		e.now = next.at
-		next.happen()
-	}
-	e.now = now
-}
-
-func (e *Engine) arm() {
-	if len(e.queue) == 0 {
-		return
-	}
-	delay := time.Until(e.queue[0].at)
-	if e.wake == nil {
-		e.wake = time.AfterFunc(delay, func() {
-			e.lock()
-			e.unlock()
-		})
-		return
-	}
-	e.wake.Reset(delay)
-}
-
-// after puts something into the queue. It runs with the engine locked.
-func (e *Engine) after(delay time.Duration, happen func()) {
-	e.planned++
-	heap.Push(&e.queue, item{at: e.now.Add(delay), order: e.planned, happen: happen})
 }
 
 // newID returns an ID of Docker's form that begins with a count, so that a shortened
@@ -132,29 +77,4 @@ func (e *Engine) after(delay time.Duration, happen func()) {
 func (e *Engine) newID() string {
 	e.nextID++
 	return fmt.Sprintf("%012x%052x", e.nextID, 0)
-}
-
-// queue holds what will happen, soonest first.
-type queue []item
-
-type item struct {
-	at     time.Time
-	order  int
-	happen func()
-}
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	if c := q[i].at.Compare(q[j].at); c != 0 {
-		return c < 0
-	}
-	return q[i].order < q[j].order
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(item)) }
-func (q *queue) Pop() any {
-	last := (*q)[len(*q)-1]
-	(*q)[len(*q)-1] = item{}
-	*q = (*q)[:len(*q)-1]
-	return last
 }

@@ -99,8 +99,8 @@ func (e *Engine) SetState(id string, s engine.State) {
 // Boot starts the containers that an engine starts when it was restarted: those with
 // the policy always, whoever stopped them.
 func (e *Engine) Boot() {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(e.containers)) {
 		if c := e.containers[id]; c.State == engine.Exited && c.RestartPolicy == restartAlways {
 			_ = e.start(c)
@@ -170,16 +170,16 @@ func (e *Engine) LeaveNetwork(id, name string) {
 // Put makes a container that the controller has not made, such as one of Compose's.
 // Fields that the engine itself sets may be left empty. It returns the ID.
 func (e *Engine) Put(c engine.Container, b Behavior) string {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	c.ID = cmp.Or(c.ID, e.newID())
 	c.State = cmp.Or(c.State, engine.Created)
 	c.RestartPolicy = cmp.Or(c.RestartPolicy, noRestart)
 	if c.Created.IsZero() {
-		c.Created = e.now
+		c.Created = e.agenda.Now
 	}
 	i := &instance{Container: c, behavior: b, checked: b.HealthCheck, interval: probeInterval}
-	i.Container = i.view(e.now)
+	i.Container = i.view(e.agenda.Now)
 	for _, name := range slices.Sorted(maps.Keys(c.Networks)) {
 		i.networks = append(i.networks, endpoint{network: name})
 	}
@@ -193,8 +193,8 @@ func (e *Engine) Put(c engine.Container, b Behavior) string {
 // happens while another is being made or after one was lost (moby#37698). The name of
 // an existing container is refused anyway.
 func (e *Engine) ReserveName(name string) {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	if _, taken := e.names[name]; !taken {
 		e.names[name] = e.newID()
 	}
@@ -202,8 +202,8 @@ func (e *Engine) ReserveName(name string) {
 
 // ReleaseName undoes ReserveName.
 func (e *Engine) ReleaseName(name string) {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	if _, has := e.containers[e.names[name]]; !has {
 		delete(e.names, name)
 	}
@@ -212,13 +212,13 @@ func (e *Engine) ReleaseName(name string) {
 // HoldPort takes a port on the host, as another program would, and returns a function
 // that gives it back.
 func (e *Engine) HoldPort(ip string, port int, protocol string) (release func()) {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	h := &hostPort{ip: ip, port: strconv.Itoa(port), protocol: protocol}
 	e.hostPorts[h] = true
 	return func() {
-		e.lock()
-		defer e.unlock()
+		e.agenda.Lock()
+		defer e.agenda.Unlock()
 		delete(e.hostPorts, h)
 	}
 }
@@ -226,16 +226,16 @@ func (e *Engine) HoldPort(ip string, port int, protocol string) (release func())
 // HalfStarts makes the second start of a container succeed without networks and ports,
 // where the first one failed for a host port (moby#51758).
 func (e *Engine) HalfStarts(on bool) {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	e.halfStarts = on
 }
 
 // Truth returns all containers of the engine as they are, oldest first, whether it can
 // be reached or not. It is no request. Its result must not be changed.
 func (e *Engine) Truth() []engine.Container {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	byID := slices.SortedFunc(maps.Values(e.containers), func(a, b *instance) int { return cmp.Compare(a.ID, b.ID) })
 	all := make([]engine.Container, len(byID))
 	for i, c := range byID {
@@ -253,8 +253,8 @@ func (e *Engine) File(id, path string) (content string, ok bool) {
 // Disconnect makes the engine unreachable: event streams end, requests in flight
 // lose their reply, new ones are Unavailable. Containers live on.
 func (e *Engine) Disconnect() {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	e.away = true
 	e.endSubscriptions(&engine.Error{Op: string(OpEvents), Class: engine.Unavailable, Err: errAway})
 	for len(e.requests) > 0 {
@@ -264,14 +264,14 @@ func (e *Engine) Disconnect() {
 
 // Reconnect ends a Disconnect.
 func (e *Engine) Reconnect() {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	e.away = false
 }
 
 func (e *Engine) withContainer(id string, meddle func(*instance)) {
-	e.lock()
-	defer e.unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	if c := e.containers[id]; c != nil {
 		meddle(c)
 	}

@@ -66,8 +66,8 @@ func (c Call) String() string { return string(c.Op) + " " + c.Object }
 
 // Calls are all requests so far, in order.
 func (e *Engine) Calls() []Call {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	return slices.Clone(e.calls)
 }
 
@@ -78,8 +78,8 @@ func (e *Engine) Writes() []Call {
 
 // ForgetCalls empties the list of requests.
 func (e *Engine) ForgetCalls() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	e.calls = nil
 }
 
@@ -102,8 +102,8 @@ type fault struct {
 // FailNext makes the next request for op fail. Calling it again fails the one
 // after that too.
 func (e *Engine) FailNext(op Op, class engine.Class, effect Effect) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	e.faults = append(e.faults, &fault{op: op, class: class, effect: effect})
 }
 
@@ -111,8 +111,8 @@ func (e *Engine) FailNext(op Op, class engine.Class, effect Effect) {
 // caller whose context ends meanwhile gets class Unknown, and the effect comes all the
 // same.
 func (e *Engine) SetLatency(op Op, latency time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.agenda.Lock()
+	defer e.agenda.Unlock()
 	e.latency[op] = latency
 }
 
@@ -153,19 +153,19 @@ func (e *Engine) begin(ctx context.Context, op Op, object string, effect func(fi
 	if err := ctx.Err(); err != nil {
 		return &engine.Error{Op: string(op), Object: object, Class: engine.Unknown, Err: err}
 	}
-	e.lock()
+	e.agenda.Lock()
 	if c := e.containers[object]; c != nil {
 		object = c.Name
 	}
-	e.calls = append(e.calls, Call{At: e.now, Op: op, Object: object})
+	e.calls = append(e.calls, Call{At: e.agenda.Now, Op: op, Object: object})
 	if e.away {
-		e.unlock()
+		e.agenda.Unlock()
 		return &engine.Error{Op: string(op), Object: object, Class: engine.Unavailable, Err: errAway}
 	}
 	r := &request{op: op, object: object, done: make(chan struct{})}
 	e.requests = append(e.requests, r)
 	fault := e.takeFault(op)
-	e.after(e.latency[op], func() {
+	e.agenda.After(e.latency[op], func() {
 		switch {
 		case fault == nil:
 			effect(func(err error) { e.finish(r, err) })
@@ -175,7 +175,7 @@ func (e *Engine) begin(ctx context.Context, op Op, object string, effect func(fi
 			effect(func(error) { e.finish(r, &engine.Error{Class: fault.class, Err: errInjected}) })
 		}
 	})
-	e.unlock()
+	e.agenda.Unlock()
 
 	select {
 	case <-r.done:

@@ -45,7 +45,7 @@ func (e *Engine) restart(c *instance) {
 	}
 	c.restartDelay = min(max(2*c.restartDelay, firstBackoff), maxBackoff)
 	run := c.run
-	e.after(c.restartDelay, func() {
+	e.agenda.After(c.restartDelay, func() {
 		if c.run != run || c.State != engine.Restarting {
 			return
 		}

@@ -33,7 +33,7 @@ func (e *Engine) Stats(ctx context.Context, id string) (engine.Stats, error) {
 			return engine.Stats{}, failure(engine.Conflict, "container %s is not running", c.Name)
 		}
 		e.count(c)
-		return engine.Stats{At: e.now, CPU: c.use.spent, Memory: c.use.memory, MemoryLimit: cmp.Or(c.memoryLimit, machineMemory)}, nil
+		return engine.Stats{At: e.agenda.Now, CPU: c.use.spent, Memory: c.use.memory, MemoryLimit: cmp.Or(c.memoryLimit, machineMemory)}, nil
 	})
 }
 
@@ -61,9 +61,9 @@ func (e *Engine) Exhaust(id string) {
 // count adds up the CPU time until now.
 func (e *Engine) count(c *instance) {
 	if c.State == engine.Running {
-		c.use.spent += time.Duration(c.use.cores * float64(e.now.Sub(c.use.counted)))
+		c.use.spent += time.Duration(c.use.cores * float64(e.agenda.Now.Sub(c.use.counted)))
 	}
-	c.use.counted = e.now
+	c.use.counted = e.agenda.Now
 }
 
 // memoryLimit is a service's limit in bytes, 0 where it has none.

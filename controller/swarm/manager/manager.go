@@ -215,7 +215,8 @@ type Task struct {
 	Networks map[string]string
 }
 
-// Network is a network of the Swarm.
+// Network is a network of the Swarm. Its Driver is empty until the leader has given it its
+// addresses.
 type Network struct {
 	ID, Name, Driver string
 	Attachable       bool
