@@ -32,8 +32,6 @@ type ProjectInput struct {
 	Rollouts []core.Rollout
 	// Tries are the actions that have failed, by object.
 	Tries map[string]core.Try
-	// InFlight are the objects that an action is under way on.
-	InFlight map[string]bool
 }
 
 // ProjectPlan is what to do about the project's networks, secrets and configs now.
@@ -50,11 +48,8 @@ func ComputeProject(in ProjectInput) (p ProjectPlan) {
 		return p
 	}
 	add := func(a Action) {
-		if in.InFlight[a.Object] {
-			return
-		}
 		if last := in.Tries[a.Object]; last.Count > 0 {
-			if at := last.At.Add(min(firstDelay<<min(last.Count, 10), mostDelay)); at.After(in.Now) {
+			if at := last.At.Add(pauseAfter(last.Count)); at.After(in.Now) {
 				if p.Next.IsZero() || at.Before(p.Next) {
 					p.Next = at
 				}

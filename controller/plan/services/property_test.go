@@ -44,7 +44,7 @@ configs: {motd: {content: hello}}
 			on[a.Object] = true
 			assert.NotEmpty(t, a.Cause)
 		}
-		if in.InFlight || in.Foreign != "" {
+		if in.Foreign != "" {
 			assert.Empty(t, p.Actions)
 		}
 		if !p.Next.IsZero() {
@@ -85,7 +85,6 @@ func anyInput(t *rapid.T, w *world) Input {
 	if boolean.Draw(t, "foreign") && boolean.Draw(t, "really") {
 		in.Foreign = "another one"
 	}
-	in.InFlight = boolean.Draw(t, "in flight") && boolean.Draw(t, "really")
 	in.Service = nil
 	if boolean.Draw(t, "service") {
 		s := convert.Service(w.project, w.project.Workloads[name], in.Objects)

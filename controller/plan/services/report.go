@@ -37,7 +37,7 @@ func report(s steps) Plan {
 		a.complete()
 		a.plan.Rollout.Blocked = a.paused() || a.held || a.wait.message != "" && !a.wait.fault
 		a.conditions()
-		st.Converged = len(a.actions) == 0 && !a.InFlight && a.same && a.plan.Rollout.Complete && a.desired.Revision == a.wanted && !a.held && len(a.Hooks) == 0 && a.hasAll()
+		st.Converged = len(a.actions) == 0 && a.same && a.plan.Rollout.Complete && a.desired.Revision == a.wanted && !a.held && len(a.Hooks) == 0 && a.hasAll()
 	}
 	a.conclude()
 	a.transitions()
@@ -164,7 +164,7 @@ func (a *account) progressing() {
 	case a.paused():
 		a.condition(core.Progressing, false, "Paused", state)
 		a.verdict(core.OutcomePaused, "the rollout is paused: "+state, fmt.Sprintf("`tend rollout resume %s`", a.Workload))
-	case a.updateFailed(), runs && !deadline.After(a.Now), a.wait.fault:
+	case a.updateFailed(), runs && !deadline.After(a.Now), a.wait.fault && a.Refused.Count == 0:
 		why := cmp.Or(a.wait.message, a.failure(a.desired.Revision), a.pending(), state)
 		if runs && !deadline.After(a.Now) {
 			why = fmt.Sprintf("no progress for %s; %s", a.desired.ProgressDeadline, why)

@@ -54,8 +54,9 @@ type Input struct {
 	History map[string]*spec.Workload
 	// Intent is what people asked for.
 	Intent core.Intent
-	// InFlight is true while an action on the workload is under way: none is planned.
-	InFlight bool
+	// Refused is what the Swarm has refused last, until something was done; its Count is 0
+	// where that is nothing.
+	Refused core.Try
 }
 
 // Kind says what an action does.

@@ -51,8 +51,10 @@ func nextSteps(t target) steps {
 	default:
 		s.keep()
 	}
-	if s.InFlight {
+	if at := s.Refused.At.Add(pauseAfter(s.Refused.Count)); len(s.actions) > 0 && s.Refused.Count > 0 && at.After(s.Now) {
 		s.actions = nil
+		s.wait = wait{message: s.Refused.Error, remedy: "correct what the message says; it is tried again after the back-off", fault: true}
+		s.lookAgain(at, "it is tried again")
 	}
 	return s
 }
@@ -67,7 +69,7 @@ func (s *steps) remove() {
 	case len(s.Dependents) > 0:
 		s.wait = wait{message: "waiting until " + strings.Join(s.Dependents, ", ") + " has gone, which depends on it", dependencies: s.Dependents}
 	default:
-		s.removeService(*s.Service, "it is not written any more")
+		s.removeService(*s.Service, "it is to be taken away")
 	}
 }
 
@@ -109,8 +111,8 @@ func (s *steps) keep() {
 	case rolls && !s.mayRoll(objects):
 		return
 	case service == nil:
-		s.record.Swarm.Applied = hash(wanted)
 		s.actions = append(s.actions, Action{Kind: CreateService, Workload: s.Workload, Object: wanted.Name, Spec: wanted, Cause: s.whyCreate()})
+		s.record.Swarm.Applied = hash(wanted)
 		return
 	case modeOf(service.Spec) != modeOf(wanted):
 		s.removeService(*service, fmt.Sprintf("Swarm cannot make a %s of a %s", modeOf(wanted), modeOf(service.Spec)))
@@ -153,17 +155,19 @@ func (s *steps) resume(wanted swarm.ServiceSpec) {
 	})
 }
 
-// The delays between repairs of one service.
+// The delays between repairs of one service, and after what was refused.
 const (
 	firstDelay = time.Second
 	mostDelay  = 5 * time.Minute
 )
 
+// pauseAfter is the time after so many tries.
+func pauseAfter(count int) time.Duration { return min(firstDelay<<min(count, 10), mostDelay) }
+
 // try notes a try, and reports whether it is due.
 func (s *steps) try(object string) bool {
 	last := s.record.Tries[object]
-	pause := min(firstDelay<<min(last.Count, 10), mostDelay)
-	if at := last.At.Add(pause); last.Count > 0 && at.After(s.Now) {
+	if at := last.At.Add(pauseAfter(last.Count)); last.Count > 0 && at.After(s.Now) {
 		s.lookAgain(at, "the service is repaired again")
 		s.wait = wait{message: fmt.Sprintf("something else changes the service, too: it was repaired %d times in a row", last.Count), remedy: "find out what changes it, and end that"}
 		return false

@@ -32,7 +32,8 @@ func Adapt(p *spec.Project, at load.Places) (problems spec.Errors) {
 		w := p.Workloads[name]
 		check("services", w.Name, w.Template)
 		problems = append(problems, refusedFields(w, at)...)
-		w.Room, w.FixedHostPorts = 0, nil // a mesh gives a port to any number of tasks
+		w.Room, w.FixedHostPorts = 0, nil      // a mesh gives a port to any number of tasks
+		w.PullPolicy = types.PullPolicyMissing // the nodes pull
 	}
 	for _, n := range p.Networks {
 		check("networks", n.Key, n.Config)

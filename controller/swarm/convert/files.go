@@ -29,8 +29,8 @@ func ObjectName(kind, project, key string, content []byte) string {
 	return name[:min(len(name), most-len(tail))] + tail
 }
 
-// ObjectLabels are the labels of a secret or config.
-func ObjectLabels(project, key string) map[string]string {
+// objectLabels are the labels of a secret or config.
+func objectLabels(project, key string) map[string]string {
 	return map[string]string{spec.LabelProject: project, LabelObject: key}
 }
 
@@ -156,4 +156,15 @@ func LocalVolumes(p *spec.Project, w *spec.Workload) (names []string) {
 		}
 	}
 	return names
+}
+
+// Secret is a secret with a content, under the name that ObjectName
+// gives it.
+func Secret(project, key, name string, content []byte) swarm.SecretSpec {
+	return swarm.SecretSpec{Annotations: swarm.Annotations{Name: name, Labels: objectLabels(project, key)}, Data: content}
+}
+
+// Config is a config with a content; see Secret.
+func Config(project, key, name string, content []byte) swarm.ConfigSpec {
+	return swarm.ConfigSpec{Annotations: swarm.Annotations{Name: name, Labels: objectLabels(project, key)}, Data: content}
 }
