@@ -1,0 +1,175 @@
+package e2e_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/swarm"
+	"github.com/docker/docker/api/types/volume"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/e2e/kit"
+)
+
+// A kernel without IPVS has neither virtual addresses nor the mesh, so that names lead to
+// tasks.
+const onSwarm = `
+services:
+  web:
+    image: ${PROBE}
+    environment: {VERSION: "1"}
+    secrets: [token]
+    depends_on: {store: {condition: service_healthy}}
+    healthcheck: &check {test: [CMD, /probe, health], interval: 300ms, start_period: 10s, retries: 2}
+    stop_grace_period: 2s
+    deploy: {replicas: 3, endpoint_mode: dnsrr, update_config: {parallelism: 1, order: start-first}}
+  store:
+    image: ${PROBE}
+    environment: {DATA: /data}
+    volumes: [data:/data]
+    healthcheck: *check
+    stop_grace_period: 2s
+    deploy: {endpoint_mode: dnsrr}
+volumes: {data: {}}
+secrets: {token: {file: ./token}}
+`
+
+// newSwarm is an engine of the test's own that is a Swarm of one node.
+func newSwarm(t *testing.T) *daemon {
+	d := newDaemon(t, t.TempDir())
+	d.start()
+	d.load(newProbe)
+	_, err := d.SwarmInit(t.Context(), swarm.InitRequest{ListenAddr: "127.0.0.1:2377", AdvertiseAddr: "127.0.0.1"})
+	require.NoError(t, err)
+	return d
+}
+
+// services are the services of a project, by Compose service.
+func (p *project) services() map[string]swarm.Service {
+	p.t.Helper()
+	all, err := p.engine.ServiceList(p.t.Context(), swarm.ServiceListOptions{Filters: filters.NewArgs(filters.Arg("label", kit.ProjectLabel+"="+p.name))})
+	require.NoError(p.t, err)
+	services := map[string]swarm.Service{}
+	for _, s := range all {
+		services[s.Spec.Labels[kit.ServiceLabel]] = s
+	}
+	return services
+}
+
+func TestAProjectIsKeptOnASwarm(t *testing.T) {
+	d := newSwarm(t)
+	p := newProjectOn(t, d.engine, files{"compose.yaml": onSwarm, "token": "one"})
+	p.flags = []string{"--engine", "swarm"}
+
+	r := p.tend("apply")
+	require.Zero(t, r.code, r)
+	assert.Less(t, strings.Index(r.errOut, "_store: it is written"), strings.Index(r.errOut, "_web: it is written"), "a service is made before what it depends on is healthy")
+	before := p.services()
+	require.Len(t, before, 2)
+	assert.Contains(t, before["store"].Spec.TaskTemplate.Placement.Constraints[0], "node.id==", "the service with a volume is not pinned")
+	assert.Zero(t, p.tend("diff").code, "what was just made differs from what is written")
+	p.mustTend("apply")
+	assert.Equal(t, before["web"].Version, p.services()["web"].Version, "what has not changed was updated")
+
+	t.Log("an update is rolled out")
+	p.edit("compose.yaml", "image: ${PROBE}\n    environment: {VERSION: \"1\"}", "image: ${NEW_PROBE}\n    environment: {VERSION: \"2\"}")
+	r = p.tend("diff")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.out, "image")
+	r = p.tend("apply")
+	require.Zero(t, r.code, r)
+	assert.Contains(t, r.errOut, "rolling 3 replicas to revision")
+	web := p.services()["web"]
+	assert.Equal(t, newProbe, web.Spec.TaskTemplate.ContainerSpec.Image)
+	require.NotNil(t, web.UpdateStatus)
+	assert.Equal(t, swarm.UpdateStateCompleted, web.UpdateStatus.State)
+	assert.Equal(t, before["store"].Version, p.services()["store"].Version)
+
+	t.Log("another content of a secret is another secret")
+	secret := func() string { return p.services()["web"].Spec.TaskTemplate.ContainerSpec.Secrets[0].SecretName }
+	former := secret()
+	p.write("token", "two")
+	p.mustTend("apply")
+	assert.NotEqual(t, former, secret())
+	secrets, err := d.SecretList(t.Context(), swarm.SecretListOptions{})
+	require.NoError(t, err)
+	assert.Len(t, secrets, 1, "the former one is still there")
+
+	t.Log("an image that is nowhere is rolled back")
+	good := p.read("compose.yaml")
+	p.edit("compose.yaml", "${NEW_PROBE}", "tend-e2e/absent:1")
+	r = p.tend("apply")
+	assert.Equal(t, 1, r.code, r)
+	assert.Contains(t, r.errOut, "was rolled back to")
+	assert.Contains(t, r.errOut, "absent")
+	assert.Equal(t, newProbe, p.services()["web"].Spec.TaskTemplate.ContainerSpec.Image)
+
+	t.Log("what somebody else changes is brought back, and the API tells of it")
+	p.write("compose.yaml", good)
+	tend := p.run()
+	p.awaitTold("web     Deployment   3/3     3            3           yes", "get", "workloads")
+	web = p.services()["web"]
+	web.Spec.TaskTemplate.ContainerSpec.Env = append(web.Spec.TaskTemplate.ContainerSpec.Env, "EVIL=1")
+	_, err = d.ServiceUpdate(t.Context(), web.ID, web.Version, web.Spec, swarm.ServiceUpdateOptions{})
+	require.NoError(t, err)
+	tend.awaitEvent("web", "Repaired", "TaskTemplate.ContainerSpec.Env")
+	p.await(func() error {
+		if env := p.services()["web"].Spec.TaskTemplate.ContainerSpec.Env; len(env) != 1 {
+			return fmt.Errorf("the environment is %v", env)
+		}
+		return nil
+	})
+	p.awaitTold("web     Deployment   3/3     3            3           yes", "get", "workloads")
+	assert.Equal(t, 4, strings.Count(p.mustTend("get", "replicas"), " yes "))
+	tend.stop()
+
+	t.Log("nothing but volumes is left")
+	p.mustTend("down")
+	assert.Empty(t, p.services())
+	networks, err := d.NetworkList(t.Context(), network.ListOptions{Filters: filters.NewArgs(filters.Arg("label", kit.ProjectLabel+"="+p.name))})
+	require.NoError(t, err)
+	assert.Empty(t, networks)
+	secrets, err = d.SecretList(t.Context(), swarm.SecretListOptions{})
+	require.NoError(t, err)
+	assert.Empty(t, secrets)
+	volumes, err := d.VolumeList(t.Context(), volume.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, volumes.Volumes, 1)
+	assert.Equal(t, p.name+"_data", volumes.Volumes[0].Name)
+}
+
+func TestAStackOfTheNameIsNotTouched(t *testing.T) {
+	d := newSwarm(t)
+	p := newProjectOn(t, d.engine, files{"compose.yaml": onSwarm, "token": "one"})
+	p.flags = []string{"--engine", "swarm"}
+	spec := swarm.ServiceSpec{Annotations: swarm.Annotations{Name: p.name + "_web", Labels: map[string]string{"com.docker.stack.namespace": p.name}}}
+	spec.TaskTemplate.ContainerSpec = &swarm.ContainerSpec{Image: probe}
+	spec.EndpointSpec = &swarm.EndpointSpec{Mode: swarm.ResolutionModeDNSRR}
+	made, err := d.ServiceCreate(t.Context(), spec, swarm.ServiceCreateOptions{})
+	require.NoError(t, err)
+	for _, command := range []string{"apply", "down"} {
+		r := p.tend(command)
+		assert.Equal(t, 1, r.code, r)
+		assert.Contains(t, r.errOut, "was made by docker stack deploy, and not by tend", command)
+	}
+	after, _, err := d.ServiceInspectWithRaw(t.Context(), made.ID, swarm.ServiceInspectOptions{})
+	require.NoError(t, err)
+	assert.Empty(t, after.PreviousSpec)
+	assert.Empty(t, p.services())
+}
+
+func TestWhereThereIsNoSwarmThatIsSaid(t *testing.T) {
+	d := newDaemon(t, t.TempDir())
+	d.start()
+	p := newProjectOn(t, d.engine, files{"compose.yaml": onSwarm, "token": "one"})
+	p.flags = []string{"--engine", "swarm"}
+	for _, command := range []string{"apply", "diff", "down"} {
+		r := p.tend(command)
+		assert.NotZero(t, r.code, command)
+		assert.Contains(t, r.errOut, "docker swarm init", command)
+	}
+}
