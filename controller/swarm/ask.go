@@ -149,7 +149,7 @@ func (c *Controller) Plan(ctx context.Context, workload string) (controller.Work
 			done <- &controller.UnknownWorkloadError{Workload: workload}
 			return
 		}
-		p := services.Compute(l.input(snap, l.projectInput(snap, now), workload, now))
+		p := services.Compute(l.input(snap, l.gather(snap, now), workload, now))
 		for _, a := range p.Actions {
 			out.Next = append(out.Next, core.Action{Kind: core.ActionKind(a.Kind), Workload: a.Workload, Object: a.Object, ID: a.ID, Cause: a.Cause})
 		}

@@ -78,7 +78,7 @@ func (l *loop) foreign() string {
 	return ""
 }
 
-// workloadsSeen names the workloads that have services or tasks.
+// workloads names the workloads that have services or tasks.
 func (s seen) workloads() map[string]bool {
 	names := map[string]bool{}
 	for _, service := range s.services {
@@ -178,13 +178,16 @@ func stateOf(s swarmapi.TaskState) core.State {
 
 // shownReplicas are the tasks that are shown as replicas.
 func (s seen) shownReplicas(project string) (all []core.Replica) {
-	byID := map[string]manager.Service{}
+	byID, tasks := map[string]manager.Service{}, map[string][]manager.Task{}
 	for _, service := range s.services {
 		byID[service.ID] = service
 	}
 	for _, t := range s.tasks {
+		tasks[t.ServiceID] = append(tasks[t.ServiceID], t)
+	}
+	for _, t := range s.tasks {
 		service := byID[t.ServiceID]
-		if service.Spec.Labels[spec.LabelHook] != "" || workloadOf(t) == "" || service.ID == "" && services.Over(t) || !services.Shown(t, s.tasks) {
+		if service.Spec.Labels[spec.LabelHook] != "" || workloadOf(t) == "" || service.ID == "" && services.Over(t) || !services.Shown(t, tasks[t.ServiceID]) {
 			continue
 		}
 		all = append(all, replica(t, service, project))

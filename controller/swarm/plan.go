@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -26,7 +27,7 @@ func (l *loop) planAll(now time.Time) (actions []services.Action) {
 		}
 	}
 	snap := l.store.Snapshot()
-	project := l.projectInput(snap, now)
+	all := l.gather(snap, now)
 	names := l.seen.workloads()
 	for _, row := range snap.Workloads() {
 		names[row.Name] = true
@@ -38,9 +39,14 @@ func (l *loop) planAll(now time.Time) (actions []services.Action) {
 		if !l.keeps(name) {
 			continue
 		}
-		in := l.input(l.store.Snapshot(), project, name, now)
+		in := l.input(l.store.Snapshot(), all, name, now)
+		if l.known[name].same(in, all) {
+			soonest(l.known[name].next)
+			continue
+		}
 		p := services.Compute(in)
 		l.remember(in, p)
+		l.known[name] = knownOf(in, all, p)
 		actions = append(actions, p.Actions...)
 		soonest(p.Next)
 	}
@@ -118,22 +124,82 @@ func (l *loop) projectInput(snap *state.Snapshot, now time.Time) services.Projec
 	return in
 }
 
-// input gathers what the plan of a workload depends on.
-func (l *loop) input(snap *state.Snapshot, project services.ProjectInput, name string, now time.Time) services.Input {
-	in := services.Input{
-		Now: now, Project: l.project, Workload: name, Tasks: l.seen.tasks, Nodes: l.seen.nodes, Objects: project.Objects(),
-		Foreign: project.Foreign, History: map[string]*spec.Workload{}, Refused: l.refused(name),
+// gathered is what the plans of all workloads of a round depend on.
+type gathered struct {
+	foreign string
+	objects convert.Objects
+	held    map[string]string
+	load    map[string]int
+	nodes   []manager.Node
+	// services, hooks and tasks are by workload.
+	services map[string]*manager.Service
+	hooks    map[string][]manager.Service
+	tasks    map[string][]manager.Task
+	// common tells two rounds apart in which a workload without changes may be planned
+	// otherwise.
+	common string
+}
+
+func (l *loop) gather(snap *state.Snapshot, now time.Time) *gathered {
+	project := l.projectInput(snap, now)
+	all := &gathered{
+		foreign: project.Foreign, objects: project.Objects(), nodes: l.seen.nodes,
+		services: map[string]*manager.Service{}, hooks: map[string][]manager.Service{}, tasks: map[string][]manager.Task{},
 	}
-	in.Held, in.Load = l.seen.held()
-	in.Tasks = slices.DeleteFunc(slices.Clone(in.Tasks), func(t manager.Task) bool { return workloadOf(t) != name })
+	all.held, all.load = l.seen.held()
 	for i, s := range l.seen.services {
-		switch {
-		case s.Spec.Labels[spec.LabelService] != name:
+		switch name := s.Spec.Labels[spec.LabelService]; {
 		case s.Spec.Labels[spec.LabelHook] != "":
-			in.Hooks = append(in.Hooks, s)
+			all.hooks[name] = append(all.hooks[name], s)
 		default:
-			in.Service = &l.seen.services[i]
+			all.services[name] = &l.seen.services[i]
 		}
+	}
+	for _, t := range l.seen.tasks {
+		all.tasks[workloadOf(t)] = append(all.tasks[workloadOf(t)], t)
+	}
+	for _, n := range l.seen.nodes {
+		all.common += fmt.Sprintf("%s %s %s;", n.ID, n.State, n.Availability)
+	}
+	all.common += fmt.Sprint(all.objects.Networks, all.objects.Secrets, all.objects.Configs, l.remove, all.foreign)
+	return all
+}
+
+// known is a workload that had converged, and what that plan depended on.
+type known struct {
+	common     string
+	generation int64
+	service    string
+	version    uint64
+	tasks      []manager.Task
+	intent     core.Intent
+	next       time.Time
+}
+
+// knownOf is what a plan depended on; the zero value, which is like nothing, where the
+// workload is to be planned again anyway.
+func knownOf(in services.Input, all *gathered, p services.Plan) known {
+	if !p.Status.Converged || in.Service == nil {
+		return known{}
+	}
+	return known{
+		common: all.common, generation: in.Generation, service: in.Service.ID, version: in.Service.Version, tasks: in.Tasks, intent: in.Intent, next: p.Next,
+	}
+}
+
+// same reports whether a workload would be planned as it was.
+func (k known) same(in services.Input, all *gathered) bool {
+	return k.service != "" && in.Service != nil && in.Spec != nil && k.service == in.Service.ID && k.version == in.Service.Version &&
+		k.common == all.common && k.generation == in.Generation && reflect.DeepEqual(k.intent, in.Intent) &&
+		(k.next.IsZero() || in.Now.Before(k.next)) && len(in.Hooks) == 0 && reflect.DeepEqual(k.tasks, in.Tasks)
+}
+
+// input gathers what the plan of a workload depends on.
+func (l *loop) input(snap *state.Snapshot, all *gathered, name string, now time.Time) services.Input {
+	in := services.Input{
+		Now: now, Project: l.project, Workload: name, Service: all.services[name], Hooks: all.hooks[name], Tasks: all.tasks[name],
+		Nodes: all.nodes, Objects: all.objects, Held: all.held, Load: all.load,
+		Foreign: all.foreign, History: map[string]*spec.Workload{}, Refused: l.refused(name),
 	}
 	if t := l.taken[name]; in.Service == nil && in.Foreign == "" && now.Before(t.at.Add(retake)) {
 		in.Foreign = t.why

@@ -81,10 +81,12 @@ type loop struct {
 	remove   bool
 	rejected bool
 	away     bool // an event has told that the Swarm is
-	// tries are the actions that were refused, by object; taken are workloads whose
-	// service's name another one has.
+	// tries are the actions that were refused, by object.
 	tries map[string]core.Try
+	// taken are workloads whose service's name another one has.
 	taken map[string]taken
+	// known are the workloads that need no other plan than their last one.
+	known map[string]known
 	next  time.Time
 	// acting is true where the last round did something.
 	acting  bool
@@ -109,7 +111,7 @@ func New(o Options) *Controller {
 }
 
 func (c *Controller) newLoop() *loop {
-	l := &loop{Controller: c, tries: map[string]core.Try{}, taken: map[string]taken{}}
+	l := &loop{Controller: c, tries: map[string]core.Try{}, taken: map[string]taken{}, known: map[string]known{}}
 	l.keeper = controller.NewKeeper(c.store, c.options.Durable, c.metrics, func(e core.Event) { l.event(e) })
 	return l
 }

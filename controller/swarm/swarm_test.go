@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,12 +35,14 @@ import (
 type world struct {
 	*testing.T
 	*model.Swarm
-	dir    string
-	ctl    *swarm.Controller
-	store  durable.Store
-	stop   func()
-	mu     sync.Mutex
-	events []string
+	dir   string
+	ctl   *swarm.Controller
+	store durable.Store
+	stop  func()
+	// planned counts the plans of workloads.
+	planned atomic.Int64
+	mu      sync.Mutex
+	events  []string
 }
 
 func inTime(t *testing.T, run func(*world)) {
@@ -54,6 +57,7 @@ func inTime(t *testing.T, run func(*world)) {
 		}
 		w.AddImage("db:1", model.Behavior{HealthCheck: true, HealthAfter: 3 * time.Second})
 		w.AddImage("job:1", model.Behavior{Exits: true, After: time.Second})
+		w.AddImage("job:2", model.Behavior{Exits: true, After: time.Second})
 		w.AddImage("bad:1", model.Behavior{Exits: true, After: time.Second, Code: 3})
 		w.AddImage("sick:1", model.Behavior{HealthCheck: true, Sick: true})
 		defer func() {
@@ -76,18 +80,31 @@ func (w *world) load(compose string) *spec.Project {
 }
 
 // start starts a controller with a project.
-func (w *world) start(compose string) {
+func (w *world) start(compose string) { w.startUntil(compose, -1) }
+
+// startUntil starts a controller that dies before it carries out an action, after so many;
+// never below 0.
+func (w *world) startUntil(compose string, actions int) {
 	w.Helper()
 	p := w.load(compose)
+	ctx, cancel := context.WithCancel(context.Background())
+	var did atomic.Int64
 	w.ctl = swarm.New(swarm.Options{
 		Manager: w.Swarm, Project: "shop", Folders: observe.Folders{Project: w.dir}, Log: zap.NewNop(), Durable: w.store,
+		OnStatus: func(core.Status) { w.planned.Add(1) },
+		Check: func() error {
+			if actions >= 0 && did.Add(1) > int64(actions) {
+				cancel()
+				return context.Canceled
+			}
+			return nil
+		},
 		OnEvent: func(e *state.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.events = append(w.events, fmt.Sprintf("%s: %s %s", e.Workload, e.Reason, e.Message))
 		},
 	})
-	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	ctl := w.ctl
 	running.Go(func() { ctl.Run(ctx) })
@@ -349,6 +366,45 @@ func TestARestartChangesNothing(t *testing.T) {
 	})
 }
 
+// Wherever tend dies, once or twice, the next one brings about the same.
+func TestATendThatDiesAnywhereIsFollowedByAnother(t *testing.T) {
+	const most = 9 // what an update with a new secret takes, and the first start
+	run := func(t *testing.T, first, second int) {
+		inTime(t, func(w *world) {
+			for _, until := range []int{first, second, -1} {
+				w.store = durable.NewFile(w.dir, "shop")
+				w.startUntil(shopWith("web:1"), until)
+				time.Sleep(time.Minute)
+				w.stop()
+			}
+			after := strings.ReplaceAll(shopWith("web:2"), "job:1", "job:2")
+			for _, until := range []int{second, first} {
+				w.store = durable.NewFile(w.dir, "shop")
+				w.startUntil(after, until)
+				time.Sleep(time.Minute)
+				w.stop()
+			}
+			w.store = durable.NewFile(w.dir, "shop")
+			w.start(after)
+			w.converges()
+			assert.Equal(t, "web:2", w.image("web"))
+			all, err := w.Services(context.Background(), "shop")
+			require.NoError(t, err)
+			assert.Len(t, all, 3)
+			secrets, err := w.Secrets(context.Background(), "shop")
+			require.NoError(t, err)
+			assert.Len(t, secrets, 1)
+			assert.Equal(t, core.OutcomeComplete, w.status("seed").Outcome)
+		})
+	}
+	for first := range most {
+		t.Run(fmt.Sprint(first), func(t *testing.T) { run(t, first, -1) })
+		for _, second := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%d and %d", first, second), func(t *testing.T) { run(t, first, second) })
+		}
+	}
+}
+
 func TestPauseUndoAndRestartAreDone(t *testing.T) {
 	inTime(t, func(w *world) {
 		w.start(shopWith("web:1"))
@@ -416,5 +472,30 @@ func TestLogsAreThoseOfAllTasks(t *testing.T) {
 			return nil
 		}))
 		assert.Equal(t, []string{"serves", "serves", "serves"}, lines)
+	})
+}
+
+// What has converged and has not changed is not planned again, however much of it there is.
+func TestOneChangeIsOnePlan(t *testing.T) {
+	inTime(t, func(w *world) {
+		var compose strings.Builder
+		compose.WriteString("services:\n")
+		for i := range 100 {
+			fmt.Fprintf(&compose, "  web%d: {image: \"web:1\"}\n", i)
+		}
+		w.start(compose.String())
+		w.converges()
+		time.Sleep(time.Hour)
+		before := w.planned.Load()
+		time.Sleep(time.Hour)
+		assert.Equal(t, before, w.planned.Load(), "what rests is planned")
+		calls := len(w.Calls())
+		time.Sleep(time.Minute)
+		assert.LessOrEqual(t, len(w.Calls())-calls, 30, "requests in a minute at rest")
+
+		w.write(strings.Replace(compose.String(), `web7: {image: "web:1"}`, `web7: {image: "web:2"}`, 1))
+		w.converges()
+		assert.Equal(t, "web:2", w.image("web7"))
+		assert.Less(t, w.planned.Load()-before, int64(60), "others are planned for a change of one")
 	})
 }
