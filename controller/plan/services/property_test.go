@@ -135,8 +135,12 @@ func TestNothingIsLostWhileThereIsNoQuorum(t *testing.T) {
   db: {image: "db:1"}
 secrets: {token: {file: ./compose.yaml}}
 `
+	files := newWorld(t, fmt.Sprintf(compose, 1), "")
+	before := files.project
+	files.write(fmt.Sprintf(compose, 2), "")
 	rapid.Check(t, func(r *rapid.T) {
-		w := newWorld(t, fmt.Sprintf(compose, 1), "")
+		w := emptyWorld(t, files.dir)
+		w.put(before)
 		lost := rapid.SliceOfN(rapid.Bool(), 0, 30).Draw(r, "lost")
 		asked := 0
 		w.refuses = func(Action) bool {
@@ -147,7 +151,7 @@ secrets: {token: {file: ./compose.yaml}}
 		for range steps {
 			w.step()
 		}
-		w.write(fmt.Sprintf(compose, 2), "")
+		w.put(files.project)
 		w.settle()
 		require.Equal(r, "web:2", w.image("web"))
 		for name, s := range w.statuses {

@@ -223,7 +223,7 @@ func TestGoingBackLeadsFurtherWhereTheLastOneIsBadToo(t *testing.T) {
 	w.write(at(3)+"# edited\n", "")
 	w.settle()
 	w.took()
-	w.pass(time.Hour)
+	w.pass(15 * time.Minute)
 	assert.Empty(t, w.took())
 }
 
@@ -328,6 +328,20 @@ func TestAHookThatFailsKeepsTheRevisionOut(t *testing.T) {
 	assert.Contains(t, w.statuses["web"].Obstacle, "hook migrate task: non-zero exit (1)")
 }
 
+func TestAHookThatTakesTooLongIsEndedAndRemoved(t *testing.T) {
+	w := newWorld(t, at(1), hooked)
+	w.settle()
+	w.never["web:2"] = true
+	w.write(at(2), hooked)
+	w.settle()
+	w.took()
+	w.pass(301 * time.Second)
+	w.settle()
+	assert.Equal(t, "web:1", w.image("web"))
+	assert.Contains(t, w.statuses["web"].Obstacle, "hook migrate has not ended within 5m0s")
+	assert.Len(t, w.services, 1, "the hook's job is still there")
+}
+
 func TestAPausedRolloutIsNotBegun(t *testing.T) {
 	w := newWorld(t, at(1), "")
 	rolled(w, 1)
@@ -337,7 +351,7 @@ func TestAPausedRolloutIsNotBegun(t *testing.T) {
 	w.settle()
 	assert.Empty(t, w.took())
 	assert.Equal(t, core.OutcomePaused, w.statuses["web"].Outcome)
-	w.pass(time.Hour) // the time does not count
+	w.pass(15 * time.Minute) // the time does not count
 	delete(w.intents, "web")
 	w.settle()
 	assert.Equal(t, "web:2", w.image("web"))

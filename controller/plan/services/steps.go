@@ -73,7 +73,19 @@ func (s *steps) remove() {
 	}
 }
 
+// removeService removes a service. Of a job Swarm would leave what runs: a job is to run no
+// task first, which has those of its present execution ended.
 func (s *steps) removeService(service manager.Service, cause string) {
+	running := func(t manager.Task) bool { return t.ServiceID == service.ID && !Over(t) }
+	if job := service.Spec.Mode.ReplicatedJob; job != nil && slices.ContainsFunc(s.Tasks, running) {
+		s.wait = wait{message: fmt.Sprintf("waiting until the tasks of %s have ended", service.Spec.Name), quiet: true}
+		if n := job.TotalCompletions; n == nil || *n > 0 {
+			none, spec := uint64(0), service.Spec
+			spec.Mode = swarm.ServiceMode{ReplicatedJob: &swarm.ReplicatedJob{MaxConcurrent: &none, TotalCompletions: &none}}
+			s.actions = append(s.actions, Action{Kind: UpdateService, Workload: s.Workload, Object: service.Spec.Name, ID: service.ID, Version: service.Version, Spec: spec, Cause: cause})
+		}
+		return
+	}
 	s.actions = append(s.actions, Action{Kind: RemoveService, Workload: s.Workload, Object: service.Spec.Name, ID: service.ID, Cause: cause})
 }
 

@@ -50,15 +50,21 @@ type world struct {
 
 func newWorld(t *testing.T, compose, specs string) *world {
 	t.Helper()
+	w := emptyWorld(t, t.TempDir())
+	w.write(compose, specs)
+	return w
+}
+
+// emptyWorld is a world whose project's files are in a folder.
+func emptyWorld(t *testing.T, dir string) *world {
 	w := &world{
-		t: t, dir: t.TempDir(), now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC),
+		t: t, dir: dir, now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC),
 		rollouts: map[string]core.Rollout{}, statuses: map[string]core.Status{}, history: map[string]map[string]*spec.Workload{},
 		intents: map[string]core.Intent{}, broken: map[string]bool{}, never: map[string]bool{},
 	}
 	for _, name := range []string{"a", "b"} {
 		w.nodes = append(w.nodes, manager.Node{ID: "id-" + name, Hostname: name, Role: swarm.NodeRoleManager, State: swarm.NodeStateReady, Availability: swarm.NodeAvailabilityActive})
 	}
-	w.write(compose, specs)
 	return w
 }
 
@@ -73,6 +79,11 @@ func (w *world) write(compose, specs string) {
 	}
 	p, err := load.Project(w.t.Context(), load.Options{ProjectDirectory: w.dir, Name: "shop", IngressImage: "tend/ingress", Adapt: convert.Adapt})
 	require.NoError(w.t, err)
+	w.put(p)
+}
+
+// put puts a project in force.
+func (w *world) put(p *spec.Project) {
 	w.project = p
 	for name, s := range p.Workloads {
 		if w.history[name] == nil {
@@ -217,6 +228,12 @@ func (w *world) carryOut(a Action) {
 		s.Spec, s.Update = a.Spec, manager.Update{}
 		w.run(s)
 	case RemoveService:
+		i := slices.IndexFunc(w.services, func(s manager.Service) bool { return s.ID == a.ID })
+		if i >= 0 && w.services[i].Spec.Mode.ReplicatedJob != nil {
+			for _, t := range w.tasks {
+				require.False(w.t, t.ServiceID == a.ID && !Over(t), "Swarm leaves what runs of the job %s", a.Object)
+			}
+		}
 		w.services = slices.DeleteFunc(w.services, func(s manager.Service) bool { return s.ID == a.ID })
 		w.tasks = slices.DeleteFunc(w.tasks, func(t manager.Task) bool { return t.ServiceID == a.ID })
 	}
