@@ -173,3 +173,78 @@ func TestWhereThereIsNoSwarmThatIsSaid(t *testing.T) {
 		assert.Contains(t, r.errOut, "docker swarm init", command)
 	}
 }
+
+// Nothing that Swarm fills in, or says in its own way, is taken for a change.
+func TestWhatASwarmFillsInIsNoDifference(t *testing.T) {
+	d := newSwarm(t)
+	p := newProjectOn(t, d.engine, files{"token": "one", "compose.yaml": `
+services:
+  web: &all
+    image: ${PROBE}
+    scale: 0
+    entrypoint: [/probe]
+    command: [serve, "--all"]
+    environment: {A: "1", B: ""}
+    labels: {team: a}
+    hostname: web
+    user: "1000:1000"
+    group_add: ["5"]
+    working_dir: /tmp
+    init: true
+    tty: true
+    stdin_open: true
+    read_only: true
+    stop_signal: SIGINT
+    stop_grace_period: 90s
+    cap_add: [NET_ADMIN]
+    cap_drop: [ALL]
+    sysctls: {net.core.somaxconn: "1024"}
+    ulimits: {nofile: {soft: 1000, hard: 2000}, nproc: 65535}
+    dns: [10.0.0.53]
+    dns_search: [example.test]
+    dns_opt: ["ndots:2"]
+    extra_hosts: ["db:10.0.0.9", "db2:10.0.0.10"]
+    cpus: 0.5
+    mem_limit: 64m
+    pids_limit: 100
+    platform: linux/amd64
+    logging: {driver: json-file, options: {max-size: 1m}}
+    healthcheck: {test: [CMD, /probe, health], interval: 3s, timeout: 2s, retries: 4, start_period: 5s}
+    ports: ["8080:80", "53/udp", {target: 90, published: "9090", mode: host}]
+    secrets: [{source: token, target: api, uid: "7", gid: "8", mode: 0400}]
+    configs: [{source: motd, target: /etc/motd}]
+    tmpfs: ["/run:size=1m,mode=1777", /cache]
+    volumes:
+      - /etc:/host:ro
+      - anonymous:/anonymous:ro
+      - {type: bind, source: /var, target: /var/host, bind: {propagation: rslave}}
+      - {type: volume, source: data, target: /data, volume: {nocopy: true}}
+      - {type: tmpfs, target: /scratch, tmpfs: {size: 1048576, mode: 448}}
+      - /nameless
+    networks: {front: {aliases: [www]}, back: {}}
+    deploy:
+      labels: {owner: b}
+      placement: {constraints: ["node.role == manager"], preferences: [{spread: node.labels.zone}], max_replicas_per_node: 3}
+      resources: {reservations: {cpus: "0.1", memory: 16m}}
+      restart_policy: {condition: on-failure, delay: 3s, max_attempts: 5, window: 60s}
+      update_config: {parallelism: 0, delay: 8s, monitor: 9s, order: start-first}
+  bare: {image: "${PROBE}", scale: 0}
+  offline: {<<: *all, healthcheck: {disable: true}, ports: [], restart: always, deploy: {endpoint_mode: dnsrr}}
+networks: {front: {attachable: true, labels: {a: b}}, back: {internal: true, ipam: {config: [{subnet: 10.77.0.0/24}]}}}
+volumes: {data: {labels: {c: d}}, anonymous: {driver: local, driver_opts: {type: tmpfs, device: tmpfs}}}
+secrets: {token: {file: ./token}}
+configs: {motd: {content: hello}}
+`})
+	p.flags = []string{"--engine", "swarm"}
+	r := p.tend("apply")
+	require.Zero(t, r.code, r)
+	before := p.services()
+	require.Len(t, before, 3)
+	r = p.tend("diff")
+	assert.Zero(t, r.code, r)
+	p.mustTend("apply")
+	for name, s := range p.services() {
+		assert.Equal(t, before[name].Version, s.Version, "%s was updated though nothing has changed", name)
+	}
+	p.mustTend("down")
+}
