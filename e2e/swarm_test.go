@@ -248,3 +248,51 @@ configs: {motd: {content: hello}}
 	}
 	p.mustTend("down")
 }
+
+func TestJobsAndHooksRunOnASwarm(t *testing.T) {
+	d := newSwarm(t)
+	p := newProjectOn(t, d.engine, files{"compose.yaml": `
+services:
+  store: {image: "${PROBE}", stop_grace_period: 1s, deploy: {endpoint_mode: dnsrr}}
+  seed: {image: "${PROBE}", command: [wait, "store:8080"], restart: "no", depends_on: [store]}
+  web:
+    image: ${PROBE}
+    environment: {VERSION: "1"}
+    stop_grace_period: 1s
+    depends_on: {seed: {condition: service_completed_successfully}}
+    deploy: {endpoint_mode: dnsrr, update_config: {order: stop-first}}
+`, "specs/web.yaml": `
+apiVersion: tend/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  preRollout: [{name: migrate, command: [wait, "store:8080"], timeoutSeconds: 30}]
+`})
+	p.flags = []string{"--engine", "swarm"}
+	r := p.tend("apply")
+	require.Zero(t, r.code, r)
+	assert.Contains(t, r.errOut, "hook migrate runs for revision")
+	assert.Contains(t, r.errOut, "ran to completion")
+	services := p.services()
+	all, err := d.ServiceList(t.Context(), swarm.ServiceListOptions{})
+	require.NoError(t, err)
+	assert.Len(t, all, 3, "the hook's job is still there")
+	assert.True(t, services["seed"].CreatedAt.Before(services["web"].CreatedAt))
+
+	t.Log("a hook that fails keeps its revision out")
+	p.edit("compose.yaml", `VERSION: "1"`, `VERSION: "2"`)
+	p.edit("specs/web.yaml", `"store:8080"], timeoutSeconds: 30`, `"nobody:8080"], timeoutSeconds: 3`)
+	r = p.tend("apply")
+	assert.Equal(t, 1, r.code, r)
+	assert.Contains(t, r.errOut, "hook migrate has not ended within 3s")
+	assert.Contains(t, p.services()["web"].Spec.TaskTemplate.ContainerSpec.Env, "VERSION=1")
+
+	t.Log("a Job that fails is said to have failed")
+	p.edit("specs/web.yaml", `"nobody:8080"`, `"store:8080"`)
+	p.edit("compose.yaml", `command: [wait, "store:8080"]`, `environment: {EXIT: "3"}`)
+	r = p.tend("apply", "--timeout", "20s") // web waits for it
+	assert.Equal(t, 1, r.code, r)
+	assert.Contains(t, r.errOut, "non-zero exit (3)")
+	p.mustTend("logs", "web")
+	p.mustTend("down")
+}
