@@ -115,7 +115,7 @@ type Controller struct {
 type loop struct {
 	*Controller
 	reconciler reconciler
-	keeper     keeper
+	keeper     *Keeper
 	next       map[string]time.Time
 	lanes      map[string]*lane // a workload's actions, and its stops
 	probers    map[string]prober
@@ -198,10 +198,7 @@ func (c *Controller) newLoop() *loop {
 		probers:    map[string]prober{},
 		rollouts:   map[string]tracedRollout{},
 	}
-	l.keeper = keeper{
-		store: c.store, durable: c.options.Durable, metrics: c.metrics,
-		event: func(e core.Event) { l.reconciler.event(e, time.Now()) },
-	}
+	l.keeper = NewKeeper(c.store, c.options.Durable, c.metrics, func(e core.Event) { l.reconciler.event(e, time.Now()) })
 	return l
 }
 
@@ -215,8 +212,8 @@ func (c *Controller) Metrics() *Metrics { return c.metrics }
 // or was given up.
 func (c *Controller) Run(ctx context.Context) {
 	l := c.newLoop()
-	l.reconciler.restored = l.keeper.restore(ctx)
-	defer l.keeper.close(ctx)
+	l.reconciler.restored = l.keeper.Restore(ctx)
+	defer l.keeper.Close(ctx)
 	var observing sync.WaitGroup
 	observing.Go(func() { c.observer.Run(ctx) })
 	observing.Go(func() { c.sampler.Run(ctx) })
@@ -263,7 +260,7 @@ func (c *Controller) Run(ctx context.Context) {
 				todo = append(todo, l.plan(ctx, key)...)
 			}
 		}
-		l.keeper.commit(ctx, false)
+		l.keeper.Commit(ctx, false)
 		for _, p := range todo {
 			l.carryOut(ctx, p)
 		}

@@ -23,10 +23,10 @@ const (
 	recommitMax   = time.Minute
 )
 
-// keeper makes durable what is to survive a restart. That helps and is never needed:
-// where it cannot be read or written, keeper reports it, and the controller relies on
+// Keeper makes durable what is to survive a restart. That helps and is never needed:
+// where it cannot be read or written, Keeper reports it, and the controller relies on
 // the containers alone.
-type keeper struct {
+type Keeper struct {
 	store   *state.Store
 	durable durable.Store // nil where nothing survives
 	metrics *Metrics
@@ -41,8 +41,14 @@ type keeper struct {
 	pause time.Duration
 }
 
-// restore fills the state from the store, and returns the workloads that it remembered.
-func (k *keeper) restore(ctx context.Context) map[string]bool {
+// NewKeeper makes a keeper of a state, which d takes; with nil nothing survives. event is
+// called with what there is to tell.
+func NewKeeper(s *state.Store, d durable.Store, m *Metrics, event func(core.Event)) *Keeper {
+	return &Keeper{store: s, durable: d, metrics: m, event: event}
+}
+
+// Restore fills the state from the store, and returns the workloads that it remembered.
+func (k *Keeper) Restore(ctx context.Context) map[string]bool {
 	if k.durable == nil {
 		return nil
 	}
@@ -67,7 +73,7 @@ func (k *keeper) restore(ctx context.Context) map[string]bool {
 }
 
 // listed reports a store that was empty although containers of tend's exist.
-func (k *keeper) listed() {
+func (k *Keeper) listed() {
 	ours := func(r *state.Replica) bool { return r.Revision != "" }
 	if k.empty && slices.ContainsFunc(k.store.Snapshot().Replicas(""), ours) {
 		k.warn("StateLost", "nothing is remembered of the containers that tend made before: it was removed, or another data directory was used then. The revision history begins anew; the containers are kept as written")
@@ -76,7 +82,7 @@ func (k *keeper) listed() {
 }
 
 // setAside moves damaged rows out of the way, and has the store begin anew.
-func (k *keeper) setAside(ctx context.Context, damaged *durable.DamagedError) error {
+func (k *Keeper) setAside(ctx context.Context, damaged *durable.DamagedError) error {
 	where, err := k.durable.SetAside(ctx, damaged.Damage)
 	if err != nil {
 		return errors.Join(damaged, err)
@@ -86,9 +92,9 @@ func (k *keeper) setAside(ctx context.Context, damaged *durable.DamagedError) er
 	return err
 }
 
-// commit makes durable what has changed. A decision is committed at once, as the
+// Commit makes durable what has changed. A decision is committed at once, as the
 // actions and answers that follow depend on it; anything else within commitDelay.
-func (k *keeper) commit(ctx context.Context, now bool) {
+func (k *Keeper) Commit(ctx context.Context, now bool) {
 	if k.durable == nil {
 		return
 	}
@@ -125,7 +131,7 @@ func (k *keeper) commit(ctx context.Context, now bool) {
 }
 
 // write writes what has changed, or everything after a failure.
-func (k *keeper) write(ctx context.Context) error {
+func (k *Keeper) write(ctx context.Context) error {
 	if k.pause > 0 {
 		return k.durable.Replace(ctx, k.store.TakeAll())
 	}
@@ -139,17 +145,17 @@ func (k *keeper) write(ctx context.Context) error {
 	return err
 }
 
-// close writes what is left, although ctx has ended.
-func (k *keeper) close(ctx context.Context) {
+// Close writes what is left, although ctx has ended.
+func (k *Keeper) Close(ctx context.Context) {
 	if k.durable == nil {
 		return
 	}
-	k.commit(context.WithoutCancel(ctx), true)
+	k.Commit(context.WithoutCancel(ctx), true)
 	if err := k.durable.Close(); err != nil {
 		k.warn("StateNotKept", "what tend remembers could not be closed: %v", err)
 	}
 }
 
-func (k *keeper) warn(reason, format string, args ...any) {
+func (k *Keeper) warn(reason, format string, args ...any) {
 	k.event(core.Event{Type: core.Warning, Reason: reason, Message: fmt.Sprintf(format, args...)})
 }

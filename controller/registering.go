@@ -50,7 +50,7 @@ func (c *Controller) registering(ctx context.Context, asked core.Event, change f
 		if change() {
 			l.reconciler.event(asked, time.Now())
 		}
-		l.keeper.commit(context.WithoutCancel(ctx), true) // also for who has left
+		l.keeper.Commit(context.WithoutCancel(ctx), true) // also for who has left
 		done <- nil
 	})
 	return c.await(ctx, done)

@@ -31,41 +31,7 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 	}
 	slices.Sort(r.autoscaled)
 	r.store.Update(func(tx *state.Tx) {
-		for _, row := range tx.Workloads() {
-			if _, ok := p.Workloads[row.Name]; !ok {
-				tx.DeleteWorkload(row.Name)
-			}
-		}
-		for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
-			w, found := pinned(tx, p.Workloads[name])
-			before, generation := lastWritten(tx, name)
-			for _, row := range tx.Revisions(name) {
-				if !p.Policy.Allows(row.Spec) { // it was allowed by an earlier policy: nothing goes back to it
-					tx.DeleteRevision(name, row.Revision)
-				}
-			}
-			if !w.Autoscaled() {
-				tx.DeleteScale(name)
-			}
-			changed := before == nil || !state.SameSpec(before, w)
-			if _, ok := tx.Workload(name); ok && !changed {
-				continue
-			}
-			if changed {
-				generation++
-			}
-			next := &state.Workload{Name: name, Generation: generation, Spec: w}
-			tx.PutWorkload(next)
-			if found {
-				remember(tx, next, now)
-			}
-			if row, ok := tx.Intent(name); ok && row.Intent != row.After(w.Revision) {
-				tx.PutIntent(&state.Intent{Workload: name, Intent: row.After(w.Revision)})
-			}
-			if changed && before != nil {
-				changes = append(changes, specChanged(before, next))
-			}
-		}
+		changes = PutWorkloads(tx, p, now)
 		r.setResources(tx, p)
 	})
 	for name := range p.Workloads {
@@ -75,6 +41,47 @@ func (r *reconciler) setProject(p *spec.Project, now time.Time) {
 		r.event(e, now)
 	}
 	r.mark(slices.Collect(maps.Keys(r.restored))...)
+}
+
+// PutWorkloads writes a new desired state down, with the history of the revisions, and
+// returns the events of what has changed.
+func PutWorkloads(tx *state.Tx, p *spec.Project, now time.Time) (changes []core.Event) {
+	for _, row := range tx.Workloads() {
+		if _, ok := p.Workloads[row.Name]; !ok {
+			tx.DeleteWorkload(row.Name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Workloads)) {
+		w, found := pinned(tx, p.Workloads[name])
+		before, generation := lastWritten(tx, name)
+		for _, row := range tx.Revisions(name) {
+			if !p.Policy.Allows(row.Spec) { // it was allowed by an earlier policy: nothing goes back to it
+				tx.DeleteRevision(name, row.Revision)
+			}
+		}
+		if !w.Autoscaled() {
+			tx.DeleteScale(name)
+		}
+		changed := before == nil || !state.SameSpec(before, w)
+		if _, ok := tx.Workload(name); ok && !changed {
+			continue
+		}
+		if changed {
+			generation++
+		}
+		next := &state.Workload{Name: name, Generation: generation, Spec: w}
+		tx.PutWorkload(next)
+		if found {
+			remember(tx, next, now)
+		}
+		if row, ok := tx.Intent(name); ok && row.Intent != row.After(w.Revision) {
+			tx.PutIntent(&state.Intent{Workload: name, Intent: row.After(w.Revision)})
+		}
+		if changed && before != nil {
+			changes = append(changes, specChanged(before, next))
+		}
+	}
+	return changes
 }
 
 // pinned returns a workload at the digest that its image's name stands for here; found is

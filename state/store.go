@@ -19,6 +19,8 @@
 //	scales      the loop
 //	registrations  package registrations, from the API through the controller
 //
+// On a Swarm package swarm writes replicas, and what the loop writes otherwise.
+//
 // Revisions, rollouts, intents, scales, registrations and events survive a restart: a change of them is
 // pending until the controller has taken it and made it durable. The content of the
 // other tables is observed again, or follows.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/app"
+	"github.com/tendhq/tend/controller/swarm"
 	"github.com/tendhq/tend/state/durable"
 )
 
@@ -46,6 +47,9 @@ func apply(ctx context.Context, f *flags, rebuild bool) (err error) {
 	if err != nil {
 		return err
 	}
+	if rebuild && f.engine == swarmEngine {
+		return errors.New("nothing is built on a Swarm: leave --build out")
+	}
 	if rebuild {
 		if err := f.rebuild(ctx, project); err != nil {
 			return err
@@ -64,6 +68,11 @@ func apply(ctx context.Context, f *flags, rebuild bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Release()) }()
+	if f.engine == swarmEngine {
+		tell := newNarrator(project.Name)
+		defer tell.close()
+		return f.convergeOnSwarm(ctx, project, r, tell, func(c *swarm.Controller) { c.SetProject(project) })
+	}
 	e, err := f.connect(ctx)
 	if err != nil {
 		return err

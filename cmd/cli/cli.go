@@ -78,6 +78,7 @@ line; diff, replay, simulate and validate say more with theirs.`,
 		// A command without RunE would take any argument for a request for help.
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return f.chooseEngine(c) }
 	// Flags before a command are the project's: there -f names a Compose file, and
 	// after logs it means to follow, as with docker compose.
 	root.TraverseChildren = true

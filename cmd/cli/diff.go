@@ -69,6 +69,9 @@ func diff(ctx context.Context, f *flags) ([]controller.Difference, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.engine == swarmEngine {
+		return diffOnSwarm(ctx, f, p)
+	}
 	e, err := f.connect(ctx)
 	if err != nil {
 		return nil, err

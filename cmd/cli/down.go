@@ -30,6 +30,9 @@ func newDown(f *flags) *cobra.Command {
 anonymous ones too, and what is in them.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if f.engine == swarmEngine {
+				return downOnSwarm(c.Context(), f, volumes)
+			}
 			return down(c.Context(), f, volumes)
 		},
 	}

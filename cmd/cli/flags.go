@@ -36,6 +36,8 @@ type flags struct {
 	programErr error
 	spec       load.Options
 	host       string
+	// engine is what keeps the project.
+	engine string
 	// server is the URL of a controller elsewhere, and tokenFile holds the token that it
 	// is asked with.
 	server, tokenFile string
@@ -58,6 +60,7 @@ func (f *flags) register(s *pflag.FlagSet) {
 	s.StringArrayVar(&f.spec.Profiles, "profile", nil, "profile to activate; may be given more than once")
 	s.Var(&f.spec.Policy, "policy", "what containers may be created with, after the Pod Security Standards of Kubernetes: privileged, baseline or restricted (default: privileged, as Compose)")
 	s.StringVarP(&f.host, "host", "H", "", "engine to use, as unix:///path, tcp://host:port or ssh://user@host (default: DOCKER_HOST, or the current context of docker)")
+	s.StringVar(&f.engine, "engine", dockerEngine, "what keeps the project: docker, the engine of --host; swarm, the Docker Swarm that it manages; or model, for run alone, which is in memory and runs nothing, to learn with")
 	s.StringVar(&f.server, "server", "", "URL of the controller to ask, as https://host:7070, with a token (default: that of the project, by its socket)")
 	s.StringVar(&f.tokenFile, "token-file", "", "file of the token that --server is asked with")
 	s.StringVar(&f.databaseURL, "database-url", "", "Postgres database that keeps what survives a restart and says which tend acts (default: "+databaseEnv+", or the content of the file "+databaseFileEnv+"; without any, the data directory)")
@@ -109,10 +112,14 @@ func (f *flags) load(ctx context.Context) (*spec.Project, error) {
 
 // data is the data directory of the project in a folder.
 func (f *flags) data(folder string) string {
-	if f.dataDir != "" {
-		return f.dataDir
+	data := f.dataDir
+	if data == "" {
+		data = filepath.Join(folder, ".tend")
 	}
-	return filepath.Join(folder, ".tend")
+	if f.engine == swarmEngine {
+		data = filepath.Join(data, swarmEngine) // what is remembered of containers says nothing of services
+	}
+	return data
 }
 
 // database is the URL of the database for tend's own state; empty where there is none.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tendhq/tend/controller/logs"
 	"github.com/tendhq/tend/controller/spec/syntax"
+	"github.com/tendhq/tend/controller/swarm"
 )
 
 // logQuery is what the flags of logs ask for, as it is written.
@@ -104,18 +105,27 @@ func showLogs(c *cobra.Command, f *flags, workload string, options logs.Options,
 	if err != nil {
 		return err
 	}
+	emit := func(l logs.Line) error {
+		_, err := fmt.Fprintf(c.OutOrStdout(), "%s | %s\n", l.Replica, l.Text)
+		return err
+	}
+	if f.engine == swarmEngine {
+		m, err := f.swarm(ctx)
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		if _, written := project.Workloads[workload]; workload != "" && !written {
+			return errors.New(syntax.NoWorkload(workload, slices.Collect(maps.Keys(project.Workloads))))
+		}
+		return swarm.ReadLogs(ctx, m, project.Name, workload, follow, options, emit)
+	}
 	e, err := f.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	r := logs.Reader{
-		Engine: e, Project: project.Name, Workload: workload, Options: options,
-		Emit: func(l logs.Line) error {
-			_, err := fmt.Fprintf(c.OutOrStdout(), "%s | %s\n", l.Replica, l.Text)
-			return err
-		},
-	}
+	r := logs.Reader{Engine: e, Project: project.Name, Workload: workload, Options: options, Emit: emit}
 	containers, err := r.Containers(ctx)
 	if err != nil {
 		return err

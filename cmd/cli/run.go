@@ -23,7 +23,6 @@ import (
 
 func newRun(f *flags) *cobra.Command {
 	var served app.API
-	var on string
 	var images []string
 	c := &cobra.Command{
 		Use:   "run",
@@ -37,9 +36,9 @@ The API is on a Unix socket in the data directory, and with --listen over TCP, w
 			if err := served.TCP.Check(); err != nil {
 				return usage(c, err)
 			}
-			switch on {
-			case dockerEngine:
-				return run(c.Context(), f, served, f.dockerEngine)
+			switch f.engine {
+			case swarmEngine:
+				return run(c.Context(), f, served, f.swarmEngine)
 			case modelEngine:
 				behaviors, err := behaviorsOf(images)
 				if err != nil {
@@ -47,13 +46,12 @@ The API is on a Unix socket in the data directory, and with --listen over TCP, w
 				}
 				return run(c.Context(), f, served, f.modelEngine(behaviors))
 			default:
-				return usage(c, fmt.Errorf("there is no engine %q: docker keeps containers, and model keeps a project in memory", on))
+				return run(c.Context(), f, served, f.dockerEngine)
 			}
 		},
 	}
 	f.owns(c.Flags())
 	s := c.Flags()
-	s.StringVar(&on, "engine", dockerEngine, "engine that runs the containers: docker, or model, which is in memory and runs nothing, to learn with")
 	registerImages(s, &images)
 	s.StringVar(&served.Listen, "listen", "", "TCP address of the control API, as 127.0.0.1:7070, which wants a token of the data directory (default: the Unix socket alone)")
 	s.StringVar(&served.EndpointsListen, "endpoints-listen", "", "TCP address at which gateways and scrapers read endpoints and metrics with a token, as :7071 (default: none)")
@@ -64,12 +62,6 @@ The API is on a Unix socket in the data directory, and with --listen over TCP, w
 	s.BoolVar(&served.TCP.Insecure, "insecure", false, "listen off loopback without TLS, so that others may read on the way what goes there, tokens too")
 	return c
 }
-
-// The engines of --engine.
-const (
-	dockerEngine = "docker"
-	modelEngine  = "model"
-)
 
 // registerImages adds --image, which says what images do on an engine in memory.
 func registerImages(s *pflag.FlagSet, images *[]string) {

@@ -20,6 +20,7 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/load"
 	"github.com/tendhq/tend/controller/spec/watch"
+	"github.com/tendhq/tend/controller/swarm/manager"
 	"github.com/tendhq/tend/controller/tracing"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
@@ -29,6 +30,9 @@ import (
 type Options struct {
 	// Engine runs the containers. The caller closes it.
 	Engine engine.Engine
+	// Manager is the Swarm that keeps the project in the place of Engine; nil for none. The
+	// caller closes it.
+	Manager manager.Manager
 	// AskProbe makes one probe of a replica, in place of probe.Once where Engine has no
 	// network to ask it over. It may be nil.
 	AskProbe func(ctx context.Context, p spec.Probe, t probe.Target) error
@@ -118,16 +122,21 @@ func Run(ctx context.Context, o Options) error {
 func keep(ctx context.Context, o Options, r *Right) error {
 	recording := recorder.Start(o.DataDir, o.Log)
 	defer recording.Close()
-	c := o.controller(r)
-	c.Record = recording.Record
-	c.Metrics = controller.NewMetrics()
-	tracer, deliver, err := tracing.New(o.Collector, o.Version, c.Metrics.Registerer(), o.Log)
-	if err != nil {
-		return err
+	var ctl keeper
+	if o.Manager != nil {
+		ctl = NewOnSwarm(o, r)
+	} else {
+		c := o.controller(r)
+		c.Record = recording.Record
+		c.Metrics = controller.NewMetrics()
+		tracer, deliver, err := tracing.New(o.Collector, o.Version, c.Metrics.Registerer(), o.Log)
+		if err != nil {
+			return err
+		}
+		defer deliver()
+		c.Tracer = tracer
+		ctl = controller.New(c)
 	}
-	defer deliver()
-	c.Tracer = tracer
-	ctl := controller.New(c)
 	describe(ctl.Metrics().Registerer(), o.Version, recording)
 	serve, err := newServer(ctl, o)
 	if err != nil {

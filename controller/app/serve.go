@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tendhq/tend/api"
-	"github.com/tendhq/tend/controller"
 )
 
 // API says where the API is served besides the Unix socket, and to whom.
@@ -26,7 +25,7 @@ type API struct {
 
 // newServer opens the listeners of the API. The function it returns serves them until
 // ctx ends.
-func newServer(ctl *controller.Controller, o Options) (serve func(context.Context) error, err error) {
+func newServer(ctl keeper, o Options) (serve func(context.Context) error, err error) {
 	var open []net.Listener
 	defer func() {
 		if err != nil {

@@ -116,6 +116,23 @@ type Rollout struct {
 	// GivenUp is why it was given up there, which is final.
 	Succeeded map[int]bool
 	GivenUp   Failure
+	// Swarm is what only a workload on a Swarm needs.
+	Swarm SwarmRecord `json:",omitzero"`
+}
+
+// SwarmRecord is the part of a rollout's record that a workload on a Swarm needs.
+type SwarmRecord struct {
+	// Completed are the revisions whose rollout completed, the last one at the end, and Bad
+	// those of them that were gone back to since and failed.
+	Completed, Bad []string `json:",omitempty"`
+	// Objects are the names of the secrets and configs that Stable was rolled out with, by
+	// kind and Compose key, as "secret token".
+	Objects map[string]string `json:",omitempty"`
+	// Node is the ID of the node that has the workload's volumes; empty where it has none.
+	Node string `json:",omitempty"`
+	// Applied is a hash of what the service was given last: where the service differs from
+	// that, somebody else has changed it.
+	Applied string `json:",omitempty"`
 }
 
 // Failure is why a Job was given up; zero while it was not.
@@ -170,8 +187,9 @@ func Foreseeable(before, after Rollout) bool {
 }
 
 // AfterRemoval returns what is worth remembering of a workload that was taken
-// away: its anonymous volumes, which outlive its containers. It returns false
-// where that is nothing.
+// away: its anonymous volumes, which outlive its containers, and the node of a Swarm that
+// has its volumes. It returns false where that is nothing.
 func AfterRemoval(r Rollout) (Rollout, bool) {
-	return Rollout{Workload: r.Workload, Anonymous: r.Anonymous}, len(r.Anonymous) > 0
+	kept := Rollout{Workload: r.Workload, Anonymous: r.Anonymous, Swarm: SwarmRecord{Node: r.Swarm.Node}}
+	return kept, len(r.Anonymous) > 0 || r.Swarm.Node != ""
 }

@@ -220,7 +220,7 @@ func (t *target) lacking(revision string) *wait {
 		}
 	}
 	for _, d := range t.Dependencies {
-		needs(d.Name, d.unmet())
+		needs(d.Name, d.Unmet())
 		if d.Restart && !d.Converged && revision == t.Spec.Revision && !slices.Contains(made.Joins(), d.Name) {
 			needs(d.Name, fmt.Sprintf("waiting for %s to be at its spec", d.Name))
 		}
@@ -283,8 +283,8 @@ func (t *target) cannotBeMade() *wait {
 	return waitForMissing(t.Missing)
 }
 
-// unmet says why the condition of a dependency does not hold yet, or nothing.
-func (d Dependency) unmet() string {
+// Unmet says why the condition of a dependency does not hold yet, or nothing.
+func (d Dependency) Unmet() string {
 	switch {
 	case !d.Known && !d.Required:
 		return ""

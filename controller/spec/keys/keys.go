@@ -186,6 +186,16 @@ func refuseExternal(v any) (why, hint string) {
 
 const removeKey = "remove it, or leave the service alone with " + spec.ExtensionKey + ": {managed: false}"
 
+// Paths are the paths of all keys of the table, with * for a name or an item of a list.
+func Paths() (all []string) {
+	for _, row := range table {
+		for name := range strings.FieldsSeq(row.names) {
+			all = append(all, strings.TrimPrefix(row.under+"."+name, "."))
+		}
+	}
+	return all
+}
+
 // key is one key of the table, with the keys that may be under it.
 type key struct {
 	keys

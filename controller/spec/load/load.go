@@ -52,8 +52,22 @@ type Options struct {
 	// the mistakes that follow from it.
 	IngressImage, NoIngress string
 
+	// Adapt prepares a valid project for what is to keep it, and returns what of it that
+	// cannot do. It may be nil.
+	Adapt func(*spec.Project, Places) spec.Errors
+
 	// Drafts stand in place of the files of their paths, to try them out.
 	Drafts []Draft
+}
+
+// Places are where a project is written.
+type Places struct {
+	// Key returns an Error at the deepest key of a path in the Compose model that is
+	// written.
+	Key func(path ...string) *spec.Error
+	// Field returns an Error at a field of a service's spec, and reports whether that is
+	// written; where it is not, the Error is at the spec, or else at the service.
+	Field func(service string, path ...string) (e *spec.Error, written bool)
 }
 
 // WithDraft returns options with one more draft, in place of an earlier one of its path.

@@ -106,7 +106,25 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 	if err := p.SetHashes(); err != nil {
 		return nil, err
 	}
+	if o.Adapt != nil {
+		if err := o.Adapt(p, l.places(documents)).OrNil(); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
+}
+
+// places tells where the project is written; documents are the specs by service.
+func (l *loading) places(documents map[string]*document) Places {
+	return Places{Key: l.sources.locate, Field: func(service string, path ...string) (*spec.Error, bool) {
+		d := documents[service]
+		if d == nil {
+			return l.sources.locate("services", service), false
+		}
+		path = append([]string{"spec"}, path...)
+		_, depth := find(d.root, path...)
+		return d.problem(path...), depth == len(path)
+	}}
 }
 
 // serviceSettings are what x-tend says on a service.

@@ -1,0 +1,100 @@
+package services
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/docker/docker/api/types/swarm"
+
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/swarm/manager"
+)
+
+// view is the first stage: what there is, whatever is to be kept.
+type view struct {
+	// Input has its tasks in order of slot and age, its dependencies in order of name.
+	Input
+	// tasks are those of the workload's service.
+	tasks []task
+	nodes map[string]manager.Node
+}
+
+// task is a task together with what the later stages read.
+type task struct {
+	manager.Task
+	revision string
+	// live is true where it runs or is to run; leaving where it is being ended.
+	live, leaving bool
+	// ready is true where it runs, its health check has passed, and its node is there.
+	ready bool
+}
+
+// classify tells what each task is.
+func classify(in Input) view {
+	in.Dependencies = slices.SortedStableFunc(slices.Values(in.Dependencies), func(a, b plan.Dependency) int { return cmp.Compare(a.Name, b.Name) })
+	in.Tasks = slices.SortedStableFunc(slices.Values(in.Tasks), func(a, b manager.Task) int {
+		return cmp.Or(cmp.Compare(a.Slot, b.Slot), a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	v := view{Input: in, nodes: map[string]manager.Node{}}
+	for _, n := range in.Nodes {
+		v.nodes[n.ID] = n
+	}
+	for _, t := range in.Tasks {
+		if in.Service != nil && t.ServiceID == in.Service.ID {
+			v.tasks = append(v.tasks, v.judge(t))
+		}
+	}
+	return v
+}
+
+func (v view) judge(t manager.Task) task {
+	ends := t.DesiredState == swarm.TaskStateShutdown || t.DesiredState == swarm.TaskStateRemove
+	node, placed := v.nodes[t.NodeID]
+	there := placed && node.State != swarm.NodeStateDown && node.State != swarm.NodeStateDisconnected
+	return task{
+		Task: t, revision: RevisionOf(t),
+		live: !ends && !Over(t), leaving: ends && !Over(t),
+		ready: !ends && t.State == swarm.TaskStateRunning && there,
+	}
+}
+
+// why says what is the matter with a task that does not run.
+func (v view) why(t manager.Task) string {
+	node := ""
+	if n, ok := v.nodes[t.NodeID]; ok {
+		node = " on " + n.Hostname
+		if n.State == swarm.NodeStateDown || n.State == swarm.NodeStateDisconnected {
+			return fmt.Sprintf("is%s, which is %s", node, n.State)
+		}
+	}
+	if text := cmp.Or(t.Err, t.Message); text != "" {
+		return fmt.Sprintf("is %s%s: %s", t.State, node, text)
+	}
+	return fmt.Sprintf("is %s%s", t.State, node)
+}
+
+// failure says why the newest task of a revision that has failed did so; empty where none has.
+func (v view) failure(revision string) string {
+	var newest *task
+	for i, t := range v.tasks {
+		failed := t.State == swarm.TaskStateFailed || t.State == swarm.TaskStateRejected
+		if failed && t.revision == revision && (newest == nil || t.CreatedAt.After(newest.CreatedAt)) {
+			newest = &v.tasks[i]
+		}
+	}
+	if newest == nil {
+		return ""
+	}
+	return fmt.Sprintf("replica %d %s", newest.Slot, v.why(newest.Task))
+}
+
+// pending says why a task is not placed; empty where all are.
+func (v view) pending() string {
+	for _, t := range v.tasks {
+		if t.live && t.State == swarm.TaskStatePending {
+			return fmt.Sprintf("replica %d %s", t.Slot, v.why(t.Task))
+		}
+	}
+	return ""
+}

@@ -1,0 +1,410 @@
+package services
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/swarm"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/swarm/manager"
+)
+
+const web = "name: shop\nservices: {web: {image: 'web:%d', scale: 2, healthcheck: {test: [CMD, ok]}}}\n"
+
+func at(n int) string { return fmt.Sprintf(web, n) }
+
+// rolled has web complete at version n.
+func rolled(w *world, n int) {
+	w.write(at(n), "")
+	w.settle()
+	require.True(w.t, w.statuses["web"].Converged, w.statuses["web"].Obstacle)
+	w.took()
+}
+
+func TestAllIsMadeInItsOrder(t *testing.T) {
+	w := newWorld(t, `
+services:
+  db: {image: "db:1", healthcheck: {test: [CMD, ok]}}
+  seed: {image: "seed:1", restart: "no", depends_on: {db: {condition: service_healthy}}}
+  web:
+    image: web:1
+    secrets: [token]
+    configs: [motd]
+    depends_on: {seed: {condition: service_completed_successfully}}
+secrets: {token: {file: ./compose.yaml}}
+configs: {motd: {content: hello}}
+`, "")
+	w.settle()
+	did := strings.Split(w.took(), "\n")
+	require.Len(t, did, 6)
+	assert.Equal(t, "create-network shop_default", did[0])
+	assert.Contains(t, did[1], "create-secret shop_token_")
+	assert.Contains(t, did[2], "create-config shop_motd_")
+	assert.Equal(t, []string{"create-service shop_db", "create-service shop_seed", "create-service shop_web"}, did[3:])
+	for name, s := range w.statuses {
+		assert.True(t, s.Converged, "%s: %s", name, s.Obstacle)
+	}
+	assert.Equal(t, core.OutcomeComplete, w.statuses["seed"].Outcome)
+}
+
+func TestWhatIsUnchangedIsLeftAlone(t *testing.T) {
+	w := newWorld(t, at(1), "")
+	rolled(w, 1)
+	w.settle()
+	assert.Empty(t, w.took())
+	s := w.service("web") // what Swarm fills in by itself is no difference
+	s.Spec.TaskTemplate.ContainerSpec.Image += "@sha256:" + strings.Repeat("0", 64)
+	s.Spec.TaskTemplate.Placement.Platforms = []swarm.Platform{{OS: "linux"}}
+	w.settle()
+	assert.Empty(t, w.took())
+	assert.True(t, w.statuses["web"].Converged)
+}
+
+func TestAnEditUpdatesTheService(t *testing.T) {
+	for what, edit := range map[string]string{
+		"image":    at(2),
+		"env":      strings.Replace(at(1), "scale: 2", "scale: 2, environment: {A: b}", 1),
+		"replicas": strings.Replace(at(1), "scale: 2", "scale: 5", 1),
+		"strategy": strings.Replace(at(1), "scale: 2", "scale: 2, deploy: {update_config: {parallelism: 2}}", 1),
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t, at(1), "")
+			rolled(w, 1)
+			w.write(edit, "")
+			w.settle()
+			assert.Equal(t, "update-service shop_web", w.took())
+			assert.True(t, w.statuses["web"].Converged, w.statuses["web"].Obstacle)
+		})
+	}
+}
+
+func TestWhatSomebodyElseHasChangedIsBroughtBack(t *testing.T) {
+	w := newWorld(t, at(1), "")
+	rolled(w, 1)
+	drift := func() {
+		s := w.service("web")
+		s.Spec.TaskTemplate.ContainerSpec.Env, s.Version = []string{"EVIL=1"}, s.Version+1
+	}
+	drift()
+	w.step()
+	assert.Contains(t, strings.Join(w.events, "\n"), "somebody other than tend has changed TaskTemplate.ContainerSpec.Env of shop_web")
+	assert.Empty(t, w.service("web").Spec.TaskTemplate.ContainerSpec.Env)
+	assert.Equal(t, "update-service shop_web", w.took())
+
+	w.settle() // and with a growing delay, where it does not stay so
+	drift()
+	w.step()
+	assert.Empty(t, w.took())
+	assert.Contains(t, w.statuses["web"].Obstacle, "something else changes the service, too")
+	w.pass(3 * time.Second)
+	assert.Equal(t, "update-service shop_web", w.took())
+}
+
+func TestASecretsNewContentIsAnotherObject(t *testing.T) {
+	compose := `services: {web: {image: "web:1", secrets: [token]}}
+secrets: {token: {file: ./token}}
+`
+	write := func(w *world, content string) {
+		require.NoError(t, os.WriteFile(filepath.Join(w.dir, "token"), []byte(content), 0o600))
+		w.write(compose, "")
+	}
+	w := newWorld(t, at(1), "")
+	write(w, "one")
+	w.settle()
+	before := w.secrets[0].Name
+	w.took()
+	write(w, "two")
+	w.settle()
+	did := strings.Split(w.took(), "\n")
+	require.Len(t, did, 3)
+	assert.Contains(t, did[0], "create-secret shop_token_")
+	assert.Equal(t, "update-service shop_web", did[1])
+	assert.Equal(t, "remove-secret "+before, did[2])
+}
+
+// The secret that a revision was rolled out with stays while the rollout that replaces it
+// may be taken back.
+func TestGoingBackHasTheSecretOfThatTime(t *testing.T) {
+	compose := `services: {web: {image: "web:%d", secrets: [token]}}
+secrets: {token: {file: ./token}}
+`
+	w := newWorld(t, at(1), "")
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "token"), []byte("one"), 0o600))
+	w.write(fmt.Sprintf(compose, 1), "")
+	w.settle()
+	before := w.secrets[0].Name
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "token"), []byte("two"), 0o600))
+	w.broken["web:2"] = true
+	w.write(fmt.Sprintf(compose, 2), "")
+	w.settle()
+	assert.Equal(t, "web:1", w.image("web"))
+	assert.Equal(t, before, w.service("web").Spec.TaskTemplate.ContainerSpec.Secrets[0].SecretName)
+}
+
+func TestWhatIsNotWrittenAnyMoreGoes(t *testing.T) {
+	w := newWorld(t, `services: {web: {image: "web:1", depends_on: [db]}, db: {image: "db:1"}}`, "")
+	w.settle()
+	w.took()
+	w.write(`services: {db: {image: "db:1"}}`, "")
+	w.settle()
+	assert.Equal(t, "remove-service shop_web", w.took())
+
+	w.remove = true
+	w.settle()
+	assert.Equal(t, "remove-service shop_db\nremove-network shop_default", w.took())
+}
+
+func TestANameThatIsTakenIsNotTouched(t *testing.T) {
+	w := newWorld(t, at(1), "")
+	in := w.input("web")
+	in.Foreign = "the stack shop was made by docker stack deploy, and not by tend"
+	p := Compute(in)
+	assert.Empty(t, p.Actions)
+	assert.Equal(t, core.OutcomeStalled, p.Status.Outcome)
+	assert.Equal(t, in.Foreign, p.Status.Obstacle)
+	in.Spec = nil
+	assert.Empty(t, Compute(in).Actions)
+	assert.Empty(t, ComputeProject(ProjectInput{Project: w.project, Foreign: in.Foreign}).Actions)
+}
+
+func TestARevisionThatFailsIsTakenBack(t *testing.T) {
+	w := newWorld(t, at(1), "")
+	rolled(w, 1)
+	w.broken["web:2"] = true
+	w.write(at(2), "")
+	w.settle()
+	assert.Equal(t, "web:1", w.image("web"))
+	s := w.statuses["web"]
+	assert.False(t, s.Converged)
+	assert.Equal(t, core.OutcomeStalled, s.Outcome)
+	assert.Contains(t, s.Obstacle, "was rolled back to")
+	assert.Contains(t, s.Obstacle, "non-zero exit (1)")
+	w.took()
+
+	w.write(at(3), "") // another one is another chance
+	w.settle()
+	assert.Equal(t, "web:3", w.image("web"))
+	assert.True(t, w.statuses["web"].Converged)
+}
+
+func TestARevisionThatNeverGetsReadyIsTakenBackWhenItsDeadlineIsOver(t *testing.T) {
+	w := newWorld(t, at(1), "")
+	rolled(w, 1)
+	w.never["web:2"] = true
+	w.write(at(2), "")
+	w.settle()
+	w.pass(599 * time.Second)
+	assert.Equal(t, "web:2", w.image("web"))
+	w.pass(2 * time.Second)
+	w.settle()
+	assert.Equal(t, "web:1", w.image("web"))
+	assert.Contains(t, w.statuses["web"].Obstacle, "no progress for 10m0s")
+}
+
+// Where the revision before does not work any more either, the one before that is next.
+func TestGoingBackLeadsFurtherWhereTheLastOneIsBadToo(t *testing.T) {
+	w := newWorld(t, at(1), "")
+	rolled(w, 1)
+	rolled(w, 2)
+	w.broken["web:2"], w.broken["web:3"] = true, true
+	w.write(at(3), "")
+	w.settle()
+	assert.Equal(t, "web:1", w.image("web"))
+	assert.Contains(t, w.statuses["web"].Obstacle, "was rolled back to")
+
+	w.broken["web:1"] = true // and where none works it stands still
+	w.write(at(3)+"# edited\n", "")
+	w.settle()
+	w.took()
+	w.pass(15 * time.Minute)
+	assert.Empty(t, w.took())
+}
+
+func TestWithOnFailurePauseItStaysWhereItIs(t *testing.T) {
+	const pause = "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {onFailure: pause}\n"
+	w := newWorld(t, at(1), pause)
+	w.settle()
+	w.broken["web:2"] = true
+	w.write(at(2), pause)
+	w.settle()
+	assert.Equal(t, "web:2", w.image("web"))
+	assert.Equal(t, core.OutcomeStalled, w.statuses["web"].Outcome)
+}
+
+const database = `apiVersion: tend/v1
+kind: Database
+metadata: {name: db}
+spec: {engine: postgres, backup: {beforeUpdate: false}}
+`
+
+func TestADatabaseStaysOnTheNodeOfItsVolume(t *testing.T) {
+	compose := "services: {db: {image: 'postgres:%d', volumes: ['data:/var/lib/postgresql/data']}}\nvolumes: {data: {}}\n"
+	w := newWorld(t, fmt.Sprintf(compose, 16), database)
+	w.settle()
+	spec := w.service("db").Spec
+	assert.Equal(t, []string{"node.id==id-a"}, spec.TaskTemplate.Placement.Constraints)
+	assert.Equal(t, "stop-first", spec.UpdateConfig.Order)
+	w.took()
+
+	// While the node is away nothing is made elsewhere, and it is said.
+	for _, away := range []func(){
+		func() { w.nodes[0].State = swarm.NodeStateDown },
+		func() { w.nodes = w.nodes[1:] },
+		func() { w.services, w.tasks = nil, nil }, // not even where somebody has removed the service
+	} {
+		away()
+		w.write(fmt.Sprintf(compose, 17), database)
+		w.settle()
+		assert.Empty(t, w.took())
+		assert.Equal(t, core.OutcomeWaiting, w.statuses["db"].Outcome)
+		assert.Contains(t, w.statuses["db"].Obstacle, "waiting for the node")
+		assert.Contains(t, w.statuses["db"].Obstacle, "shop_data")
+	}
+
+	// A person says where the data are now.
+	w.write(strings.Replace(fmt.Sprintf(compose, 17), "volumes: ['", "deploy: {placement: {constraints: ['node.id==id-b']}}, volumes: ['", 1), database)
+	w.settle()
+	assert.Equal(t, "create-service shop_db", w.took())
+	assert.Equal(t, []string{"node.id==id-b"}, w.service("db").Spec.TaskTemplate.Placement.Constraints)
+}
+
+func TestAPlacementSaysWhichNodeGetsAVolume(t *testing.T) {
+	w := newWorld(t, "services: {web: {image: 'web:1', volumes: ['data:/data'], deploy: {placement: {constraints: ['node.hostname == b']}}}}\nvolumes: {data: {}}\n", "")
+	w.settle()
+	assert.Equal(t, []string{"node.hostname == b", "node.id==id-b"}, w.service("web").Spec.TaskTemplate.Placement.Constraints)
+}
+
+func TestAJobThatFailsIsGivenUp(t *testing.T) {
+	w := newWorld(t, `services: {seed: {image: "seed:1", restart: "no"}}`, "")
+	w.broken["seed:1"] = true
+	w.settle()
+	w.pass(3 * time.Second)
+	assert.Equal(t, core.OutcomeStalled, w.statuses["seed"].Outcome)
+	assert.Contains(t, w.statuses["seed"].Obstacle, "non-zero exit")
+	w.took()
+	w.write(`services: {seed: {image: "seed:2", restart: "no"}}`, "")
+	w.settle()
+	assert.Equal(t, "update-service shop_seed", w.took())
+	assert.Equal(t, core.OutcomeComplete, w.statuses["seed"].Outcome)
+}
+
+const hooked = `apiVersion: tend/v1
+kind: Deployment
+metadata: {name: web}
+spec: {preRollout: [{name: migrate, command: [up]}, {name: warm, command: [warm]}]}
+`
+
+func TestHooksComeBeforeTheUpdate(t *testing.T) {
+	w := newWorld(t, at(1), hooked)
+	w.settle()
+	revision := w.project.Workloads["web"].Revision[:8]
+	assert.Equal(t, strings.Join([]string{
+		"create-network shop_default",
+		"create-service shop_web_migrate_" + revision, "create-service shop_web_warm_" + revision,
+		"create-service shop_web",
+		"remove-service shop_web_migrate_" + revision, "remove-service shop_web_warm_" + revision,
+	}, "\n"), w.took())
+	assert.True(t, w.statuses["web"].Converged)
+
+	w.write(at(2), hooked) // they run once for each revision
+	w.settle()
+	assert.Len(t, strings.Split(w.took(), "\n"), 5)
+}
+
+func TestAHookThatFailsKeepsTheRevisionOut(t *testing.T) {
+	w := newWorld(t, at(1), hooked)
+	w.settle()
+	w.broken["web:2"] = true // its hooks fail, too
+	w.write(at(2), hooked)
+	w.settle()
+	assert.Equal(t, "web:1", w.image("web"))
+	assert.Contains(t, w.statuses["web"].Obstacle, "hook migrate task: non-zero exit (1)")
+}
+
+func TestAHookThatTakesTooLongIsEndedAndRemoved(t *testing.T) {
+	w := newWorld(t, at(1), hooked)
+	w.settle()
+	w.never["web:2"] = true
+	w.write(at(2), hooked)
+	w.settle()
+	w.took()
+	w.pass(301 * time.Second)
+	w.settle()
+	assert.Equal(t, "web:1", w.image("web"))
+	assert.Contains(t, w.statuses["web"].Obstacle, "hook migrate has not ended within 5m0s")
+	assert.Len(t, w.services, 1, "the hook's job is still there")
+}
+
+func TestAPausedRolloutIsNotBegun(t *testing.T) {
+	w := newWorld(t, at(1), "")
+	rolled(w, 1)
+	yes := true
+	w.intents["web"] = core.Intent{Paused: &yes}
+	w.write(at(2), "")
+	w.settle()
+	assert.Empty(t, w.took())
+	assert.Equal(t, core.OutcomePaused, w.statuses["web"].Outcome)
+	w.pass(15 * time.Minute) // the time does not count
+	delete(w.intents, "web")
+	w.settle()
+	assert.Equal(t, "web:2", w.image("web"))
+}
+
+func TestUndoAndRestart(t *testing.T) {
+	w := newWorld(t, at(1), "")
+	rolled(w, 1)
+	first := w.project.Workloads["web"].Revision
+	rolled(w, 2)
+	w.intents["web"] = core.Intent{Undo: first, UndoOf: w.project.Workloads["web"].Revision}
+	w.settle()
+	assert.Equal(t, "web:1", w.image("web"))
+	assert.True(t, w.statuses["web"].Converged)
+	w.took()
+	w.now = w.now.Add(time.Minute)
+	w.intents["web"] = core.Intent{RestartedAt: w.now}
+	rolled(w, 2)
+	before := w.service("web").Spec.TaskTemplate.ForceUpdate
+	w.now = w.now.Add(time.Minute)
+	w.intents["web"] = core.Intent{RestartedAt: w.now}
+	w.settle()
+	assert.Equal(t, "update-service shop_web", w.took())
+	assert.Greater(t, w.service("web").Spec.TaskTemplate.ForceUpdate, before)
+}
+
+// Swarm never makes a job of a service.
+func TestAServiceThatBecomesAJobIsMadeAnew(t *testing.T) {
+	w := newWorld(t, `services: {web: {image: "web:1"}}`, "")
+	w.settle()
+	w.took()
+	w.write(`services: {web: {image: "web:1", restart: "no"}}`, "")
+	w.settle()
+	assert.Equal(t, "remove-service shop_web\ncreate-service shop_web", w.took())
+}
+
+func TestATaskOnANodeThatIsDownIsNotReady(t *testing.T) {
+	w := newWorld(t, at(1), "")
+	rolled(w, 1)
+	w.nodes[0].State = swarm.NodeStateDown
+	w.settle()
+	s := w.statuses["web"]
+	assert.False(t, s.Converged)
+	assert.Zero(t, s.Ready)
+	assert.Contains(t, strings.Join(s.Blockers(), "\n"), "replica 1 is on a, which is down")
+}
+
+func TestOneReplicaIsShownOfEachSlot(t *testing.T) {
+	old := manager.Task{ID: "1", Slot: 1, State: swarm.TaskStateFailed, CreatedAt: time.Unix(1, 0)}
+	last := manager.Task{ID: "2", Slot: 1, State: swarm.TaskStateFailed, CreatedAt: time.Unix(2, 0)}
+	runs := manager.Task{ID: "3", Slot: 1, State: swarm.TaskStateRunning, CreatedAt: time.Unix(0, 0)}
+	assert.False(t, Shown(old, []manager.Task{old, last}))
+	assert.True(t, Shown(last, []manager.Task{old, last}))
+	assert.False(t, Shown(last, []manager.Task{old, last, runs}))
+	assert.True(t, Shown(runs, []manager.Task{old, last, runs}))
+}

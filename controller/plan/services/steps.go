@@ -1,0 +1,288 @@
+package services
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/swarm"
+
+	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/swarm/convert"
+	"github.com/tendhq/tend/controller/swarm/manager"
+)
+
+// steps is the third stage: what is done now, and what stands in the way of more.
+type steps struct {
+	target
+	actions []Action
+	// same is true where the service is as it is to be.
+	same bool
+	wait wait
+	// held is true where nothing is done at all.
+	held bool
+	next core.Change
+}
+
+// wait is what has to happen before more can be done; the zero value is nothing.
+type wait struct {
+	message, remedy string
+	dependencies    []string
+	// quiet is true where it is on its way; fault where it is the rollout's own, so that
+	// its time counts against the rollout.
+	quiet, fault bool
+}
+
+// nextSteps decides what to do about a target now.
+func nextSteps(t target) steps {
+	s := steps{target: t}
+	s.events = slices.Clone(t.events)
+	s.record.Tries = maps.Clone(t.record.Tries)
+	switch {
+	case s.Foreign != "":
+		s.held = true
+		s.wait = wait{message: s.Foreign, remedy: "remove it, or give the project another name with --project-name"}
+	case s.desired == nil:
+		s.remove()
+	default:
+		s.keep()
+	}
+	if at := s.Refused.At.Add(pauseAfter(s.Refused.Count)); len(s.actions) > 0 && s.Refused.Count > 0 && at.After(s.Now) {
+		s.actions = nil
+		s.wait = wait{message: s.Refused.Error, remedy: "correct what the message says; it is tried again after the back-off", fault: true}
+		s.lookAgain(at, "it is tried again")
+	}
+	return s
+}
+
+// remove takes the workload away, after those that depend on it.
+func (s *steps) remove() {
+	for _, h := range s.Hooks {
+		s.removeService(h, "its workload is taken away")
+	}
+	switch {
+	case s.Service == nil:
+	case len(s.Dependents) > 0:
+		s.wait = wait{message: "waiting until " + strings.Join(s.Dependents, ", ") + " has gone, which depends on it", dependencies: s.Dependents}
+	default:
+		s.removeService(*s.Service, "it is to be taken away")
+	}
+}
+
+// removeService removes a service. Of a job Swarm would leave what runs: a job is to run no
+// task first, which has those of its present execution ended.
+func (s *steps) removeService(service manager.Service, cause string) {
+	running := func(t manager.Task) bool { return t.ServiceID == service.ID && !Over(t) }
+	if job := service.Spec.Mode.ReplicatedJob; job != nil && slices.ContainsFunc(s.Tasks, running) {
+		s.wait = wait{message: fmt.Sprintf("waiting until the tasks of %s have ended", service.Spec.Name), quiet: true}
+		if n := job.TotalCompletions; n == nil || *n > 0 {
+			none, spec := uint64(0), service.Spec
+			spec.Mode = swarm.ServiceMode{ReplicatedJob: &swarm.ReplicatedJob{MaxConcurrent: &none, TotalCompletions: &none}}
+			s.actions = append(s.actions, Action{Kind: UpdateService, Workload: s.Workload, Object: service.Spec.Name, ID: service.ID, Version: service.Version, Spec: spec, Cause: cause})
+		}
+		return
+	}
+	s.actions = append(s.actions, Action{Kind: RemoveService, Workload: s.Workload, Object: service.Spec.Name, ID: service.ID, Cause: cause})
+}
+
+// keep brings the service to the desired spec.
+func (s *steps) keep() {
+	node, waits := s.node()
+	if waits != nil {
+		s.wait = *waits
+		return
+	}
+	objects := s.objects(node)
+	wanted := convert.Service(s.Project, s.desired, objects)
+	wanted.TaskTemplate.ForceUpdate = s.forceUpdate()
+	service := s.Service
+	differs := []string{"Name"}
+	if service != nil {
+		differs = Differences(service.Spec, wanted)
+	}
+	rolls := service == nil || service.Spec.Labels[spec.LabelRevision] != s.desired.Revision || service.Spec.TaskTemplate.ForceUpdate < wanted.TaskTemplate.ForceUpdate
+	if job := s.desired.Kind == spec.Job; job && !rolls && service.Spec.Mode.ReplicatedJob != nil {
+		rolls = slices.Contains(differs, "Mode.ReplicatedJob.TotalCompletions")
+	}
+	// Any update runs a job again: only another revision is to, or another number.
+	ranAlready := s.desired.Kind == spec.Job && !rolls && modeOf(service.Spec) == modeOf(wanted)
+	s.same = len(differs) == 0 || ranAlready
+	switch {
+	case s.same:
+		s.record.Swarm.Applied = hash(wanted)
+		maps.DeleteFunc(s.record.Tries, func(_ string, t core.Try) bool { return t.At.Add(mostDelay).Before(s.Now) })
+		s.tidyHooks()
+		s.resume(wanted)
+		return
+	case s.paused() && rolls:
+		return // it stays where it is
+	case rolls && !s.mayRoll(objects):
+		return
+	case service == nil:
+		s.actions = append(s.actions, Action{Kind: CreateService, Workload: s.Workload, Object: wanted.Name, Spec: wanted, Cause: s.whyCreate()})
+		s.record.Swarm.Applied = hash(wanted)
+		return
+	case modeOf(service.Spec) != modeOf(wanted):
+		s.removeService(*service, fmt.Sprintf("Swarm cannot make a %s of a %s", modeOf(wanted), modeOf(service.Spec)))
+		return
+	}
+	s.update(wanted, differs, rolls)
+}
+
+// update gives the service another spec. What somebody else has changed is brought back
+// with a growing delay, as two that disagree would never end.
+func (s *steps) update(wanted swarm.ServiceSpec, differs []string, rolls bool) {
+	a := Action{Kind: UpdateService, Workload: s.Workload, Object: wanted.Name, ID: s.Service.ID, Version: s.Service.Version, Spec: wanted}
+	switch {
+	case rolls && s.Service.Spec.Labels[spec.LabelRevision] == s.desired.Revision:
+		a.Cause = "a restart was asked for"
+	case rolls:
+		a.Cause = fmt.Sprintf("revision %s → %s", short(s.Service.Spec.Labels[spec.LabelRevision]), short(s.desired.Revision))
+	case s.record.Swarm.Applied != hash(wanted):
+		a.Cause = "what is written has changed: " + strings.Join(differs, ", ")
+	default:
+		if !s.try(s.Service.ID) {
+			return
+		}
+		a.Cause = "somebody else has changed " + strings.Join(differs, ", ")
+		s.tell(core.Warning, "Repaired", "somebody other than tend has changed %s of %s: it is brought back to what is written", strings.Join(differs, ", "), wanted.Name)
+	}
+	s.record.Swarm.Applied = hash(wanted)
+	s.actions = append(s.actions, a)
+}
+
+// resume has Swarm go on with an update that it has paused though its revision has worked:
+// a task was lost with its node, for instance.
+func (s *steps) resume(wanted swarm.ServiceSpec) {
+	if !s.updateFailed() || !s.record.Complete || s.paused() || !s.try("paused "+s.Service.ID) {
+		return
+	}
+	s.actions = append(s.actions, Action{
+		Kind: UpdateService, Workload: s.Workload, Object: wanted.Name, ID: s.Service.ID, Version: s.Service.Version, Spec: wanted,
+		Cause: "Swarm has paused an update to a revision that has worked",
+	})
+}
+
+// The delays between repairs of one service, and after what was refused.
+const (
+	firstDelay = time.Second
+	mostDelay  = 5 * time.Minute
+)
+
+// pauseAfter is the time after so many tries.
+func pauseAfter(count int) time.Duration { return min(firstDelay<<min(count, 10), mostDelay) }
+
+// try notes a try, and reports whether it is due.
+func (s *steps) try(object string) bool {
+	last := s.record.Tries[object]
+	if at := last.At.Add(pauseAfter(last.Count)); last.Count > 0 && at.After(s.Now) {
+		s.lookAgain(at, "the service is repaired again")
+		s.wait = wait{message: fmt.Sprintf("something else changes the service, too: it was repaired %d times in a row", last.Count), remedy: "find out what changes it, and end that"}
+		return false
+	}
+	if s.record.Tries == nil {
+		s.record.Tries = map[string]core.Try{}
+	}
+	s.record.Tries[object] = core.Try{Count: last.Count + 1, At: s.Now}
+	return true
+}
+
+// mayRoll reports whether all that tasks of the desired revision need is there: objects, the
+// hooks' ends, and dependencies.
+func (s *steps) mayRoll(o convert.Objects) bool {
+	if missing := s.missing(o); len(missing) > 0 {
+		s.wait = wait{message: "waiting for " + strings.Join(missing, ", "), quiet: true}
+		return false
+	}
+	for _, d := range s.Dependencies {
+		if why := d.Unmet(); why != "" {
+			s.wait.message = cmp.Or(s.wait.message, why)
+			s.wait.dependencies = append(s.wait.dependencies, d.Name)
+		}
+	}
+	if s.wait.message != "" {
+		return false
+	}
+	return s.runHooks(o)
+}
+
+// objects are what the desired spec refers to. A revision that tend goes back to has the
+// secrets and configs that it was rolled out with, while they are there.
+func (s *steps) objects(node string) convert.Objects {
+	o := s.Objects
+	o.Node = node
+	if s.desired.Revision == s.Spec.Revision || s.desired.Revision != s.record.Stable {
+		return o
+	}
+	o.Secrets, o.Configs = maps.Clone(o.Secrets), maps.Clone(o.Configs)
+	for key, name := range s.record.Swarm.Objects {
+		if kind, key, _ := strings.Cut(key, " "); o.IDs[name] == "" {
+			continue
+		} else if kind == "secret" {
+			o.Secrets[key] = name
+		} else {
+			o.Configs[key] = name
+		}
+	}
+	return o
+}
+
+// used are the names of the objects that a spec refers to, by kind and Compose key.
+func used(w *spec.Workload, o convert.Objects) map[string]string {
+	all := map[string]string{}
+	for _, secret := range w.Template.Secrets {
+		all["secret "+secret.Source] = o.Secrets[secret.Source]
+	}
+	for _, config := range w.Template.Configs {
+		all["config "+config.Source] = o.Configs[config.Source]
+	}
+	return all
+}
+
+// missing names what the desired spec refers to and is not there.
+func (s *steps) missing(o convert.Objects) (all []string) {
+	for _, name := range s.desired.Networks {
+		if o.Networks[name] == "" {
+			all = append(all, "network "+name)
+		}
+	}
+	objects := used(s.desired, o)
+	for _, key := range slices.Sorted(maps.Keys(objects)) {
+		if o.IDs[objects[key]] == "" {
+			all = append(all, key)
+		}
+	}
+	return all
+}
+
+func (s *steps) whyCreate() string {
+	if s.record.Swarm.Applied != "" {
+		return "it is gone, and is written"
+	}
+	return "it is written"
+}
+
+// lookAgain has the plan made again at an instant, at which time alone changes what is said.
+func (s *steps) lookAgain(at time.Time, what string, args ...any) {
+	if at.After(s.Now) && (s.next.At.IsZero() || at.Before(s.next.At)) {
+		s.next = core.Change{At: at, What: fmt.Sprintf(what, args...)}
+	}
+}
+
+// modeOf names the mode of a service, which Swarm never changes.
+func modeOf(s swarm.ServiceSpec) string {
+	switch {
+	case s.Mode.ReplicatedJob != nil:
+		return "replicated job"
+	case s.Mode.GlobalJob != nil:
+		return "global job"
+	case s.Mode.Global != nil:
+		return "global service"
+	default:
+		return "replicated service"
+	}
+}

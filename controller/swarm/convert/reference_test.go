@@ -1,0 +1,153 @@
+package convert
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tendhq/tend/controller/spec/keys"
+)
+
+var update = flag.Bool("update", false, "write the reference anew")
+
+const reference = "../../../docs/reference/"
+
+// Each key of Compose that tend knows has a row, or is under one that speaks for all.
+func TestTheTableHasEachKeyOfCompose(t *testing.T) {
+	known := map[string]bool{}
+	for _, path := range keys.Paths() {
+		known[path] = true
+		covered := false
+		for at := path; at != ""; at = at[:max(strings.LastIndex(at, "."), 0)] {
+			_, ok := rows[at]
+			covered = covered || ok
+		}
+		assert.True(t, covered, "the table lacks %s", path)
+	}
+	for path := range rows {
+		assert.True(t, known[path], "Compose has no key %s", path)
+	}
+}
+
+// Each field of the reference of specs has a row.
+func TestTheTableHasEachFieldOfASpec(t *testing.T) {
+	inTable := map[string]bool{}
+	for _, r := range specFields {
+		for name := range strings.FieldsSeq(r.names) {
+			inTable[name] = true
+		}
+	}
+	content, err := os.ReadFile(reference + "spec.md")
+	require.NoError(t, err)
+	fields := map[string]bool{}
+	inside := false
+	for line := range strings.Lines(string(content)) {
+		inside = strings.HasPrefix(line, "|") && (inside || strings.HasPrefix(line, "| field |"))
+		if !inside {
+			continue
+		}
+		first, _, _ := strings.Cut(line[1:], "|")
+		for _, match := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(first, -1) {
+			fields[match[1]] = true
+			assert.True(t, inTable[match[1]], "the table lacks %s", match[1])
+		}
+	}
+	require.NotEmpty(t, fields)
+	for name := range inTable {
+		assert.True(t, fields[name], "a spec has no field %s", name)
+	}
+}
+
+func TestTheReferenceIsUpToDate(t *testing.T) {
+	want := referenceText()
+	if *update {
+		require.NoError(t, os.WriteFile(reference+"swarm.md", []byte(want), 0o644))
+	}
+	got, err := os.ReadFile(reference + "swarm.md")
+	require.NoError(t, err)
+	assert.Equal(t, want, string(got), "run go generate ./controller/swarm/convert")
+}
+
+const preface = `# Docker Swarm
+
+` + "`tend apply|diff|down|get|run --engine swarm`" + ` keeps the project as services of a Docker Swarm, through the Swarm API of one
+of its managers: the engine of ` + "`--host`" + `. Swarm schedules, restarts and moves tasks; tend decides what is to run, and when.
+
+| of | becomes |
+| --- | --- |
+| a Deployment | a replicated service, PROJECT_SERVICE |
+| a Database | likewise, of one task that is stopped before the next one starts, pinned to the node of its volume |
+| a Job | a replicated job; a new revision runs it again |
+| a hook of ` + "`preRollout`" + ` | a replicated job that ends before its service is updated, and is removed then |
+| a network | an overlay |
+| a secret, a config | one of Swarm's, under a name with a hash of its content |
+| a published port | one of the mesh, at every node |
+| a revision | the label ` + "`tend.revision`" + ` of a service and of its tasks |
+
+What tend adds to Swarm: conditions of ` + "`depends_on`" + `, the progress deadline, the way back to the last revision that completed, and
+from there to the one before, hooks, ` + "`paused`" + `, ` + "`tend rollout history`" + `, undo and restart, the repair of what somebody else has changed,
+and statuses with the obstacle and the remedy.
+
+- A service of the name that tend did not make for this folder, and a stack of the project's name, are refused and not touched.
+- A service that mounts a volume of the driver local is pinned to one node, as the volume is there alone. Where that node is
+  down, tend waits for it and says so: an empty volume on another node would look as if all were well.
+- An update that Swarm pauses, as a new task has failed, counts as failed at once; one that makes no progress, after
+  ` + "`progressDeadlineSeconds`" + `. While nothing is known of another revision that worked, it is left as it is.
+- A Job that somebody else has changed is not repaired, as each update would run it again.
+- Swarm cannot hold an update that it has begun: ` + "`paused`" + ` keeps one from beginning.
+- Going back uses the version of a secret or config that the revision had while that one is there: it is removed when the
+  rollout that has replaced it is complete. After that, it is the present content.
+- Without a Swarm, on a worker, and while the managers have no quorum nothing is changed; tend says so and goes on by itself.
+- ` + "`tend down`" + ` removes services, networks, secrets and configs. Volumes stay on their nodes, and the Swarm API does not reach them.
+
+Each key and each field is one of these:
+
+- **kept**: it has the effect that it has on one machine.
+- **kept by Swarm**: Swarm does it, in its own way.
+- **no effect**: it says nothing of what runs.
+- **refused**: tend stops with all such places and their reasons at once, and changes nothing.
+
+This page is made from the table that tend goes by (` + "`controller/swarm/convert/table.go`" + `), and a test holds the table against
+[the keys of Compose](compose.md) and [the fields of a spec](spec.md). Keys under one that is listed are treated as that. Of
+` + "`x-tend`" + `, ` + "`managed`" + ` and ` + "`accessMode`" + ` are kept, ` + "`ports: direct`" + ` has no effect, and ` + "`proxyProtocol`, `pullInterval` and `keepImages`" + ` are refused.
+
+Why it is as it is: [ADR 57](../adr/0057-swarm-services.md).
+`
+
+// referenceText writes the reference as Markdown.
+func referenceText() string {
+	var b strings.Builder
+	b.WriteString(preface)
+	under := ""
+	for i, r := range composeKeys {
+		if i == 0 || r.under != under {
+			under = r.under
+			title := "Top level"
+			if under != "" {
+				title = "`" + under + "`"
+			}
+			fmt.Fprintf(&b, "\n## %s\n\n| key | on a Swarm | remark |\n| --- | --- | --- |\n", title)
+		}
+		writeRow(&b, r)
+	}
+	b.WriteString("\n## Fields of a spec\n\n| field | on a Swarm | remark |\n| --- | --- | --- |\n")
+	for _, r := range specFields {
+		writeRow(&b, r)
+	}
+	return b.String()
+}
+
+func writeRow(b *strings.Builder, r row) {
+	var names []string
+	for _, name := range slices.Collect(strings.FieldsSeq(r.names)) {
+		names = append(names, "`"+name+"`")
+	}
+	fmt.Fprintf(b, "| %s | %s | %s |\n", strings.Join(names, ", "), r.support, r.remark)
+}

@@ -1,0 +1,292 @@
+package swarm
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/controller/plan/services"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/swarm/convert"
+	"github.com/tendhq/tend/controller/swarm/manager"
+	"github.com/tendhq/tend/state"
+)
+
+// planAll plans the project and each workload by what was seen, and writes down what
+// follows.
+func (l *loop) planAll(now time.Time) (actions []services.Action) {
+	l.putReplicas()
+	l.next = time.Time{}
+	soonest := func(at time.Time) {
+		if !at.IsZero() && (l.next.IsZero() || at.Before(l.next)) {
+			l.next = at
+		}
+	}
+	snap := l.store.Snapshot()
+	all := l.gather(snap, now)
+	names := l.seen.workloads()
+	for _, row := range snap.Workloads() {
+		names[row.Name] = true
+	}
+	for _, row := range snap.Statuses() {
+		names[row.Workload] = true
+	}
+	for _, name := range l.inOrder(names) {
+		if !l.keeps(name) {
+			continue
+		}
+		in := l.input(l.store.Snapshot(), all, name, now)
+		if l.known[name].same(in, all) {
+			soonest(l.known[name].next)
+			continue
+		}
+		p := services.Compute(in)
+		l.remember(in, p)
+		l.known[name] = knownOf(in, all, p)
+		actions = append(actions, p.Actions...)
+		soonest(p.Next)
+	}
+	// What a rollout that is complete now has left behind goes at once.
+	p := services.ComputeProject(l.projectInput(l.store.Snapshot(), now))
+	soonest(p.Next)
+	return append(actions, p.Actions...)
+}
+
+// keeps reports whether tend decides over a workload.
+func (l *loop) keeps(name string) bool {
+	return l.project.Workloads[name] != nil || !slices.Contains(l.project.Disabled, name) && !slices.Contains(l.project.Unmanaged, name)
+}
+
+// inOrder has what others depend on before them, so that one round sees what it decides.
+func (l *loop) inOrder(names map[string]bool) (all []string) {
+	done := map[string]bool{}
+	var visit func(name string)
+	visit = func(name string) {
+		if done[name] {
+			return
+		}
+		done[name] = true
+		if w := l.project.Workloads[name]; w != nil {
+			for _, d := range w.DependsOn {
+				visit(d.Name)
+			}
+		}
+		if names[name] {
+			all = append(all, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		visit(name)
+	}
+	return all
+}
+
+// putReplicas writes down which tasks there are.
+func (l *loop) putReplicas() {
+	l.store.Update(func(tx *state.Tx) {
+		there := map[string]bool{}
+		for _, r := range l.seen.shownReplicas(l.project.Name) {
+			there[r.ID] = true
+			if before, ok := tx.Replica(r.ID); !ok || !reflect.DeepEqual(before.Replica, r) {
+				tx.PutReplica(&state.Replica{Replica: r})
+			}
+		}
+		for _, row := range tx.Replicas("") {
+			if !there[row.ID] {
+				tx.DeleteReplica(row.ID)
+			}
+		}
+	})
+}
+
+// projectInput gathers what the plan of the project's own objects depends on.
+func (l *loop) projectInput(snap *state.Snapshot, now time.Time) services.ProjectInput {
+	in := services.ProjectInput{
+		Now: now, Project: l.project, Remove: l.remove, Foreign: l.foreign(), Tries: l.tries,
+		Networks: l.seen.networks, Secrets: l.seen.secrets, Configs: l.seen.configs, Services: l.seen.services,
+		WantedSecrets: map[string]string{}, WantedConfigs: map[string]string{},
+	}
+	for _, w := range l.project.Workloads {
+		for _, s := range w.Template.Secrets {
+			in.WantedSecrets[s.Source] = convert.ObjectName("secret", l.project.Name, s.Source, l.contents["secret "+s.Source])
+		}
+		for _, c := range w.Template.Configs {
+			in.WantedConfigs[c.Source] = convert.ObjectName("config", l.project.Name, c.Source, l.contents["config "+c.Source])
+		}
+	}
+	for _, row := range snap.Rollouts() {
+		in.Rollouts = append(in.Rollouts, row.Rollout)
+	}
+	return in
+}
+
+// gathered is what the plans of all workloads of a round depend on.
+type gathered struct {
+	foreign string
+	objects convert.Objects
+	held    map[string]string
+	load    map[string]int
+	nodes   []manager.Node
+	// services, hooks and tasks are by workload.
+	services map[string]*manager.Service
+	hooks    map[string][]manager.Service
+	tasks    map[string][]manager.Task
+	// common tells two rounds apart in which a workload without changes may be planned
+	// otherwise.
+	common string
+}
+
+func (l *loop) gather(snap *state.Snapshot, now time.Time) *gathered {
+	project := l.projectInput(snap, now)
+	all := &gathered{
+		foreign: project.Foreign, objects: project.Objects(), nodes: l.seen.nodes,
+		services: map[string]*manager.Service{}, hooks: map[string][]manager.Service{}, tasks: map[string][]manager.Task{},
+	}
+	all.held, all.load = l.seen.held()
+	for i, s := range l.seen.services {
+		switch name := s.Spec.Labels[spec.LabelService]; {
+		case s.Spec.Labels[spec.LabelHook] != "":
+			all.hooks[name] = append(all.hooks[name], s)
+		default:
+			all.services[name] = &l.seen.services[i]
+		}
+	}
+	for _, t := range l.seen.tasks {
+		all.tasks[workloadOf(t)] = append(all.tasks[workloadOf(t)], t)
+	}
+	for _, n := range l.seen.nodes {
+		all.common += fmt.Sprintf("%s %s %s;", n.ID, n.State, n.Availability)
+	}
+	all.common += fmt.Sprint(all.objects.Networks, all.objects.Secrets, all.objects.Configs, l.remove, all.foreign)
+	return all
+}
+
+// known is a workload that had converged, and what that plan depended on.
+type known struct {
+	common     string
+	generation int64
+	service    string
+	version    uint64
+	tasks      []manager.Task
+	intent     core.Intent
+	next       time.Time
+}
+
+// knownOf is what a plan depended on; the zero value, which is like nothing, where the
+// workload is to be planned again anyway.
+func knownOf(in services.Input, all *gathered, p services.Plan) known {
+	if !p.Status.Converged || in.Service == nil {
+		return known{}
+	}
+	return known{
+		common: all.common, generation: in.Generation, service: in.Service.ID, version: in.Service.Version, tasks: in.Tasks, intent: in.Intent, next: p.Next,
+	}
+}
+
+// same reports whether a workload would be planned as it was.
+func (k known) same(in services.Input, all *gathered) bool {
+	return k.service != "" && in.Service != nil && in.Spec != nil && k.service == in.Service.ID && k.version == in.Service.Version &&
+		k.common == all.common && k.generation == in.Generation && reflect.DeepEqual(k.intent, in.Intent) &&
+		(k.next.IsZero() || in.Now.Before(k.next)) && len(in.Hooks) == 0 && reflect.DeepEqual(k.tasks, in.Tasks)
+}
+
+// input gathers what the plan of a workload depends on.
+func (l *loop) input(snap *state.Snapshot, all *gathered, name string, now time.Time) services.Input {
+	in := services.Input{
+		Now: now, Project: l.project, Workload: name, Service: all.services[name], Hooks: all.hooks[name], Tasks: all.tasks[name],
+		Nodes: all.nodes, Objects: all.objects, Held: all.held, Load: all.load,
+		Foreign: all.foreign, History: map[string]*spec.Workload{}, Refused: l.refused(name),
+	}
+	if t := l.taken[name]; in.Service == nil && in.Foreign == "" && now.Before(t.at.Add(retake)) {
+		in.Foreign = t.why
+	}
+	if row, ok := snap.Workload(name); ok {
+		in.Spec, in.Generation = row.Spec, row.Generation
+	}
+	if l.remove {
+		in.Spec = nil
+	}
+	if row, ok := snap.Rollout(name); ok {
+		in.Rollout = row.Rollout
+	}
+	if row, ok := snap.Status(name); ok {
+		in.Status = row.Status
+	}
+	if row, ok := snap.Intent(name); ok {
+		in.Intent = row.Intent
+	}
+	for _, row := range snap.Revisions(name) {
+		in.History[row.Revision] = row.Spec
+	}
+	if in.Spec != nil {
+		for _, d := range in.Spec.DependsOn {
+			in.Dependencies = append(in.Dependencies, dependency(snap, d))
+		}
+	} else {
+		in.Dependents = l.dependents(name)
+	}
+	return in
+}
+
+// dependency is the state of a workload that another one depends on, as it was planned
+// last.
+func dependency(snap *state.Snapshot, d spec.Dependency) plan.Dependency {
+	on := plan.Dependency{Dependency: d}
+	row, ok := snap.Workload(d.Name)
+	if !ok {
+		return on
+	}
+	on.Known = true
+	if s, ok := snap.Status(d.Name); ok && s.ObservedGeneration == row.Generation {
+		on.Running, on.Ready, on.Completed, on.Converged = s.Ready, s.Ready, s.Completed(), s.Converged
+	}
+	return on
+}
+
+// dependents are the workloads that have services and depend on one.
+func (l *loop) dependents(name string) (all []string) {
+	running := l.seen.workloads()
+	for _, other := range slices.Sorted(maps.Keys(l.project.Workloads)) {
+		depends := slices.ContainsFunc(l.project.Workloads[other].DependsOn, func(d spec.Dependency) bool { return d.Name == name })
+		if depends && other != name && running[other] {
+			all = append(all, other)
+		}
+	}
+	return all
+}
+
+// remember writes down what follows from a plan, and tells its events.
+func (l *loop) remember(in services.Input, p services.Plan) {
+	var events []*state.Event
+	l.store.Update(func(tx *state.Tx) {
+		if in.Spec == nil && p.Status.Converged {
+			tx.Forget(in.Workload)
+			return
+		}
+		if !reflect.DeepEqual(p.Rollout, in.Rollout) {
+			tx.PutRollout(p.Rollout)
+		}
+		if !reflect.DeepEqual(p.Status, in.Status) {
+			tx.PutStatus(p.Status)
+		}
+		for _, e := range p.Events {
+			events = append(events, tx.AddEvent(e, in.Now))
+		}
+	})
+	for _, e := range events {
+		l.options.OnEvent(e)
+	}
+	l.options.OnStatus(p.Status)
+}
+
+// restored is the record of a workload; empty where there is none.
+func restored(snap *state.Snapshot, name string) core.Rollout {
+	if row, ok := snap.Rollout(name); ok {
+		return row.Rollout
+	}
+	return core.Rollout{Workload: name}
+}
