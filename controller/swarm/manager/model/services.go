@@ -164,9 +164,14 @@ func (s *Swarm) RemoveService(ctx context.Context, id string) error {
 	})
 }
 
+// forgetService takes a service away with its tasks, but for those of a job: swarmkit lets
+// them run.
 func (s *Swarm) forgetService(id string) {
 	of := s.services[id]
 	delete(s.services, id)
+	if of.job() != nil {
+		return
+	}
 	if of.rollout != nil {
 		of.rollout.cancelled = true
 	}
