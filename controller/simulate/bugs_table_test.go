@@ -143,8 +143,8 @@ var bugs = []bug{
 		old: "	k.empty = err == nil && len(rows) == 0\n", new: "	if BUG { rows = nil }\n	k.empty = err == nil && len(rows) == 0\n"},
 
 	{name: "act before the decision is written", seed: 11, file: "controller.go",
-		old: "		l.keeper.commit(ctx, false)\n		for _, p := range todo {\n			l.carryOut(ctx, p)\n		}\n",
-		new: "		if !BUG { l.keeper.commit(ctx, false) }\n		for _, p := range todo {\n			l.carryOut(ctx, p)\n		}\n		if BUG { l.keeper.commit(ctx, true) }\n"},
+		old: "		l.keeper.Commit(ctx, false)\n		for _, p := range todo {\n			l.carryOut(ctx, p)\n		}\n",
+		new: "		if !BUG { l.keeper.Commit(ctx, false) }\n		for _, p := range todo {\n			l.carryOut(ctx, p)\n		}\n		if BUG { l.keeper.Commit(ctx, true) }\n"},
 	{name: "let a decision wait as events do", seed: 0, file: "keeper.go",
 		old: "	now = now || decided\n", new: "	now = now || decided && !BUG\n"},
 	{name: "take an invalid spec for an empty one", seed: 31, file: "controller.go",

@@ -490,6 +490,7 @@ func (w *world) intention(name, what string, n int) {
 			return nil
 		})
 	}()
+	synctest.Wait() // else the next one who asks might be heard first
 }
 
 // name is a call in words.

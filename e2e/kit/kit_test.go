@@ -39,7 +39,7 @@ func TestAwaitTellsWhyItEndedAndWhatItSawLast(t *testing.T) {
 func TestAShopIsACopyThatIsFitted(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, ".env"), []byte("KEPT=1\n"), 0o644))
-	require.NoError(t, kit.Shop{Repository: "../..", Dir: dir, Project: "mine", Override: "services: {}\n", Profiles: []string{"observability"}, Fit: func(service, spec string) string {
+	require.NoError(t, kit.Shop{Repository: "../..", Dir: dir, Project: "mine", Override: "services: {}\n", Profiles: []string{"observability", "rabbitmq"}, Fit: func(service, spec string) string {
 		if service == "order-service" {
 			spec = kit.Set(spec, "replicas", 7)
 		}
@@ -61,7 +61,7 @@ func TestAShopIsACopyThatIsFitted(t *testing.T) {
 	assert.Equal(t, 2, strings.Count(specs["order-service"], "\n    timeoutSeconds: 9\n"), "%s", specs["order-service"])
 	env, err := os.ReadFile(filepath.Join(dir, ".env"))
 	require.NoError(t, err)
-	for _, line := range []string{"KEPT=1\n", "COMPOSE_PROFILES=observability\n", "COMPOSE_PROJECT_NAME=mine\n", "TEND_PROJECT_DIRECTORY=" + dir + "\n"} {
+	for _, line := range []string{"KEPT=1\n", "COMPOSE_PROFILES=observability,rabbitmq\n", "COMPOSE_PROJECT_NAME=mine\n", "TEND_PROJECT_DIRECTORY=" + dir + "\n"} {
 		assert.Contains(t, string(env), line)
 	}
 	for _, name := range []string{"compose.yaml", "compose.override.yaml", "deploy/secrets/redis_password", "deploy/observability/prometheus.yml"} {
