@@ -139,6 +139,8 @@ func looksAround(b *browser) {
 func fillsTheBasket(b *browser) {
 	b.t.Helper()
 	b.press("Kitchen")
+	b.sees("h1", "Kitchen")
+	b.sees(".found", "4 products") // else a click may meet what was there before
 	b.press("Espresso Cup")
 	b.sees("h1", "Espresso Cup")
 	b.sees(".price", "€12.50")
@@ -147,6 +149,8 @@ func fillsTheBasket(b *browser) {
 	b.press("Add to basket")
 	b.sees(".toast", "Espresso Cup is in your basket.")
 	b.press("Kitchen")
+	b.sees("h1", "Kitchen")
+	b.sees(".found", "4 products") // else a click may meet what was there before
 	b.press("Add French Press to the basket")
 	b.sees(".count", "3")
 	b.open("/basket") // a reload keeps it
@@ -212,6 +216,8 @@ func followsAnOrder(b *browser, s *shop) {
 	b.t.Helper()
 	b.press("Shop")
 	b.press("Office")
+	b.sees("h1", "Office")
+	b.sees(".found", "4 products")
 	b.press("Standing Desk")
 	for n := 2; n <= 8; n++ {
 		b.press("One more of Standing Desk")
@@ -291,6 +297,8 @@ func changesTheStock(b *browser, s *shop) {
 	}
 	b.press("Shop")
 	b.press("Kitchen")
+	b.sees("h1", "Kitchen")
+	b.sees(".found", "4 products") // else a click may meet what was there before
 	b.sees(".product .few", "Only 7 left")
 }
 

@@ -146,14 +146,6 @@ var jobCases = []testCase{
 		})
 		f.awaitTasks(id, "ended", func(tasks []manager.Task) bool { return len(in(swarm.TaskStateRunning, tasks)) == 0 })
 	}},
-	{"a job that is removed leaves the tasks that run", func(f *fixture) {
-		id := f.create(f.job("job", Runs, 1))
-		f.awaitTasks(id, "running", func(tasks []manager.Task) bool { return len(in(swarm.TaskStateRunning, tasks)) == 1 })
-		require.NoError(f, f.Manager.RemoveService(f.Context(), id))
-		// The tasks of another service let time pass.
-		f.awaitTasks(f.create(f.spec("clock", Exits, 1)), "there", func(tasks []manager.Task) bool { return len(tasks) > 2 })
-		require.Len(f, in(swarm.TaskStateRunning, f.tasks(id)), 1)
-	}},
 }
 
 // job is a service whose tasks run to completion, all at once.

@@ -164,8 +164,8 @@ func (s *Swarm) RemoveService(ctx context.Context, id string) error {
 	})
 }
 
-// forgetService takes a service away with its tasks, but for those of a job: swarmkit lets
-// them run.
+// forgetService takes a service away with its tasks, but for those of a job: Docker 20.10
+// lets them run, and 2.0.0-beta.24 ends them.
 func (s *Swarm) forgetService(id string) {
 	of := s.services[id]
 	delete(s.services, id)
