@@ -27,28 +27,38 @@ func (c *Controller) Asked(asked core.Event) {
 func (c *Controller) Intend(ctx context.Context, asked core.Event, change func(*core.Intent, *state.Snapshot) error) error {
 	done := make(chan error, 1)
 	c.do(func(l *loop) {
-		workload, snap := asked.Workload, c.store.Snapshot()
-		if _, ok := snap.Workload(workload); !ok {
-			done <- &UnknownWorkloadError{Workload: workload}
-			return
-		}
-		intent := core.Intent{}
-		if row, ok := snap.Intent(workload); ok {
-			intent = row.Intent
-		}
-		before := intent
-		if err := change(&intent, snap); err != nil {
+		changed, err := ChangeIntent(c.store, asked.Workload, change)
+		if err != nil {
 			done <- err
 			return
 		}
-		if !reflect.DeepEqual(intent, before) {
+		if changed {
 			c.metrics.intents.WithLabelValues(asked.Reason).Inc()
 			l.reconciler.event(asked, time.Now())
 		}
-		c.store.Update(func(tx *state.Tx) { tx.PutIntent(&state.Intent{Workload: workload, Intent: intent}) })
 		l.planned = append(l.planned, func() { done <- nil })
 	})
 	return c.await(ctx, done)
+}
+
+// ChangeIntent writes down what people ask of a workload now, as change makes it of what
+// they asked before, and reports whether that differs. The error is an UnknownWorkloadError,
+// or change's own.
+func ChangeIntent(s *state.Store, workload string, change func(*core.Intent, *state.Snapshot) error) (changed bool, err error) {
+	snap := s.Snapshot()
+	if _, ok := snap.Workload(workload); !ok {
+		return false, &UnknownWorkloadError{Workload: workload}
+	}
+	intent := core.Intent{}
+	if row, ok := snap.Intent(workload); ok {
+		intent = row.Intent
+	}
+	before := intent
+	if err := change(&intent, snap); err != nil {
+		return false, err
+	}
+	s.Update(func(tx *state.Tx) { tx.PutIntent(&state.Intent{Workload: workload, Intent: intent}) })
+	return !reflect.DeepEqual(intent, before), nil
 }
 
 // Subscribed notes that a subscriber asked for the endpoints that follow an index, and

@@ -41,8 +41,8 @@ type Keeper struct {
 	pause time.Duration
 }
 
-// NewKeeper makes a keeper of a state, which d takes; with nil nothing survives. event is
-// called with what there is to tell.
+// NewKeeper makes a keeper that writes a state to d; with a nil d nothing survives. event
+// takes the keeper's warnings.
 func NewKeeper(s *state.Store, d durable.Store, m *Metrics, event func(core.Event)) *Keeper {
 	return &Keeper{store: s, durable: d, metrics: m, event: event}
 }

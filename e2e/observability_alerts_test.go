@@ -76,11 +76,16 @@ func (c *cable) carry(client net.Conn) {
 	if out {
 		return
 	}
+	passOn(client, engine)
+}
+
+// passOn passes on what two connections say to each other, until both have ended.
+func passOn(a, b net.Conn) {
 	var both sync.WaitGroup
-	for _, way := range [][2]net.Conn{{engine, client}, {client, engine}} {
+	for _, way := range [][2]net.Conn{{a, b}, {b, a}} {
 		both.Go(func() {
 			_, _ = io.Copy(way[0], way[1])
-			_ = way[0].(*net.UnixConn).CloseWrite()
+			_ = way[0].(interface{ CloseWrite() error }).CloseWrite()
 		})
 	}
 	both.Wait()

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -27,8 +26,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestACustomerInChromiumNoticesNoUpdate has a customer shop in Chromium, again and again,
-// while all that is behind the pages is replaced. What the browser's console says fails it.
+// TestACustomerInChromiumNoticesNoUpdate has one customer after the other shop in Chromium
+// while the pages, the gateway, the services and both Redis are replaced. What the browser's console says fails it.
 func TestACustomerInChromiumNoticesNoUpdate(t *testing.T) {
 	p, gateway := newShop(t, "")
 	up := p.tend("up", "--timeout", "4m")
@@ -139,14 +138,7 @@ func forward(client net.Conn, address string) {
 		return
 	}
 	defer server.Close()
-	var both sync.WaitGroup
-	for _, way := range [][2]net.Conn{{server, client}, {client, server}} {
-		both.Go(func() {
-			_, _ = io.Copy(way[0], way[1])
-			_ = way[0].(*net.TCPConn).CloseWrite()
-		})
-	}
-	both.Wait()
+	passOn(client, server)
 }
 
 func (s *shopper) listen(event any) {

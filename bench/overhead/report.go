@@ -60,7 +60,7 @@ func (r *report) Rows() []row {
 		}
 		return ms
 	}
-	watching := row{What: "CPU for a request: what watches", Plain: "", Watched: milliseconds(r.watching(own))}
+	watching := row{What: "CPU for a request: what watches", Watched: milliseconds(r.watching(own))}
 	return []row{
 		r.row("requests a second, as many as it can answer", func(of result) float64 { return of.throughput }, func(v float64) string { return fmt.Sprintf("%.0f", v) }, -1, 5),
 		r.row(fmt.Sprintf("p50 at %.0f requests a second", r.Rate), func(of result) float64 { return of.p50.Seconds() * 1000 }, milliseconds, 1, 0),

@@ -154,7 +154,8 @@ func (o *Observer) follow(ctx context.Context) error {
 		now := time.Now()
 		resourcesDue = resourcesDue || come.resources
 		if now.Before(relist) {
-			// First the resources, so that a new container is compared with what it was made of.
+			// The resources come first: a new container is compared with its image, and with its
+			// networks.
 			if resourcesDue && o.resourcePace.Allow() {
 				resourcesDue = false
 				err = o.Resources(ctx)

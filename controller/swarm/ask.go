@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"time"
 
@@ -53,12 +52,12 @@ func (l *loop) setProject(p *spec.Project) {
 		l.reject(fmt.Errorf("a secret or config cannot be read: %w", err))
 		return
 	}
-	if l.rejected {
-		l.rejected = false
+	if l.rejected != nil {
+		l.rejected = nil
 		l.event(core.Event{Type: core.Normal, Reason: "SpecInForce", Message: "what is written is in force again"})
 	}
 	l.project, l.contents = p, read
-	l.forgetTaken()
+	clear(l.taken) // somebody may have let the names go
 	var changes []core.Event
 	l.store.Update(func(tx *state.Tx) { changes = controller.PutWorkloads(tx, p, time.Now()) })
 	for _, e := range changes {
@@ -71,14 +70,14 @@ func (l *loop) setProject(p *spec.Project) {
 func (c *Controller) RejectProject(err error) { c.do(func(l *loop) { l.reject(err) }) }
 
 func (l *loop) reject(err error) {
-	l.rejected = true
+	l.rejected = err
 	l.event(core.Event{Type: core.Warning, Reason: "InvalidSpec", Message: err.Error()})
 }
 
 // Relist has the Swarm listed anew, after the files were read again.
 func (c *Controller) Relist(context.Context) {
 	c.do(func(l *loop) {
-		l.forgetTaken()
+		clear(l.taken)
 		l.event(core.Event{Type: core.Normal, Reason: "Reloaded", Message: "what is written was read again, and the Swarm is listed anew"})
 	})
 }
@@ -115,24 +114,14 @@ func (c *Controller) Asked(asked core.Event) { c.do(func(l *loop) { l.event(aske
 func (c *Controller) Intend(ctx context.Context, asked core.Event, change func(*core.Intent, *state.Snapshot) error) error {
 	done := make(chan error, 1)
 	c.do(func(l *loop) {
-		workload, snap := asked.Workload, c.store.Snapshot()
-		if _, ok := snap.Workload(workload); !ok {
-			done <- &controller.UnknownWorkloadError{Workload: workload}
-			return
-		}
-		intent := core.Intent{}
-		if row, ok := snap.Intent(workload); ok {
-			intent = row.Intent
-		}
-		before := intent
-		if err := change(&intent, snap); err != nil {
+		changed, err := controller.ChangeIntent(c.store, asked.Workload, change)
+		if err != nil {
 			done <- err
 			return
 		}
-		if !reflect.DeepEqual(intent, before) {
+		if changed {
 			l.event(asked)
 		}
-		c.store.Update(func(tx *state.Tx) { tx.PutIntent(&state.Intent{Workload: workload, Intent: intent}) })
 		l.planned = append(l.planned, func() { done <- nil })
 	})
 	return c.await(ctx, done)
@@ -216,7 +205,7 @@ func (c *Controller) Preview(ctx context.Context, p *spec.Project, remembered []
 	l := c.newLoop()
 	l.setProject(p)
 	if l.project == nil {
-		return nil, errors.New("a secret or config cannot be read")
+		return nil, l.rejected
 	}
 	if l.seen, err = look(ctx, c.options.Manager, p); err != nil {
 		return nil, err

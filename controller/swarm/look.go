@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	swarmapi "github.com/docker/docker/api/types/swarm"
 
@@ -194,9 +193,3 @@ func (s seen) shownReplicas(project string) (all []core.Replica) {
 	}
 	return all
 }
-
-// refused is what was refused last of a workload.
-func (l *loop) refused(workload string) core.Try { return l.tries[workload] }
-
-// forgetTaken forgets which names are taken, so that they are tried again.
-func (l *loop) forgetTaken() { clear(l.taken); l.next = time.Time{} }

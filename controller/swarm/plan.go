@@ -199,10 +199,7 @@ func (l *loop) input(snap *state.Snapshot, all *gathered, name string, now time.
 	in := services.Input{
 		Now: now, Project: l.project, Workload: name, Service: all.services[name], Hooks: all.hooks[name], Tasks: all.tasks[name],
 		Nodes: all.nodes, Objects: all.objects, Held: all.held, Load: all.load,
-		Foreign: all.foreign, History: map[string]*spec.Workload{}, Refused: l.refused(name),
-	}
-	if t := l.taken[name]; in.Service == nil && in.Foreign == "" && now.Before(t.at.Add(retake)) {
-		in.Foreign = t.why
+		Foreign: all.foreign, History: map[string]*spec.Workload{}, Refused: l.tries[name], Taken: l.taken[name],
 	}
 	if row, ok := snap.Workload(name); ok {
 		in.Spec, in.Generation = row.Spec, row.Generation

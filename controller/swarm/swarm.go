@@ -79,12 +79,12 @@ type loop struct {
 	contents map[string][]byte
 	seen     seen
 	remove   bool
-	rejected bool
-	away     bool // an event has told that the Swarm is
+	rejected error // why what is written last is not in force; nil where it is
+	away     bool  // an event has told that the Swarm is
 	// tries are the actions that were refused, by object.
 	tries map[string]core.Try
-	// taken are workloads whose service's name another one has.
-	taken map[string]taken
+	// taken are the creations that failed as somebody else has the name, by workload.
+	taken map[string]core.Try
 	// known are the workloads that need no other plan than their last one.
 	known map[string]known
 	next  time.Time
@@ -111,7 +111,7 @@ func New(o Options) *Controller {
 }
 
 func (c *Controller) newLoop() *loop {
-	l := &loop{Controller: c, tries: map[string]core.Try{}, taken: map[string]taken{}, known: map[string]known{}}
+	l := &loop{Controller: c, tries: map[string]core.Try{}, taken: map[string]core.Try{}, known: map[string]known{}}
 	l.keeper = controller.NewKeeper(c.store, c.options.Durable, c.metrics, func(e core.Event) { l.event(e) })
 	return l
 }
@@ -299,7 +299,7 @@ func (l *loop) acted(a services.Action, err error) {
 	case class == engine.Unavailable || errors.Is(err, context.Canceled):
 		return
 	case class == engine.Conflict && a.Kind == services.CreateService && a.Spec.Labels[spec.LabelHook] == "":
-		l.taken[a.Workload] = taken{at: time.Now(), why: fmt.Sprintf("the Swarm has a service %s that is not of this project: %v", a.Object, err)}
+		l.taken[a.Workload] = core.Try{Count: 1, At: time.Now(), Error: fmt.Sprintf("the Swarm has a service %s that is not of this project: %v", a.Object, err)}
 		return // the status tells
 	case class == engine.Conflict && (a.Kind == services.UpdateService || a.Kind == services.RemoveNetwork):
 		return // it was changed meanwhile, or its tasks still end
@@ -313,14 +313,6 @@ func (l *loop) acted(a services.Action, err error) {
 	}
 	l.event(e)
 }
-
-// taken is why a service cannot have its name; it is tried again after retake.
-type taken struct {
-	at  time.Time
-	why string
-}
-
-const retake = time.Minute
 
 // reasons are those of the events of actions.
 var reasons = map[services.Kind]string{

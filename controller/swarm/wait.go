@@ -39,8 +39,8 @@ func (l *loop) answer() {
 
 // outcome reports whether waiting has come to an end, and returns why where it has failed.
 func (l *loop) outcome() (done bool, err error) {
-	if l.rejected {
-		return true, errors.New("what is written is not valid")
+	if l.rejected != nil {
+		return true, l.rejected
 	}
 	if l.project == nil || l.linked() != nil {
 		return false, nil

@@ -20,7 +20,7 @@ type view struct {
 	nodes map[string]manager.Node
 }
 
-// task is a task together with what the later stages read.
+// task adds to a Swarm's task the conclusions that the later stages need.
 type task struct {
 	manager.Task
 	revision string
@@ -36,6 +36,9 @@ func classify(in Input) view {
 	in.Tasks = slices.SortedStableFunc(slices.Values(in.Tasks), func(a, b manager.Task) int {
 		return cmp.Or(cmp.Compare(a.Slot, b.Slot), a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
+	if in.Foreign == "" && in.Service == nil && in.Now.Before(in.takenUntil()) {
+		in.Foreign = in.Taken.Error
+	}
 	v := view{Input: in, nodes: map[string]manager.Node{}}
 	for _, n := range in.Nodes {
 		v.nodes[n.ID] = n

@@ -54,6 +54,9 @@ type Input struct {
 	History map[string]*spec.Workload
 	// Intent is what people asked for.
 	Intent core.Intent
+	// Taken is the last try to create the service that failed as a service of somebody else
+	// has its name; its Count is 0 where none has.
+	Taken core.Try
 	// Refused is what the Swarm has refused last, until something was done; its Count is 0
 	// where that is nothing.
 	Refused core.Try
@@ -128,6 +131,17 @@ func Compute(in Input) Plan {
 	t := chooseTarget(v)
 	s := nextSteps(t)
 	return report(s)
+}
+
+// retake is how long a name that somebody else has is left alone.
+const retake = time.Minute
+
+// takenUntil is when a name that somebody else has is tried again; zero where nobody has it.
+func (in Input) takenUntil() time.Time {
+	if in.Taken.Count == 0 {
+		return time.Time{}
+	}
+	return in.Taken.At.Add(retake)
 }
 
 // remembers reports whether a revision can be gone back to.

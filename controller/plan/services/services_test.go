@@ -301,6 +301,18 @@ metadata: {name: web}
 spec: {preRollout: [{name: migrate, command: [up]}, {name: warm, command: [warm]}]}
 `
 
+func TestANameThatSomebodyHasIsTriedAgainAfterAMinute(t *testing.T) {
+	w := newWorld(t, at(1), "")
+	in := w.input("web")
+	in.Taken = core.Try{Count: 1, At: in.Now, Error: "the Swarm has a service shop_web"}
+	p := Compute(in)
+	assert.Empty(t, p.Actions)
+	assert.Equal(t, in.Taken.Error, p.Status.Obstacle)
+	assert.Equal(t, in.Now.Add(retake), p.Next)
+	in.Now = p.Next
+	assert.NotEqual(t, in.Taken.Error, Compute(in).Status.Obstacle)
+}
+
 func TestHooksComeBeforeTheUpdate(t *testing.T) {
 	w := newWorld(t, at(1), hooked)
 	w.settle()

@@ -46,6 +46,7 @@ func nextSteps(t target) steps {
 	case s.Foreign != "":
 		s.held = true
 		s.wait = wait{message: s.Foreign, remedy: "remove it, or give the project another name with --project-name"}
+		s.lookAgain(s.takenUntil(), "the name is tried again")
 	case s.desired == nil:
 		s.remove()
 	default:

@@ -52,8 +52,8 @@ type Options struct {
 	// the mistakes that follow from it.
 	IngressImage, NoIngress string
 
-	// Adapt prepares a valid project for what is to keep it, and returns what of it that
-	// cannot do. It may be nil.
+	// Adapt changes a valid project to suit another kind of engine, and returns an error for
+	// each key that this engine cannot honour. It may be nil.
 	Adapt func(*spec.Project, Places) spec.Errors
 
 	// Drafts stand in place of the files of their paths, to try them out.

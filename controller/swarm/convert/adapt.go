@@ -109,8 +109,8 @@ var rows, isMap = func() (map[string]row, map[string]bool) {
 	return all, maps
 }()
 
-// refusedFields finds what of a workload's spec, and of x-tend on its service, a Swarm
-// cannot honour.
+// refusedFields returns an error for each field of a workload's spec, or of x-tend on its
+// service, that a Swarm cannot honour.
 func refusedFields(w *spec.Workload, at load.Places) (problems spec.Errors) {
 	for _, r := range specFields {
 		if r.support != refused {

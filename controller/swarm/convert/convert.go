@@ -1,6 +1,6 @@
-// Package convert says a workload as a service of Docker Swarm, and what of a project a
-// Swarm cannot do. It is pure: what is written goes in, and what to hand to a manager comes
-// out. docs/reference/swarm.md has the whole translation, and is made from its table.
+// Package convert translates a workload into a service of Docker Swarm, and names the keys
+// of a project that a Swarm cannot honour. It is pure. docs/reference/swarm.md shows the
+// whole translation, and is made from this package's table.
 package convert
 
 import (
@@ -46,8 +46,8 @@ func HookName(project string, w *spec.Workload, hook string) string {
 	return ServiceName(project, w.Name) + "_" + hook + "_" + w.Revision[:min(8, len(w.Revision))]
 }
 
-// Service is the service of a workload, complete with what Swarm would fill in, so that it
-// can be compared with what Swarm says of it.
+// Service returns the service of a workload. The defaults that Swarm would fill in are in it,
+// so that it can be compared with the service that a manager returns.
 func Service(p *spec.Project, w *spec.Workload, o Objects) swarm.ServiceSpec {
 	s := swarm.ServiceSpec{
 		Annotations: swarm.Annotations{Name: ServiceName(p.Name, w.Name), Labels: serviceLabels(p, w)},

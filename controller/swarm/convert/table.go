@@ -14,7 +14,7 @@ import (
 type support string
 
 const (
-	// kept by tend, or as it is written in what tend hands to Swarm.
+	// kept keys have the effect that they have on one machine.
 	kept support = "kept"
 	// bySwarm keys are kept by Swarm, in its own way.
 	bySwarm support = "kept by Swarm"

@@ -162,7 +162,7 @@ type Service struct {
 	ID string
 	// Version is to be handed to UpdateService.
 	Version uint64
-	// Spec is what it was made from, with what Swarm has filled in.
+	// Spec is the service's spec, with the defaults that Swarm has filled in.
 	Spec swarm.ServiceSpec
 	// CreatedAt and UpdatedAt are by the leader's clock.
 	CreatedAt, UpdatedAt time.Time

@@ -28,7 +28,7 @@ type five struct {
 	*docker.Manager
 }
 
-// patience is how long five machines on one may take for what must happen.
+// patience bounds each wait: the five machines of a test share one.
 const patience = 3 * time.Minute
 
 const project = "five"
