@@ -222,10 +222,23 @@ func TestALinkLogsIn(t *testing.T) {
 	require.NoError(t, err)
 	link, err := c.MakeLink(t.Context(), api.Admin)
 	require.NoError(t, err)
-	b.load(chromedp.Navigate(strings.Replace(s.url, "127.0.0.1", "tend.localhost", 1) + "/#code=" + link.Code))
+	url := strings.Replace(s.url, "127.0.0.1", "tend.localhost", 1) + "/#code=" + link.Code
+	b.load(chromedp.Navigate(url))
 	b.sees("header", "admin token")
 	b.tiles(3, "ready")
 	assert.NotContains(t, evaluate[string](b, `location.href`), link.Code)
+
+	b.expect("403")
+	b.do(chromedp.Navigate("about:blank"))
+	b.load(chromedp.Navigate(url))
+	b.sees("header", "admin token")
+	b.sees("main", "ready") // a browser that the link let in is in when it is opened again
+	b.expect("401")
+	b.press("Log out")
+	b.sees("main", "Token")
+	b.do(chromedp.Navigate("about:blank"))
+	b.load(chromedp.Navigate(url))
+	b.sees(".toasts", "the link was used before")
 }
 
 func TestAPageOfAnotherOriginGetsNothing(t *testing.T) {

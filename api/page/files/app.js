@@ -15,16 +15,21 @@ function follow() {
   watch(following.signal);
 }
 
+// enter uses up the code of a link. A browser that the link let in before is in already.
+async function enter(code) {
+  try {
+    return await send('POST', '/api/v1/session', { code });
+  } catch (refused) {
+    return get('/api/v1/session').catch(() => { throw refused; });
+  }
+}
+
 // begin finds out who asks, after it has used up the code of a link that led here.
 async function begin() {
   const code = new URLSearchParams(location.hash.slice(1)).get('code');
+  if (code) history.replaceState(null, '', location.pathname);
   try {
-    if (code) {
-      history.replaceState(null, '', location.pathname);
-      state.session = await send('POST', '/api/v1/session', { code });
-    } else {
-      state.session = await get('/api/v1/session');
-    }
+    state.session = await (code ? enter(code) : get('/api/v1/session'));
     follow();
   } catch (e) {
     state.session = null;
