@@ -18,8 +18,9 @@ import (
 const (
 	// quiet is how long no request must come until one counts as the last.
 	quiet = time.Second
-	// idleFor is how long an idle controller is watched.
-	idleFor = time.Minute
+	// idleFor is how long an idle controller is watched: Go collects garbage at least every
+	// two minutes, and only then returns what a burst of work held.
+	idleFor = 3 * time.Minute
 )
 
 // contender does the work that is measured.
