@@ -64,7 +64,7 @@ func TestAShopIsACopyThatIsFitted(t *testing.T) {
 	for _, line := range []string{"KEPT=1\n", "COMPOSE_PROFILES=observability,rabbitmq\n", "COMPOSE_PROJECT_NAME=mine\n", "TEND_PROJECT_DIRECTORY=" + dir + "\n"} {
 		assert.Contains(t, string(env), line)
 	}
-	for _, name := range []string{"compose.yaml", "compose.override.yaml", "deploy/secrets/redis_password", "deploy/observability/prometheus.yml"} {
+	for _, name := range []string{"compose.yaml", "compose.override.yaml", "deploy/secrets/redis_password", "deploy/rabbitmq/shop.conf", "deploy/observability/prometheus.yml"} {
 		assert.FileExists(t, filepath.Join(dir, name))
 	}
 }

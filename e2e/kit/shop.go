@@ -32,7 +32,7 @@ type Shop struct {
 // setUp copies what compose.yaml mounts, and makes the secrets and .env as
 // deploy/setup.sh does.
 const setUp = `mkdir -p "$1/deploy"
-cp -R deploy/postgres deploy/observability "$1/deploy/"
+cp -R deploy/postgres deploy/rabbitmq deploy/observability "$1/deploy/"
 . deploy/lib/common.sh
 . deploy/lib/project.sh
 ensure_secrets "$1"

@@ -66,7 +66,7 @@ func TestTheShopIsExported(t *testing.T) {
 	const golden, root, value = "testdata/shop.golden", "../../..", "none of your business"
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(filepath.Join(dir, "specs"), os.DirFS(filepath.Join(root, "specs"))))
-	for _, name := range []string{"compose.yaml", "deploy/postgres/service-role.sh"} {
+	for _, name := range []string{"compose.yaml", "deploy/postgres/service-role.sh", "deploy/rabbitmq/shop.conf"} {
 		content, err := os.ReadFile(filepath.Join(root, name))
 		require.NoError(t, err)
 		write(t, filepath.Join(dir, name), content)
