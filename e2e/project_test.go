@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -80,8 +82,22 @@ func (p *project) dump() {
 	replicas, err := p.engine.replicas(ctx, p.name, "")
 	p.t.Logf("containers of %s (error: %v):", p.name, err)
 	for _, r := range replicas {
-		p.t.Log("  ", r)
+		p.t.Logf("   %s\n%s", r, p.logs(ctx, r.ID))
 	}
+}
+
+// logs are the last lines of what a container has written, or why there are none.
+func (p *project) logs(ctx context.Context, id string) string {
+	logs, err := p.engine.ContainerLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: "20"})
+	if err != nil {
+		return err.Error()
+	}
+	defer logs.Close()
+	var out strings.Builder
+	if _, err := stdcopy.StdCopy(&out, &out, logs); err != nil {
+		return err.Error()
+	}
+	return out.String()
 }
 
 func (p *project) path(name string) string { return filepath.Join(p.dir, name) }

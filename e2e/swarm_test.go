@@ -142,6 +142,29 @@ func TestAProjectIsKeptOnASwarm(t *testing.T) {
 	assert.Equal(t, p.name+"_data", volumes.Volumes[0].Name)
 }
 
+// The controller is a container beside the Swarm, and follows what is written.
+func TestUpKeepsAProjectOnASwarm(t *testing.T) {
+	d := newSwarm(t)
+	p := newProjectOn(t, d.engine, files{"compose.yaml": onSwarm, "token": "one"})
+	p.flags = []string{"--engine", "swarm"}
+	p.mustTend("up")
+	first := p.replica("tend")
+	require.True(t, first.State.Running)
+	assert.Contains(t, p.mustTend("get", "workloads"), "web     Deployment   3/3     3            3           yes")
+	p.edit("compose.yaml", "replicas: 3", "replicas: 2")
+	p.awaitTold("web     Deployment   2/2     2            2           yes", "get", "workloads")
+	p.mustTend("up")
+	assert.Equal(t, first.ID, p.replica("tend").ID, "it is as it was, and was replaced")
+	require.Len(t, p.services(), 2)
+	r := p.tend("up", "--build")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.errOut, "nothing is built on a Swarm")
+
+	p.mustTend("down")
+	assert.Empty(t, p.replicas("tend"))
+	assert.Empty(t, p.services())
+}
+
 func TestAStackOfTheNameIsNotTouched(t *testing.T) {
 	d := newSwarm(t)
 	p := newProjectOn(t, d.engine, files{"compose.yaml": onSwarm, "token": "one"})
@@ -167,7 +190,7 @@ func TestWhereThereIsNoSwarmThatIsSaid(t *testing.T) {
 	d.start()
 	p := newProjectOn(t, d.engine, files{"compose.yaml": onSwarm, "token": "one"})
 	p.flags = []string{"--engine", "swarm"}
-	for _, command := range []string{"apply", "diff", "down"} {
+	for _, command := range []string{"apply", "diff", "up", "down"} {
 		r := p.tend(command)
 		assert.NotZero(t, r.code, command)
 		assert.Contains(t, r.errOut, "docker swarm init", command)

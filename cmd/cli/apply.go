@@ -48,7 +48,7 @@ func apply(ctx context.Context, f *flags, rebuild bool) (err error) {
 		return err
 	}
 	if rebuild && f.engine == swarmEngine {
-		return errors.New("nothing is built on a Swarm: leave --build out")
+		return errBuildOnSwarm
 	}
 	if rebuild {
 		if err := f.rebuild(ctx, project); err != nil {

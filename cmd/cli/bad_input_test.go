@@ -102,14 +102,14 @@ func TestWhatASwarmCannotDoIsSaid(t *testing.T) {
 	compose := filepath.Join(dir, "compose.yaml")
 	require.NoError(t, os.WriteFile(compose, []byte("name: shop\nservices:\n  web:\n    image: web:1\n    privileged: true\n    build: .\n"), 0o600))
 	w := &world{t: t, dir: dir}
-	for _, args := range [][]string{{"apply"}, {"diff"}, {"down"}, {"run"}, {"validate"}} {
+	for _, args := range [][]string{{"up"}, {"apply"}, {"diff"}, {"down"}, {"run"}, {"validate"}} {
 		out, err := w.tend(append([]string{"--engine", "swarm"}, args...)...)
 		require.Error(t, err, args)
 		said := out + err.Error()
 		assert.Contains(t, said, "compose.yaml:5:5: privileged is not supported on a Swarm", args)
 		assert.Contains(t, said, "compose.yaml:6:5: build is not supported on a Swarm", args)
 	}
-	for _, args := range [][]string{{"up"}, {"build"}, {"pull"}, {"backup", "db"}, {"restore", "db", "dump"}, {"release"}, {"kill", "web"}, {"doctor"}} {
+	for _, args := range [][]string{{"build"}, {"pull"}, {"backup", "db"}, {"restore", "db", "dump"}, {"release"}, {"kill", "web"}, {"doctor"}} {
 		_, err := w.tend(append([]string{"--engine", "swarm"}, args...)...)
 		assert.ErrorContains(t, err, args[0]+" does not work on a Swarm", args)
 	}

@@ -61,7 +61,7 @@ func down(ctx context.Context, f *flags, volumes bool) (err error) {
 		return err
 	}
 	// The controller goes first: it would repair what is taken away.
-	if err := removeController(ctx, e, project); err != nil {
+	if err := removeController(ctx, e, f, project); err != nil {
 		return err
 	}
 	r, err := f.take(ctx, project)
@@ -115,8 +115,8 @@ func refuseForeigners(ctx context.Context, e engine.Engine, f *flags, p *spec.Pr
 	return nil
 }
 
-// removeController stops and removes the containers of the service tend.
-func removeController(ctx context.Context, e engine.Engine, p *spec.Project) error {
+// removeController stops and removes the project's containers of the service tend.
+func removeController(ctx context.Context, e engine.Engine, f *flags, p *spec.Project) error {
 	if _, managed := p.Workloads[spec.ControllerService]; managed {
 		return nil
 	}
@@ -125,7 +125,7 @@ func removeController(ctx context.Context, e engine.Engine, p *spec.Project) err
 		return err
 	}
 	for _, c := range containers {
-		if c.Labels[spec.LabelService] != spec.ControllerService {
+		if c.Labels[spec.LabelService] != spec.ControllerService || f.options(p).Folders.Foreign(c.Labels) != "" {
 			continue
 		}
 		if err := errors.Join(e.Stop(ctx, c.ID, controllerGrace), e.Remove(ctx, c.ID, true)); err != nil {

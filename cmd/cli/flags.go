@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,16 +111,18 @@ func (f *flags) load(ctx context.Context) (*spec.Project, error) {
 	return load.Project(ctx, f.spec)
 }
 
-// data is the data directory of the project in a folder.
+// data is the data directory of the project in a folder. That of a Swarm is within that of
+// the machine: what is remembered of containers says nothing of services.
 func (f *flags) data(folder string) string {
-	data := f.dataDir
-	if data == "" {
-		data = filepath.Join(folder, ".tend")
-	}
 	if f.engine == swarmEngine {
-		data = filepath.Join(data, swarmEngine) // what is remembered of containers says nothing of services
+		return filepath.Join(f.machineData(folder), swarmEngine)
 	}
-	return data
+	return f.machineData(folder)
+}
+
+// machineData is the data directory of the project on this machine.
+func (f *flags) machineData(folder string) string {
+	return cmp.Or(f.dataDir, filepath.Join(folder, ".tend"))
 }
 
 // database is the URL of the database for tend's own state; empty where there is none.

@@ -42,7 +42,7 @@ func release(ctx context.Context, f *flags) (err error) {
 	defer e.Close()
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
 	defer cancel()
-	if err := removeController(ctx, e, project); err != nil {
+	if err := removeController(ctx, e, f, project); err != nil {
 		return err
 	}
 	r, err := f.take(ctx, project)

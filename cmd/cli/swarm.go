@@ -18,6 +18,9 @@ import (
 	"go.uber.org/zap"
 )
 
+// errBuildOnSwarm is why --build is refused.
+var errBuildOnSwarm = errors.New("nothing is built on a Swarm: build the images, push them where each node can pull them, and leave --build out")
+
 // swarmEngine connects to the Swarm that keeps services. One that is away is waited for.
 func (f *flags) swarmEngine(_ context.Context, o *app.Options) (closing func() error, err error) {
 	m, err := docker.New(f.host)
@@ -26,6 +29,15 @@ func (f *flags) swarmEngine(_ context.Context, o *app.Options) (closing func() e
 	}
 	o.Manager = m
 	return m.Close, nil
+}
+
+// checkSwarm returns why nothing can be kept on the Swarm, or nil.
+func (f *flags) checkSwarm(ctx context.Context) error {
+	m, err := f.swarm(ctx)
+	if err != nil {
+		return err
+	}
+	return m.Close()
 }
 
 // convergeOnSwarm has the project converge on the Swarm once, as begin says.
@@ -51,6 +63,17 @@ func downOnSwarm(ctx context.Context, f *flags, volumes bool) (err error) {
 	}
 	project, err := f.load(ctx)
 	if err != nil {
+		return err
+	}
+	e, err := f.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	if err := f.checkSwarm(ctx); err != nil {
+		return err
+	}
+	if err := removeController(ctx, e, f, project); err != nil {
 		return err
 	}
 	r, err := f.take(ctx, project)

@@ -48,7 +48,10 @@ func newUp(f *flags) *cobra.Command {
 		Long: `Run the controller in a container, and wait until the project has converged.
 
 On a terminal each workload is a line that is drawn in place; elsewhere each event is a line. It ends with 1 where the
-project would not converge within --timeout, and says what is in the way; the controller goes on.`,
+project would not converge within --timeout, and says what is in the way; the controller goes on.
+
+With --engine swarm the controller is a container of the manager that --host names, and not a service: only a manager
+answers it.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			own := !c.Flags().Changed("image")
@@ -83,8 +86,16 @@ func up(ctx context.Context, f *flags, image string, own, rebuild bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
 	defer cancel()
 
-	if err := buildMissing(ctx, e, project, rebuild); err != nil {
-		return err // the controller's container does not see all that a build may need
+	switch {
+	case f.engine != swarmEngine:
+		err = buildMissing(ctx, e, project, rebuild) // the controller's container does not see all that a build may need
+	case rebuild:
+		err = errBuildOnSwarm
+	default:
+		err = f.checkSwarm(ctx)
+	}
+	if err != nil {
+		return err
 	}
 	tell := newNarrator(project.Name)
 	defer tell.close()
@@ -115,7 +126,10 @@ func up(ctx context.Context, f *flags, image string, own, rebuild bool) error {
 	if err := writeLogins(f.data(project.WorkingDir), logins); err != nil {
 		return err
 	}
-	if err := ownData(f.data(project.WorkingDir), self.Workloads[spec.ControllerService].Template.User); err != nil {
+	if err := datadir.Make(f.data(project.WorkingDir)); err != nil {
+		return err
+	}
+	if err := ownData(f.machineData(project.WorkingDir), self.Workloads[spec.ControllerService].Template.User); err != nil {
 		return err
 	}
 	tell.say("starting the controller of project %s", project.Name)
@@ -165,7 +179,10 @@ func (f *flags) nameFolders(ctx context.Context, e engine.Engine, p *spec.Projec
 // own, and nothing that the project writes is in it.
 func controllerProject(ctx context.Context, f *flags, p *spec.Project, place controllerPlace) (*spec.Project, error) {
 	o := f.spec
-	own := slices.Contains(p.Unmanaged, spec.ControllerService)
+	o.Adapt = nil // it is a container, whatever keeps the project
+	// What compose.yaml writes of the controller is for one machine, as the project's networks
+	// are bridges there.
+	own := f.engine != swarmEngine && slices.Contains(p.Unmanaged, spec.ControllerService)
 	service := map[string]any{"x-tend": map[string]any{"managed": true}}
 	if own {
 		if asked := f.ownership(); len(asked) > 0 {
@@ -241,10 +258,17 @@ func builtIn(f *flags, p *spec.Project, place controllerPlace) (map[string]any, 
 		// They belong to the user that the engine runs as.
 		uid, gid, group = 0, 0, 0
 	}
-	data := f.data(p.WorkingDir)
-	// The project's networks are bridges of this machine, and the token that goes over
-	// them can only read: --insecure.
-	command := []string{"run", "--endpoints-listen", ":7071", "--insecure", "--project-directory", p.WorkingDir, "--project-name", p.Name, "--data-dir", data}
+	data := f.machineData(p.WorkingDir)
+	command := []string{"run", "--project-directory", p.WorkingDir, "--project-name", p.Name, "--data-dir", data}
+	if f.engine == swarmEngine {
+		command = append(command, "--engine", swarmEngine)
+		service["network_mode"] = "bridge" // the project's networks are the Swarm's
+	} else {
+		// The project's networks are bridges of this machine, and the token that goes over
+		// them can only read: --insecure.
+		command = append(command, "--endpoints-listen", ":7071", "--insecure")
+		service["networks"], service["expose"] = networksOf(p), []string{"7071"}
+	}
 	for _, file := range p.ConfigFiles {
 		command = append(command, "--file", file)
 	}
@@ -263,11 +287,7 @@ func builtIn(f *flags, p *spec.Project, place controllerPlace) (map[string]any, 
 		return nil, err
 	}
 	if place.logins {
-		environment["DOCKER_CONFIG"] = filepath.Join(data, loginFolder)
-	}
-	networks := []string{}
-	for _, name := range slices.Sorted(maps.Keys(p.Networks)) {
-		networks = append(networks, p.Networks[name].Key)
+		environment["DOCKER_CONFIG"] = filepath.Join(f.data(p.WorkingDir), loginFolder)
 	}
 	if place.image == f.spec.IngressImage {
 		service["entrypoint"], service["healthcheck"] = []string{"/tend"}, map[string]any{"disable": true}
@@ -276,7 +296,6 @@ func builtIn(f *flags, p *spec.Project, place controllerPlace) (map[string]any, 
 		"image": place.image, "command": command, "restart": "unless-stopped", "environment": environment,
 		"user": fmt.Sprintf("%d:%d", uid, gid), "group_add": []string{strconv.Itoa(group)},
 		"read_only": true, "cap_drop": []string{"ALL"}, "security_opt": []string{"no-new-privileges:true"},
-		"networks": networks, "expose": []string{"7071"},
 		"volumes": append([]string{
 			socket + ":" + defaultSocket,
 			// The paths in the container are those of the host, so that paths and
@@ -286,6 +305,15 @@ func builtIn(f *flags, p *spec.Project, place controllerPlace) (map[string]any, 
 		}, authorities()...),
 	})
 	return service, nil
+}
+
+// networksOf are the keys of a project's networks.
+func networksOf(p *spec.Project) []string {
+	networks := []string{}
+	for _, name := range slices.Sorted(maps.Keys(p.Networks)) {
+		networks = append(networks, p.Networks[name].Key)
+	}
+	return networks
 }
 
 // databaseOf tells a controller in a container which database keeps its state.
@@ -325,11 +353,8 @@ func owner(dir string) (uid, gid int, err error) {
 	return int(s.Uid), int(s.Gid), nil
 }
 
-// ownData makes the data directory and gives it to the controller's user.
+// ownData gives the data directory to the controller's user.
 func ownData(dir, user string) error {
-	if err := datadir.Make(dir); err != nil {
-		return err
-	}
 	name, group, _ := strings.Cut(user, ":")
 	uid, err := strconv.Atoi(name)
 	if err != nil || os.Geteuid() != 0 {

@@ -77,7 +77,7 @@ func TestTheReferenceIsUpToDate(t *testing.T) {
 
 const preface = `# Docker Swarm
 
-` + "`tend apply|diff|down|get|run --engine swarm`" + ` keeps the project as services of a Docker Swarm, through the Swarm API of one
+` + "`tend up|apply|diff|down|get|run|logs --engine swarm`" + ` keeps the project as services of a Docker Swarm, through the Swarm API of one
 of its managers: the engine of ` + "`--host`" + `. Swarm schedules, restarts and moves tasks; tend decides what is to run, and when.
 
 | of | becomes |
@@ -94,6 +94,10 @@ of its managers: the engine of ` + "`--host`" + `. Swarm schedules, restarts and
 What tend adds to Swarm: conditions of ` + "`depends_on`" + `, the progress deadline, the way back to the last revision that completed, and
 from there to the one before, hooks, ` + "`paused`" + `, ` + "`tend rollout history`" + `, undo and restart, the repair of what somebody else has changed,
 and statuses with the obstacle and the remedy.
+
+` + "`tend up`" + ` runs tend in a container of that manager, with the engine's socket, the project's folder and ` + "`.tend/swarm`" + ` mounted: not
+as a service, as only a manager answers it and the files are there. A service ` + "`tend`" + ` that compose.yaml writes for one
+machine has no part in it.
 
 - A service of the name that tend did not make for this folder, and a stack of the project's name, are refused and not touched.
 - A service that mounts a volume of the driver local is pinned to one node, as the volume is there alone. Where that node is
