@@ -1,6 +1,7 @@
 // Overhead measures what it costs the shop to be watched: two copies of it under tend, one as
 // it is delivered and one with the profile observability, each under the same load in turns
-// while the containers of the other are paused. It judges nothing.
+// while the containers of the other are paused. It judges nothing. The images of the profile
+// have to be there: deploy/setup.sh --observability makes them.
 package main
 
 import (
