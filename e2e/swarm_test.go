@@ -48,14 +48,16 @@ func newSwarm(t *testing.T) *daemon {
 	return d
 }
 
-// services are the services of a project, by Compose service.
+// services are the services of a project, by Compose service, without the jobs of hooks.
 func (p *project) services() map[string]swarm.Service {
 	p.t.Helper()
 	all, err := p.engine.ServiceList(p.t.Context(), swarm.ServiceListOptions{Filters: filters.NewArgs(filters.Arg("label", kit.ProjectLabel+"="+p.name))})
 	require.NoError(p.t, err)
 	services := map[string]swarm.Service{}
 	for _, s := range all {
-		services[s.Spec.Labels[kit.ServiceLabel]] = s
+		if s.Spec.Labels[kit.HookLabel] == "" {
+			services[s.Spec.Labels[kit.ServiceLabel]] = s
+		}
 	}
 	return services
 }

@@ -17,6 +17,8 @@ const (
 	OneoffLabel  = "com.docker.compose.oneoff"
 	// IngressLabel is tend's, with the name of the workload that an ingress is of.
 	IngressLabel = "tend.ingress"
+	// HookLabel is tend's, with the name of a pre-rollout hook.
+	HookLabel = "tend.hook"
 )
 
 // Containers inspects the containers that have all the labels, given as NAME=VALUE.
