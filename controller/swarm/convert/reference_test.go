@@ -95,7 +95,7 @@ What tend adds to Swarm: conditions of ` + "`depends_on`" + `, the progress dead
 from there to the one before, hooks, ` + "`paused`" + `, ` + "`tend rollout history`" + `, undo and restart, the repair of what somebody else has changed,
 and statuses with the obstacle and the remedy.
 
-` + "`tend up`" + ` runs tend in a container of that manager, with the engine's socket, the project's folder and ` + "`.tend/swarm`" + ` mounted: not
+` + "`tend up`" + ` runs tend in a container of that manager, with the engine's socket, the project's folder and ` + "`.tend`" + ` mounted: not
 as a service, as only a manager answers it and the files are there. A service ` + "`tend`" + ` that compose.yaml writes for one
 machine has no part in it.
 
