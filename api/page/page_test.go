@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
@@ -239,10 +240,13 @@ func try[T any](b *browser, expression string, args ...any) (value T, err error)
 // becomes waits until an expression is true.
 func (b *browser) becomes(expression string, args ...any) {
 	b.t.Helper()
-	require.Eventually(b.t, func() bool {
+	if !assert.Eventually(b.t, func() bool {
 		so, err := try[bool](b, expression, args...)
 		return err == nil && so
-	}, patience, 20*time.Millisecond, "%s of %v", expression, args)
+	}, patience, 20*time.Millisecond, "%s of %v", expression, args) {
+		shown, err := try[string](b, `document.title + ' at ' + location + '\n' + document.body.innerText`)
+		b.t.Fatalf("the page shows: %s %v", shown, err)
+	}
 }
 
 // sees waits until something visible has a text.
@@ -263,7 +267,12 @@ func (b *browser) click(selector string) {
 // press clicks the button with a text or a label, once there is one.
 func (b *browser) press(label string) {
 	b.t.Helper()
-	b.do(chromedp.Click(chromedp.Search(fmt.Sprintf(`//button[normalize-space()=%q or @aria-label=%q]`, label, label))))
+	b.do(button(label))
+}
+
+// button is the click on the button with a text or a label.
+func button(label string) step {
+	return chromedp.Click(chromedp.Search(fmt.Sprintf(`//button[normalize-space()=%q or @aria-label=%q]`, label, label)))
 }
 
 func (b *browser) goTo(view string) {
@@ -273,17 +282,21 @@ func (b *browser) goTo(view string) {
 
 // load has the browser load a page, until that shows something. Chromium gives up what it
 // loads while a network interface of the machine comes or goes (ERR_NETWORK_CHANGED), as
-// an engine's do, and is asked again.
+// an engine's do, and is told to reload.
 func (b *browser) load(how step) {
 	b.t.Helper()
+	b.expect("ERR_NETWORK_CHANGED")
+	b.do(chromedp.Evaluate[chromedp.Void](`window.left = true`)) // tells the page that is left from the one that is loaded
 	require.Eventually(b.t, func() bool {
 		ctx, cancel := context.WithTimeout(b.ctx, patience/4)
 		defer cancel()
-		if chromedp.Do(ctx, how) != nil {
+		err := chromedp.Do(ctx, how)
+		how = chromedp.Reload()
+		if err != nil {
 			return false
 		}
 		for ctx.Err() == nil {
-			shows, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`!!document.querySelector('main')?.innerText`))
+			shows, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`!window.left && !!document.querySelector('main')?.innerText`))
 			if err == nil && shows {
 				return true
 			}

@@ -288,7 +288,7 @@ func TestAControllerThatGoesAwayComesBack(t *testing.T) {
 	b.sees("header .link", "live")
 	b.tiles(4, "ready")
 	b.sees(".banner", "The controller is of version newer now, and this page of test")
-	b.press("Reload")
+	b.load(button("Reload"))
 	b.tiles(4, "ready")
 	b.becomes(`!document.querySelector('.banner')`)
 }
