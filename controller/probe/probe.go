@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -45,13 +46,15 @@ type Exec func(ctx context.Context, id string, command []string) (code int, outp
 
 // Once makes one probe. The error is what was wrong, for a person.
 func Once(ctx context.Context, p spec.Probe, t Target, exec Exec) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.Timeout, silence(p, t))
+	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
 	err := once(ctx, p, t, exec)
 	_, answered := errors.AsType[answer](err)
 	_, unasked := errors.AsType[*Unasked](err)
-	if err != nil && !answered && !unasked && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return context.Cause(ctx)
+	// The deadline of a connection may pass a moment before that of ctx.
+	late := errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+	if err != nil && late && !answered && !unasked {
+		return silence(p, t)
 	}
 	return err
 }
@@ -106,14 +109,17 @@ func once(ctx context.Context, p spec.Probe, t Target, exec Exec) error {
 	}
 }
 
-// client makes a new connection for each probe, as an open one would not show whether
-// the replica accepts the next.
-var client = &http.Client{
-	Transport: &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // as Kubernetes does: what is asked is a health, not an identity
-	},
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+// newClient returns a client for one probe, as an open connection would not show whether
+// the replica accepts the next. Its owner closes its idle connections, which also ends a
+// connection attempt that outlives the probe.
+func newClient() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // as Kubernetes does: what is asked is a health, not an identity
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 func httpGet(ctx context.Context, p spec.HTTPGet, t Target) error {
@@ -129,6 +135,8 @@ func httpGet(ctx context.Context, p spec.HTTPGet, t Target) error {
 			request.Host = value
 		}
 	}
+	client := newClient()
+	defer client.CloseIdleConnections()
 	response, err := client.Do(request)
 	if err != nil {
 		return plain(err)

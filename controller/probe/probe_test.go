@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tendhq/tend/controller/probe/probetest"
 	"github.com/tendhq/tend/controller/spec"
 )
 
@@ -152,6 +153,15 @@ func TestTCPWithoutAnAnswerFailsInTime(t *testing.T) {
 	defer listener.Close()
 	asked := spec.Probe{Postgres: &spec.Postgres{Port: portOf(t, listener.Addr().String())}, Timeout: 100 * time.Millisecond}
 	passes(t, fmt.Sprintf("no answer from 127.0.0.1:%d within 100ms", asked.Postgres.Port), asked) // the port is open, and nothing is said there
+}
+
+// A replica that is cut off answers no attempt to connect. TestMain sees none left behind.
+func TestAReplicaThatIsCutOffFailsInTime(t *testing.T) {
+	port := portOf(t, probetest.CutOff(t))
+	want := fmt.Sprintf("no answer from 127.0.0.1:%d within 100ms", port)
+	passes(t, want, spec.Probe{HTTPGet: &spec.HTTPGet{Scheme: "http", Port: port, Path: "/"}, Timeout: 100 * time.Millisecond})
+	passes(t, want, spec.Probe{TCPSocket: &spec.TCPSocket{Port: port}, Timeout: 100 * time.Millisecond})
+	passes(t, want, spec.Probe{Postgres: &spec.Postgres{Port: port}, Timeout: 100 * time.Millisecond})
 }
 
 func TestAnEndingContextIsNoTimeout(t *testing.T) {

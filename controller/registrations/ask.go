@@ -13,11 +13,14 @@ import (
 // maxOutput bounds what is kept of an answer, in bytes.
 const maxOutput = 512
 
-// client makes a new connection for each request, as an open one would not show whether the
-// service accepts the next. It asks nobody to whom an answer leads.
-var client = &http.Client{
-	Transport:     &http.Transport{DisableKeepAlives: true},
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+// newClient returns a client for one request, as an open connection would not show whether
+// the service accepts the next. It asks nobody to whom an answer leads. Its owner closes its
+// idle connections, which also ends a connection attempt that outlives the request.
+func newClient() *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // ask asks a URL, and judges the answer as Consul does: 2xx is passing, 429 a warning, and
@@ -28,6 +31,8 @@ func ask(ctx context.Context, url string) (status core.CheckStatus, output strin
 		return core.CheckCritical, err.Error()
 	}
 	request.Header.Set("User-Agent", "tend-check")
+	client := newClient()
+	defer client.CloseIdleConnections()
 	response, err := client.Do(request)
 	if err != nil {
 		return core.CheckCritical, err.Error()

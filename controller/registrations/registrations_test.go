@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/probe/probetest"
 	"github.com/tendhq/tend/state"
 )
 
@@ -159,6 +160,16 @@ func TestAnAnswerIsJudgedAsConsulDoes(t *testing.T) {
 	assert.Less(t, len(output), 2*maxOutput)
 	server.Close()
 	require.Eventually(t, func() bool { _, output := status(s); return strings.Contains(output, "connection refused") }, 10*time.Second, time.Millisecond)
+}
+
+// No attempt to connect to a service that is cut off outlives its check: TestMain sees that
+// none is left behind.
+func TestAServiceThatIsCutOffIsCritical(t *testing.T) {
+	s := store()
+	k := New(s)
+	defer run(k)()
+	k.Register(billing(core.Check{ID: "asked", HTTP: "http://" + probetest.CutOff(t), Interval: 10 * time.Millisecond, Timeout: 50 * time.Millisecond}))
+	require.Eventually(t, func() bool { _, output := status(s); return strings.Contains(output, "deadline exceeded") }, 10*time.Second, time.Millisecond)
 }
 
 // However many are registered and do not answer, so many are asked at a time.
