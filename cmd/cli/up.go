@@ -135,7 +135,6 @@ func up(ctx context.Context, f *flags, image string, own, rebuild bool) error {
 	tell.say("starting the controller of project %s", project.Name)
 	o := f.options(self)
 	o.Engine, o.Log, o.OnEvent, o.OnStatus, o.OnProgress = e, tell.log, tell.event, tell.planned, tell.progress
-	o.RemoveOrphans = o.RemoveOrphans && f.engine != swarmEngine // the containers of tasks are the Swarm's
 	if err := app.Converge(ctx, o, nil, func(c *controller.Controller) { c.SetProject(self) }); err != nil {
 		return fmt.Errorf("start the controller: %w", err)
 	}

@@ -29,7 +29,8 @@ type Engine interface {
 
 	// Containers lists every container of a project, stopped ones included,
 	// each as Container returns it. The list is complete, or there is an
-	// error; a container that vanishes meanwhile is left out.
+	// error; a container that vanishes meanwhile is left out. The containers of a
+	// Swarm's tasks are not the project's, whatever their labels say.
 	Containers(ctx context.Context, project string) ([]Container, error)
 	// Container inspects one container by ID.
 	Container(ctx context.Context, id string) (Container, error)

@@ -36,6 +36,7 @@ func (e *Engine) Containers(ctx context.Context, project string) ([]engine.Conta
 	if err != nil {
 		return nil, err
 	}
+	summaries = slices.DeleteFunc(summaries, func(s container.Summary) bool { return s.Labels[taskLabel] != "" })
 
 	inspected := make([]*engine.Container, len(summaries))
 	group, ctx := errgroup.WithContext(ctx)

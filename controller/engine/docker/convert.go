@@ -29,6 +29,10 @@ const (
 	oneOffLabel  = "com.docker.compose.oneoff"
 )
 
+// taskLabel is on the containers of a Swarm's tasks, which are the Swarm's to keep, though
+// they have the labels of the service that they were made for.
+const taskLabel = "com.docker.swarm.task.id"
+
 // restartPolicy reads a policy as Compose writes it.
 func restartPolicy(policy string) container.RestartPolicy {
 	name, count, _ := strings.Cut(policy, ":")

@@ -125,6 +125,30 @@ func TestFullDiskIsExhaustedAndTheContainerNamed(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// The containers of a Swarm's tasks have the labels of their service.
+func TestTheTasksOfASwarmAreNoContainersOfTheProject(t *testing.T) {
+	c := newCreator(t)
+	events, _, err := c.engine.Events(t.Context(), c.project)
+	require.NoError(t, err)
+	task := c.spec(types.ServiceConfig{NetworkMode: "none"})
+	task.Name, task.Labels["com.docker.swarm.task.id"] = c.project+"-task", "x7dcqa"
+	_, err = c.engine.Create(t.Context(), task)
+	require.NoError(t, err)
+	id, err := c.engine.Create(t.Context(), c.spec(types.ServiceConfig{NetworkMode: "none"}))
+	require.NoError(t, err)
+
+	containers, err := c.engine.Containers(t.Context(), c.project)
+	require.NoError(t, err)
+	require.Len(t, containers, 1)
+	require.Equal(t, id, containers[0].ID)
+	for e := range events {
+		if e.ContainerID != "" {
+			require.Equal(t, id, e.ContainerID)
+			break
+		}
+	}
+}
+
 func TestAliasesOfServicesAndOneOffs(t *testing.T) {
 	c := newCreator(t)
 	require.NoError(t, c.engine.CreateNetwork(t.Context(), engine.NetworkSpec{Name: c.project + "-a", Labels: c.labels()}))

@@ -60,6 +60,9 @@ func (e *Engine) Events(ctx context.Context, project string) (<-chan engine.Even
 			var err error
 			select {
 			case m = <-containers.Messages:
+				if m.Actor.Attributes[taskLabel] != "" {
+					continue
+				}
 			case m = <-resources.Messages:
 				if anonymousVolume.MatchString(m.Actor.ID) && m.Type == events.VolumeEventType {
 					continue // it comes and goes with its container
