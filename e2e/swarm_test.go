@@ -167,6 +167,57 @@ func TestUpKeepsAProjectOnASwarm(t *testing.T) {
 	assert.Empty(t, p.services())
 }
 
+// Jobs on the node of the data do what tend does itself on one machine.
+func TestADatabaseIsPreparedOnASwarm(t *testing.T) {
+	const server, next, foreign = "postgres:15-bookworm", "tend-e2e/postgres:next", "tend-e2e/postgres:foreign"
+	d := newSwarm(t)
+	p := newProjectOn(t, d.engine, files{"compose.yaml": `
+services:
+  db:
+    image: ` + server + `
+    environment: {POSTGRES_PASSWORD_FILE: /run/secrets/password, POSTGRES_DB: app}
+    secrets: [password]
+    configs: [{source: notes, target: /docker-entrypoint-initdb.d/notes.sql}]
+    volumes: ["data:/var/lib/postgresql/data"]
+    healthcheck: {test: [CMD, pg_isready, --host=127.0.0.1, --username=postgres], interval: 1s, timeout: 10s, retries: 5, start_period: 60s}
+    deploy: {endpoint_mode: dnsrr}
+volumes: {data: {}}
+secrets: {password: {file: ./password}}
+configs: {notes: {content: "CREATE TABLE notes AS SELECT 'kept' AS text"}}
+`, "password": "hunter2", "specs/db.yaml": `apiVersion: tend/v1
+kind: Database
+metadata: {name: db}
+spec: {engine: postgres, backup: {keep: 1}}
+`})
+	p.flags = []string{"--engine", "swarm"}
+	p.build(next, "FROM "+server+"\nENV NEXT=1\n")
+	p.build(foreign, "FROM "+server+"\nRUN sed -i s/^ID=.*/ID=foreign/ /etc/os-release\n")
+	d.load(server, next, foreign)
+	p.mustTend("apply")
+
+	t.Log("it is backed up before its update, and the oldest backup goes")
+	for _, edit := range [][2]string{{"image: " + server, "image: " + next}, {"image: " + next, "image: " + server}} {
+		p.edit("compose.yaml", edit[0], edit[1])
+		r := p.tend("apply")
+		require.Zero(t, r.code, r)
+		assert.Contains(t, r.errOut, "hook prepare runs for revision")
+		assert.Contains(t, r.errOut, "hook check runs for revision")
+		p.inVolume("backups", "test $(ls db | wc -l) = 1; pg_restore --file=- db/*.dump | grep kept")
+	}
+	before := p.services()["db"]
+
+	t.Log("an image that may sort otherwise does not get the data")
+	p.edit("compose.yaml", "image: "+server, "image: "+foreign)
+	r := p.tend("apply")
+	assert.Equal(t, 1, r.code, r)
+	assert.Contains(t, r.errOut, "hook check task: non-zero exit (1)")
+	assert.Equal(t, before.Spec, p.services()["db"].Spec)
+	all, err := d.ServiceList(t.Context(), swarm.ServiceListOptions{Filters: filters.NewArgs(filters.Arg("label", kit.HookLabel+"=check"))})
+	require.NoError(t, err)
+	require.Len(t, all, 1, "its log is gone")
+	p.mustTend("down")
+}
+
 func TestAStackOfTheNameIsNotTouched(t *testing.T) {
 	d := newSwarm(t)
 	p := newProjectOn(t, d.engine, files{"compose.yaml": onSwarm, "token": "one"})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/swarm"
 
 	"github.com/tendhq/tend/controller/core"
@@ -14,7 +15,7 @@ import (
 	"github.com/tendhq/tend/controller/swarm/manager"
 )
 
-// hookState is how far the hooks of the desired revision are.
+// hookState is how far the jobs that come before the desired revision are.
 type hookState struct {
 	// next is the first that has not ended well; nil where all have.
 	next *spec.Hook
@@ -22,33 +23,65 @@ type hookState struct {
 	job *manager.Service
 	// failed says why it has failed; empty where it has not.
 	failed string
-	// until is when it has taken too long; zero where it does not run.
+	// until is when it has taken too long; zero where it does not run, or may take as long
+	// as it takes.
 	until time.Time
 }
 
-// hooks tells how far the hooks are.
+// hooks tells how far the jobs that come before the desired revision are.
 func (t *target) hooks() (h hookState) {
-	if t.record.Hooked == t.desired.Revision {
-		return h
-	}
-	for i, hook := range t.desired.PreRollout {
+	for _, hook := range t.before() {
 		job := t.hookJob(hook.Name)
 		if job != nil && job.Completed > 0 {
 			continue
 		}
-		h.next, h.job = &t.desired.PreRollout[i], job
+		h.next, h.job = &hook, job
 		if job == nil {
 			return h
 		}
-		h.until = job.CreatedAt.Add(hook.Timeout)
+		if hook.Timeout > 0 {
+			h.until = job.CreatedAt.Add(hook.Timeout)
+		}
 		if failed := t.jobFailure(*job); failed != "" {
 			h.failed = fmt.Sprintf("hook %s %s", hook.Name, failed)
-		} else if !t.Now.Before(h.until) {
+		} else if hook.Timeout > 0 && !t.Now.Before(h.until) {
 			h.failed = fmt.Sprintf("hook %s has not ended within %s", hook.Name, hook.Timeout)
 		}
 		return h
 	}
 	return h
+}
+
+// before lists the jobs that come before the desired revision: those that prepare a
+// Database, which take as long as they take, and the pre-rollout hooks.
+func (t *target) before() (all []spec.Hook) {
+	if t.unprepared() {
+		all = append(all, spec.Hook{Name: convert.PrepareJob})
+		if t.changesImage() {
+			all = append(all, spec.Hook{Name: convert.CheckJob})
+		}
+	}
+	if t.record.Hooked != t.desired.Revision {
+		all = append(all, t.desired.PreRollout...)
+	}
+	return all
+}
+
+// unprepared reports whether a Database has still to be prepared for its update. On the way
+// back to what worked there is nothing to prepare.
+func (t *target) unprepared() bool {
+	r, s := t.record, t.Service
+	return t.desired.Kind == spec.Database && s != nil && s.Spec.Labels[spec.LabelRevision] != t.desired.Revision &&
+		r.Prepared != t.desired.Revision && t.desired.Revision != r.Stable
+}
+
+// changesImage reports whether the data of a Database may come to another image. Data on
+// another volume are left alone.
+func (t *target) changesImage() bool {
+	c := t.Service.Spec.TaskTemplate.ContainerSpec
+	stays := func(m mount.Mount) bool { return m.Source == t.desired.DataVolume }
+	moves := t.desired.DataVolume != "" && !slices.ContainsFunc(c.Mounts, stays)
+	return !moves && c.Image != t.desired.Image
 }
 
 // hookJob is the job of a hook for the desired revision and its last restart.
@@ -79,7 +112,7 @@ func (s *steps) runHooks(o convert.Objects) bool {
 	h := s.hooks()
 	switch {
 	case h.next == nil:
-		s.record.Hooked = s.desired.Revision
+		s.record.Hooked, s.record.Prepared = s.desired.Revision, s.desired.Revision
 		return true
 	case h.failed != "":
 		s.wait = wait{message: h.failed, remedy: fmt.Sprintf("see docker service logs %s, and correct what fails: another revision is tried as soon as it is written", h.job.Spec.Name), fault: true}
@@ -93,20 +126,37 @@ func (s *steps) runHooks(o convert.Objects) bool {
 			s.removeService(s.Hooks[i], "the hook is to run again")
 			return false
 		}
-		job := convert.Hook(s.Project, s.desired, *h.next, o)
+		job := s.jobOf(*h.next, o)
 		s.actions = append(s.actions, Action{Kind: CreateService, Workload: s.Workload, Object: name, Spec: job, Cause: fmt.Sprintf("it comes before revision %s", short(s.desired.Revision))})
 		s.tell(core.Normal, "HookStarted", "hook %s runs for revision %s", h.next.Name, short(s.desired.Revision))
 	}
 	return false
 }
 
+// jobOf is the job of one of those that come before the desired revision. A Database that
+// serves nobody cannot be backed up, and is not kept for that: the update may be its cure.
+func (s *steps) jobOf(h spec.Hook, o convert.Objects) swarm.ServiceSpec {
+	switch h.Name {
+	case convert.PrepareJob:
+		serves := s.counts.ready > 0
+		return convert.Prepare(s.Project, s.desired, s.Service.Spec, serves, serves && s.changesImage() && s.desired.Backup.BeforeUpdate)
+	case convert.CheckJob:
+		return convert.Check(s.Project, s.desired, o)
+	default:
+		return convert.Hook(s.Project, s.desired, h, o)
+	}
+}
+
 // tidyHooks removes the jobs of hooks once their revision's rollout is under way, or another
-// one's is.
+// one's is. A job that has failed stays while its revision counts as failed, as its log
+// says why.
 func (s *steps) tidyHooks() {
 	if s.hooks().next != nil {
 		return
 	}
 	for _, h := range s.Hooks {
-		s.removeService(h, "the hook has run")
+		if h.Spec.Labels[convert.LabelHookRevision] != s.record.Failed || s.jobFailure(h) == "" {
+			s.removeService(h, "the hook has run")
+		}
 	}
 }

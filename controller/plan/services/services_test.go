@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/swarm/convert"
 	"github.com/tendhq/tend/controller/swarm/manager"
 )
 
@@ -275,6 +277,94 @@ func TestADatabaseStaysOnTheNodeOfItsVolume(t *testing.T) {
 	assert.Equal(t, []string{"node.id==id-b"}, w.service("db").Spec.TaskTemplate.Placement.Constraints)
 }
 
+const backedUp = `apiVersion: tend/v1
+kind: Database
+metadata: {name: db}
+spec: {engine: postgres}
+`
+
+// jobs are the names of the jobs that were made, without their revisions.
+func (w *world) jobs() (names []string) {
+	for _, did := range strings.Split(w.took(), "\n") {
+		if name, ok := strings.CutPrefix(did, "create-service shop_db_"); ok {
+			names = append(names, name[:strings.LastIndex(name, "_")])
+		}
+	}
+	return names
+}
+
+func TestADatabaseIsPreparedBeforeItsUpdate(t *testing.T) {
+	compose := func(image, setting string) string {
+		return fmt.Sprintf("services: {db: {image: '%s', command: [postgres, -c, work_mem=%s], volumes: ['data:/var/lib/postgresql/data']}}\nvolumes: {data: {}}\n", image, setting)
+	}
+	w := newWorld(t, compose("postgres:15.1", "4MB"), backedUp)
+	w.settle()
+	assert.Empty(t, w.jobs(), "there is nothing to prepare yet")
+	running := w.service("db").Spec
+
+	w.write(compose("postgres:15.2", "4MB"), backedUp)
+	var prepare, check swarm.ServiceSpec
+	for range 20 {
+		w.step()
+		for _, s := range w.services {
+			switch s.Spec.Labels[spec.LabelHook] {
+			case convert.PrepareJob:
+				prepare = s.Spec
+			case convert.CheckJob:
+				check = s.Spec
+			}
+		}
+	}
+	revision := w.project.Workloads["db"].Revision[:8]
+	assert.Equal(t, strings.Join([]string{
+		"create-service shop_db_prepare_" + revision, "create-service shop_db_check_" + revision,
+		"update-service shop_db",
+		"remove-service shop_db_prepare_" + revision, "remove-service shop_db_check_" + revision,
+	}, "\n"), w.took())
+	assert.Equal(t, "postgres:15.2", w.image("db"))
+	for image, job := range map[string]swarm.ServiceSpec{"postgres:15.1": prepare, "postgres:15.2": check} {
+		c := job.TaskTemplate.ContainerSpec
+		assert.Equal(t, image, c.Image)
+		assert.Equal(t, running.TaskTemplate.Placement.Constraints, job.TaskTemplate.Placement.Constraints, "it is not where the data are")
+		require.Len(t, c.Mounts, 1, "it has the data")
+		assert.Equal(t, "shop_backups", c.Mounts[0].Source)
+	}
+	assert.Contains(t, prepare.TaskTemplate.ContainerSpec.Command[2], "pg_dump")
+
+	w.write(compose("postgres:15.2", "8MB"), backedUp)
+	w.settle()
+	assert.Equal(t, []string{"prepare"}, w.jobs(), "another setting cannot harm the data")
+
+	w.broken["postgres:16"] = true // its check fails, too
+	w.write(compose("postgres:16", "8MB"), backedUp)
+	w.settle()
+	assert.Equal(t, []string{"prepare", "check"}, w.jobs())
+	assert.Equal(t, "postgres:15.2", w.image("db"))
+	assert.Contains(t, w.statuses["db"].Obstacle, "hook check task: non-zero exit (1)")
+	require.Len(t, w.services, 2, "the job that failed has gone, and its log with it")
+	assert.Equal(t, convert.CheckJob, w.services[1].Spec.Labels[spec.LabelHook])
+
+	w.write(compose("postgres:15.1", "8MB"), backedUp)
+	w.settle()
+	assert.Equal(t, []string{"prepare", "check"}, w.jobs())
+	assert.Len(t, w.services, 1)
+}
+
+func TestADatabaseThatServesNobodyIsNotBackedUp(t *testing.T) {
+	compose := "services: {db: {image: 'postgres:%s', volumes: ['data:/var/lib/postgresql/data']}}\nvolumes: {data: {}}\n"
+	w := newWorld(t, fmt.Sprintf(compose, "15.1"), backedUp)
+	w.settle()
+	w.tasks[0].State = swarm.TaskStateStarting
+	w.write(fmt.Sprintf(compose, "15.2"), backedUp)
+	w.step()
+	require.Len(t, w.services, 2)
+	script := w.services[1].Spec.TaskTemplate.ContainerSpec.Command[2]
+	assert.NotContains(t, script, "pg_dump")
+	assert.NotContains(t, script, "CHECKPOINT")
+	w.settle()
+	assert.Equal(t, "postgres:15.2", w.image("db"))
+}
+
 func TestAPlacementSaysWhichNodeGetsAVolume(t *testing.T) {
 	w := newWorld(t, "services: {web: {image: 'web:1', volumes: ['data:/data'], deploy: {placement: {constraints: ['node.hostname == b']}}}}\nvolumes: {data: {}}\n", "")
 	w.settle()
@@ -328,6 +418,23 @@ func TestHooksComeBeforeTheUpdate(t *testing.T) {
 	w.write(at(2), hooked) // they run once for each revision
 	w.settle()
 	assert.Len(t, strings.Split(w.took(), "\n"), 5)
+}
+
+// What waits for its next try is neither done nor told.
+func TestAHookThatIsRefusedIsToldOfOnceForEachTry(t *testing.T) {
+	w := newWorld(t, at(1), hooked)
+	w.settle()
+	w.write(at(2), hooked)
+	in := w.input("web")
+	in.Refused = core.Try{Count: 1, At: in.Now, Error: "no quorum"}
+	p := Compute(in)
+	assert.Empty(t, p.Actions)
+	for _, e := range p.Events {
+		assert.NotEqual(t, "HookStarted", e.Reason)
+	}
+	assert.Equal(t, in.Now.Add(pauseAfter(1)), p.Next)
+	in.Now = p.Next
+	assert.Len(t, Compute(in).Actions, 1)
 }
 
 func TestAHookThatFailsKeepsTheRevisionOut(t *testing.T) {

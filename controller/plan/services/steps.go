@@ -53,7 +53,7 @@ func nextSteps(t target) steps {
 		s.keep()
 	}
 	if at := s.Refused.At.Add(pauseAfter(s.Refused.Count)); len(s.actions) > 0 && s.Refused.Count > 0 && at.After(s.Now) {
-		s.actions = nil
+		s = steps{target: t, next: s.next} // what it would do and tell is done and told then
 		s.wait = wait{message: s.Refused.Error, remedy: "correct what the message says; it is tried again after the back-off", fault: true}
 		s.lookAgain(at, "it is tried again")
 	}

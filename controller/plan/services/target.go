@@ -216,7 +216,7 @@ func (t *target) begin() {
 	r.Revision, r.RestartedAt = t.desired.Revision, t.Intent.RestartedAt
 	r.StartedAt, r.ProgressAt, r.AvailableSince = t.Now, t.Now, time.Time{}
 	r.Updated, r.UpdatedReady, r.UpdatedAvailable, r.Ready, r.Available, r.Old = 0, 0, 0, 0, 0, t.counts.old
-	r.Complete, r.GivenUp = false, core.Failure{}
+	r.Complete, r.GivenUp, r.Prepared = false, core.Failure{}, ""
 	switch {
 	case t.counts.old > 0:
 		t.tell(core.Normal, "RolloutStarted", "rolling %s to revision %s", plural(t.counts.old, "replica"), short(r.Revision))

@@ -117,12 +117,7 @@ func refusedFields(w *spec.Workload, at load.Places) (problems spec.Errors) {
 			continue
 		}
 		for name := range strings.FieldsSeq(r.names) {
-			e, written := at.Field(w.Name, strings.Split(name, ".")...)
-			isRefused := written
-			if name == "backup.beforeUpdate" {
-				isRefused = w.Backup.BeforeUpdate // it is true where nothing is written
-			}
-			if isRefused {
+			if e, written := at.Field(w.Name, strings.Split(name, ".")...); written {
 				problems = append(problems, refuse(e, name, r.remark))
 			}
 		}

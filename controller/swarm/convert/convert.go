@@ -73,17 +73,9 @@ func Service(p *spec.Project, w *spec.Workload, o Objects) swarm.ServiceSpec {
 
 // Hook is the job that runs a pre-rollout hook of a workload.
 func Hook(p *spec.Project, w *spec.Workload, h spec.Hook, o Objects) swarm.ServiceSpec {
-	once := *w
-	once.Kind, once.Replicas, once.BackoffLimit, once.Restart = spec.Job, 1, 0, spec.Restart{Condition: spec.RestartNone}
-	s := Service(p, &once, o)
-	s.Name = HookName(p.Name, w, h.Name)
-	s.Labels[spec.LabelHook], s.Labels[LabelHookRevision] = h.Name, w.Revision
+	s := Service(p, w, o)
 	s.TaskTemplate.ContainerSpec.Args = h.Command
-	s.TaskTemplate.ContainerSpec.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}} // nothing serves there
-	for i := range s.TaskTemplate.Networks {
-		s.TaskTemplate.Networks[i].Aliases = nil // nobody is to reach it
-	}
-	return s
+	return once(p, w, h.Name, s)
 }
 
 // serviceLabels are those of a service: deploy.labels, and over them Compose's and tend's.

@@ -83,7 +83,7 @@ of its managers: the engine of ` + "`--host`" + `. Swarm schedules, restarts and
 | of | becomes |
 | --- | --- |
 | a Deployment | a replicated service, PROJECT_SERVICE |
-| a Database | likewise, of one task that is stopped before the next one starts, pinned to the node of its volume |
+| a Database | likewise, of one task that is stopped before the next one starts, pinned to the node of its volume; replicated jobs on that node prepare its updates |
 | a Job | a replicated job; a new revision runs it again |
 | a hook of ` + "`preRollout`" + ` | a replicated job that ends before its service is updated, and is removed then |
 | a network | an overlay |
@@ -102,6 +102,10 @@ machine has no part in it.
 - A service of the name that tend did not make for this folder, and a stack of the project's name, are refused and not touched.
 - A service that mounts a volume of the driver local is pinned to one node, as the volume is there alone. Where that node is
   down, tend waits for it and says so: an empty volume on another node would look as if all were well.
+- Before a Database is updated, a job on its node asks the running server, over a network that the service is in, whether its
+  indexes are as its libraries sort, backs it up into the volume PROJECT_backups of that node, and has it write out what it holds in
+  memory; where the image changes, a job in the new one looks whether it may take over the data. What fails leaves the Database as it
+  is, and the job of that name is there for ` + "`docker service logs`" + `. A backup is read back with ` + "`pg_restore`" + `; ` + "`tend backup` and\n  `tend restore`" + ` reach one machine only.
 - An update that Swarm pauses, as a new task has failed, counts as failed at once; one that makes no progress, after
   ` + "`progressDeadlineSeconds`" + `. While nothing is known of another revision that worked, it is left as it is.
 - A Job that somebody else has changed is not repaired, as each update would run it again.

@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tendhq/tend/controller/spec"
+)
+
+// JobFolder is where the jobs of PrepareJob and CheckJob expect the volume that has the
+// backups.
+const JobFolder = "/backups"
+
+// describeJob writes what decides whether a server can take over another one's data.
+const describeJob = `describe() {` + describeImage + `}
+`
+
+// PrepareJob is the shell script of a job that prepares an update of a Database where tend
+// cannot reach the server's container. It runs in the running server's image and
+// environment, reaches the server by a host name, and writes into JobFolder: what the
+// server is, for CheckJob; and a dump, where one is wanted, which has its name once
+// pg_restore has read it to its end. Of the dumps it leaves as many as backup.keep says.
+// Last comes a checkpoint. Where nobody serves there is only the former.
+func PrepareJob(w *spec.Workload, host string, serving, dump bool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%sexport PGHOST=%s PGCONNECT_TIMEOUT=10\n%smkdir -p %[4]s/%[5]s && cd %[4]s/%[5]s && rm -f .*.partial\n", environment, host, describeJob, JobFolder, w.Name)
+	b.WriteString("describe >.server.partial && mv .server.partial .server\n")
+	if !serving {
+		return b.String()
+	}
+	b.WriteString(staleJob)
+	if dump {
+		fmt.Fprintf(&b, dumpJob, w.Backup.Keep)
+	}
+	b.WriteString("psql --no-psqlrc --no-password --quiet --set=ON_ERROR_STOP=1 --command=CHECKPOINT\n")
+	return b.String()
+}
+
+// staleJob ends the job where indexes were made with another version of a collation.
+const staleJob = `
+if [ "$(sed -n 's/^version=[^0-9]*\([0-9]*\).*/\1/p' .server)" -ge 15 ]; then
+	stale=$(psql --no-psqlrc --no-password --no-align --tuples-only --quiet --set=ON_ERROR_STOP=1 --command="
+		SELECT datname FROM pg_database WHERE datallowconn AND datcollversion <> pg_database_collation_actual_version(oid)")
+	if [ -n "$stale" ]; then
+		echo "the indexes of these databases were made with another version of their collation, and may miss rows already; in each, run REINDEX DATABASE and ALTER DATABASE ... REFRESH COLLATION VERSION:" $stale >&2
+		exit 1
+	fi
+fi
+`
+
+const dumpJob = `
+name=$(date -u +%%Y%%m%%dT%%H%%M%%S.000Z).dump
+pg_dump --format=custom --no-password >".$name.partial"
+sync
+pg_restore --format=custom --file=/dev/null ".$name.partial"
+mv ".$name.partial" "$name" && sync
+echo "backed up to $PWD/$name: $(wc -c <"$name") bytes"
+ls -1 | grep '^[0-9].*\.dump$' | sort -r | tail -n +$((%d + 1)) | while read -r old; do rm -- "$old"; done
+`
+
+// CheckJob is the shell script of a job in the image that is to take over a Database's
+// data. It compares that with what PrepareJob has written, as Check does.
+func CheckJob(workload string) string {
+	return "set -eu\n" + describeJob + fmt.Sprintf(`cd %s/%s
+describe >.image
+for key in version distribution libc icu; do
+	runs=$(sed -n "s/^$key=//p" .server) next=$(sed -n "s/^$key=//p" .image)
+	if [ "$key" = version ]; then
+		runs=$(echo "$runs" | sed 's/^[^0-9]*\([0-9]*\).*/\1/') next=$(echo "$next" | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+	fi
+	if [ "$runs" != "$next" ]; then
+		echo "the new image has $key $next in place of $runs: it must not take over the data, as it cannot read them, or may sort text otherwise; dump them, and restore them into a new and empty volume" >&2
+		exit 1
+	fi
+done
+`, JobFolder, workload)
+}
