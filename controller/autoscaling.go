@@ -18,16 +18,11 @@ import (
 	"github.com/tendhq/tend/state"
 )
 
-const (
-	// requestsOver is the time over which requests per second are counted.
-	requestsOver = 30 * time.Second
-	// missingFor is for how long metrics may be missing before an event tells, as there are
-	// none yet when tend or a replica has just been started.
-	missingFor = time.Minute
-)
+// requestsOver is the time over which requests per second are counted.
+const requestsOver = 30 * time.Second
 
-// readings are what was read of the metrics of each workload, by their place.
-type readings map[string]map[int]autoscale.Reading
+// Readings are what was read of the metrics of each workload, by their place.
+type Readings map[string]map[int]autoscale.Reading
 
 // autoscale decides anew how many replicas are wanted of the workloads that are scaled by
 // metrics, when it is time. While the engine is away nothing is decided.
@@ -53,17 +48,18 @@ func (l *loop) autoscale(ctx context.Context, now time.Time) {
 	}
 	c := l.Controller
 	l.busy.Go(func() {
-		read := query(ctx, queries)
+		read := AskPrometheus(ctx, queries)
 		c.do(func(l *loop) { l.scale(read, time.Now()) })
 	})
 }
 
-// query asks Prometheus for the metrics that are its own, one after the other.
-func query(ctx context.Context, queries map[string][]spec.Metric) readings {
-	all := readings{}
-	for _, name := range slices.Sorted(maps.Keys(queries)) {
+// AskPrometheus reads those of the metrics of workloads that Prometheus has, one after the
+// other.
+func AskPrometheus(ctx context.Context, metrics map[string][]spec.Metric) Readings {
+	all := Readings{}
+	for _, name := range slices.Sorted(maps.Keys(metrics)) {
 		all[name] = map[int]autoscale.Reading{}
-		for i, m := range queries[name] {
+		for i, m := range metrics[name] {
 			if m.Type != spec.Prometheus {
 				continue
 			}
@@ -80,7 +76,7 @@ func query(ctx context.Context, queries map[string][]spec.Metric) readings {
 
 // scale decides the number of replicas of each autoscaled workload, writes it down, and marks
 // the workloads whose number has changed as dirty.
-func (l *loop) scale(read readings, now time.Time) {
+func (l *loop) scale(read Readings, now time.Time) {
 	samples := l.sampler.Latest()
 	for _, name := range l.reconciler.autoscaled {
 		snap := l.store.Snapshot()
@@ -91,52 +87,33 @@ func (l *loop) scale(read readings, now time.Time) {
 		}
 		in := l.reconciler.scaleInput(snap, row.Spec, samples, read[name], now)
 		in.Before, in.Current = before.Scale, before.Replicas
-		next := autoscale.Decide(in)
-		if next.Since = in.Before.Since; next.Reason != in.Before.Reason {
-			next.Since, next.Warned = now, false
-		}
-		missing := next.Reason == core.MetricsMissing && !next.Warned && now.Sub(next.Since) >= missingFor
-		next.Warned = next.Warned || missing
+		next, told := autoscale.Next(name, in)
 		if !reflect.DeepEqual(next, in.Before) {
 			l.store.Update(func(tx *state.Tx) { tx.PutScale(&state.Scale{Workload: name, Scale: next}) })
 		}
-		switch {
-		case next.Replicas != in.Current:
-			l.metrics.scaled(name, next.Replicas-in.Current)
-			l.reconciler.event(core.Event{
-				Type: core.Normal, Workload: name, Reason: "Autoscaled",
-				Message: fmt.Sprintf("from %d to %d replicas: %s", in.Current, next.Replicas, next.Message),
-			}, now)
+		if told.Reason != "" {
+			l.reconciler.event(told, now)
+		}
+		if next.Replicas != in.Current {
+			l.metrics.Scaled(name, next.Replicas-in.Current)
 			l.mark(name)
-		case missing:
-			l.reconciler.event(core.Event{
-				Type: core.Warning, Workload: name, Reason: "MetricsMissing",
-				Message: fmt.Sprintf("the number of replicas stays at %d: %s", next.Replicas, next.Message),
-			}, now)
 		}
 	}
 }
 
-// beginScale has the autoscaler of a workload begin with as many replicas as there are, so
-// that a tend that has lost its state changes nothing, and with what is written where there
-// are none.
+// beginScale has the autoscaler of a workload begin.
 func (r *reconciler) beginScale(snap *state.Snapshot, key string, now time.Time) *state.Snapshot {
 	row, written := snap.Workload(key)
 	if !written || !row.Spec.Autoscaled() || snap.Scale(key) != nil {
 		return snap
 	}
-	begin := core.Scale{Replicas: row.Spec.Replicas, Message: "it begins with what is written", Since: now}
 	n := 0
 	for _, c := range snap.Replicas(key) {
 		if c.Number > 0 { // else it is no replica of tend's
 			n++
 		}
 	}
-	if n > 0 {
-		begin.Replicas, begin.Message = n, "it begins with as many as there are"
-	}
-	begin.Replicas = row.Spec.Autoscaling.Bound(begin.Replicas)
-	r.store.Update(func(tx *state.Tx) { tx.PutScale(&state.Scale{Workload: key, Scale: begin}) })
+	r.store.Update(func(tx *state.Tx) { tx.PutScale(&state.Scale{Workload: key, Scale: autoscale.Begin(row.Spec, n, now)}) })
 	return r.store.Snapshot()
 }
 

@@ -176,7 +176,7 @@ func TestReplicasFollowAQuery(t *testing.T) {
 		fmt.Fprint(w, `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [0, "90"]}, {"metric": {}, "value": [0, "10.5"]}]}}`)
 	}))
 	defer server.Close()
-	read := query(t.Context(), specOf(t, server.URL))
+	read := AskPrometheus(t.Context(), specOf(t, server.URL))
 	assert.InDelta(t, 100.5, read["web"][0].Value, 1e-9)
 	assert.Empty(t, read["web"][0].Error)
 }

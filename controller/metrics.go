@@ -182,8 +182,8 @@ func (m *Metrics) forget(workload string) {
 	m.scales.DeletePartialMatch(of)
 }
 
-// scaled counts a change of a workload's number of replicas by the autoscaler.
-func (m *Metrics) scaled(workload string, by int) {
+// Scaled counts a change of a workload's number of replicas by the autoscaler.
+func (m *Metrics) Scaled(workload string, by int) {
 	direction := "up"
 	if by < 0 {
 		direction = "down"

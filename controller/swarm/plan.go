@@ -39,6 +39,7 @@ func (l *loop) planAll(now time.Time) (actions []services.Action) {
 		if !l.keeps(name) {
 			continue
 		}
+		l.beginScale(all, name, now)
 		in := l.input(l.store.Snapshot(), all, name, now)
 		if l.known[name].same(in, all) {
 			soonest(l.known[name].next)
@@ -169,6 +170,7 @@ func (l *loop) gather(snap *state.Snapshot, now time.Time) *gathered {
 type known struct {
 	common     string
 	generation int64
+	replicas   int
 	service    string
 	version    uint64
 	tasks      []manager.Task
@@ -179,18 +181,18 @@ type known struct {
 // knownOf is what a plan depended on; the zero value, which is like nothing, where the
 // workload is to be planned again anyway.
 func knownOf(in services.Input, all *gathered, p services.Plan) known {
-	if !p.Status.Converged || in.Service == nil {
+	if !p.Status.Converged || in.Service == nil || in.Spec == nil {
 		return known{}
 	}
 	return known{
-		common: all.common, generation: in.Generation, service: in.Service.ID, version: in.Service.Version, tasks: in.Tasks, intent: in.Intent, next: p.Next,
+		common: all.common, generation: in.Generation, replicas: in.Spec.Replicas, service: in.Service.ID, version: in.Service.Version, tasks: in.Tasks, intent: in.Intent, next: p.Next,
 	}
 }
 
 // same reports whether a workload would be planned as it was.
 func (k known) same(in services.Input, all *gathered) bool {
 	return k.service != "" && in.Service != nil && in.Spec != nil && k.service == in.Service.ID && k.version == in.Service.Version &&
-		k.common == all.common && k.generation == in.Generation && reflect.DeepEqual(k.intent, in.Intent) &&
+		k.common == all.common && k.generation == in.Generation && k.replicas == in.Spec.Replicas && reflect.DeepEqual(k.intent, in.Intent) &&
 		(k.next.IsZero() || in.Now.Before(k.next)) && len(in.Hooks) == 0 && reflect.DeepEqual(k.tasks, in.Tasks)
 }
 
@@ -202,7 +204,7 @@ func (l *loop) input(snap *state.Snapshot, all *gathered, name string, now time.
 		Foreign: all.foreign, History: map[string]*spec.Workload{}, Refused: l.tries[name], Taken: l.taken[name],
 	}
 	if row, ok := snap.Workload(name); ok {
-		in.Spec, in.Generation = row.Spec, row.Generation
+		in.Spec, in.Generation = state.Scaled(row.Spec, snap.Scale(name)), row.Generation
 	}
 	if l.remove {
 		in.Spec = nil

@@ -133,6 +133,7 @@ func (c *Controller) Run(ctx context.Context) {
 	hints := make(chan struct{}, 1)
 	parts.Go(func() { c.follow(ctx, hints) })
 	parts.Go(func() { c.registrations.Run(ctx) })
+	parts.Go(func() { c.autoscale(ctx) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

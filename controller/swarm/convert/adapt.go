@@ -122,6 +122,10 @@ func refusedFields(w *spec.Workload, at load.Places) (problems spec.Errors) {
 			}
 		}
 	}
+	if w.Autoscaled() && slices.ContainsFunc(w.Autoscaling.Metrics, func(m spec.Metric) bool { return m.Type != spec.Cron && m.Type != spec.Prometheus }) {
+		e, _ := at.Field(w.Name, "autoscaling", "metrics") // the metric is the CPU where none is written
+		problems = append(problems, refuse(e, "autoscaling by Resource or Ingress", "tend reaches no container on another node: write metrics of Cron or Prometheus"))
+	}
 	if w.Build != nil {
 		problems = append(problems, refuse(at.Key("services", w.Name, "build"), "build", rows["services.*.build"].remark))
 	}

@@ -168,6 +168,9 @@ spec:
   drainSeconds: 2
   readinessProbe:
     httpGet: {port: 80}
+  autoscaling:
+    maxReplicas: 4
+    metrics: [{type: Ingress, ingress: {name: requestsPerSecond, target: {type: AverageValue, averageValue: 9}}}]
 `)
 	require.Error(t, err)
 	got := strings.ReplaceAll(err.Error(), dir+"/", "")
@@ -179,11 +182,12 @@ spec:
 		"compose.yaml:14:14: networks.back.ipv4_address: 10.9.0.2 is not supported on a Swarm",
 		"compose.yaml:17:5: driver: bridge is not supported on a Swarm",
 		"specs/all.yaml:11:3: drainSeconds is not supported on a Swarm",
+		"specs/all.yaml:16:5: autoscaling by Resource or Ingress is not supported on a Swarm; tend reaches no container on another node: write metrics of Cron or Prometheus",
 		"specs/all.yaml:12:3: readinessProbe is not supported on a Swarm",
 	} {
 		assert.Contains(t, got, want)
 	}
-	assert.Len(t, strings.Split(got, "\n"), 8)
+	assert.Len(t, strings.Split(got, "\n"), 9)
 }
 
 // The Swarm publishes ports itself, and so any number of replicas can have one.

@@ -140,7 +140,7 @@ var specFields = []row{
 	{"", "backup.beforeUpdate", kept, "by a job on the node of the data, into the volume PROJECT_backups of that node; before it, the new image is checked against the data", nil},
 	{"", "backup.keep", kept, "", nil},
 	{"", "activeDeadlineSeconds", refused, "Swarm's jobs have no deadline", nil},
-	{"", "autoscaling", refused, "tend does not scale on a Swarm: write replicas", nil},
+	{"", "autoscaling", kept, "by the metrics Cron and Prometheus; Resource and Ingress are refused, as tend reaches no container on another node, and no ingress of its own has the ports", nil},
 	{"", "drainSeconds", refused, "Swarm sends the stop signal at once: have the service close its listeners, and finish what it was asked, within stop_grace_period", nil},
 	{"", `readinessProbe livenessProbe startupProbe httpGet httpGet.path httpGet.port httpGet.scheme httpGet.httpHeaders tcpSocket
 		tcpSocket.port exec exec.command postgres postgres.port postgres.user postgres.database initialDelaySeconds periodSeconds
