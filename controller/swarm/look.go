@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -43,10 +44,21 @@ func look(ctx context.Context, m manager.Manager, p *spec.Project) (s seen, err 
 	if s.networks, err = m.Networks(ctx, p.Name, slices.Sorted(maps.Keys(p.Networks))...); err != nil {
 		return s, err
 	}
-	if s.secrets, err = m.Secrets(ctx, p.Name); err != nil {
+	var secrets, configs []string
+	for key, o := range p.Secrets {
+		if o.External {
+			secrets = append(secrets, cmp.Or(o.Name, key))
+		}
+	}
+	for key, o := range p.Configs {
+		if o.External {
+			configs = append(configs, cmp.Or(o.Name, key))
+		}
+	}
+	if s.secrets, err = m.Secrets(ctx, p.Name, secrets...); err != nil {
 		return s, err
 	}
-	s.configs, err = m.Configs(ctx, p.Name)
+	s.configs, err = m.Configs(ctx, p.Name, configs...)
 	return s, err
 }
 

@@ -1,11 +1,14 @@
 package swarm
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/plan"
@@ -113,16 +116,24 @@ func (l *loop) projectInput(snap *state.Snapshot, now time.Time) services.Projec
 	}
 	for _, w := range l.project.Workloads {
 		for _, s := range w.Template.Secrets {
-			in.WantedSecrets[s.Source] = convert.ObjectName("secret", l.project.Name, s.Source, l.contents["secret "+s.Source])
+			in.WantedSecrets[s.Source] = l.objectName("secret", s.Source, types.FileObjectConfig(l.project.Secrets[s.Source]))
 		}
 		for _, c := range w.Template.Configs {
-			in.WantedConfigs[c.Source] = convert.ObjectName("config", l.project.Name, c.Source, l.contents["config "+c.Source])
+			in.WantedConfigs[c.Source] = l.objectName("config", c.Source, types.FileObjectConfig(l.project.Configs[c.Source]))
 		}
 	}
 	for _, row := range snap.Rollouts() {
 		in.Rollouts = append(in.Rollouts, row.Rollout)
 	}
 	return in
+}
+
+// objectName is the name of a secret or config in the Swarm.
+func (l *loop) objectName(kind, key string, o types.FileObjectConfig) string {
+	if o.External {
+		return cmp.Or(o.Name, key)
+	}
+	return convert.ObjectName(kind, l.project.Name, key, l.contents[kind+" "+key])
 }
 
 // gathered is what the plans of all workloads of a round depend on.

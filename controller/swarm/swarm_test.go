@@ -346,6 +346,39 @@ func TestWhatOthersMadeIsNotTouched(t *testing.T) {
 }
 
 // A restarted tend goes on where the former one was, and does nothing again.
+// A secret that somebody else makes is waited for, used, and left alone.
+func TestAnExternalSecretIsSomebodyElses(t *testing.T) {
+	inTime(t, func(w *world) {
+		const compose = `
+services: {web: {image: "web:1", secrets: [key], configs: [conf]}}
+secrets: {key: {external: true, name: company-key}}
+configs: {conf: {external: true}}
+`
+		w.start(compose)
+		time.Sleep(time.Minute)
+		assert.Contains(t, w.status("web").Obstacle, "waiting for config conf, secret key")
+		assert.Equal(t, "docker config create conf", w.status("web").Remedy)
+		_, err := w.CreateSecret(t.Context(), swarmapi.SecretSpec{Annotations: swarmapi.Annotations{Name: "company-key"}, Data: []byte("k")})
+		require.NoError(t, err)
+		_, err = w.CreateConfig(t.Context(), swarmapi.ConfigSpec{Annotations: swarmapi.Annotations{Name: "conf"}, Data: []byte("c")})
+		require.NoError(t, err)
+		w.converges()
+		assert.Equal(t, "company-key", w.service("web").Spec.TaskTemplate.ContainerSpec.Secrets[0].SecretName)
+
+		w.write(`services: {web: {image: "web:1"}}`)
+		w.converges()
+		w.ctl.RemoveAll()
+		require.Eventually(t, func() bool { all, err := w.Services(t.Context(), "shop"); return err == nil && len(all) == 0 }, time.Minute, time.Second)
+		time.Sleep(time.Minute)
+		secrets, err := w.Secrets(t.Context(), "shop", "company-key")
+		require.NoError(t, err)
+		configs, err := w.Configs(t.Context(), "shop", "conf")
+		require.NoError(t, err)
+		assert.Len(t, secrets, 1)
+		assert.Len(t, configs, 1)
+	})
+}
+
 func TestARestartChangesNothing(t *testing.T) {
 	inTime(t, func(w *world) {
 		w.store = durable.NewFile(w.dir, "shop")

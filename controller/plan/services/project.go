@@ -59,17 +59,35 @@ func ComputeProject(in ProjectInput) (p ProjectPlan) {
 		p.Actions = append(p.Actions, a)
 	}
 	in.networks(add)
-	secrets, configs := map[string]string{}, map[string]string{}
+	secrets, configs := kept{there: map[string]object{}, wanted: in.WantedSecrets}, kept{there: map[string]object{}, wanted: in.WantedConfigs}
 	for _, s := range in.Secrets {
-		secrets[s.Name] = s.ID
+		secrets.there[s.Name] = object{s.ID, s.Labels[spec.LabelProject] == in.Project.Name}
 	}
 	for _, c := range in.Configs {
-		configs[c.Name] = c.ID
+		configs.there[c.Name] = object{c.ID, c.Labels[spec.LabelProject] == in.Project.Name}
 	}
+	secrets.external = func(key string) bool { return bool(in.Project.Secrets[key].External) }
+	configs.external = func(key string) bool { return bool(in.Project.Configs[key].External) }
 	needed := in.needed()
-	objects(in, add, secrets, in.WantedSecrets, needed, CreateSecret, RemoveSecret)
-	objects(in, add, configs, in.WantedConfigs, needed, CreateConfig, RemoveConfig)
+	in.keep(secrets, add, needed, CreateSecret, RemoveSecret)
+	in.keep(configs, add, needed, CreateConfig, RemoveConfig)
 	return p
+}
+
+// kept are the project's secrets, or its configs.
+type kept struct {
+	// there are those that the Swarm has, by name.
+	there map[string]object
+	// wanted are the names of those that are written, by Compose key.
+	wanted map[string]string
+	// external reports whether somebody else makes and removes one, by Compose key.
+	external func(key string) bool
+}
+
+// object is a secret or config that the Swarm has; ours where tend made it for the project.
+type object struct {
+	id   string
+	ours bool
 }
 
 // networks makes the networks that are missing, and removes those that are not written.
@@ -122,20 +140,20 @@ func (in ProjectInput) needed() map[string]bool {
 	return names
 }
 
-// objects makes the versions of secrets or configs that are missing, and removes those that
-// are not needed.
-func objects(in ProjectInput, add func(Action), there, wanted map[string]string, needed map[string]bool, create, remove Kind) {
-	keep := map[string]bool{}
-	for _, key := range slices.Sorted(maps.Keys(wanted)) {
-		name := wanted[key]
-		keep[name] = !in.Remove
-		if there[name] == "" && !in.Remove {
+// keep makes the versions of secrets or configs that are missing, and removes those that are
+// not needed.
+func (in ProjectInput) keep(k kept, add func(Action), needed map[string]bool, create, remove Kind) {
+	stays := map[string]bool{}
+	for _, key := range slices.Sorted(maps.Keys(k.wanted)) {
+		name := k.wanted[key]
+		stays[name] = !in.Remove
+		if _, there := k.there[name]; !there && !in.Remove && !k.external(key) {
 			add(Action{Kind: create, Object: name, Key: key, Cause: fmt.Sprintf("the content of %s is new", key)})
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(there)) {
-		if !keep[name] && !needed[name] {
-			add(Action{Kind: remove, Object: name, ID: there[name], Cause: "nothing uses it"})
+	for _, name := range slices.Sorted(maps.Keys(k.there)) {
+		if o := k.there[name]; o.ours && !stays[name] && !needed[name] {
+			add(Action{Kind: remove, Object: name, ID: o.id, Cause: "nothing uses it"})
 		}
 	}
 }

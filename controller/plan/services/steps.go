@@ -197,6 +197,9 @@ func (s *steps) try(object string) bool {
 func (s *steps) mayRoll(o convert.Objects) bool {
 	if missing := s.missing(o); len(missing) > 0 {
 		s.wait = wait{message: "waiting for " + strings.Join(missing, ", "), quiet: true}
+		if remedy := s.remedy(missing); remedy != "" {
+			s.wait.remedy, s.wait.quiet = remedy, false
+		}
 		return false
 	}
 	for _, d := range s.Dependencies {
@@ -258,6 +261,21 @@ func (s *steps) missing(o convert.Objects) (all []string) {
 		}
 	}
 	return all
+}
+
+// remedy says how a secret or config that somebody else makes comes to be there; empty where
+// none is missing.
+func (s *steps) remedy(missing []string) string {
+	for _, what := range missing {
+		kind, key, _ := strings.Cut(what, " ")
+		switch {
+		case kind == "secret" && bool(s.Project.Secrets[key].External):
+			return "docker secret create " + s.Objects.Secrets[key]
+		case kind == "config" && bool(s.Project.Configs[key].External):
+			return "docker config create " + s.Objects.Configs[key]
+		}
+	}
+	return ""
 }
 
 func (s *steps) whyCreate() string {

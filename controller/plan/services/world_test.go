@@ -209,11 +209,11 @@ func (w *world) carryOut(a Action) {
 	case RemoveNetwork:
 		w.networks = slices.DeleteFunc(w.networks, func(n manager.Network) bool { return n.ID == a.ID })
 	case CreateSecret:
-		w.secrets = append(w.secrets, manager.Secret{ID: w.id("s"), Name: a.Object})
+		w.secrets = append(w.secrets, manager.Secret{ID: w.id("s"), Name: a.Object, Labels: map[string]string{spec.LabelProject: "shop"}})
 	case RemoveSecret:
 		w.secrets = slices.DeleteFunc(w.secrets, func(s manager.Secret) bool { return s.ID == a.ID })
 	case CreateConfig:
-		w.configs = append(w.configs, manager.Config{ID: w.id("c"), Name: a.Object})
+		w.configs = append(w.configs, manager.Config{ID: w.id("c"), Name: a.Object, Labels: map[string]string{spec.LabelProject: "shop"}})
 	case RemoveConfig:
 		w.configs = slices.DeleteFunc(w.configs, func(c manager.Config) bool { return c.ID == a.ID })
 	case CreateService:

@@ -84,7 +84,7 @@ func (l *loading) project(composed *types.Project, o Options, specFiles []string
 		p.Workloads[name] = workload
 		addResources(p, composed, workload)
 	}
-	unsupported, err := l.checkSupport(p)
+	unsupported, err := l.checkSupport(p, o.Adapt != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -298,9 +298,14 @@ func addResources(p *spec.Project, composed *types.Project, w *spec.Workload) {
 }
 
 // checkSupport refuses keys that tend cannot honour, in the managed services and in the
-// networks, volumes, secrets and configs that they use.
-func (l *loading) checkSupport(p *spec.Project) (problems spec.Errors, err error) {
+// networks, volumes, secrets and configs that they use. Where Adapt follows, that says what
+// its engine cannot do with secrets and configs: one machine alone keeps none outside a
+// project.
+func (l *loading) checkSupport(p *spec.Project, adapts bool) (problems spec.Errors, err error) {
 	check := func(section, name string, merged any) {
+		if adapts && (section == "secrets" || section == "configs") {
+			return
+		}
 		found, failed := keys.Refused(section, name, merged, l.sources.locate)
 		problems = append(problems, found...)
 		err = errors.Join(err, failed)

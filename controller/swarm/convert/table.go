@@ -121,10 +121,12 @@ var composeKeys = []row{
 
 	{"secrets.*", "environment file", kept, "up to 500 KB", nil},
 	{"secrets.*", "labels name", ignored, "", nil},
-	{"secrets.*", "driver driver_opts external template_driver", refused, "tend makes a secret of a file or a variable", nil},
+	{"secrets.*", "external", kept, "by its name: tend neither makes nor removes it, and waits for one that is missing", nil},
+	{"secrets.*", "driver driver_opts template_driver", refused, "tend makes a secret of a file or a variable", nil},
 	{"configs.*", "content environment file", kept, "up to 1000 KB; 500 KB on Docker Engine 20.10", nil},
 	{"configs.*", "labels name", ignored, "", nil},
-	{"configs.*", "external template_driver", refused, "tend makes a config of its content, a file or a variable", nil},
+	{"configs.*", "external", kept, "by its name: tend neither makes nor removes it, and waits for one that is missing", nil},
+	{"configs.*", "template_driver", refused, "tend makes a config of its content, a file or a variable", nil},
 }
 
 // specFields has every field of a spec; under is empty for all. Those that are refused
