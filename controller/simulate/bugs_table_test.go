@@ -11,8 +11,8 @@ var bugs = []bug{
 		old: "			down = max(down, r.Replicas)\n", new: "			if !BUG { down = max(down, r.Replicas) }\n"},
 	{name: "surge by the number that is written", seed: 4, file: "spec/autoscaling.go",
 		old: "		scaled.Strategy.Reason = reason\n", new: "		scaled.Strategy.Reason = reason\n		if BUG { scaled.Strategy.MaxSurge += w.Replicas }\n"},
-	{name: "begin anew with what is written", seed: 11, file: "autoscaling.go",
-		old: "	if n > 0 {\n		begin.Replicas", new: "	if n > 0 && !BUG {\n		begin.Replicas"},
+	{name: "begin anew with what is written", seed: 11, file: "autoscale/next.go",
+		old: "	if there > 0 {\n		begin.Replicas", new: "	if there > 0 && !BUG {\n		begin.Replicas"},
 	// What the planner decides.
 	{name: "stop before withdrawing", seed: 1, file: "plan/endpoints.go",
 		old: "asked := s.reachable(r) &&", new: "asked := !BUG && s.reachable(r) &&"},

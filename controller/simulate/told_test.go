@@ -173,9 +173,11 @@ func (v *invariants) prune() {
 
 // supersede forgets the views that are older than the last look at their container. A
 // look that began later, or in the same step, may know better, though it was answered
-// before. While a look waits for the resources, what it saw is not taken in yet.
+// before. While a look waits for the resources, what it saw is not taken in yet; nor is it
+// while it waits for a list that looks at them, too, and then reads the outputs of containers.
 func (v *invariants) supersede() {
-	if slices.ContainsFunc(v.w.gate.waiting(), func(c *call) bool { return c.look && slices.Contains(resourceOps, c.op) }) {
+	under := func(c *call) bool { return c.look && (slices.Contains(resourceOps, c.op) || c.op == model.OpLogs) }
+	if slices.ContainsFunc(v.w.gate.waiting(), under) {
 		return
 	}
 	for id, asked := range v.answered {
