@@ -46,7 +46,11 @@ counterpart.`,
 tend export kubernetes -o k8s && kubectl apply -k k8s`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			result, err := f.exportKubernetes(c.Context())
+			instead, err := alternativesOf(c)
+			if err != nil {
+				return usage(c, err)
+			}
+			result, err := f.exportKubernetes(c.Context(), instead)
 			if err != nil {
 				return err
 			}
@@ -66,11 +70,38 @@ tend export kubernetes -o k8s && kubectl apply -k k8s`,
 	}
 	c.Flags().StringVarP(&folder, "output", "o", folder, "`DIR` to write a kustomize base to, or - for one stream of YAML")
 	c.Flags().BoolVar(&strict, "strict", false, "write nothing, and end with 1, where anything has no counterpart")
+	for _, a := range alternatives {
+		c.Flags().String(a.flag, a.usual, a.usage)
+		must(c.RegisterFlagCompletionFunc(a.flag, cobra.FixedCompletions([]string{a.usual, string(a.other)}, cobra.ShellCompDirectiveNoFileComp)))
+	}
 	return c
 }
 
+// alternatives are the flags that choose between two kinds of object.
+var alternatives = []struct {
+	flag, usual string
+	other       kubernetes.Alternative
+	usage       string
+}{
+	{"http", "ingress", kubernetes.GatewayAPI, "what a published HTTP port becomes: ingress, or gateway for an HTTPRoute of the Gateway API"},
+}
+
+// alternativesOf are those that the flags of a command choose.
+func alternativesOf(c *cobra.Command) (chosen []kubernetes.Alternative, err error) {
+	for _, a := range alternatives {
+		switch value := c.Flag(a.flag).Value.String(); value {
+		case a.usual:
+		case string(a.other):
+			chosen = append(chosen, a.other)
+		default:
+			return nil, fmt.Errorf("--%s takes %s or %s, and not %q", a.flag, a.usual, a.other, value)
+		}
+	}
+	return chosen, nil
+}
+
 // exportKubernetes reads the project and translates it.
-func (f *flags) exportKubernetes(ctx context.Context) (r kubernetes.Result, err error) {
+func (f *flags) exportKubernetes(ctx context.Context, instead []kubernetes.Alternative) (r kubernetes.Result, err error) {
 	o := f.spec
 	// A Service takes the place of an ingress, so that this program need not be able to
 	// make one.
@@ -83,7 +114,7 @@ func (f *flags) exportKubernetes(ctx context.Context) (r kubernetes.Result, err 
 	if err != nil {
 		return r, err
 	}
-	return kubernetes.Export(p, contents), nil
+	return kubernetes.Export(p, contents, instead...), nil
 }
 
 // maxConfig is how many bytes a ConfigMap may hold, by the limit of Kubernetes.

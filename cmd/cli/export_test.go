@@ -77,6 +77,19 @@ func TestExportNamesWhatHasNoCounterpart(t *testing.T) {
 	assert.NoDirExists(t, folder)
 }
 
+func TestExportWritesWhatAClusterHasInstead(t *testing.T) {
+	w := newExportWorld(t, "services: {web: {image: web, restart: always, ports: [\"8080:80\"]}}\n")
+	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, "specs"), 0o755))
+	w.write("specs/web.yaml", "{apiVersion: tend/v1, kind: Deployment, metadata: {name: web}, spec: {readinessProbe: {httpGet: {port: 80}}}}")
+	for flag, kind := range map[string]string{"--http=ingress": "Ingress", "--http=gateway": "HTTPRoute"} {
+		out, err := w.tend("export", "kubernetes", flag)
+		require.NoError(t, err)
+		assert.Contains(t, out, "kind: "+kind+"\n", flag)
+	}
+	_, err := w.tend("export", "kubernetes", "--http", "traefik")
+	require.ErrorContains(t, err, `--http takes ingress or gateway, and not "traefik"`)
+}
+
 func TestExportRefusesAConfigThatIsTooLarge(t *testing.T) {
 	w := newExportWorld(t, exportable)
 	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "motd"), make([]byte, maxConfig+1), 0o644))

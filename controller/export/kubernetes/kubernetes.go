@@ -57,7 +57,15 @@ var versions = []struct{ kind, apiVersion string }{
 	{"HorizontalPodAutoscaler", "autoscaling/v2"},
 	{"PodDisruptionBudget", "policy/v1"},
 	{"Ingress", "networking.k8s.io/v1"},
+	{"Gateway", "gateway.networking.k8s.io/v1"},
+	{"HTTPRoute", "gateway.networking.k8s.io/v1"},
 }
+
+// Alternative is a kind of object that a cluster can be given, in place of what each has.
+type Alternative string
+
+// GatewayAPI is its HTTPRoutes in place of Ingresses.
+const GatewayAPI Alternative = "gateway"
 
 // Labels that the objects carry; the first two select the replicas of a workload.
 const (
@@ -74,15 +82,16 @@ const (
 type exporter struct {
 	project *spec.Project
 	// contents are those of the project's configs, by Compose key.
-	contents map[string][]byte
+	contents     map[string][]byte
+	alternatives []Alternative
 	// Each of these has Kubernetes' names for Compose's keys.
 	services, volumes, configs, secrets, networks map[string]string
 	result                                        Result
 }
 
 // Export translates a project. contents are those of its configs, by Compose key.
-func Export(p *spec.Project, contents map[string][]byte) Result {
-	e := &exporter{project: p, contents: contents}
+func Export(p *spec.Project, contents map[string][]byte, alternatives ...Alternative) Result {
+	e := &exporter{project: p, contents: contents, alternatives: alternatives}
 	workloads := e.workloads()
 	services, volumes, networks := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, v := range p.Volumes {

@@ -149,6 +149,8 @@ type cluster struct {
 	budgets      map[string]*policyv1.PodDisruptionBudget
 	ingresses    map[string]*networkingv1.Ingress
 	policies     map[string]*networkingv1.NetworkPolicy
+	gateways     map[string]*gateway
+	routes       map[string]*httpRoute
 }
 
 // read decodes objects into Kubernetes' own types, which know every field.
@@ -179,6 +181,10 @@ func read(t require.TestingT, r Result) (c cluster) {
 			decode(t, o, text, &c.ingresses)
 		case "NetworkPolicy":
 			decode(t, o, text, &c.policies)
+		case "Gateway":
+			decode(t, o, text, &c.gateways)
+		case "HTTPRoute":
+			decode(t, o, text, &c.routes)
 		default:
 			require.Fail(t, "no such kind: "+o.Kind)
 		}
@@ -244,6 +250,7 @@ func check(t require.TestingT, r Result) cluster {
 		assert.Empty(t, s.Data, name)
 		assert.Empty(t, s.StringData, name)
 	}
+	checkAlternatives(t, c)
 	return c
 }
 

@@ -119,17 +119,11 @@ func publications(w *spec.Workload, http bool) (all []publication) {
 
 func loopback(ip string) bool { return net.ParseIP(ip).IsLoopback() }
 
-// published adds what others than workloads come in by: an Ingress for a port that speaks
-// HTTP, and a Service of type LoadBalancer with the published numbers for the others.
+// published adds what others than workloads come in by: what ports that speak HTTP have, and
+// a Service of type LoadBalancer with the published numbers for the others.
 func (e *exporter) published(workloads []*spec.Workload) {
-	http := 0
+	e.http(workloads)
 	for _, w := range workloads {
-		http += len(publications(w, true))
-	}
-	for _, w := range workloads {
-		for _, p := range publications(w, true) {
-			e.ingress(w, p, http > 1)
-		}
 		var ports []object
 		for _, p := range publications(w, false) {
 			protocol := strings.ToUpper(p.Protocol)
@@ -143,20 +137,6 @@ func (e *exporter) published(workloads []*spec.Workload) {
 			}})
 		}
 	}
-}
-
-// ingress adds the Ingress of one port. Several share the ports of the cluster's ingress
-// controller, and are told apart by a host.
-func (e *exporter) ingress(w *spec.Workload, p publication, several bool) {
-	backend := object{"service": object{"name": e.services[w.Name], "port": object{"number": int(p.Target)}}}
-	rule := object{"http": object{"paths": []object{{"path": "/", "pathType": "Prefix", "backend": backend}}}}
-	if several {
-		host := fmt.Sprintf("%s-%d.%s.example", e.services[w.Name], p.number, label(e.project.Name))
-		rule["host"] = host
-		e.unsupported(w.Name, "ports", fmt.Sprintf("port %d shares the cluster's HTTP port with others, and is told apart by a host: write a real one in place of %s", p.number, host))
-	}
-	// A dot keeps the name apart from those of services.
-	e.add("Ingress", fmt.Sprintf("%s.%d", e.services[w.Name], p.number), e.ofWorkload(w), object{"spec": object{"rules": []object{rule}}})
 }
 
 // policies adds a NetworkPolicy for each network: those in it reach each other, and unless
