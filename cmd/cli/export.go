@@ -83,6 +83,7 @@ var alternatives = []struct {
 	other       kubernetes.Alternative
 	usage       string
 }{
+	{"postgres", "statefulset", kubernetes.CloudNativePG, "what a Database becomes: statefulset, or cnpg for a Cluster of CloudNativePG"},
 	{"http", "ingress", kubernetes.GatewayAPI, "what a published HTTP port becomes: ingress, or gateway for an HTTPRoute of the Gateway API"},
 }
 

@@ -78,10 +78,19 @@ func TestExportNamesWhatHasNoCounterpart(t *testing.T) {
 }
 
 func TestExportWritesWhatAClusterHasInstead(t *testing.T) {
-	w := newExportWorld(t, "services: {web: {image: web, restart: always, ports: [\"8080:80\"]}}\n")
+	w := newExportWorld(t, `
+services:
+  web: {image: web, restart: always, ports: ["8080:80"]}
+  db: {image: "postgres:17", environment: {POSTGRES_PASSWORD: hush}, volumes: ["data:/var/lib/postgresql/data"]}
+volumes: {data: }
+`)
 	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, "specs"), 0o755))
+	w.write("specs/db.yaml", "{apiVersion: tend/v1, kind: Database, metadata: {name: db}, spec: {engine: postgres}}")
 	w.write("specs/web.yaml", "{apiVersion: tend/v1, kind: Deployment, metadata: {name: web}, spec: {readinessProbe: {httpGet: {port: 80}}}}")
-	for flag, kind := range map[string]string{"--http=ingress": "Ingress", "--http=gateway": "HTTPRoute"} {
+	for flag, kind := range map[string]string{
+		"--http=ingress": "Ingress", "--http=gateway": "HTTPRoute",
+		"--postgres=statefulset": "StatefulSet", "--postgres=cnpg": "Cluster",
+	} {
 		out, err := w.tend("export", "kubernetes", flag)
 		require.NoError(t, err)
 		assert.Contains(t, out, "kind: "+kind+"\n", flag)

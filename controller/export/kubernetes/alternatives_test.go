@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/tools/txtar"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tendhq/tend/controller/spec/load"
@@ -21,9 +22,72 @@ import (
 
 type named struct {
 	Name string `json:"name"`
+	Key  string `json:"key,omitempty"`
 }
 
-// gateway and httpRoute have the fields that are written of those that their kinds have:
+type configMapRefs struct {
+	ConfigMapRefs []named `json:"configMapRefs,omitempty"`
+}
+
+type probeTiming struct {
+	InitialDelaySeconds int32 `json:"initialDelaySeconds,omitempty"`
+	PeriodSeconds       int32 `json:"periodSeconds,omitempty"`
+	TimeoutSeconds      int32 `json:"timeoutSeconds,omitempty"`
+	SuccessThreshold    int32 `json:"successThreshold,omitempty"`
+	FailureThreshold    int32 `json:"failureThreshold,omitempty"`
+}
+
+// postgresCluster has the fields that are written of those that a Cluster has:
+// https://github.com/cloudnative-pg/cloudnative-pg/blob/v1.30.0/api/v1/cluster_types.go
+type postgresCluster struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		Instances             int               `json:"instances"`
+		ImageName             string            `json:"imageName,omitempty"`
+		ImagePullPolicy       corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
+		EnableSuperuserAccess *bool             `json:"enableSuperuserAccess,omitempty"`
+		SuperuserSecret       *named            `json:"superuserSecret,omitempty"`
+		InheritedMetadata     struct {
+			Labels      map[string]string `json:"labels,omitempty"`
+			Annotations map[string]string `json:"annotations,omitempty"`
+		} `json:"inheritedMetadata"`
+		Bootstrap struct {
+			InitDB struct {
+				Database                   string         `json:"database"`
+				Owner                      string         `json:"owner"`
+				Secret                     named          `json:"secret"`
+				LocaleCollate              string         `json:"localeCollate,omitempty"`
+				LocaleCType                string         `json:"localeCType,omitempty"`
+				PostInitSQLRefs            *configMapRefs `json:"postInitSQLRefs,omitempty"`
+				PostInitApplicationSQLRefs *configMapRefs `json:"postInitApplicationSQLRefs,omitempty"`
+			} `json:"initdb"`
+		} `json:"bootstrap"`
+		Storage struct {
+			Size resource.Quantity `json:"size"`
+		} `json:"storage"`
+		Resources                 corev1.ResourceRequirements `json:"resources,omitempty"`
+		EphemeralVolumesSizeLimit *struct {
+			Shm resource.Quantity `json:"shm"`
+		} `json:"ephemeralVolumesSizeLimit,omitempty"`
+		Postgresql struct {
+			Parameters             map[string]string `json:"parameters,omitempty"`
+			SharedPreloadLibraries []string          `json:"shared_preload_libraries,omitempty"`
+		} `json:"postgresql,omitempty"`
+		Probes struct {
+			Startup   *probeTiming `json:"startup,omitempty"`
+			Readiness *probeTiming `json:"readiness,omitempty"`
+			Liveness  *probeTiming `json:"liveness,omitempty"`
+		} `json:"probes,omitempty"`
+		Affinity struct {
+			NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+		} `json:"affinity,omitempty"`
+		StopDelay            int32  `json:"stopDelay,omitempty"`
+		SmartShutdownTimeout *int32 `json:"smartShutdownTimeout,omitempty"`
+	} `json:"spec"`
+}
+
+// gateway and httpRoute have the same of their kinds:
 // https://github.com/kubernetes-sigs/gateway-api/tree/v1.6.1/apis/v1
 type gateway struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -55,6 +119,31 @@ type httpRoute struct {
 
 // checkAlternatives holds the objects of other projects than Kubernetes to what they refer to.
 func checkAlternatives(t require.TestingT, c cluster) {
+	for name, p := range c.postgres {
+		initdb := p.Spec.Bootstrap.InitDB
+		require.Contains(t, c.secrets, initdb.Secret.Name, name)
+		assert.Equal(t, corev1.SecretTypeBasicAuth, c.secrets[initdb.Secret.Name].Type, name)
+		for _, refs := range []*configMapRefs{initdb.PostInitSQLRefs, initdb.PostInitApplicationSQLRefs} {
+			if refs != nil {
+				for _, ref := range refs.ConfigMapRefs {
+					require.Contains(t, c.configs, ref.Name, name)
+					assert.Contains(t, c.configs[ref.Name].Data, ref.Key, name)
+				}
+			}
+		}
+		primary := map[string]string{"cnpg.io/cluster": name, "cnpg.io/instanceRole": "primary"}
+		require.Contains(t, c.services, name)
+		assert.Equal(t, primary, c.services[name].Spec.Selector, name)
+		for _, port := range c.services[name].Spec.Ports {
+			assert.Equal(t, 5432, port.TargetPort.IntValue(), name)
+		}
+		for key := range p.Spec.InheritedMetadata.Labels {
+			if network, ok := strings.CutPrefix(key, labelNetwork); ok {
+				assert.Contains(t, c.policies, "network."+network, name)
+			}
+		}
+		assert.Contains(t, c.policies, "cluster."+name, "the operator is let in")
+	}
 	for name, r := range c.routes {
 		require.Contains(t, c.gateways, r.Spec.ParentRefs[0].Name, name)
 		backend := r.Spec.Rules[0].BackendRefs[0]
@@ -71,15 +160,15 @@ func servicePorts(s *corev1.Service) (all []int32) {
 }
 
 // Each story is a project, with what an alternative has it exported as and what of it has no
-// counterpart, where that is not so without it.
+// counterpart, where that is not so without it, and the objects that are not there with it.
 func TestAlternativesAreExportedAsTheirStoriesSay(t *testing.T) {
-	for _, alternative := range []Alternative{GatewayAPI} {
+	for _, alternative := range []Alternative{CloudNativePG, GatewayAPI} {
 		t.Run(string(alternative), func(t *testing.T) {
 			path := filepath.Join("testdata", "alternatives", string(alternative)+".txtar")
 			story, err := txtar.ParseFile(path)
 			require.NoError(t, err)
 			dir := t.TempDir()
-			story.Files = slices.DeleteFunc(story.Files, func(f txtar.File) bool { return f.Name == "objects" || f.Name == "unsupported" })
+			story.Files = slices.DeleteFunc(story.Files, func(f txtar.File) bool { return slices.Contains([]string{"objects", "gone", "unsupported"}, f.Name) })
 			for _, f := range story.Files {
 				write(t, filepath.Join(dir, f.Name), f.Data)
 			}
@@ -91,6 +180,12 @@ func TestAlternativesAreExportedAsTheirStoriesSay(t *testing.T) {
 			}
 			plain, result := Export(p, contents), Export(p, contents, alternative)
 			check(t, result)
+			var gone, unsupported strings.Builder
+			for _, o := range plain.Objects {
+				if !slices.ContainsFunc(result.Objects, func(other Object) bool { return o.Kind == other.Kind && o.Name == other.Name }) {
+					fmt.Fprintf(&gone, "%s %s\n", o.Kind, o.Name)
+				}
+			}
 			result.Objects = slices.DeleteFunc(result.Objects, func(o Object) bool {
 				return slices.ContainsFunc(plain.Objects, func(other Object) bool { return reflect.DeepEqual(o, other) })
 			})
@@ -103,13 +198,12 @@ func TestAlternativesAreExportedAsTheirStoriesSay(t *testing.T) {
 					objects = strings.ReplaceAll(objects, "-"+revision(w), "-revision")
 				}
 			}
-			var unsupported strings.Builder
 			for _, u := range result.Unsupported {
 				if !slices.Contains(plain.Unsupported, u) {
 					fmt.Fprintf(&unsupported, "%s %s: %s\n", u.Service, u.Key, u.Reason)
 				}
 			}
-			story.Files = append(story.Files, txtar.File{Name: "objects", Data: []byte(objects)}, txtar.File{Name: "unsupported", Data: []byte(unsupported.String())})
+			story.Files = append(story.Files, txtar.File{Name: "objects", Data: []byte(objects)}, txtar.File{Name: "gone", Data: []byte(gone.String())}, txtar.File{Name: "unsupported", Data: []byte(unsupported.String())})
 			after := txtar.Format(story)
 			if *update {
 				require.NoError(t, os.WriteFile(path, after, 0o644))

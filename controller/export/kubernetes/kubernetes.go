@@ -52,6 +52,7 @@ var versions = []struct{ kind, apiVersion string }{
 	{"NetworkPolicy", "networking.k8s.io/v1"},
 	{"Service", "v1"},
 	{"StatefulSet", "apps/v1"},
+	{"Cluster", "postgresql.cnpg.io/v1"},
 	{"Job", "batch/v1"},
 	{"Deployment", "apps/v1"},
 	{"HorizontalPodAutoscaler", "autoscaling/v2"},
@@ -64,8 +65,12 @@ var versions = []struct{ kind, apiVersion string }{
 // Alternative is a kind of object that a cluster can be given, in place of what each has.
 type Alternative string
 
-// GatewayAPI is its HTTPRoutes in place of Ingresses.
-const GatewayAPI Alternative = "gateway"
+// CloudNativePG is its Clusters in place of StatefulSets for Databases, and GatewayAPI its
+// HTTPRoutes in place of Ingresses.
+const (
+	CloudNativePG Alternative = "cnpg"
+	GatewayAPI    Alternative = "gateway"
+)
 
 // Labels that the objects carry; the first two select the replicas of a workload.
 const (
@@ -164,13 +169,21 @@ func (e *exporter) unsupported(service, key, reason string) {
 	e.result.Unsupported = append(e.result.Unsupported, Unsupported{Service: service, Key: key, Reason: reason})
 }
 
-// selector is what selects the replicas of a workload.
-func (e *exporter) selector(w *spec.Workload) map[string]string {
+// labels are those of a workload's objects.
+func (e *exporter) labels(w *spec.Workload) map[string]string {
 	return map[string]string{labelName: e.services[w.Name], labelProject: label(e.project.Name)}
 }
 
+// selector is what selects the replicas of a workload.
+func (e *exporter) selector(w *spec.Workload) map[string]string {
+	if e.isCluster(w) {
+		return map[string]string{labelCluster: e.services[w.Name]}
+	}
+	return e.labels(w)
+}
+
 // ofWorkload is the metadata of an object that belongs to a workload.
-func (e *exporter) ofWorkload(w *spec.Workload) object { return object{"labels": e.selector(w)} }
+func (e *exporter) ofWorkload(w *spec.Workload) object { return object{"labels": e.labels(w)} }
 
 // ofProject is the metadata of an object that several workloads may use.
 func (e *exporter) ofProject() object {

@@ -149,6 +149,7 @@ type cluster struct {
 	budgets      map[string]*policyv1.PodDisruptionBudget
 	ingresses    map[string]*networkingv1.Ingress
 	policies     map[string]*networkingv1.NetworkPolicy
+	postgres     map[string]*postgresCluster
 	gateways     map[string]*gateway
 	routes       map[string]*httpRoute
 }
@@ -181,6 +182,8 @@ func read(t require.TestingT, r Result) (c cluster) {
 			decode(t, o, text, &c.ingresses)
 		case "NetworkPolicy":
 			decode(t, o, text, &c.policies)
+		case "Cluster":
+			decode(t, o, text, &c.postgres)
 		case "Gateway":
 			decode(t, o, text, &c.gateways)
 		case "HTTPRoute":
@@ -247,6 +250,7 @@ func check(t require.TestingT, r Result) cluster {
 		}
 	}
 	for name, s := range c.secrets {
+		delete(s.Data, corev1.BasicAuthUsernameKey) // which is no secret
 		assert.Empty(t, s.Data, name)
 		assert.Empty(t, s.StringData, name)
 	}

@@ -62,18 +62,40 @@ func (e *exporter) reached(workloads []*spec.Workload) {
 				names = append(names, alias)
 			}
 		}
+		known := reachable(w)
+		if e.isCluster(w) && len(known) == 0 {
+			known = []port{{clusterPort, "TCP"}}
+		}
 		var ports []object
-		for _, p := range reachable(w) {
-			ports = append(ports, object{"name": p.name(), "port": p.number, "targetPort": p.number, "protocol": p.protocol})
+		for _, p := range known {
+			ports = append(ports, object{"name": p.name(), "port": p.number, "targetPort": e.target(w, p.number), "protocol": p.protocol})
 		}
 		for _, name := range names {
-			fields := object{"selector": e.selector(w)}.with("ports", ports)
+			fields := object{"selector": e.backend(w)}.with("ports", ports)
 			if len(ports) == 0 {
 				fields["clusterIP"] = "None"
 			}
 			e.add("Service", name, e.ofWorkload(w), object{"spec": fields})
 		}
 	}
+}
+
+// backend is what selects the replicas of a workload that a Service sends to: of a Cluster
+// the one that can be written to.
+func (e *exporter) backend(w *spec.Workload) map[string]string {
+	selector := e.selector(w)
+	if e.isCluster(w) {
+		selector[labelRole] = "primary"
+	}
+	return selector
+}
+
+// target is the port of a replica for one that is written: a Cluster has one alone.
+func (e *exporter) target(w *spec.Workload, written int) int {
+	if e.isCluster(w) {
+		return clusterPort
+	}
+	return written
 }
 
 // aliases are the further names of a workload on its networks.
@@ -128,15 +150,25 @@ func (e *exporter) published(workloads []*spec.Workload) {
 		for _, p := range publications(w, false) {
 			protocol := strings.ToUpper(p.Protocol)
 			ports = append(ports, object{
-				"name": port{p.number, protocol}.name(), "port": p.number, "targetPort": int(p.Target), "protocol": protocol,
+				"name": port{p.number, protocol}.name(), "port": p.number, "targetPort": e.target(w, int(p.Target)), "protocol": protocol,
 			})
 		}
 		if len(ports) > 0 {
 			e.add("Service", distinct(e.services[w.Name]+"-published", w.Name), e.ofWorkload(w), object{"spec": object{
-				"type": "LoadBalancer", "selector": e.selector(w), "ports": ports,
+				"type": "LoadBalancer", "selector": e.backend(w), "ports": ports,
 			}})
 		}
 	}
+}
+
+// networkLabels are the labels of a workload's replicas by which its networks' policies
+// select them.
+func (e *exporter) networkLabels(w *spec.Workload) map[string]string {
+	all := map[string]string{}
+	for key := range w.Template.Networks {
+		all[labelNetwork+e.networks[key]] = "true"
+	}
+	return all
 }
 
 // policies adds a NetworkPolicy for each network: those in it reach each other, and unless
@@ -163,7 +195,7 @@ func (e *exporter) policies() {
 	for _, w := range e.workloads() {
 		var ports []object
 		for _, p := range append(publications(w, true), publications(w, false)...) {
-			ports = append(ports, object{"port": int(p.Target), "protocol": strings.ToUpper(p.Protocol)})
+			ports = append(ports, object{"port": e.target(w, int(p.Target)), "protocol": strings.ToUpper(p.Protocol)})
 		}
 		if len(ports) > 0 {
 			e.add("NetworkPolicy", "published."+e.services[w.Name], e.ofWorkload(w), object{"spec": object{

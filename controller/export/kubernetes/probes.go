@@ -39,14 +39,19 @@ func specProbes(w *spec.Workload) map[string]*spec.Probe {
 	return all
 }
 
-func probe(p *spec.Probe) object {
-	o := object{
+// timing is when a probe asks, and how often until it is believed.
+func timing(p *spec.Probe) object {
+	return object{
 		"initialDelaySeconds": seconds(p.InitialDelay),
 		"periodSeconds":       seconds(p.Period),
 		"timeoutSeconds":      seconds(p.Timeout),
 		"successThreshold":    p.SuccessThreshold,
 		"failureThreshold":    p.FailureThreshold,
 	}
+}
+
+func probe(p *spec.Probe) object {
+	o := timing(p)
 	switch {
 	case p.HTTPGet != nil:
 		var headers []object
@@ -99,26 +104,31 @@ func durationOr(d *types.Duration, otherwise time.Duration) time.Duration {
 	return time.Duration(*d)
 }
 
-// unsupportedProbes notes what probes, or the health check in their place, count in fractions
-// of a second.
+// wholeSeconds notes a time that is no whole number of seconds.
+func (e *exporter) wholeSeconds(w *spec.Workload, key string, d time.Duration) {
+	if d%time.Second != 0 {
+		e.unsupported(w.Name, key, fmt.Sprintf("Kubernetes counts whole seconds: %g became %d", d.Seconds(), seconds(d)))
+	}
+}
+
+// unsupportedProbes notes what the probes of a spec count in fractions of a second.
 func (e *exporter) unsupportedProbes(w *spec.Workload) {
-	whole := func(key string, d time.Duration) {
-		if d%time.Second != 0 {
-			e.unsupported(w.Name, key, fmt.Sprintf("Kubernetes counts whole seconds: %g became %d", d.Seconds(), seconds(d)))
-		}
-	}
 	for field, p := range specProbes(w) {
-		whole(field+".initialDelaySeconds", p.InitialDelay)
-		whole(field+".periodSeconds", p.Period)
-		whole(field+".timeoutSeconds", p.Timeout)
+		e.wholeSeconds(w, field+".initialDelaySeconds", p.InitialDelay)
+		e.wholeSeconds(w, field+".periodSeconds", p.Period)
+		e.wholeSeconds(w, field+".timeoutSeconds", p.Timeout)
 	}
+}
+
+// unsupportedHealthCheck notes the same of a health check that a probe is made of.
+func (e *exporter) unsupportedHealthCheck(w *spec.Workload) {
 	check := w.Template.HealthCheck
 	if w.Probes.Any() || !asks(check) {
 		return
 	}
-	whole("healthcheck.start_period", durationOr(check.StartPeriod, 0))
-	whole("healthcheck.interval", durationOr(check.Interval, 0))
-	whole("healthcheck.timeout", durationOr(check.Timeout, 0))
+	e.wholeSeconds(w, "healthcheck.start_period", durationOr(check.StartPeriod, 0))
+	e.wholeSeconds(w, "healthcheck.interval", durationOr(check.Interval, 0))
+	e.wholeSeconds(w, "healthcheck.timeout", durationOr(check.Timeout, 0))
 	if check.StartInterval != nil {
 		e.unsupported(w.Name, "healthcheck.start_interval", "a probe has one period: write a startupProbe in a spec")
 	}

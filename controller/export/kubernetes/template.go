@@ -16,10 +16,8 @@ import (
 // template is what a workload's replicas are made from. more are further fields of its spec.
 func (e *exporter) template(w *spec.Workload, container, more object) object {
 	t := w.Template
-	labels := e.selector(w)
-	for key := range t.Networks {
-		labels[labelNetwork+e.networks[key]] = "true"
-	}
+	labels := e.labels(w)
+	maps.Copy(labels, e.networkLabels(w))
 	volumes, _ := e.mounts(w)
 	fields := object{
 		"containers":                    []object{container},
@@ -38,10 +36,7 @@ func (e *exporter) template(w *spec.Workload, container, more object) object {
 			fields[field] = true
 		}
 	}
-	if os, rest, ok := strings.Cut(t.Platform, "/"); ok {
-		arch, _, _ := strings.Cut(rest, "/")
-		fields["nodeSelector"] = map[string]string{"kubernetes.io/os": os, "kubernetes.io/arch": arch}
-	}
+	fields.with("nodeSelector", nodeSelector(t))
 	maps.Copy(fields, more)
 	return object{"metadata": object{"labels": labels, "annotations": annotations(w)}, "spec": fields}
 }
@@ -351,4 +346,14 @@ func plainHook(all []types.ServiceHook) (h types.ServiceHook, ok bool) {
 	}
 	h = all[0]
 	return h, h.User == "" && !h.Privileged && h.WorkingDir == "" && len(h.Environment) == 0
+}
+
+// nodeSelector are the labels of nodes of a platform.
+func nodeSelector(t types.ServiceConfig) map[string]string {
+	os, rest, ok := strings.Cut(t.Platform, "/")
+	if !ok {
+		return nil
+	}
+	arch, _, _ := strings.Cut(rest, "/")
+	return map[string]string{"kubernetes.io/os": os, "kubernetes.io/arch": arch}
 }

@@ -51,6 +51,20 @@ func reasons(of map[string]string) map[string]string {
 
 // unsupportedKeys notes what of a workload has no counterpart.
 func (e *exporter) unsupportedKeys(w *spec.Workload) {
+	if e.isCluster(w) {
+		e.unsupportedOfCluster(w)
+	} else {
+		e.unsupportedOfContainer(w)
+	}
+	e.unsupportedOfAny(w)
+	e.unsupportedProbes(w)
+	e.unsupportedPorts(w)
+	e.unsupportedRunning(w)
+}
+
+// unsupportedOfContainer notes what of a template has no counterpart in a container that
+// Kubernetes is given.
+func (e *exporter) unsupportedOfContainer(w *spec.Workload) {
 	for _, key := range written(w.Template) {
 		if reason := unsupportedServiceKeys[key]; reason != "" && !(key == "links" && plainLinks(w.Template.Links)) {
 			e.unsupported(w.Name, key, reason)
@@ -63,9 +77,7 @@ func (e *exporter) unsupportedKeys(w *spec.Workload) {
 	}
 	e.unsupportedValues(w)
 	e.unsupportedMounts(w)
-	e.unsupportedProbes(w)
-	e.unsupportedPorts(w)
-	e.unsupportedRunning(w)
+	e.unsupportedHealthCheck(w)
 }
 
 // written are the keys that a service has.
@@ -75,6 +87,7 @@ func written(s types.ServiceConfig) []string {
 	if err != nil || json.Unmarshal(text, &tree) != nil {
 		return nil // its hash was made of the same text
 	}
+	maps.DeleteFunc(tree, func(_ string, value any) bool { return value == nil })
 	return slices.Sorted(maps.Keys(tree))
 }
 
@@ -118,16 +131,20 @@ func (e *exporter) unsupportedRunning(w *spec.Workload) {
 		no("x-tend.keepImages", "the kubelet removes images when the disk is full")
 	}
 	asked := w.Template.Deploy != nil && w.Template.Deploy.UpdateConfig != nil && w.Template.Deploy.UpdateConfig.FailureAction == string(spec.Rollback)
+	kind, undo, backup := "StatefulSet", "kubectl rollout undo does", "make a dump, or have an operator for Postgres keep it"
+	if e.isCluster(w) {
+		kind, undo, backup = "Cluster", "apply what was there before", "write a ScheduledBackup, and where it is to go"
+	}
 	if w.Kind != spec.Job && w.OnFailure == spec.Rollback && (e.hasSpec(w) || asked) {
-		no("onFailure", "Kubernetes rolls nothing back by itself: kubectl rollout undo does")
+		no("onFailure", "Kubernetes rolls nothing back by itself: "+undo)
 	}
 	if w.Kind == spec.Database {
-		no("progressDeadlineSeconds", "a StatefulSet has no deadline")
+		no("progressDeadlineSeconds", "a "+kind+" has no deadline")
 		if w.Backup.BeforeUpdate {
-			no("backup", "nothing is backed up before an update: make a dump, or have an operator for Postgres keep it")
+			no("backup", "nothing is backed up before an update: "+backup)
 		}
 		if w.Paused {
-			no("paused", "a StatefulSet cannot be paused")
+			no("paused", "a "+kind+" cannot be paused")
 		}
 	}
 }
@@ -164,16 +181,26 @@ func (e *exporter) unsupportedOfProject() {
 	}
 }
 
+// unsupportedOfAny notes what no object can have: names that Kubernetes does not allow, and
+// images that it does not make.
+func (e *exporter) unsupportedOfAny(w *spec.Workload) {
+	if e.services[w.Name] != w.Name {
+		e.unsupported(w.Name, "name", fmt.Sprintf("Kubernetes allows no such name: its objects are called %s, and others reach it by that", e.services[w.Name]))
+	}
+	if w.Build != nil {
+		e.unsupported(w.Name, "build", fmt.Sprintf("a cluster builds nothing: push the image %s to a registry that it pulls from", w.Image))
+	}
+	for key := range w.Template.Labels {
+		if !isAnnotation(key) {
+			e.unsupported(w.Name, "labels", fmt.Sprintf("%q cannot be the key of an annotation", key))
+		}
+	}
+}
+
 // unsupportedValues notes what of a template's keys has no counterpart for its value.
 func (e *exporter) unsupportedValues(w *spec.Workload) {
 	t := w.Template
 	no := func(key, reason string, of ...any) { e.unsupported(w.Name, key, fmt.Sprintf(reason, of...)) }
-	if e.services[w.Name] != w.Name {
-		no("name", "Kubernetes allows no such name: its objects are called %s, and others reach it by that", e.services[w.Name])
-	}
-	if w.Build != nil {
-		no("build", "a cluster builds nothing: push the image %s to a registry that it pulls from", w.Image)
-	}
 	if _, _, numeric := account(t.User); t.User != "" && !numeric {
 		no("user", "Kubernetes takes numbers, and %q is a name: write its number, or leave it to the image", t.User)
 	}
@@ -204,11 +231,6 @@ func (e *exporter) unsupportedValues(w *spec.Workload) {
 			if net.ParseIP(ip) == nil {
 				no("extra_hosts", "%s stands for %s, which is no address", name, ip)
 			}
-		}
-	}
-	for key := range t.Labels {
-		if !isAnnotation(key) {
-			no("labels", "%q cannot be the key of an annotation", key)
 		}
 	}
 	e.unsupportedLifecycle(w, no)

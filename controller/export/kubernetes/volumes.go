@@ -1,8 +1,10 @@
 package kubernetes
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -32,12 +34,15 @@ const dataClaim = "data"
 // called lost+found, and Postgres wants an empty folder.
 const dataFolder = "postgres"
 
+// secretFolder is where a container has a secret, unless another folder is written.
+const secretFolder = "/run/secrets"
+
 // claims adds a claim for each volume that workloads use, but for Databases' data.
 func (e *exporter) claims(workloads []*spec.Workload) {
 	writers, shared := map[string]int{}, map[string]bool{}
 	for _, w := range workloads {
 		for _, m := range w.Template.Volumes {
-			if m.Type != types.VolumeTypeVolume || m.Source == "" || e.holdsData(w, m) {
+			if m.Type != types.VolumeTypeVolume || m.Source == "" || e.holdsData(w, m) || e.isCluster(w) {
 				continue
 			}
 			writers[m.Source] += most(w)
@@ -94,7 +99,7 @@ func (e *exporter) mounts(w *spec.Workload) (volumes, mounts []object) {
 		e.mountFile(m, "config", types.FileReferenceConfig(c), object{"configMap": object{"name": e.configs[c.Source]}}, "/")
 	}
 	for _, s := range w.Template.Secrets {
-		e.mountFile(m, "secret", types.FileReferenceConfig(s), object{"secret": object{"secretName": e.secrets[s.Source]}}, "/run/secrets")
+		e.mountFile(m, "secret", types.FileReferenceConfig(s), object{"secret": object{"secretName": e.secrets[s.Source]}}, secretFolder)
 	}
 	return m.volumes, m.mounts
 }
@@ -131,6 +136,7 @@ func (e *exporter) mount(m *mounting, w *spec.Workload, v types.ServiceVolumeCon
 	}
 	mount.with("subPath", folder)
 	switch {
+	case e.onCluster(v) != "":
 	case e.holdsData(w, v):
 		m.add(dataClaim, nil, mount)
 	case v.Type == types.VolumeTypeVolume && v.Source != "":
@@ -176,15 +182,17 @@ func (e *exporter) databaseOn(key string) string {
 	return ""
 }
 
+// onCluster is the Database that has its data on the volume of a mount, where it is a Cluster:
+// then nothing else may have the claim, which may be another one tomorrow.
+func (e *exporter) onCluster(v types.ServiceVolumeConfig) string {
+	if database := e.databaseOn(v.Source); v.Type == types.VolumeTypeVolume && database != "" && e.isCluster(e.project.Workloads[database]) {
+		return database
+	}
+	return ""
+}
+
 // mountFile adds a config or a secret as one file.
 func (e *exporter) mountFile(m *mounting, kind string, f types.FileReferenceConfig, volume object, folder string) {
-	target := f.Target
-	if target == "" {
-		target = f.Source
-	}
-	if !path.IsAbs(target) {
-		target = path.Join(folder, target)
-	}
 	names := e.configs
 	if kind == "secret" {
 		names = e.secrets
@@ -196,7 +204,17 @@ func (e *exporter) mountFile(m *mounting, kind string, f types.FileReferenceConf
 			source.(object)["defaultMode"] = int64(*f.Mode)
 		}
 	}
-	m.add(name, volume, object{"mountPath": target, "subPath": f.Source, "readOnly": true})
+	m.add(name, volume, object{"mountPath": mountPath(f, folder), "subPath": f.Source, "readOnly": true})
+}
+
+// mountPath is where a container has a config or a secret; folder is where it is unless an
+// absolute path is written.
+func mountPath(f types.FileReferenceConfig, folder string) string {
+	target := cmp.Or(f.Target, f.Source)
+	if path.IsAbs(target) {
+		return target
+	}
+	return path.Join(folder, target)
 }
 
 // files adds a ConfigMap for each config that workloads use, and a Secret without a value
@@ -205,7 +223,11 @@ func (e *exporter) files(workloads []*spec.Workload) {
 	configs, secrets := map[string]bool{}, map[string]bool{}
 	for _, w := range workloads {
 		for _, c := range w.Template.Configs {
-			configs[c.Source] = true
+			configs[c.Source] = configs[c.Source] || !e.isCluster(w) || isInitScript(c)
+		}
+		if e.isCluster(w) {
+			e.addOwnerSecret(w)
+			continue
 		}
 		for _, s := range w.Template.Secrets {
 			secrets[s.Source] = true
@@ -221,6 +243,7 @@ func (e *exporter) files(workloads []*spec.Workload) {
 			e.secret(e.environmentSecret(w), variables)
 		}
 	}
+	maps.DeleteFunc(configs, func(_ string, used bool) bool { return !used })
 	for key := range configs {
 		content := e.contents[key]
 		data := object{"data": map[string]string{key: string(content)}}
@@ -237,17 +260,24 @@ func (e *exporter) files(workloads []*spec.Workload) {
 // annotationKeys names the keys that a Secret is to be filled in with.
 const annotationKeys = "tend.keys"
 
+// secret adds a Secret whose keys are to be filled in.
 func (e *exporter) secret(name string, keys []string) {
+	e.typedSecret(name, keys, object{"type": "Opaque"})
+}
+
+func (e *exporter) typedSecret(name string, keys []string, fields object) {
 	meta := e.ofProject()
 	meta["annotations"] = map[string]string{annotationKeys: strings.Join(keys, " ")}
-	e.add("Secret", name, meta, object{"type": "Opaque"})
+	e.add("Secret", name, meta, fields)
 	e.result.Empty = append(e.result.Empty, name)
 }
 
 // unsupportedMounts notes what of a workload's volumes has no counterpart.
 func (e *exporter) unsupportedMounts(w *spec.Workload) {
 	for _, v := range w.Template.Volumes {
-		switch {
+		switch database := e.onCluster(v); {
+		case database != "" && database != w.Name:
+			e.unsupported(w.Name, "volumes", fmt.Sprintf("%s has the data of %s, and nothing but CloudNativePG may have the claim: ask the database", v.Target, database))
 		case v.Type == types.VolumeTypeBind && e.holdsData(w, v):
 			e.unsupported(w.Name, "volumes", fmt.Sprintf("%s is a folder of this machine: its claim begins empty; restore a backup into it", v.Target))
 		case v.Type == types.VolumeTypeBind:

@@ -17,7 +17,7 @@ func (e *exporter) workload(w *spec.Workload) {
 	}
 	switch w.Kind {
 	case spec.Database:
-		e.statefulSet(w)
+		e.database(w)
 	case spec.Job:
 		e.job(w)
 	default:
@@ -76,8 +76,12 @@ func amount(a spec.Amount) any {
 	return a.Count
 }
 
-// statefulSet adds a Database. Its volume is a claim of its own, which outlives it.
-func (e *exporter) statefulSet(w *spec.Workload) {
+// database adds a Database. Its volume is a claim of its own, which outlives it.
+func (e *exporter) database(w *spec.Workload) {
+	if e.isCluster(w) {
+		e.cluster(w)
+		return
+	}
 	fields := object{
 		"selector":             object{"matchLabels": e.selector(w)},
 		"serviceName":          e.services[w.Name],
