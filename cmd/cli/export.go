@@ -35,15 +35,15 @@ func newExportKubernetes(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "kubernetes",
 		Short: "Write the project as objects of Kubernetes; say what has no counterpart",
-		Long: `Write the project as objects of Kubernetes: one stream of YAML, or with -o DIR a kustomize base, with a file for each
-object. A file that differs from what would be written is left alone, and then nothing is written. What has no
-counterpart is listed on the standard error, by service and key, with the reason. No secret's value is written: the
-Secrets are to be filled in.
+		Long: `Write the project as objects of Kubernetes: one stream of YAML, or with -o DIR a kustomize base in DIR/base, with a
+file for each object, and where there is no DIR/overlays an overlay on it to begin with. Nothing is written over: where
+a file of the base differs from what would be written, nothing is written at all. What has no counterpart is listed on
+the standard error, by service and key, with the reason. No secret's value is written: the Secrets are to be filled in.
 
 It asks no engine and no cluster. It ends with 1 where nothing could be written, and with --strict where anything has no
 counterpart.`,
 		Example: `tend export kubernetes | kubectl apply --server-side --dry-run=server -f -
-tend export kubernetes -o k8s && kubectl apply -k k8s`,
+tend export kubernetes -o k8s && kubectl apply -k k8s/overlays/example`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			instead, err := alternativesOf(c)
@@ -59,7 +59,7 @@ tend export kubernetes -o k8s && kubectl apply -k k8s`,
 				return errors.New("nothing was written, as --strict refuses what has no counterpart")
 			}
 			if folder != "-" {
-				return writeBase(result, folder)
+				return writeFolder(result, folder)
 			}
 			stream, err := result.Stream()
 			if err == nil {
@@ -68,7 +68,7 @@ tend export kubernetes -o k8s && kubectl apply -k k8s`,
 			return err
 		},
 	}
-	c.Flags().StringVarP(&folder, "output", "o", folder, "`DIR` to write a kustomize base to, or - for one stream of YAML")
+	c.Flags().StringVarP(&folder, "output", "o", folder, "`DIR` to write a kustomize base and an overlay to, or - for one stream of YAML")
 	c.Flags().BoolVar(&strict, "strict", false, "write nothing, and end with 1, where anything has no counterpart")
 	for _, a := range alternatives {
 		c.Flags().String(a.flag, a.usual, a.usage)
@@ -181,13 +181,30 @@ func tellExport(out io.Writer, r kubernetes.Result) {
 	}
 }
 
-// writeBase writes a kustomize base into a folder. What is there already stays as it is,
-// so that nothing is written where it differs.
-func writeBase(r kubernetes.Result, folder string) error {
-	files, err := r.Files()
+// writeFolder writes a kustomize base into a folder, and an overlay on it where the folder has
+// none: people go on with that as theirs.
+func writeFolder(r kubernetes.Result, folder string) error {
+	base, err := r.Base()
 	if err != nil {
 		return err
 	}
+	if err := writeMissing(base, filepath.Join(folder, "base")); err != nil {
+		return err
+	}
+	overlays := filepath.Join(folder, "overlays")
+	if _, err := os.Stat(overlays); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	overlay, err := r.Overlay("../../base")
+	if err != nil {
+		return err
+	}
+	return writeMissing(map[string][]byte{kubernetes.Kustomization: overlay}, filepath.Join(overlays, "example"))
+}
+
+// writeMissing writes files into a folder. What is there already stays as it is, so that
+// nothing is written where it differs.
+func writeMissing(files map[string][]byte, folder string) error {
 	names := slices.Sorted(maps.Keys(files))
 	var differ, missing []string
 	for _, name := range names {

@@ -41,24 +41,50 @@ func TestExportWritesOneStreamWithoutSecrets(t *testing.T) {
 
 func TestExportWritesABaseAndWritesNothingOver(t *testing.T) {
 	w := newExportWorld(t, exportable)
-	folder := filepath.Join(t.TempDir(), "new", "base")
-	_, err := w.tend("export", "kubernetes", "-o", folder)
+	into := filepath.Join(t.TempDir(), "new", "k8s")
+	_, err := w.tend("export", "kubernetes", "-o", into)
 	require.NoError(t, err)
+	folder := filepath.Join(into, "base")
 	list, err := os.ReadFile(filepath.Join(folder, "kustomization.yaml"))
 	require.NoError(t, err)
 	assert.Contains(t, string(list), "- deployment-web.yaml\n")
-	_, err = w.tend("export", "kubernetes", "-o", folder)
+	_, err = w.tend("export", "kubernetes", "-o", into)
 	require.NoError(t, err, "what is there is the same")
 
 	edited, removed := filepath.Join(folder, "deployment-web.yaml"), filepath.Join(folder, "service-web.yaml")
 	require.NoError(t, os.WriteFile(edited, []byte("mine\n"), 0o644))
 	require.NoError(t, os.Remove(removed))
-	_, err = w.tend("export", "kubernetes", "-o", folder)
+	_, err = w.tend("export", "kubernetes", "-o", into)
 	require.ErrorContains(t, err, "deployment-web.yaml")
 	content, err := os.ReadFile(edited)
 	require.NoError(t, err)
 	assert.Equal(t, "mine\n", string(content))
 	assert.NoFileExists(t, removed)
+}
+
+func TestExportLeavesOverlaysToPeople(t *testing.T) {
+	w, folder := newExportWorld(t, exportable), t.TempDir()
+	_, err := w.tend("export", "kubernetes", "-o", folder)
+	require.NoError(t, err)
+	example := filepath.Join(folder, "overlays", "example", "kustomization.yaml")
+	content, err := os.ReadFile(example)
+	require.NoError(t, err)
+	assert.Contains(t, string(content), "- ../../base\n")
+
+	require.NoError(t, os.WriteFile(example, []byte("mine\n"), 0o644))
+	require.NoError(t, os.RemoveAll(filepath.Join(folder, "base")))
+	_, err = w.tend("export", "kubernetes", "-o", folder)
+	require.NoError(t, err)
+	assert.FileExists(t, filepath.Join(folder, "base", "kustomization.yaml"))
+	content, err = os.ReadFile(example)
+	require.NoError(t, err)
+	assert.Equal(t, "mine\n", string(content))
+
+	production := filepath.Join(folder, "overlays", "production")
+	require.NoError(t, os.Rename(filepath.Dir(example), production))
+	_, err = w.tend("export", "kubernetes", "-o", folder)
+	require.NoError(t, err)
+	assert.NoFileExists(t, example, "it has another name now")
 }
 
 func TestExportNamesWhatHasNoCounterpart(t *testing.T) {

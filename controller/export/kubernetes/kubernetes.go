@@ -22,6 +22,8 @@ type Result struct {
 	// Hooks reports whether there are Jobs that must be complete before other objects are
 	// applied.
 	Hooks bool
+	// images are those that containers run.
+	images []string
 }
 
 // Object is one object of Kubernetes.

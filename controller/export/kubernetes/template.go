@@ -87,6 +87,7 @@ func (e *exporter) container(w *spec.Workload) object {
 func (e *exporter) bareContainer(w *spec.Workload) object {
 	t := w.Template
 	_, mounts := e.mounts(w)
+	e.result.images = append(e.result.images, w.Image)
 	c := object{
 		"name":            e.services[w.Name],
 		"image":           w.Image,

@@ -25,30 +25,6 @@ func (r Result) Stream() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Kustomization is the name of the file that lists the others of a kustomize base.
-const Kustomization = "kustomization.yaml"
-
-// Files are the objects as a kustomize base: a file for each, and one that lists them.
-func (r Result) Files() (map[string][]byte, error) {
-	files := map[string][]byte{}
-	var names []string
-	for _, o := range r.Objects {
-		text, err := encode(o.fields)
-		if err != nil {
-			return nil, err
-		}
-		name := strings.ToLower(o.Kind) + "-" + o.Name + ".yaml"
-		files[name] = text
-		names = append(names, name)
-	}
-	text, err := encode(object{"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": names})
-	if err != nil {
-		return nil, err
-	}
-	files[Kustomization] = text
-	return files, nil
-}
-
 func encode(o object) ([]byte, error) {
 	var out bytes.Buffer
 	e := yaml.NewEncoder(&out)
