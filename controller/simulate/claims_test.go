@@ -20,7 +20,8 @@ func (v *invariants) follow(snap *state.Snapshot) {
 	v.index = index
 	now := map[string]bool{}
 	for _, e := range snap.Endpoints("") {
-		now[e.ID] = true
+		_, remembered := snap.Revision(e.Workload, e.Revision)
+		now[e.ID], v.guessed[e.ID] = true, !remembered
 		delete(v.withdrawn, e.ID)
 	}
 	for id := range v.published {

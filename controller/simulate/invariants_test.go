@@ -78,9 +78,11 @@ type invariants struct {
 	irremovable map[string]bool
 
 	// What it said. withdrawn is when an endpoint was withdrawn, and with which
-	// index.
+	// index; guessed are those published while nobody remembered the ports of their
+	// container's revision.
 	withdrawn  map[string]withdrawal
 	published  map[string]bool
+	guessed    map[string]bool
 	index      uint64
 	rolledBack map[string]bool   // revisions, since their workload was edited
 	givenUp    map[string]string // the revision that was rolled back last, by workload
@@ -154,7 +156,7 @@ func (v *invariants) restarted() {
 	for key := range v.w.rows {
 		v.intended[key[1]] = v.intended[key[1]] || key[0] == state.Intents
 	}
-	v.withdrawn, v.published, v.index = map[string]withdrawal{}, map[string]bool{}, 0
+	v.withdrawn, v.published, v.guessed, v.index = map[string]withdrawal{}, map[string]bool{}, map[string]bool{}, 0
 	v.times, v.anonymous, v.asTold = map[string][]time.Time{}, map[mountPoint]string{}, map[string][]any{}
 	if v.w.moods.disk { // it may have been forgotten
 		clear(v.rolledBack)

@@ -194,6 +194,9 @@ func (v *invariants) askedToStop(c *call, d decision, t engine.Container, snap *
 		v.w.fail("%s: nobody has withdrawn it", v.w.name(c))
 	}
 	at, noted := v.withdrawn[t.ID]
+	if v.guessed[t.ID] && !reachable {
+		return // it was published with the ports of another revision, and nothing serves there
+	}
 	if !noted {
 		at = withdrawal{index: 1} // not published by this run: whatever it names is without it
 	}
