@@ -206,6 +206,12 @@ $(BIN)/docker-compose: tools/compose/go.mod tools/compose/go.sum
 $(BIN)/zincsearch: tools/zincsearch/go.mod tools/zincsearch/go.sum tools/zincsearch/main.go
 	$(call go_build,tools/zincsearch,.)
 
+$(BIN)/etcd: tools/etcd/go.mod tools/etcd/go.sum
+	$(call go_build,tools/etcd,go.etcd.io/etcd/server/v3)
+
+$(BIN)/kube-apiserver: tools/kube-apiserver/go.mod tools/kube-apiserver/go.sum
+	$(call go_build,tools/kube-apiserver,k8s.io/kubernetes/cmd/kube-apiserver)
+
 $(BIN)/golangci-lint: tools/go.mod tools/go.sum
 	$(call go_build,tools,github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
 
