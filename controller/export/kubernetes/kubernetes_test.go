@@ -1,12 +1,10 @@
 package kubernetes
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -33,23 +31,13 @@ var update = flag.Bool("update", false, "write what is exported into the stories
 
 // Each story is a project, with what it is exported as and what of it has no counterpart.
 func TestProjectsAreExportedAsTheirStoriesSay(t *testing.T) {
-	paths, err := filepath.Glob("testdata/*.txtar")
-	require.NoError(t, err)
-	require.NotEmpty(t, paths)
-	for _, path := range paths {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
+	for name, dir := range stories(t, "testdata") {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join("testdata", name+".txtar")
 			story, err := txtar.ParseFile(path)
 			require.NoError(t, err)
-			dir := t.TempDir()
-			var files []txtar.File
-			for _, f := range story.Files {
-				if f.Name != "objects" && f.Name != "unsupported" {
-					write(t, filepath.Join(dir, f.Name), f.Data)
-					files = append(files, f)
-				}
-			}
-			p, r := exported(t, dir)
-			story.Files = append(files, told(t, p, r)...)
+			story.Files = slices.DeleteFunc(story.Files, func(f txtar.File) bool { return slices.Contains(told, f.Name) })
+			story.Files = append(story.Files, tell(t, dir)...)
 			after := txtar.Format(story)
 			if *update {
 				require.NoError(t, os.WriteFile(path, after, 0o644))
@@ -63,25 +51,9 @@ func TestProjectsAreExportedAsTheirStoriesSay(t *testing.T) {
 
 // The repository's own project is exported as testdata/shop.golden says, but for no secret.
 func TestTheShopIsExported(t *testing.T) {
-	const golden, root, value = "testdata/shop.golden", "../../..", "none of your business"
-	dir := t.TempDir()
-	require.NoError(t, os.CopyFS(filepath.Join(dir, "specs"), os.DirFS(filepath.Join(root, "specs"))))
-	for _, name := range []string{"compose.yaml", "deploy/postgres/service-role.sh", "deploy/rabbitmq/shop.conf"} {
-		content, err := os.ReadFile(filepath.Join(root, name))
-		require.NoError(t, err)
-		write(t, filepath.Join(dir, name), content)
-	}
-	compose, err := os.ReadFile(filepath.Join(root, "compose.yaml"))
-	require.NoError(t, err)
-	secrets := regexp.MustCompile(`file: (deploy/secrets/\w+)`).FindAllStringSubmatch(string(compose), -1)
-	require.NotEmpty(t, secrets)
-	for _, file := range secrets {
-		write(t, filepath.Join(dir, file[1]), []byte(value))
-	}
-
-	p, r := exported(t, dir)
-	after := txtar.Format(&txtar.Archive{Files: told(t, p, r)})
-	assert.NotContains(t, string(after), value)
+	const golden = "testdata/shop.golden"
+	after := txtar.Format(&txtar.Archive{Files: tell(t, shop(t))})
+	assert.NotContains(t, string(after), shopSecret)
 	if *update {
 		require.NoError(t, os.WriteFile(golden, after, 0o644))
 	}
@@ -90,30 +62,17 @@ func TestTheShopIsExported(t *testing.T) {
 	assert.Equal(t, string(before), string(after), "go test . -update writes it anew")
 }
 
-// exported loads and exports the project in a folder.
-func exported(t *testing.T, dir string) (*spec.Project, Result) {
-	t.Helper()
-	p, err := load.Project(context.Background(), load.Options{ProjectDirectory: dir, Name: "shop", IngressImage: "tend/ingress"})
-	require.NoError(t, err)
-	contents := map[string][]byte{}
-	for _, w := range p.Workloads {
-		for _, used := range w.Template.Configs { // those of services whose profile is off may not be there
-			c := p.Configs[used.Source]
-			contents[used.Source] = []byte(c.Content)
-			if c.File != "" {
-				contents[used.Source], err = os.ReadFile(c.File)
-				require.NoError(t, err)
-			}
-		}
-	}
-	r := Export(p, contents)
-	check(t, r)
-	return p, r
-}
+// told are the files in which a story says what its project is exported as.
+var told = []string{"objects", "unsupported"}
 
-// told is a result as a story has it. Revisions differ by the folder of the project.
-func told(t *testing.T, p *spec.Project, r Result) []txtar.File {
+// tell exports the project in a folder, and returns what a story says of it. Revisions differ
+// by the folder.
+func tell(t *testing.T, dir string) []txtar.File {
 	t.Helper()
+	p, err := loaded(dir, load.Options{Name: "shop"})
+	require.NoError(t, err)
+	r := exported(t, p)
+	check(t, r)
 	stream, err := r.Stream()
 	require.NoError(t, err)
 	text := string(stream)
@@ -127,7 +86,7 @@ func told(t *testing.T, p *spec.Project, r Result) []txtar.File {
 	for _, u := range r.Unsupported {
 		fmt.Fprintf(&lines, "%s %s: %s\n", u.Service, u.Key, u.Reason)
 	}
-	return []txtar.File{{Name: "objects", Data: []byte(text)}, {Name: "unsupported", Data: []byte(lines.String())}}
+	return []txtar.File{{Name: told[0], Data: []byte(text)}, {Name: told[1], Data: []byte(lines.String())}}
 }
 
 func write(t *testing.T, path string, content []byte) {

@@ -1,47 +1,52 @@
 package kubernetes
 
 import (
-	"context"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/tools/txtar"
 
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/load"
 )
 
-// Whatever project can be loaded is exported as objects that Kubernetes can read: here all
-// those that the tests of loading have.
+// loadStories are projects, each with something that the tests of loading are about.
+const loadStories = "../../spec/load/testdata/stories"
+
+// Whatever project can be loaded is exported as objects that Kubernetes can read: here those
+// that the tests of loading have, and those that tend is compared with Compose by.
 func TestEachProjectThatLoadsIsExported(t *testing.T) {
-	stories, err := filepath.Glob("../../spec/load/testdata/stories/*.txtar")
-	require.NoError(t, err)
-	loaded := 0
-	for _, path := range stories {
-		story, err := txtar.ParseFile(path)
-		require.NoError(t, err)
-		dir := t.TempDir()
-		for _, f := range story.Files {
-			write(t, filepath.Join(dir, f.Name), f.Data)
+	checked := 0
+	for name, dir := range stories(t, loadStories) {
+		if p, err := loaded(dir, load.Options{Name: "shop"}); err == nil { // it is no story of a mistake
+			checkProject(t, name, p)
+			checked++
 		}
-		p, err := load.Project(context.Background(), load.Options{ProjectDirectory: dir, Name: "shop", IngressImage: "tend/ingress"})
-		if err != nil {
-			continue // it is a story of a mistake
-		}
-		loaded++
-		c := check(t, Export(p, nil))
-		templates := 0
-		for _, w := range p.Workloads {
-			if w.Kind != spec.Ingress {
-				templates++
-			}
-			if len(w.PreRollout) > 0 {
-				templates++
-			}
-		}
-		assert.Equal(t, templates, len(c.deployments)+len(c.statefulSets)+len(c.jobs), filepath.Base(path))
 	}
-	assert.Greater(t, loaded, 20)
+	assert.Greater(t, checked, 20)
+	for kind, names := range peoplesProjects {
+		for _, name := range names {
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				p, err := loaded(peoplesProject(t, name), load.Options{})
+				require.NoError(t, err)
+				checkProject(t, name, p)
+			})
+		}
+	}
+}
+
+// checkProject exports a project and holds the objects to the rules, and to its workloads.
+func checkProject(t *testing.T, name string, p *spec.Project) {
+	t.Helper()
+	c := check(t, exported(t, p))
+	templates := 0
+	for _, w := range p.Workloads {
+		if w.Kind != spec.Ingress {
+			templates++
+		}
+		if len(w.PreRollout) > 0 {
+			templates++
+		}
+	}
+	assert.Equal(t, templates, len(c.deployments)+len(c.statefulSets)+len(c.jobs), name)
 }

@@ -116,26 +116,29 @@ var text = rapid.OneOf(
 	rapid.SampledFrom([]string{"", "yes", "null", "~", "0x1f", "1e3", "1:30", "- a", "a: b", "007", "2001-01-01", "<<", "\r\n", "#", " x"}),
 )
 
-var probesOf = rapid.Custom(func(t *rapid.T) *spec.Probe {
-	whole := func(label string, least int) time.Duration {
-		return time.Duration(rapid.IntRange(least, 600).Draw(t, label)) * time.Second
-	}
-	p := &spec.Probe{
-		InitialDelay: whole("initialDelaySeconds", 0), Period: whole("periodSeconds", 1), Timeout: whole("timeoutSeconds", 1),
-		SuccessThreshold: rapid.IntRange(1, 5).Draw(t, "successThreshold"), FailureThreshold: rapid.IntRange(1, 9).Draw(t, "failureThreshold"),
-	}
-	n := rapid.IntRange(1, 65535).Draw(t, "port")
-	switch rapid.IntRange(0, 2).Draw(t, "action") {
-	case 0:
-		headers := rapid.MapOfN(rapid.StringMatching(`[A-Z][a-z]{1,8}`), text, 0, 2).Draw(t, "headers")
-		p.HTTPGet = &spec.HTTPGet{Path: rapid.StringMatching(`/[a-z?=$]{0,8}`).Draw(t, "path"), Port: n, Scheme: rapid.SampledFrom([]string{"http", "https"}).Draw(t, "scheme"), Headers: headers}
-	case 1:
-		p.TCPSocket = &spec.TCPSocket{Port: n}
-	default:
-		p.Exec = &spec.Exec{Command: rapid.SliceOfN(text, 1, 3).Draw(t, "command")}
-	}
-	return p
-})
+// probeOf draws probes that pass after at most so many successes in a row.
+func probeOf(mostSuccesses int) *rapid.Generator[*spec.Probe] {
+	return rapid.Custom(func(t *rapid.T) *spec.Probe {
+		whole := func(label string, least int) time.Duration {
+			return time.Duration(rapid.IntRange(least, 600).Draw(t, label)) * time.Second
+		}
+		p := &spec.Probe{
+			InitialDelay: whole("initialDelaySeconds", 0), Period: whole("periodSeconds", 1), Timeout: whole("timeoutSeconds", 1),
+			SuccessThreshold: rapid.IntRange(1, mostSuccesses).Draw(t, "successThreshold"), FailureThreshold: rapid.IntRange(1, 9).Draw(t, "failureThreshold"),
+		}
+		n := rapid.IntRange(1, 65535).Draw(t, "port")
+		switch rapid.IntRange(0, 2).Draw(t, "action") {
+		case 0:
+			headers := rapid.MapOfN(rapid.StringMatching(`[A-Z][a-z]{1,8}`), text, 0, 2).Draw(t, "headers")
+			p.HTTPGet = &spec.HTTPGet{Path: rapid.StringMatching(`/[a-z?=$]{0,8}`).Draw(t, "path"), Port: n, Scheme: rapid.SampledFrom([]string{"http", "https"}).Draw(t, "scheme"), Headers: headers}
+		case 1:
+			p.TCPSocket = &spec.TCPSocket{Port: n}
+		default:
+			p.Exec = &spec.Exec{Command: rapid.SliceOfN(text, 1, 3).Draw(t, "command")}
+		}
+		return p
+	})
+}
 
 var deployments = rapid.Custom(func(t *rapid.T) *spec.Workload {
 	w := &spec.Workload{
@@ -152,9 +155,12 @@ var deployments = rapid.Custom(func(t *rapid.T) *spec.Workload {
 	if w.Strategy = (spec.Strategy{Type: spec.Recreate}); rapid.Bool().Draw(t, "rolling") {
 		w.Strategy = spec.Rolling(spec.Amount{Percent: rapid.IntRange(0, 100).Draw(t, "maxSurge")}, spec.Amount{Count: rapid.IntRange(0, 9).Draw(t, "maxUnavailable")}, w.Replicas)
 	}
-	for _, p := range []**spec.Probe{&w.Probes.Startup, &w.Probes.Readiness, &w.Probes.Liveness} {
+	for _, p := range []struct {
+		field         **spec.Probe
+		mostSuccesses int
+	}{{&w.Probes.Startup, 1}, {&w.Probes.Readiness, 5}, {&w.Probes.Liveness, 1}} {
 		if rapid.Bool().Draw(t, "probed") {
-			*p = probesOf.Draw(t, "probe")
+			*p.field = probeOf(p.mostSuccesses).Draw(t, "probe")
 		}
 	}
 	env := types.MappingWithEquals{}

@@ -1,7 +1,6 @@
 package kubernetes
 
 import (
-	"context"
 	"path/filepath"
 	"testing"
 
@@ -15,8 +14,9 @@ import (
 	"github.com/tendhq/tend/controller/spec/load"
 )
 
-// What tend's policy restricted allows passes Kubernetes' Pod Security Standard of that name.
-func TestARestrictedProjectIsRestrictedInKubernetes(t *testing.T) {
+// restrictedProject is a project that tend's policy restricted allows.
+func restrictedProject(t *testing.T) *spec.Project {
+	t.Helper()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "compose.yaml"), []byte(`
 x-restricted: &restricted
@@ -41,9 +41,14 @@ configs: {motd: {content: welcome}}
 `))
 	write(t, filepath.Join(dir, "specs/web.yaml"), []byte(`{apiVersion: tend/v1, kind: Deployment, metadata: {name: web}, spec: {
   onFailure: pause, livenessProbe: {tcpSocket: {port: 80}}, preRollout: [{name: one, command: [one]}, {name: two, command: [two]}]}}`))
-	p, err := load.Project(context.Background(), load.Options{ProjectDirectory: dir, Policy: spec.Restricted, IngressImage: "tend/ingress"})
+	p, err := loaded(dir, load.Options{Policy: spec.Restricted})
 	require.NoError(t, err)
-	r := Export(p, map[string][]byte{"motd": []byte("welcome")})
+	return p
+}
+
+// What tend's policy restricted allows passes Kubernetes' Pod Security Standard of that name.
+func TestARestrictedProjectIsRestrictedInKubernetes(t *testing.T) {
+	r := exported(t, restrictedProject(t))
 	c := check(t, r)
 	standard, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	require.NoError(t, err)
