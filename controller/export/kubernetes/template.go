@@ -236,7 +236,7 @@ func replicaSecurity(w *spec.Workload) object {
 	}
 	var groups []int
 	for _, g := range t.GroupAdd {
-		if n, err := strconv.Atoi(g); err == nil {
+		if n, ok := number(g); ok {
 			groups = append(groups, n)
 		}
 	}
@@ -250,15 +250,18 @@ func replicaSecurity(w *spec.Workload) object {
 // account reads a user that is written with numbers; group is -1 where none is.
 func account(written string) (user, group int, numeric bool) {
 	first, second, hasGroup := strings.Cut(written, ":")
-	user, err := strconv.Atoi(first)
-	if err != nil || user < 0 {
-		return 0, 0, false
+	user, numeric = number(first)
+	if !hasGroup || !numeric {
+		return user, -1, numeric
 	}
-	if !hasGroup {
-		return user, -1, true
-	}
-	group, err = strconv.Atoi(second)
-	return user, group, err == nil && group >= 0
+	group, numeric = number(second)
+	return user, group, numeric
+}
+
+// number reads the number of a user or a group; Kubernetes takes half of those that Linux has.
+func number(written string) (int, bool) {
+	n, err := strconv.ParseUint(written, 10, 31)
+	return int(n), err == nil
 }
 
 func containerSecurity(t types.ServiceConfig) object {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -202,7 +201,7 @@ func (e *exporter) unsupportedValues(w *spec.Workload) {
 	t := w.Template
 	no := func(key, reason string, of ...any) { e.unsupported(w.Name, key, fmt.Sprintf(reason, of...)) }
 	if _, _, numeric := account(t.User); t.User != "" && !numeric {
-		no("user", "Kubernetes takes numbers, and %q is a name: write its number, or leave it to the image", t.User)
+		no("user", "Kubernetes takes numbers, and %q is %s: write its number, or leave it to the image", t.User, instead(t.User))
 	}
 	if t.Entrypoint != nil && len(t.Entrypoint) == 0 {
 		no("entrypoint", "Kubernetes cannot take away the image's own: write the command as entrypoint")
@@ -211,8 +210,8 @@ func (e *exporter) unsupportedValues(w *spec.Workload) {
 		no("hostname", "%q is no label of a name", t.Hostname)
 	}
 	for _, g := range t.GroupAdd {
-		if _, err := strconv.Atoi(g); err != nil {
-			no("group_add", "Kubernetes takes numbers, and %q is a name", g)
+		if _, ok := number(g); !ok {
+			no("group_add", "Kubernetes takes numbers, and %q is %s", g, instead(g))
 		}
 	}
 	for _, option := range t.SecurityOpt {
@@ -234,6 +233,14 @@ func (e *exporter) unsupportedValues(w *spec.Workload) {
 		}
 	}
 	e.unsupportedLifecycle(w, no)
+}
+
+// instead is what a user or a group is that is no number of Kubernetes.
+func instead(written string) string {
+	if strings.Trim(written, "0123456789:") == "" {
+		return "larger than its largest, 2147483647"
+	}
+	return "a name"
 }
 
 func (e *exporter) unsupportedLifecycle(w *spec.Workload, no func(key, reason string, of ...any)) {
