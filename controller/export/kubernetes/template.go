@@ -2,7 +2,6 @@ package kubernetes
 
 import (
 	"maps"
-	"net"
 	"regexp"
 	"slices"
 	"strconv"
@@ -301,31 +300,6 @@ func capabilities(all []string) (out []string) {
 		out = append(out, strings.TrimPrefix(strings.ToUpper(c), "CAP_"))
 	}
 	return out
-}
-
-// hostAliases are the entries of extra_hosts that are addresses.
-func hostAliases(t types.ServiceConfig) (all []object) {
-	names := map[string][]string{}
-	for _, name := range slices.Sorted(maps.Keys(t.ExtraHosts)) {
-		for _, ip := range t.ExtraHosts[name] {
-			if net.ParseIP(ip) != nil {
-				names[ip] = append(names[ip], name)
-			}
-		}
-	}
-	for _, ip := range slices.Sorted(maps.Keys(names)) {
-		all = append(all, object{"ip": ip, "hostnames": names[ip]})
-	}
-	return all
-}
-
-func dnsConfig(t types.ServiceConfig) object {
-	var options []object
-	for _, written := range t.DNSOpts {
-		name, value, _ := strings.Cut(written, ":")
-		options = append(options, object{"name": name}.with("value", value))
-	}
-	return object{}.with("nameservers", []string(t.DNS)).with("searches", []string(t.DNSSearch)).with("options", options)
 }
 
 // lifecycle is what runs after a start and before the stop signal. A drain is a sleep

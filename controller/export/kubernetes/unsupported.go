@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strings"
 
@@ -75,6 +74,7 @@ func (e *exporter) unsupportedOfContainer(w *spec.Workload) {
 		}
 	}
 	e.unsupportedValues(w)
+	e.unsupportedNames(w)
 	e.unsupportedMounts(w)
 	e.unsupportedHealthCheck(w)
 }
@@ -223,13 +223,6 @@ func (e *exporter) unsupportedValues(w *spec.Workload) {
 			}
 		default:
 			no("security_opt", "%q is set by the administrator of the cluster", option)
-		}
-	}
-	for name, addresses := range t.ExtraHosts {
-		for _, ip := range addresses {
-			if net.ParseIP(ip) == nil {
-				no("extra_hosts", "%s stands for %s, which is no address", name, ip)
-			}
 		}
 	}
 	e.unsupportedLifecycle(w, no)
