@@ -92,7 +92,8 @@ func (e *exporter) mounts(w *spec.Workload) (volumes, mounts []object) {
 		}
 		m.add(fmt.Sprintf("tmpfs-%d", i), object{"emptyDir": memory}, object{"mountPath": target})
 	}
-	if size := int64(w.Template.ShmSize); size > 0 {
+	shared := func(mount object) bool { return mount["mountPath"] == "/dev/shm" } // which takes the place of the engine's
+	if size := int64(w.Template.ShmSize); size > 0 && !slices.ContainsFunc(m.mounts, shared) {
 		m.add("shm", object{"emptyDir": object{"medium": "Memory", "sizeLimit": quantity(size)}}, object{"mountPath": "/dev/shm"})
 	}
 	for _, c := range w.Template.Configs {
