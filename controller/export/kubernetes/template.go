@@ -155,17 +155,28 @@ func (e *exporter) environmentSecret(w *spec.Workload) string {
 	return e.services[w.Name] + ".environment"
 }
 
+// variable is what Kubernetes takes for the name of a variable, and for a key of a Secret.
+var variable = regexp.MustCompile("^[-._a-zA-Z][-._a-zA-Z0-9]*$")
+
+// variables are the names of those that are set and that a container can have, in order.
+func variables(w *spec.Workload) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(w.Template.Environment)) {
+		if w.Template.Environment[name] != nil && variable.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // env are the variables of a container; what may be secret is a reference.
 func (e *exporter) env(w *spec.Workload) (all []object) {
-	for _, name := range slices.Sorted(maps.Keys(w.Template.Environment)) {
-		value := w.Template.Environment[name]
-		switch {
-		case value == nil: // not set
-		case secretVariable(name, *value):
+	for _, name := range variables(w) {
+		value := *w.Template.Environment[name]
+		if secretVariable(name, value) {
 			ref := object{"name": e.environmentSecret(w), "key": name}
 			all = append(all, object{"name": name, "valueFrom": object{"secretKeyRef": ref}})
-		default:
-			all = append(all, object{"name": name, "value": escape(*value)})
+		} else {
+			all = append(all, object{"name": name, "value": escape(value)})
 		}
 	}
 	return all

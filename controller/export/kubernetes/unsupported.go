@@ -225,6 +225,11 @@ func (e *exporter) unsupportedValues(w *spec.Workload) {
 			no("security_opt", "%q is set by the administrator of the cluster", option)
 		}
 	}
+	for name := range t.Environment {
+		if !variable.MatchString(name) {
+			no("environment", "%q is no name of a variable to Kubernetes", name)
+		}
+	}
 	e.unsupportedLifecycle(w, no)
 }
 

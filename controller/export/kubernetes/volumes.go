@@ -233,15 +233,14 @@ func (e *exporter) files(workloads []*spec.Workload) {
 		for _, s := range w.Template.Secrets {
 			secrets[s.Source] = true
 		}
-		var variables []string
-		for name, value := range w.Template.Environment {
-			if value != nil && secretVariable(name, *value) {
-				variables = append(variables, name)
+		var keys []string
+		for _, name := range variables(w) {
+			if secretVariable(name, *w.Template.Environment[name]) {
+				keys = append(keys, name)
 			}
 		}
-		if len(variables) > 0 {
-			slices.Sort(variables)
-			e.secret(e.environmentSecret(w), variables)
+		if len(keys) > 0 {
+			e.secret(e.environmentSecret(w), keys)
 		}
 	}
 	maps.DeleteFunc(configs, func(_ string, used bool) bool { return !used })
