@@ -40,17 +40,15 @@ func (e *exporter) template(w *spec.Workload, container, more object) object {
 	return object{"metadata": object{"labels": labels, "annotations": annotations(w)}, "spec": fields}
 }
 
-var (
-	annotationPrefix = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
-	annotationName   = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
-)
+// annotationName is the name in the key of an annotation.
+var annotationName = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
 
 // isAnnotation reports whether a key can be an annotation's: a name of at most 63 bytes,
-// after a prefix of at most 253 and a slash, or without one.
+// after a domain of at most 253 and a slash, or without one.
 func isAnnotation(key string) bool {
 	name := key
 	if prefix, rest, ok := strings.Cut(key, "/"); ok {
-		if len(prefix) > 253 || !annotationPrefix.MatchString(prefix) {
+		if len(prefix) > 253 || !domain.MatchString(prefix) {
 			return false
 		}
 		name = rest
