@@ -248,11 +248,22 @@ func replicaSecurity(w *spec.Workload) object {
 			groups = append(groups, n)
 		}
 	}
-	var sysctls []object
+	var settings []object
 	for _, name := range slices.Sorted(maps.Keys(t.Sysctls)) {
-		sysctls = append(sysctls, object{"name": name, "value": t.Sysctls[name]})
+		if !sysctlOfNode(t, name) {
+			settings = append(settings, object{"name": name, "value": t.Sysctls[name]})
+		}
 	}
-	return o.with("supplementalGroups", groups).with("sysctls", sysctls)
+	return o.with("supplementalGroups", groups).with("sysctls", settings)
+}
+
+// sysctlOfNode reports whether a sysctl belongs to a namespace that a replica shares with its
+// node: Kubernetes refuses that, as engines do.
+func sysctlOfNode(t types.ServiceConfig, name string) bool {
+	if strings.HasPrefix(strings.ReplaceAll(name, "/", "."), "net.") {
+		return t.NetworkMode == "host"
+	}
+	return t.Ipc == "host"
 }
 
 // account reads a user that is written with numbers; group is -1 where none is.

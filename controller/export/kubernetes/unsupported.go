@@ -230,6 +230,11 @@ func (e *exporter) unsupportedValues(w *spec.Workload) {
 			no("environment", "%q is no name of a variable to Kubernetes", name)
 		}
 	}
+	for name := range t.Sysctls {
+		if sysctlOfNode(t, name) {
+			no("sysctls", "%s is a setting of the node, whose namespace the replica has", name)
+		}
+	}
 	e.unsupportedLifecycle(w, no)
 }
 
