@@ -36,8 +36,9 @@ type apiServer struct {
 // token belongs to the one user, who may do everything.
 const token = "admin"
 
-// startAPIServer starts an API server that ends with the test.
-func startAPIServer(t *testing.T) *apiServer {
+// startAPIServer starts an API server that ends with the test, and takes what one of a version
+// takes.
+func startAPIServer(t *testing.T, version string) *apiServer {
 	t.Helper()
 	dir := t.TempDir()
 	etcd, peers := "http://"+freeAddress(t), "http://"+freeAddress(t)
@@ -60,6 +61,7 @@ func startAPIServer(t *testing.T) *apiServer {
 		"--token-auth-file", tokens, "--authorization-mode=AlwaysAllow", "--service-cluster-ip-range=10.0.0.0/16",
 		// Nobody makes the accounts that replicas have, nor is the server's own address needed.
 		"--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none",
+		"--emulated-version="+version,
 		// As clusters are set up, and what docs/reference/kubernetes.md asks for.
 		"--allow-privileged", "--feature-gates=ImageVolume=true")
 
