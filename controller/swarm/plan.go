@@ -42,12 +42,12 @@ func (l *loop) planAll(now time.Time) (actions []services.Action) {
 		if !l.keeps(name) {
 			continue
 		}
-		l.beginScale(all, name, now)
-		in := l.input(l.store.Snapshot(), all, name, now)
-		if l.known[name].same(in, all) {
+		if l.known[name].same(l.store.Snapshot(), all, name, now) {
 			soonest(l.known[name].next)
 			continue
 		}
+		l.beginScale(all, name, now)
+		in := l.input(l.store.Snapshot(), all, name, now)
 		p := services.Compute(in)
 		l.remember(in, p)
 		l.known[name] = knownOf(in, all, p)
@@ -200,17 +200,35 @@ func knownOf(in services.Input, all *gathered, p services.Plan) known {
 	}
 }
 
-// same reports whether a workload would be planned as it was.
-func (k known) same(in services.Input, all *gathered) bool {
-	return k.service != "" && in.Service != nil && in.Spec != nil && k.service == in.Service.ID && k.version == in.Service.Version &&
-		k.common == all.common && k.generation == in.Generation && k.replicas == in.Spec.Replicas && reflect.DeepEqual(k.intent, in.Intent) &&
-		(k.next.IsZero() || in.Now.Before(k.next)) && len(in.Hooks) == 0 && reflect.DeepEqual(k.tasks, in.Tasks)
+// same reports whether a workload would be planned as it was. It is asked of each workload
+// after each look, and gathers nothing.
+func (k known) same(snap *state.Snapshot, all *gathered, name string, now time.Time) bool {
+	s := all.services[name]
+	if k.service == "" || s == nil || k.service != s.ID || k.version != s.Version || k.common != all.common || len(all.hooks[name]) > 0 ||
+		!k.next.IsZero() && !now.Before(k.next) || !slices.EqualFunc(k.tasks, all.tasks[name], sameTask) {
+		return false
+	}
+	row, written := snap.Workload(name)
+	if !written || k.generation != row.Generation || k.replicas != state.Scaled(row.Spec, snap.Scale(name)).Replicas {
+		return false
+	}
+	var intent core.Intent
+	if row, ok := snap.Intent(name); ok {
+		intent = row.Intent
+	}
+	return reflect.DeepEqual(k.intent, intent)
+}
+
+// sameTask reports whether a task has not moved on. What it was made from never changes.
+func sameTask(a, b manager.Task) bool {
+	return a.ID == b.ID && a.State == b.State && a.DesiredState == b.DesiredState && a.NodeID == b.NodeID && a.Since.Equal(b.Since) &&
+		a.Message == b.Message && a.Err == b.Err && a.ExitCode == b.ExitCode && a.ContainerID == b.ContainerID
 }
 
 // input gathers what the plan of a workload depends on.
 func (l *loop) input(snap *state.Snapshot, all *gathered, name string, now time.Time) services.Input {
 	in := services.Input{
-		Now: now, Project: l.project, Workload: name, Service: all.services[name], Hooks: all.hooks[name], Tasks: all.tasks[name],
+		Now: now, Since: l.since, Project: l.project, Workload: name, Service: all.services[name], Hooks: all.hooks[name], Tasks: all.tasks[name],
 		Nodes: all.nodes, Objects: all.objects, Held: all.held, Load: all.load,
 		Foreign: all.foreign, History: map[string]*spec.Workload{}, Refused: l.tries[name], Taken: l.taken[name],
 	}

@@ -81,6 +81,8 @@ type loop struct {
 	remove   bool
 	rejected error // why what is written last is not in force; nil where it is
 	away     bool  // an event has told that the Swarm is
+	// since is since when the Swarm has answered each time; zero where it has not last time.
+	since time.Time
 	// tries are the actions that were refused, by object.
 	tries map[string]core.Try
 	// taken are the creations that failed as somebody else has the name, by workload.
@@ -213,10 +215,13 @@ func (l *loop) round(ctx context.Context) (acted bool) {
 	}
 	l.link(err)
 	if err != nil {
+		l.since = time.Time{}
 		return false // nothing is planned by what was known before
 	}
-	l.seen = seen
 	now := time.Now()
+	if l.seen = seen; l.since.IsZero() {
+		l.since = now
+	}
 	actions := l.planAll(now)
 	l.keeper.Commit(ctx, false)
 	for _, f := range l.planned {

@@ -39,6 +39,8 @@ type world struct {
 	ctl   *swarm.Controller
 	store durable.Store
 	stop  func()
+	// check is asked before each action; nil for always allowed.
+	check func() error
 	// planned counts the plans of workloads.
 	planned atomic.Int64
 	mu      sync.Mutex
@@ -89,6 +91,7 @@ func (w *world) startUntil(compose string, actions int) {
 	p := w.load(compose)
 	ctx, cancel := context.WithCancel(context.Background())
 	var did atomic.Int64
+	check := w.check
 	w.ctl = swarm.New(swarm.Options{
 		Manager: w.Swarm, Project: "shop", Folders: observe.Folders{Project: w.dir}, Log: zap.NewNop(), Durable: w.store,
 		OnStatus: func(core.Status) { w.planned.Add(1) },
@@ -96,6 +99,9 @@ func (w *world) startUntil(compose string, actions int) {
 			if actions >= 0 && did.Add(1) > int64(actions) {
 				cancel()
 				return context.Canceled
+			}
+			if check != nil {
+				return check()
 			}
 			return nil
 		},

@@ -40,7 +40,7 @@ func (t *target) hooks() (h hookState) {
 			return h
 		}
 		if hook.Timeout > 0 {
-			h.until = job.CreatedAt.Add(hook.Timeout)
+			h.until = t.watched(job.CreatedAt).Add(hook.Timeout)
 		}
 		if failed := t.jobFailure(*job); failed != "" {
 			h.failed = fmt.Sprintf("hook %s %s", hook.Name, failed)
@@ -136,11 +136,11 @@ func (s *steps) runHooks(o convert.Objects) bool {
 // jobOf is the job of one of those that come before the desired revision. A Database that
 // serves nobody cannot be backed up, and is not kept for that: the update may be its cure.
 func (s *steps) jobOf(h spec.Hook, o convert.Objects) swarm.ServiceSpec {
-	switch h.Name {
-	case convert.PrepareJob:
+	switch database := s.desired.Kind == spec.Database; {
+	case database && h.Name == convert.PrepareJob:
 		serves := s.counts.ready > 0
 		return convert.Prepare(s.Project, s.desired, s.Service.Spec, serves, serves && s.changesImage() && s.desired.Backup.BeforeUpdate)
-	case convert.CheckJob:
+	case database && h.Name == convert.CheckJob:
 		return convert.Check(s.Project, s.desired, o)
 	default:
 		return convert.Hook(s.Project, s.desired, h, o)

@@ -95,7 +95,7 @@ func (a *account) complete() {
 			a.lookAgain(a.availableAt(k), "replica %d is available", k.Slot)
 		}
 	}
-	goesOn := a.Service != nil && (a.Service.Update.State == swarm.UpdateStateUpdating || a.updateFailed() && !r.Complete)
+	goesOn := a.Service != nil && (a.Service.Update.State == swarm.UpdateStateUpdating || a.updateFailed() && !a.outlived())
 	if !r.Complete && a.same && a.hasAll() && !goesOn {
 		r.Complete = true
 		if r.Stable != r.Revision {
@@ -106,7 +106,28 @@ func (a *account) complete() {
 		r.Swarm.Completed = append(completed, r.Revision)
 		r.Swarm.Objects = used(a.desired, a.objects(""))
 	}
+	if a.desired.Kind == spec.Job && r.Complete && a.ran() && len(r.Succeeded) < a.desired.Replicas {
+		r.Succeeded = map[int]bool{}
+		for i := range a.desired.Replicas {
+			r.Succeeded[i+1] = true
+		}
+	}
 	a.plan.Status.CurrentRevision = r.Stable
+}
+
+// outlived reports whether all that the spec asks for has been available for as long as Swarm
+// would have watched it: what it has paused the update for, as a task that was lost with its
+// node, is over.
+func (a *account) outlived() bool {
+	since, monitor := a.record.AvailableSince, a.desired.MinReady
+	if u := a.Service.Spec.UpdateConfig; u != nil {
+		monitor = u.Monitor
+	}
+	if since.IsZero() {
+		return false
+	}
+	a.lookAgain(since.Add(monitor), "Swarm has paused the update, and all is available")
+	return !since.Add(monitor).After(a.Now)
 }
 
 func (a *account) summary() string {

@@ -22,6 +22,9 @@ import (
 // Input is all that a plan for one workload may depend on.
 type Input struct {
 	Now time.Time
+	// Since is since when the Swarm has been looked at without a break. That nothing came
+	// forward before, as there was no tend or no quorum, is no fault of a rollout's.
+	Since time.Time
 	// Project is what is written; its workloads are not read.
 	Project  *spec.Project
 	Workload string
@@ -142,6 +145,14 @@ func (in Input) takenUntil() time.Time {
 		return time.Time{}
 	}
 	return in.Taken.At.Add(retake)
+}
+
+// watched is an instant, or when the Swarm was looked at again where that was later.
+func (in Input) watched(since time.Time) time.Time {
+	if since.Before(in.Since) {
+		return in.Since
+	}
+	return since
 }
 
 // remembers reports whether a revision can be gone back to.

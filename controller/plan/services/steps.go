@@ -101,6 +101,9 @@ func (s *steps) keep() {
 	wanted := convert.Service(s.Project, s.desired, objects)
 	wanted.TaskTemplate.ForceUpdate = s.forceUpdate()
 	service := s.Service
+	if s.same = service == nil && s.desired.Kind == spec.Job && s.ran(); s.same {
+		return // to make it again would run it again
+	}
 	differs := []string{"Name"}
 	if service != nil {
 		differs = Differences(service.Spec, wanted)
@@ -119,9 +122,11 @@ func (s *steps) keep() {
 		s.tidyHooks()
 		s.resume(wanted)
 		return
-	case s.paused() && rolls:
+	case s.paused() && rolls && !s.begun():
 		return // it stays where it is
 	case rolls && !s.mayRoll(objects):
+		return
+	case s.desired.Kind == spec.Database && (slices.ContainsFunc(differs, replaces) || s.begun()) && !s.stopped():
 		return
 	case service == nil:
 		s.actions = append(s.actions, Action{Kind: CreateService, Workload: s.Workload, Object: wanted.Name, Spec: wanted, Cause: s.whyCreate()})
@@ -132,6 +137,45 @@ func (s *steps) keep() {
 		return
 	}
 	s.update(wanted, differs, rolls)
+}
+
+// begun reports whether tend has had the task of a Database end, for the next one.
+func (s *steps) begun() bool {
+	if s.desired.Kind != spec.Database || s.Service == nil || s.record.Swarm.Applied != hash(s.Service.Spec) {
+		return false
+	}
+	r := s.Service.Spec.Mode.Replicated
+	return r != nil && r.Replicas != nil && *r.Replicas == 0
+}
+
+// replaces reports whether Swarm replaces tasks where a field of a spec differs.
+func replaces(field string) bool {
+	return field == "Name" || strings.HasPrefix(field, "TaskTemplate") || strings.HasPrefix(field, "EndpointSpec")
+}
+
+// stopped has the task of a Database end, and reports whether it has. Swarm starts the next
+// one after a minute, whether or not the one before has ended by then, and at once where that
+// one's service was removed: two servers would write to one volume.
+func (s *steps) stopped() bool {
+	ends := func(t manager.Task) bool {
+		return t.Spec.ContainerSpec.Labels[spec.LabelRevision] != "" && !s.ofHook(t) && t.NodeID != "" && !Over(t)
+	}
+	if !slices.ContainsFunc(s.Tasks, ends) {
+		return true
+	}
+	s.wait = wait{message: "waiting until its task has ended, as the next one has the same volume", quiet: true}
+	if service := s.Service; service != nil && service.Spec.Mode.Replicated != nil && *service.Spec.Mode.Replicated.Replicas > 0 {
+		none, spec := uint64(0), service.Spec
+		spec.Mode = swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &none}}
+		s.record.Swarm.Applied = hash(spec)
+		s.actions = append(s.actions, Action{Kind: UpdateService, Workload: s.Workload, Object: spec.Name, ID: service.ID, Version: service.Version, Spec: spec, Cause: "its task ends before the next one starts"})
+	}
+	return false
+}
+
+// ofHook reports whether a task is of a hook's job.
+func (s *steps) ofHook(t manager.Task) bool {
+	return slices.ContainsFunc(s.Hooks, func(h manager.Service) bool { return h.ID == t.ServiceID })
 }
 
 // update gives the service another spec. What somebody else has changed is brought back
@@ -159,7 +203,7 @@ func (s *steps) update(wanted swarm.ServiceSpec, differs []string, rolls bool) {
 // resume has Swarm go on with an update that it has paused though its revision has worked:
 // a task was lost with its node, for instance.
 func (s *steps) resume(wanted swarm.ServiceSpec) {
-	if !s.updateFailed() || !s.record.Complete || s.paused() || !s.try("paused "+s.Service.ID) {
+	if !s.updateFailed() || s.record.Stable != s.desired.Revision || s.paused() || !s.try("paused "+s.Service.ID) {
 		return
 	}
 	s.actions = append(s.actions, Action{

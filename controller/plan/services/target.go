@@ -216,7 +216,7 @@ func (t *target) begin() {
 	r.Revision, r.RestartedAt = t.desired.Revision, t.Intent.RestartedAt
 	r.StartedAt, r.ProgressAt, r.AvailableSince = t.Now, t.Now, time.Time{}
 	r.Updated, r.UpdatedReady, r.UpdatedAvailable, r.Ready, r.Available, r.Old = 0, 0, 0, 0, 0, t.counts.old
-	r.Complete, r.GivenUp, r.Prepared = false, core.Failure{}, ""
+	r.Complete, r.GivenUp, r.Prepared, r.Succeeded = false, core.Failure{}, "", nil
 	switch {
 	case t.counts.old > 0:
 		t.tell(core.Normal, "RolloutStarted", "rolling %s to revision %s", plural(t.counts.old, "replica"), short(r.Revision))
@@ -240,10 +240,14 @@ func (t *target) hasAll() bool {
 		t.counts.old == 0 && t.counts.updatedAvailable >= t.desired.Replicas
 }
 
-// ran reports whether a Job has run to completion at its revision.
+// ran reports whether a Job has run to completion at its revision. One that has stays so,
+// whatever somebody does with its service.
 func (t *target) ran() bool {
 	s := t.Service
-	return s != nil && s.Spec.Labels[spec.LabelRevision] == t.desired.Revision && s.Spec.Mode.ReplicatedJob != nil &&
+	if s == nil {
+		return t.desired.Replicas > 0 && len(t.record.Succeeded) >= t.desired.Replicas
+	}
+	return s.Spec.Labels[spec.LabelRevision] == t.desired.Revision && s.Spec.Mode.ReplicatedJob != nil &&
 		s.Spec.TaskTemplate.ForceUpdate >= t.forceUpdate() && s.Completed >= uint64(t.desired.Replicas)
 }
 
@@ -274,5 +278,5 @@ func (t *target) noteProgress() {
 // it does not run.
 func (t *target) deadline() (time.Time, bool) {
 	r := t.record
-	return r.ProgressAt.Add(t.desired.ProgressDeadline), !r.Blocked && r.AvailableSince.IsZero()
+	return t.watched(r.ProgressAt).Add(t.desired.ProgressDeadline), !r.Blocked && r.AvailableSince.IsZero()
 }

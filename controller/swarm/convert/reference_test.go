@@ -108,7 +108,10 @@ machine has no part in it.
   is, and the job of that name is there for ` + "`docker service logs`" + `. A backup is read back with ` + "`pg_restore`" + `; ` + "`tend backup` and\n  `tend restore`" + ` reach one machine only.
 - An update that Swarm pauses, as a new task has failed, counts as failed at once; one that makes no progress, after
   ` + "`progressDeadlineSeconds`" + `. While nothing is known of another revision that worked, it is left as it is.
-- A Job that somebody else has changed is not repaired, as each update would run it again.
+- A Job that somebody else has changed or removed is not repaired, as that would run it again. One of several completions that fails is
+  tried by Swarm for ever: the end of each is a reason for it to look at the others.
+- The task of a Database has ended before the next one starts, however long that takes. Where its node was cut off and comes back, Swarm itself
+  starts the next one beside the one that ends.
 - Swarm cannot hold an update that it has begun: ` + "`paused`" + ` keeps one from beginning.
 - Going back uses the version of a secret or config that the revision had while that one is there: it is removed when the
   rollout that has replaced it is complete. After that, it is the present content.

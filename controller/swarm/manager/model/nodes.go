@@ -126,6 +126,12 @@ func (s *Swarm) with(hostname string, change func(*node)) {
 	change(s.nodes[i])
 	changed := s.lead()
 	s.emit("node", "update", s.nodes[i].ID, hostname)
+	for _, of := range s.services {
+		if changed && of.rollout != nil { // a new leader begins the rest of an update anew
+			of.rollout.cancelled = true
+			of.rollout = nil
+		}
+	}
 	s.resume()
 	for _, of := range sorted(s.services) {
 		if changed && of.job() != nil {

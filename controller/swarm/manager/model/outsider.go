@@ -4,7 +4,42 @@ import (
 	"slices"
 
 	"github.com/docker/docker/api/types/swarm"
+
+	"github.com/tendhq/tend/controller/swarm/manager"
 )
+
+// Truth is all that the Swarm has, of whatever project, whether or not a manager answers.
+type Truth struct {
+	Services []manager.Service
+	Tasks    []manager.Task
+	Nodes    []manager.Node
+	Secrets  []string
+	Configs  []string
+}
+
+// Truth returns what there is. Its specs are the model's own, and only to be read.
+func (s *Swarm) Truth() (all Truth) {
+	s.agenda.Lock()
+	defer s.agenda.Unlock()
+	for _, of := range sorted(s.services) {
+		view := of.Service
+		view.Running, view.Desired, view.Completed = s.counts(of)
+		all.Services = append(all.Services, view)
+	}
+	for _, t := range s.tasks {
+		all.Tasks = append(all.Tasks, t.Task)
+	}
+	for _, n := range s.nodes {
+		all.Nodes = append(all.Nodes, n.Node)
+	}
+	for _, o := range sorted(s.secrets) {
+		all.Secrets = append(all.Secrets, o.name)
+	}
+	for _, o := range sorted(s.configs) {
+		all.Configs = append(all.Configs, o.name)
+	}
+	return all
+}
 
 // Refuse has every request fail as Unavailable with an error, as manager.ErrNoSwarm, until
 // it is called with nil.

@@ -224,4 +224,7 @@ func (s *Swarm) completeUpdate(of *service) {
 	}
 	of.Update.CompletedAt = s.agenda.Now
 	s.touch(of)
+	// The leader looks at a service that has changed: a slot in which restarts have made
+	// several tasks meanwhile keeps one.
+	s.agenda.After(step, func() { s.reconcile(of) })
 }
