@@ -96,6 +96,14 @@ SEED ?= $$((RANDOM << 30 | RANDOM << 15 | RANDOM))
 simulate: ## simulate what can go wrong, from a fresh seed; FOR=10m says how long, or SEED=5 HISTORIES=1 which
 	@go test ./controller/simulate -run '^TestHistories$$' -count=1 -v -timeout 0 -seed $(SEED) $(if $(HISTORIES),-histories $(HISTORIES),-for $(FOR)) $(if $(STORY),-story)
 
+.PHONY: simulate-swarm
+simulate-swarm: ## likewise, of tend on a Swarm
+	@go test ./controller/swarm/simulate -run '^TestHistories$$' -count=1 -v -timeout 0 -seed $(SEED) $(if $(HISTORIES),-histories $(HISTORIES),-for $(FOR)) $(if $(STORY),-story)
+
+.PHONY: simulate-swarm-bugs
+simulate-swarm-bugs: ## likewise, with planted bugs
+	@go test ./controller/swarm/simulate -run '^TestPlantedBugs$$' -count=1 -v -timeout 0 -search -seed $(SEED)
+
 .PHONY: simulate-bugs
 simulate-bugs: ## plant one bug after the other, and find it by simulation from a fresh seed, or SEED=5
 	@go test ./controller/simulate -run '^TestPlantedBugs$$' -count=1 -v -timeout 0 -search -seed $(SEED)
