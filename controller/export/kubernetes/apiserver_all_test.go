@@ -24,6 +24,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 )
 
 // apiServer is Kubernetes' API server with its etcd, and nothing else: objects are checked,
@@ -174,6 +175,39 @@ func (s *apiServer) collection(t *testing.T, apiVersion, kind, namespace string)
 		}
 	}
 	return "", fmt.Errorf("the API server knows no %s of %s: its CustomResourceDefinition comes first", kind, apiVersion)
+}
+
+// define has the server know the kinds that files of a module define.
+func (s *apiServer) define(t *testing.T, module string, files ...string) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module)
+	c.Dir = t.TempDir() // no module of ours needs it
+	out, err := c.Output()
+	require.NoError(t, err, "%s", out)
+	var download struct{ Dir string }
+	require.NoError(t, json.Unmarshal(out, &download))
+	for _, file := range files {
+		text, err := os.ReadFile(filepath.Join(download.Dir, file))
+		require.NoError(t, err)
+		var definition definedKind
+		require.NoError(t, yaml.Unmarshal(text, &definition))
+		a := s.do(t, http.MethodPost, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "application/yaml", text)
+		require.Equal(t, http.StatusCreated, a.status, "%s: %s", file, a.message)
+		require.Eventually(t, func() bool {
+			_, err := s.collection(t, definition.Spec.Group+"/v1", definition.Spec.Names.Kind, "default")
+			return err == nil
+		}, time.Minute, 100*time.Millisecond, "%s is known", file)
+	}
+}
+
+// definedKind has the fields of a CustomResourceDefinition that name its kind.
+type definedKind struct {
+	Spec struct {
+		Group string `json:"group"`
+		Names struct {
+			Kind string `json:"kind"`
+		} `json:"names"`
+	} `json:"spec"`
 }
 
 // namespace makes a namespace with labels, and returns its name.

@@ -100,7 +100,7 @@ func loaded(dir string, o load.Options) (*spec.Project, error) {
 }
 
 // exported exports a project.
-func exported(t *testing.T, p *spec.Project) Result {
+func exported(t *testing.T, p *spec.Project, alternatives ...Alternative) Result {
 	t.Helper()
 	contents := map[string][]byte{}
 	for _, w := range p.Workloads {
@@ -114,5 +114,5 @@ func exported(t *testing.T, p *spec.Project) Result {
 			}
 		}
 	}
-	return Export(p, contents)
+	return Export(p, contents, alternatives...)
 }
