@@ -100,8 +100,7 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 		case engine.Running, engine.Restarting:
 			return nil
 		case engine.Created, engine.Exited:
-			c.restartDelay, c.RestartCount = 0, 0
-			return e.start(c)
+			return e.start(c, true)
 		default:
 			return failure(engine.Conflict, "cannot start a container that is %s", c.State)
 		}

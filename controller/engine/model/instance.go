@@ -150,9 +150,10 @@ func (c *instance) alive() bool { return c.hasProcess() || c.State == engine.Res
 
 func (c *instance) hasProcess() bool { return c.State == engine.Running || c.State == engine.Paused }
 
-// start begins a run. Where it cannot, the container stays as it was, and keeps
+// start begins a run, which somebody has asked for, or the engine itself wants. Where it
+// cannot, the container stays as it was, and keeps
 // the reason.
-func (e *Engine) start(c *instance) error {
+func (e *Engine) start(c *instance, asked bool) error {
 	half := e.halfStarts && c.refusedPort
 	c.refusedPort = false
 	if !half {
@@ -162,6 +163,9 @@ func (e *Engine) start(c *instance) error {
 	}
 	if err := e.joinable(c); err != nil {
 		return e.refuse(c, cmp.Or(c.ExitCode, codeNotStarted), err)
+	}
+	if asked { // what fails before leaves the count as it was
+		c.restartDelay, c.RestartCount = 0, 0
 	}
 	if c.behavior.CannotStart {
 		return e.refuse(c, codeNoProgram, failure(engine.Invalid, "exec: no such file or directory"))

@@ -103,7 +103,7 @@ func (e *Engine) Boot() {
 	defer e.agenda.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(e.containers)) {
 		if c := e.containers[id]; c.State == engine.Exited && c.RestartPolicy == restartAlways {
-			_ = e.start(c)
+			_ = e.start(c, false)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (e *Engine) restart(c *instance) {
 		if c.run != run || c.State != engine.Restarting {
 			return
 		}
-		if err := e.start(c); err != nil {
+		if err := e.start(c, false); err != nil {
 			c.State = engine.Exited
 			c.ended()
 		}
