@@ -151,8 +151,7 @@ func (c *instance) alive() bool { return c.hasProcess() || c.State == engine.Res
 func (c *instance) hasProcess() bool { return c.State == engine.Running || c.State == engine.Paused }
 
 // start begins a run, which somebody has asked for, or the engine itself wants. Where it
-// cannot, the container stays as it was, and keeps
-// the reason.
+// cannot, the container stays as it was, and keeps the reason.
 func (e *Engine) start(c *instance, asked bool) error {
 	half := e.halfStarts && c.refusedPort
 	c.refusedPort = false
