@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/swarm"
@@ -206,13 +207,33 @@ spec: {engine: postgres, backup: {keep: 1}}
 	}
 	before := p.services()["db"]
 
+	t.Log("a person backs it up and brings it back")
+	r := p.tend("backup", "db")
+	require.Zero(t, r.code, r)
+	dump := strings.TrimSpace(r.out)
+	assert.Regexp(t, `^\d{8}T\d{6}\.000Z\.dump$`, dump)
+	r = p.tend("restore", "db", dump)
+	require.Zero(t, r.code, r)
+	r = p.tend("restore", "db", "absent.dump")
+	assert.Equal(t, 1, r.code, r)
+	assert.Contains(t, r.errOut, "there is no absent.dump among the backups, which are: "+dump)
+	all, err := d.ServiceList(t.Context(), swarm.ServiceListOptions{})
+	require.NoError(t, err)
+	assert.Len(t, all, 1, "the jobs are still there")
+	// Swarm leaves the containers of jobs on their nodes.
+	left, err := d.ContainerList(t.Context(), container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("volume", p.name+"_backups"))})
+	require.NoError(t, err)
+	for _, c := range left {
+		require.NoError(t, d.ContainerRemove(t.Context(), c.ID, container.RemoveOptions{}))
+	}
+
 	t.Log("an image that may sort otherwise does not get the data")
 	p.edit("compose.yaml", "image: "+server, "image: "+foreign)
-	r := p.tend("apply")
+	r = p.tend("apply")
 	assert.Equal(t, 1, r.code, r)
 	assert.Contains(t, r.errOut, "hook check task: non-zero exit (1)")
 	assert.Equal(t, before.Spec, p.services()["db"].Spec)
-	all, err := d.ServiceList(t.Context(), swarm.ServiceListOptions{Filters: filters.NewArgs(filters.Arg("label", kit.HookLabel+"=check"))})
+	all, err = d.ServiceList(t.Context(), swarm.ServiceListOptions{Filters: filters.NewArgs(filters.Arg("label", kit.HookLabel+"=check"))})
 	require.NoError(t, err)
 	require.Len(t, all, 1, "its log is gone")
 	p.mustTend("down")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 
+	swarmapi "github.com/docker/docker/api/types/swarm"
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
@@ -19,15 +20,21 @@ import (
 	"github.com/tendhq/tend/controller/postgres"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/spec/syntax"
+	"github.com/tendhq/tend/controller/swarm"
+	"github.com/tendhq/tend/controller/swarm/convert"
 )
 
 func newBackup(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "backup WORKLOAD",
 		Short: "Dump a database to a file in the data directory and check the file; print its path",
-		Long:  `Dump a running Database to a file in the data directory, check the file, and print its path.`,
-		Args:  cobra.ExactArgs(1),
+		Long: `Dump a running Database to a file in the data directory, check the file, and print its path. On a Swarm a job does so, the
+file is in the volume PROJECT_backups of the Database's node, and its name is printed.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if f.engine == swarmEngine {
+				return runJob(c, f, args[0], convert.Backup)
+			}
 			return withDatabase(c.Context(), f, args[0], func(db *database) error {
 				return db.backup(c.Context(), f.data(db.project.WorkingDir), c.OutOrStdout(), c.ErrOrStderr())
 			})
@@ -39,9 +46,15 @@ func newRestore(f *flags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "restore WORKLOAD FILE",
 		Short: "Bring a running database back to what a dump holds, all of it or nothing",
-		Long:  `Bring a running Database back to what a dump holds, all of it or nothing: a restore that fails leaves the data as it was.`,
-		Args:  cobra.ExactArgs(2),
+		Long: `Bring a running Database back to what a dump holds, all of it or nothing: a restore that fails leaves the data as it was. On
+a Swarm FILE is the name of a file that tend backup, or an update, has left on the Database's node.`,
+		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
+			if f.engine == swarmEngine {
+				return runJob(c, f, args[0], func(p *spec.Project, w *spec.Workload, running swarmapi.ServiceSpec) swarmapi.ServiceSpec {
+					return convert.Restore(p, w, running, args[1])
+				})
+			}
 			return withDatabase(c.Context(), f, args[0], func(db *database) error {
 				return db.restore(c.Context(), args[1], c.ErrOrStderr())
 			})
@@ -86,19 +99,52 @@ func (db *database) begin(state string) (done func(state string, err error)) {
 	}
 }
 
-// withDatabase finds a running database. A controller may go on keeping it
-// meanwhile.
-func withDatabase(ctx context.Context, f *flags, name string, do func(*database) error) error {
+// loadDatabase reads the project, and returns the Database of a name.
+func (f *flags) loadDatabase(ctx context.Context, name string) (*spec.Project, *spec.Workload, error) {
 	project, err := f.load(ctx)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	w, ok := project.Workloads[name]
 	if !ok {
-		return errors.New(syntax.NoWorkload(name, slices.Collect(maps.Keys(project.Workloads))))
+		return nil, nil, errors.New(syntax.NoWorkload(name, slices.Collect(maps.Keys(project.Workloads))))
 	}
 	if w.Kind != spec.Database {
-		return fmt.Errorf("%s is %s: only a Database, which a spec makes of a service with kind: Database, can be backed up and restored", name, w.Kind.WithArticle())
+		return nil, nil, fmt.Errorf("%s is %s: only a Database, which a spec makes of a service with kind: Database, can be backed up and restored", name, w.Kind.WithArticle())
+	}
+	return project, w, nil
+}
+
+// runJob has a job on a Swarm do something with a running database.
+func runJob(c *cobra.Command, f *flags, name string, job func(*spec.Project, *spec.Workload, swarmapi.ServiceSpec) swarmapi.ServiceSpec) error {
+	ctx := c.Context()
+	project, w, err := f.loadDatabase(ctx, name)
+	if err != nil {
+		return err
+	}
+	m, err := f.swarm(ctx)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	all, err := m.Services(ctx, project.Name)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if s.Spec.Name == convert.ServiceName(project.Name, name) && spec.OtherFolder(project.WorkingDir, s.Spec.Labels) == "" && s.Running > 0 {
+			return swarm.RunJob(ctx, m, job(project, w, s.Spec), c.OutOrStdout(), c.ErrOrStderr())
+		}
+	}
+	return fmt.Errorf("no task of %s runs: start it with tend apply", name)
+}
+
+// withDatabase finds a running database. A controller may go on keeping it
+// meanwhile.
+func withDatabase(ctx context.Context, f *flags, name string, do func(*database) error) error {
+	project, w, err := f.loadDatabase(ctx, name)
+	if err != nil {
+		return err
 	}
 	e, err := f.connect(ctx)
 	if err != nil {

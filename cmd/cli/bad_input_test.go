@@ -109,7 +109,7 @@ func TestWhatASwarmCannotDoIsSaid(t *testing.T) {
 		assert.Contains(t, said, "compose.yaml:5:5: privileged is not supported on a Swarm", args)
 		assert.Contains(t, said, "compose.yaml:6:5: build is not supported on a Swarm", args)
 	}
-	for _, args := range [][]string{{"build"}, {"pull"}, {"backup", "db"}, {"restore", "db", "dump"}, {"release"}, {"kill", "web"}, {"doctor"}} {
+	for _, args := range [][]string{{"build"}, {"pull"}, {"release"}, {"kill", "web"}, {"doctor"}} {
 		_, err := w.tend(append([]string{"--engine", "swarm"}, args...)...)
 		assert.ErrorContains(t, err, args[0]+" does not work on a Swarm", args)
 	}

@@ -15,6 +15,12 @@ const JobFolder = "/backups"
 const describeJob = `describe() {` + describeImage + `}
 `
 
+// jobBeginning has a job reach a Database's server by a host name, from the folder of its
+// backups, in which no other job is at work meanwhile.
+func jobBeginning(w *spec.Workload, host string) string {
+	return fmt.Sprintf("%sexport PGHOST=%s PGCONNECT_TIMEOUT=10\nmkdir -p %[3]s/%[4]s && cd %[3]s/%[4]s && exec 9>.lock && flock 9\n", environment, host, JobFolder, w.Name)
+}
+
 // PrepareJob is the shell script of a job that prepares an update of a Database where tend
 // cannot reach the server's container. It runs in the running server's image and
 // environment, reaches the server by a host name, and writes into JobFolder: what the
@@ -23,8 +29,8 @@ const describeJob = `describe() {` + describeImage + `}
 // Last comes a checkpoint. Where nobody serves there is only the former.
 func PrepareJob(w *spec.Workload, host string, serving, dump bool) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%sexport PGHOST=%s PGCONNECT_TIMEOUT=10\n%smkdir -p %[4]s/%[5]s && cd %[4]s/%[5]s && rm -f .*.partial\n", environment, host, describeJob, JobFolder, w.Name)
-	b.WriteString("describe >.server.partial && mv .server.partial .server\n")
+	b.WriteString(jobBeginning(w, host) + describeJob)
+	b.WriteString("rm -f .*.partial\ndescribe >.server.partial && mv .server.partial .server\n")
 	if !serving {
 		return b.String()
 	}
@@ -54,7 +60,8 @@ pg_dump --format=custom --no-password >".$name.partial"
 sync
 pg_restore --format=custom --file=/dev/null ".$name.partial"
 mv ".$name.partial" "$name" && sync
-echo "backed up to $PWD/$name: $(wc -c <"$name") bytes"
+echo "read back and kept: $(wc -c <"$name") bytes" >&2
+echo "$name"
 ls -1 | grep '^[0-9].*\.dump$' | sort -r | tail -n +$((%d + 1)) | while read -r old; do rm -- "$old"; done
 `
 
@@ -75,3 +82,19 @@ for key in version distribution libc icu; do
 done
 `, JobFolder, workload)
 }
+
+// RestoreJob is the shell script of a job that brings a Database back to what a file of its
+// backups holds, as Restore does.
+func RestoreJob(w *spec.Workload, host, file string) string {
+	return jobBeginning(w, host) + fmt.Sprintf("file=%s\n", quoted(file)) + `
+if [ ! -f "$file" ]; then
+	echo "there is no $file among the backups, which are:" *.dump >&2
+	exit 1
+fi
+pg_restore --format=custom --file=/dev/null "$file"
+` + restoreScript + ` "$file"
+`
+}
+
+// quoted is a text as one word of a shell.
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

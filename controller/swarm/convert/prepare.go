@@ -26,8 +26,7 @@ func BackupsVolume(project string) string { return project + "_backups" }
 // all that the server has but its data.
 func Prepare(p *spec.Project, w *spec.Workload, running swarm.ServiceSpec, serving, backup bool) swarm.ServiceSpec {
 	s := running
-	// A name with tasks. leads to the task, also where the service has a virtual address.
-	script := postgres.PrepareJob(w, "tasks."+ServiceName(p.Name, w.Name), serving, backup)
+	script := postgres.PrepareJob(w, taskHost(p, w), serving, backup)
 	s.TaskTemplate.ContainerSpec = inPreparation(p, w, *running.TaskTemplate.ContainerSpec, script)
 	return once(p, w, PrepareJob, s)
 }
@@ -40,6 +39,35 @@ func Check(p *spec.Project, w *spec.Workload, o Objects) swarm.ServiceSpec {
 	c.Secrets, c.Configs = nil, nil
 	s.TaskTemplate.ContainerSpec = c
 	return once(p, w, CheckJob, s)
+}
+
+// Backup is the job by which a person backs up a Database, as it runs, into the volume of
+// backups. It belongs to no project that tend keeps.
+func Backup(p *spec.Project, w *spec.Workload, running swarm.ServiceSpec) swarm.ServiceSpec {
+	return byHand(p, w, "backup", running, postgres.PrepareJob(w, taskHost(p, w), true, true))
+}
+
+// Restore is the job by which a person brings a Database back to a file of that volume.
+func Restore(p *spec.Project, w *spec.Workload, running swarm.ServiceSpec, file string) swarm.ServiceSpec {
+	return byHand(p, w, "restore", running, postgres.RestoreJob(w, taskHost(p, w), file))
+}
+
+// byHand is a job of a person's, in what a Database runs in. Its project is its own name, so
+// that nobody who keeps the Database's takes it for one of theirs.
+func byHand(p *spec.Project, w *spec.Workload, what string, running swarm.ServiceSpec, script string) swarm.ServiceSpec {
+	s := running
+	s.TaskTemplate.ContainerSpec = inPreparation(p, w, *running.TaskTemplate.ContainerSpec, script)
+	s = once(p, w, what, s)
+	s.Name = ServiceName(p.Name, w.Name) + "_" + what
+	s.Labels = map[string]string{spec.LabelProject: s.Name}
+	s.TaskTemplate.ContainerSpec.Labels = s.Labels
+	return s
+}
+
+// taskHost is a name that leads to the task of a Database, also where its service has a
+// virtual address.
+func taskHost(p *spec.Project, w *spec.Workload) string {
+	return "tasks." + ServiceName(p.Name, w.Name)
 }
 
 // inPreparation is a container that runs a script as root, as the volume of backups is

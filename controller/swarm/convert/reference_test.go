@@ -105,13 +105,16 @@ machine has no part in it.
 - Before a Database is updated, a job on its node asks the running server, over a network that the service is in, whether its
   indexes are as its libraries sort, backs it up into the volume PROJECT_backups of that node, and has it write out what it holds in
   memory; where the image changes, a job in the new one looks whether it may take over the data. What fails leaves the Database as it
-  is, and the job of that name is there for ` + "`docker service logs`" + `. A backup is read back with ` + "`pg_restore`" + `; ` + "`tend backup` and\n  `tend restore`" + ` reach one machine only.
+  is, and the job of that name is there for ` + "`docker service logs`" + `. ` + "`tend backup`" + ` and
+  ` + "`tend restore`" + ` are such jobs, too, and name files of that volume.
 - An update that Swarm pauses, as a new task has failed, counts as failed at once; one that makes no progress, after
   ` + "`progressDeadlineSeconds`" + `. While nothing is known of another revision that worked, it is left as it is.
 - A Job that somebody else has changed or removed is not repaired, as that would run it again. One of several completions that fails is
   tried by Swarm for ever: the end of each is a reason for it to look at the others.
 - The task of a Database has ended before the next one starts, however long that takes. Where its node was cut off and comes back, Swarm itself
   starts the next one beside the one that ends.
+- Swarm leaves the containers of jobs that have ended on their nodes, those of hooks and of a Database's preparation, too, and of a job
+  whose service is gone nobody removes them but ` + "`docker container prune`" + `.
 - Swarm cannot hold an update that it has begun: ` + "`paused`" + ` keeps one from beginning.
 - Going back uses the version of a secret or config that the revision had while that one is there: it is removed when the
   rollout that has replaced it is complete. After that, it is the present content.
