@@ -66,7 +66,7 @@ type Places struct {
 	// written.
 	Key func(path ...string) *spec.Error
 	// Field returns an Error at a field of a service's spec, and reports whether that is
-	// written; where it is not, the Error is at the spec, or else at the service.
+	// written; where it is not, the Error is at the spec, and nil where there is none.
 	Field func(service string, path ...string) (e *spec.Error, written bool)
 }
 

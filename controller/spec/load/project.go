@@ -119,7 +119,7 @@ func (l *loading) places(documents map[string]*document) Places {
 	return Places{Key: l.sources.locate, Field: func(service string, path ...string) (*spec.Error, bool) {
 		d := documents[service]
 		if d == nil {
-			return l.sources.locate("services", service), false
+			return nil, false
 		}
 		path = append([]string{"spec"}, path...)
 		_, depth := find(d.root, path...)
