@@ -46,18 +46,6 @@ var restartCases = []testCase{
 			require.Equal(f, 3, c.ExitCode)
 		}
 	}},
-	{"a start that has no network leaves the count of restarts as it was", func(f *fixture) {
-		f.network("a")
-		spec := f.spec("1", f.networked(Exits, "a"))
-		spec.RestartPolicy = "on-failure:2"
-		id, err := f.Engine.Create(f.Context(), spec)
-		require.NoError(f, err)
-		f.start(id)
-		f.await(id, "given up", func(c engine.Container) bool { return c.State == engine.Exited && c.RestartCount == 2 })
-		require.NoError(f, f.Engine.RemoveNetwork(f.Context(), f.named("a")))
-		f.fails(engine.NotFound, f.Engine.Start(f.Context(), id))
-		require.Equal(f, 2, f.inspect(id).RestartCount)
-	}},
 	{"the engine restarts what ends by itself, until that is disabled", func(f *fixture) {
 		s := f.subscribe()
 		id := f.Outsider.CreateRestarting(f.T, f.Project, f.named("1"), f.Image(Exits))

@@ -163,7 +163,7 @@ func (e *Engine) start(c *instance, asked bool) error {
 	if err := e.joinable(c); err != nil {
 		return e.refuse(c, cmp.Or(c.ExitCode, codeNotStarted), err)
 	}
-	if asked { // what fails before leaves the count as it was
+	if asked { // what fails before leaves the count as it was, unlike in the newest engine
 		c.restartDelay, c.RestartCount = 0, 0
 	}
 	if c.behavior.CannotStart {
