@@ -159,8 +159,8 @@ func servicePorts(s *corev1.Service) (all []int32) {
 	return all
 }
 
-// Each story is a project, with what an alternative has it exported as and what of it has no
-// counterpart, where that is not so without it, and the objects that are not there with it.
+// Each story is a project and what an alternative changes of its export: the objects that are
+// new, those that are gone, and the keys that lose their counterpart.
 func TestAlternativesAreExportedAsTheirStoriesSay(t *testing.T) {
 	for _, alternative := range []Alternative{CloudNativePG, GatewayAPI} {
 		t.Run(string(alternative), func(t *testing.T) {

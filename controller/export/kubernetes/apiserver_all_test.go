@@ -220,7 +220,7 @@ func (s *apiServer) namespace(t *testing.T, labels map[string]string) string {
 	return a.object["metadata"].(map[string]any)["name"].(string)
 }
 
-// apply applies an object as kubectl apply --server-side does, with what is written checked
+// apply sends an object as kubectl apply --server-side does. The server checks each field
 // strictly.
 func (s *apiServer) apply(t *testing.T, collection, name string, dryRun bool, text []byte) answer {
 	t.Helper()

@@ -63,7 +63,7 @@ func searches(t types.ServiceConfig) (all []string) {
 	return all
 }
 
-// unsupportedNames notes what of a template says how names are resolved, and has no counterpart.
+// unsupportedNames notes the resolvers, domains and hosts of a template that Kubernetes refuses.
 func (e *exporter) unsupportedNames(w *spec.Workload) {
 	no := func(key, reason string, of ...any) { e.unsupported(w.Name, key, fmt.Sprintf(reason, of...)) }
 	for name, addresses := range w.Template.ExtraHosts {

@@ -14,8 +14,8 @@ import (
 type serverSettings struct {
 	parameters map[string]string
 	libraries  []string
-	// fixed are those that CloudNativePG sets itself, and rest what of the command is no
-	// parameter.
+	// fixed are the parameters that CloudNativePG sets itself; rest are the words of the
+	// command that set no parameter.
 	fixed, rest []string
 }
 

@@ -213,7 +213,7 @@ func probeAsWritten(t *rapid.T, name string, successes int) map[string]any {
 }
 
 func amountAsWritten(t *rapid.T, name string, least int) any {
-	if rapid.Bool().Draw(t, name+" is a percentage") { // of which 0% is the number 0
+	if rapid.Bool().Draw(t, name+" is a percentage") { // 0% is read as the number 0
 		return fmt.Sprintf("%d%%", rapid.IntRange(1, 100).Draw(t, name))
 	}
 	return rapid.IntRange(least, 100).Draw(t, name)

@@ -60,7 +60,7 @@ func (e *exporter) unsupportedKeys(w *spec.Workload) {
 	e.unsupportedRunning(w)
 }
 
-// unsupportedOfContainer notes what of a template has no counterpart in a container that
+// unsupportedOfContainer notes the keys of a template without a counterpart in a container that
 // Kubernetes is given.
 func (e *exporter) unsupportedOfContainer(w *spec.Workload) {
 	for _, key := range written(w.Template) {
@@ -196,7 +196,7 @@ func (e *exporter) unsupportedOfAny(w *spec.Workload) {
 	}
 }
 
-// unsupportedValues notes what of a template's keys has no counterpart for its value.
+// unsupportedValues notes the keys of a template whose values have no counterpart.
 func (e *exporter) unsupportedValues(w *spec.Workload) {
 	t := w.Template
 	no := func(key, reason string, of ...any) { e.unsupported(w.Name, key, fmt.Sprintf(reason, of...)) }

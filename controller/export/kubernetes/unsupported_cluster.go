@@ -20,7 +20,7 @@ var clusterKeys = strings.Fields(`
 	mem_reservation network_mode networks platform ports profiles pull_policy read_only restart
 	scale secrets security_opt shm_size stop_grace_period user volumes`)
 
-// unsupportedOfCluster notes what of a Database has no counterpart in a Cluster.
+// unsupportedOfCluster notes the keys of a Database without a counterpart in a Cluster.
 func (e *exporter) unsupportedOfCluster(w *spec.Workload) {
 	t := w.Template
 	no := func(key, reason string, of ...any) { e.unsupported(w.Name, key, fmt.Sprintf(reason, of...)) }
@@ -86,7 +86,7 @@ func (e *exporter) unsupportedAccounts(w *spec.Workload, no func(key, reason str
 	}
 }
 
-// unsupportedFiles notes what of a Database's files no pod of a Cluster has.
+// unsupportedFiles notes the files of a Database that the pods of a Cluster do not have.
 func (e *exporter) unsupportedFiles(w *spec.Workload, no func(key, reason string, of ...any)) {
 	t := w.Template
 	for _, c := range t.Configs {
