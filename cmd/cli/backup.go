@@ -51,8 +51,8 @@ a Swarm FILE is the name of a file that tend backup, or an update, has left on t
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.engine == swarmEngine {
-				return runJob(c, f, args[0], func(p *spec.Project, w *spec.Workload, running swarmapi.ServiceSpec) swarmapi.ServiceSpec {
-					return convert.Restore(p, w, running, args[1])
+				return runJob(c, f, args[0], func(p *spec.Project, w *spec.Workload, running swarmapi.ServiceSpec, node string) swarmapi.ServiceSpec {
+					return convert.Restore(p, w, running, node, args[1])
 				})
 			}
 			return withDatabase(c.Context(), f, args[0], func(db *database) error {
@@ -116,7 +116,7 @@ func (f *flags) loadDatabase(ctx context.Context, name string) (*spec.Project, *
 }
 
 // runJob has a job on a Swarm do something with a running database.
-func runJob(c *cobra.Command, f *flags, name string, job func(*spec.Project, *spec.Workload, swarmapi.ServiceSpec) swarmapi.ServiceSpec) error {
+func runJob(c *cobra.Command, f *flags, name string, job func(_ *spec.Project, _ *spec.Workload, running swarmapi.ServiceSpec, node string) swarmapi.ServiceSpec) error {
 	ctx := c.Context()
 	project, w, err := f.loadDatabase(ctx, name)
 	if err != nil {
@@ -131,9 +131,18 @@ func runJob(c *cobra.Command, f *flags, name string, job func(*spec.Project, *sp
 	if err != nil {
 		return err
 	}
+	tasks, err := m.Tasks(ctx, project.Name)
+	if err != nil {
+		return err
+	}
 	for _, s := range all {
-		if s.Spec.Name == convert.ServiceName(project.Name, name) && spec.OtherFolder(project.WorkingDir, s.Spec.Labels) == "" && s.Running > 0 {
-			return swarm.RunJob(ctx, m, job(project, w, s.Spec), c.OutOrStdout(), c.ErrOrStderr())
+		if s.Spec.Name != convert.ServiceName(project.Name, name) || spec.OtherFolder(project.WorkingDir, s.Spec.Labels) != "" {
+			continue
+		}
+		for _, t := range tasks {
+			if t.ServiceID == s.ID && t.State == swarmapi.TaskStateRunning {
+				return swarm.RunJob(ctx, m, job(project, w, s.Spec, t.NodeID), c.OutOrStdout(), c.ErrOrStderr())
+			}
 		}
 	}
 	return fmt.Errorf("no task of %s runs: start it with tend apply", name)

@@ -46,7 +46,7 @@ func PrepareJob(w *spec.Workload, host string, serving, dump bool) string {
 const staleJob = `
 if [ "$(sed -n 's/^version=[^0-9]*\([0-9]*\).*/\1/p' .server)" -ge 15 ]; then
 	stale=$(psql --no-psqlrc --no-password --no-align --tuples-only --quiet --set=ON_ERROR_STOP=1 --command="
-		SELECT datname FROM pg_database WHERE datallowconn AND datcollversion <> pg_database_collation_actual_version(oid)")
+		SELECT datname FROM pg_database WHERE datallowconn AND datcollversion IS NOT NULL AND datcollversion IS DISTINCT FROM pg_database_collation_actual_version(oid)")
 	if [ -n "$stale" ]; then
 		echo "the indexes of these databases were made with another version of their collation, and may miss rows already; in each, run REINDEX DATABASE and ALTER DATABASE ... REFRESH COLLATION VERSION:" $stale >&2
 		exit 1
@@ -66,7 +66,8 @@ ls -1 | grep '^[0-9].*\.dump$' | sort -r | tail -n +$((%d + 1)) | while read -r 
 `
 
 // CheckJob is the shell script of a job in the image that is to take over a Database's
-// data. It compares that with what PrepareJob has written, as Check does.
+// data. The script compares that image with the description which PrepareJob has written, by
+// the rules of Check.
 func CheckJob(workload string) string {
 	return "set -eu\n" + describeJob + fmt.Sprintf(`cd %s/%s
 describe >.image

@@ -139,12 +139,27 @@ func (s *steps) jobOf(h spec.Hook, o convert.Objects) swarm.ServiceSpec {
 	switch database := s.desired.Kind == spec.Database; {
 	case database && h.Name == convert.PrepareJob:
 		serves := s.counts.ready > 0
-		return convert.Prepare(s.Project, s.desired, s.Service.Spec, serves, serves && s.changesImage() && s.desired.Backup.BeforeUpdate)
+		return convert.Prepare(s.Project, s.desired, s.Service.Spec, s.nodeOf(s.Service.ID), serves, serves && s.changesImage() && s.desired.Backup.BeforeUpdate)
 	case database && h.Name == convert.CheckJob:
-		return convert.Check(s.Project, s.desired, o)
+		node := ""
+		if prepared := s.hookJob(convert.PrepareJob); prepared != nil {
+			node = s.nodeOf(prepared.ID)
+		}
+		return convert.Check(s.Project, s.desired, o, node)
 	default:
 		return convert.Hook(s.Project, s.desired, h, o)
 	}
+}
+
+// nodeOf is the node of the newest task of a service; empty where it has none.
+func (s *steps) nodeOf(service string) (node string) {
+	var newest time.Time
+	for _, k := range s.Tasks {
+		if k.ServiceID == service && k.NodeID != "" && !k.CreatedAt.Before(newest) {
+			node, newest = k.NodeID, k.CreatedAt
+		}
+	}
+	return node
 }
 
 // tidyHooks removes the jobs of hooks once their revision's rollout is under way, or another

@@ -350,6 +350,28 @@ func TestADatabaseIsPreparedBeforeItsUpdate(t *testing.T) {
 	assert.Len(t, w.services, 1)
 }
 
+// A Database on a bind may run on any node: what prepares its update meets on one.
+func TestTheJobsOfADatabaseThatIsNotPinnedRunOnOneNode(t *testing.T) {
+	compose := "services: {db: {image: 'postgres:%s', volumes: ['/srv/db:/var/lib/postgresql/data']}}\n"
+	w := newWorld(t, fmt.Sprintf(compose, "15.1"), backedUp)
+	w.settle()
+	require.Empty(t, convert.PinnedTo(w.service("db").Spec))
+	w.write(fmt.Sprintf(compose, "15.2"), backedUp)
+	jobs := map[string]swarm.ServiceSpec{}
+	for range 20 {
+		w.step()
+		for _, s := range w.services {
+			jobs[s.Spec.Labels[spec.LabelHook]] = s.Spec
+		}
+	}
+	for _, name := range []string{convert.PrepareJob, convert.CheckJob} {
+		assert.Equal(t, "id-a", convert.PinnedTo(jobs[name]), name)
+		assert.Len(t, jobs[name].TaskTemplate.ContainerSpec.Mounts, 1, "%s has the data", name)
+	}
+	assert.Empty(t, convert.PinnedTo(w.service("db").Spec))
+	assert.Equal(t, "postgres:15.2", w.image("db"))
+}
+
 func TestADatabaseThatServesNobodyIsNotBackedUp(t *testing.T) {
 	compose := "services: {db: {image: 'postgres:%s', volumes: ['data:/var/lib/postgresql/data']}}\nvolumes: {data: {}}\n"
 	w := newWorld(t, fmt.Sprintf(compose, "15.1"), backedUp)

@@ -3,6 +3,7 @@ package convert
 import (
 	"slices"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/swarm"
@@ -24,44 +25,61 @@ func BackupsVolume(project string) string { return project + "_backups" }
 // Prepare is the job that describes the running server of a Database, backs it up where it
 // serves, and has it write out what it holds in memory. It runs on the server's node with
 // all that the server has but its data.
-func Prepare(p *spec.Project, w *spec.Workload, running swarm.ServiceSpec, serving, backup bool) swarm.ServiceSpec {
+// node is where the server runs; empty where it does not.
+func Prepare(p *spec.Project, w *spec.Workload, running swarm.ServiceSpec, node string, serving, backup bool) swarm.ServiceSpec {
 	s := running
 	script := postgres.PrepareJob(w, taskHost(p, w), serving, backup)
 	s.TaskTemplate.ContainerSpec = inPreparation(p, w, *running.TaskTemplate.ContainerSpec, script)
-	return once(p, w, PrepareJob, s)
+	return pinTo(node, once(p, w, PrepareJob, s))
 }
 
 // Check is the job that looks whether the image of w may take over the data of the server
 // that Prepare has described. It runs on the server's node and reaches nothing.
-func Check(p *spec.Project, w *spec.Workload, o Objects) swarm.ServiceSpec {
+// node is where Prepare has run.
+func Check(p *spec.Project, w *spec.Workload, o Objects, node string) swarm.ServiceSpec {
 	s := Service(p, w, o)
 	c := inPreparation(p, w, *s.TaskTemplate.ContainerSpec, postgres.CheckJob(w.Name))
 	c.Secrets, c.Configs = nil, nil
 	s.TaskTemplate.ContainerSpec = c
-	return once(p, w, CheckJob, s)
+	return pinTo(node, once(p, w, CheckJob, s))
 }
 
 // Backup is the job by which a person backs up a Database, as it runs, into the volume of
 // backups. It belongs to no project that tend keeps.
-func Backup(p *spec.Project, w *spec.Workload, running swarm.ServiceSpec) swarm.ServiceSpec {
-	return byHand(p, w, "backup", running, postgres.PrepareJob(w, taskHost(p, w), true, true))
+func Backup(p *spec.Project, w *spec.Workload, running swarm.ServiceSpec, node string) swarm.ServiceSpec {
+	return byHand(p, w, "backup", running, node, postgres.PrepareJob(w, taskHost(p, w), true, true))
 }
 
 // Restore is the job by which a person brings a Database back to a file of that volume.
-func Restore(p *spec.Project, w *spec.Workload, running swarm.ServiceSpec, file string) swarm.ServiceSpec {
-	return byHand(p, w, "restore", running, postgres.RestoreJob(w, taskHost(p, w), file))
+func Restore(p *spec.Project, w *spec.Workload, running swarm.ServiceSpec, node, file string) swarm.ServiceSpec {
+	return byHand(p, w, "restore", running, node, postgres.RestoreJob(w, taskHost(p, w), file))
 }
 
-// byHand is a job of a person's, in what a Database runs in. Its project is its own name, so
-// that nobody who keeps the Database's takes it for one of theirs.
-func byHand(p *spec.Project, w *spec.Workload, what string, running swarm.ServiceSpec, script string) swarm.ServiceSpec {
+// byHand is a job that a person runs on the node of a Database, in its image. The job's project
+// label is its own name, so that no controller takes it for a service of its project.
+func byHand(p *spec.Project, w *spec.Workload, what string, running swarm.ServiceSpec, node, script string) swarm.ServiceSpec {
 	s := running
 	s.TaskTemplate.ContainerSpec = inPreparation(p, w, *running.TaskTemplate.ContainerSpec, script)
 	s = once(p, w, what, s)
 	s.Name = ServiceName(p.Name, w.Name) + "_" + what
 	s.Labels = map[string]string{spec.LabelProject: s.Name}
 	s.TaskTemplate.ContainerSpec.Labels = s.Labels
-	return s
+	return pinTo(node, s)
+}
+
+// pinTo has a job run on a node, where the volume of backups is. Not every Database is kept on
+// one: a bind is on each node.
+func pinTo(node string, job swarm.ServiceSpec) swarm.ServiceSpec {
+	if node == "" || PinnedTo(job) != "" {
+		return job
+	}
+	placement := swarm.Placement{}
+	if job.TaskTemplate.Placement != nil {
+		placement = *job.TaskTemplate.Placement
+	}
+	placement.Constraints = append(slices.Clone(placement.Constraints), pinned+node)
+	job.TaskTemplate.Placement = &placement
+	return job
 }
 
 // taskHost is a name that leads to the task of a Database, also where its service has a
@@ -74,7 +92,10 @@ func taskHost(p *spec.Project, w *spec.Workload) string {
 // root's, and has that volume and none of the data.
 func inPreparation(p *spec.Project, w *spec.Workload, c swarm.ContainerSpec, script string) *swarm.ContainerSpec {
 	c.Command, c.Args, c.User, c.Dir, c.ReadOnly = []string{"sh", "-c", script}, nil, "0:0", "/", false
-	c.Mounts = slices.DeleteFunc(slices.Clone(c.Mounts), func(m mount.Mount) bool { return m.Type == mount.TypeVolume })
+	data := spec.DataMounts(w.Template)
+	c.Mounts = slices.DeleteFunc(slices.Clone(c.Mounts), func(m mount.Mount) bool {
+		return m.Type == mount.TypeVolume || slices.ContainsFunc(data, func(d types.ServiceVolumeConfig) bool { return d.Target == m.Target })
+	})
 	c.Mounts = append(c.Mounts, mount.Mount{
 		Type: mount.TypeVolume, Source: BackupsVolume(p.Name), Target: postgres.JobFolder,
 		VolumeOptions: &mount.VolumeOptions{Labels: map[string]string{spec.LabelProject: p.Name}},
