@@ -74,7 +74,7 @@ func onEachBus(t *testing.T, test func(*testing.T, *env)) {
 	})
 	t.Run("rabbitmq", func(t *testing.T) {
 		rabbit := testenv.StartRabbitMQ(t)
-		test(t, newEnv(t, rabbit, func(group string) (dead []string) {
+		e := newEnv(t, rabbit, func(group string) (dead []string) {
 			connection, err := amqp.Dial(rabbit.URL())
 			if err != nil {
 				t.Fatal(err)
@@ -94,7 +94,13 @@ func onEachBus(t *testing.T, test func(*testing.T, *env)) {
 				}
 				dead = append(dead, string(m.Body))
 			}
-		}))
+		})
+		e.settle = func() {
+			for group := range groups {
+				rabbit.AwaitQueues(t, group, events.RetryQueue(group), events.DeadQueue(group))
+			}
+		}
+		test(t, e)
 	})
 }
 
@@ -103,6 +109,7 @@ type env struct {
 	log      *zap.Logger // of relays and consumers
 	server   server
 	busEnv   map[string]string
+	settle   func() // returns once a kill leaves the server's queues as they are
 	dead     func(group string) []string
 	postgres *testenv.Postgres
 	source   string            // the publisher's database
@@ -111,7 +118,7 @@ type env struct {
 
 func newEnv(t *testing.T, s server, dead func(string) []string) *env {
 	pg := testenv.SharedPostgres(t)
-	e := &env{t: t, log: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), server: s, busEnv: s.BusEnv(t), dead: dead, postgres: pg, source: pg.NewDatabase(t), sinks: map[string]string{}}
+	e := &env{t: t, log: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), server: s, busEnv: s.BusEnv(t), dead: dead, postgres: pg, source: pg.NewDatabase(t), sinks: map[string]string{}, settle: func() {}}
 	for group := range groups {
 		e.sinks[group] = pg.NewDatabase(t)
 	}
@@ -254,6 +261,7 @@ func TestNothingIsLostAndNothingIsDoubled(t *testing.T) {
 		e.consumer("all", flaky)
 		<-hangs
 		make100(2000)
+		e.settle()
 		e.server.Kill(t)
 		make100(3000)
 		e.server.Start(t)

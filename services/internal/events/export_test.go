@@ -20,8 +20,10 @@ func (c *Consumer) Forget(ctx context.Context) error { return c.forget(ctx) }
 // Trim removes from a bus of Redis what is acknowledged.
 func Trim(ctx context.Context, bus Bus) error { return bus.(*redisBus).trim(ctx) }
 
-// DeadStream and DeadQueue name where what a group has given up is.
+// DeadStream and DeadQueue name where what a group has given up is, and RetryQueue where what
+// it will get again is.
 var (
 	DeadStream = deadStream
 	DeadQueue  = deadQueue
+	RetryQueue = retryQueue
 )

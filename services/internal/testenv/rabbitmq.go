@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/url"
@@ -81,6 +82,27 @@ func (r *RabbitMQ) Start(t testing.TB) {
 			return err
 		}
 		return connection.Close()
+	})
+}
+
+// AwaitQueues returns once quorum queues are registered on disk. RabbitMQ 3.10 writes that up
+// to half a second after it has said that a queue is declared, and one that a kill has lost
+// before never elects a leader again.
+func (r *RabbitMQ) AwaitQueues(t testing.TB, names ...string) {
+	t.Helper()
+	file := filepath.Join(r.dir, "data/rabbit@localhost/quorum/rabbit@localhost/names.dets")
+	Await(t, "the queues are registered on disk", func() error {
+		registered, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			atom := "%2F_" + name // of the vhost /, after its length
+			if !bytes.Contains(registered, append([]byte{byte(len(atom))}, atom...)) {
+				return fmt.Errorf("%s has no %s", file, atom)
+			}
+		}
+		return nil
 	})
 }
 
