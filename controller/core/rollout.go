@@ -133,6 +133,8 @@ type SwarmRecord struct {
 	// Applied is a hash of what the service was given last: where the service differs from
 	// that, somebody else has changed it.
 	Applied string `json:",omitempty"`
+	// Stopped is true from when tend has had all tasks end until the next ones may start.
+	Stopped bool `json:",omitempty"`
 }
 
 // Failure is why a Job was given up; zero while it was not.

@@ -206,6 +206,21 @@ type Workload struct {
 // Shares reports whether several containers may write to what they mount at a path.
 func (w *Workload) Shares(target string) bool { return slices.Contains(w.SharedMounts, target) }
 
+// Contended lists the container paths of the volumes and binds that only one container
+// may write to at a time: all that a single replica writes to, and the anonymous
+// volumes of several, as each belongs to a number. Only the engine knows the others:
+// the volumes of an image, and those of volumes_from.
+func (w *Workload) Contended() (targets []string) {
+	for _, m := range w.Template.Volumes {
+		kept := m.Type == types.VolumeTypeVolume || m.Type == types.VolumeTypeBind
+		anonymous := m.Type == types.VolumeTypeVolume && m.Source == ""
+		if (kept && w.Replicas <= 1 && w.Autoscaling == nil || anonymous) && !m.ReadOnly && !w.Shares(m.Target) {
+			targets = append(targets, m.Target)
+		}
+	}
+	return targets
+}
+
 // Images are the references of the images that must be there before a container can be
 // created: its own, and those that it mounts as volumes.
 func (w *Workload) Images() []string {

@@ -387,6 +387,117 @@ func TestADatabaseThatServesNobodyIsNotBackedUp(t *testing.T) {
 	assert.Equal(t, "postgres:15.2", w.image("db"))
 }
 
+// Swarm starts the next task a minute after it has told the one before to end, whatever that
+// one does: what must never run twice ends first.
+func TestWhatWritesAloneHasEndedBeforeTheNextTaskStarts(t *testing.T) {
+	const one, two = "update-service shop_web", "update-service shop_web\nupdate-service shop_web"
+	deployment := func(fields string) string {
+		return fmt.Sprintf("apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {%s}\n", fields)
+	}
+	for name, c := range map[string]struct{ service, specs, want string }{
+		"it writes to a volume":            {service: "volumes: ['data:/data']", want: two},
+		"it writes to a bind":              {service: "volumes: ['/srv:/data']", want: two},
+		"all are to end first":             {service: "scale: 2", specs: deployment("strategy: {type: Recreate}"), want: two},
+		"it has no volume":                 {service: "scale: 1", want: one},
+		"it reads only":                    {service: "volumes: ['data:/data:ro']", want: one},
+		"several share it":                 {service: "scale: 2, volumes: ['data:/data']", want: one},
+		"a surge is asked for":             {service: "deploy: {update_config: {order: start-first}}, volumes: ['data:/data']", want: one},
+		"the volume's mode lets them both": {service: "volumes: ['shared:/data']", want: one},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := func(version int) string {
+				return fmt.Sprintf("services: {web: {image: 'web:%d', %s}}\nvolumes: {data: {}, shared: {x-tend: {accessMode: ReadWriteMany}}}\n", version, c.service)
+			}
+			w := newWorld(t, at(1), c.specs)
+			w.settle()
+			w.took()
+			w.write(at(2), c.specs)
+			w.settle()
+			assert.Equal(t, c.want, w.took())
+			assert.Equal(t, "web:2", w.image("web"))
+			assert.True(t, w.statuses["web"].Converged)
+		})
+	}
+}
+
+func TestTheNextWriterWaitsForTheEndOfTheLast(t *testing.T) {
+	at := func(version, replicas int) string {
+		return fmt.Sprintf("services: {web: {image: 'web:%d', scale: %d, volumes: ['data:/data']}}\nvolumes: {data: {}}\n", version, replicas)
+	}
+	w := newWorld(t, at(1, 1), "")
+	w.settle()
+	ends := w.tasks[0]
+	ends.DesiredState = swarm.TaskStateShutdown
+	waits := func() {
+		t.Helper()
+		w.tasks = append(w.tasks, ends)
+		w.took()
+		w.step()
+		w.step()
+		assert.Empty(t, w.took())
+		assert.Contains(t, w.statuses["web"].String()+w.statuses["web"].Obstacle, "waiting until its tasks have ended")
+		w.tasks = w.tasks[:len(w.tasks)-1]
+		w.settle()
+	}
+
+	w.write(at(2, 1), "") // an update
+	w.step()
+	require.Empty(t, w.tasks)
+	waits()
+	assert.Equal(t, "web:2", w.image("web"))
+
+	w.write(at(2, 0), "") // none, and one again
+	w.settle()
+	w.write(at(2, 1), "")
+	waits()
+	assert.Len(t, w.tasks, 1)
+
+	w.services = nil // somebody has removed the service, and its task ends
+	w.tasks = nil
+	waits()
+	assert.Len(t, w.services, 1)
+}
+
+// What tend has stopped goes on in spite of a pause; what a person has with no task stays.
+func TestAPauseLetsAnUpdateEndThatHasBegun(t *testing.T) {
+	at := func(version, replicas int) string {
+		return fmt.Sprintf("services: {web: {image: 'web:%d', scale: %d, volumes: ['data:/data']}}\nvolumes: {data: {}}\n", version, replicas)
+	}
+	yes := true
+	w := newWorld(t, at(1, 1), "")
+	w.settle()
+	w.write(at(2, 1), "")
+	w.step() // its task ends
+	w.intents["web"] = core.Intent{Paused: &yes}
+	w.settle()
+	assert.Equal(t, "web:2", w.image("web"))
+	assert.Len(t, w.tasks, 1)
+
+	w.write(at(2, 0), "")
+	w.settle()
+	w.write(at(3, 1), "")
+	w.settle()
+	assert.Equal(t, "web:2", w.image("web"))
+}
+
+// Two that disagree never end: the second repair waits, and the task runs until then.
+func TestWhatWritesAloneIsNotEndedByEveryChangeOfSomebodyElse(t *testing.T) {
+	w := newWorld(t, "services: {web: {image: 'web:1', volumes: ['data:/data']}}\nvolumes: {data: {}}\n", "")
+	w.settle()
+	w.took()
+	meddle := func() { w.service("web").Spec.TaskTemplate.ContainerSpec.Env = []string{"EVIL=1"} }
+	meddle()
+	w.settle()
+	assert.Equal(t, "update-service shop_web\nupdate-service shop_web", w.took())
+	assert.Empty(t, w.service("web").Spec.TaskTemplate.ContainerSpec.Env)
+	meddle()
+	w.settle()
+	assert.Empty(t, w.took(), "it waits")
+	assert.Len(t, w.tasks, 1)
+	w.pass(3 * time.Second)
+	assert.Equal(t, "update-service shop_web\nupdate-service shop_web", w.took())
+}
+
 func TestAPlacementSaysWhichNodeGetsAVolume(t *testing.T) {
 	w := newWorld(t, "services: {web: {image: 'web:1', volumes: ['data:/data'], deploy: {placement: {constraints: ['node.hostname == b']}}}}\nvolumes: {data: {}}\n", "")
 	w.settle()

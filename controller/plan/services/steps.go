@@ -108,6 +108,7 @@ func (s *steps) keep() {
 	if service != nil {
 		differs = Differences(service.Spec, wanted)
 	}
+	s.record.Swarm.Stopped = s.record.Swarm.Stopped && service != nil && runsNone(service.Spec) // or somebody has started it since
 	rolls := service == nil || service.Spec.Labels[spec.LabelRevision] != s.desired.Revision || service.Spec.TaskTemplate.ForceUpdate < wanted.TaskTemplate.ForceUpdate
 	if job := s.desired.Kind == spec.Job; job && !rolls && service.Spec.Mode.ReplicatedJob != nil {
 		rolls = slices.Contains(differs, "Mode.ReplicatedJob.TotalCompletions")
@@ -117,16 +118,20 @@ func (s *steps) keep() {
 	s.same = len(differs) == 0 || ranAlready
 	switch {
 	case s.same:
-		s.record.Swarm.Applied = hash(wanted)
+		s.record.Swarm.Applied, s.record.Swarm.Stopped = hash(wanted), false
 		maps.DeleteFunc(s.record.Tries, func(_ string, t core.Try) bool { return t.At.Add(mostDelay).Before(s.Now) })
 		s.tidyHooks()
 		s.resume(wanted)
 		return
-	case s.paused() && rolls && !s.begun():
+	case s.paused() && rolls && !s.record.Swarm.Stopped:
 		return // it stays where it is
 	case rolls && !s.mayRoll(objects):
 		return
-	case s.desired.Kind == spec.Database && (slices.ContainsFunc(differs, replaces) || s.begun()) && !s.stopped():
+	case s.recreates() && s.runs() && (slices.ContainsFunc(differs, replaces) || runsNone(service.Spec)):
+		s.wait = wait{message: "waiting until its tasks have ended, before the next ones start", quiet: true}
+		if service != nil && modeOf(service.Spec) == modeOf(wanted) && !runsNone(service.Spec) {
+			s.stop(*service, wanted, differs, rolls)
+		}
 		return
 	case service == nil:
 		s.actions = append(s.actions, Action{Kind: CreateService, Workload: s.Workload, Object: wanted.Name, Spec: wanted, Cause: s.whyCreate()})
@@ -139,12 +144,9 @@ func (s *steps) keep() {
 	s.update(wanted, differs, rolls)
 }
 
-// begun reports whether tend has had the task of a Database end, for the next one.
-func (s *steps) begun() bool {
-	if s.desired.Kind != spec.Database || s.Service == nil || s.record.Swarm.Applied != hash(s.Service.Spec) {
-		return false
-	}
-	r := s.Service.Spec.Mode.Replicated
+// runsNone reports whether a service is to run no task.
+func runsNone(service swarm.ServiceSpec) bool {
+	r := service.Mode.Replicated
 	return r != nil && r.Replicas != nil && *r.Replicas == 0
 }
 
@@ -153,24 +155,21 @@ func replaces(field string) bool {
 	return field == "Name" || strings.HasPrefix(field, "TaskTemplate") || strings.HasPrefix(field, "EndpointSpec")
 }
 
-// stopped has the task of a Database end, and reports whether it has. Swarm starts the next
-// one after a minute, whether or not the one before has ended by then, and at once where that
-// one's service was removed: two servers would write to one volume.
-func (s *steps) stopped() bool {
-	ends := func(t manager.Task) bool {
-		return t.Spec.ContainerSpec.Labels[spec.LabelRevision] != "" && !s.ofHook(t) && t.NodeID != "" && !Over(t)
-	}
-	if !slices.ContainsFunc(s.Tasks, ends) {
-		return true
-	}
-	s.wait = wait{message: "waiting until its task has ended, as the next one has the same volume", quiet: true}
-	if service := s.Service; service != nil && service.Spec.Mode.Replicated != nil && *service.Spec.Mode.Replicated.Replicas > 0 {
-		none, spec := uint64(0), service.Spec
-		spec.Mode = swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &none}}
-		s.record.Swarm.Applied = hash(spec)
-		s.actions = append(s.actions, Action{Kind: UpdateService, Workload: s.Workload, Object: spec.Name, ID: service.ID, Version: service.Version, Spec: spec, Cause: "its task ends before the next one starts"})
-	}
-	return false
+// recreates reports whether all tasks end before the next ones start: its strategy is
+// Recreate, or it alone may write to its volumes. Swarm starts the next task after a minute,
+// whether or not the one before has ended by then, and at once where that one's service was
+// removed.
+func (s *steps) recreates() bool {
+	d := s.desired
+	alone := d.Replicas <= 1 && !d.SurgeAsked && len(d.Contended()) > 0
+	return d.Kind != spec.Job && (d.Strategy.Type == spec.Recreate || alone)
+}
+
+// runs reports whether a task of the workload may run still.
+func (s *steps) runs() bool {
+	return slices.ContainsFunc(s.Tasks, func(t manager.Task) bool {
+		return RevisionOf(t) != "" && !s.ofHook(t) && t.NodeID != "" && !Over(t)
+	})
 }
 
 // ofHook reports whether a task is of a hook's job.
@@ -178,26 +177,52 @@ func (s *steps) ofHook(t manager.Task) bool {
 	return slices.ContainsFunc(s.Hooks, func(h manager.Service) bool { return h.ID == t.ServiceID })
 }
 
-// update gives the service another spec. What somebody else has changed is brought back
-// with a growing delay, as two that disagree would never end.
+// update gives the service the wanted spec.
 func (s *steps) update(wanted swarm.ServiceSpec, differs []string, rolls bool) {
-	a := Action{Kind: UpdateService, Workload: s.Workload, Object: wanted.Name, ID: s.Service.ID, Version: s.Service.Version, Spec: wanted}
+	cause, due := s.whyUpdate(wanted, differs, rolls)
+	if !due {
+		return
+	}
+	s.give(wanted, cause)
+	s.record.Swarm.Stopped = false
+}
+
+// stop has all tasks of the service end, as it is to have the wanted spec.
+func (s *steps) stop(service manager.Service, wanted swarm.ServiceSpec, differs []string, rolls bool) {
+	cause, due := s.whyUpdate(wanted, differs, rolls)
+	if !due {
+		return
+	}
+	none, spec := uint64(0), service.Spec
+	spec.Mode = swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &none}}
+	s.give(spec, cause+": its tasks end first")
+	s.record.Swarm.Stopped = true
+}
+
+// give gives the service a spec.
+func (s *steps) give(to swarm.ServiceSpec, cause string) {
+	s.record.Swarm.Applied = hash(to)
+	s.actions = append(s.actions, Action{Kind: UpdateService, Workload: s.Workload, Object: to.Name, ID: s.Service.ID, Version: s.Service.Version, Spec: to, Cause: cause})
+}
+
+// whyUpdate says why the service is to have another spec, and whether that is due. What
+// somebody else has changed is brought back with a growing delay, as two that disagree would
+// never end.
+func (s *steps) whyUpdate(wanted swarm.ServiceSpec, differs []string, rolls bool) (cause string, due bool) {
 	switch {
 	case rolls && s.Service.Spec.Labels[spec.LabelRevision] == s.desired.Revision:
-		a.Cause = "a restart was asked for"
+		return "a restart was asked for", true
 	case rolls:
-		a.Cause = fmt.Sprintf("revision %s → %s", short(s.Service.Spec.Labels[spec.LabelRevision]), short(s.desired.Revision))
+		return fmt.Sprintf("revision %s → %s", short(s.Service.Spec.Labels[spec.LabelRevision]), short(s.desired.Revision)), true
+	case s.record.Swarm.Stopped:
+		return "its tasks have ended", true
 	case s.record.Swarm.Applied != hash(wanted):
-		a.Cause = "what is written has changed: " + strings.Join(differs, ", ")
-	default:
-		if !s.try(s.Service.ID) {
-			return
-		}
-		a.Cause = "somebody else has changed " + strings.Join(differs, ", ")
-		s.tell(core.Warning, "Repaired", "somebody other than tend has changed %s of %s: it is brought back to what is written", strings.Join(differs, ", "), wanted.Name)
+		return "what is written has changed: " + strings.Join(differs, ", "), true
+	case !s.try(s.Service.ID):
+		return "", false
 	}
-	s.record.Swarm.Applied = hash(wanted)
-	s.actions = append(s.actions, a)
+	s.tell(core.Warning, "Repaired", "somebody other than tend has changed %s of %s: it is brought back to what is written", strings.Join(differs, ", "), wanted.Name)
+	return "somebody else has changed " + strings.Join(differs, ", "), true
 }
 
 // resume has Swarm go on with an update that it has paused though its revision has worked:
@@ -206,10 +231,7 @@ func (s *steps) resume(wanted swarm.ServiceSpec) {
 	if !s.updateFailed() || s.record.Stable != s.desired.Revision || s.paused() || !s.try("paused "+s.Service.ID) {
 		return
 	}
-	s.actions = append(s.actions, Action{
-		Kind: UpdateService, Workload: s.Workload, Object: wanted.Name, ID: s.Service.ID, Version: s.Service.Version, Spec: wanted,
-		Cause: "Swarm has paused an update to a revision that has worked",
-	})
+	s.give(wanted, "Swarm has paused an update to a revision that has worked")
 }
 
 // The delays between repairs of one service, and after what was refused.

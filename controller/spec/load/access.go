@@ -61,18 +61,3 @@ func (b *builder) sharedMounts() (targets []string) {
 	slices.Sort(targets)
 	return targets
 }
-
-// contended lists the container paths of the volumes and binds that only one container
-// may write to at a time: all that a single replica writes to, and the anonymous
-// volumes of several, as each belongs to a number. Only the engine knows the others:
-// the volumes of an image, and those of volumes_from.
-func (b *builder) contended(w *spec.Workload) (targets []string) {
-	for _, m := range w.Template.Volumes {
-		kept := m.Type == types.VolumeTypeVolume || m.Type == types.VolumeTypeBind
-		anonymous := m.Type == types.VolumeTypeVolume && m.Source == ""
-		if (kept && w.Replicas <= 1 && w.Autoscaling == nil || anonymous) && !m.ReadOnly && !w.Shares(m.Target) {
-			targets = append(targets, m.Target)
-		}
-	}
-	return targets
-}

@@ -52,7 +52,7 @@ func (b *builder) rollout(w *spec.Workload) {
 		return
 	}
 	surge, reason := w.Strategy.MaxSurge, ""
-	switch contended := b.contended(w); {
+	switch contended := w.Contended(); {
 	case !w.SurgeAsked && len(contended) > 0:
 		surge, reason = 0, "it writes to "+strings.Join(contended, ", ")
 	case w.Template.NetworkMode == "host" && !explicit:

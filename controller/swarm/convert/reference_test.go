@@ -100,6 +100,9 @@ as a service, as only a manager answers it and the files are there. A service ` 
 machine has no part in it.
 
 - A service of the name that tend did not make for this folder, and a stack of the project's name, are refused and not touched.
+- What has a Recreate strategy, and what alone writes to a volume or bind (one replica, no surge asked for), is updated in
+  two steps: no task first, and the next spec once all tasks have ended. Swarm itself waits a minute for that, and then starts
+  the next writer beside one that takes longer.
 - A service that mounts a volume of the driver local is pinned to one node, as the volume is there alone. Where that node is
   down, tend waits for it and says so: an empty volume on another node would look as if all were well.
 - Before a Database is updated, a job on its node asks the running server, over a network that the service is in, whether its

@@ -24,8 +24,9 @@ var bugs = []struct{ name, file, old, new string }{
 	{"take back what works", "plan/services/target.go", "!runs || t.Now.Before(at)", "!runs || !BUG && t.Now.Before(at)"},
 	{"never go back", "plan/services/target.go", "	if next.back() == \"\" {", "	if BUG || next.back() == \"\" {"},
 	{"keep what nothing uses", "plan/services/project.go", "o.ours && !stays[name] && !needed[name] {", "!BUG && o.ours && !stays[name] && !needed[name] {"},
-	{"leave what somebody has changed", "plan/services/steps.go", "		if !s.try(s.Service.ID) {", "		if BUG || !s.try(s.Service.ID) {"},
+	{"leave what somebody has changed", "plan/services/steps.go", "	case !s.try(s.Service.ID):", "	case BUG || !s.try(s.Service.ID):"},
 	{"plan by an old list", "swarm/swarm.go", "	if err != nil {\n		l.since = time.Time{}\n		return false", "	if err != nil && (!BUG || l.seen.nodes == nil) {\n		l.since = time.Time{}\n		return false"},
+	{"start a second writer", "plan/services/steps.go", "case s.recreates() && s.runs() &&", "case !BUG && s.recreates() && s.runs() &&"},
 	{"touch what is somebody else's", "swarm/look.go", "if is, why := ours(s, l.project.Name, l.options.Folders); !is {", "if is, why := ours(s, l.project.Name, l.options.Folders); !is && !BUG {"},
 }
 

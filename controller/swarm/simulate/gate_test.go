@@ -39,9 +39,11 @@ type request struct {
 	// object is what it acts on: a name of what is to be made, an ID of what is there.
 	object string
 	// spec is what a service is to be.
-	spec   *swarmapi.ServiceSpec
-	judged bool
-	answer chan fate
+	spec *swarmapi.ServiceSpec
+	// version is what an update is made from.
+	version uint64
+	judged  bool
+	answer  chan fate
 }
 
 // fate is what becomes of a request.
@@ -197,7 +199,7 @@ func (g *gate) CreateService(ctx context.Context, s swarmapi.ServiceSpec) (strin
 }
 
 func (g *gate) UpdateService(ctx context.Context, id string, version uint64, s swarmapi.ServiceSpec) error {
-	return effect(g, &request{op: model.OpUpdateService, object: id, spec: &s}, func() error { return g.swarm.UpdateService(ctx, id, version, s) })
+	return effect(g, &request{op: model.OpUpdateService, object: id, spec: &s, version: version}, func() error { return g.swarm.UpdateService(ctx, id, version, s) })
 }
 
 func (g *gate) RemoveService(ctx context.Context, id string) error {

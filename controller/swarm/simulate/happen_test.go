@@ -69,8 +69,11 @@ func (w *world) edit() {
 	case k < 6:
 		next.images[name] = ""
 	case k < 8:
-		name = one(w, "web", "api", "seed")
+		name = one(w, "web", "api", "seed", "store")
 		next.replicas[name] = 1 + w.rng.IntN(3)
+		if name == "store" {
+			next.replicas[name] = w.rng.IntN(2)
+		}
 	case k < 9:
 		next.token = one(w, contents...)
 	case k < 10:
@@ -269,7 +272,7 @@ func (w *world) rest() {
 			}
 		}
 	}
-	const most, quiet = 30 * time.Minute, time.Minute
+	const most, quiet = 30 * time.Minute, 2 * time.Minute // a name that was taken is tried again after one
 	began := time.Now()
 	for w.judge.unfinished() != "" || time.Since(w.judge.lastWrite) < quiet {
 		if time.Since(began) > most {

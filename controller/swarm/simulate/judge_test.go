@@ -38,6 +38,8 @@ type judge struct {
 	// excused are the revisions that were rolled back for what happened to nodes or tasks.
 	excused map[string]bool
 	paused  map[string]bool
+	// stopped are the workloads of which tend has had all tasks end, for the next ones.
+	stopped map[string]bool
 	undone  map[string]bool
 	// foreign are the IDs of services that somebody else made.
 	foreign map[string]bool
@@ -58,7 +60,7 @@ type judge struct {
 func newJudge(w *world) *judge {
 	return &judge{
 		w: w, revisions: map[string]*spec.Workload{}, volumes: map[string]string{}, hooked: map[string]bool{},
-		completed: map[string][]string{}, excused: map[string]bool{}, paused: map[string]bool{}, undone: map[string]bool{},
+		completed: map[string][]string{}, excused: map[string]bool{}, paused: map[string]bool{}, stopped: map[string]bool{}, undone: map[string]bool{},
 		foreign: map[string]bool{}, meddled: map[string]time.Time{}, writes: map[string][]time.Time{},
 	}
 }
@@ -79,6 +81,12 @@ func (j *judge) wrote(p *spec.Project) {
 		}
 		if w.Kind == spec.Job && (before == nil || before.Revision != w.Revision || before.Replicas != w.Replicas) {
 			j.ran, j.seesRan, j.knowsRan = "", "", ""
+		}
+	}
+	for _, name := range names {
+		if p.Workloads[name] == nil {
+			delete(j.completed, name) // what is taken away may be forgotten, and what was asked of it
+			j.paused[name], j.undone[name], j.stopped[name] = false, false, false
 		}
 	}
 	j.project = p
@@ -128,7 +136,7 @@ func (j *judge) look() {
 			j.troubled = time.Now()
 		}
 	}
-	var servers []string
+	writers := map[string]int{}
 	for _, t := range j.truth.Tasks {
 		labels := t.Spec.ContainerSpec.Labels
 		if labels[spec.LabelProject] != project || t.ContainerID == "" {
@@ -139,14 +147,17 @@ func (j *judge) look() {
 				j.w.fail("a task of %s has an empty %s on %s, and %s has the data", labels[spec.LabelService], v, j.node(t.NodeID), j.node(has))
 			}
 			j.volumes[v] = t.NodeID
-		}
-		if slices.Contains(localVolumes(t.Spec), project+"_data") && (t.State == swarmapi.TaskStateStarting || t.State == swarmapi.TaskStateRunning) {
-			servers = append(servers, t.ID)
+			if t.State == swarmapi.TaskStateStarting || t.State == swarmapi.TaskStateRunning {
+				writers[v]++
+			}
 		}
 	}
-	// When a node is heard of again, Swarm itself starts the next task beside the one that ends.
-	if len(servers) > 1 && !j.recently("db") && time.Since(j.troubled) > 10*time.Minute {
-		j.w.fail("%d tasks of db run on one volume", len(servers))
+	for volume, n := range writers {
+		name := map[string]string{project + "_data": "db", project + "_files": "store"}[volume]
+		// When a node is heard of again, Swarm itself starts the next task beside the one that ends.
+		if n > 1 && name != "" && !j.recently(name) && time.Since(j.troubled) > 10*time.Minute {
+			j.w.fail("%d tasks of %s run on one volume", n, name)
+		}
 	}
 	for _, s := range j.truth.Services {
 		labels := s.Spec.Labels
@@ -161,7 +172,8 @@ func (j *judge) look() {
 				j.w.fail("db is to have %d tasks", n)
 			}
 		case s.Spec.Mode.ReplicatedJob != nil:
-			if n := *s.Spec.Mode.ReplicatedJob.TotalCompletions; n > 0 && s.Completed >= n {
+			seed := j.project.Workloads["seed"]
+			if n := *s.Spec.Mode.ReplicatedJob.TotalCompletions; n > 0 && s.Completed >= n && seed != nil && n >= uint64(seed.Replicas) {
 				j.ran = labels[spec.LabelRevision]
 			}
 		}
@@ -222,6 +234,7 @@ func (j *judge) requested(r *request) {
 	switch {
 	case j.foreign[r.object]:
 		w.fail("%s: it is not tend's", what)
+	case has != nil && r.op == model.OpUpdateService && r.version != has.Version: // the Swarm refuses it
 	case r.op == model.OpRemoveSecret || r.op == model.OpRemoveConfig:
 	case r.spec != nil && r.spec.Labels[spec.LabelHook] == "":
 		j.requestedService(what, r.spec, has)
@@ -247,13 +260,19 @@ func (j *judge) requestedService(what string, to *swarmapi.ServiceSpec, has *man
 	}
 	rolls := has == nil || has.Spec.Labels[spec.LabelRevision] != revision
 	switch {
-	case rolls && j.paused[name] && !(name == "db" && has != nil && *has.Spec.Mode.Replicated.Replicas == 0): // its update has begun
+	case rolls && j.paused[name] && !(j.stopped[name] && has != nil && *has.Spec.Mode.Replicated.Replicas == 0): // its update has begun
 		j.w.fail("%s: its rollout is paused", what)
 	case rolls && len(written.PreRollout) > 0 && !j.hooked[name+" "+revision]:
 		j.w.fail("%s: its hook has not run", what)
 	case to.Mode.ReplicatedJob != nil && *to.Mode.ReplicatedJob.TotalCompletions > 0 && j.knowsRan == revision && j.undone[name]:
 	case to.Mode.ReplicatedJob != nil && *to.Mode.ReplicatedJob.TotalCompletions > 0 && j.knowsRan == revision && (has == nil || *has.Spec.Mode.ReplicatedJob.TotalCompletions == *to.Mode.ReplicatedJob.TotalCompletions):
 		j.w.fail("%s: it has run to completion at this revision", what)
+	}
+	if rolls && len(written.PreRollout) == 0 {
+		j.hooked[name+" "+revision] = true // a hook that is written later is no reason to run it
+	}
+	if now := j.project.Workloads[name]; now != nil && to.Mode.Replicated != nil {
+		j.stopped[name] = *to.Mode.Replicated.Replicas == 0 && now.Replicas > 0
 	}
 }
 
@@ -346,6 +365,8 @@ func (j *judge) unfinishedWorkload(name string, s *manager.Service, status core.
 		}
 	}
 	switch failed := badWorkload(wanted) || j.excused[name+" "+short(wanted.Revision)] || j.hookLost(name); {
+	case strings.Contains(status.Obstacle, "waiting for the hook"):
+		return "its hook runs"
 	case wanted.Kind == spec.Job && s == nil:
 		if !status.Converged || j.meddled[name].IsZero() {
 			return "there is no service"
@@ -453,8 +474,11 @@ func (j *judge) left() string {
 		needed[convert.ObjectName("config", project, "motd", []byte(j.w.written.motd))] = true
 	}
 	all := slices.Concat(j.truth.Secrets, j.truth.Configs)
+	web := j.project.Workloads["web"]
+	status, _ := j.w.ctl.State().Snapshot().Status("web")
+	done := web == nil || status != nil && status.Converged && !badWorkload(web) && !j.excused["web "+short(web.Revision)]
 	for _, name := range all {
-		if web := j.project.Workloads["web"]; !needed[name] && (web == nil || !badWorkload(web) && !j.excused["web "+short(web.Revision)]) {
+		if !needed[name] && done {
 			return name + " is left, and nothing uses it"
 		}
 	}

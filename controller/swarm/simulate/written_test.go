@@ -25,7 +25,7 @@ var names = []string{"api", "db", "seed", "store", "web"}
 type written struct {
 	// images are the tags by workload; a workload without one is not written.
 	images map[string]string
-	// replicas are the numbers of web, api and seed.
+	// replicas are the numbers of web, api, seed and store.
 	replicas map[string]int
 	// token and motd are the contents of the secret and the config of web.
 	token, motd string
@@ -41,7 +41,8 @@ var images = map[string]model.Behavior{
 	"web:exits": {Exits: true, After: time.Second, Code: 3}, "web:sick": {HealthCheck: true, Sick: true},
 	"db:1": {HealthCheck: true, HealthAfter: 3 * time.Second}, "db:2": {StopAfter: 5 * time.Second}, "db:3": {StopAfter: 90 * time.Second},
 	"db:exits": {Exits: true, After: time.Second, Code: 1},
-	"seed:1":   {Exits: true, After: 2 * time.Second}, "seed:2": {Exits: true, After: 20 * time.Second}, "seed:exits": {Exits: true, After: time.Second, Code: 1},
+	"store:1":  {}, "store:2": {StopAfter: 5 * time.Second}, "store:3": {StopAfter: 4 * time.Minute}, "store:exits": {Exits: true, After: time.Second, Code: 1},
+	"seed:1": {Exits: true, After: 2 * time.Second}, "seed:2": {Exits: true, After: 20 * time.Second}, "seed:exits": {Exits: true, After: time.Second, Code: 1},
 	"hook:migrate": {Exits: true, After: 3 * time.Second}, "hook:fails": {Exits: true, After: time.Second, Code: 1}, "hook:hangs": {},
 }
 
@@ -53,13 +54,13 @@ func bad(image string) bool {
 
 // tags are those to choose from, by workload.
 var tags = map[string][]string{
-	"web": {"1", "2", "3", "exits", "sick", "absent"}, "api": {"1", "2", "3", "exits", "absent"}, "store": {"1", "2", "exits"},
+	"web": {"1", "2", "3", "exits", "sick", "absent"}, "api": {"1", "2", "3", "exits", "absent"}, "store": {"1", "2", "3", "3", "exits"},
 	"db": {"1", "2", "3", "exits"}, "seed": {"1", "2", "exits"},
 }
 
 func (w *written) image(name string) string {
 	of := name
-	if name == "api" || name == "store" {
+	if name == "api" {
 		of = "web"
 	}
 	return of + ":" + w.images[name]
@@ -76,16 +77,20 @@ func (w *written) texts() (compose, specs string) {
 	if w.images["seed"] == "exits" {
 		completions = 1 // Swarm tries several for ever, as each one's end is a reason to look at the others
 	}
+	stores := w.replicas["store"]
+	if bad(w.image("store")) {
+		stores = 1 // no task at all would be a revision that works
+	}
 	more := map[string]string{
 		"seed": fmt.Sprintf(", scale: %d", completions),
-		"web":  `, secrets: [token], configs: [motd]`, "store": `, volumes: ["files:/files"]`, "db": `, volumes: ["data:/var/lib/postgresql/data"]`,
+		"web":  `, secrets: [token], configs: [motd]`, "store": `, stop_grace_period: 5m, volumes: ["files:/files"]`, "db": `, volumes: ["data:/var/lib/postgresql/data"]`,
 	}
 	if w.images["db"] != "" {
 		more["api"] = `, depends_on: {db: {condition: service_healthy}}`
 	}
 	fields := map[string]string{
 		"web": fmt.Sprintf("replicas: %d, progressDeadlineSeconds: 60, minReadySeconds: 2", w.replicas["web"]),
-		"api": fmt.Sprintf("replicas: %d, progressDeadlineSeconds: 60", w.replicas["api"]), "store": "progressDeadlineSeconds: 60",
+		"api": fmt.Sprintf("replicas: %d, progressDeadlineSeconds: 60", w.replicas["api"]), "store": fmt.Sprintf("replicas: %d, progressDeadlineSeconds: 60", stores),
 		"db": "progressDeadlineSeconds: 60, engine: postgres, backup: {beforeUpdate: false}", "seed": "backoffLimit: 1",
 	}
 	surge := map[bool]string{true: "maxSurge: 1, maxUnavailable: 0", false: "maxSurge: 0, maxUnavailable: 1"}

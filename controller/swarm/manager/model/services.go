@@ -174,6 +174,7 @@ func (s *Swarm) forgetService(id string) {
 	}
 	if of.rollout != nil {
 		of.rollout.cancelled = true
+		of.rollout = nil
 	}
 	for _, t := range slices.Clone(s.tasks) {
 		if t.ServiceID == id {
