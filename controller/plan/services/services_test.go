@@ -458,8 +458,9 @@ func TestTheNextWriterWaitsForTheEndOfTheLast(t *testing.T) {
 	assert.Len(t, w.services, 1)
 }
 
-// What tend has stopped goes on in spite of a pause; what a person has with no task stays.
-func TestAPauseLetsAnUpdateEndThatHasBegun(t *testing.T) {
+// What ran comes back where a pause comes between the end of the last task and the start of
+// the next one; what a person has with no task stays so.
+func TestAPauseTakesBackAnUpdateThatHasBegun(t *testing.T) {
 	at := func(version, replicas int) string {
 		return fmt.Sprintf("services: {web: {image: 'web:%d', scale: %d, volumes: ['data:/data']}}\nvolumes: {data: {}}\n", version, replicas)
 	}
@@ -468,16 +469,22 @@ func TestAPauseLetsAnUpdateEndThatHasBegun(t *testing.T) {
 	w.settle()
 	w.write(at(2, 1), "")
 	w.step() // its task ends
+	require.Empty(t, w.tasks)
 	w.intents["web"] = core.Intent{Paused: &yes}
 	w.settle()
-	assert.Equal(t, "web:2", w.image("web"))
+	assert.Equal(t, "web:1", w.image("web"))
 	assert.Len(t, w.tasks, 1)
 
+	w.intents["web"] = core.Intent{}
+	w.settle()
+	assert.Equal(t, "web:2", w.image("web"))
+	w.intents["web"] = core.Intent{Paused: &yes}
 	w.write(at(2, 0), "")
 	w.settle()
 	w.write(at(3, 1), "")
 	w.settle()
 	assert.Equal(t, "web:2", w.image("web"))
+	assert.Empty(t, w.tasks)
 }
 
 // Two that disagree never end: the second repair waits, and the task runs until then.

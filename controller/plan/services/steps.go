@@ -123,12 +123,13 @@ func (s *steps) keep() {
 		s.tidyHooks()
 		s.resume(wanted)
 		return
-	case s.paused() && rolls && !s.record.Swarm.Stopped:
-		return // it stays where it is
+	case s.paused() && rolls:
+		s.hold()
+		return
 	case rolls && !s.mayRoll(objects):
 		return
 	case s.recreates() && s.runs() && (slices.ContainsFunc(differs, replaces) || runsNone(service.Spec)):
-		s.wait = wait{message: "waiting until its tasks have ended, before the next ones start", quiet: true}
+		s.wait = untilEnded
 		if service != nil && modeOf(service.Spec) == modeOf(wanted) && !runsNone(service.Spec) {
 			s.stop(*service, wanted, differs, rolls)
 		}
@@ -142,6 +143,23 @@ func (s *steps) keep() {
 		return
 	}
 	s.update(wanted, differs, rolls)
+}
+
+var untilEnded = wait{message: "waiting until its tasks have ended, before the next ones start", quiet: true}
+
+// hold leaves the service as it is while its rollout is paused. Where tend has had its tasks
+// end for the rollout, those of the revision before come back.
+func (s *steps) hold() {
+	switch {
+	case !s.record.Swarm.Stopped:
+	case s.runs():
+		s.wait = untilEnded
+	default:
+		n, before := uint64(s.desired.Replicas), s.Service.Spec
+		before.Mode = swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &n}}
+		s.give(before, "its rollout is paused: what ran before comes back")
+		s.record.Swarm.Stopped = false
+	}
 }
 
 // runsNone reports whether a service is to run no task.

@@ -38,8 +38,6 @@ type judge struct {
 	// excused are the revisions that were rolled back for what happened to nodes or tasks.
 	excused map[string]bool
 	paused  map[string]bool
-	// stopped are the workloads of which tend has had all tasks end, for the next ones.
-	stopped map[string]bool
 	undone  map[string]bool
 	// foreign are the IDs of services that somebody else made.
 	foreign map[string]bool
@@ -60,7 +58,7 @@ type judge struct {
 func newJudge(w *world) *judge {
 	return &judge{
 		w: w, revisions: map[string]*spec.Workload{}, volumes: map[string]string{}, hooked: map[string]bool{},
-		completed: map[string][]string{}, excused: map[string]bool{}, paused: map[string]bool{}, stopped: map[string]bool{}, undone: map[string]bool{},
+		completed: map[string][]string{}, excused: map[string]bool{}, paused: map[string]bool{}, undone: map[string]bool{},
 		foreign: map[string]bool{}, meddled: map[string]time.Time{}, writes: map[string][]time.Time{},
 	}
 }
@@ -86,7 +84,7 @@ func (j *judge) wrote(p *spec.Project) {
 	for _, name := range names {
 		if p.Workloads[name] == nil {
 			delete(j.completed, name) // what is taken away may be forgotten, and what was asked of it
-			j.paused[name], j.undone[name], j.stopped[name] = false, false, false
+			j.paused[name], j.undone[name] = false, false
 		}
 	}
 	j.project = p
@@ -260,7 +258,7 @@ func (j *judge) requestedService(what string, to *swarmapi.ServiceSpec, has *man
 	}
 	rolls := has == nil || has.Spec.Labels[spec.LabelRevision] != revision
 	switch {
-	case rolls && j.paused[name] && !(j.stopped[name] && has != nil && *has.Spec.Mode.Replicated.Replicas == 0): // its update has begun
+	case rolls && j.paused[name]:
 		j.w.fail("%s: its rollout is paused", what)
 	case rolls && len(written.PreRollout) > 0 && !j.hooked[name+" "+revision]:
 		j.w.fail("%s: its hook has not run", what)
@@ -270,9 +268,6 @@ func (j *judge) requestedService(what string, to *swarmapi.ServiceSpec, has *man
 	}
 	if rolls && len(written.PreRollout) == 0 {
 		j.hooked[name+" "+revision] = true // a hook that is written later is no reason to run it
-	}
-	if now := j.project.Workloads[name]; now != nil && to.Mode.Replicated != nil {
-		j.stopped[name] = *to.Mode.Replicated.Replicas == 0 && now.Replicas > 0
 	}
 }
 
@@ -384,6 +379,8 @@ func (j *judge) unfinishedWorkload(name string, s *manager.Service, status core.
 			return "it has not run"
 		}
 		return ""
+	case failed && status.Outcome != core.OutcomeStalled && status.Outcome != core.OutcomeConverged && !j.hasCompletedBad(name):
+		return "it cannot work, and is not given up"
 	case failed && wanted.OnFailure != spec.Pause && j.lastGood(name, wanted) != "":
 		if s == nil {
 			return "there is no service"
@@ -444,6 +441,12 @@ func (j *judge) runs(name string, s *manager.Service) string {
 		return fmt.Sprintf("%d of %d tasks of %s run", s.Running, *s.Spec.Mode.Replicated.Replicas, name)
 	}
 	return ""
+}
+
+// hasCompletedBad reports whether a workload has come to a revision that cannot work, as all
+// its tasks ran at once for a moment.
+func (j *judge) hasCompletedBad(name string) bool {
+	return slices.ContainsFunc(j.completed[name], func(revision string) bool { return badWorkload(j.revisions[name+" "+revision]) })
 }
 
 // lastGood is the last revision that a workload has come to, other than a failed one.
