@@ -190,9 +190,9 @@ type known struct {
 }
 
 // knownOf is what a plan depended on; the zero value, which is like nothing, where the
-// workload is to be planned again anyway.
+// workload is to be planned again anyway, as after a plan that has noted something.
 func knownOf(in services.Input, all *gathered, p services.Plan) known {
-	if !p.Status.Converged || in.Service == nil || in.Spec == nil {
+	if !p.Status.Converged || in.Service == nil || in.Spec == nil || !reflect.DeepEqual(p.Rollout, in.Rollout) {
 		return known{}
 	}
 	return known{

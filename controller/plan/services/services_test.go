@@ -511,6 +511,19 @@ func TestAPlacementSaysWhichNodeGetsAVolume(t *testing.T) {
 	assert.Equal(t, []string{"node.hostname == b", "node.id==id-b"}, w.service("web").Spec.TaskTemplate.Placement.Constraints)
 }
 
+func TestAJobThatWasTakenAwayRunsAgainWhenItIsWrittenAgain(t *testing.T) {
+	const compose = `services: {seed: {image: "seed:1", restart: "no"}}`
+	w := newWorld(t, compose, "")
+	w.settle()
+	w.took()
+	w.write("services: {}\n", "")
+	w.step() // and nobody has looked since
+	w.write(compose, "")
+	w.settle()
+	assert.Equal(t, "remove-service shop_seed\ncreate-service shop_seed", w.took())
+	assert.True(t, w.statuses["seed"].Converged)
+}
+
 func TestAJobThatFailsIsGivenUp(t *testing.T) {
 	w := newWorld(t, `services: {seed: {image: "seed:1", restart: "no"}}`, "")
 	w.broken["seed:1"] = true

@@ -60,7 +60,8 @@ func nextSteps(t target) steps {
 	return s
 }
 
-// remove takes the workload away, after those that depend on it.
+// remove takes the workload away, after those that depend on it, and forgets it: a Job that
+// is written again runs again.
 func (s *steps) remove() {
 	for _, h := range s.Hooks {
 		s.removeService(h, "its workload is taken away")
@@ -71,6 +72,7 @@ func (s *steps) remove() {
 		s.wait = wait{message: "waiting until " + strings.Join(s.Dependents, ", ") + " has gone, which depends on it", dependencies: s.Dependents}
 	default:
 		s.removeService(*s.Service, "it is to be taken away")
+		s.record, _ = core.AfterRemoval(s.record)
 	}
 }
 

@@ -19,7 +19,7 @@ var bugs = []struct{ name, file, old, new string }{
 	{"run a Job again", "plan/services/steps.go", "ranAlready := s.desired", "ranAlready := !BUG && s.desired"},
 	{"run a Job again that is gone", "plan/services/target.go", "return t.desired.Replicas > 0 && len(", "return !BUG && t.desired.Replicas > 0 && len("},
 	{"choose the node of a volume anew", "plan/services/nodes.go", "	if holder == \"\" {", "	if holder == \"\" || BUG {"},
-	{"ignore a pause", "plan/services/steps.go", "case s.paused() && rolls &&", "case !BUG && s.paused() && rolls &&"},
+	{"ignore a pause", "plan/services/steps.go", "case s.paused() && rolls:", "case !BUG && s.paused() && rolls:"},
 	{"leave out the hooks", "plan/services/steps.go", "	return s.runHooks(o)", "	return BUG || s.runHooks(o)"},
 	{"take back what works", "plan/services/target.go", "!runs || t.Now.Before(at)", "!runs || !BUG && t.Now.Before(at)"},
 	{"never go back", "plan/services/target.go", "	if next.back() == \"\" {", "	if BUG || next.back() == \"\" {"},

@@ -61,6 +61,19 @@ func history(t *testing.T, seed uint64, story bool) (failed, told string) {
 	})
 }
 
+// TestHistoriesThatFailed runs those that found a mistake of tend's, by what it was.
+func TestHistoriesThatFailed(t *testing.T) {
+	for mistake, seed := range map[string]uint64{
+		"a pause lets another revision begin":                      5210461,
+		"a Job that is written again does not run":                 5220269,
+		"a plan is thought of as last when it has noted something": 5220682,
+	} {
+		if failed, _ := history(t, seed, false); failed != "" {
+			t.Errorf("%s: the history of seed %d fails: %s", mistake, seed, failed)
+		}
+	}
+}
+
 // TestHistories runs histories, each from a seed of its own.
 func TestHistories(t *testing.T) {
 	const enough = 3
