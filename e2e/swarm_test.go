@@ -201,8 +201,8 @@ spec: {engine: postgres, backup: {keep: 1}}
 		p.edit("compose.yaml", edit[0], edit[1])
 		r := p.tend("apply")
 		require.Zero(t, r.code, r)
-		assert.Contains(t, r.errOut, "hook prepare runs for revision")
-		assert.Contains(t, r.errOut, "hook check runs for revision")
+		assert.Contains(t, r.errOut, "job prepare runs for revision")
+		assert.Contains(t, r.errOut, "job check runs for revision")
 		p.inVolume("backups", "test $(ls db | wc -l) = 1; pg_restore --file=- db/*.dump | grep kept")
 	}
 	before := p.services()["db"]
@@ -231,7 +231,7 @@ spec: {engine: postgres, backup: {keep: 1}}
 	p.edit("compose.yaml", "image: "+server, "image: "+foreign)
 	r = p.tend("apply")
 	assert.Equal(t, 1, r.code, r)
-	assert.Contains(t, r.errOut, "hook check task: non-zero exit (1)")
+	assert.Contains(t, r.errOut, "job check task: non-zero exit (1)")
 	assert.Equal(t, before.Spec, p.services()["db"].Spec)
 	all, err = d.ServiceList(t.Context(), swarm.ServiceListOptions{Filters: filters.NewArgs(filters.Arg("label", kit.HookLabel+"=check"))})
 	require.NoError(t, err)

@@ -43,13 +43,22 @@ func (t *target) hooks() (h hookState) {
 			h.until = t.watched(job.CreatedAt).Add(hook.Timeout)
 		}
 		if failed := t.jobFailure(*job); failed != "" {
-			h.failed = fmt.Sprintf("hook %s %s", hook.Name, failed)
+			h.failed = fmt.Sprintf("%s %s", t.called(hook), failed)
 		} else if hook.Timeout > 0 && !t.Now.Before(h.until) {
-			h.failed = fmt.Sprintf("hook %s has not ended within %s", hook.Name, hook.Timeout)
+			h.failed = fmt.Sprintf("%s has not ended within %s", t.called(hook), hook.Timeout)
 		}
 		return h
 	}
 	return h
+}
+
+// called is what a person reads for one of the jobs that come before a revision: those that
+// prepare a Database are nobody's hooks.
+func (t *target) called(h spec.Hook) string {
+	if t.desired.Kind == spec.Database {
+		return "job " + h.Name
+	}
+	return "hook " + h.Name
 }
 
 // before lists the jobs that come before the desired revision: those that prepare a
@@ -117,18 +126,18 @@ func (s *steps) runHooks(o convert.Objects) bool {
 	case h.failed != "":
 		s.wait = wait{message: h.failed, remedy: fmt.Sprintf("see docker service logs %s, and correct what fails: another revision is tried as soon as it is written", h.job.Spec.Name), fault: true}
 	case h.job != nil:
-		s.wait = wait{message: fmt.Sprintf("waiting for the hook %s", h.next.Name)}
-		s.lookAgain(h.until, "the hook %s has taken too long", h.next.Name)
+		s.wait = wait{message: "waiting for the " + s.called(*h.next)}
+		s.lookAgain(h.until, "the %s has taken too long", s.called(*h.next))
 	default:
-		s.wait = wait{message: fmt.Sprintf("waiting for the hook %s", h.next.Name), quiet: true}
+		s.wait = wait{message: "waiting for the " + s.called(*h.next), quiet: true}
 		name := convert.HookName(s.Project.Name, s.desired, h.next.Name)
 		if i := slices.IndexFunc(s.Hooks, func(old manager.Service) bool { return old.Spec.Name == name }); i >= 0 {
-			s.removeService(s.Hooks[i], "the hook is to run again")
+			s.removeService(s.Hooks[i], "it is to run again")
 			return false
 		}
 		job := s.jobOf(*h.next, o)
 		s.actions = append(s.actions, Action{Kind: CreateService, Workload: s.Workload, Object: name, Spec: job, Cause: fmt.Sprintf("it comes before revision %s", short(s.desired.Revision))})
-		s.tell(core.Normal, "HookStarted", "hook %s runs for revision %s", h.next.Name, short(s.desired.Revision))
+		s.tell(core.Normal, "HookStarted", "%s runs for revision %s", s.called(*h.next), short(s.desired.Revision))
 	}
 	return false
 }
@@ -171,7 +180,7 @@ func (s *steps) tidyHooks() {
 	}
 	for _, h := range s.Hooks {
 		if h.Spec.Labels[convert.LabelHookRevision] != s.record.Failed || s.jobFailure(h) == "" {
-			s.removeService(h, "the hook has run")
+			s.removeService(h, "it has run")
 		}
 	}
 }

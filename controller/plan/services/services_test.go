@@ -340,7 +340,7 @@ func TestADatabaseIsPreparedBeforeItsUpdate(t *testing.T) {
 	w.settle()
 	assert.Equal(t, []string{"prepare", "check"}, w.jobs())
 	assert.Equal(t, "postgres:15.2", w.image("db"))
-	assert.Contains(t, w.statuses["db"].Obstacle, "hook check task: non-zero exit (1)")
+	assert.Contains(t, w.statuses["db"].Obstacle, "job check task: non-zero exit (1)")
 	require.Len(t, w.services, 2, "the job that failed has gone, and its log with it")
 	assert.Equal(t, convert.CheckJob, w.services[1].Spec.Labels[spec.LabelHook])
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/docker/api/types/swarm"
 
 	"github.com/tendhq/tend/controller/core"
@@ -281,11 +282,8 @@ func (s *steps) try(object string) bool {
 // mayRoll reports whether all that tasks of the desired revision need is there: objects, the
 // hooks' ends, and dependencies.
 func (s *steps) mayRoll(o convert.Objects) bool {
-	if missing := s.missing(o); len(missing) > 0 {
-		s.wait = wait{message: "waiting for " + strings.Join(missing, ", "), quiet: true}
-		if remedy := s.remedy(missing); remedy != "" {
-			s.wait.remedy, s.wait.quiet = remedy, false
-		}
+	if missing, remedy := s.missing(o); len(missing) > 0 {
+		s.wait = wait{message: "waiting for " + strings.Join(missing, ", "), remedy: remedy, quiet: remedy == ""}
 		return false
 	}
 	for _, d := range s.Dependencies {
@@ -333,8 +331,9 @@ func used(w *spec.Workload, o convert.Objects) map[string]string {
 	return all
 }
 
-// missing names what the desired spec refers to and is not there.
-func (s *steps) missing(o convert.Objects) (all []string) {
+// missing names what the desired spec refers to and is not there, and says how the first of
+// them comes to be there that a person has to make; empty where tend makes them all.
+func (s *steps) missing(o convert.Objects) (all []string, remedy string) {
 	for _, name := range s.desired.Networks {
 		if o.Networks[name] == "" {
 			all = append(all, "network "+name)
@@ -342,26 +341,16 @@ func (s *steps) missing(o convert.Objects) (all []string) {
 	}
 	objects := used(s.desired, o)
 	for _, key := range slices.Sorted(maps.Keys(objects)) {
-		if o.IDs[objects[key]] == "" {
-			all = append(all, key)
+		if o.IDs[objects[key]] != "" {
+			continue
+		}
+		all = append(all, key)
+		kind, name, _ := strings.Cut(key, " ")
+		if external := map[string]types.External{"secret": s.Project.Secrets[name].External, "config": s.Project.Configs[name].External}; bool(external[kind]) {
+			remedy = cmp.Or(remedy, fmt.Sprintf("docker %s create %s", kind, objects[key]))
 		}
 	}
-	return all
-}
-
-// remedy says how a secret or config that somebody else makes comes to be there; empty where
-// none is missing.
-func (s *steps) remedy(missing []string) string {
-	for _, what := range missing {
-		kind, key, _ := strings.Cut(what, " ")
-		switch {
-		case kind == "secret" && bool(s.Project.Secrets[key].External):
-			return "docker secret create " + s.Objects.Secrets[key]
-		case kind == "config" && bool(s.Project.Configs[key].External):
-			return "docker config create " + s.Objects.Configs[key]
-		}
-	}
-	return ""
+	return all, remedy
 }
 
 func (s *steps) whyCreate() string {

@@ -274,7 +274,7 @@ func (w *world) rest() {
 	}
 	const most, quiet = 30 * time.Minute, 2 * time.Minute // a name that was taken is tried again after one
 	began := time.Now()
-	for w.judge.unfinished() != "" || time.Since(w.judge.lastWrite) < quiet {
+	for w.judge.unfinished() != "" || time.Since(w.judge.lastWrite) < quiet || time.Since(began) < quiet {
 		if time.Since(began) > most {
 			w.tellAll()
 			w.fail("no rest: %s", w.judge.unfinished())

@@ -360,8 +360,8 @@ func (j *judge) unfinishedWorkload(name string, s *manager.Service, status core.
 		}
 	}
 	switch failed := badWorkload(wanted) || j.excused[name+" "+short(wanted.Revision)] || j.hookLost(name); {
-	case strings.Contains(status.Obstacle, "waiting for the hook"):
-		return "its hook runs"
+	case strings.Contains(status.Obstacle, "waiting for the hook"), strings.Contains(status.Obstacle, "waiting for the job"):
+		return "a job runs that comes before its revision"
 	case wanted.Kind == spec.Job && s == nil:
 		if !status.Converged || j.meddled[name].IsZero() {
 			return "there is no service"
@@ -422,7 +422,7 @@ func (j *judge) unfinishedWorkload(name string, s *manager.Service, status core.
 // its revision is not tried again.
 func (j *judge) hookLost(name string) bool {
 	status, known := j.w.ctl.State().Snapshot().Status(name)
-	return known && j.everTroubled() && status.Outcome == core.OutcomeStalled && strings.Contains(status.Obstacle, "hook ")
+	return known && j.everTroubled() && status.Outcome == core.OutcomeStalled && (strings.Contains(status.Obstacle, "hook ") || strings.Contains(status.Obstacle, "job "))
 }
 
 // runs says what does not run of a service.
