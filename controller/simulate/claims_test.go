@@ -49,7 +49,8 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 	v.prune()
 	looking := v.lookedAt()
 	for _, e := range snap.Endpoints("") {
-		if !looking[e.ID] && !slices.ContainsFunc(v.views[e.ID], func(c view) bool { return c.ready(snap) }) {
+		// What is written may say which networks a container of a forgotten revision has lost.
+		if !looking[e.ID] && !v.awaitsProbe(e, snap) && !slices.ContainsFunc(v.views[e.ID], func(c view) bool { return c.ready(snap) }) {
 			v.w.fail("the endpoint of %s is published, and nobody said that it is ready", e.Replica)
 		}
 		v.probed(e, snap)
@@ -115,25 +116,26 @@ func (v *invariants) counts(row *state.Status, snap *state.Snapshot, ready, upda
 	}
 }
 
-// probed checks that a replica with a readiness probe is published only when the
-// probe has passed in this run of the container. One that was published when its
-// probe was written stays so until that is answered, where tend has just started
-// and waits for the first answers.
-func (v *invariants) probed(e *state.Endpoint, snap *state.Snapshot) {
+// hasProbe returns the row of a replica of the written revision that has a readiness probe.
+func (v *invariants) hasProbe(e *state.Endpoint, snap *state.Snapshot) (*state.Replica, bool) {
 	written := v.w.written[e.Workload]
-	if written.Workload == nil || written.Probes.Readiness == nil {
-		return
-	}
 	row, ok := snap.Replica(e.ID)
-	if !ok || row.Revision != written.Revision {
-		return
-	}
+	return row, ok && written.Workload != nil && written.Probes.Readiness != nil && row.Revision == written.Revision
+}
+
+// awaitsProbe reports whether nothing is planned yet of a replica that was published when its
+// probe was written, as tend has just started and waits for the probe's first answer.
+func (v *invariants) awaitsProbe(e *state.Endpoint, snap *state.Snapshot) bool {
 	const waits = 10 * time.Second
+	row, has := v.hasProbe(e, snap)
 	p, ok := snap.Probe(e.ID)
-	if asked := ok && p.StartedAt.Equal(row.StartedAt); !asked && time.Since(v.rewritten[e.Workload]) <= waits {
-		return
-	}
-	if v.passed[e.ID].Before(row.StartedAt) {
+	return has && !(ok && p.StartedAt.Equal(row.StartedAt)) && time.Since(v.rewritten[e.Workload]) <= waits
+}
+
+// probed checks that a replica with a readiness probe is published only when the
+// probe has passed in this run of the container, or while its first answer is awaited.
+func (v *invariants) probed(e *state.Endpoint, snap *state.Snapshot) {
+	if row, has := v.hasProbe(e, snap); has && !v.awaitsProbe(e, snap) && v.passed[e.ID].Before(row.StartedAt) {
 		v.w.fail("the endpoint of %s is published, and its probe has not passed since it started", e.Replica)
 	}
 }

@@ -298,7 +298,8 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 	for id, drain := range p.Rollout.Drains {
 		going[id], v.drained[id] = true, drain.Since
 		if _, before := in.Rollout.Drains[id]; !before {
-			v.unfollowed[id] = !d.followed
+			readies := slices.ContainsFunc(truth, func(c engine.Container) bool { return c.ID == id && ready(c) })
+			v.unfollowed[id] = !d.followed || !v.published[id] && !readies
 		}
 	}
 	for _, a := range p.Actions {
