@@ -3,6 +3,7 @@ package services
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,12 +90,15 @@ func TestADatabasesTaskEndsBeforeTheNextOneStarts(t *testing.T) {
 	assert.EqualValues(t, 1, *w.service("db").Spec.Mode.Replicated.Replicas, "a pause leaves the database stopped")
 }
 
-// A task that was lost with its node has Swarm pause an update for ever.
+// A task that has failed has Swarm pause an update for ever, also where the next one works.
 func TestAnUpdateThatSwarmHasPausedIsOverOnceAllIsAvailable(t *testing.T) {
 	w := newWorld(t, at(1), "")
 	w.step()
 	w.step() // the network comes first
 	w.service("web").Update = manager.Update{State: swarm.UpdateStatePaused, Message: "update paused"}
+	failed := w.tasks[0]
+	failed.ID, failed.State, failed.DesiredState = "failed", swarm.TaskStateFailed, swarm.TaskStateShutdown
+	w.tasks = append(w.tasks, failed)
 	w.pass(2 * time.Second)
 	assert.False(t, w.rollouts["web"].Complete, "Swarm would still watch its tasks")
 	w.pass(5 * time.Second)
@@ -119,6 +123,31 @@ func TestTheTimeInWhichNobodyLooksDoesNotCount(t *testing.T) {
 	assert.NotContains(t, fmt.Sprint(Compute(in).Events), "RolledBack")
 	in.Now = in.Now.Add(time.Hour)
 	assert.Contains(t, fmt.Sprint(Compute(in).Events), "RolledBack")
+}
+
+// Swarm pauses an update also where a new task ends with its node.
+func TestAnUpdateWhoseTaskWasLostWithItsNodeGoesOn(t *testing.T) {
+	w := newWorld(t, at(1), "")
+	rolled(w, 1)
+	w.write(at(2), "")
+	w.step()
+	w.service("web").Update = manager.Update{State: swarm.UpdateStatePaused, Message: "update paused due to failure or early termination of task t2"}
+	w.tasks[0].State = swarm.TaskStateShutdown
+	w.took()
+	w.step()
+	assert.Equal(t, "update-service shop_web", w.took())
+	assert.Equal(t, "web:2", w.image("web"))
+
+	// Where that never helps it is no progress.
+	for range 20 * 60 {
+		w.service("web").Update = manager.Update{State: swarm.UpdateStatePaused, Message: "update paused"}
+		for i := range w.tasks {
+			w.tasks[i].State = swarm.TaskStateShutdown
+		}
+		w.pass(time.Second)
+	}
+	assert.Equal(t, "web:1", w.image("web"))
+	assert.Less(t, strings.Count(w.took(), "update-service"), 20)
 }
 
 // A restart that Swarm has paused goes on, as its revision has worked.

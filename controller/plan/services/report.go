@@ -95,7 +95,7 @@ func (a *account) complete() {
 			a.lookAgain(a.availableAt(k), "replica %d is available", k.Slot)
 		}
 	}
-	goesOn := a.Service != nil && (a.Service.Update.State == swarm.UpdateStateUpdating || a.updateFailed() && !a.outlived())
+	goesOn := a.Service != nil && (a.Service.Update.State == swarm.UpdateStateUpdating || a.updatePaused() && !a.outlived())
 	if !r.Complete && a.same && a.hasAll() && !goesOn {
 		r.Complete = true
 		if r.Stable != r.Revision {

@@ -240,19 +240,22 @@ func (s *steps) whyUpdate(wanted swarm.ServiceSpec, differs []string, rolls bool
 	case s.record.Swarm.Applied != hash(wanted):
 		return "what is written has changed: " + strings.Join(differs, ", "), true
 	case !s.try(s.Service.ID):
+		n := s.record.Tries[s.Service.ID].Count
+		s.wait = wait{message: fmt.Sprintf("something else changes the service, too: it was repaired %d times in a row", n), remedy: "find out what changes it, and end that"}
 		return "", false
 	}
 	s.tell(core.Warning, "Repaired", "somebody other than tend has changed %s of %s: it is brought back to what is written", strings.Join(differs, ", "), wanted.Name)
 	return "somebody else has changed " + strings.Join(differs, ", "), true
 }
 
-// resume has Swarm go on with an update that it has paused though its revision has worked:
-// a task was lost with its node, for instance.
+// resume has Swarm go on with an update that it has paused though its revision has worked, or
+// none of its tasks has failed: one was lost with its node, for instance.
 func (s *steps) resume(wanted swarm.ServiceSpec) {
-	if !s.updateFailed() || s.record.Stable != s.desired.Revision || s.paused() || !s.try("paused "+s.Service.ID) {
+	works := s.record.Stable == s.desired.Revision || !s.updateFailed()
+	if !s.updatePaused() || !works || s.paused() || !s.try("paused "+s.Service.ID) {
 		return
 	}
-	s.give(wanted, "Swarm has paused an update to a revision that has worked")
+	s.give(wanted, "Swarm has paused an update to a revision that has not failed")
 }
 
 // The delays between repairs of one service, and after what was refused.
@@ -268,8 +271,7 @@ func pauseAfter(count int) time.Duration { return min(firstDelay<<min(count, 10)
 func (s *steps) try(object string) bool {
 	last := s.record.Tries[object]
 	if at := last.At.Add(pauseAfter(last.Count)); last.Count > 0 && at.After(s.Now) {
-		s.lookAgain(at, "the service is repaired again")
-		s.wait = wait{message: fmt.Sprintf("something else changes the service, too: it was repaired %d times in a row", last.Count), remedy: "find out what changes it, and end that"}
+		s.lookAgain(at, "the service is given its spec again")
 		return false
 	}
 	if s.record.Tries == nil {

@@ -145,8 +145,17 @@ func (t *target) failed() string {
 }
 
 // updateFailed reports whether Swarm has paused the update to the desired revision, as a
-// new task has failed.
+// task of it has ended by itself.
 func (t *target) updateFailed() bool {
+	bySelf := []swarm.TaskState{swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateComplete}
+	return t.updatePaused() && slices.ContainsFunc(t.tasks, func(k task) bool {
+		return k.revision == t.desired.Revision && slices.Contains(bySelf, k.State)
+	})
+}
+
+// updatePaused reports whether Swarm has paused the update to the desired revision. It does so
+// also for a task that ends as its node is drained or lost.
+func (t *target) updatePaused() bool {
 	s := t.Service
 	return s != nil && s.Update.State == swarm.UpdateStatePaused && s.Spec.Labels[spec.LabelRevision] == t.desired.Revision
 }
