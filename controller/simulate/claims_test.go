@@ -47,6 +47,7 @@ func (v *invariants) lookedAt() map[string]bool {
 // claims checks that the controller says nothing that it was not told.
 func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 	v.prune()
+	are := byWorkload(truth)
 	looking := v.lookedAt()
 	for _, e := range snap.Endpoints("") {
 		// What is written may say which networks a container of a forgotten revision has lost.
@@ -87,7 +88,7 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 			}
 		}
 		v.counts(row, snap, ready[row.Workload], updated[row.Workload])
-		v.shown(row, snap, truth)
+		v.shown(row, snap, are)
 	}
 }
 

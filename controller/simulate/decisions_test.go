@@ -204,7 +204,7 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 	}
 	for _, c := range truth {
 		_, known := snap.Replica(c.ID)
-		if replicaOf(c) != d.Workload || !known && !v.made[nameOf(c)] {
+		if v.replicaOf(c) != d.Workload || !known && !v.made[nameOf(c)] {
 			continue
 		}
 		switch {
@@ -316,7 +316,7 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 				taken = c.Name
 			}
 			v.doomed[c.ID] = true
-		case replicaOf(c) == in.Workload && v.decisions[c.ID].Kind != core.StopReplica:
+		case v.replicaOf(c) == in.Workload && v.decisions[c.ID].Kind != core.StopReplica:
 			delete(v.doomed, c.ID) // its workload was taken away meanwhile, and its drain is forgotten
 		}
 	}
@@ -326,7 +326,7 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 	}
 	left := 0
 	for _, c := range truth {
-		if replicaOf(c) == in.Workload && !v.doomed[c.ID] && (ready(c) || held(snap, c.ID) || v.done(c, d.written)) {
+		if v.replicaOf(c) == in.Workload && !v.doomed[c.ID] && (ready(c) || held(snap, c.ID) || v.done(c, d.written)) {
 			left++
 		}
 	}

@@ -401,10 +401,10 @@ func (w *world) asWritten(goal map[string]variant) string {
 			count[name]++
 		}
 	}
-	snap := w.ctl.State().Snapshot()
+	snap, are := w.ctl.State().Snapshot(), byWorkload(truth)
 	for _, name := range slices.Sorted(maps.Keys(goal)) {
 		written := goal[name]
-		if written.Kind == spec.Ingress && portHeld(written.Workload, truth) || w.joinsWhatIsDone(written) {
+		if written.Kind == spec.Ingress && portHeld(written.Workload, are) || w.joinsWhatIsDone(written) {
 			continue
 		}
 		if n := count[name]; written.Kind != spec.Job && n != written.Replicas {

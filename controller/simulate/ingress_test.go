@@ -95,10 +95,13 @@ func (w *world) attached(image, id string, conn io.ReadWriter) {
 }
 
 // ingresses are the containers of the ingresses that run.
-func ingresses(truth []engine.Container) []engine.Container {
-	return slices.DeleteFunc(slices.Clone(truth), func(c engine.Container) bool {
-		return c.Labels[spec.LabelIngress] == "" || c.State != engine.Running
-	})
+func ingresses(truth []engine.Container) (running []engine.Container) {
+	for _, c := range truth {
+		if c.State == engine.Running && c.Labels[spec.LabelIngress] != "" {
+			running = append(running, c)
+		}
+	}
+	return running
 }
 
 // clients have something to do with an ingress, or its connection to tend breaks.
@@ -178,24 +181,29 @@ func (w *world) withIngresses(of map[string]variant) map[string]variant {
 
 // portHeld reports whether another container than those of an ingress has its host port, or
 // takes it when it is started again.
-func portHeld(i *spec.Workload, truth []engine.Container) bool {
-	return slices.ContainsFunc(truth, func(c engine.Container) bool {
-		return workloadOf(c) != i.Name && spec.ServiceOf(workloadOf(c)) == i.Backend.Service && slices.ContainsFunc(c.HostPorts, i.Backend.Overlaps)
-	})
+func portHeld(i *spec.Workload, are map[string][]*engine.Container) bool {
+	for workload, containers := range are {
+		if workload != i.Name && spec.ServiceOf(workload) == i.Backend.Service && slices.ContainsFunc(containers, func(c *engine.Container) bool {
+			return slices.ContainsFunc(c.HostPorts, i.Backend.Overlaps)
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // knowsHolders reports whether the controller knows the containers of a service and of its
 // ingresses as they are: any of them may have a host port of it.
-func knowsHolders(snap *state.Snapshot, truth []engine.Container, service string) bool {
+func knowsHolders(snap *state.Snapshot, are map[string][]*engine.Container, service string) bool {
 	known := map[string]bool{service: true}
-	for _, c := range truth {
-		known[workloadOf(c)] = true
+	for workload := range are {
+		known[workload] = true
 	}
 	for _, row := range snap.Replicas("") {
 		known[row.Workload] = true
 	}
 	for workload := range known {
-		if spec.ServiceOf(workload) == service && !knowsAll(snap, truth, workload) {
+		if spec.ServiceOf(workload) == service && !knowsAll(snap, are[workload], workload) {
 			return false
 		}
 	}

@@ -53,6 +53,10 @@ type invariants struct {
 	refused        map[string]bool
 	passed, failed map[string]time.Time
 
+	// replicas are the workloads that containers are replicas of, by ID: what the labels
+	// say never changes.
+	replicas map[string]string
+
 	// anonymous are the volumes that nobody named, as this run last planned with them.
 	anonymous map[mountPoint]string
 
@@ -125,12 +129,22 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}, helped: map[ran]bool{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
+	v := &invariants{w: w, replicas: map[string]string{}, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}, helped: map[ran]bool{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
 	v.restarted()
 	return v
 }
 
 func (v *invariants) truth() []engine.Container { return v.w.engine.Truth() }
+
+// replicaOf is the workload that a container of the engine is a replica of, or empty.
+func (v *invariants) replicaOf(c engine.Container) string {
+	workload, known := v.replicas[c.ID]
+	if !known {
+		workload = replicaOf(c)
+		v.replicas[c.ID] = workload
+	}
+	return workload
+}
 
 // blame notes what should not have been, where a history cannot end just now.
 func (v *invariants) blame(format string, args ...any) {
@@ -210,7 +224,7 @@ func (v *invariants) look(planned bool) {
 	snap := v.w.ctl.State().Snapshot()
 	v.follow(snap)
 	for workload := range v.lies {
-		if workload != "" && !v.looking() && knowsAll(snap, truth, workload) {
+		if workload != "" && !v.looking() && knowsAll(snap, byWorkload(truth)[workload], workload) {
 			delete(v.lies, workload)
 		}
 	}
@@ -283,10 +297,10 @@ func (v *invariants) numbersHold(truth []engine.Container) {
 	type number struct{ workload, number string }
 	holders := map[number]string{}
 	for _, c := range truth {
-		if !alive(c) || replicaOf(c) == "" {
+		if !alive(c) || v.replicaOf(c) == "" {
 			continue
 		}
-		n := number{replicaOf(c), c.Labels[spec.LabelContainerNumber]}
+		n := number{v.replicaOf(c), c.Labels[spec.LabelContainerNumber]}
 		if other, ok := holders[n]; ok {
 			v.w.fail("%s and %s are both number %s of %s", other, c.Name, n.number, n.workload)
 		}

@@ -134,7 +134,7 @@ func (v *invariants) pace(c *call) {
 
 // askedToCreate checks a new container.
 func (v *invariants) askedToCreate(c *call, snap *state.Snapshot, truth []engine.Container) {
-	workload, _, _ := labelled(c.create.Labels)
+	workload := labelled(c.create.Labels)
 	if c.create.Labels[spec.LabelProject] != project {
 		v.w.fail("%s: without the project's label", v.w.name(c))
 	}

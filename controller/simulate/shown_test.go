@@ -22,7 +22,7 @@ var ends = []string{
 
 // shown checks that a workload's status agrees with its containers, where the controller
 // knows them as they are, has planned with them, and has nothing under way.
-func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engine.Container) {
+func (v *invariants) shown(row *state.Status, snap *state.Snapshot, are map[string][]*engine.Container) {
 	written := v.w.of(row.Workload)
 	if written.Workload == nil || written.Kind == spec.Job || v.underWay[row.Workload] > 0 || len(v.lies) > 0 || v.looking() {
 		return
@@ -31,10 +31,10 @@ func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engi
 		return
 	}
 	rollout, ok := snap.Rollout(row.Workload)
-	if !ok || len(rollout.Drains) > 0 || !knowsAll(snap, truth, row.Workload) || len(snap.Foreigners()) > 0 {
+	if !ok || len(rollout.Drains) > 0 || !knowsAll(snap, are[row.Workload], row.Workload) || len(snap.Foreigners()) > 0 {
 		return
 	}
-	c, ok := v.count(row, written, snap, truth)
+	c, ok := v.count(row, written, snap, are[row.Workload])
 	if !ok {
 		return
 	}
@@ -48,7 +48,7 @@ func (v *invariants) shown(row *state.Status, snap *state.Snapshot, truth []engi
 	said("ready", row.Ready, c.ready, c.ready)
 	said("available", row.Available, 0, c.ready+c.done)
 	least := written.Replicas
-	if written.Kind == spec.Ingress && (portHeld(written.Workload, truth) || !knowsHolders(snap, truth, written.Backend.Service)) {
+	if written.Kind == spec.Ingress && (portHeld(written.Workload, are) || !knowsHolders(snap, are, written.Backend.Service)) {
 		least = 0
 	}
 	said("wanted", row.Desired, least, written.Replicas)
@@ -112,32 +112,32 @@ type counted struct{ alive, updated, ready, serving, ended, endedUpdated, done i
 
 // count counts containers; ok is false where two of them carry one number, somebody
 // else is about to start one, or a probe has not been asked yet: that is waited for.
-func (v *invariants) count(row *state.Status, written variant, snap *state.Snapshot, truth []engine.Container) (n counted, ok bool) {
+func (v *invariants) count(row *state.Status, written variant, snap *state.Snapshot, are []*engine.Container) (n counted, ok bool) {
 	var numbers []string
 	newest := written.Revision == row.UpdateRevision && written.Kind != spec.Ingress
 	image, _ := snap.Resource(core.ImageResource, written.Image)
 	intent, asked := snap.Intent(row.Workload)
-	for _, c := range truth {
+	for _, c := range are {
 		number := c.Labels[spec.LabelContainerNumber]
 		switch {
-		case replicaOf(c) != row.Workload:
+		case replicaOf(*c) == "":
 			continue
 		case slices.Contains(numbers, number) || c.State == engine.Removing || c.State == engine.Created || unasked(snap, c.ID):
 			return n, false
 		}
 		numbers = append(numbers, number)
 		from := c.Labels[spec.LabelImage]
-		updated := revision(c) == row.UpdateRevision && !(newest && image != nil && image.ID != "" && from != "" && from != image.ID) &&
+		updated := revision(*c) == row.UpdateRevision && !(newest && image != nil && image.ID != "" && from != "" && from != image.ID) &&
 			!(asked && c.Created.Before(intent.RestartedAt))
 		switch {
-		case alive(c):
+		case alive(*c):
 			n.alive++
 			if updated {
 				n.updated++
 			}
 			if held(snap, c.ID) {
 				n.ready++
-				if hasPorts(snap, written.Workload, c) {
+				if hasPorts(snap, written.Workload, *c) {
 					n.serving++
 				}
 			}
@@ -146,7 +146,7 @@ func (v *invariants) count(row *state.Status, written variant, snap *state.Snaps
 			if updated {
 				n.endedUpdated++
 			}
-			if v.done(c, written) {
+			if v.done(*c, written) {
 				n.done++
 			}
 		}
@@ -181,7 +181,7 @@ func (w *world) shownAtRest() {
 	snap := w.ctl.State().Snapshot()
 	replicas, ready := map[string]string{}, map[string]int{}
 	for _, c := range w.checks.truth() {
-		workload, number, _ := labelled(c.Labels)
+		workload, number := labelled(c.Labels), c.Labels[spec.LabelContainerNumber]
 		if replicaOf(c) == "" && workload != sideService {
 			continue
 		}

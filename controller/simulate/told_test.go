@@ -326,11 +326,21 @@ func probesOf(snap *state.Snapshot, r core.Replica) spec.Probes {
 	return spec.Probes{}
 }
 
-// knowsAll reports whether the controller knows a workload's containers as they are.
-func knowsAll(snap *state.Snapshot, truth []engine.Container, workload string) bool {
-	replicas, runs := snap.Replicas(workload), snap.HookRuns(workload) // by ID, as truth is
-	for _, c := range truth {
-		if workloadOf(c) != workload || c.Labels[spec.LabelHook] == "" && oneoff(c) {
+// byWorkload are containers by the workload that they say they belong to.
+func byWorkload(truth []engine.Container) map[string][]*engine.Container {
+	of := map[string][]*engine.Container{}
+	for i := range truth {
+		workload := workloadOf(truth[i])
+		of[workload] = append(of[workload], &truth[i])
+	}
+	return of
+}
+
+// knowsAll reports whether the controller knows the containers of a workload as they are.
+func knowsAll(snap *state.Snapshot, are []*engine.Container, workload string) bool {
+	replicas, runs := snap.Replicas(workload), snap.HookRuns(workload) // by ID, as the containers are
+	for _, c := range are {
+		if c.Labels[spec.LabelHook] == "" && oneoff(*c) {
 			continue
 		}
 		var r core.Replica
@@ -351,7 +361,7 @@ func knowsAll(snap *state.Snapshot, truth []engine.Container, workload string) b
 
 // ours reports whether a container is one that tend may act on.
 func ours(c engine.Container) bool {
-	workload, number, _ := labelled(c.Labels)
+	workload := labelled(c.Labels)
 	if elsewhere(c) || workload == sideService {
 		return false
 	}
@@ -361,7 +371,7 @@ func ours(c engine.Container) bool {
 	if c.Labels[spec.LabelHook] != "" {
 		return true
 	}
-	n, err := strconv.Atoi(number)
+	n, err := strconv.Atoi(c.Labels[spec.LabelContainerNumber])
 	return err == nil && n > 0 && !oneoff(c)
 }
 
@@ -389,8 +399,7 @@ func workloadOf(c engine.Container) string {
 	if c.Labels[spec.LabelProject] != project {
 		return ""
 	}
-	workload, _, _ := labelled(c.Labels)
-	return workload
+	return labelled(c.Labels)
 }
 
 // oneoff reports whether a container is a one-off of docker compose, or of a hook.
@@ -416,8 +425,9 @@ func nameOfReplica(workload, number string) string {
 
 // replicaOf is the workload that a container is a replica of, or empty.
 func replicaOf(c engine.Container) string {
-	if c.Labels[spec.LabelHook] != "" || oneoff(c) || !ours(c) {
+	workload := workloadOf(c)
+	if workload == "" || c.Labels[spec.LabelHook] != "" || !ours(c) || oneoff(c) {
 		return ""
 	}
-	return workloadOf(c)
+	return workload
 }

@@ -516,7 +516,7 @@ func (w *world) container(id string) string {
 	return id
 }
 
-// labelled is what a container says of itself.
-func labelled(labels map[string]string) (workload, number, revision string) {
-	return cmp.Or(labels[spec.LabelIngress], labels[spec.LabelService]), labels[spec.LabelContainerNumber], labels[spec.LabelRevision]
+// labelled is the workload in a container's labels.
+func labelled(labels map[string]string) string {
+	return cmp.Or(labels[spec.LabelIngress], labels[spec.LabelService])
 }

@@ -82,9 +82,7 @@ func (e *Engine) Create(ctx context.Context, spec engine.ContainerSpec) (string,
 		c := newInstance(e.newID(), spec, image, behavior)
 		c.Created = e.agenda.Now
 		e.mount(c, spec)
-		e.containers[c.ID] = c
-		e.names[c.Name] = c.ID
-		e.emit(c, "create")
+		e.add(c)
 		return c.ID, nil
 	})
 }

@@ -286,9 +286,19 @@ func (e *Engine) unpause(c *instance) {
 	}
 }
 
+// add puts a container there, with its name.
+func (e *Engine) add(c *instance) {
+	e.containers[c.ID] = c
+	at, _ := slices.BinarySearchFunc(e.byID, c.ID, func(other *instance, id string) int { return cmp.Compare(other.ID, id) })
+	e.byID = slices.Insert(e.byID, at, c)
+	e.names[c.Name] = c.ID
+	e.emit(c, "create")
+}
+
 // remove takes a container away, and its name.
 func (e *Engine) remove(c *instance) {
 	delete(e.containers, c.ID)
+	e.byID = slices.DeleteFunc(e.byID, func(other *instance) bool { return other == c })
 	delete(e.names, c.Name)
 	e.emit(c, "destroy")
 }

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -43,8 +42,7 @@ func (e *Engine) joinable(c *instance) error {
 
 // endJoined ends the processes in a container's process namespace, as its own has ended.
 func (e *Engine) endJoined(c *instance) {
-	for _, id := range slices.Sorted(maps.Keys(e.containers)) {
-		other := e.containers[id]
+	for _, other := range e.byID {
 		if slices.Contains(other.Joins, engine.Join{Kind: engine.JoinPID, ID: c.ID}) {
 			e.exit(other, codeKilled)
 		}

@@ -27,6 +27,7 @@ type Engine struct {
 	nextID, madeNetworks int
 
 	containers map[string]*instance // by ID
+	byID       []*instance          // the same, sorted
 	names      map[string]string    // reserved container names, to the ID that holds them
 	images     map[string]*image    // local, by reference
 	registry   map[string]*image    // to be pulled, by reference

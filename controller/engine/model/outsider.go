@@ -101,8 +101,8 @@ func (e *Engine) SetState(id string, s engine.State) {
 func (e *Engine) Boot() {
 	e.agenda.Lock()
 	defer e.agenda.Unlock()
-	for _, id := range slices.Sorted(maps.Keys(e.containers)) {
-		if c := e.containers[id]; c.State == engine.Exited && c.RestartPolicy == restartAlways {
+	for _, c := range e.byID {
+		if c.State == engine.Exited && c.RestartPolicy == restartAlways {
 			_ = e.start(c, false)
 		}
 	}
@@ -183,9 +183,7 @@ func (e *Engine) Put(c engine.Container, b Behavior) string {
 	for _, name := range slices.Sorted(maps.Keys(c.Networks)) {
 		i.networks = append(i.networks, endpoint{network: name})
 	}
-	e.containers[c.ID] = i
-	e.names[c.Name] = c.ID
-	e.emit(i, "create")
+	e.add(i)
 	return c.ID
 }
 
@@ -236,9 +234,8 @@ func (e *Engine) HalfStarts(on bool) {
 func (e *Engine) Truth() []engine.Container {
 	e.agenda.Lock()
 	defer e.agenda.Unlock()
-	byID := slices.SortedFunc(maps.Values(e.containers), func(a, b *instance) int { return cmp.Compare(a.ID, b.ID) })
-	all := make([]engine.Container, len(byID))
-	for i, c := range byID {
+	all := make([]engine.Container, len(e.byID))
+	for i, c := range e.byID {
 		all[i] = c.Container
 	}
 	return all
