@@ -150,13 +150,23 @@ func (r *reconciler) planProject(now time.Time) ([]core.Action, time.Time) {
 	return p.Actions, p.Next
 }
 
-// retention adds to the input which old images are pruned, and which a revision has.
+// retention adds to the input of which repositories old images are pruned, and where there
+// is one, which images there are and which a revision has.
 func (r *reconciler) retention(snap *state.Snapshot, in *plan.ProjectInput) {
 	in.Keep = map[string]int{}
-	for _, w := range snap.Workloads() {
-		if _, repository := spec.Name(w.Spec.Image); w.Spec.KeepImages > 0 && repository != "" {
+	workloads := snap.Workloads()
+	for _, w := range workloads {
+		if w.Spec.KeepImages <= 0 {
+			continue
+		}
+		if _, repository := spec.Name(w.Spec.Image); repository != "" {
 			in.Keep[repository] = max(in.Keep[repository], w.Spec.KeepImages)
 		}
+	}
+	if len(in.Keep) == 0 {
+		return
+	}
+	for _, w := range workloads {
 		for _, revision := range snap.Revisions(w.Name) {
 			in.History = append(in.History, revision.Spec.Images()...)
 		}

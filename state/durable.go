@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -58,11 +59,10 @@ func (s *Store) pend(table string, before, after any) {
 		s.decided = s.decided || table != Events
 		return
 	}
-	row := after.(durableRow)
-	id := durableID{table, row.durableKey()}
+	id, row := durableID{table, after.(durableRow).durableKey()}, encode(after)
 	// A restored row may differ from the same one in how an empty list is kept. A row
 	// with the same content is durable already.
-	if _, pending := s.pending[id]; !pending && before != nil && slices.Equal(encode(before), encode(after)) {
+	if _, pending := s.pending[id]; !pending && before != nil && bytes.Equal(encode(before), row) {
 		return
 	}
 	s.pending[id] = row
@@ -99,15 +99,11 @@ func (s *Store) IsPending() (changed, decided bool) {
 func (s *Store) TakePending() []durable.Row {
 	s.mu.Lock()
 	pending := s.pending
-	s.pending, s.decided = map[durableID]durableRow{}, false
+	s.pending, s.decided = map[durableID][]byte{}, false
 	s.mu.Unlock()
 	rows := make([]durable.Row, 0, len(pending))
 	for id, row := range pending {
-		r := durable.Row{Table: id.table, Key: id.key}
-		if row != nil {
-			r.Value = encode(row)
-		}
-		rows = append(rows, r)
+		rows = append(rows, durable.Row{Table: id.table, Key: id.key, Value: row})
 	}
 	slices.SortFunc(rows, func(a, b durable.Row) int { return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Key, b.Key)) })
 	return rows
@@ -127,7 +123,7 @@ func (s *Store) TakeAll() []durable.Row {
 	s.Update(func(tx *Tx) { // so that nothing changes between the two
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.pending, s.decided = map[durableID]durableRow{}, false
+		s.pending, s.decided = map[durableID][]byte{}, false
 		for _, table := range slices.Sorted(maps.Keys(persistent)) {
 			for _, row := range list[durableRow](&tx.Snapshot, table, "id") {
 				rows = append(rows, durable.Row{Table: table, Key: row.durableKey(), Value: encode(row)})
@@ -159,7 +155,7 @@ func (s *Store) Restore(rows []durable.Row) error {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending, s.decided = map[durableID]durableRow{}, false
+	s.pending, s.decided = map[durableID][]byte{}, false
 	return nil
 }
 

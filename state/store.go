@@ -47,8 +47,8 @@ type Store struct {
 	onChange func([]Change)
 
 	mu      sync.Mutex
-	pending map[durableID]durableRow // nil while nothing is durable; a nil row was deleted
-	decided bool                     // a decision is pending, and actions have to wait for it
+	pending map[durableID][]byte // rows as they are kept; nil while nothing is durable; a nil row was deleted
+	decided bool                 // a decision is pending, and actions have to wait for it
 }
 
 // row is a row of a table.

@@ -131,7 +131,8 @@ func (o *Observer) resources(ctx context.Context) error {
 func (o *Observer) images(ctx context.Context, snap *state.Snapshot) (of []core.LocalImage, err error) {
 	pruned := map[string]bool{}
 	for _, w := range snap.Workloads() {
-		if _, repository := spec.Name(w.Spec.Image); w.Spec.KeepImages > 0 {
+		if w.Spec.KeepImages > 0 {
+			_, repository := spec.Name(w.Spec.Image)
 			pruned[repository] = true
 		}
 	}

@@ -16,6 +16,9 @@ import (
 // revision in the history names, or that has several tags or a name in another repository,
 // as somebody wants it there.
 func prune(in ProjectInput, p *ProjectPlan) {
+	if len(in.Keep) == 0 {
+		return
+	}
 	needed := map[string]bool{}
 	for _, r := range in.Resources {
 		if r.Kind == core.ImageResource {
