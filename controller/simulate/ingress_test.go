@@ -135,8 +135,7 @@ func (w *world) clients() {
 }
 
 // disconnect ends the connections to what does not run any more.
-func (w *world) disconnect() {
-	truth := w.checks.truth()
+func (w *world) disconnect(truth []engine.Container) {
 	for _, c := range ingresses(truth) {
 		h := w.holders.of(c.ID)
 		for id := range h.Connections() {

@@ -212,8 +212,7 @@ func (v *invariants) touch() {
 
 // look checks everything. planned is true when the loop has taken in all that
 // has come.
-func (v *invariants) look(planned bool) {
-	truth := v.truth()
+func (v *invariants) look(planned bool, truth []engine.Container) {
 	v.plans = 0
 	if v.wrong != "" {
 		v.w.fail("%s", v.wrong)

@@ -148,7 +148,7 @@ func (w *world) comeAndGo(minutes []minute) {
 func (w *world) share() {
 	var running []engine.Container
 	for _, c := range w.engine.Truth() {
-		if workloadOf(c) == scaled && c.State == engine.Running {
+		if c.State == engine.Running && workloadOf(c) == scaled {
 			running = append(running, c)
 		}
 	}

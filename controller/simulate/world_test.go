@@ -222,10 +222,11 @@ func (w *world) pass(d time.Duration) {
 	if s := w.gate.stream; s != nil {
 		s.pump()
 	}
+	truth := w.checks.truth()
 	if w.moods.ingress {
-		w.disconnect()
+		w.disconnect(truth)
 	}
-	w.checks.look(d >= settled)
+	w.checks.look(d >= settled, truth)
 }
 
 // happen draws what happens.
