@@ -146,18 +146,19 @@ func (w *world) comeAndGo(minutes []minute) {
 
 // share gives each replica its part of the load.
 func (w *world) share() {
-	var running []engine.Container
-	for _, c := range w.engine.Truth() {
+	w.truth = w.engine.AppendTruth(w.truth[:0])
+	var running []string
+	for _, c := range w.truth {
 		if c.State == engine.Running && workloadOf(c) == scaled {
-			running = append(running, c)
+			running = append(running, c.ID)
 		}
 	}
-	for _, c := range running {
+	for _, id := range running {
 		part := w.scaling.cores / float64(len(running))
 		if w.scaling.steady {
 			part = 0.5
 		}
-		w.engine.SetUse(c.ID, part, 0)
+		w.engine.SetUse(id, part, 0)
 	}
 }
 

@@ -230,15 +230,18 @@ func (e *Engine) HalfStarts(on bool) {
 }
 
 // Truth returns all containers of the engine as they are, oldest first, whether it can
-// be reached or not. It is no request. Its result must not be changed.
-func (e *Engine) Truth() []engine.Container {
+// be reached or not. It is no request. What the result refers to must not be changed.
+func (e *Engine) Truth() []engine.Container { return e.AppendTruth(nil) }
+
+// AppendTruth appends the containers to a list, which may lie in memory that was used before.
+func (e *Engine) AppendTruth(to []engine.Container) []engine.Container {
 	e.agenda.Lock()
 	defer e.agenda.Unlock()
-	all := make([]engine.Container, len(e.byID))
-	for i, c := range e.byID {
-		all[i] = c.Container
+	to = slices.Grow(to, len(e.byID))
+	for _, c := range e.byID {
+		to = append(to, c.Container)
 	}
-	return all
+	return to
 }
 
 // File is a file that was copied into a container.
