@@ -50,7 +50,7 @@ var Images = map[string]model.Behavior{
 
 // Run runs every case.
 func Run(t *testing.T, harness func(*testing.T) Harness) {
-	for _, group := range [][]testCase{serviceCases, taskCases, updateCases, jobCases, resourceCases, eventCases, logCases, swarmCases} {
+	for _, group := range [][]testCase{serviceCases, taskCases, updateCases, globalCases, jobCases, resourceCases, eventCases, logCases, swarmCases} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()

@@ -88,8 +88,31 @@ func (s *Swarm) AddNode(hostname string, role swarm.NodeRole) (id string) {
 	s.nodes = append(s.nodes, n)
 	s.lead()
 	s.emit("node", "create", n.ID, hostname)
+	s.reconcileNode(n)
 	s.agenda.After(step, s.schedule)
 	return n.ID
+}
+
+// RemoveNode has a node leave for good, with all that it ran.
+func (s *Swarm) RemoveNode(hostname string) {
+	s.with(hostname, func(n *node) {
+		n.up = false
+		s.nodes = slices.DeleteFunc(s.nodes, func(other *node) bool { return other == n })
+		for _, t := range slices.Clone(s.tasks) {
+			if t.NodeID != n.ID {
+				continue
+			}
+			of := s.services[t.ServiceID]
+			if of != nil && of.global() {
+				s.forgetTask(t)
+				continue
+			}
+			if of != nil && of.job() == nil && t.live() {
+				s.restart(of, t)
+			}
+			s.setState(t, swarm.TaskStateOrphaned, t.Message, t.Err)
+		}
+	})
 }
 
 // lead makes the first manager that works the leader, where none leads, and reports
@@ -123,9 +146,10 @@ func (s *Swarm) with(hostname string, change func(*node)) {
 	if i < 0 {
 		panic("no node " + hostname)
 	}
-	change(s.nodes[i])
+	n := s.nodes[i]
+	change(n)
 	changed := s.lead()
-	s.emit("node", "update", s.nodes[i].ID, hostname)
+	s.emit("node", "update", n.ID, hostname)
 	for _, of := range s.services {
 		if changed && of.rollout != nil { // a new leader begins the rest of an update anew
 			of.rollout.cancelled = true
@@ -133,9 +157,19 @@ func (s *Swarm) with(hostname string, change func(*node)) {
 		}
 	}
 	s.resume()
+	s.reconcileNode(n)
 	for _, of := range sorted(s.services) {
-		if changed && of.job() != nil {
+		switch {
+		case !changed:
+		case of.job() != nil:
 			s.reconcileJob(of)
+		case of.global():
+			s.reconcile(of)
+		}
+	}
+	for _, n := range s.nodes { // the next leader hears of each anew
+		if changed && n.works() {
+			s.reconcileNode(n)
 		}
 	}
 }
@@ -200,6 +234,7 @@ func (s *Swarm) missed(n *node) {
 		}
 	}
 	s.resume()
+	s.reconcileNode(n)
 }
 
 // resume is what a leader does that looks at all. It does not look at jobs: their tasks are
@@ -212,6 +247,7 @@ func (s *Swarm) resume() {
 		if n.works() && n.State != swarm.NodeStateReady {
 			n.State, n.StateMessage = swarm.NodeStateReady, ""
 			s.emit("node", "update", n.ID, n.Hostname)
+			s.reconcileNode(n)
 		} else if !n.works() && n.State == swarm.NodeStateReady {
 			s.agenda.After(downAfter, func() { s.missed(n) })
 		}
@@ -220,7 +256,7 @@ func (s *Swarm) resume() {
 		s.look(t)
 	}
 	for _, of := range sorted(s.services) {
-		if of.job() == nil {
+		if of.job() == nil && !of.global() {
 			s.reconcile(of)
 		}
 	}
@@ -242,7 +278,7 @@ func (s *Swarm) look(t *task) {
 			s.start(t)
 		}
 	}
-	gone := n != nil && (n.State == swarm.NodeStateDown || n.Availability == swarm.NodeAvailabilityDrain)
+	gone := n != nil && !n.takes() && (of == nil || !of.global())
 	if of != nil && of.job() == nil && t.live() && (gone || t.ended()) {
 		s.restart(of, t)
 	}

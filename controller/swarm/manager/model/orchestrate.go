@@ -18,22 +18,30 @@ func (s *Swarm) reconcile(of *service) {
 		s.reconcileJob(of)
 		return
 	}
+	if of.global() {
+		s.reconcileGlobal(of)
+		return
+	}
 	filled := s.filled(of)
 	wanted := int(*of.Spec.Mode.Replicated.Replicas)
 	if len(filled) > wanted {
 		s.sortForRemoval(of, filled)
-		for _, slot := range filled[wanted:] {
-			for _, t := range s.slot(of, slot) {
+		for _, number := range filled[wanted:] {
+			for _, t := range s.inSlot(of, slot{number: number}) {
 				s.setDesired(t, swarm.TaskStateRemove)
 			}
 		}
 		filled = filled[:wanted]
 	}
-	s.roll(of, filled)
-	for slot := 1; len(filled) < wanted; slot++ {
-		if !slices.Contains(filled, slot) {
-			filled = append(filled, slot)
-			s.newTask(of, slot, swarm.TaskStateRunning)
+	var slots []slot
+	for _, number := range filled {
+		slots = append(slots, slot{number: number})
+	}
+	s.roll(of, slots)
+	for number := 1; len(filled) < wanted; number++ {
+		if !slices.Contains(filled, number) {
+			filled = append(filled, number)
+			s.newTask(of, slot{number: number}, swarm.TaskStateRunning)
 		}
 	}
 }
@@ -68,11 +76,11 @@ func (s *Swarm) filled(of *service) (slots []int) {
 func (s *Swarm) sortForRemoval(of *service, slots []int) {
 	runs := map[int]bool{}
 	nodes := map[int]string{}
-	for _, slot := range slots {
-		for _, t := range s.slot(of, slot) {
-			runs[slot] = runs[slot] || t.State == swarm.TaskStateRunning
+	for _, number := range slots {
+		for _, t := range s.inSlot(of, slot{number: number}) {
+			runs[number] = runs[number] || t.State == swarm.TaskStateRunning
 			if t.live() {
-				nodes[slot] = t.NodeID
+				nodes[number] = t.NodeID
 			}
 		}
 	}
@@ -118,10 +126,10 @@ func (s *Swarm) reconcileJob(of *service) {
 			}
 		}
 	}
-	for slot := 0; under < of.concurrent() && complete+under < of.total() && slot < int(of.total()); slot++ {
-		if !slots[slot] {
+	for number := 0; under < of.concurrent() && complete+under < of.total() && number < int(of.total()); number++ {
+		if !slots[number] {
 			under++
-			s.newTask(of, slot, swarm.TaskStateComplete)
+			s.newTask(of, slot{number: number}, swarm.TaskStateComplete)
 		}
 	}
 }
@@ -158,6 +166,12 @@ const defaultDelay = 5 * time.Second
 
 // restart makes another task for a slot, where the policy allows it.
 func (s *Swarm) restart(of *service, t *task) {
+	if of.global() && !s.mayHave(of, s.node(t.NodeID)) {
+		if s.node(t.NodeID).takes() {
+			s.setDesired(t, swarm.TaskStateShutdown)
+		}
+		return
+	}
 	if t.delayed {
 		t.restart = true
 		return
@@ -176,11 +190,12 @@ func (s *Swarm) restart(of *service, t *task) {
 	if n != nil && n.Availability == swarm.NodeAvailabilityDrain {
 		delay = 0
 	}
-	next := s.newTask(of, t.Slot, swarm.TaskStateReady)
-	past := of.restarts[t.Slot]
+	at := of.slotOf(t)
+	next := s.newTask(of, at, swarm.TaskStateReady)
+	past := of.restarts[at]
 	if past == nil || past.specVersion != next.specVersion {
 		past = &restarts{specVersion: next.specVersion}
-		of.restarts[t.Slot] = past
+		of.restarts[at] = past
 	}
 	past.at = append(past.at, s.agenda.Now)
 	s.startLater(next, t, delay, nil)
@@ -205,7 +220,7 @@ func (s *Swarm) mayRestart(of *service, t *task) bool {
 			return false
 		}
 	}
-	past := of.restarts[t.Slot]
+	past := of.restarts[of.slotOf(t)]
 	if p.MaxAttempts == nil || *p.MaxAttempts == 0 || past == nil || past.specVersion != t.specVersion {
 		return true
 	}

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -17,7 +18,7 @@ type rollout struct {
 	of     *service
 	config swarm.UpdateConfig
 	back   bool // it is Swarm's own going back
-	slots  []int
+	slots  []slot
 	total  int
 	// busy is how many workers there are.
 	busy int
@@ -29,18 +30,17 @@ type rollout struct {
 	failed   map[string]bool
 	// stopped: no slot is begun any more. cancelled: another rollout takes its place.
 	stopped, cancelled bool
-	specVersion        uint64
-	replicas           uint64
+	spec               swarm.ServiceSpec
 }
 
 // defaultMonitor is how long a task is watched for failure where nothing is said.
 const defaultMonitor = 5 * time.Second
 
-// roll begins a service's rollout, unless it is under way.
-func (s *Swarm) roll(of *service, slots []int) {
-	replicas := *of.Spec.Mode.Replicated.Replicas
+// roll begins a service's rollout, unless one to the same spec is under way, which a worker
+// that still waits for its task keeps it even where it has stopped.
+func (s *Swarm) roll(of *service, slots []slot) {
 	if r := of.rollout; r != nil {
-		if r.specVersion == of.specVersion && r.replicas == replicas {
+		if (!r.stopped || r.busy > 0) && reflect.DeepEqual(r.spec, of.Spec) {
 			return
 		}
 		r.cancelled = true
@@ -50,10 +50,10 @@ func (s *Swarm) roll(of *service, slots []int) {
 	if state == swarm.UpdateStatePaused || state == swarm.UpdateStateRollbackPaused {
 		return
 	}
-	var dirty []int
-	for _, slot := range slots {
-		if s.dirtySlot(of, slot) {
-			dirty = append(dirty, slot)
+	var dirty []slot
+	for _, at := range slots {
+		if s.dirtySlot(of, at) {
+			dirty = append(dirty, at)
 		}
 	}
 	if len(dirty) == 0 {
@@ -69,7 +69,7 @@ func (s *Swarm) roll(of *service, slots []int) {
 	r := &rollout{
 		s: s, of: of, back: state == swarm.UpdateStateRollbackStarted, slots: dirty, total: len(dirty),
 		began: map[string]time.Time{}, waiting: map[string]func(){}, failed: map[string]bool{},
-		specVersion: of.specVersion, replicas: replicas,
+		spec:   copied(of.Spec),
 		config: swarm.UpdateConfig{Parallelism: 1},
 	}
 	given := of.Spec.UpdateConfig
@@ -94,8 +94,8 @@ func (s *Swarm) roll(of *service, slots []int) {
 }
 
 // current are the tasks of a slot that are not to end or, without any, the last one.
-func (s *Swarm) current(of *service, slot int) []*task {
-	tasks := s.slot(of, slot)
+func (s *Swarm) current(of *service, at slot) []*task {
+	tasks := s.inSlot(of, at)
 	live := slices.DeleteFunc(slices.Clone(tasks), func(t *task) bool { return !t.live() })
 	if len(live) == 0 && len(tasks) > 0 {
 		return tasks[len(tasks)-1:]
@@ -103,8 +103,8 @@ func (s *Swarm) current(of *service, slot int) []*task {
 	return live
 }
 
-func (s *Swarm) dirtySlot(of *service, slot int) bool {
-	tasks := s.current(of, slot)
+func (s *Swarm) dirtySlot(of *service, at slot) bool {
+	tasks := s.current(of, at)
 	return len(tasks) > 1 || len(tasks) == 1 && s.dirty(of, tasks[0])
 }
 
@@ -123,9 +123,9 @@ func (r *rollout) work() {
 		}
 		return
 	}
-	slot := r.slots[0]
+	at := r.slots[0]
 	r.slots = r.slots[1:]
-	tasks := r.s.current(r.of, slot)
+	tasks := r.s.current(r.of, at)
 	if clean := slices.IndexFunc(tasks, func(t *task) bool { return t.live() && !r.s.dirty(r.of, t) }); clean >= 0 {
 		old := r.end(tasks, tasks[clean])
 		if tasks[clean].DesiredState == swarm.TaskStateRunning {
@@ -135,7 +135,7 @@ func (r *rollout) work() {
 		}
 		return
 	}
-	t := r.s.newTask(r.of, slot, swarm.TaskStateReady)
+	t := r.s.newTask(r.of, at, swarm.TaskStateReady)
 	r.began[t.ID] = time.Time{}
 	if r.config.Order == swarm.UpdateOrderStartFirst {
 		r.waiting[t.ID] = func() {
@@ -190,6 +190,9 @@ func (r *rollout) follow(t *task) {
 // fail does what is to be done where too many tasks have failed.
 func (r *rollout) fail(t *task) {
 	of := r.of
+	if of.Update.State == "" {
+		return // it was changed since
+	}
 	because := "due to failure or early termination of task " + t.ID
 	switch {
 	case r.back:
@@ -214,7 +217,7 @@ func (r *rollout) complete() {
 }
 
 func (s *Swarm) completeUpdate(of *service) {
-	if s.services[of.ID] != of {
+	if s.services[of.ID] != of || of.Update.State == "" {
 		return
 	}
 	if of.Update.State == swarm.UpdateStateRollbackStarted {

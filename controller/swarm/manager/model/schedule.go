@@ -25,6 +25,7 @@ var filters = []filter{
 	{(*Swarm).hasResources, "insufficient resources on 1 node", "insufficient resources on %d nodes"},
 	{func(s *Swarm, t *task, n *node) bool { return s.fits(t.Spec.Placement, n) },
 		"scheduling constraints not satisfied on 1 node", "scheduling constraints not satisfied on %d nodes"},
+	{(*Swarm).hasPlatform, "unsupported platform on 1 node", "unsupported platform on %d nodes"},
 	{(*Swarm).hasPorts, "host-mode port already in use on 1 node", "host-mode port already in use on %d nodes"},
 	{(*Swarm).hasRoom, "max replicas per node limit exceed", "max replicas per node limit exceed"},
 }
@@ -38,22 +39,32 @@ func (s *Swarm) schedule() {
 		if t.State != swarm.TaskStatePending || rank[t.DesiredState] > rank[swarm.TaskStateComplete] {
 			continue
 		}
-		n, why := s.place(t)
-		if n == nil {
-			t.Err = "no suitable node (" + why + ")"
+		message := "scheduler assigned task to node"
+		if t.NodeID == "" {
+			n, why := s.place(t, s.nodes)
+			if n == nil {
+				t.Err = "no suitable node (" + why + ")"
+				continue
+			}
+			t.NodeID = n.ID
+		} else if n := s.node(t.NodeID); n == nil {
 			continue
+		} else if n, why := s.place(t, []*node{n}); n == nil {
+			t.Err = why
+			continue
+		} else {
+			message = "scheduler confirmed task can run on preassigned node"
 		}
-		t.NodeID = n.ID
-		s.setState(t, swarm.TaskStateAssigned, "scheduler assigned task to node", "")
+		s.setState(t, swarm.TaskStateAssigned, message, "")
 		s.agenda.After(step, func() { s.prepare(t) })
 	}
 }
 
-// place is the node with the fewest tasks of the service, and then the fewest of all; nil
-// where none will do, with the reasons.
-func (s *Swarm) place(t *task) (best *node, why string) {
+// place is the one of some nodes with the fewest tasks of the service, and then the fewest of
+// all; nil where none will do, with the reasons.
+func (s *Swarm) place(t *task, nodes []*node) (best *node, why string) {
 	failed := make([]int, len(filters))
-	for _, n := range s.nodes {
+	for _, n := range nodes {
 		i := slices.IndexFunc(filters, func(f filter) bool { return !f.passes(s, t, n) })
 		if i >= 0 {
 			failed[i]++
@@ -63,7 +74,7 @@ func (s *Swarm) place(t *task) (best *node, why string) {
 			best = n
 		}
 	}
-	order := []int{0, 1, 2, 3, 4}
+	order := []int{0, 1, 2, 3, 4, 5}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(failed[b], failed[a]) })
 	var reasons []string
 	for _, i := range order {
@@ -81,7 +92,7 @@ func (s *Swarm) place(t *task) (best *node, why string) {
 // on are the tasks that a node has and that are not to end.
 func (s *Swarm) on(n *node) (tasks []*task) {
 	for _, t := range s.tasks {
-		if t.NodeID == n.ID && rank[t.DesiredState] <= rank[swarm.TaskStateComplete] && !t.ended() {
+		if t.NodeID == n.ID && rank[t.DesiredState] <= rank[swarm.TaskStateComplete] && t.given() && !t.ended() {
 			tasks = append(tasks, t)
 		}
 	}
@@ -106,7 +117,7 @@ func (s *Swarm) hasResources(t *task, n *node) bool {
 	wanted := reserved(t)
 	cpus, memory := n.NanoCPUs, n.Memory
 	for _, other := range s.tasks {
-		if other.NodeID == n.ID && !other.ended() {
+		if other.NodeID == n.ID && other.given() && !other.ended() {
 			cpus -= reserved(other).NanoCPUs
 			memory -= reserved(other).MemoryBytes
 		}
@@ -121,9 +132,24 @@ func reserved(t *task) swarm.Resources {
 	return swarm.Resources{}
 }
 
+func (s *Swarm) hasPlatform(t *task, n *node) bool {
+	p := t.Spec.Placement
+	return p == nil || len(p.Platforms) == 0 || slices.ContainsFunc(p.Platforms, func(p swarm.Platform) bool {
+		return (p.OS == "" || p.OS == n.OS) && (p.Architecture == "" || goArch(p.Architecture) == goArch(n.Architecture))
+	})
+}
+
+// goArch is an architecture in Go's words.
+func goArch(kernel string) string {
+	if word, ok := map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[kernel]; ok {
+		return word
+	}
+	return kernel
+}
+
 func (s *Swarm) hasPorts(t *task, n *node) bool {
 	for _, other := range s.tasks {
-		if other.NodeID != n.ID || other.ended() {
+		if other.NodeID != n.ID || !other.given() || other.ended() {
 			continue
 		}
 		for _, p := range hostPorts(t) {

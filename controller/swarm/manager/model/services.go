@@ -23,7 +23,7 @@ type service struct {
 	// rollout is the update under way; nil where there is none.
 	rollout *rollout
 	// restarts are those of each slot.
-	restarts map[int]*restarts
+	restarts map[slot]*restarts
 }
 
 func (of *service) job() *swarm.ReplicatedJob { return of.Spec.Mode.ReplicatedJob }
@@ -58,9 +58,15 @@ func (s *Swarm) counts(of *service) (running, desired, completed uint64) {
 		if t.State == swarm.TaskStateComplete && of.job() != nil {
 			completed++
 		}
+		if of.global() && t.DesiredState == swarm.TaskStateRunning {
+			desired++
+		}
 	}
 	if of.job() != nil {
 		return running, of.concurrent(), completed
+	}
+	if of.global() {
+		return running, desired, completed
 	}
 	return running, *of.Spec.Mode.Replicated.Replicas, completed
 }
@@ -92,7 +98,7 @@ func (s *Swarm) CreateService(ctx context.Context, spec swarm.ServiceSpec) (id s
 				return failure(engine.Conflict, "name conflicts with an existing object: service %s already exists", spec.Name)
 			}
 		}
-		of := &service{Service: manager.Service{ID: s.newID(), Version: s.changed(), Spec: spec, CreatedAt: s.agenda.Now, UpdatedAt: s.agenda.Now}, restarts: map[int]*restarts{}}
+		of := &service{Service: manager.Service{ID: s.newID(), Version: s.changed(), Spec: spec, CreatedAt: s.agenda.Now, UpdatedAt: s.agenda.Now}, restarts: map[slot]*restarts{}}
 		id = of.ID
 		s.services[id] = of
 		s.emit("service", "create", id, spec.Name)
@@ -115,7 +121,7 @@ func (s *Swarm) UpdateService(ctx context.Context, id string, version uint64, sp
 			return err
 		}
 		switch {
-		case (of.job() == nil) != (spec.Mode.ReplicatedJob == nil):
+		case (of.job() == nil) != (spec.Mode.ReplicatedJob == nil), of.global() != (spec.Mode.Global != nil):
 			return failure(engine.Invalid, "service mode change is not allowed")
 		case of.Spec.Name != spec.Name:
 			return failure(engine.Invalid, "renaming services is not supported")
@@ -196,10 +202,10 @@ func (s *Swarm) check(spec *swarm.ServiceSpec) error {
 		return failure(engine.Invalid, "ContainerSpec: image reference must be provided")
 	case spec.Mode.ReplicatedJob != nil && spec.UpdateConfig != nil:
 		return failure(engine.Invalid, "Jobs may not have an update config")
-	case spec.Mode.Global != nil || spec.Mode.GlobalJob != nil:
-		return failure(engine.Invalid, "the model has no global services")
+	case spec.Mode.GlobalJob != nil:
+		return failure(engine.Invalid, "the model has no global jobs")
 	}
-	if spec.Mode.Replicated == nil && spec.Mode.ReplicatedJob == nil {
+	if spec.Mode.Replicated == nil && spec.Mode.ReplicatedJob == nil && spec.Mode.Global == nil {
 		spec.Mode.Replicated = &swarm.ReplicatedService{}
 	}
 	if r := spec.Mode.Replicated; r != nil && r.Replicas == nil {

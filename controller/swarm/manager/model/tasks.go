@@ -72,10 +72,10 @@ func (s *Swarm) Tasks(ctx context.Context, project string) (found []manager.Task
 }
 
 // newTask makes a task for a slot, of a service's present spec.
-func (s *Swarm) newTask(of *service, slot int, desired swarm.TaskState) *task {
+func (s *Swarm) newTask(of *service, at slot, desired swarm.TaskState) *task {
 	t := &task{
 		Task: manager.Task{
-			ID: s.newID(), ServiceID: of.ID, Slot: slot, Spec: copied(of.Spec.TaskTemplate), JobIteration: of.JobIteration,
+			ID: s.newID(), ServiceID: of.ID, NodeID: at.node, Slot: at.number, Spec: copied(of.Spec.TaskTemplate), JobIteration: of.JobIteration,
 			State: swarm.TaskStatePending, Since: s.agenda.Now, Message: "pending task scheduling",
 			DesiredState: desired, CreatedAt: s.agenda.Now, Networks: map[string]string{},
 		},
@@ -83,7 +83,7 @@ func (s *Swarm) newTask(of *service, slot int, desired swarm.TaskState) *task {
 	}
 	s.tasks = append(s.tasks, t)
 	s.agenda.After(step, s.schedule)
-	s.agenda.After(reapDelay, func() { s.reap(of, slot) })
+	s.agenda.After(reapDelay, func() { s.reap(of, at) })
 	return t
 }
 
@@ -239,9 +239,12 @@ func (s *Swarm) stop(t *task) {
 	s.agenda.After(b.StopAfter, func() { s.exit(t, b.StopCode) })
 }
 
+// given reports whether a node has been told of a task.
+func (t *task) given() bool { return rank[t.State] >= rank[swarm.TaskStateAssigned] }
+
 // shutDown has a node end a task.
 func (s *Swarm) shutDown(t *task) {
-	if t.ended() || t.NodeID == "" || !s.node(t.NodeID).works() {
+	if t.ended() || !t.given() || !s.node(t.NodeID).works() {
 		return
 	}
 	if rank[t.State] < rank[swarm.TaskStateStarting] || t.lost {
@@ -256,16 +259,21 @@ const reapDelay = 250 * time.Millisecond
 
 // removeEnded removes a task that is to go and has ended, or that no node ever had.
 func (s *Swarm) removeEnded(t *task) {
-	if t.DesiredState == swarm.TaskStateRemove && (t.ended() || t.NodeID == "") {
-		s.tasks = slices.DeleteFunc(s.tasks, func(other *task) bool { return other == t })
+	if t.DesiredState == swarm.TaskStateRemove && (t.ended() || !t.given()) {
+		s.forgetTask(t)
 	}
+}
+
+func (s *Swarm) forgetTask(t *task) {
+	s.tasks = slices.DeleteFunc(s.tasks, func(other *task) bool { return other == t })
+	s.release(t)
 }
 
 // history is how many tasks of a slot Swarm keeps, where restarts have no limit.
 const history = 5
 
 // reap removes the oldest tasks of a slot that have ended.
-func (s *Swarm) reap(of *service, slot int) {
+func (s *Swarm) reap(of *service, at slot) {
 	if of.job() != nil {
 		return
 	}
@@ -273,18 +281,32 @@ func (s *Swarm) reap(of *service, slot int) {
 	if p := of.Spec.TaskTemplate.RestartPolicy; p != nil && p.MaxAttempts != nil && *p.MaxAttempts > 0 {
 		keep = int(*p.MaxAttempts) + 1
 	}
-	tasks := s.slot(of, slot)
+	tasks := s.inSlot(of, at)
 	for _, t := range tasks[:max(0, len(tasks)-keep)] {
-		if t.ended() || !t.live() && t.NodeID == "" {
-			s.tasks = slices.DeleteFunc(s.tasks, func(other *task) bool { return other == t })
+		if t.ended() || !t.live() && !t.given() {
+			s.forgetTask(t)
 		}
 	}
 }
 
-// slot are the tasks of a slot, oldest first.
-func (s *Swarm) slot(of *service, slot int) (tasks []*task) {
+// slot is what one task of a service after another takes: a number or, in a global service,
+// a node.
+type slot struct {
+	number int
+	node   string
+}
+
+func (of *service) slotOf(t *task) slot {
+	if of.global() {
+		return slot{node: t.NodeID}
+	}
+	return slot{number: t.Slot}
+}
+
+// inSlot are the tasks of a slot, oldest first.
+func (s *Swarm) inSlot(of *service, at slot) (tasks []*task) {
 	for _, t := range s.tasks {
-		if t.ServiceID == of.ID && t.Slot == slot {
+		if t.ServiceID == of.ID && of.slotOf(t) == at {
 			tasks = append(tasks, t)
 		}
 	}
