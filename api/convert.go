@@ -23,6 +23,9 @@ func toWorkload(row *state.Workload, status *state.Status, scale *state.Scale) W
 	if status != nil {
 		w.Status = toStatus(status.Status)
 	}
+	if row.Spec.Global != nil && status != nil {
+		w.Spec.Replicas = status.Desired // as many as there are nodes for it
+	}
 	if row.Spec.Autoscaled() && scale != nil {
 		w.Status.Autoscaling = toAutoscaling(row.Spec.Autoscaling, scale.Scale)
 	}

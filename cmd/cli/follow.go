@@ -93,7 +93,7 @@ func unconverged(p *spec.Project, running []api.Workload) (problems []error, sta
 	for name, want := range p.Workloads {
 		w, ok := known[name]
 		switch {
-		case !ok || w.Spec.Replicas != want.Replicas || w.Spec.Revision != want.Revision || w.Status.ObservedGeneration != w.Metadata.Generation:
+		case !ok || w.Spec.Replicas != want.Replicas && want.Global == nil || w.Spec.Revision != want.Revision || w.Status.ObservedGeneration != w.Metadata.Generation:
 			problems, stalled = append(problems, fmt.Errorf("%s: the controller has not read its spec yet", name)), false
 		case !w.Status.Converged:
 			problems = append(problems, fmt.Errorf("%s: %s", name, w.Status.Obstacle))

@@ -130,6 +130,8 @@ type SwarmRecord struct {
 	Objects map[string]string `json:",omitempty"`
 	// Node is the ID of the node that has the workload's volumes; empty where it has none.
 	Node string `json:",omitempty"`
+	// Nodes are the IDs of those that are to have a replica, sorted, where each node is to.
+	Nodes []string `json:",omitempty"`
 	// Applied is a hash of what the service was given last: where the service differs from
 	// that, somebody else has changed it.
 	Applied string `json:",omitempty"`

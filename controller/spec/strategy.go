@@ -31,6 +31,13 @@ func Rolling(maxSurge, maxUnavailable Amount, replicas int) Strategy {
 	return s.WithSurge(maxSurge.roundedUp(replicas))
 }
 
+// Global is how a Deployment is updated of which each node of a Swarm runs one replica, as
+// deploy.mode: global says. One machine runs one.
+type Global struct {
+	// MaxSurge and MaxUnavailable are as they are written, for any number of nodes.
+	MaxSurge, MaxUnavailable Amount
+}
+
 // WithSurge returns the strategy with so many containers beyond those wanted. Without
 // any, one container has to go before the next can come.
 func (s Strategy) WithSurge(surge int) Strategy {

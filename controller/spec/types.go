@@ -181,6 +181,8 @@ type Workload struct {
 	// SurgeAsked is true where a spec or deploy.update_config asks for a surge: then
 	// replicas that share a volume have one, too.
 	SurgeAsked bool
+	// Global is set where each node of a Swarm is to run one replica; nil of others.
+	Global *Global
 	// SharedMounts are the container paths of volumes and binds whose access mode lets
 	// several containers write.
 	SharedMounts []string
@@ -207,14 +209,14 @@ type Workload struct {
 func (w *Workload) Shares(target string) bool { return slices.Contains(w.SharedMounts, target) }
 
 // Contended lists the container paths of the volumes and binds that only one container
-// may write to at a time: all that a single replica writes to, and the anonymous
+// may write to at a time: all that a single replica writes to, or the one of a node, and the anonymous
 // volumes of several, as each belongs to a number. Only the engine knows the others:
 // the volumes of an image, and those of volumes_from.
 func (w *Workload) Contended() (targets []string) {
 	for _, m := range w.Template.Volumes {
 		kept := m.Type == types.VolumeTypeVolume || m.Type == types.VolumeTypeBind
 		anonymous := m.Type == types.VolumeTypeVolume && m.Source == ""
-		if (kept && w.Replicas <= 1 && w.Autoscaling == nil || anonymous) && !m.ReadOnly && !w.Shares(m.Target) {
+		if (kept && (w.Replicas <= 1 && w.Autoscaling == nil || w.Global != nil) || anonymous) && !m.ReadOnly && !w.Shares(m.Target) {
 			targets = append(targets, m.Target)
 		}
 	}

@@ -24,6 +24,14 @@ func ReadLogs(ctx context.Context, m manager.Manager, project, workload string, 
 	if err != nil {
 		return err
 	}
+	services, err := m.Services(ctx, project)
+	if err != nil {
+		return err
+	}
+	nodes, err := m.Nodes(ctx)
+	if err != nil {
+		return err
+	}
 	var all []logs.Line
 	for _, t := range tasks {
 		if workload != "" && workloadOf(t) != workload || t.ContainerID == "" {
@@ -34,7 +42,7 @@ func ReadLogs(ctx context.Context, m manager.Manager, project, workload string, 
 		if err != nil && engine.ClassOf(err) != engine.NotFound {
 			return err
 		}
-		all = append(all, lines(taskName(t, project), out.Bytes(), o)...)
+		all = append(all, lines(taskName(t, project, services, nodes), out.Bytes(), o)...)
 	}
 	slices.SortStableFunc(all, func(a, b logs.Line) int { return a.At.Compare(b.At) })
 	for _, line := range all {
@@ -45,15 +53,11 @@ func ReadLogs(ctx context.Context, m manager.Manager, project, workload string, 
 	if !follow {
 		return nil
 	}
-	return followLogs(ctx, m, project, workload, began, o, emit)
+	return followLogs(ctx, m, services, workload, began, o, emit)
 }
 
 // followLogs emits what the services of a workload write since a time.
-func followLogs(ctx context.Context, m manager.Manager, project, workload string, since time.Time, o logs.Options, emit func(logs.Line) error) error {
-	services, err := m.Services(ctx, project)
-	if err != nil {
-		return err
-	}
+func followLogs(ctx context.Context, m manager.Manager, services []manager.Service, workload string, since time.Time, o logs.Options, emit func(logs.Line) error) error {
 	var mu sync.Mutex
 	following, ctx := errgroup.WithContext(ctx)
 	for _, s := range services {

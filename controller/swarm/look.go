@@ -137,10 +137,10 @@ func (s seen) held() (held map[string]string, load map[string]int) {
 }
 
 // replica is a task as the state keeps it.
-func replica(t manager.Task, service manager.Service, project string) core.Replica {
+func replica(t manager.Task, service manager.Service, name string) core.Replica {
 	workload := workloadOf(t)
 	r := core.Replica{
-		Workload: workload, Number: t.Slot, ID: t.ID, Name: taskName(t, project),
+		Workload: workload, Number: t.Slot, ID: t.ID, Name: name,
 		Revision: services.RevisionOf(t), Kind: spec.Kind(service.Spec.Labels[spec.LabelKind]), State: stateOf(t.State),
 		ExitCode: t.ExitCode, Created: t.CreatedAt, HealthOutput: t.Err, Addresses: addresses(t),
 	}
@@ -159,9 +159,17 @@ func replica(t manager.Task, service manager.Service, project string) core.Repli
 	return r
 }
 
-// taskName is the name of a task, as Swarm shows it, with the beginning of its ID.
-func taskName(t manager.Task, project string) string {
-	return fmt.Sprintf("%s.%d.%.12s", convert.ServiceName(project, workloadOf(t)), t.Slot, t.ID)
+// taskName is the name of a task, as Swarm shows it, with the beginning of its ID. Those of a
+// global service have the host names of their nodes in the place of a number.
+func taskName(t manager.Task, project string, services []manager.Service, nodes []manager.Node) string {
+	slot := fmt.Sprint(t.Slot)
+	if slices.ContainsFunc(services, func(s manager.Service) bool { return s.ID == t.ServiceID && s.Spec.Mode.Global != nil }) {
+		slot = t.NodeID
+		if i := slices.IndexFunc(nodes, func(n manager.Node) bool { return n.ID == t.NodeID }); i >= 0 {
+			slot = nodes[i].Hostname
+		}
+	}
+	return fmt.Sprintf("%s.%s.%.12s", convert.ServiceName(project, workloadOf(t)), slot, t.ID)
 }
 
 // addresses are those of a task, by network name, without the length of their networks.
@@ -198,10 +206,10 @@ func (s seen) shownReplicas(project string) (all []core.Replica) {
 	}
 	for _, t := range s.tasks {
 		service := byID[t.ServiceID]
-		if service.Spec.Labels[spec.LabelHook] != "" || workloadOf(t) == "" || service.ID == "" && services.Over(t) || !services.Shown(t, tasks[t.ServiceID]) {
+		if service.Spec.Labels[spec.LabelHook] != "" || workloadOf(t) == "" || service.ID == "" && services.Over(t) || !services.Shown(t, tasks[t.ServiceID], service.Spec) {
 			continue
 		}
-		all = append(all, replica(t, service, project))
+		all = append(all, replica(t, service, taskName(t, project, []manager.Service{service}, s.nodes)))
 	}
 	return all
 }

@@ -171,7 +171,7 @@ func (l *loop) gather(snap *state.Snapshot, now time.Time) *gathered {
 		all.tasks[workloadOf(t)] = append(all.tasks[workloadOf(t)], t)
 	}
 	for _, n := range l.seen.nodes {
-		all.common += fmt.Sprintf("%s %s %s;", n.ID, n.State, n.Availability)
+		all.common += fmt.Sprintf("%s %s %s %s %v %v;", n.ID, n.State, n.Availability, n.Role, n.Labels, n.EngineLabels)
 	}
 	all.common += fmt.Sprint(all.objects.Networks, all.objects.Secrets, all.objects.Configs, l.remove, all.foreign)
 	return all

@@ -33,9 +33,6 @@ type task struct {
 // classify tells what each task is.
 func classify(in Input) view {
 	in.Dependencies = slices.SortedStableFunc(slices.Values(in.Dependencies), func(a, b plan.Dependency) int { return cmp.Compare(a.Name, b.Name) })
-	in.Tasks = slices.SortedStableFunc(slices.Values(in.Tasks), func(a, b manager.Task) int {
-		return cmp.Or(cmp.Compare(a.Slot, b.Slot), a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
-	})
 	if in.Foreign == "" && in.Service == nil && in.Now.Before(in.takenUntil()) {
 		in.Foreign = in.Taken.Error
 	}
@@ -43,7 +40,14 @@ func classify(in Input) view {
 	for _, n := range in.Nodes {
 		v.nodes[n.ID] = n
 	}
-	for _, t := range in.Tasks {
+	v.Tasks = slices.SortedStableFunc(slices.Values(in.Tasks), func(a, b manager.Task) int {
+		node := 0
+		if v.global() {
+			node = cmp.Compare(v.host(a), v.host(b))
+		}
+		return cmp.Or(cmp.Compare(a.Slot, b.Slot), node, a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	for _, t := range v.Tasks {
 		if in.Service != nil && t.ServiceID == in.Service.ID {
 			v.tasks = append(v.tasks, v.judge(t))
 		}
@@ -54,11 +58,10 @@ func classify(in Input) view {
 func (v view) judge(t manager.Task) task {
 	ends := t.DesiredState == swarm.TaskStateShutdown || t.DesiredState == swarm.TaskStateRemove
 	node, placed := v.nodes[t.NodeID]
-	there := placed && node.State != swarm.NodeStateDown && node.State != swarm.NodeStateDisconnected
 	return task{
 		Task: t, revision: RevisionOf(t),
 		live: !ends && !Over(t), leaving: ends && !Over(t),
-		ready: !ends && t.State == swarm.TaskStateRunning && there,
+		ready: !ends && t.State == swarm.TaskStateRunning && placed && there(node),
 	}
 }
 
@@ -67,8 +70,11 @@ func (v view) why(t manager.Task) string {
 	node := ""
 	if n, ok := v.nodes[t.NodeID]; ok {
 		node = " on " + n.Hostname
-		if n.State == swarm.NodeStateDown || n.State == swarm.NodeStateDisconnected {
-			return fmt.Sprintf("is%s, which is %s", node, n.State)
+		if v.global() { // its name says so
+			node = ""
+		}
+		if !there(n) {
+			return fmt.Sprintf("is on %s, which is %s", n.Hostname, n.State)
 		}
 	}
 	if text := cmp.Or(t.Err, t.Message); text != "" {
@@ -89,14 +95,14 @@ func (v view) failure(revision string) string {
 	if newest == nil {
 		return ""
 	}
-	return fmt.Sprintf("replica %d %s", newest.Slot, v.why(newest.Task))
+	return v.subject(newest.Task) + " " + v.why(newest.Task)
 }
 
-// pending says why a task is not placed; empty where all are.
-func (v view) pending() string {
-	for _, t := range v.tasks {
-		if t.live && t.State == swarm.TaskStatePending {
-			return fmt.Sprintf("replica %d %s", t.Slot, v.why(t.Task))
+// pending says why a task is not placed that is to be; empty where all are.
+func (t *target) pending() string {
+	for _, k := range t.tasks {
+		if k.live && t.counted(k) && k.State == swarm.TaskStatePending {
+			return t.subject(k.Task) + " " + t.why(k.Task)
 		}
 	}
 	return ""

@@ -8,6 +8,7 @@ import (
 
 	"github.com/docker/docker/api/types/swarm"
 
+	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/swarm/convert"
 	"github.com/tendhq/tend/controller/swarm/manager"
 )
@@ -16,7 +17,7 @@ import (
 // empty where it has none. It returns a wait where that node cannot run tasks.
 func (s *steps) node() (id string, waits *wait) {
 	local := convert.LocalVolumes(s.Project, s.desired)
-	if len(local) == 0 {
+	if len(local) == 0 || s.desired.Global != nil { // each node has its own
 		return "", nil
 	}
 	holder := convert.PinOf(convert.Constraints(s.desired)) // a person says where the data are
@@ -43,7 +44,7 @@ func (s *steps) node() (id string, waits *wait) {
 	case !known:
 		return "", &wait{message: fmt.Sprintf("waiting for the node %s, which has %s and is no longer in the Swarm: an empty volume on another node would not have the data", holder, volumes),
 			remedy: "bring the node back; or bring the data to another one, and write node.id==ID of that one in deploy.placement.constraints"}
-	case n.State == swarm.NodeStateDown || n.State == swarm.NodeStateDisconnected:
+	case !there(n):
 		return "", &wait{message: fmt.Sprintf("waiting for the node %s, which has %s and is %s", n.Hostname, volumes, n.State), remedy: "bring the node back"}
 	}
 	return holder, nil
@@ -52,12 +53,38 @@ func (s *steps) node() (id string, waits *wait) {
 // choosable are the nodes that may get new volumes.
 func (s *steps) choosable() (all []manager.Node) {
 	for _, n := range s.Nodes {
-		ready := n.State == swarm.NodeStateReady && n.Availability == swarm.NodeAvailabilityActive
-		if ready && !slices.ContainsFunc(convert.Constraints(s.desired), func(c string) bool { return !satisfies(n, c) }) {
+		if n.State == swarm.NodeStateReady && eligible(n, s.desired) {
 			all = append(all, n)
 		}
 	}
 	return all
+}
+
+// there reports whether a node is in the Swarm and does what it is told.
+func there(n manager.Node) bool {
+	return n.State != swarm.NodeStateDown && n.State != swarm.NodeStateDisconnected
+}
+
+// eligible reports whether a node that is there may get tasks of a workload.
+func eligible(n manager.Node, w *spec.Workload) bool {
+	is := func(p swarm.Platform) bool {
+		return p.OS == n.OS && architecture(p.Architecture) == architecture(n.Architecture)
+	}
+	platforms := convert.Platforms(w)
+	return n.Availability == swarm.NodeAvailabilityActive && (len(platforms) == 0 || slices.ContainsFunc(platforms, is)) &&
+		!slices.ContainsFunc(convert.Constraints(w), func(c string) bool { return !satisfies(n, c) })
+}
+
+// architecture is an architecture in the words of images, also where the kernel has another.
+func architecture(name string) string {
+	switch name {
+	case "x86_64":
+		return "amd64"
+	case "aarch64":
+		return "arm64"
+	default:
+		return name
+	}
 }
 
 // satisfies reports whether a node is as a placement constraint says: a key, == or !=, and a

@@ -23,7 +23,8 @@ func TestThePlanIsTotalAndDeterministic(t *testing.T) {
   web: {image: "web:1", scale: 2, volumes: ["data:/data"], configs: [motd], depends_on: {db: {condition: service_healthy}}}
   db: {image: "db:1"}
   seed: {image: "seed:1", restart: "no"}
-volumes: {data: {}}
+  agent: {image: "agent:1", volumes: ["own:/data"], deploy: {mode: global}}
+volumes: {data: {}, own: {}}
 configs: {motd: {content: hello}}
 `, "")
 	rolled(w, 1)
@@ -31,7 +32,8 @@ configs: {motd: {content: hello}}
   web: {image: "web:2", scale: 2, volumes: ["data:/data"], configs: [motd], depends_on: {db: {condition: service_healthy}}}
   db: {image: "db:1"}
   seed: {image: "seed:1", restart: "no"}
-volumes: {data: {}}
+  agent: {image: "agent:1", volumes: ["own:/data"], deploy: {mode: global}}
+volumes: {data: {}, own: {}}
 configs: {motd: {content: hello}}
 `, "")
 	rapid.Check(t, func(t *rapid.T) {
@@ -54,7 +56,7 @@ configs: {motd: {content: hello}}
 			assert.False(t, p.Status.Converged, "it has converged and acts")
 		}
 		assert.NotEmpty(t, p.Status.Outcome)
-		if in.Spec != nil && in.Rollout.Swarm.Node != "" && len(in.Spec.Volumes) > 0 && in.Service == nil {
+		if in.Spec != nil && in.Rollout.Swarm.Node != "" && len(in.Spec.Volumes) > 0 && in.Spec.Global == nil && in.Service == nil {
 			for _, a := range p.Actions {
 				if a.Kind == CreateService && a.Spec.Labels[spec.LabelHook] == "" {
 					assert.Equal(t, in.Rollout.Swarm.Node, convert.PinnedTo(a.Spec), "it is made where its volume is not")
@@ -66,7 +68,7 @@ configs: {motd: {content: hello}}
 
 // anyInput is an input that need not make sense.
 func anyInput(t *rapid.T, w *world) Input {
-	name := rapid.SampledFrom([]string{"web", "db", "seed"}).Draw(t, "workload")
+	name := rapid.SampledFrom([]string{"web", "db", "seed", "agent"}).Draw(t, "workload")
 	in := w.input(name)
 	revisions := []string{"", "gone"}
 	for revision := range w.history[name] {
@@ -97,7 +99,8 @@ func anyInput(t *rapid.T, w *world) Input {
 			s.TaskTemplate = swarm.TaskSpec{}
 		}
 		in.Service = &manager.Service{ID: "service", Version: 7, Spec: s, Completed: rapid.Uint64Range(0, 3).Draw(t, "completed"),
-			Update: manager.Update{State: rapid.SampledFrom([]swarm.UpdateState{"", swarm.UpdateStatePaused, swarm.UpdateStateUpdating, swarm.UpdateStateCompleted, swarm.UpdateStateRollbackPaused}).Draw(t, "update")}}
+			Update: manager.Update{State: rapid.SampledFrom([]swarm.UpdateState{"", swarm.UpdateStatePaused, swarm.UpdateStateUpdating, swarm.UpdateStateCompleted, swarm.UpdateStateRollbackPaused}).Draw(t, "update"),
+				Message: rapid.SampledFrom([]string{"", "update paused due to failure or early termination of task 0"}).Draw(t, "because")}}
 	}
 	states := []swarm.TaskState{swarm.TaskStateNew, swarm.TaskStatePending, swarm.TaskStateStarting, swarm.TaskStateRunning, swarm.TaskStateComplete, swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateShutdown, swarm.TaskStateOrphaned}
 	in.Tasks = nil

@@ -92,10 +92,10 @@ func (a *account) complete() {
 	r := &a.plan.Rollout
 	for _, k := range a.tasks {
 		if k.ready && a.current(k) {
-			a.lookAgain(a.availableAt(k), "replica %d is available", k.Slot)
+			a.lookAgain(a.availableAt(k), "%s is available", a.subject(k.Task))
 		}
 	}
-	goesOn := a.Service != nil && (a.Service.Update.State == swarm.UpdateStateUpdating || a.updatePaused() && !a.outlived())
+	goesOn := a.Service != nil && (a.Service.Update.State == swarm.UpdateStateUpdating || a.updatePaused()) && !a.outlived()
 	if !r.Complete && a.same && a.hasAll() && !goesOn {
 		r.Complete = true
 		if r.Stable != r.Revision {
@@ -116,8 +116,8 @@ func (a *account) complete() {
 }
 
 // outlived reports whether all that the spec asks for has been available for as long as Swarm
-// would have watched it: what it has paused the update for, as a task that was lost with its
-// node, is over.
+// would have watched it: what it has paused the update for, or still waits for, as a task that
+// was lost with its node, is over.
 func (a *account) outlived() bool {
 	since, monitor := a.record.AvailableSince, a.desired.MinReady
 	if u := a.Service.Spec.UpdateConfig; u != nil {
@@ -126,7 +126,7 @@ func (a *account) outlived() bool {
 	if since.IsZero() {
 		return false
 	}
-	a.lookAgain(since.Add(monitor), "Swarm has paused the update, and all is available")
+	a.lookAgain(since.Add(monitor), "all is available, whatever Swarm says of the update")
 	return !since.Add(monitor).After(a.Now)
 }
 
@@ -151,7 +151,7 @@ func (a *account) conditions() {
 		a.job()
 		return
 	}
-	if n := a.counts.available; n >= max(a.desired.Replicas-a.desired.Strategy.MaxUnavailable, 0) && (n > 0 || a.desired.Replicas == 0) {
+	if n := a.counts.available; n >= max(a.desired.Replicas-a.desired.Strategy.MaxUnavailable, 0) && (n > 0 || a.desired.Replicas == 0) && !a.nowhere() {
 		a.condition(core.Available, true, "MinimumReplicasAvailable", a.summary())
 	} else {
 		a.condition(core.Available, false, "MinimumReplicasUnavailable", a.summary())
@@ -297,21 +297,21 @@ func (a *account) transitions() {
 // replicas tells of each task that is shown how it is.
 func (a *account) replicas() (all []core.ReplicaStatus) {
 	for _, k := range a.tasks {
-		if !Shown(k.Task, a.Input.Tasks) {
+		if !Shown(k.Task, a.Input.Tasks, a.Service.Spec) {
 			continue
 		}
 		r := core.ReplicaStatus{ID: k.ID, Ready: k.ready, Phase: phase(k)}
 		for _, other := range a.tasks {
-			if other.Slot == k.Slot && other.ID != k.ID && other.revision == k.revision && Over(other.Task) && other.State != swarm.TaskStateShutdown {
+			if sameSlot(other.Task, k.Task, a.Service.Spec) && other.ID != k.ID && other.revision == k.revision && Over(other.Task) && other.State != swarm.TaskStateShutdown {
 				r.Restarts++
 			}
 		}
 		switch {
 		case a.desired == nil || k.ready && a.current(k) || k.State == swarm.TaskStateComplete:
 		case k.ready:
-			r.Blocker = fmt.Sprintf("replica %d is at revision %s still", k.Slot, short(k.revision))
+			r.Blocker = fmt.Sprintf("%s is at revision %s still", a.subject(k.Task), short(k.revision))
 		default:
-			r.Blocker = fmt.Sprintf("replica %d %s", k.Slot, a.why(k.Task))
+			r.Blocker = a.subject(k.Task) + " " + a.why(k.Task)
 		}
 		all = append(all, r)
 	}

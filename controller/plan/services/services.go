@@ -186,5 +186,11 @@ var over = []swarm.TaskState{
 	swarm.TaskStateComplete, swarm.TaskStateShutdown, swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateRemove, swarm.TaskStateOrphaned,
 }
 
-// Over reports whether a task has ended.
-func Over(t manager.Task) bool { return slices.Contains(over, t.State) }
+// Over reports whether a task has ended, or is to end before any node was told of it.
+func Over(t manager.Task) bool { return slices.Contains(over, t.State) || neverRan(t) }
+
+// neverRan reports whether a task is to end that no node was told of.
+func neverRan(t manager.Task) bool {
+	ends := t.DesiredState == swarm.TaskStateShutdown || t.DesiredState == swarm.TaskStateRemove
+	return ends && slices.Contains([]swarm.TaskState{swarm.TaskStateNew, swarm.TaskStateAllocated, swarm.TaskStatePending}, t.State)
+}

@@ -675,8 +675,9 @@ func TestOneReplicaIsShownOfEachSlot(t *testing.T) {
 	old := manager.Task{ID: "1", Slot: 1, State: swarm.TaskStateFailed, CreatedAt: time.Unix(1, 0)}
 	last := manager.Task{ID: "2", Slot: 1, State: swarm.TaskStateFailed, CreatedAt: time.Unix(2, 0)}
 	runs := manager.Task{ID: "3", Slot: 1, State: swarm.TaskStateRunning, CreatedAt: time.Unix(0, 0)}
-	assert.False(t, Shown(old, []manager.Task{old, last}))
-	assert.True(t, Shown(last, []manager.Task{old, last}))
-	assert.False(t, Shown(last, []manager.Task{old, last, runs}))
-	assert.True(t, Shown(runs, []manager.Task{old, last, runs}))
+	replicated := swarm.ServiceSpec{}
+	assert.False(t, Shown(old, []manager.Task{old, last}, replicated))
+	assert.True(t, Shown(last, []manager.Task{old, last}, replicated))
+	assert.False(t, Shown(last, []manager.Task{old, last, runs}, replicated))
+	assert.True(t, Shown(runs, []manager.Task{old, last, runs}, replicated))
 }

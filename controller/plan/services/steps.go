@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,6 +105,9 @@ func (s *steps) keep() {
 	wanted := convert.Service(s.Project, s.desired, objects)
 	wanted.TaskTemplate.ForceUpdate = s.forceUpdate()
 	service := s.Service
+	if service != nil && service.Spec.Labels[convert.LabelResumed] != "" {
+		wanted.Labels[convert.LabelResumed] = service.Spec.Labels[convert.LabelResumed]
+	}
 	if s.same = service == nil && s.desired.Kind == spec.Job && s.ran(); s.same {
 		return // to make it again would run it again
 	}
@@ -116,6 +120,7 @@ func (s *steps) keep() {
 	if job := s.desired.Kind == spec.Job; job && !rolls && service.Spec.Mode.ReplicatedJob != nil {
 		rolls = slices.Contains(differs, "Mode.ReplicatedJob.TotalCompletions")
 	}
+	rolls = rolls || modeOf(service.Spec) != modeOf(wanted)
 	// Any update runs a job again: only another revision is to, or another number.
 	ranAlready := s.desired.Kind == spec.Job && !rolls && modeOf(service.Spec) == modeOf(wanted)
 	s.same = len(differs) == 0 || ranAlready
@@ -125,24 +130,25 @@ func (s *steps) keep() {
 		maps.DeleteFunc(s.record.Tries, func(_ string, t core.Try) bool { return t.At.Add(mostDelay).Before(s.Now) })
 		s.tidyHooks()
 		s.resume(wanted)
+		s.waitForNodes()
 		return
 	case s.paused() && rolls:
 		s.hold()
 		return
 	case rolls && !s.mayRoll(objects):
 		return
+	case service != nil && modeOf(service.Spec) != modeOf(wanted):
+		s.removeService(*service, fmt.Sprintf("Swarm cannot make a %s of a %s", modeOf(wanted), modeOf(service.Spec)))
+		return
 	case s.recreates() && s.runs() && (slices.ContainsFunc(differs, replaces) || runsNone(service.Spec)):
 		s.wait = untilEnded
-		if service != nil && modeOf(service.Spec) == modeOf(wanted) && !runsNone(service.Spec) {
+		if service != nil && !runsNone(service.Spec) {
 			s.stop(*service, wanted, differs, rolls)
 		}
 		return
 	case service == nil:
 		s.actions = append(s.actions, Action{Kind: CreateService, Workload: s.Workload, Object: wanted.Name, Spec: wanted, Cause: s.whyCreate()})
 		s.record.Swarm.Applied = hash(wanted)
-		return
-	case modeOf(service.Spec) != modeOf(wanted):
-		s.removeService(*service, fmt.Sprintf("Swarm cannot make a %s of a %s", modeOf(wanted), modeOf(service.Spec)))
 		return
 	}
 	s.update(wanted, differs, rolls)
@@ -182,6 +188,9 @@ func replaces(field string) bool {
 // removed.
 func (s *steps) recreates() bool {
 	d := s.desired
+	if d.Global != nil { // an update ends the one of a node before the next, within a minute
+		return s.Service == nil && len(d.Contended()) > 0
+	}
 	alone := d.Replicas <= 1 && !d.SurgeAsked && len(d.Contended()) > 0
 	return d.Kind != spec.Job && (d.Strategy.Type == spec.Recreate || alone)
 }
@@ -189,7 +198,7 @@ func (s *steps) recreates() bool {
 // runs reports whether a task of the workload may run still.
 func (s *steps) runs() bool {
 	return slices.ContainsFunc(s.Tasks, func(t manager.Task) bool {
-		return RevisionOf(t) != "" && !s.ofHook(t) && t.NodeID != "" && !Over(t)
+		return RevisionOf(t) != "" && !s.ofHook(t) && t.NodeID != "" && !Over(t) && (s.eligible == nil || s.eligible[t.NodeID])
 	})
 }
 
@@ -249,13 +258,23 @@ func (s *steps) whyUpdate(wanted swarm.ServiceSpec, differs []string, rolls bool
 }
 
 // resume has Swarm go on with an update that it has paused though its revision has worked, or
-// none of its tasks has failed: one was lost with its node, for instance.
+// none of its tasks has failed: one was lost with its node, for instance. The label makes it
+// another spec.
 func (s *steps) resume(wanted swarm.ServiceSpec) {
-	works := s.record.Stable == s.desired.Revision || !s.updateFailed()
-	if !s.updatePaused() || !works || s.paused() || !s.try("paused "+s.Service.ID) {
+	works, cause := s.record.Stable == s.desired.Revision || !s.updateFailed(), ""
+	switch {
+	case s.paused():
+	case s.updatePaused() && works:
+		cause = "Swarm has paused an update to a revision that has not failed"
+	case s.stands():
+		cause = "Swarm waits for a task on a node that was lost, and does not go on with the update"
+	}
+	if cause == "" || !s.try("paused "+s.Service.ID) {
 		return
 	}
-	s.give(wanted, "Swarm has paused an update to a revision that has not failed")
+	times, _ := strconv.Atoi(wanted.Labels[convert.LabelResumed])
+	wanted.Labels[convert.LabelResumed] = strconv.Itoa(times + 1)
+	s.give(wanted, cause)
 }
 
 // The delays between repairs of one service, and after what was refused.

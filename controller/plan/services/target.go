@@ -20,6 +20,9 @@ type target struct {
 	// or in one that worked where that has failed; nil where the workload is to be taken
 	// away.
 	desired *spec.Workload
+	// eligible are the IDs of the nodes that are to have a replica each: there are as many
+	// replicas as those. It is nil where the number is written.
+	eligible map[string]bool
 	// wanted is the revision that people want.
 	wanted string
 	counts counts
@@ -65,6 +68,7 @@ func (v view) toward(record core.Rollout) target {
 	t := target{view: v, record: record}
 	t.record.Workload, t.record.Tries = v.Workload, maps.Clone(record.Tries)
 	t.desired = t.choose()
+	t.spread()
 	t.count()
 	if t.begins() {
 		t.begin()
@@ -149,7 +153,7 @@ func (t *target) failed() string {
 func (t *target) updateFailed() bool {
 	bySelf := []swarm.TaskState{swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateComplete}
 	return t.updatePaused() && slices.ContainsFunc(t.tasks, func(k task) bool {
-		return k.revision == t.desired.Revision && slices.Contains(bySelf, k.State)
+		return k.revision == t.desired.Revision && t.counted(k) && slices.Contains(bySelf, k.State)
 	})
 }
 
@@ -190,7 +194,7 @@ func (t *target) available(k task) bool {
 func (t *target) count() {
 	c := &t.counts
 	for _, k := range t.tasks {
-		if !k.live {
+		if !k.live || !t.counted(k) {
 			continue
 		}
 		c.live++
@@ -245,7 +249,7 @@ func (t *target) hasAll() bool {
 		return t.ran()
 	}
 	s := t.Service
-	return s != nil && s.Spec.Labels[spec.LabelRevision] == t.desired.Revision &&
+	return s != nil && s.Spec.Labels[spec.LabelRevision] == t.desired.Revision && !t.nowhere() &&
 		t.counts.old == 0 && t.counts.updatedAvailable >= t.desired.Replicas
 }
 
@@ -274,6 +278,7 @@ func (t *target) noteProgress() {
 		r.ProgressAt = r.ProgressAt.Add(t.Now.Sub(r.AvailableSince))
 		r.AvailableSince = time.Time{}
 	}
+	t.noteNodes()
 	wanted := min(c.available, t.desired.Replicas)
 	if c.updated > r.Updated || c.updatedReady > r.UpdatedReady || c.updatedAvailable > r.UpdatedAvailable || c.ready > r.Ready ||
 		wanted > r.Available || c.old < r.Old || r.Blocked {

@@ -243,6 +243,10 @@ func (w *world) carryOut(a Action) {
 func (w *world) run(s *manager.Service) {
 	image := s.Spec.TaskTemplate.ContainerSpec.Image
 	job := s.Spec.Mode.ReplicatedJob
+	if s.Spec.Mode.Global != nil {
+		w.runGlobal(s)
+		return
+	}
 	n := 0
 	if job != nil {
 		n = int(*job.TotalCompletions)
@@ -279,6 +283,52 @@ func (w *world) run(s *manager.Service) {
 		w.tasks = append(w.tasks, t)
 		if w.broken[image] {
 			return // Swarm goes no further
+		}
+	}
+}
+
+// runGlobal makes the tasks of a global service be as its spec says, on each node that may
+// have one.
+func (w *world) runGlobal(s *manager.Service) {
+	image, revision := s.Spec.TaskTemplate.ContainerSpec.Image, s.Spec.Labels[spec.LabelRevision]
+	for _, n := range w.nodes {
+		fits := n.State != swarm.NodeStateDown && n.Availability == swarm.NodeAvailabilityActive
+		for _, c := range s.Spec.TaskTemplate.Placement.Constraints {
+			fits = fits && satisfies(n, c)
+		}
+		has := slices.ContainsFunc(w.tasks, func(t manager.Task) bool {
+			return t.ServiceID == s.ID && t.NodeID == n.ID && fits && !Over(t) && RevisionOf(t) == revision && t.Spec.ForceUpdate == s.Spec.TaskTemplate.ForceUpdate
+		})
+		if has || n.Availability == swarm.NodeAvailabilityPause {
+			continue
+		}
+		w.tasks = slices.DeleteFunc(w.tasks, func(t manager.Task) bool { return t.ServiceID == s.ID && t.NodeID == n.ID })
+		if !fits {
+			continue
+		}
+		t := manager.Task{
+			ID: w.id("t"), ServiceID: s.ID, NodeID: n.ID, Spec: s.Spec.TaskTemplate,
+			State: swarm.TaskStateRunning, DesiredState: swarm.TaskStateRunning, Since: w.now, CreatedAt: w.now,
+		}
+		switch {
+		case w.broken[image]:
+			t.State, t.DesiredState, t.Err, t.ExitCode = swarm.TaskStateFailed, swarm.TaskStateShutdown, "task: non-zero exit (1)", 1
+			s.Update = manager.Update{State: swarm.UpdateStatePaused, Message: "update paused due to failure or early termination of task " + t.ID}
+		case w.never[image]:
+			t.State = swarm.TaskStateStarting
+		}
+		w.tasks = append(w.tasks, t)
+		if w.broken[image] {
+			return // Swarm goes no further
+		}
+	}
+}
+
+// look has Swarm see to what its nodes are now.
+func (w *world) look() {
+	for i, s := range w.services {
+		if s.Spec.Mode.Global != nil {
+			w.runGlobal(&w.services[i])
 		}
 	}
 }

@@ -28,6 +28,10 @@ func (b *builder) rollout(w *spec.Workload) {
 	startFirst, stopFirst := false, false
 	quarter := spec.Amount{Percent: 25}
 	maxSurge, maxUnavailable := quarter, quarter
+	if b.global() {
+		w.Global = &spec.Global{}
+		maxSurge, maxUnavailable = spec.Amount{Count: 1}, spec.Amount{}
+	}
 	if b.document.strategy == nil && !explicit && b.document.maxUnavailable == nil {
 		if update := b.updateConfig(); update != nil {
 			maxSurge, maxUnavailable = b.readUpdateConfig(w, update)
@@ -42,6 +46,9 @@ func (b *builder) rollout(w *spec.Workload) {
 	}
 	maxSurge, maxUnavailable = valueOr(b.document.maxSurge, maxSurge), valueOr(b.document.maxUnavailable, maxUnavailable)
 	w.Strategy = spec.Rolling(maxSurge, maxUnavailable, w.Replicas)
+	if w.Global != nil {
+		w.Strategy.MaxSurge = min(w.Strategy.MaxSurge, w.Replicas)
+	}
 	if w.Autoscaling != nil {
 		w.Autoscaling.MaxSurge, w.Autoscaling.MaxUnavailable = maxSurge, maxUnavailable
 	}
@@ -76,7 +83,16 @@ func (b *builder) rollout(w *spec.Workload) {
 	if surge == 0 {
 		w.Strategy.Reason = reason
 	}
+	if w.Global != nil {
+		w.Global = &spec.Global{MaxSurge: maxSurge, MaxUnavailable: maxUnavailable}
+		if surge == 0 {
+			w.Global.MaxSurge = spec.Amount{}
+		}
+	}
 }
+
+// global reports whether each node of a Swarm is to run one replica.
+func (b *builder) global() bool { return b.service.Deploy != nil && b.service.Deploy.Mode == "global" }
 
 func (b *builder) updateConfig() *types.UpdateConfig {
 	if b.service.Deploy == nil {
@@ -97,8 +113,12 @@ func (b *builder) readUpdateConfig(w *spec.Workload, update *types.UpdateConfig)
 			b.duration(update.Monitor, "deploy", "update_config", "monitor"))
 	}
 	parallelism := valueOr(update.Parallelism, 1)
-	if parallelism == 0 || parallelism > uint64(w.Replicas) {
-		parallelism = uint64(w.Replicas) // 0 means all at once
+	most := uint64(w.Replicas)
+	if w.Global != nil {
+		most = maxReplicas
+	}
+	if parallelism == 0 || parallelism > most {
+		parallelism = most // 0 means all at once
 	}
 	batch := spec.Amount{Count: int(parallelism)}
 	if update.Order == "start-first" {

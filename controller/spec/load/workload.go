@@ -179,7 +179,7 @@ func (b *builder) replicas() int {
 			fmt.Sprintf("%s cannot be %d", strings.Join(path, "."), n), path...)
 	case deploy != nil && strings.HasPrefix(deploy.Mode, "global") && n > 1:
 		b.fail("set mode: replicated, or remove replicas",
-			"mode: global means one container on this machine, so that replicas has no meaning", "deploy", "mode")
+			"mode: global means one container on each node, and one on one machine, so that replicas has no meaning", "deploy", "mode")
 	case b.document.kind == spec.Database && n != 1:
 		b.fail("remove it; a Database has exactly one replica", fmt.Sprintf("a Database cannot have %d replicas", n), path...)
 	}

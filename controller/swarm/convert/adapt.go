@@ -32,6 +32,11 @@ func Adapt(p *spec.Project, at load.Places) (problems spec.Errors) {
 		w := p.Workloads[name]
 		check("services", w.Name, w.Template)
 		problems = append(problems, refusedFields(w, at)...)
+		problems = append(problems, refusedGlobal(p, w, at)...)
+		if g := w.Global; g != nil {
+			reason := w.Strategy.Reason
+			w.Strategy = spec.Strategy{Type: spec.RollingUpdate, MaxUnavailable: g.MaxUnavailable.Count, Reason: reason}.WithSurge(g.MaxSurge.Count)
+		}
 		w.Room, w.FixedHostPorts = 0, nil      // a mesh gives a port to any number of tasks
 		w.PullPolicy = types.PullPolicyMissing // the nodes pull
 	}

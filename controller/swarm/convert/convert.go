@@ -22,6 +22,9 @@ import (
 const (
 	// LabelHookRevision holds the revision that the job of a pre-rollout hook runs for.
 	LabelHookRevision = "tend.hook.revision"
+	// LabelResumed counts how often tend has had Swarm go on with an update: Swarm begins none
+	// for a spec that it has.
+	LabelResumed = "tend.resumed"
 	// LabelObject holds the Compose key of a secret or config, whose name has a hash.
 	LabelObject = "tend.object"
 )
@@ -194,6 +197,9 @@ func mode(w *spec.Workload) swarm.ServiceMode {
 	if w.Kind == spec.Job {
 		return swarm.ServiceMode{ReplicatedJob: &swarm.ReplicatedJob{MaxConcurrent: &n, TotalCompletions: &n}}
 	}
+	if w.Global != nil {
+		return swarm.ServiceMode{Global: &swarm.GlobalService{}}
+	}
 	return swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &n}}
 }
 
@@ -282,12 +288,22 @@ func placement(t types.ServiceConfig, node string) *swarm.Placement {
 	if node != "" && PinOf(p.Constraints) == "" {
 		p.Constraints = append(p.Constraints, pinned+node)
 	}
-	if os, rest, ok := strings.Cut(t.Platform, "/"); ok {
-		arch, _, _ := strings.Cut(rest, "/")
-		p.Platforms = []swarm.Platform{{OS: os, Architecture: arch}}
-	}
+	p.Platforms = platforms(t)
 	return p
 }
+
+// platforms are those of the nodes that may run a template; none where each may.
+func platforms(t types.ServiceConfig) []swarm.Platform {
+	os, rest, ok := strings.Cut(t.Platform, "/")
+	if !ok {
+		return nil
+	}
+	arch, _, _ := strings.Cut(rest, "/")
+	return []swarm.Platform{{OS: os, Architecture: arch}}
+}
+
+// Platforms are those of the nodes that may run a workload; none where each may.
+func Platforms(w *spec.Workload) []swarm.Platform { return platforms(w.Template) }
 
 // resources are limits and reservations; deploy wins over the older keys.
 func resources(t types.ServiceConfig) *swarm.ResourceRequirements {

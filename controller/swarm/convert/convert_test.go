@@ -143,7 +143,7 @@ func TestWhatASwarmCannotDoIsRefusedAllAtOnce(t *testing.T) {
     ports:
       - "127.0.0.1:8080:80"
     deploy:
-      mode: global
+      mode: global-job
   db:
     image: postgres:16
     volumes: [data:/var/lib/postgresql/data]
@@ -177,7 +177,7 @@ spec:
 	for _, want := range []string{
 		"compose.yaml:4:5: privileged is not supported on a Swarm; Swarm runs no privileged containers",
 		"compose.yaml:6:9: ports.0.host_ip: 127.0.0.1 is not supported on a Swarm; Swarm publishes a port on all addresses of a node",
-		"compose.yaml:8:7: deploy.mode: global is not supported on a Swarm; tend counts the replicas that are written",
+		"compose.yaml:8:7: deploy.mode: global-job is not supported on a Swarm; tend counts the completions that are written",
 		"compose.yaml:12:14: keepImages is not supported on a Swarm",
 		"compose.yaml:14:14: networks.back.ipv4_address: 10.9.0.2 is not supported on a Swarm",
 		"compose.yaml:17:5: driver: bridge is not supported on a Swarm",

@@ -83,7 +83,8 @@ of its managers: the engine of ` + "`--host`" + `. Swarm schedules, restarts and
 | of | becomes |
 | --- | --- |
 | a Deployment | a replicated service, PROJECT_SERVICE |
-| a Database | likewise, of one task that is stopped before the next one starts, pinned to the node of its volume; replicated jobs on that node prepare its updates |
+| a Deployment with ` + "`deploy.mode: global`" + ` | a global service: one replica on each node that may have it |
+| a Database | a replicated service, of one task that is stopped before the next one starts, pinned to the node of its volume; replicated jobs on that node prepare its updates |
 | a Job | a replicated job; a new revision runs it again |
 | a hook of ` + "`preRollout`" + ` | a replicated job that ends before its service is updated, and is removed then |
 | a network | an overlay |
@@ -105,6 +106,16 @@ machine has no part in it.
   the next writer beside one that takes longer.
 - A service that mounts a volume of the driver local is pinned to one node, as the volume is there alone. Where that node is
   down, tend waits for it and says so: an empty volume on another node would look as if all were well.
+- With ` + "`deploy.mode: global`" + ` there are as many replicas as eligible nodes: those that are not down, are active, and are as
+  ` + "`placement.constraints` and `platform`" + ` say. A node that joins gets one, and one that is drained, down or gone is no longer counted;
+  neither begins a rollout, and in one that is under way the deadline begins anew. A replica is named after its node. A number of replicas
+  beside it, autoscaling, Recreate and percentages of ` + "`maxSurge`" + ` and ` + "`maxUnavailable`" + ` are refused.
+- A volume of the driver local is each node's own there, so that nothing is pinned, and a node that joins begins with an empty one. One
+  that a service which runs on one node mounts, too, is refused: on all other nodes it would be empty.
+- Swarm replaces the task of a global service at once where anything of its node changes during an update, as its label or its
+  networks, also while the update is paused, and does not wait for the end of the one before. Where it waits in an update for a task
+  whose node was lost, tend has it go on: it gives the service another label ` + "`tend.resumed`" + `.
+- Another ` + "`deploy.mode`" + ` is another service, as Swarm changes the mode of none: all replicas of the one end, and then the others start.
 - Before a Database is updated, a job on its node asks the running server, over a network that the service is in, whether its
   indexes are as its libraries sort, backs it up into the volume PROJECT_backups of that node, and has it write out what it holds in
   memory; where the image changes, a job in the new one looks whether it may take over the data. What fails leaves the Database as it

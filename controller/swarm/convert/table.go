@@ -86,9 +86,9 @@ var composeKeys = []row{
 
 	{"services.*.deploy", "endpoint_mode", bySwarm, "dnsrr where the nodes' kernels have no IPVS", nil},
 	{"services.*.deploy", "labels", kept, "the service's", nil},
-	{"services.*.deploy", "placement", bySwarm, "constraints, preferences and max_replicas_per_node", nil},
-	{"services.*.deploy", "mode", kept, "replicated and replicated-job; global and global-job are refused: tend counts the replicas that are written", refuseMode},
-	{"services.*.deploy", "replicas", kept, "spec.replicas wins", nil},
+	{"services.*.deploy", "placement", bySwarm, "constraints, preferences and max_replicas_per_node, which mode: global does not go with", nil},
+	{"services.*.deploy", "mode", kept, "replicated, replicated-job, and global for a Deployment: see above. global-job is refused: tend counts the completions that are written", refuseMode},
+	{"services.*.deploy", "replicas", kept, "spec.replicas wins; with mode: global each is refused, and so is autoscaling", nil},
 	{"services.*.deploy", "resources", bySwarm, "a limit of the CPU is cpus, too", nil},
 	{"services.*.deploy", "restart_policy", bySwarm, "", nil},
 	{"services.*.deploy", "rollback_config", refused, "tend rolls back itself, as update_config or the spec's strategy says", nil},
@@ -106,7 +106,7 @@ var composeKeys = []row{
 	{"services.*.ports.*", "published", bySwarm, "one number, or none: a range to choose from is refused", refuseRange},
 	{"services.*.ports.*", "app_protocol name", ignored, "", nil},
 	{"services.*.volumes.*", "type", kept, "bind, tmpfs and volume", refuseMount},
-	{"services.*.volumes.*", "source target read_only consistency tmpfs volume", kept, "a volume of the driver local is on one node: tend pins the service to that, also when the node is gone", nil},
+	{"services.*.volumes.*", "source target read_only consistency tmpfs volume", kept, "a volume of the driver local is on one node: tend pins the service to that, also when the node is gone. With mode: global each node has its own", nil},
 	{"services.*.volumes.*", "bind", kept, "the path must be on each node where a task may run: Swarm does not make it", nil},
 	{"services.*.volumes.*", "image", refused, "Swarm mounts no images", nil},
 	{"services.*.volumes.*.bind", "recursive selinux", refused, "Swarm takes it from Docker Engine 25 on only, or never", nil},
@@ -133,7 +133,7 @@ var composeKeys = []row{
 // are refused where they are written, or as refusedFields says.
 var specFields = []row{
 	{"", "replicas strategy.type paused revisionHistoryLimit progressDeadlineSeconds template", kept, "", nil},
-	{"", "strategy.rollingUpdate.maxSurge strategy.rollingUpdate.maxUnavailable", bySwarm, "with a surge an update is start-first and maxSurge is its parallelism; without one it is stop-first and maxUnavailable is. Recreate stops all at once", nil},
+	{"", "strategy.rollingUpdate.maxSurge strategy.rollingUpdate.maxUnavailable", bySwarm, "with a surge an update is start-first and maxSurge is its parallelism; without one it is stop-first and maxUnavailable is. Recreate stops all at once, and with mode: global it is refused, as is a percentage", nil},
 	{"", "minReadySeconds", bySwarm, "monitor and delay of the update", nil},
 	{"", "onFailure", kept, "by tend: when progressDeadlineSeconds are over, or Swarm pauses the update as a new task has failed", nil},
 	{"", "preRollout name command timeoutSeconds", kept, "a replicated job that runs before the update", nil},
@@ -183,10 +183,10 @@ func refuseNamespace(v any) string {
 }
 
 func refuseMode(v any) string {
-	if v == "replicated" || v == "replicated-job" {
-		return ""
+	if v == "global-job" {
+		return "tend counts the completions that are written, and not the nodes: write replicated-job"
 	}
-	return "tend counts the replicas that are written, and not the nodes: write replicated, or replicated-job"
+	return ""
 }
 
 func refuseRange(v any) string {
