@@ -78,7 +78,9 @@ const standstill = 30 * time.Second
 // ever for a task whose node is lost, and for no other one meanwhile.
 func (s *steps) stands() bool {
 	c := s.counts
-	if s.eligible == nil || s.Service.Update.State != swarm.UpdateStateUpdating || c.old == 0 || c.updated > c.updatedAvailable {
+	lost := func(k task) bool { return k.live && !s.counted(k) && k.State != swarm.TaskStateRunning }
+	if s.eligible == nil || s.Service.Update.State != swarm.UpdateStateUpdating || c.updated > c.updatedAvailable ||
+		c.old == 0 && !slices.ContainsFunc(s.tasks, lost) {
 		return false
 	}
 	at := s.watched(s.record.ProgressAt).Add(min(standstill+s.desired.MinReady, s.desired.ProgressDeadline/2))

@@ -35,6 +35,10 @@ var bugs = []bugtest.Bug{
 		Old: "case s.recreates() && s.runs() &&", New: "case !BUG && s.recreates() && s.runs() &&"},
 	{Name: "touch what is somebody else's", File: "swarm/look.go",
 		Old: "if is, why := ours(s, l.project.Name, l.options.Folders); !is {", New: "if is, why := ours(s, l.project.Name, l.options.Folders); !is && !BUG {"},
+	{Name: "keep on one node what is on each", File: "plan/services/nodes.go",
+		Old: "len(local) == 0 || s.desired.Global != nil {", New: "len(local) == 0 || !BUG && s.desired.Global != nil {"},
+	{Name: "count nodes that are drained", File: "plan/services/nodes.go",
+		Old: "return n.Availability == swarm.NodeAvailabilityActive && (", New: "return (BUG || n.Availability == swarm.NodeAvailabilityActive) && ("},
 }
 
 // TestPlantedBugs, with -search, builds the simulation with all bugs, switches on one at a

@@ -19,7 +19,7 @@ func TestEachCrashPoint(t *testing.T) {
 		w.start()
 		w.idle(30 * time.Second)
 		w.written = w.written.clone()
-		for name, tag := range map[string]string{"web": "2", "api": "2", "db": "2", "seed": "2", "store": ""} {
+		for name, tag := range map[string]string{"web": "2", "api": "2", "db": "2", "seed": "2", "agent": "2", "store": ""} {
 			w.written.images[name] = tag
 		}
 		w.written.token, w.written.motd = "blue", "blue"

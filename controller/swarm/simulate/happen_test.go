@@ -96,7 +96,7 @@ func (w *world) intend() {
 	if w.gate == nil {
 		return
 	}
-	name := one(w, "web", "api", "db", "store")
+	name := one(w, "web", "api", "agent", "db", "store")
 	switch w.rng.IntN(4) {
 	case 0, 1:
 		paused := !w.judge.paused[name]
@@ -140,8 +140,8 @@ func (w *world) granted() bool {
 
 // harm breaks a node, the quorum or the way to the managers, or mends it.
 func (w *world) harm() {
-	node := one(w, "node1", "node2", "node3", "node4", "node5")
-	switch w.rng.IntN(10) {
+	node := one(w, w.nodes()...)
+	switch w.rng.IntN(12) {
 	case 0, 1:
 		w.tell("%s stops", node)
 		w.judge.troubled = time.Now()
@@ -166,15 +166,38 @@ func (w *world) harm() {
 		w.swarm.CutNode("node3")
 		w.idle(one(w, 5*time.Second, 40*time.Second, 3*time.Minute))
 		w.mend()
+	case 7, 8:
+		w.comeOrGo()
 	default:
 		w.mend()
 	}
 }
 
+// nodes are the host names of those that there are.
+func (w *world) nodes() (all []string) {
+	for _, n := range w.swarm.Truth().Nodes {
+		all = append(all, n.Hostname)
+	}
+	return all
+}
+
+// comeOrGo has a node join, or leave for good. A node that joins begins with no volumes.
+func (w *world) comeOrGo() {
+	const node = "node6"
+	if slices.Contains(w.nodes(), node) {
+		w.tell("%s leaves for good", node)
+		w.judge.troubled = time.Now()
+		w.swarm.RemoveNode(node)
+		return
+	}
+	w.tell("%s joins", node)
+	w.swarm.AddNode(node, swarmapi.NodeRoleWorker)
+}
+
 // mend undoes what harm has done.
 func (w *world) mend() {
 	w.tell("all nodes are well again")
-	for _, node := range []string{"node1", "node2", "node3", "node4", "node5"} {
+	for _, node := range w.nodes() {
 		w.swarm.StartNode(node)
 		w.swarm.HealNode(node)
 		w.swarm.SetAvailability(node, swarmapi.NodeAvailabilityActive)
@@ -188,7 +211,7 @@ func (w *world) meddle() {
 	own := serviceName(name)
 	there := slices.ContainsFunc(w.judge.truth.Services, func(s manager.Service) bool { return s.Spec.Name == own && !w.judge.foreign[s.ID] })
 	switch k := w.rng.IntN(6); {
-	case k < 2 && there && name != "seed":
+	case k < 2 && there && name != "seed" && name != "agent":
 		n := uint64(w.rng.IntN(4))
 		w.tell("somebody scales %s to %d", name, n)
 		w.judge.meddled[name] = time.Now()

@@ -141,6 +141,9 @@ func (j *judge) look() {
 			continue
 		}
 		for _, v := range localVolumes(t.Spec) {
+			if labels[spec.LabelService] == "agent" {
+				continue // each node has its own
+			}
 			if has := j.volumes[v]; has != "" && has != t.NodeID {
 				j.w.fail("a task of %s has an empty %s on %s, and %s has the data", labels[spec.LabelService], v, j.node(t.NodeID), j.node(has))
 			}
@@ -251,6 +254,9 @@ func (j *judge) requestedService(what string, to *swarmapi.ServiceSpec, has *man
 	if written == nil {
 		j.w.fail("%s: nobody has written that revision", what)
 	}
+	if to.Mode.Global != nil && convert.PinnedTo(*to) != "" {
+		j.w.fail("%s: it is to run on each node, and is kept on one", what)
+	}
 	for _, v := range localVolumes(to.TaskTemplate) {
 		if node := j.volumes[v]; node != "" && convert.PinnedTo(*to) != node {
 			j.w.fail("%s: it may run elsewhere than on %s, which has %s", what, j.node(node), v)
@@ -298,6 +304,10 @@ func (j *judge) told(e core.Event) {
 		case w == nil:
 			j.blame("%s is rolled back from a revision that nobody has written", e.Workload)
 		case badWorkload(w):
+		case w.Global != nil && j.recently(e.Workload): // it has failed on a node
+			j.excused[e.Workload+" "+revision] = true
+		case w.Global != nil && !strings.Contains(e.Message, "non-zero exit"):
+			j.blame("%s is rolled back, and no node may do that: %s", e.Workload, e.Message)
 		case time.Since(j.troubled) < since, !j.meddled[e.Workload].IsZero() && time.Since(j.meddled[e.Workload]) < since:
 			j.excused[e.Workload+" "+revision] = true
 		default:
@@ -406,7 +416,9 @@ func (j *judge) unfinishedWorkload(name string, s *manager.Service, status core.
 		return fmt.Sprintf("it runs revision %s, and %s is written", short(s.Spec.Labels[spec.LabelRevision]), short(wanted.Revision))
 	case s.Spec.TaskTemplate.ContainerSpec.Image != wanted.Image:
 		return "it has another image than is written"
-	case *s.Spec.Mode.Replicated.Replicas != uint64(j.project.Workloads[name].Replicas):
+	case s.Spec.Mode.Global != nil && status.Desired != len(j.truth.Nodes):
+		return fmt.Sprintf("%d replicas are said to be desired, and there are %d nodes", status.Desired, len(j.truth.Nodes))
+	case s.Spec.Mode.Replicated != nil && *s.Spec.Mode.Replicated.Replicas != uint64(j.project.Workloads[name].Replicas):
 		return "it has another number of replicas than is written"
 	case len(s.Spec.TaskTemplate.ContainerSpec.Env) > 0:
 		return "it has what somebody else has written"
@@ -427,7 +439,11 @@ func (j *judge) hookLost(name string) bool {
 
 // runs says what does not run of a service.
 func (j *judge) runs(name string, s *manager.Service) string {
-	n := uint64(0)
+	n, wanted := uint64(0), uint64(len(j.truth.Nodes)) // all are well at last
+	if r := s.Spec.Mode.Replicated; r != nil {
+		wanted = *r.Replicas
+	}
+	nodes := map[string]bool{}
 	for _, t := range j.truth.Tasks {
 		if t.ServiceID != s.ID || services.Over(t) || t.NodeID == "" && t.DesiredState == swarmapi.TaskStateShutdown {
 			continue
@@ -436,9 +452,10 @@ func (j *judge) runs(name string, s *manager.Service) string {
 			return "a task of another revision is left"
 		}
 		n++
+		nodes[t.NodeID] = true
 	}
-	if n != *s.Spec.Mode.Replicated.Replicas || s.Running != n {
-		return fmt.Sprintf("%d of %d tasks of %s run", s.Running, *s.Spec.Mode.Replicated.Replicas, name)
+	if n != wanted || s.Running != n || s.Spec.Mode.Global != nil && len(nodes) != int(n) {
+		return fmt.Sprintf("%d of %d tasks of %s run", s.Running, wanted, name)
 	}
 	return ""
 }

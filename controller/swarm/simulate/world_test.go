@@ -78,7 +78,7 @@ func inWorld(t *testing.T, f *folder, seed uint64, story bool, run func(*world))
 			w.swarm.AddImage(image, b)
 		}
 		w.written = written{
-			images:   map[string]string{"web": "1", "api": "1", "db": "1", "seed": "1", "store": "1"},
+			images:   map[string]string{"web": "1", "api": "1", "agent": "1", "db": "1", "seed": "1", "store": "1"},
 			replicas: map[string]int{"web": 2, "api": 1, "seed": 1, "store": 1}, token: "red", motd: "red", hook: "migrate",
 		}
 		w.judge = newJudge(w)

@@ -18,8 +18,9 @@ import (
 const project = "shop"
 
 // The workloads: Deployments with a secret and a config (web), with a hook and a dependency
-// (api) and with a volume (store), a Database (db) and a Job (seed).
-var names = []string{"api", "db", "seed", "store", "web"}
+// (api), with a volume (store) and on each node, with a volume there (agent), a Database (db)
+// and a Job (seed).
+var names = []string{"agent", "api", "db", "seed", "store", "web"}
 
 // written is what people have written.
 type written struct {
@@ -54,13 +55,13 @@ func bad(image string) bool {
 
 // tags are those to choose from, by workload.
 var tags = map[string][]string{
-	"web": {"1", "2", "3", "exits", "sick", "absent"}, "api": {"1", "2", "3", "exits", "absent"}, "store": {"1", "2", "3", "3", "exits"},
+	"web": {"1", "2", "3", "exits", "sick", "absent"}, "api": {"1", "2", "3", "exits", "absent"}, "agent": {"1", "2", "3", "exits", "sick", "absent"}, "store": {"1", "2", "3", "3", "exits"},
 	"db": {"1", "2", "3", "exits"}, "seed": {"1", "2", "exits"},
 }
 
 func (w *written) image(name string) string {
 	of := name
-	if name == "api" {
+	if name == "api" || name == "agent" {
 		of = "web"
 	}
 	return of + ":" + w.images[name]
@@ -81,16 +82,20 @@ func (w *written) texts() (compose, specs string) {
 	if bad(w.image("store")) {
 		stores = 1 // no task at all would be a revision that works
 	}
+	// A node that leaves for good has nobody's only data.
+	const stays = `, deploy: {placement: {constraints: [node.hostname != node6]}}`
 	more := map[string]string{
-		"seed": fmt.Sprintf(", scale: %d", completions),
-		"web":  `, secrets: [token], configs: [motd]`, "store": `, stop_grace_period: 5m, volumes: ["files:/files"]`, "db": `, volumes: ["data:/var/lib/postgresql/data"]`,
+		"agent": `, volumes: ["own:/own"], deploy: {mode: global}`,
+		"seed":  fmt.Sprintf(", scale: %d", completions),
+		"web":   `, secrets: [token], configs: [motd]`, "store": `, stop_grace_period: 5m, volumes: ["files:/files"]` + stays, "db": `, volumes: ["data:/var/lib/postgresql/data"]` + stays,
 	}
 	if w.images["db"] != "" {
 		more["api"] = `, depends_on: {db: {condition: service_healthy}}`
 	}
 	fields := map[string]string{
-		"web": fmt.Sprintf("replicas: %d, progressDeadlineSeconds: 60, minReadySeconds: 2", w.replicas["web"]),
-		"api": fmt.Sprintf("replicas: %d, progressDeadlineSeconds: 60", w.replicas["api"]), "store": fmt.Sprintf("replicas: %d, progressDeadlineSeconds: 60", stores),
+		"agent": "progressDeadlineSeconds: 60, minReadySeconds: 1",
+		"web":   fmt.Sprintf("replicas: %d, progressDeadlineSeconds: 60, minReadySeconds: 2", w.replicas["web"]),
+		"api":   fmt.Sprintf("replicas: %d, progressDeadlineSeconds: 60", w.replicas["api"]), "store": fmt.Sprintf("replicas: %d, progressDeadlineSeconds: 60", stores),
 		"db": "progressDeadlineSeconds: 60, engine: postgres, backup: {beforeUpdate: false}", "seed": "backoffLimit: 1",
 	}
 	surge := map[bool]string{true: "maxSurge: 1, maxUnavailable: 0", false: "maxSurge: 0, maxUnavailable: 1"}
@@ -114,7 +119,7 @@ func (w *written) texts() (compose, specs string) {
 		fmt.Fprintf(&c, "  %s: {image: %q%s}\n", name, w.image(name), more[name])
 		fmt.Fprintf(&s, "---\napiVersion: tend/v1\nkind: %s\nmetadata: {name: %s}\nspec: {%s}\n", kind, name, fields[name])
 	}
-	fmt.Fprintf(&c, "volumes: {data: {}, files: {}}\nsecrets: {token: {file: ./token-%s}}\nconfigs: {motd: {content: %s}}\n", w.token, w.motd)
+	fmt.Fprintf(&c, "volumes: {data: {}, files: {}, own: {}}\nsecrets: {token: {file: ./token-%s}}\nconfigs: {motd: {content: %s}}\n", w.token, w.motd)
 	return c.String(), s.String()
 }
 
