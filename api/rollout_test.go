@@ -228,3 +228,11 @@ func TestAScaleThatCannotBeWrittenIsAConflict(t *testing.T) {
 	assert.Equal(t, http.StatusConflict, p.Status)
 	assert.Contains(t, p.Detail, "tend scale web --replicas 4")
 }
+
+// What runs on each node has as many replicas as there are nodes for it, which only the plan
+// knows.
+func TestTheReplicasOfWhatRunsOnEachNodeAreCounted(t *testing.T) {
+	row := &state.Workload{Name: "agent", Spec: &spec.Workload{Name: "agent", Kind: spec.Deployment, Replicas: 1, Global: &spec.Global{}}}
+	assert.Equal(t, 1, toWorkload(row, nil, nil).Spec.Replicas)
+	assert.Equal(t, 5, toWorkload(row, &state.Status{Status: core.Status{Workload: "agent", Desired: 5}}, nil).Spec.Replicas)
+}
