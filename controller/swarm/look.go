@@ -32,13 +32,14 @@ type seen struct {
 func look(ctx context.Context, m manager.Manager, p *spec.Project) (s seen, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	// The nodes come first, as theirs is a short list however much there is of the project.
+	if s.nodes, err = nodes(ctx, m); err != nil {
+		return s, err
+	}
 	if s.services, err = m.Services(ctx, p.Name); err != nil {
 		return s, err
 	}
 	if s.tasks, err = m.Tasks(ctx, p.Name); err != nil {
-		return s, err
-	}
-	if s.nodes, err = m.Nodes(ctx); err != nil {
 		return s, err
 	}
 	if s.networks, err = m.Networks(ctx, p.Name, slices.Sorted(maps.Keys(p.Networks))...); err != nil {
@@ -60,6 +61,17 @@ func look(ctx context.Context, m manager.Manager, p *spec.Project) (s seen, err 
 	}
 	s.configs, err = m.Configs(ctx, p.Name, configs...)
 	return s, err
+}
+
+// nodes lists the nodes, where a leader answers soon.
+func nodes(ctx context.Context, m manager.Manager) ([]manager.Node, error) {
+	soon, cancel := context.WithTimeout(ctx, leaderTimeout)
+	defer cancel()
+	all, err := m.Nodes(soon)
+	if err != nil && soon.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("the leader of the managers has not answered for %s: %w", leaderTimeout, err)
+	}
+	return all, err
 }
 
 // ours reports whether tend made a service for this folder, and if not, why it is left

@@ -36,6 +36,10 @@ const (
 	settle = 50 * time.Millisecond
 	// callTimeout bounds each call of the manager.
 	callTimeout = 30 * time.Second
+	// leaderTimeout bounds the first call of a look. A manager passes it on to the leader, and
+	// waits for twenty seconds for one that is lost, even where another leads by then: it is
+	// to be asked anew.
+	leaderTimeout = 3 * time.Second
 )
 
 // Options are what a Controller needs.

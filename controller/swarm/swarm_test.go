@@ -35,6 +35,8 @@ import (
 type world struct {
 	*testing.T
 	*model.Swarm
+	// asked is what the controller asks: the Swarm itself, or what is in between.
+	asked manager.Manager
 	dir   string
 	ctl   *swarm.Controller
 	store durable.Store
@@ -51,6 +53,7 @@ func inTime(t *testing.T, run func(*world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, Swarm: model.New(), dir: t.TempDir()}
+		w.asked = w.Swarm
 		w.AddNode("node2", swarmapi.NodeRoleManager)
 		w.AddNode("node3", swarmapi.NodeRoleManager)
 		w.AddNode("node4", swarmapi.NodeRoleWorker)
@@ -93,7 +96,7 @@ func (w *world) startUntil(compose string, actions int) {
 	var did atomic.Int64
 	check := w.check
 	w.ctl = swarm.New(swarm.Options{
-		Manager: w.Swarm, Project: "shop", Folders: observe.Folders{Project: w.dir}, Log: zap.NewNop(), Durable: w.store,
+		Manager: w.asked, Project: "shop", Folders: observe.Folders{Project: w.dir}, Log: zap.NewNop(), Durable: w.store,
 		OnStatus: func(core.Status) { w.planned.Add(1) },
 		Check: func() error {
 			if actions >= 0 && did.Add(1) > int64(actions) {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -123,10 +124,10 @@ func (e *Engine) Kill() error {
 // Ended is closed while the engine does not run.
 func (e *Engine) Ended() <-chan struct{} { return e.ended }
 
-// Inside returns the command that puts a program into the engine's network namespace,
-// from which alone its containers can be reached.
+// Inside returns the command that puts a program beside the engine, under its host name and
+// into its network namespace, from which alone its containers can be reached.
 func (e *Engine) Inside() []string {
-	return []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", e.cmd.Process.Pid)}
+	return []string{"nsenter", "--target", strconv.Itoa(e.cmd.Process.Pid), "--net", "--uts"}
 }
 
 // ExecRoot returns the folder in which the engine keeps what lasts as long as the machine runs.

@@ -25,6 +25,10 @@ type Swarm struct {
 	bridge *exec.Cmd
 }
 
+// Outside is the address of the bridge, which is on the network of the machines and none of
+// them.
+const Outside = "10.99.0.254"
+
 // Node is a machine of a Swarm. The first ones are the managers.
 type Node struct {
 	*Engine
@@ -40,8 +44,9 @@ type Node struct {
 // NewSwarm starts the machines of a Swarm, which keep what they have in dir, and joins them.
 // dir is short: sockets are in it. Whatever is returned is to be stopped.
 func NewSwarm(ctx context.Context, dir string, managers, workers int) (*Swarm, error) {
+	// Without an address of its own, the bridge takes another one when a port goes.
 	s := &Swarm{bridge: exec.Command("unshare", "--net", "sh", "-c",
-		"ip link add bridge type bridge && ip link set bridge up && echo ready && exec sleep infinity")}
+		"ip link add bridge address 02:00:00:00:00:fe type bridge && ip address add "+Outside+"/24 dev bridge && ip link set lo up && ip link set bridge up && echo ready && exec sleep infinity")}
 	out, err := s.bridge.StdoutPipe()
 	if err == nil {
 		err = s.bridge.Start()

@@ -13,6 +13,7 @@
 //	DATA_FILES=1     each row in a file of its own
 //	ADDRESS=:9000    listen there
 //	ECHO=:9001       echo what comes in there
+//	PROXY=web:8080   pass what is under /peer/ on, each request to one of the name's addresses
 //	BUSY=/load/busy  use the CPU while this file is there
 //
 // "probe serve ARGUMENT..." is the same, for images whose program takes some.
@@ -189,6 +190,9 @@ func listen() {
 		}
 		http.Handle("/rows", rows)
 		http.Handle("/rows/", rows)
+	}
+	if peer := os.Getenv("PROXY"); peer != "" {
+		http.Handle("/peer/", http.StripPrefix("/peer", pass(peer)))
 	}
 	http.Handle("/socket", websocket.Handler(func(c *websocket.Conn) { _, _ = io.Copy(c, c) }))
 	if at := os.Getenv("ECHO"); at != "" {

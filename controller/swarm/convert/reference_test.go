@@ -147,6 +147,28 @@ This page is made from the table that tend goes by (` + "`controller/swarm/conve
 ` + "`x-tend`" + `, ` + "`managed`" + ` and ` + "`accessMode`" + ` are kept, ` + "`ports: direct`" + ` has no effect, and ` + "`proxyProtocol`, `pullInterval` and `keepImages`" + ` are refused.
 
 Why it is as it is: [ADR 57](../adr/0057-swarm-services.md).
+
+## A standby on another machine
+
+Managers can each run a tend of the same project. One acts, and the others stand by ([the runbook](../runbook.md#which-tend-acts)). On each:
+
+` + "```sh" + `
+TEND_DATABASE_URL_FILE=/run/secrets/tend-database tend run --engine swarm --data-dir /var/lib/tend/shop
+` + "```" + `
+
+- The database is one that all of them reach, on none of the machines that may be lost. It keeps the lease and the history.
+- The project's folder has the same path everywhere, as services are labelled with it: shared, or a copy. tend reads of it the Compose
+  files with what they include, ` + "`.env`" + ` and other environment files, the specs, and the files of secrets and configs. A copy has to be kept
+  in step: the tend that takes over brings about what its own folder says.
+- The data directory is each machine's own. In a shared folder it must not be the default, as the lock and the socket are in it.
+- Each tend asks the manager of its own machine. Where that engine has ended and tend has not, tend goes on holding the lease and
+  tells ` + "`EngineUnavailable`" + `: end it, and another one acts.
+
+A machine that is lost takes its tend with it, and the next one acts after five to seven seconds. Where it was the Swarm's leader, too, nothing can be
+changed until the other managers have chosen another: that is Swarm's, and takes it ten to twenty seconds. What was
+written meanwhile is in the Swarm a few seconds after that. A tend that was frozen or cut off from the database changes nothing
+afterwards. What runs on the machines that are left goes on serving all along; requests that a name leads to the lost
+machine fail until Swarm has taken its tasks out of the name, some five seconds ([measured](../reliability.md#on-a-swarm)).
 `
 
 // referenceText writes the reference as Markdown.

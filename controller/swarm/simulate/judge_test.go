@@ -193,7 +193,7 @@ func (j *judge) decided(r *request, f fate) {
 	if r.op.Write() || r.op == model.OpEvents {
 		return
 	}
-	if r.op == model.OpServices {
+	if r.op == model.OpNodes { // a look begins with it
 		if j.looked == lists {
 			j.knowsRan = j.seesRan // and what followed is written down
 		}

@@ -23,15 +23,23 @@ const Password = "c4n4ry pa$$word"
 // binaries is where Debian's package postgresql-15 has its programs.
 const binaries = "/usr/lib/postgresql/15/bin/"
 
-// Postgres is a Postgres server of one test, on loopback. It ends with the test.
+// Postgres is a Postgres server of one test. It ends with the test.
 type Postgres struct {
-	t    *testing.T
-	port int
-	cmd  *exec.Cmd
+	t       *testing.T
+	address string
+	port    int
+	cmd     *exec.Cmd
 }
 
-// StartPostgres starts a server.
+// StartPostgres starts a server on loopback.
 func StartPostgres(t *testing.T) *Postgres {
+	t.Helper()
+	return StartPostgresAt(t, "127.0.0.1")
+}
+
+// StartPostgresAt starts a server at an address of the network namespace of this thread, to
+// which the caller's goroutine is locked where that is not the machine's.
+func StartPostgresAt(t *testing.T, address string) *Postgres {
 	t.Helper()
 	require.FileExists(t, binaries+"postgres", "these tests need Postgres: make setup, or apt-get install postgresql-15")
 	dir, err := os.MkdirTemp("", "tend-postgres-") // not t.TempDir, which its user cannot enter
@@ -47,12 +55,14 @@ func StartPostgres(t *testing.T) *Postgres {
 	}
 	output, err := run("initdb", "--pgdata="+dir+"/data", "--username=tend", "--auth=scram-sha-256", "--pwfile="+passwordFile, "--no-sync").CombinedOutput()
 	require.NoError(t, err, "%s", output)
+	// initdb lets in who comes from the server's own addresses of loopback alone.
+	require.NoError(t, os.WriteFile(dir+"/data/pg_hba.conf", []byte("host all all all scram-sha-256\n"), 0o644)) //nolint:gosec // its user reads it; the directory is closed
 
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := net.Listen("tcp", address+":0")
 	require.NoError(t, err)
-	p := &Postgres{t: t, port: free.Addr().(*net.TCPAddr).Port}
+	p := &Postgres{t: t, address: address, port: free.Addr().(*net.TCPAddr).Port}
 	require.NoError(t, free.Close())
-	p.cmd = run("postgres", "-D", dir+"/data", "-c", "listen_addresses=127.0.0.1", "-c", fmt.Sprint("port=", p.port),
+	p.cmd = run("postgres", "-D", dir+"/data", "-c", "listen_addresses="+address, "-c", fmt.Sprint("port=", p.port),
 		"-c", "unix_socket_directories=", "-c", "shared_buffers=16MB", "-c", "fsync=off", "-c", "logging_collector=off")
 	log, err := os.Create(filepath.Join(dir, "log"))
 	require.NoError(t, err)
@@ -64,16 +74,20 @@ func StartPostgres(t *testing.T) *Postgres {
 		_ = p.cmd.Wait()
 		_ = log.Close()
 	})
-	require.Eventually(t, func() bool {
-		c, err := pgx.Connect(context.Background(), p.URL())
-		return err == nil && c.Close(context.Background()) == nil
-	}, time.Minute, 50*time.Millisecond)
+	for deadline := time.Now().Add(time.Minute); !p.answers(); time.Sleep(50 * time.Millisecond) {
+		require.True(t, time.Now().Before(deadline), "the server does not answer")
+	}
 	return p
+}
+
+func (p *Postgres) answers() bool {
+	c, err := pgx.Connect(context.Background(), p.URL())
+	return err == nil && c.Close(context.Background()) == nil
 }
 
 // URL is the connection string of the server's database.
 func (p *Postgres) URL() string {
-	return fmt.Sprintf("host=127.0.0.1 port=%d user=tend dbname=postgres password='%s' sslmode=disable", p.port, Password)
+	return fmt.Sprintf("host=%s port=%d user=tend dbname=postgres password='%s' sslmode=disable", p.address, p.port, Password)
 }
 
 // Freeze has the server answer nobody, until Thaw.

@@ -1,0 +1,101 @@
+package kit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// clients ask at a time, each over a new connection and after a pause.
+	clients     = 4
+	clientPause = 20 * time.Millisecond
+	// clientTimeout bounds a request.
+	clientTimeout = 10 * time.Second
+)
+
+// Clients ask for a URL over and over, from outside the machines of a Swarm.
+type Clients struct {
+	mu       sync.Mutex
+	answered int
+	lost     []string
+	stop     func()
+}
+
+// Ask starts clients once the URL is answered. They go on until Stop.
+func (s *Swarm) Ask(ctx context.Context, url string) (*Clients, error) {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (c net.Conn, err error) {
+		err = s.Within(func() (err error) {
+			c, err = new(net.Dialer).DialContext(ctx, network, address)
+			return err
+		})
+		return c, err
+	}}
+	client := &http.Client{Transport: transport, Timeout: clientTimeout}
+	waiting, cancel := Patience(ctx, time.Minute)
+	defer cancel()
+	if err := Await(waiting, func() error { return ask(waiting, client, url) }); err != nil {
+		return nil, err
+	}
+	asking, end := context.WithCancel(ctx)
+	var busy sync.WaitGroup
+	c := &Clients{stop: func() { end(); busy.Wait() }}
+	for range clients {
+		busy.Go(func() {
+			for Pause(asking, clientPause) == nil {
+				err := ask(asking, client, url)
+				if asking.Err() == nil {
+					c.note(err)
+				}
+			}
+		})
+	}
+	return c, nil
+}
+
+func (c *Clients) note(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		c.answered++
+		return
+	}
+	c.lost = append(c.lost, fmt.Sprintf("%s %v", time.Now().Format("15:04:05.000"), err))
+}
+
+// Seen returns how many requests were answered since it was called last, and of each that was
+// not, when and why.
+func (c *Clients) Seen() (answered int, lost []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	answered, lost = c.answered, c.lost
+	c.answered, c.lost = 0, nil
+	return answered, lost
+}
+
+// Stop ends the clients.
+func (c *Clients) Stop() { c.stop() }
+
+// ask fails with what is said where the answer is not a good one.
+func ask(ctx context.Context, client *http.Client, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = errors.New(strings.TrimSpace(string(body)))
+	}
+	return err
+}
