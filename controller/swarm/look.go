@@ -101,7 +101,8 @@ func (l *loop) foreign() string {
 	return ""
 }
 
-// workloads names the workloads that have services or tasks.
+// workloads names the workloads that have services or tasks. A task on a node that is lost
+// ends when that one comes back, and nobody waits for it.
 func (s seen) workloads() map[string]bool {
 	names := map[string]bool{}
 	for _, service := range s.services {
@@ -109,8 +110,12 @@ func (s seen) workloads() map[string]bool {
 			names[name] = true
 		}
 	}
+	lost := map[string]bool{}
+	for _, n := range s.nodes {
+		lost[n.ID] = !n.There()
+	}
 	for _, t := range s.tasks {
-		if name := workloadOf(t); name != "" && !services.Over(t) {
+		if name := workloadOf(t); name != "" && !services.Over(t) && !lost[t.NodeID] {
 			names[name] = true
 		}
 	}

@@ -143,14 +143,19 @@ func (c *Controller) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		call := func(*loop) {}
+		call, hinted := func(*loop) {}, false
 		select {
 		case <-ctx.Done():
 			return
 		case call = <-c.calls:
 		case <-hints:
-			time.Sleep(settle)
+			hinted = true
 		case <-timer.C:
+		}
+		// A hint counts whichever of several was taken, and those that come together are one.
+		if drain(hints) || hinted {
+			time.Sleep(settle)
+			drain(hints)
 		}
 		call(l)
 		for more := true; more; {
@@ -165,6 +170,18 @@ func (c *Controller) Run(ctx context.Context) {
 		l.keeper.Commit(ctx, true)
 		l.answer()
 		timer.Reset(l.pause())
+	}
+}
+
+// drain takes what waits in a channel, and reports whether anything did.
+func drain(hints <-chan struct{}) (some bool) {
+	for {
+		select {
+		case <-hints:
+			some = true
+		default:
+			return some
+		}
 	}
 }
 

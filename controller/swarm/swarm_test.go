@@ -322,6 +322,21 @@ func TestAVolumesNodeIsWaitedFor(t *testing.T) {
 	})
 }
 
+// The task of a node that is lost ends when that comes back.
+func TestDownDoesNotWaitForANodeThatIsLost(t *testing.T) {
+	inTime(t, func(w *world) {
+		w.start(shopWith("web:1"))
+		w.converges()
+		w.StopNode("node4")
+		time.Sleep(time.Minute)
+		w.ctl.RemoveAll()
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		require.NoError(t, w.ctl.Wait(ctx))
+		assert.Empty(t, w.Truth().Services)
+	})
+}
+
 func TestWhatOthersMadeIsNotTouched(t *testing.T) {
 	one := uint64(1)
 	foreign := func(name string, labels map[string]string) swarmapi.ServiceSpec {

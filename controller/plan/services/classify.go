@@ -61,7 +61,7 @@ func (v view) judge(t manager.Task) task {
 	return task{
 		Task: t, revision: RevisionOf(t),
 		live: !ends && !Over(t), leaving: ends && !Over(t),
-		ready: !ends && t.State == swarm.TaskStateRunning && placed && there(node),
+		ready: !ends && t.State == swarm.TaskStateRunning && placed && node.There(),
 	}
 }
 
@@ -73,7 +73,7 @@ func (v view) why(t manager.Task) string {
 		if v.global() { // its name says so
 			node = ""
 		}
-		if !there(n) {
+		if !n.There() {
 			return fmt.Sprintf("is on %s, which is %s", n.Hostname, n.State)
 		}
 	}

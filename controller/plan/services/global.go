@@ -36,7 +36,7 @@ func (t *target) spread() {
 	}
 	t.eligible = map[string]bool{}
 	for _, n := range t.Nodes {
-		if there(n) && eligible(n, t.desired) {
+		if n.There() && eligible(n, t.desired) {
 			t.eligible[n.ID] = true
 		}
 	}

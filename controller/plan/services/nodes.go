@@ -44,7 +44,7 @@ func (s *steps) node() (id string, waits *wait) {
 	case !known:
 		return "", &wait{message: fmt.Sprintf("waiting for the node %s, which has %s and is no longer in the Swarm: an empty volume on another node would not have the data", holder, volumes),
 			remedy: "bring the node back; or bring the data to another one, and write node.id==ID of that one in deploy.placement.constraints"}
-	case !there(n):
+	case !n.There():
 		return "", &wait{message: fmt.Sprintf("waiting for the node %s, which has %s and is %s", n.Hostname, volumes, n.State), remedy: "bring the node back"}
 	}
 	return holder, nil
@@ -58,11 +58,6 @@ func (s *steps) choosable() (all []manager.Node) {
 		}
 	}
 	return all
-}
-
-// there reports whether a node is in the Swarm and does what it is told.
-func there(n manager.Node) bool {
-	return n.State != swarm.NodeStateDown && n.State != swarm.NodeStateDisconnected
 }
 
 // eligible reports whether a node that is there may get tasks of a workload.

@@ -157,6 +157,11 @@ type Node struct {
 	NanoCPUs, Memory int64
 }
 
+// There reports whether a node is in the Swarm and does what it is told.
+func (n Node) There() bool {
+	return n.State != swarm.NodeStateDown && n.State != swarm.NodeStateDisconnected
+}
+
 // Service is a service as the Swarm keeps it.
 type Service struct {
 	ID string

@@ -100,7 +100,7 @@ func TestHistories(t *testing.T) {
 
 // A history follows from its seed alone, to the last word of its story.
 func TestTheSameSeedIsTheSameHistory(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(40) {
 		_, first := history(t, seed, true)
 		_, second := history(t, seed, true)
 		a, b := strings.Split(first, "\n"), strings.Split(second, "\n")

@@ -89,7 +89,7 @@ func (s *Swarm) RemoveNetwork(ctx context.Context, id string) error {
 			}
 		}
 		for _, t := range s.tasks {
-			if attached(t.Spec) && !t.ended() {
+			if attached(t.Spec) && t.live() && !t.ended() {
 				return failure(engine.Conflict, "network %s is in use by task %s", id, t.ID)
 			}
 		}
