@@ -111,6 +111,7 @@ var failures = []struct {
 	{9812131150, "more replicas are said to be ready than were seen, as a look waited for a list that read outputs"},
 	{9812140088, "the gateway has not turned away from a replica whose ports nobody remembered, and that has none"},
 	{9812153350, "the endpoint of p-api-4 is published, and nobody said that it is ready, as its probe's first answer is awaited (the judge's mistake)"},
+	{9812209241, "job is tried again, and 2 of its runs have failed, which may 1 times, as somebody has started one of them (the judge's mistake)"},
 	{9812173450, "p-tail-3 has never been healthy, and was started again for that, as what it has joined was (the judge's mistake)"},
 	{9812169732, "the gateway has not turned away from a replica that was not ready when its drain began (the judge's mistake)"},
 	{9812022932, "an ingress is not brought up to tend's version, as its connection broke when that was found out"},

@@ -453,10 +453,12 @@ func (w *world) meddle() {
 		}
 	case "start":
 		if c.State == engine.Exited && len(c.NamedVolumes()) == 0 && !w.away {
+			before := runOf(w.checks.truth(), c.ID)
 			if w.engine.Start(w.life, c.ID) == nil {
 				delete(w.checks.stopped, c.ID)
 				w.checks.helped[runOf(w.checks.truth(), c.ID)] = true
-				delete(w.checks.tries, workloadOf(c)) // the run before it is not known any more
+				w.checks.helped[before] = true // it may be seen, and is not known any more
+				delete(w.checks.tries, workloadOf(c))
 			}
 		}
 	}
