@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,8 +120,15 @@ func (o outsider) run(t enginetest.T, id string, args ...string) error {
 	}
 }
 
+// Pause asks again where runc has given up to freeze processes that were busy in the kernel
+// (cgroup v1), as a person would.
 func (o outsider) Pause(t enginetest.T, id string) {
-	require.NoError(t, o.cli.ContainerPause(t.Context(), id))
+	var err error
+	require.Eventually(t, func() bool {
+		err = o.cli.ContainerPause(t.Context(), id)
+		return err == nil || !strings.Contains(err.Error(), "unable to freeze")
+	}, time.Minute, 10*time.Millisecond)
+	require.NoError(t, err)
 }
 
 func (o outsider) Unpause(t enginetest.T, id string) {
