@@ -24,9 +24,10 @@ var eventCases = []testCase{
 		s.expect("service", id, f.named("web"), "create", "update", "remove")
 	}},
 	{"an update's course has events", func(f *fixture) {
+		s := f.subscribe()
 		id := f.create(f.spec("web", Runs, 1))
 		f.awaitRunning(id, 1)
-		s := f.subscribe()
+		s.expect("service", id, f.named("web"), "create") // which may come after the task runs
 		f.update(id, func(s *swarm.ServiceSpec) { s.TaskTemplate.ForceUpdate++ })
 		// It is changed, begins, and is completed.
 		s.expect("service", id, f.named("web"), "update", "update", "update")
