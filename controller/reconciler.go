@@ -150,8 +150,8 @@ func (r *reconciler) planProject(now time.Time) ([]core.Action, time.Time) {
 	return p.Actions, p.Next
 }
 
-// retention adds to the input of which repositories old images are pruned, and where there
-// is one, which images there are and which a revision has.
+// retention adds the repositories whose old images are pruned to the input. Where there is
+// one, it adds the images on the machine and those of all revisions, too.
 func (r *reconciler) retention(snap *state.Snapshot, in *plan.ProjectInput) {
 	in.Keep = map[string]int{}
 	workloads := snap.Workloads()

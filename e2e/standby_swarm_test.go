@@ -82,7 +82,7 @@ func (m *machines) awaitLeader(lost *kit.Node) {
 // Three machines in turn are the one that is lost: that of the Swarm's leader with the tend that
 // acts, one whose tend is frozen and goes on later, and one that leads nothing.
 func TestAStandbyOnAnotherMachineTakesOver(t *testing.T) {
-	// soon is within what time after another manager leads what is written is in the Swarm.
+	// soon bounds the time from the election of another leader until the edit is in the Swarm.
 	const soon = 6 * time.Second
 	m := newMachines(t)
 	one, two, three := m.swarm.Nodes[0], m.swarm.Nodes[1], m.swarm.Nodes[2]

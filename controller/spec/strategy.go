@@ -31,8 +31,8 @@ func Rolling(maxSurge, maxUnavailable Amount, replicas int) Strategy {
 	return s.WithSurge(maxSurge.roundedUp(replicas))
 }
 
-// Global is how a Deployment is updated of which each node of a Swarm runs one replica, as
-// deploy.mode: global says. One machine runs one.
+// Global is the update strategy of a Deployment with deploy.mode: global. Each node of a
+// Swarm runs one replica of it, and one machine runs one.
 type Global struct {
 	// MaxSurge and MaxUnavailable are as they are written, for any number of nodes.
 	MaxSurge, MaxUnavailable Amount

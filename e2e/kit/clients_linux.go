@@ -82,7 +82,7 @@ func (c *Clients) Seen() (answered int, lost []string) {
 // Stop ends the clients.
 func (c *Clients) Stop() { c.stop() }
 
-// ask fails with what is said where the answer is not a good one.
+// ask sends a GET request. An answer other than 200 is an error with the answer's body.
 func ask(ctx context.Context, client *http.Client, url string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -458,6 +458,22 @@ func TestTheNextWriterWaitsForTheEndOfTheLast(t *testing.T) {
 	assert.Len(t, w.services, 1)
 }
 
+// The task of a node that is lost never ends for the managers.
+func TestWhatIsRecreatedDoesNotWaitForALostNode(t *testing.T) {
+	const recreate = "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {strategy: {type: Recreate}}\n"
+	w := newWorld(t, at(1), recreate)
+	w.settle()
+	lost := w.tasks[0]
+	lost.DesiredState, lost.NodeID = swarm.TaskStateShutdown, "id-b"
+	w.nodes[1].State = swarm.NodeStateDown
+	w.write(at(2), recreate)
+	w.step()
+	w.tasks = append(w.tasks, lost)
+	w.step()
+	w.step()
+	assert.Equal(t, "web:2", w.image("web"))
+}
+
 // What ran comes back where a pause comes between the end of the last task and the start of
 // the next one; what a person has with no task stays so.
 func TestAPauseTakesBackAnUpdateThatHasBegun(t *testing.T) {

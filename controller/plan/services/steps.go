@@ -195,10 +195,12 @@ func (s *steps) recreates() bool {
 	return d.Kind != spec.Job && (d.Strategy.Type == spec.Recreate || alone)
 }
 
-// runs reports whether a task of the workload may run still.
+// runs reports whether a task of the workload may run still. One that writes nowhere is not
+// waited for where its node is lost, as nobody can tell when it ends.
 func (s *steps) runs() bool {
+	writes := len(s.desired.Contended()) > 0
 	return slices.ContainsFunc(s.Tasks, func(t manager.Task) bool {
-		return RevisionOf(t) != "" && !s.ofHook(t) && t.NodeID != "" && !Over(t) && (s.eligible == nil || s.eligible[t.NodeID])
+		return (writes || s.nodes[t.NodeID].There()) && RevisionOf(t) != "" && !s.ofHook(t) && t.NodeID != "" && !Over(t) && (s.eligible == nil || s.eligible[t.NodeID])
 	})
 }
 

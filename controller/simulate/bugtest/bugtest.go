@@ -71,8 +71,8 @@ func write(t *testing.T, content string) (path string) {
 	return path
 }
 
-// Binary is a build of the tests of the present folder with all bugs, of which none is
-// switched on.
+// Binary is the path of a test binary of the present folder. It has all bugs, and each is
+// switched off until Failing names it.
 type Binary string
 
 // Build plants the bugs and builds.
