@@ -448,6 +448,10 @@ func (j *judge) runs(name string, s *manager.Service) string {
 		if t.ServiceID != s.ID || services.Over(t) || t.NodeID == "" && t.DesiredState == swarmapi.TaskStateShutdown {
 			continue
 		}
+		gone := !slices.ContainsFunc(j.truth.Nodes, func(n manager.Node) bool { return n.ID == t.NodeID })
+		if gone && s.Spec.Mode.Global != nil {
+			continue // the update went on for a node that has left, and nothing ever comes of that task
+		}
 		if t.Spec.ContainerSpec.Labels[spec.LabelRevision] != s.Spec.Labels[spec.LabelRevision] {
 			return "a task of another revision is left"
 		}
