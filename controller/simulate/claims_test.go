@@ -49,7 +49,9 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 	v.prune()
 	are := byWorkload(truth)
 	looking := v.lookedAt()
+	published := map[string]int{}
 	for _, e := range snap.Endpoints("") {
+		published[e.Workload]++
 		// What is written may say which networks a container of a forgotten revision has lost.
 		if !looking[e.ID] && !v.awaitsProbe(e, snap) && !slices.ContainsFunc(v.views[e.ID], func(c view) bool { return c.ready(snap) }) {
 			v.w.fail("the endpoint of %s is published, and nobody said that it is ready", e.Replica)
@@ -68,8 +70,10 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 		}
 	}
 	for _, row := range snap.Replicas("") {
-		p, ok := snap.Probe(row.ID)
-		if ok && row.Kind != spec.Ingress && p.WasReady && !(p.Ready && p.Live) && v.failed[row.ID].Before(p.StartedAt) {
+		if row.Kind == spec.Ingress {
+			continue
+		}
+		if p, ok := snap.Probe(row.ID); ok && p.WasReady && !(p.Ready && p.Live) && v.failed[row.ID].Before(p.StartedAt) {
 			v.w.fail("%s is held for unready, and none of its probes has failed", row.Name)
 		}
 	}
@@ -81,6 +85,7 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 			v.w.fail("what was asked of %s outlasts its being taken out of the project", name)
 		}
 	}
+	known := len(v.lies) == 0 && !v.looking() && len(snap.Foreigners()) == 0
 	for _, row := range snap.Statuses() {
 		for _, condition := range row.Conditions {
 			if strings.Contains(condition.Message, canary) {
@@ -88,7 +93,9 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 			}
 		}
 		v.counts(row, snap, ready[row.Workload], updated[row.Workload])
-		v.shown(row, snap, are)
+		if known {
+			v.shown(row, published[row.Workload], snap, are)
+		}
 	}
 }
 
@@ -120,8 +127,11 @@ func (v *invariants) counts(row *state.Status, snap *state.Snapshot, ready, upda
 // hasProbe returns the row of a replica of the written revision that has a readiness probe.
 func (v *invariants) hasProbe(e *state.Endpoint, snap *state.Snapshot) (*state.Replica, bool) {
 	written := v.w.written[e.Workload]
+	if written.Workload == nil || written.Probes.Readiness == nil {
+		return nil, false
+	}
 	row, ok := snap.Replica(e.ID)
-	return row, ok && written.Workload != nil && written.Probes.Readiness != nil && row.Revision == written.Revision
+	return row, ok && row.Revision == written.Revision
 }
 
 // awaitsProbe reports whether nothing is planned yet of a replica that was published when its
@@ -129,8 +139,11 @@ func (v *invariants) hasProbe(e *state.Endpoint, snap *state.Snapshot) (*state.R
 func (v *invariants) awaitsProbe(e *state.Endpoint, snap *state.Snapshot) bool {
 	const waits = 10 * time.Second
 	row, has := v.hasProbe(e, snap)
+	if !has || time.Since(v.rewritten[e.Workload]) > waits {
+		return false
+	}
 	p, ok := snap.Probe(e.ID)
-	return has && !(ok && p.StartedAt.Equal(row.StartedAt)) && time.Since(v.rewritten[e.Workload]) <= waits
+	return !ok || !p.StartedAt.Equal(row.StartedAt)
 }
 
 // probed checks that a replica with a readiness probe is published only when the

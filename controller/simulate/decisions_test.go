@@ -36,7 +36,8 @@ type decision struct {
 func (v *invariants) decided(in plan.Input, p plan.Plan) {
 	v.news = true
 	d := decision{at: time.Now(), written: v.w.of(in.Workload), misled: v.lies[in.Workload], followed: !v.forgotten()}
-	snap, truth := v.w.ctl.State().Snapshot(), v.truth()
+	v.planned = v.w.engine.AppendTruth(v.planned[:0])
+	snap, truth := v.w.ctl.State().Snapshot(), v.planned
 	if !v.w.ctl.Linked() && len(p.Actions) > 0 {
 		v.blame("%s is planned while the engine does not answer", in.Workload)
 	}
@@ -91,10 +92,13 @@ func (v *invariants) leavesNewest(p plan.Plan, d decision, truth []engine.Contai
 	if d.written.Workload == nil {
 		return
 	}
-	newest := v.w.image(d.written.Image)
 	for _, a := range p.Actions {
+		if !strings.Contains(a.Cause, "is another image now") {
+			continue
+		}
+		newest := v.w.image(d.written.Image)
 		i := slices.IndexFunc(truth, func(c engine.Container) bool { return c.ID == a.ID })
-		if i >= 0 && newest != "" && strings.Contains(a.Cause, "is another image now") && truth[i].Labels[spec.LabelImage] == newest {
+		if i >= 0 && newest != "" && truth[i].Labels[spec.LabelImage] == newest {
 			v.blame("%s is replaced for its image, and that is the one that its name stands for", a.Object)
 		}
 	}
@@ -202,19 +206,22 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 			names[name] = true
 		}
 	}
-	for _, c := range truth {
-		_, known := snap.Replica(c.ID)
-		if v.replicaOf(c) != d.Workload || !known && !v.made[nameOf(c)] {
+	for i := range truth {
+		c := &truth[i]
+		if v.replicaOf(c) != d.Workload {
+			continue
+		}
+		if _, known := snap.Replica(c.ID); !known && !v.made[nameOf(*c)] {
 			continue
 		}
 		switch {
 		case c.State == engine.Exited && (v.decisions[c.ID].Kind == core.RemoveReplica || v.irremovable[c.ID]): // it is not waited for
-		case job && c.State == engine.Running && revision(c) == d.written.Revision, !job && (c.State == engine.Running || c.State == engine.Exited):
-			names[nameOf(c)] = true
+		case job && c.State == engine.Running && revision(*c) == d.written.Revision, !job && (c.State == engine.Running || c.State == engine.Exited):
+			names[nameOf(*c)] = true
 		}
-		begun[revision(c)] = true
-		if alive(c) && !v.doomed[c.ID] && !draining(snap, c) { // a drain from before a pause, or a restart, goes on
-			others[revision(c)] = true
+		begun[revision(*c)] = true
+		if alive(*c) && !v.doomed[c.ID] && !draining(snap, *c) { // a drain from before a pause, or a restart, goes on
+			others[revision(*c)] = true
 		}
 	}
 	if d.written.Workload == nil {
@@ -308,11 +315,12 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 		}
 	}
 	taken := ""
-	for _, c := range truth {
+	for i := range truth {
+		c := &truth[i]
 		_, before := in.Rollout.Drains[c.ID]
 		switch {
-		case going[c.ID] && alive(c):
-			if !v.doomed[c.ID] && !before && ready(c) && held(snap, c.ID) && !v.follows(c, snap) {
+		case going[c.ID] && alive(*c):
+			if !v.doomed[c.ID] && !before && ready(*c) && held(snap, c.ID) && !v.follows(*c, snap) {
 				taken = c.Name
 			}
 			v.doomed[c.ID] = true
@@ -325,8 +333,9 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 		return
 	}
 	left := 0
-	for _, c := range truth {
-		if v.replicaOf(c) == in.Workload && !v.doomed[c.ID] && (ready(c) || held(snap, c.ID) || v.done(c, d.written)) {
+	for i := range truth {
+		c := &truth[i]
+		if v.replicaOf(c) == in.Workload && !v.doomed[c.ID] && (ready(*c) || held(snap, c.ID) || v.done(*c, d.written)) {
 			left++
 		}
 	}

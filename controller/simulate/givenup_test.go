@@ -127,9 +127,9 @@ func lostNetwork(in plan.Input, snap *state.Snapshot, r core.Replica) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(knownNetworks(snap, r.Workload, r.Revision, r.ConfigHash), func(name string) bool {
+	return missesNetwork(snap, r, func(name string) bool {
 		_, joined := r.Addresses[name]
-		return !joined
+		return joined
 	})
 }
 

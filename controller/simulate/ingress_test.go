@@ -71,7 +71,8 @@ func (w *world) publish() {
 // attached has an ingress answer a controller. What it is told anew waits at the gate.
 func (w *world) attached(image, id string, conn io.ReadWriter) {
 	h, g := w.holders.of(id), w.gate
-	run := runOf(w.engine.Truth(), id).at
+	c, _ := w.engine.TruthOf(id)
+	run := c.StartedAt
 	w.holders.mu.Lock()
 	if !h.run.Equal(run) {
 		h.run, h.told = run, ingress.Config{}
@@ -79,7 +80,7 @@ func (w *world) attached(image, id string, conn io.ReadWriter) {
 	}
 	w.holders.mu.Unlock()
 	take := func(r ingress.Request) error {
-		if now := w.engine.Truth(); !runOf(now, id).at.Equal(run) || !slices.ContainsFunc(now, func(c engine.Container) bool { return c.ID == id && alive(c) }) {
+		if now, there := w.engine.TruthOf(id); !there || !alive(now) || !now.StartedAt.Equal(run) {
 			return errors.New("its process has ended")
 		}
 		h.Take(r, w.ingressImage)
@@ -95,9 +96,9 @@ func (w *world) attached(image, id string, conn io.ReadWriter) {
 }
 
 // ingresses are the containers of the ingresses that run.
-func ingresses(truth []engine.Container) (running []engine.Container) {
-	for _, c := range truth {
-		if c.State == engine.Running && c.Labels[spec.LabelIngress] != "" {
+func ingresses(truth []engine.Container) (running []*engine.Container) {
+	for i := range truth {
+		if c := &truth[i]; c.State == engine.Running && c.Labels[spec.LabelIngress] != "" {
 			running = append(running, c)
 		}
 	}
@@ -194,19 +195,13 @@ func portHeld(i *spec.Workload, are map[string][]*engine.Container) bool {
 // knowsHolders reports whether the controller knows the containers of a service and of its
 // ingresses as they are: any of them may have a host port of it.
 func knowsHolders(snap *state.Snapshot, are map[string][]*engine.Container, service string) bool {
-	known := map[string]bool{service: true}
-	for workload := range are {
-		known[workload] = true
-	}
-	for _, row := range snap.Replicas("") {
-		known[row.Workload] = true
-	}
-	for workload := range known {
-		if spec.ServiceOf(workload) == service && !knowsAll(snap, are[workload], workload) {
+	for workload, containers := range are {
+		if spec.ServiceOf(workload) == service && !knowsAll(snap, containers, workload) {
 			return false
 		}
 	}
-	return true
+	gone := func(r *state.Replica) bool { return spec.ServiceOf(r.Workload) == service && are[r.Workload] == nil }
+	return (are[service] != nil || knowsAll(snap, nil, service)) && !slices.ContainsFunc(snap.Replicas(""), gone)
 }
 
 // misled says how an ingress does not lead to what is published.
@@ -300,7 +295,7 @@ func (v *invariants) released(c *call, d decision, t engine.Container, drain tim
 	}
 	for _, i := range ingresses(truth) {
 		row, known := v.before.Replica(i.ID)
-		if i.Labels[spec.LabelService] != workloadOf(t) || v.w.of(workloadOf(i)).Workload == nil || v.doomed[i.ID] || v.rewritten[workloadOf(t)].After(d.at) || !known || row.State != core.Running || !row.StartedAt.Equal(i.StartedAt) {
+		if i.Labels[spec.LabelService] != workloadOf(t) || v.w.of(workloadOf(*i)).Workload == nil || v.doomed[i.ID] || v.rewritten[workloadOf(t)].After(d.at) || !known || row.State != core.Running || !row.StartedAt.Equal(i.StartedAt) {
 			continue
 		}
 		h := v.w.holders.of(i.ID)

@@ -21,6 +21,8 @@ type invariants struct {
 	// wrong is what was decided or said and should not have been.
 	wrong string
 	plans int // since the last look
+	// planned is what the engine had when a plan was made last. Its memory is used again for the next one.
+	planned []engine.Container
 
 	// What is, and was. holder is who had a volume last; before is what the
 	// controller knew a step ago.
@@ -137,10 +139,10 @@ func newInvariants(w *world) *invariants {
 func (v *invariants) truth() []engine.Container { return v.w.engine.Truth() }
 
 // replicaOf is the workload that a container of the engine is a replica of, or empty.
-func (v *invariants) replicaOf(c engine.Container) string {
+func (v *invariants) replicaOf(c *engine.Container) string {
 	workload, known := v.replicas[c.ID]
 	if !known {
-		workload = replicaOf(c)
+		workload = replicaOf(*c)
 		v.replicas[c.ID] = workload
 	}
 	return workload
@@ -250,14 +252,15 @@ func (v *invariants) look(planned bool, truth []engine.Container) {
 // volumesHold checks that one container runs on a volume, and notes which.
 func (v *invariants) volumesHold(truth []engine.Container) {
 	holders := map[string]string{}
-	for _, c := range truth {
+	for i := range truth {
+		c := &truth[i]
 		v.carriesOver(c)
 		if data, ok := servers[c.Image]; ok {
 			v.served[data] = time.Now()
 		}
 		for _, m := range c.Mounts {
 			volume := m.Source
-			if !alive(c) || m.ReadOnly || shared(truth, c, m) {
+			if !alive(*c) || m.ReadOnly || shared(truth, *c, m) {
 				continue
 			}
 			if other, ok := holders[volume]; ok {
@@ -273,15 +276,19 @@ func (v *invariants) volumesHold(truth []engine.Container) {
 // carriesOver checks that a replica has the anonymous volumes that the last one of its
 // number had, where this run had planned with it and the engine still has them.
 // One that was made late, by a request that failed, does no harm before it is started.
-func (v *invariants) carriesOver(c engine.Container) {
+func (v *invariants) carriesOver(c *engine.Container) {
 	if c.State == engine.Created {
 		return
 	}
 	for _, m := range c.Mounts {
-		if !m.Anonymous || replicaOf(c) == "" || replicaOf(c) == joiner {
+		if !m.Anonymous {
 			continue
 		}
-		at := mountPoint{workload: replicaOf(c), number: c.Labels[spec.LabelContainerNumber], target: m.Target}
+		workload := v.replicaOf(c)
+		if workload == "" || workload == joiner {
+			continue
+		}
+		at := mountPoint{workload: workload, number: c.Labels[spec.LabelContainerNumber], target: m.Target}
 		if before := v.anonymous[at]; before != "" && before != m.Source && !v.w.away && v.w.has(before) {
 			v.w.fail("%s has an empty volume at %s, and number %s had one with data", c.Name, m.Target, at.number)
 		}
@@ -293,17 +300,24 @@ type mountPoint struct{ workload, number, target string }
 
 // numbersHold checks that no two replicas carry a number.
 func (v *invariants) numbersHold(truth []engine.Container) {
-	type number struct{ workload, number string }
-	holders := map[number]string{}
-	for _, c := range truth {
-		if !alive(c) || v.replicaOf(c) == "" {
+	type replica struct{ workload, number, name string }
+	replicas := make([]replica, 0, len(truth))
+	for i := range truth {
+		c := &truth[i]
+		if !alive(*c) {
 			continue
 		}
-		n := number{v.replicaOf(c), c.Labels[spec.LabelContainerNumber]}
-		if other, ok := holders[n]; ok {
-			v.w.fail("%s and %s are both number %s of %s", other, c.Name, n.number, n.workload)
+		workload := v.replicaOf(c)
+		if workload == "" {
+			continue
 		}
-		holders[n] = c.Name
+		r := replica{workload, c.Labels[spec.LabelContainerNumber], c.Name}
+		for _, other := range replicas {
+			if other.workload == r.workload && other.number == r.number {
+				v.w.fail("%s and %s are both number %s of %s", other.name, c.Name, r.number, r.workload)
+			}
+		}
+		replicas = append(replicas, r)
 	}
 }
 

@@ -131,13 +131,15 @@ func (w *world) cutOff(c engine.Container, written variant) (problem string) {
 // lostJoin reports whether the controller can know that a container runs without what it
 // has joined.
 func lostJoin(snap *state.Snapshot, r core.Replica) bool {
-	if _, known := snap.Revision(r.Workload, r.Revision); !known {
-		return false
-	}
-	return slices.ContainsFunc(r.Joins, func(j core.Join) bool {
+	lost := slices.ContainsFunc(r.Joins, func(j core.Join) bool {
 		other, there := snap.Replica(j.ID)
 		return !there || j.Kind != core.JoinVolumes && plan.IsRunning(other.Replica) && other.StartedAt.After(r.StartedAt)
 	})
+	if !lost {
+		return false
+	}
+	_, known := snap.Revision(r.Workload, r.Revision)
+	return known
 }
 
 // follows reports whether a container has to go, as one that it has joined does.

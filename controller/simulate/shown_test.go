@@ -21,17 +21,18 @@ var ends = []string{
 }
 
 // shown checks that a workload's status agrees with its containers, where the controller
-// knows them as they are, has planned with them, and has nothing under way.
-func (v *invariants) shown(row *state.Status, snap *state.Snapshot, are map[string][]*engine.Container) {
+// knows them as they are, has planned with them, and has nothing under way; published is how
+// many endpoints it has.
+func (v *invariants) shown(row *state.Status, published int, snap *state.Snapshot, are map[string][]*engine.Container) {
 	written := v.w.of(row.Workload)
-	if written.Workload == nil || written.Kind == spec.Job || v.underWay[row.Workload] > 0 || len(v.lies) > 0 || v.looking() {
+	if written.Workload == nil || written.Kind == spec.Job || v.underWay[row.Workload] > 0 {
 		return
 	}
 	if of, ok := snap.Workload(row.Workload); !ok || row.ObservedGeneration != of.Generation {
 		return
 	}
 	rollout, ok := snap.Rollout(row.Workload)
-	if !ok || len(rollout.Drains) > 0 || !knowsAll(snap, are[row.Workload], row.Workload) || len(snap.Foreigners()) > 0 {
+	if !ok || len(rollout.Drains) > 0 || !knowsAll(snap, are[row.Workload], row.Workload) {
 		return
 	}
 	c, ok := v.count(row, written, snap, are[row.Workload])
@@ -56,8 +57,10 @@ func (v *invariants) shown(row *state.Status, snap *state.Snapshot, are map[stri
 	if rollout.Complete && written.MinReady == 0 {
 		said("available", row.Available, c.ready, c.ready+c.done)
 	}
-	if _, asked := snap.Intent(row.Workload); !asked && row.UpdateRevision != written.Revision && v.givenUp[row.Workload] != written.Revision {
-		v.w.fail("%s is said to be kept at revision %s, and %s is written", row.Workload, row.UpdateRevision, written.Revision)
+	if row.UpdateRevision != written.Revision && v.givenUp[row.Workload] != written.Revision {
+		if _, asked := snap.Intent(row.Workload); !asked {
+			v.w.fail("%s is said to be kept at revision %s, and %s is written", row.Workload, row.UpdateRevision, written.Revision)
+		}
 	}
 	if c.ready < c.alive && v.unseen(row, snap) {
 		for _, r := range ask[api.List[api.Replica]](v.w, "/api/v1/workloads/"+row.Workload+"/replicas").Items {
@@ -66,7 +69,7 @@ func (v *invariants) shown(row *state.Status, snap *state.Snapshot, are map[stri
 			}
 		}
 	}
-	if published := len(snap.Endpoints(row.Workload)); written.Kind != spec.Ingress && published != c.serving {
+	if written.Kind != spec.Ingress && published != c.serving {
 		v.w.fail("of %s %d endpoints are published, and %d replicas that have ports are ready", row.Workload, published, c.serving)
 	}
 }
@@ -91,10 +94,15 @@ func (v *invariants) unseen(row *state.Status, snap *state.Snapshot) bool {
 // hasPorts reports whether the revision of a container has ports: where nobody remembers it,
 // the one that is said to be kept, or what is written.
 func hasPorts(snap *state.Snapshot, written *spec.Workload, c engine.Container) bool {
-	made, hash := c.Labels[spec.LabelRevision], c.Labels[spec.LabelConfigHash]
-	for _, of := range snap.Revisions(written.Name) {
-		if of.Revision == made || made == "" && of.Spec.ConfigHash == hash {
+	if made := c.Labels[spec.LabelRevision]; made != "" {
+		if of, ok := snap.Revision(written.Name, made); ok {
 			return len(of.Spec.Ports) > 0
+		}
+	} else {
+		for _, of := range snap.Revisions(written.Name) {
+			if of.Spec.ConfigHash == c.Labels[spec.LabelConfigHash] {
+				return len(of.Spec.Ports) > 0
+			}
 		}
 	}
 	if row, ok := snap.Status(written.Name); ok {
@@ -120,12 +128,19 @@ func (v *invariants) count(row *state.Status, written variant, snap *state.Snaps
 	for _, c := range are {
 		number := c.Labels[spec.LabelContainerNumber]
 		switch {
-		case replicaOf(*c) == "":
+		case v.replicaOf(c) == "":
 			continue
-		case slices.Contains(numbers, number) || c.State == engine.Removing || c.State == engine.Created || unasked(snap, c.ID):
+		case slices.Contains(numbers, number) || c.State == engine.Removing || c.State == engine.Created:
 			return n, false
 		}
 		numbers = append(numbers, number)
+		ready := false
+		if known, ok := snap.Replica(c.ID); ok {
+			var unasked bool
+			if ready, unasked = judged(snap, known.Replica); unasked {
+				return n, false
+			}
+		}
 		from := c.Labels[spec.LabelImage]
 		updated := revision(*c) == row.UpdateRevision && !(newest && image != nil && image.ID != "" && from != "" && from != image.ID) &&
 			!(asked && c.Created.Before(intent.RestartedAt))
@@ -135,7 +150,7 @@ func (v *invariants) count(row *state.Status, written variant, snap *state.Snaps
 			if updated {
 				n.updated++
 			}
-			if held(snap, c.ID) {
+			if ready {
 				n.ready++
 				if hasPorts(snap, written.Workload, *c) {
 					n.serving++
@@ -152,16 +167,6 @@ func (v *invariants) count(row *state.Status, written variant, snap *state.Snaps
 		}
 	}
 	return n, true
-}
-
-// unasked reports whether a container has probes that have not been answered in this run.
-func unasked(snap *state.Snapshot, id string) bool {
-	row, ok := snap.Replica(id)
-	if !ok || row.State != core.Running || !probed(snap, row.Replica) {
-		return false
-	}
-	p, asked := snap.Probe(id)
-	return !asked || !p.StartedAt.Equal(row.StartedAt)
 }
 
 // ask gets an answer of the API, as it is served.

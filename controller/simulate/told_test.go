@@ -89,10 +89,7 @@ func seen(c engine.Container, asked int) view {
 // ready reports whether the container seemed to do what it should, to a controller
 // that knows which networks it was made to join if it remembers its revision.
 func (s view) ready(snap *state.Snapshot) bool {
-	known := func() bool {
-		return len(knownNetworks(snap, s.workload, s.of.Labels[spec.LabelRevision], s.of.Labels[spec.LabelConfigHash])) > 0
-	}
-	return s.works && !(s.cut && known())
+	return s.works && !(s.cut && knowsNetworks(snap, s.workload, s.of.Labels[spec.LabelRevision], s.of.Labels[spec.LabelConfigHash]))
 }
 
 // list notes what a list said.
@@ -259,24 +256,25 @@ func networksOf(workload string) []string {
 	return nil
 }
 
-// knownNetworks are those that the controller can know to have been joined by a
-// container of a revision, or where docker compose made it, of a hash. An ingress joins
-// them while it runs, and works without.
-func knownNetworks(snap *state.Snapshot, workload, revision, hash string) []string {
+// knowsNetworks reports whether the controller can know which networks a container of a
+// revision, or where docker compose made it, of a hash, has joined. An ingress joins them
+// while it runs, and works without.
+func knowsNetworks(snap *state.Snapshot, workload, revision, hash string) bool {
 	if spec.ServiceOf(workload) != workload {
-		return nil
+		return false
 	}
-	_, known := snap.Revision(workload, revision)
-	if revision == "" {
-		known = slices.ContainsFunc(snap.Revisions(workload), func(r *state.Revision) bool { return r.Spec.ConfigHash == hash })
-		if w, ok := snap.Workload(workload); ok {
-			known = known || w.Spec.ConfigHash == hash
-		}
+	if revision != "" {
+		_, known := snap.Revision(workload, revision)
+		return known
 	}
-	if !known {
-		return nil
-	}
-	return networksOf(workload)
+	w, ok := snap.Workload(workload)
+	return ok && w.Spec.ConfigHash == hash || slices.ContainsFunc(snap.Revisions(workload), func(r *state.Revision) bool { return r.Spec.ConfigHash == hash })
+}
+
+// missesNetwork reports whether a replica has no address, as has reports it, in a network
+// that the controller can know it to have joined.
+func missesNetwork(snap *state.Snapshot, r core.Replica, has func(name string) bool) bool {
+	return slices.ContainsFunc(networksOf(r.Workload), func(name string) bool { return !has(name) }) && knowsNetworks(snap, r.Workload, r.Revision, r.ConfigHash)
 }
 
 func alive(c engine.Container) bool {
@@ -290,23 +288,34 @@ func (v *invariants) done(c engine.Container, written variant) bool {
 		c.State == engine.Exited && c.ExitCode == 0 && !v.stopped[c.ID]
 }
 
-// held reports whether the controller holds a replica for ready: by the probes of
-// its revision where that has some, and else by what the engine said.
+// held reports whether the controller holds a container for ready.
 func held(snap *state.Snapshot, id string) bool {
 	row, ok := snap.Replica(id)
 	if !ok {
 		return false
 	}
-	r := row.Replica
+	ready, _ := judged(snap, row.Replica)
+	return ready
+}
+
+// judged reports whether the controller holds a replica for ready: by the probes of
+// its revision where that has some, and else by what the engine said. unasked is true
+// while it has probes that have not been answered in this run.
+func judged(snap *state.Snapshot, r core.Replica) (ready, unasked bool) {
 	if r.State == core.Running && probed(snap, r) {
-		p, ok := snap.Probe(id)
-		if !ok || !p.StartedAt.Equal(r.StartedAt) || !p.Started || !p.Live || !p.Ready {
-			return false
+		p, ok := snap.Probe(r.ID)
+		if !ok || !p.StartedAt.Equal(r.StartedAt) {
+			return false, true
+		}
+		if !p.Started || !p.Live || !p.Ready {
+			return false, false
 		}
 		r.Health = core.Healthy
 	}
-	left := slices.ContainsFunc(knownNetworks(snap, r.Workload, r.Revision, r.ConfigHash), func(name string) bool { return r.Addresses[name] == "" })
-	return !left && !lostJoin(snap, r) && plan.IsReady(r, nil)
+	if missesNetwork(snap, r, func(name string) bool { return r.Addresses[name] != "" }) || lostJoin(snap, r) {
+		return false, false
+	}
+	return plan.IsReady(r, nil), false
 }
 
 // probed reports whether tend itself asks a replica how it is, or hears of it.

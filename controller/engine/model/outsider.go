@@ -244,6 +244,12 @@ func (e *Engine) AppendTruth(to []engine.Container) []engine.Container {
 	return to
 }
 
+// TruthOf returns one container as it is, likewise.
+func (e *Engine) TruthOf(id string) (c engine.Container, ok bool) {
+	e.withContainer(id, func(i *instance) { c, ok = i.Container, true })
+	return c, ok
+}
+
 // File is a file that was copied into a container.
 func (e *Engine) File(id, path string) (content string, ok bool) {
 	e.withContainer(id, func(c *instance) { content, ok = c.files[path] })
