@@ -76,14 +76,15 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 // replicas lists a workload's containers with the actions under way on them,
 // and those that are being created.
 func (r *reconciler) replicas(snap *state.Snapshot, key string) []core.Replica {
-	var all []core.Replica
 	coming := map[int]core.Action{}
 	for _, a := range r.flights[key] {
 		if a.Kind == core.CreateReplica {
 			coming[a.Number] = a
 		}
 	}
-	for _, row := range snap.Replicas(key) {
+	rows := snap.Replicas(key)
+	all := slices.Grow([]core.Replica(nil), len(rows)+len(coming))
+	for _, row := range rows {
 		replica := snap.Addressed(snap.Probed(row.Replica))
 		replica.Orphan = r.isOrphan(snap, row.Replica)
 		if a, ok := r.flights[key][replica.ID]; ok {
@@ -157,7 +158,8 @@ func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.De
 
 // needs lists the resources of a workload.
 func needs(snap *state.Snapshot, w *spec.Workload) []core.Resource {
-	var rows []core.Resource
+	images := w.Images()
+	rows := make([]core.Resource, 0, len(w.Networks)+len(w.Volumes)+len(images))
 	data := dataVolumes(snap, w)
 	need := func(kind core.ResourceKind, name string) {
 		if row, ok := snap.Resource(kind, name); ok {
@@ -174,7 +176,7 @@ func needs(snap *state.Snapshot, w *spec.Workload) []core.Resource {
 	for _, v := range w.Volumes {
 		need(core.VolumeResource, v)
 	}
-	for _, image := range w.Images() {
+	for _, image := range images {
 		need(core.ImageResource, image)
 	}
 	return rows

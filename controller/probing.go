@@ -19,9 +19,11 @@ func (l *loop) sync(ctx context.Context, key string) {
 	runs := map[probe.Run]spec.Probes{}
 	snap := l.store.Snapshot()
 	for _, row := range snap.Replicas(key) {
-		w := snap.Made(key, row.Revision)
-		if w != nil && w.Probes.Any() && row.State == core.Running {
-			runs[runOf(snap.Addressed(row.Replica))] = w.Probes
+		if row.State != core.Running {
+			continue
+		}
+		if probes := snap.Probes(key, row.Revision); probes.Any() {
+			runs[runOf(snap.Addressed(row.Replica))] = probes
 		}
 	}
 	p, ok := l.probers[key]
@@ -93,8 +95,11 @@ func (c *Controller) exec(ctx context.Context, id string, command []string) (cod
 // probed yet. A plan made now would withdraw a replica that serves.
 func (r *reconciler) unprobed(snap *state.Snapshot, key string) bool {
 	return slices.ContainsFunc(snap.Replicas(key), func(row *state.Replica) bool {
+		if row.State != core.Running || row.StartedAt.After(r.began) {
+			return false
+		}
 		w := snap.Made(key, row.Revision)
-		if w == nil || !w.Probed() || row.State != core.Running || row.StartedAt.After(r.began) {
+		if w == nil || !w.Probed() {
 			return false
 		}
 		p, ok := snap.Probe(row.ID)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -67,15 +68,11 @@ func (s *Snapshot) EndpointsIndex() uint64 {
 // PutEndpoints publishes exactly these endpoints of a workload. The index
 // grows only when that changes something.
 func (t *Tx) PutEndpoints(workload string, endpoints []core.Endpoint) {
-	before := map[string]core.Endpoint{}
-	for _, e := range t.Endpoints(workload) {
-		before[e.ID] = e.Endpoint
+	before := t.Endpoints(workload)
+	isNew := func(e core.Endpoint) bool {
+		return !slices.ContainsFunc(before, func(b *Endpoint) bool { return b.ID == e.ID && reflect.DeepEqual(b.Endpoint, e) })
 	}
-	after := map[string]core.Endpoint{}
-	for _, e := range endpoints {
-		after[e.ID] = e
-	}
-	if reflect.DeepEqual(before, after) {
+	if len(before) == len(endpoints) && !slices.ContainsFunc(endpoints, isNew) {
 		return
 	}
 	_, err := t.txn.DeleteAll(Endpoints, "workload", workload)

@@ -14,11 +14,34 @@ func (s *Snapshot) Made(workload, revision string) *spec.Workload {
 	if !ok {
 		return nil
 	}
+	made := s.templateOf(row, revision)
+	if made == nil || made == row.Spec {
+		return made
+	}
+	return row.Spec.WithTemplateOf(made)
+}
+
+// Probes are those of a workload at a revision, as Made has them.
+func (s *Snapshot) Probes(workload, revision string) spec.Probes {
+	row, ok := s.Workload(workload)
+	if !ok {
+		return spec.Probes{}
+	}
+	made := s.templateOf(row, revision)
+	if made == nil {
+		return spec.Probes{}
+	}
+	return made.Probes
+}
+
+// templateOf returns the spec that has the template of a revision: the one that is
+// written, or an earlier one; nil where the revision is not known.
+func (s *Snapshot) templateOf(row *Workload, revision string) *spec.Workload {
 	if revision == "" || revision == row.Spec.Revision {
 		return row.Spec
 	}
-	if earlier, ok := s.Revision(workload, revision); ok {
-		return row.Spec.WithTemplateOf(earlier.Spec)
+	if earlier, ok := s.Revision(row.Name, revision); ok {
+		return earlier.Spec
 	}
 	return nil
 }
@@ -40,10 +63,10 @@ func (s *Snapshot) Addressed(r core.Replica) core.Replica {
 func (s *Snapshot) Probed(r core.Replica) core.Replica {
 	row, known := s.Probe(r.ID)
 	known = known && row.StartedAt.Equal(r.StartedAt) // of this run
-	_, written := s.Workload(r.Workload)
-	has := known && !written
-	if w := s.Made(r.Workload, r.Revision); w != nil {
-		has = w.Probed()
+	has := known
+	if written, ok := s.Workload(r.Workload); ok {
+		made := s.templateOf(written, r.Revision)
+		has = made != nil && made.Probed()
 	}
 	r.Probe = nil
 	switch {

@@ -124,11 +124,12 @@ func list[T any](s *Snapshot, table, index string, args ...any) []T {
 	it, err := s.txn.Get(table, index, args...)
 	must(err)
 	s.watch.Add(it.WatchCh())
-	var rows []T
+	var few [8]T // most lists are short, and are allocated once
+	rows := few[:0]
 	for r := it.Next(); r != nil; r = it.Next() {
 		rows = append(rows, r.(T))
 	}
-	return rows
+	return append([]T(nil), rows...)
 }
 
 func first[T any](s *Snapshot, table, index string, args ...any) (t T, ok bool) {

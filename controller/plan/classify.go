@@ -48,14 +48,15 @@ type replica struct {
 
 // classify tells what each container is.
 func classify(in Input) view {
-	in.Dependencies = slices.SortedStableFunc(slices.Values(in.Dependencies), func(a, b Dependency) int { return cmp.Compare(a.Name, b.Name) })
-	in.Replicas = slices.SortedStableFunc(slices.Values(in.Replicas), func(a, b core.Replica) int {
+	in.Dependencies, in.Replicas = slices.Clone(in.Dependencies), slices.Clone(in.Replicas)
+	slices.SortStableFunc(in.Dependencies, func(a, b Dependency) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(in.Replicas, func(a, b core.Replica) int {
 		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	for i, r := range in.Replicas {
 		in.Replicas[i].Mounts = in.ownMounts(r)
 	}
-	v := view{Input: in, known: in.Rollout}
+	v := view{Input: in, containers: make([]replica, 0, len(in.Replicas)), known: in.Rollout}
 	v.known.Workload = in.Workload
 	v.known.Anonymous = anonymous(in.Rollout.Anonymous, in.Replicas)
 	v.known.Drains = in.openDrains()

@@ -175,6 +175,7 @@ func (s *steps) createStable(n int) []int {
 // split returns the live replicas that are made from the spec's template, the
 // most useful first, and those that are to be replaced, the least useful first.
 func (t *target) split() (updated, old []replica) {
+	updated = make([]replica, 0, len(t.replicas))
 	for _, r := range t.replicas {
 		switch {
 		case !r.live():

@@ -46,7 +46,7 @@ func chooseTarget(v view) target {
 
 // toward returns the target that follows from a record.
 func (v view) toward(record core.Rollout) target {
-	t := target{view: v, rollout: record}
+	t := target{view: v, replicas: make([]replica, 0, len(v.containers)), rollout: record}
 	r := &t.rollout
 	r.Attempts, r.Succeeded = clone(record.Attempts), clone(record.Succeeded)
 	t.desired = v.afterHolders(oneAtATime(t.choose(), v.Replicas, r.Anonymous))
