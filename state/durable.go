@@ -162,7 +162,7 @@ func (s *Store) Restore(rows []durable.Row) error {
 // SameSpec reports whether two specs are written alike. A restored one may differ from
 // the same one in how an empty list is kept.
 func SameSpec(a, b *spec.Workload) bool {
-	return reflect.DeepEqual(a, b) || slices.Equal(encode(a), encode(b))
+	return a.Revision == b.Revision && (reflect.DeepEqual(a, b) || bytes.Equal(encode(a), encode(b)))
 }
 
 // The rows are CBOR, as Compose's types write themselves as JSON that they cannot read.
