@@ -69,7 +69,8 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 			updated[workload]++
 		}
 	}
-	for _, row := range snap.Replicas("") {
+	known := rowsIn(snap)
+	for _, row := range known.all {
 		if row.Kind == spec.Ingress {
 			continue
 		}
@@ -85,7 +86,7 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 			v.w.fail("what was asked of %s outlasts its being taken out of the project", name)
 		}
 	}
-	known := len(v.lies) == 0 && !v.looking() && len(snap.Foreigners()) == 0
+	certain := len(v.lies) == 0 && !v.looking() && len(snap.Foreigners()) == 0
 	for _, row := range snap.Statuses() {
 		for _, condition := range row.Conditions {
 			if strings.Contains(condition.Message, canary) {
@@ -93,8 +94,8 @@ func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
 			}
 		}
 		v.counts(row, snap, ready[row.Workload], updated[row.Workload])
-		if known {
-			v.shown(row, published[row.Workload], snap, are)
+		if certain {
+			v.shown(row, published[row.Workload], snap, known, are)
 		}
 	}
 }

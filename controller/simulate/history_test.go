@@ -395,8 +395,8 @@ func (w *world) asWritten(goal map[string]variant) string {
 			return fmt.Sprintf("%s is %s, %s", c.Name, c.State, c.Health)
 		case ingress && w.misled(c) != "":
 			return w.misled(c)
-		case w.cutOff(c, written) != "":
-			return w.cutOff(c, written)
+		case w.cutOff(truth, c, written) != "":
+			return w.cutOff(truth, c, written)
 		default:
 			count[name]++
 		}

@@ -194,14 +194,18 @@ func portHeld(i *spec.Workload, are map[string][]*engine.Container) bool {
 
 // knowsHolders reports whether the controller knows the containers of a service and of its
 // ingresses as they are: any of them may have a host port of it.
-func knowsHolders(snap *state.Snapshot, are map[string][]*engine.Container, service string) bool {
+func knowsHolders(known rowsOf, are map[string][]*engine.Container, service string) bool {
 	for workload, containers := range are {
-		if spec.ServiceOf(workload) == service && !knowsAll(snap, containers, workload) {
+		if spec.ServiceOf(workload) == service && !known.agree(containers, workload) {
 			return false
 		}
 	}
-	gone := func(r *state.Replica) bool { return spec.ServiceOf(r.Workload) == service && are[r.Workload] == nil }
-	return (are[service] != nil || knowsAll(snap, nil, service)) && !slices.ContainsFunc(snap.Replicas(""), gone)
+	for workload := range known.replicas {
+		if spec.ServiceOf(workload) == service && are[workload] == nil {
+			return false
+		}
+	}
+	return are[service] != nil || len(known.runs[service]) == 0
 }
 
 // misled says how an ingress does not lead to what is published.

@@ -225,7 +225,7 @@ func (v *invariants) look(planned bool, truth []engine.Container) {
 	snap := v.w.ctl.State().Snapshot()
 	v.follow(snap)
 	for workload := range v.lies {
-		if workload != "" && !v.looking() && knowsAll(snap, byWorkload(truth)[workload], workload) {
+		if workload != "" && !v.looking() && rowsIn(snap).agree(byWorkload(truth)[workload], workload) {
 			delete(v.lies, workload)
 		}
 	}

@@ -93,8 +93,9 @@ func joined(truth []engine.Container, c engine.Container, each func(engine.Join,
 // joinsWhatIsDone reports whether a workload joins a service that has done what it was to do: then
 // no container of it can be made, or be started again.
 func (w *world) joinsWhatIsDone(of variant) bool {
-	return slices.ContainsFunc(w.checks.truth(), func(c engine.Container) bool {
-		return slices.Contains(of.Joins(), workloadOf(c)) && w.checks.done(c, w.of(workloadOf(c)))
+	services := of.Joins()
+	return len(services) > 0 && slices.ContainsFunc(w.checks.truth(), func(c engine.Container) bool {
+		return slices.Contains(services, workloadOf(c)) && w.checks.done(c, w.of(workloadOf(c)))
 	})
 }
 
@@ -113,8 +114,8 @@ func shared(truth []engine.Container, c engine.Container, m engine.Mount) (is bo
 }
 
 // cutOff says what a running container no longer has of one that it has joined.
-func (w *world) cutOff(c engine.Container, written variant) (problem string) {
-	joined(w.checks.truth(), c, func(j engine.Join, other *engine.Container) {
+func (w *world) cutOff(truth []engine.Container, c engine.Container, written variant) (problem string) {
+	joined(truth, c, func(j engine.Join, other *engine.Container) {
 		switch {
 		case other == nil:
 			problem = fmt.Sprintf("%s has joined the %s of a container that is gone", c.Name, j.Kind)

@@ -23,7 +23,7 @@ var ends = []string{
 // shown checks that a workload's status agrees with its containers, where the controller
 // knows them as they are, has planned with them, and has nothing under way; published is how
 // many endpoints it has.
-func (v *invariants) shown(row *state.Status, published int, snap *state.Snapshot, are map[string][]*engine.Container) {
+func (v *invariants) shown(row *state.Status, published int, snap *state.Snapshot, known rowsOf, are map[string][]*engine.Container) {
 	written := v.w.of(row.Workload)
 	if written.Workload == nil || written.Kind == spec.Job || v.underWay[row.Workload] > 0 {
 		return
@@ -32,10 +32,10 @@ func (v *invariants) shown(row *state.Status, published int, snap *state.Snapsho
 		return
 	}
 	rollout, ok := snap.Rollout(row.Workload)
-	if !ok || len(rollout.Drains) > 0 || !knowsAll(snap, are[row.Workload], row.Workload) {
+	if !ok || len(rollout.Drains) > 0 || !known.agree(are[row.Workload], row.Workload) {
 		return
 	}
-	c, ok := v.count(row, written, snap, are[row.Workload])
+	c, ok := v.count(row, written, snap, known.replicas[row.Workload], are[row.Workload])
 	if !ok {
 		return
 	}
@@ -49,7 +49,7 @@ func (v *invariants) shown(row *state.Status, published int, snap *state.Snapsho
 	said("ready", row.Ready, c.ready, c.ready)
 	said("available", row.Available, 0, c.ready+c.done)
 	least := written.Replicas
-	if written.Kind == spec.Ingress && (portHeld(written.Workload, are) || !knowsHolders(snap, are, written.Backend.Service)) {
+	if written.Kind == spec.Ingress && (portHeld(written.Workload, are) || !knowsHolders(known, are, written.Backend.Service)) {
 		least = 0
 	}
 	said("wanted", row.Desired, least, written.Replicas)
@@ -120,7 +120,7 @@ type counted struct{ alive, updated, ready, serving, ended, endedUpdated, done i
 
 // count counts containers; ok is false where two of them carry one number, somebody
 // else is about to start one, or a probe has not been asked yet: that is waited for.
-func (v *invariants) count(row *state.Status, written variant, snap *state.Snapshot, are []*engine.Container) (n counted, ok bool) {
+func (v *invariants) count(row *state.Status, written variant, snap *state.Snapshot, known []*state.Replica, are []*engine.Container) (n counted, ok bool) {
 	var numbers []string
 	newest := written.Revision == row.UpdateRevision && written.Kind != spec.Ingress
 	image, _ := snap.Resource(core.ImageResource, written.Image)
@@ -135,9 +135,9 @@ func (v *invariants) count(row *state.Status, written variant, snap *state.Snaps
 		}
 		numbers = append(numbers, number)
 		ready := false
-		if known, ok := snap.Replica(c.ID); ok {
+		if i := slices.IndexFunc(known, func(r *state.Replica) bool { return r.ID == c.ID }); i >= 0 {
 			var unasked bool
-			if ready, unasked = judged(snap, known.Replica); unasked {
+			if ready, unasked = judged(snap, known[i].Replica); unasked {
 				return n, false
 			}
 		}

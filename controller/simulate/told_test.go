@@ -345,9 +345,28 @@ func byWorkload(truth []engine.Container) map[string][]*engine.Container {
 	return of
 }
 
-// knowsAll reports whether the controller knows the containers of a workload as they are.
-func knowsAll(snap *state.Snapshot, are []*engine.Container, workload string) bool {
-	replicas, runs := snap.Replicas(workload), snap.HookRuns(workload) // by ID, as the containers are
+// rowsOf are the rows that the controller has of containers: all replicas, and by workload
+// the replicas and the runs of hooks, in the order of their IDs, as the containers are.
+type rowsOf struct {
+	all      []*state.Replica
+	replicas map[string][]*state.Replica
+	runs     map[string][]*state.HookRun
+}
+
+func rowsIn(snap *state.Snapshot) rowsOf {
+	of := rowsOf{snap.Replicas(""), map[string][]*state.Replica{}, map[string][]*state.HookRun{}}
+	for _, r := range of.all {
+		of.replicas[r.Workload] = append(of.replicas[r.Workload], r)
+	}
+	for _, r := range snap.HookRuns("") {
+		of.runs[r.Workload] = append(of.runs[r.Workload], r)
+	}
+	return of
+}
+
+// agree reports whether the controller knows the containers of a workload as they are.
+func (of rowsOf) agree(are []*engine.Container, workload string) bool {
+	replicas, runs := of.replicas[workload], of.runs[workload]
 	for _, c := range are {
 		if c.Labels[spec.LabelHook] == "" && oneoff(*c) {
 			continue
