@@ -273,6 +273,7 @@ func paused(snap *state.Snapshot, name string) bool {
 // joiners are the containers of other workloads that have joined a workload's, also where
 // their services are written to join others by now, or not at all.
 func (r *reconciler) joiners(snap *state.Snapshot, in plan.Input) (all []core.Replica, hooks []core.HookRun) {
+	runs := snap.HookRuns("")
 	for _, joined := range in.Replicas {
 		for _, row := range snap.Joiners(joined.ID) {
 			if r.decides(snap, row.Replica) {
@@ -280,7 +281,7 @@ func (r *reconciler) joiners(snap *state.Snapshot, in plan.Input) (all []core.Re
 				r.tie(in.Workload, row.Workload)
 			}
 		}
-		for _, row := range snap.HookRuns("") {
+		for _, row := range runs {
 			if slices.ContainsFunc(row.Joins, func(j core.Join) bool { return j.ID == joined.ID }) && r.decides(snap, row.Replica) {
 				hooks = append(hooks, row.HookRun)
 				r.tie(in.Workload, row.Workload)

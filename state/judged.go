@@ -61,19 +61,19 @@ func (s *Snapshot) Addressed(r core.Replica) core.Replica {
 // workload has probes. A workload that is no longer written keeps the last results. A
 // revision that nobody remembers has no probes, and its health check counts.
 func (s *Snapshot) Probed(r core.Replica) core.Replica {
+	r.Probe = nil
+	workload, written := s.Workload(r.Workload)
+	if written {
+		if made := s.templateOf(workload, r.Revision); made == nil || !made.Probed() {
+			return r
+		}
+	}
 	row, known := s.Probe(r.ID)
 	known = known && row.StartedAt.Equal(r.StartedAt) // of this run
-	has := known
-	if written, ok := s.Workload(r.Workload); ok {
-		made := s.templateOf(written, r.Revision)
-		has = made != nil && made.Probed()
-	}
-	r.Probe = nil
 	switch {
-	case !has:
 	case known:
 		r.Probe = &row.Probe
-	default:
+	case written:
 		r.Probe = &core.Probe{}
 	}
 	return r
