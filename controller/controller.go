@@ -123,7 +123,6 @@ type loop struct {
 	rejected   bool      // what is written is not valid, and the last good project is in force
 	scaleAt    time.Time // when the autoscaler decides next
 	rollouts   map[string]tracedRollout
-	unsure     bool // a resource may be needed that nobody has looked up
 	waiters    []waiter
 	planned    []func() // run once when everything dirty has been planned
 	busy       sync.WaitGroup
@@ -241,10 +240,6 @@ func (c *Controller) Run(ctx context.Context) {
 		}
 		call(l)
 		l.drain()
-		if l.unsure {
-			l.unsure = false
-			l.observeResources(ctx) // once, after all calls have said what is needed
-		}
 		l.takeEnded()
 		now := time.Now()
 		l.autoscale(ctx, now)
@@ -259,6 +254,10 @@ func (c *Controller) Run(ctx context.Context) {
 			for _, key := range keys {
 				todo = append(todo, l.plan(ctx, key)...)
 			}
+		}
+		if l.reconciler.unsure {
+			l.reconciler.unsure = false
+			l.observeResources(ctx) // once, after all calls and plans have said what is needed
 		}
 		l.keeper.Commit(ctx, false)
 		for _, p := range todo {
@@ -531,7 +530,7 @@ func (c *Controller) onLink(ctx context.Context, err error) {
 				l.reconciler.began = now
 			}
 			l.keeper.listed()
-			l.unsure = true
+			l.reconciler.unsure = true
 			c.markAll()
 		}
 	})
@@ -547,7 +546,6 @@ func (c *Controller) SetProject(p *spec.Project) {
 		}
 		l.reconciler.setProject(p, now)
 		c.metrics.spec(nil)
-		l.unsure = true
 		c.markAll()
 	})
 }

@@ -268,7 +268,7 @@ func TestReplicaIsKeptWhileTheNextImageIsLookedAt(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.write(twoWebs)
 		w.converge()
-		w.engine.SetLatency(model.OpImage, 20*time.Second)
+		w.engine.SetLatency(model.OpImage, 12*time.Second) // each of the two images
 		w.write("web: {image: 'healthy:2', deploy: {replicas: 2}}")
 		w.engine.Kill(w.container("p-web-1").ID, 137)
 		w.pass(10 * time.Second)

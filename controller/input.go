@@ -64,6 +64,11 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 			in.Networks[need.Name] = need.ID
 		}
 	}
+	for _, need := range formerImages(snap, key) {
+		if !need.Present && !slices.Contains(in.Missing, need) {
+			in.MissingFormer = append(in.MissingFormer, need)
+		}
+	}
 	if row, ok := snap.Intent(key); ok {
 		in.Intent = row.Intent
 	}
@@ -180,6 +185,18 @@ func needs(snap *state.Snapshot, w *spec.Workload) []core.Resource {
 		need(core.ImageResource, image)
 	}
 	return rows
+}
+
+// formerImages lists the images of the former revisions that a workload may go back to.
+func formerImages(snap *state.Snapshot, key string) (images []core.Resource) {
+	for _, old := range former(snap, key) {
+		for _, image := range old.Images() {
+			if row, ok := snap.Resource(core.ImageResource, image); ok && !slices.Contains(images, row.Resource) {
+				images = append(images, row.Resource)
+			}
+		}
+	}
+	return images
 }
 
 // unknown reports whether a resource of a workload has not been looked up yet.

@@ -56,6 +56,8 @@ type reconciler struct {
 	restored map[string]bool
 	// flights are the actions under way, by key and object.
 	flights map[string]map[string]core.Action
+	// unsure is true while a resource may be needed that nobody has looked up.
+	unsure bool
 	// mark has keys planned soon.
 	mark func(keys ...string)
 	// record is called with each plan of a workload.
@@ -193,6 +195,7 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, tim
 		snap = r.compare(snap, key, now)
 	}
 	snap = r.beginScale(snap, key, now)
+	snap = r.needFormer(snap, key)
 	in := r.input(snap, key, now)
 	p := plan.Compute(in)
 	r.record(in, p)
@@ -214,6 +217,9 @@ func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, tim
 		r.noteWithdrawn(tx, key, p.Rollout.Drains)
 		if !reflect.DeepEqual(p.Rollout, in.Rollout) {
 			tx.PutRollout(p.Rollout)
+		}
+		if !slices.Equal(former(&tx.Snapshot, key), former(snap, key)) {
+			r.setResources(tx, r.project)
 		}
 		if !reflect.DeepEqual(p.Status, in.Status) {
 			tx.PutStatus(p.Status)

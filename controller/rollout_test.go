@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -407,6 +408,51 @@ func TestUndoAndRestart(t *testing.T) {
 			require.NotContains(t, before, id, "every replica is another one")
 		}
 		require.Equal(t, map[string]int{healthy: 2}, w.images(), "of the revision that was asked for")
+	})
+}
+
+// An image that was pruned is pulled for the way back, and for nothing else.
+func TestTheWayBackPullsAnImageThatWasPruned(t *testing.T) {
+	inWorld(t, func(w *world) {
+		pulls := func() (n int) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, e := range w.events {
+				if strings.Contains(e, " Pulled: ") {
+					n++
+				}
+			}
+			return n
+		}
+		w.engine.PublishImage("good:1", model.Behavior{})
+		w.write(served, deployment("good:1"))
+		w.converge()
+		first := w.ctl.State().Snapshot().Revisions("web")[0].Revision
+		w.write(served, deployment("healthy:2"))
+		w.converge()
+		w.engine.RemoveImage("good:1")
+		w.pass(time.Minute)
+		require.Equal(t, 1, pulls(), "nobody goes back")
+
+		undo := func(revision string) {
+			require.NoError(t, w.ctl.Intend(w.ctx, core.Event{Workload: "web", Reason: "Asked"}, func(i *core.Intent, snap *state.Snapshot) error {
+				row, _ := snap.Workload("web")
+				i.Undo, i.UndoOf = revision, row.Spec.Revision
+				return nil
+			}))
+			w.pass(time.Minute)
+			w.converge()
+		}
+		undo(first)
+		require.Equal(t, map[string]int{"good:1": 2}, w.images())
+		require.Equal(t, 2, pulls(), w.events)
+		require.False(t, w.heard("CreateFailed"), w.events)
+
+		undo("")
+		require.Equal(t, map[string]int{"healthy:2": 2}, w.images())
+		w.engine.RemoveImage("good:1")
+		w.pass(time.Minute)
+		require.Equal(t, 2, pulls(), "it is gone back to no more")
 	})
 }
 

@@ -194,6 +194,19 @@ func (r *reconciler) setResources(tx *state.Tx, p *spec.Project) {
 			add(res)
 		}
 	}
+	pull := map[string]bool{} // by the image of a former revision
+	for name := range p.Workloads {
+		for _, old := range former(&tx.Snapshot, name) {
+			for _, image := range old.Images() {
+				pull[image] = pull[image] || old.PullPolicy != types.PullPolicyNever && old.Build == nil
+			}
+		}
+	}
+	for image := range pull {
+		if res := (core.Resource{Kind: core.ImageResource, Name: image, NoPull: !pull[image]}); needed[res.String()] == (core.Resource{}) {
+			add(res)
+		}
+	}
 	for _, row := range tx.Resources() {
 		if _, ok := needed[row.String()]; !ok {
 			tx.DeleteResource(row.Kind, row.Name)
@@ -209,7 +222,47 @@ func (r *reconciler) setResources(tx *state.Tx, p *spec.Project) {
 			}
 		}
 		tx.PutResource(res)
+		r.unsure = r.unsure || !res.Known
+		r.mark(projectKey)
 	}
+}
+
+// former are the specs other than the written one that containers of a workload may be made
+// from now: of the revision that its rollout leads to, of the one that worked last, and of
+// the one that a person wants back. Of theirs only the images are looked after, as they may
+// have been pruned. The image of an ingress is made, and that of an earlier release cannot be.
+func former(snap *state.Snapshot, workload string) (specs []*spec.Workload) {
+	row, ok := snap.Workload(workload)
+	if !ok || row.Spec.Kind == spec.Ingress {
+		return nil
+	}
+	var revisions []string
+	if rollout, ok := snap.Rollout(workload); ok {
+		revisions = append(revisions, rollout.Revision, rollout.Stable)
+	}
+	if intent, ok := snap.Intent(workload); ok {
+		revisions = append(revisions, intent.After(row.Spec.Revision).Undo)
+	}
+	slices.Sort(revisions)
+	for _, revision := range slices.Compact(revisions) {
+		if old, ok := snap.Revision(workload, revision); ok && revision != row.Spec.Revision {
+			specs = append(specs, old.Spec)
+		}
+	}
+	return specs
+}
+
+// needFormer has the images of former revisions looked after that have come to be needed.
+func (r *reconciler) needFormer(snap *state.Snapshot, workload string) *state.Snapshot {
+	for _, old := range former(snap, workload) {
+		for _, image := range old.Images() {
+			if _, needed := snap.Resource(core.ImageResource, image); !needed {
+				r.store.Update(func(tx *state.Tx) { r.setResources(tx, r.project) })
+				return r.store.Snapshot()
+			}
+		}
+	}
+	return snap
 }
 
 func later(a, b time.Time) time.Time {

@@ -38,9 +38,10 @@ type Input struct {
 	Intent core.Intent
 	// History are the workload's earlier specs by revision, to go back to.
 	History map[string]*spec.Workload
-	// Missing are the networks, volumes and the image that a container of the
-	// written revision needs and that are not there yet.
-	Missing []core.Resource
+	// Missing are the networks, volumes and images that a container of the written
+	// revision needs and that are not there yet. MissingFormer are the images that are not
+	// there of the former revisions that it may go back to.
+	Missing, MissingFormer []core.Resource
 	// Networks are the IDs of the written networks that exist, by name; empty of one
 	// that does not.
 	Networks map[string]string

@@ -217,7 +217,7 @@ func noteFailed(a *core.Attempt, why string) {
 // misses reports whether something is missing that a start at a revision needs. Of a
 // container that exists only its networks can go.
 func (in Input) misses(kind core.ActionKind, revision string) bool {
-	return in.Spec != nil && in.Spec.Revision == revision && slices.ContainsFunc(in.Missing, func(r core.Resource) bool {
+	return in.Spec != nil && slices.ContainsFunc(in.missingFor(revision), func(r core.Resource) bool {
 		return kind == core.CreateReplica || r.Kind == core.NetworkResource
 	})
 }
@@ -261,7 +261,7 @@ func (s *steps) restart(r replica, extra int) {
 		return
 	}
 	if s.misses(core.StartReplica, r.revision) {
-		s.waitFor(*waitForMissing(s.Missing))
+		s.waitFor(*waitForMissing(s.missingFor(r.revision)))
 		return
 	}
 	if awaited := s.awaitsJoined(r.Replica); awaited != "" {

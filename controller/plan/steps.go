@@ -235,15 +235,18 @@ func (t *target) lacking(revision string) *wait {
 }
 
 // missingFor returns the missing resources that a container of a revision needs.
-func (t *target) missingFor(revision string) []core.Resource {
-	if revision == t.Spec.Revision {
-		return t.Missing
+func (in Input) missingFor(revision string) []core.Resource {
+	if revision == in.Spec.Revision {
+		return in.Missing
 	}
-	made := t.made(revision)
+	made := in.History[revision]
+	if made == nil {
+		return nil
+	}
 	needs := map[core.ResourceKind][]string{
 		core.NetworkResource: made.Networks, core.VolumeResource: made.Volumes, core.ImageResource: made.Images(),
 	}
-	return slices.DeleteFunc(slices.Clone(t.Missing), func(r core.Resource) bool { return !slices.Contains(needs[r.Kind], r.Name) })
+	return slices.DeleteFunc(slices.Concat(in.Missing, in.MissingFormer), func(r core.Resource) bool { return !slices.Contains(needs[r.Kind], r.Name) })
 }
 
 // waitForMissing returns the wait for missing resources. It is quiet while all of them are on
@@ -277,10 +280,11 @@ func (s *steps) waitFor(w wait) {
 // cannotBeMade returns what is missing of the image, the networks and the volumes of
 // the desired revision; nil where nothing is. Nothing is stopped for what cannot be made.
 func (t *target) cannotBeMade() *wait {
-	if len(t.Missing) == 0 || t.desired.Revision != t.Spec.Revision {
+	missing := t.missingFor(t.desired.Revision)
+	if len(missing) == 0 {
 		return nil
 	}
-	return waitForMissing(t.Missing)
+	return waitForMissing(missing)
 }
 
 // Unmet says why the condition of a dependency does not hold yet, or nothing.

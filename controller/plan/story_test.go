@@ -116,6 +116,12 @@ var commands = map[string]func(*story){
 	"network":    func(s *story) { s.networks = map[string]string{"shop_backend": strings.Join(s.args, "")} },
 	"networks":   func(s *story) { s.networks = inNetworks(s.args) }, // that exist
 	"missing":    (*story).miss,
+	"former": func(s *story) { // former IMAGE...: those of former revisions that are missing
+		s.missingFormer = nil
+		for _, image := range s.args {
+			s.missingFormer = append(s.missingFormer, "image "+image)
+		}
+	},
 	"image":      func(s *story) { s.image = strings.Join(s.args, "") },
 	"dependents": func(s *story) { s.dependents = s.args },
 	"holders":    func(s *story) { s.neighbours = holders(s.args...) },

@@ -26,9 +26,9 @@ type world struct {
 	rollout  core.Rollout
 	status   core.Status
 
-	dependencies        []Dependency
-	missing, dependents []string
-	missingError        string
+	dependencies                       []Dependency
+	missing, missingFormer, dependents []string
+	missingError                       string
 	// image is what the image's name stands for.
 	image string
 	// neighbours may publish an ingress's host port.
@@ -91,7 +91,7 @@ func (w *world) input() Input {
 	in := Input{
 		Now: w.now, Workload: "web", Generation: w.generation,
 		Rollout: cloneRollout(w.rollout), Status: cloneStatus(w.status),
-		Dependencies: slices.Clone(w.dependencies), Missing: resources(w.missing, w.missingError), Dependents: slices.Clone(w.dependents),
+		Dependencies: slices.Clone(w.dependencies), Missing: resources(w.missing, w.missingError), MissingFormer: resources(w.missingFormer, ""), Dependents: slices.Clone(w.dependents),
 		Networks: w.networks, ImageID: w.image, Intent: w.intent, History: maps.Clone(w.history),
 		Subscribers: w.subscribers, Acknowledged: maps.Clone(w.acknowledged), Published: w.published,
 		Neighbours: slices.Clone(w.neighbours), Foreigners: slices.Clone(w.foreigners),

@@ -306,7 +306,8 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 		going[id], v.drained[id] = true, drain.Since
 		if _, before := in.Rollout.Drains[id]; !before {
 			readies := slices.ContainsFunc(truth, func(c engine.Container) bool { return c.ID == id && ready(c) })
-			v.unfollowed[id] = !d.followed || !v.published[id] && !readies
+			told := slices.ContainsFunc(v.views[id], func(c view) bool { return c.ready(snap) })
+			v.unfollowed[id] = !d.followed || !v.published[id] && !(readies && told)
 		}
 	}
 	for _, a := range p.Actions {

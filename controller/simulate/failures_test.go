@@ -120,6 +120,8 @@ var failures = []struct {
 	{9810008450, "an ingress is told to give a replica nothing any more that was held for gone (the judge's mistake)"},
 	{9810005041, "no rest: what was written again with its dependent waited for what was not (the world's mistake)"},
 	{9812039127, "no rest: what has joined a replica that has done its work cannot be started again (the world's mistake)"},
+	{9812203277, "no rest: a workload goes back to a revision whose image is not on the machine"},
+	{9812218566, "no rest: a workload goes back to a revision whose image is not on the machine"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 
