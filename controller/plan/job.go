@@ -29,6 +29,9 @@ func (s *steps) job() {
 			s.retire([]replica{r}, "%s wanted", plural(s.desired.Replicas, "completion"))
 		case s.record.Succeeded[r.Number]: // whatever someone does with it now
 		case r.class != exited:
+		case s.toldToEnd(r) && !s.givenUp():
+			s.record.Attempts[r.Number] = core.Attempt{Revision: r.revision, Ours: true}
+			s.add(core.RemoveReplica, r.Replica, "%s was told to end, and runs anew", r.Name)
 		case s.givenUp() || !r.done || !s.inTime(r):
 			failed = append(failed, r)
 		default:
@@ -103,8 +106,14 @@ func lastOf(failed []replica) string {
 	return last.Name + " " + last.why()
 }
 
+// toldToEnd reports whether a replica has not done its work as tend has told it to end: the
+// Job was not wanted at that time, or not as many of it.
+func (t *target) toldToEnd(r replica) bool {
+	return r.class == exited && !r.done && t.rollout.Attempts[r.Number].Ours
+}
+
 // failedRuns counts the runs at the spec's revision that have failed. A run that goes on
-// has not, nor one whose container could not be made.
+// has not, nor one that tend has told to end, or whose container could not be made.
 func (s *steps) failedRuns() int {
 	runs := map[int]int{}
 	for n := 1; n <= s.desired.Replicas; n++ {
@@ -120,7 +129,7 @@ func (s *steps) failedRuns() int {
 		a := s.attempts(r.Number, r.revision, &r)
 		runs[r.Number] = ran(a)
 		ended := r.State == core.Exited || r.State == core.Dead || r.State == core.Removing
-		if (!ended || r.class == coming) && a.Error == "" { // a start that failed is no run that goes on
+		if (!ended || r.class == coming || s.toldToEnd(r)) && a.Error == "" { // a start that failed is no run that goes on
 			runs[r.Number] = max(runs[r.Number]-1, 0)
 		}
 	}

@@ -122,6 +122,8 @@ var failures = []struct {
 	{9812039127, "no rest: what has joined a replica that has done its work cannot be started again (the world's mistake)"},
 	{9812203277, "no rest: a workload goes back to a revision whose image is not on the machine"},
 	{9812218566, "no rest: a workload goes back to a revision whose image is not on the machine"},
+	{9812267760, "job is tried again, and 2 of its runs have failed, which may 1 times, as it was taken out while the first ran, and written again"},
+	{9812271192, "of store 1 replicas are said to be available, as it was taken out and written again before somebody stopped it (the judge's mistake)"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 

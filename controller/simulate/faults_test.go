@@ -422,7 +422,8 @@ func (w *world) meddle() {
 		w.engine.RemoveBehind(c.ID)
 	case "stop":
 		w.engine.StopBehind(c.ID, 10*time.Second)
-		_, kept := w.ctl.State().Snapshot().Rollout(replicaOf(c))
+		rollout, kept := w.ctl.State().Snapshot().Rollout(replicaOf(c))
+		kept = kept && rollout.Revision != "" // its volumes alone may be remembered
 		w.checks.stopped[c.ID] = w.checks.stopped[c.ID] || kept && alive(c) && c.State != engine.Restarting
 	case "pause":
 		w.engine.Pause(c.ID)
@@ -456,8 +457,8 @@ func (w *world) meddle() {
 			before := runOf(w.checks.truth(), c.ID)
 			if w.engine.Start(w.life, c.ID) == nil {
 				delete(w.checks.stopped, c.ID)
-				w.checks.helped[runOf(w.checks.truth(), c.ID)] = true
-				w.checks.helped[before] = true // it may be seen, and is not known any more
+				w.checks.uncounted[runOf(w.checks.truth(), c.ID)] = true
+				w.checks.uncounted[before] = true // it may be seen, and is not known any more
 				delete(w.checks.tries, workloadOf(c))
 			}
 		}

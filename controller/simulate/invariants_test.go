@@ -78,8 +78,9 @@ type invariants struct {
 	// advances are how far the rollouts have come, by workload.
 	advances map[string]advance
 	tries    map[string]tries
-	// helped are the runs that a person began, which are no tries of tend's.
-	helped map[ran]bool
+	// uncounted are the runs that are no tries of a Job: a person began them, or tend has told
+	// them to end.
+	uncounted map[ran]bool
 	// irremovable are the containers that a former run of the controller was to remove.
 	irremovable map[string]bool
 
@@ -131,7 +132,7 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, replicas: map[string]string{}, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}, helped: map[ran]bool{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
+	v := &invariants{w: w, replicas: map[string]string{}, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}, uncounted: map[ran]bool{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
 	v.restarted()
 	return v
 }
