@@ -65,11 +65,11 @@ func (f *fenced) SetRestartPolicy(ctx context.Context, id, policy string) error 
 	return f.Engine.SetRestartPolicy(ctx, id, policy)
 }
 
-func (f *fenced) ConnectNetwork(ctx context.Context, id, network string) error {
+func (f *fenced) ConnectNetwork(ctx context.Context, id, network string, aliases ...string) error {
 	if err := f.allow("connect container", id); err != nil {
 		return err
 	}
-	return f.Engine.ConnectNetwork(ctx, id, network)
+	return f.Engine.ConnectNetwork(ctx, id, network, aliases...)
 }
 
 func (f *fenced) DisconnectNetwork(ctx context.Context, id, network string) error {

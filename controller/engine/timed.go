@@ -75,8 +75,8 @@ func (t *timed) SetRestartPolicy(ctx context.Context, id, policy string) error {
 	return t.do(ctx, "update_container", func() error { return t.Engine.SetRestartPolicy(ctx, id, policy) })
 }
 
-func (t *timed) ConnectNetwork(ctx context.Context, id, network string) error {
-	return t.do(ctx, "connect_container", func() error { return t.Engine.ConnectNetwork(ctx, id, network) })
+func (t *timed) ConnectNetwork(ctx context.Context, id, network string, aliases ...string) error {
+	return t.do(ctx, "connect_container", func() error { return t.Engine.ConnectNetwork(ctx, id, network, aliases...) })
 }
 
 func (t *timed) DisconnectNetwork(ctx context.Context, id, network string) error {

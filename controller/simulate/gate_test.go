@@ -202,8 +202,8 @@ func (g *gate) SetRestartPolicy(ctx context.Context, id, policy string) error {
 	return g.effect(ctx, &call{op: model.OpSetRestartPolicy, object: id}, func(ctx context.Context) error { return g.engine.SetRestartPolicy(ctx, id, policy) })
 }
 
-func (g *gate) ConnectNetwork(ctx context.Context, id, network string) error {
-	return g.effect(ctx, &call{op: model.OpConnect, object: id, detail: network}, func(ctx context.Context) error { return g.engine.ConnectNetwork(ctx, id, network) })
+func (g *gate) ConnectNetwork(ctx context.Context, id, network string, aliases ...string) error {
+	return g.effect(ctx, &call{op: model.OpConnect, object: id, detail: network}, func(ctx context.Context) error { return g.engine.ConnectNetwork(ctx, id, network, aliases...) })
 }
 
 func (g *gate) DisconnectNetwork(ctx context.Context, id, network string) error {

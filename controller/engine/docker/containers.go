@@ -176,9 +176,9 @@ func (e *Engine) SetRestartPolicy(ctx context.Context, id, policy string) error 
 }
 
 // ConnectNetwork has a container join one more network.
-func (e *Engine) ConnectNetwork(ctx context.Context, id, network string) error {
-	return e.Do(ctx, "connect to network "+network+" container", id, func(ctx context.Context) error {
-		return e.cli.NetworkConnect(ctx, network, id, nil)
+func (e *Engine) ConnectNetwork(ctx context.Context, id, name string, aliases ...string) error {
+	return e.Do(ctx, "connect to network "+name+" container", id, func(ctx context.Context) error {
+		return e.cli.NetworkConnect(ctx, name, id, &network.EndpointSettings{Aliases: aliases})
 	})
 }
 

@@ -166,6 +166,12 @@ func TestAliasesOfServicesAndOneOffs(t *testing.T) {
 		require.Subset(t, c.endpoint(id).Aliases, want)
 		// Older engines add the short ID, and nothing else.
 		require.LessOrEqual(t, len(c.endpoint(id).Aliases), len(want)+1)
+
+		// A container that joins again has the names that it is given then.
+		require.NoError(t, c.engine.DisconnectNetwork(t.Context(), id, c.project+"-a"))
+		require.NoError(t, c.engine.ConnectNetwork(t.Context(), id, c.project+"-a", "given"))
+		require.Contains(t, c.endpoint(id).Aliases, "given")
+		require.NotContains(t, c.endpoint(id).Aliases, "configured")
 		require.NoError(t, c.engine.Remove(t.Context(), id, true))
 	}
 }

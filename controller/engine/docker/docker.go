@@ -87,6 +87,8 @@ type Info struct {
 	// Root is the folder of its images, containers and volumes on its own machine.
 	Root  string
 	Users UserNamespace
+	// Node is the ID of the Swarm's node that the engine is; empty where it is none.
+	Node string
 }
 
 // Info asks for the engine's versions, folder and user namespace.
@@ -96,7 +98,7 @@ func (e *Engine) Info(ctx context.Context) (of Info, err error) {
 		if err != nil {
 			return err
 		}
-		of = Info{Version: info.ServerVersion, API: e.cli.ClientVersion(), Root: info.DockerRootDir}
+		of = Info{Version: info.ServerVersion, API: e.cli.ClientVersion(), Root: info.DockerRootDir, Node: info.Swarm.NodeID}
 		options, err := system.DecodeSecurityOptions(info.SecurityOptions)
 		for _, option := range options {
 			switch option.Name {

@@ -158,9 +158,9 @@ func (r *Recorder) SetRestartPolicy(ctx context.Context, id, policy string) erro
 }
 
 // ConnectNetwork has a container join one more network.
-func (r *Recorder) ConnectNetwork(ctx context.Context, id, network string) error {
+func (r *Recorder) ConnectNetwork(ctx context.Context, id, network string, aliases ...string) error {
 	_, err := r.change(ctx, "connect to "+network, id, "", func(ctx context.Context, e engine.Engine, id string) (string, error) {
-		return "", e.ConnectNetwork(ctx, id, network)
+		return "", e.ConnectNetwork(ctx, id, network, aliases...)
 	})
 	return err
 }

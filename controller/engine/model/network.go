@@ -160,8 +160,8 @@ func (e *Engine) leave(c *instance, name string) {
 	c.networks = slices.DeleteFunc(c.networks, func(at endpoint) bool { return at.network == name })
 }
 
-// ConnectNetwork has a container join one more network.
-func (e *Engine) ConnectNetwork(ctx context.Context, id, name string) error {
+// ConnectNetwork has a container join one more network. Nothing asks for its names.
+func (e *Engine) ConnectNetwork(ctx context.Context, id, name string, _ ...string) error {
 	return e.do(ctx, OpConnect, id, func() error {
 		c, n, err := e.findBoth(id, name)
 		if err != nil {
