@@ -12,6 +12,7 @@ import (
 	"github.com/tendhq/tend/controller/ingresses"
 	"github.com/tendhq/tend/controller/logs"
 	"github.com/tendhq/tend/controller/plan"
+	"github.com/tendhq/tend/state"
 )
 
 // errStopped reports that the controller has ended.
@@ -92,4 +93,22 @@ func (c *Controller) Traffic() map[string][]ingresses.Sample {
 	all := c.ingresses.Samples()
 	maps.Copy(all, c.gateways.samples())
 	return all
+}
+
+// Note writes down what is known of a workload that a Swarm has kept in the place of what is
+// known of it here, but for the volumes without a name that it left here. It returns once that
+// is durable.
+func (c *Controller) Note(ctx context.Context, known core.Rollout) error {
+	done := make(chan error, 1)
+	c.do(func(l *loop) {
+		c.store.Update(func(tx *state.Tx) {
+			if before, ok := tx.Rollout(known.Workload); ok {
+				known.Anonymous = before.Anonymous
+			}
+			tx.PutRollout(known)
+		})
+		l.keeper.Commit(ctx, true)
+		done <- nil
+	})
+	return c.await(ctx, done)
 }

@@ -672,3 +672,24 @@ func TestAnImageThatIsPulledIsNoOtherImage(t *testing.T) {
 		require.False(t, w.heard("RolloutStarted"), w.events)
 	})
 }
+
+// What is kept elsewhere is taken away here though others depend on it, and they do not wait
+// for it.
+func TestWhatIsKeptElsewhereIsWaitedForByNobody(t *testing.T) {
+	const both = "web: {image: plain:1, depends_on: {db: {condition: service_healthy}}}\ndb: {image: healthy:1}\n"
+	inWorld(t, func(w *world) {
+		p := w.load(both)
+		w.ctl.SetProject(p)
+		w.converge()
+		part := *p
+		part.Workloads, part.Elsewhere = map[string]*spec.Workload{"web": p.Workloads["web"]}, []string{"db"}
+		w.ctl.SetProject(&part)
+		w.converge()
+		require.Equal(t, []string{"p-web-1 running"}, w.containers())
+		all, err := w.engine.Containers(t.Context(), "p")
+		require.NoError(t, err)
+		require.NoError(t, w.engine.Stop(t.Context(), all[0].ID, time.Second))
+		w.converge()
+		require.Equal(t, []string{"p-web-1 running"}, w.containers())
+	})
+}

@@ -43,6 +43,9 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	in.Joined = r.joined(snap, in)
 	in.Joiners, in.HookJoiners = r.joiners(snap, in)
 	if in.Spec == nil {
+		if slices.Contains(r.project.Elsewhere, key) {
+			return in // what depends on it finds it there
+		}
 		in.Dependents = r.dependentsOf(snap, key)
 		for _, name := range in.Dependents {
 			r.tie(key, name)
@@ -140,6 +143,10 @@ func (r *reconciler) hookRuns(snap *state.Snapshot, key string) []core.HookRun {
 // dependency is the state of a workload that another one depends on.
 func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.Dependency {
 	out := plan.Dependency{Dependency: d}
+	if slices.Contains(r.project.Elsewhere, d.Name) {
+		out.Known, out.Running, out.Ready, out.Completed, out.Converged = true, 1, 1, true, true
+		return out
+	}
 	_, managed := snap.Workload(d.Name)
 	out.Known = managed || slices.Contains(r.project.Unmanaged, d.Name)
 	for _, row := range snap.Replicas(d.Name) {

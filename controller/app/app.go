@@ -33,6 +33,9 @@ type Options struct {
 	// Manager is the Swarm that keeps the project in the place of Engine; nil for none. The
 	// caller closes it.
 	Manager manager.Manager
+	// Volumes are the nodes of the Swarm that have volumes which no service has mounted yet, by
+	// the volume's name.
+	Volumes map[string]string
 	// AskProbe makes one probe of a replica, in place of probe.Once where Engine has no
 	// network to ask it over. It may be nil.
 	AskProbe func(ctx context.Context, p spec.Probe, t probe.Target) error

@@ -26,7 +26,7 @@ type keeper interface {
 // NewOnSwarm assembles a controller on Options.Manager, as New does on an engine.
 func NewOnSwarm(o Options, r *Right) *swarm.Controller {
 	c := swarm.Options{
-		Manager: o.Manager, Project: o.Project.Name, Folders: o.Folders, Log: o.Log, OnEvent: o.OnEvent, OnStatus: o.OnStatus,
+		Manager: o.Manager, Volumes: o.Volumes, Project: o.Project.Name, Folders: o.Folders, Log: o.Log, OnEvent: o.OnEvent, OnStatus: o.OnStatus,
 	}
 	if r != nil {
 		c.Check, c.Durable = r.Check, r.store

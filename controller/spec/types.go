@@ -68,6 +68,9 @@ type Project struct {
 	// Disabled are the services outside the active profiles. Their containers
 	// are left alone.
 	Disabled []string
+	// Elsewhere are the services that another engine keeps while the project moves there:
+	// what depends on them finds them there, and waits for nothing.
+	Elsewhere []string
 	// Networks and Volumes are those that the workloads use, by the engine's name for
 	// them.
 	Networks map[string]Network

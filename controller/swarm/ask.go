@@ -12,8 +12,10 @@ import (
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/ingresses"
 	"github.com/tendhq/tend/controller/logs"
+	"github.com/tendhq/tend/controller/observe"
 	"github.com/tendhq/tend/controller/plan/services"
 	"github.com/tendhq/tend/controller/spec"
+	"github.com/tendhq/tend/controller/swarm/manager"
 	"github.com/tendhq/tend/ingress"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
@@ -229,4 +231,33 @@ func (c *Controller) Preview(ctx context.Context, p *spec.Project, remembered []
 		}
 	}
 	return all, nil
+}
+
+// Note writes down what is known of a workload that another engine has kept in the place of what is
+// known of it here, but for the volumes without a name that it left here. It returns once that
+// is durable.
+func (c *Controller) Note(ctx context.Context, known core.Rollout) error {
+	done := make(chan error, 1)
+	c.do(func(l *loop) {
+		c.store.Update(func(tx *state.Tx) {
+			if before, ok := tx.Rollout(known.Workload); ok {
+				known.Anonymous = before.Anonymous
+			}
+			tx.PutRollout(known)
+		})
+		l.keeper.Commit(ctx, true)
+		done <- nil
+	})
+	return c.await(ctx, done)
+}
+
+// Foreign says why nothing of a project may be touched on a Swarm; empty where it may.
+func Foreign(ctx context.Context, m manager.Manager, project string, folders observe.Folders) (string, error) {
+	all, err := m.Services(ctx, project)
+	for _, s := range all {
+		if is, why := ours(s, project, folders); !is {
+			return why, err
+		}
+	}
+	return "", err
 }

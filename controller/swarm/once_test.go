@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/swarm"
 	"github.com/tendhq/tend/controller/swarm/manager/model"
@@ -65,5 +66,40 @@ func TestAJobByHandThatNobodyWaitsForIsEnded(t *testing.T) {
 		all, err := w.Services(w.Context(), "by-hand")
 		require.NoError(w, err)
 		assert.Empty(w, all)
+	})
+}
+
+// What is kept elsewhere is taken away here though others depend on it, and they do not wait
+// for it. What has run elsewhere is not run again.
+func TestWhatIsKeptElsewhere(t *testing.T) {
+	const all = `
+services:
+  web: {image: "web:1", depends_on: {db: {condition: service_healthy}, seed: {condition: service_completed_successfully}}}
+  db: {image: "db:1"}
+  seed: {image: "job:1", restart: "no"}
+`
+	inTime(t, func(w *world) {
+		w.start(all)
+		p := w.load(all)
+		part := *p
+		part.Workloads, part.Elsewhere = map[string]*spec.Workload{"web": p.Workloads["web"]}, []string{"db", "seed"}
+		w.converges()
+		w.ctl.SetProject(&part)
+		w.converges()
+		names := func() (names []string) {
+			services, err := w.Services(w.Context(), "shop")
+			require.NoError(w, err)
+			for _, s := range services {
+				names = append(names, s.Spec.Name)
+			}
+			return names
+		}
+		assert.Equal(w, []string{"shop_web"}, names())
+
+		seed := p.Workloads["seed"]
+		require.NoError(w, w.ctl.Note(w.Context(), core.Rollout{Workload: "seed", Revision: seed.Revision, Complete: true, Succeeded: map[int]bool{1: true}}))
+		w.ctl.SetProject(p)
+		w.converges()
+		assert.Equal(w, []string{"shop_db", "shop_web"}, names(), "the Job has run again")
 	})
 }

@@ -159,6 +159,9 @@ func (l *loop) gather(snap *state.Snapshot, now time.Time) *gathered {
 		services: map[string]*manager.Service{}, hooks: map[string][]manager.Service{}, tasks: map[string][]manager.Task{},
 	}
 	all.held, all.load = l.seen.held()
+	for volume, node := range l.options.Volumes {
+		all.held[volume] = cmp.Or(all.held[volume], node)
+	}
 	for i, s := range l.seen.services {
 		switch name := s.Spec.Labels[spec.LabelService]; {
 		case s.Spec.Labels[spec.LabelHook] != "":
@@ -173,7 +176,7 @@ func (l *loop) gather(snap *state.Snapshot, now time.Time) *gathered {
 	for _, n := range l.seen.nodes {
 		all.common += fmt.Sprintf("%s %s %s %s %v %v;", n.ID, n.State, n.Availability, n.Role, n.Labels, n.EngineLabels)
 	}
-	all.common += fmt.Sprint(all.objects.Networks, all.objects.Secrets, all.objects.Configs, l.remove, all.foreign)
+	all.common += fmt.Sprint(all.objects.Networks, all.objects.Secrets, all.objects.Configs, l.remove, all.foreign, l.project.Elsewhere)
 	return all
 }
 
@@ -252,9 +255,9 @@ func (l *loop) input(snap *state.Snapshot, all *gathered, name string, now time.
 	}
 	if in.Spec != nil {
 		for _, d := range in.Spec.DependsOn {
-			in.Dependencies = append(in.Dependencies, dependency(snap, d))
+			in.Dependencies = append(in.Dependencies, l.dependency(snap, d))
 		}
-	} else {
+	} else if !slices.Contains(l.project.Elsewhere, name) {
 		in.Dependents = l.dependents(name)
 	}
 	return in
@@ -262,8 +265,12 @@ func (l *loop) input(snap *state.Snapshot, all *gathered, name string, now time.
 
 // dependency is the state of a workload that another one depends on, as it was planned
 // last.
-func dependency(snap *state.Snapshot, d spec.Dependency) plan.Dependency {
+func (l *loop) dependency(snap *state.Snapshot, d spec.Dependency) plan.Dependency {
 	on := plan.Dependency{Dependency: d}
+	if slices.Contains(l.project.Elsewhere, d.Name) {
+		on.Known, on.Running, on.Ready, on.Completed, on.Converged = true, 1, 1, true, true
+		return on
+	}
 	row, ok := snap.Workload(d.Name)
 	if !ok {
 		return on

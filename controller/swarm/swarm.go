@@ -49,6 +49,9 @@ type Options struct {
 	Project string
 	// Folders say which services of that name are the project's.
 	Folders observe.Folders
+	// Volumes are the nodes that have volumes of the driver local which no service has mounted
+	// yet, by the volume's name.
+	Volumes map[string]string
 	// Check returns why nothing may be changed now, as the right to act is lost; nil for
 	// never.
 	Check func() error
@@ -365,8 +368,7 @@ func (l *loop) do(ctx context.Context, a services.Action) error {
 	case services.RemoveService:
 		return m.RemoveService(ctx, a.ID)
 	case services.CreateNetwork:
-		n := l.project.Networks[a.Object]
-		_, err := m.CreateNetwork(ctx, engine.NetworkSpec{Name: n.Name, Labels: spec.NetworkLabels(l.project, n), Config: n.Config})
+		_, err := m.CreateNetwork(ctx, overlay(l.project, l.project.Networks[a.Object]))
 		return err
 	case services.RemoveNetwork:
 		return m.RemoveNetwork(ctx, a.ID)
@@ -381,6 +383,14 @@ func (l *loop) do(ctx context.Context, a services.Action) error {
 	default:
 		return m.RemoveConfig(ctx, a.ID)
 	}
+}
+
+// overlay is a network of the project as the Swarm is to have it. Containers may join it, too:
+// they and tasks reach each other in it while the project moves to the Swarm, or away.
+func overlay(p *spec.Project, n spec.Network) engine.NetworkSpec {
+	config := n.Config
+	config.Attachable = true
+	return engine.NetworkSpec{Name: convert.NetworkName(p, n), Labels: spec.NetworkLabels(p, n), Config: config}
 }
 
 // contents reads the secrets and configs that workloads use, by kind and Compose key.

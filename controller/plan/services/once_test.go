@@ -9,8 +9,10 @@ import (
 
 	"github.com/docker/docker/api/types/swarm"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tendhq/tend/controller/core"
+	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/swarm/manager"
 )
 
@@ -162,4 +164,21 @@ func TestARestartThatSwarmHasPausedGoesOn(t *testing.T) {
 	w.took()
 	w.step()
 	assert.Equal(t, "update-service shop_web", w.took())
+}
+
+// A network that tend has made is known by its label, under whichever name it is there, as an
+// earlier tend has called it otherwise.
+func TestANetworkIsKnownByItsLabel(t *testing.T) {
+	w := newWorld(t, "services: {web: {image: web:1}}", "")
+	labels := map[string]string{spec.LabelProject: w.project.Name, spec.LabelNetwork: "default"}
+	in := w.projectInput()
+	for _, name := range []string{w.project.Name + "_default", w.project.Name + "-default"} {
+		in.Networks = []manager.Network{{ID: "n", Name: name, Labels: labels}}
+		assert.Empty(t, ComputeProject(in).Actions, name)
+		assert.Equal(t, map[string]string{w.project.Name + "_default": "n"}, in.Objects().Networks, name)
+	}
+	in.Networks = []manager.Network{{ID: "n", Name: w.project.Name + "-default"}}
+	actions := ComputeProject(in).Actions
+	require.Len(t, actions, 1, "somebody else's is taken for the project's")
+	assert.Equal(t, CreateNetwork, actions[0].Kind)
 }

@@ -99,8 +99,8 @@ func (in ProjectInput) networks(add func(Action)) {
 		}
 	}
 	for _, n := range in.Networks {
-		there[n.Name] = true
-		written, ok := in.Project.Networks[n.Name]
+		written, ok := in.Project.Networks[in.written(n)]
+		there[written.Name] = true
 		if ours := n.Labels[spec.LabelProject] == in.Project.Name; !ours || used[n.ID] || ok && (written.External || !in.Remove) {
 			continue
 		}
@@ -111,6 +111,19 @@ func (in ProjectInput) networks(add func(Action)) {
 			add(Action{Kind: CreateNetwork, Object: name, Key: n.Key, Cause: "it is written"})
 		}
 	}
+}
+
+// written is the name under which a network is written. One that tend has made is known by
+// its label, as its own name leaves room for the bridge of the same network.
+func (in ProjectInput) written(n manager.Network) string {
+	if n.Labels[spec.LabelProject] == in.Project.Name {
+		for name, w := range in.Project.Networks {
+			if w.Key == n.Labels[spec.LabelNetwork] && !w.External {
+				return name
+			}
+		}
+	}
+	return n.Name
 }
 
 // needed are the names of secrets and configs that a service refers to, or a rollout under
@@ -162,7 +175,9 @@ func (in ProjectInput) keep(k kept, add func(Action), needed map[string]bool, cr
 func (in ProjectInput) Objects() convert.Objects {
 	o := convert.Objects{Networks: map[string]string{}, Secrets: in.WantedSecrets, Configs: in.WantedConfigs, IDs: map[string]string{}}
 	for _, n := range in.Networks {
-		o.Networks[n.Name] = n.ID
+		if name := in.written(n); o.Networks[name] == "" {
+			o.Networks[name] = n.ID
+		}
 	}
 	for _, s := range in.Secrets {
 		o.IDs[s.Name] = s.ID

@@ -44,6 +44,17 @@ type Objects struct {
 // ServiceName is the name of a workload's service, as docker stack deploy names it.
 func ServiceName(project, workload string) string { return project + "_" + workload }
 
+// NetworkName is the name of a network's overlay. It differs from that of the network's bridge,
+// as a container can be in both, and comes before it in the order in which a container's names
+// are looked up: what has moved to the Swarm is found there first. A name that a person has
+// chosen stays.
+func NetworkName(p *spec.Project, n spec.Network) string {
+	if n.External || n.Name != p.Name+"_"+n.Key {
+		return n.Name
+	}
+	return p.Name + "-" + n.Key
+}
+
 // HookName is the name of the service that runs a hook for a revision.
 func HookName(project string, w *spec.Workload, hook string) string {
 	return ServiceName(project, w.Name) + "_" + hook + "_" + w.Revision[:min(8, len(w.Revision))]

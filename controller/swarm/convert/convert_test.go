@@ -205,3 +205,17 @@ func TestAnotherContentHasAnotherName(t *testing.T) {
 	assert.NotEqual(t, a, ObjectName("config", "shop", key, []byte("1")), "a config has the name of a secret")
 	assert.Len(t, a, 64)
 }
+
+func TestAnOverlayLeavesRoomForTheBridge(t *testing.T) {
+	p, _, err := project(t, `
+services: {web: {image: "web:1", networks: [default, own, other]}}
+networks: {own: {name: mine}, other: {external: true}}
+`, "")
+	require.NoError(t, err)
+	names := map[string]string{}
+	for name, n := range p.Networks {
+		names[name] = NetworkName(p, n)
+	}
+	assert.Equal(t, map[string]string{"shop_default": "shop-default", "mine": "mine", "other": "other"}, names)
+	assert.Less(t, names["shop_default"], "shop_default", "names are looked up in the bridge first")
+}

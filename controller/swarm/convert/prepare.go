@@ -55,6 +55,12 @@ func Restore(p *spec.Project, w *spec.Workload, running swarm.ServiceSpec, node,
 	return byHand(p, w, "restore", running, node, postgres.RestoreJob(w, taskHost(p, w), file))
 }
 
+// Move is the job that prepares a Database, as it runs, for its move to the engine of its node:
+// it has the server write out what it holds in memory, and with backup backs it up before.
+func Move(p *spec.Project, w *spec.Workload, running swarm.ServiceSpec, node string, backup bool) swarm.ServiceSpec {
+	return byHand(p, w, "move", running, node, postgres.PrepareJob(w, taskHost(p, w), true, backup))
+}
+
 // byHand is a job that a person runs on the node of a Database, in its image. The job's project
 // label is its own name, so that no controller takes it for a service of its project.
 func byHand(p *spec.Project, w *spec.Workload, what string, running swarm.ServiceSpec, node, script string) swarm.ServiceSpec {
