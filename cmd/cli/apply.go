@@ -50,6 +50,9 @@ func apply(ctx context.Context, f *flags, rebuild bool) (err error) {
 	if rebuild && f.engine == swarmEngine {
 		return errBuildOnSwarm
 	}
+	if err := f.refuseTwice(ctx, project); err != nil {
+		return err
+	}
 	if rebuild {
 		if err := f.rebuild(ctx, project); err != nil {
 			return err

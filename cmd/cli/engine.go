@@ -21,7 +21,7 @@ const (
 )
 
 // ofOneMachine are the commands that have no meaning on a Swarm.
-var ofOneMachine = []string{"build", "pull", "release", "simulate", "ingress", "kill", "doctor"}
+var ofOneMachine = []string{"build", "pull", "release", "simulate", "ingress", "kill", "doctor", "migrate"}
 
 // chooseEngine checks --engine, and has a project read for it.
 func (f *flags) chooseEngine(c *cobra.Command) error {

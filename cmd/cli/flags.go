@@ -101,9 +101,12 @@ func readOnce(file io.Reader) func(context.Context) ([]byte, error) {
 	}
 }
 
+// convergeTimeout is how long commands wait for convergence where nothing else is said.
+const convergeTimeout = 10 * time.Minute
+
 // waits adds --timeout to a command that waits for convergence.
 func (f *flags) waits(s *pflag.FlagSet) {
-	s.DurationVar(&f.timeout, "timeout", 10*time.Minute, "how long to wait until the project has converged")
+	s.DurationVar(&f.timeout, "timeout", convergeTimeout, "how long to wait until the project has converged")
 }
 
 // load reads the project.

@@ -20,7 +20,7 @@ import (
 // keepers are the commands that keep a project, or look after its data directory.
 func keepers(f *flags) []*cobra.Command {
 	return []*cobra.Command{
-		newUp(f), newRun(f), newApply(f), newDiff(f), newSimulate(f), newBackup(f), newRestore(f), newRelease(f), newDown(f), newToken(f), newIngress(f),
+		newUp(f), newRun(f), newApply(f), newDiff(f), newSimulate(f), newBackup(f), newRestore(f), newRelease(f), newMigrate(f), newDown(f), newToken(f), newIngress(f),
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // keepers stand for the commands that keep a project, or look after its data directory:
 // they need Linux, and say so.
 func keepers(*flags) (commands []*cobra.Command) {
-	for _, name := range []string{"up", "run", "apply", "diff", "simulate", "backup", "restore", "release", "down", "token"} {
+	for _, name := range []string{"up", "run", "apply", "diff", "simulate", "backup", "restore", "release", "migrate", "down", "token"} {
 		commands = append(commands, &cobra.Command{
 			Use:                name,
 			Short:              "Not on this system: it needs Linux",

@@ -82,6 +82,11 @@ func run(ctx context.Context, f *flags, served app.API, connect connecting) erro
 	if err != nil {
 		return fmt.Errorf("cannot start:\n%w", err)
 	}
+	if f.engine != modelEngine {
+		if err := f.refuseTwice(ctx, project); err != nil {
+			return fmt.Errorf("cannot start:\n%w", err)
+		}
+	}
 	o := f.options(project)
 	f.sayPorts(project, tell)
 	if o.DatabaseURL, err = f.database(); err != nil {

@@ -97,6 +97,9 @@ func up(ctx context.Context, f *flags, image string, own, rebuild bool) error {
 	if err != nil {
 		return err
 	}
+	if err := f.refuseTwice(ctx, project); err != nil {
+		return err
+	}
 	tell := newNarrator(project.Name)
 	defer tell.close()
 	if err := f.nameFolders(ctx, e, project); err != nil {

@@ -112,7 +112,8 @@ var composeKeys = []row{
 	{"services.*.volumes.*.bind", "recursive selinux", refused, "Swarm takes it from Docker Engine 25 on only, or never", nil},
 	{"services.*.volumes.*.volume", "subpath", refused, "Swarm takes it from Docker Engine 26 on only", nil},
 
-	{"networks.*", "attachable driver_opts external internal ipam labels name", kept, "a change has effect once the network was removed", nil},
+	{"networks.*", "driver_opts external internal ipam labels name", kept, "a change has effect once the network was removed", nil},
+	{"networks.*", "attachable", ignored, "each is, so that containers can join it while the project moves", nil},
 	{"networks.*", "driver", kept, "overlay, also where nothing is written", refuseDriver},
 	{"networks.*", "enable_ipv4 enable_ipv6", refused, "an overlay of Swarm's has IPv4 only", nil},
 
