@@ -128,11 +128,19 @@ type recorder struct {
 // record follows the events of a service, which must run, until the test ends.
 // Without a health check, a running container is ready.
 func (p *project) record(service string) *recorder {
+	return p.recordAll(service, kit.OneoffLabel+"=False")
+}
+
+// recordAll is record for the containers that have the given labels, too: without any, those
+// of a Swarm's tasks are among them.
+func (p *project) recordAll(service string, labels ...string) *recorder {
 	t := p.t
 	ctx, cancel := context.WithCancel(context.Background())
 	args := filters.NewArgs(filters.Arg("type", "container"),
-		filters.Arg("label", kit.ProjectLabel+"="+p.name), filters.Arg("label", kit.ServiceLabel+"="+service),
-		filters.Arg("label", kit.OneoffLabel+"=False"))
+		filters.Arg("label", kit.ProjectLabel+"="+p.name), filters.Arg("label", kit.ServiceLabel+"="+service))
+	for _, label := range labels {
+		args.Add("label", label)
+	}
 	for _, action := range []string{"start", "die", "kill", "health_status", "pause", "destroy"} {
 		args.Add("event", action)
 	}

@@ -269,6 +269,10 @@ func TestWhereThereIsNoSwarmThatIsSaid(t *testing.T) {
 		assert.NotZero(t, r.code, command)
 		assert.Contains(t, r.errOut, "docker swarm init", command)
 	}
+	p.flags = nil
+	r := p.tend("migrate", "--to", "swarm")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.errOut, "docker swarm init")
 }
 
 // Nothing that Swarm fills in, or says in its own way, is taken for a change.

@@ -20,7 +20,7 @@ const (
 	clientTimeout = 10 * time.Second
 )
 
-// Clients ask for a URL over and over, from outside the machines of a Swarm.
+// Clients ask for a URL over and over.
 type Clients struct {
 	mu       sync.Mutex
 	answered int
@@ -28,10 +28,20 @@ type Clients struct {
 	stop     func()
 }
 
-// Ask starts clients once the URL is answered. They go on until Stop.
+// Ask starts clients outside the machines once the URL is answered. They go on until Stop.
 func (s *Swarm) Ask(ctx context.Context, url string) (*Clients, error) {
+	return startClients(ctx, s.Within, url)
+}
+
+// Ask starts clients beside the engine once the URL is answered. They go on until Stop.
+func (e *Engine) Ask(ctx context.Context, url string) (*Clients, error) {
+	return startClients(ctx, e.Within, url)
+}
+
+// startClients starts clients whose connections are made within a network namespace.
+func startClients(ctx context.Context, within func(func() error) error, url string) (*Clients, error) {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (c net.Conn, err error) {
-		err = s.Within(func() (err error) {
+		err = within(func() (err error) {
 			c, err = new(net.Dialer).DialContext(ctx, network, address)
 			return err
 		})
