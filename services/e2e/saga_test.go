@@ -131,6 +131,7 @@ func (s *sagaShop) during(t *testing.T, c customer, all []wish, happens func()) 
 	for _, w := range all {
 		group.Go(func() { s.fulfil(t, c, w) })
 	}
+	defer group.Wait() // also where what happens ends the test
 	happens()
 	// Orders that were left are taken up when their lease is over: nobody has to wait for it.
 	s.postgres.Exec(t, s.orderDB, `UPDATE orders SET claimed_until = now() WHERE claimed_until < 'infinity'`)

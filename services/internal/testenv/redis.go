@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -89,8 +90,9 @@ func (r *Redis) Env(t testing.TB) map[string]string {
 	return map[string]string{"REDIS_HOST": "127.0.0.1", "REDIS_PORT": strconv.Itoa(r.Port), "REDIS_PASSWORD_FILE": File(t, Password)}
 }
 
-// freePort returns a port that nobody listens at. It is none of those that the kernel gives to
-// outgoing connections, from 32768 on, as one of them could take it before the server does.
+// freePort returns a port that nobody listens at, and that no other test gets before this one
+// is over: a server that was killed is started again at its port. It is none of those that the
+// kernel gives to outgoing connections, from 32768 on, as one of them could take it.
 func freePort(t testing.TB) int {
 	t.Helper()
 	const first, end, tries = 10_000, 32_768, 1000
@@ -101,8 +103,29 @@ func freePort(t testing.TB) int {
 			continue
 		}
 		_ = listener.Close()
-		return port
+		if reserve(t, port) {
+			return port
+		}
 	}
 	t.Fatal("no port is free")
 	return 0
+}
+
+// reserve reports whether the test has a port for itself, among all tests of this user.
+func reserve(t testing.TB, port int) bool {
+	t.Helper()
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("tend-test-ports-%d", os.Getuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(port)), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return false
+	}
+	t.Cleanup(func() { _ = lock.Close() })
+	return true
 }
