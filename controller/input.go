@@ -81,8 +81,9 @@ func (r *reconciler) input(snap *state.Snapshot, key string, now time.Time) plan
 	return in
 }
 
-// replicas lists a workload's containers with the actions under way on them,
-// and those that are being created.
+// replicas lists a workload's containers with the actions under way on them, those that are
+// being created, and those that are being started and are gone: what came of a start is
+// known when it has ended.
 func (r *reconciler) replicas(snap *state.Snapshot, key string) []core.Replica {
 	coming := map[int]core.Action{}
 	for _, a := range r.flights[key] {
@@ -107,6 +108,12 @@ func (r *reconciler) replicas(snap *state.Snapshot, key string) []core.Replica {
 	for _, n := range slices.Sorted(maps.Keys(coming)) {
 		a := coming[n]
 		all = append(all, core.Replica{Workload: key, Number: n, Revision: a.Revision, State: core.Created, InFlight: a.Kind})
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.flights[key])) {
+		a := r.flights[key][id]
+		if gone := !slices.ContainsFunc(rows, func(row *state.Replica) bool { return row.ID == id }); gone && a.Kind == core.StartReplica {
+			all = append(all, core.Replica{Workload: key, Name: a.Object, ID: id, Number: a.Number, Revision: a.Revision, State: core.Created, InFlight: a.Kind})
+		}
 	}
 	return all
 }

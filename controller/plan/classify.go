@@ -332,6 +332,11 @@ func (r replica) runs() bool {
 	return r.InFlight == core.CreateReplica || r.InFlight == core.StartReplica || IsRunning(r.Replica)
 }
 
+// ended reports whether its process has ended, also where its container is being removed.
+func (r replica) ended() bool {
+	return r.State == core.Exited || r.State == core.Dead || r.State == core.Removing
+}
+
 // neverHealthy reports whether a replica fails its own health check and has never
 // passed it in this run. That may well be the check's fault.
 func (r replica) neverHealthy() bool {

@@ -13,6 +13,7 @@ import (
 func (s *steps) job() {
 	s.stopDrained()
 	s.superviseRestarts()
+	s.forgetTold()
 	s.rememberRuns()
 	s.removeLeftovers()
 	s.followJoined()
@@ -30,8 +31,7 @@ func (s *steps) job() {
 		case s.record.Succeeded[r.Number]: // whatever someone does with it now
 		case r.class != exited:
 		case s.toldToEnd(r) && !s.givenUp():
-			s.record.Attempts[r.Number] = core.Attempt{Revision: r.revision, Ours: true}
-			s.add(core.RemoveReplica, r.Replica, "%s was told to end, and runs anew", r.Name)
+			s.add(core.RemoveReplica, r.Replica, "%s is of an earlier rollout, or was told to end", r.Name)
 		case s.givenUp() || !r.done || !s.inTime(r):
 			failed = append(failed, r)
 		default:
@@ -55,6 +55,24 @@ func (s *steps) job() {
 			s.restart(r, 1)
 		}
 		s.createMissing(taken)
+	}
+}
+
+// toldToEnd reports whether the last run of a replica is none of this rollout: it has not
+// done its work, and tend has told it to end or has begun another rollout since.
+func (t *target) toldToEnd(r replica) bool {
+	last := t.rollout.Attempts[r.Number]
+	ours := last.Ours && (last.Revision == r.revision || last.Revision == r.Revision) // what Compose made has none
+	told := ours || r.InFlight == core.StopReplica
+	return r.current && r.ended() && !r.done && told
+}
+
+// forgetTold forgets the runs that tend has told to end.
+func (s *steps) forgetTold() {
+	for _, r := range s.replicas {
+		if s.toldToEnd(r) {
+			s.record.Attempts[r.Number] = core.Attempt{Revision: r.revision, Ours: true}
+		}
 	}
 }
 
@@ -106,14 +124,9 @@ func lastOf(failed []replica) string {
 	return last.Name + " " + last.why()
 }
 
-// toldToEnd reports whether a replica has not done its work as tend has told it to end: the
-// Job was not wanted at that time, or not as many of it.
-func (t *target) toldToEnd(r replica) bool {
-	return r.class == exited && !r.done && t.rollout.Attempts[r.Number].Ours
-}
-
-// failedRuns counts the runs at the spec's revision that have failed. A run that goes on
-// has not, nor one that tend has told to end, or whose container could not be made.
+// failedRuns counts the runs at the spec's revision that have failed. A run that goes on or
+// has done its work has not, nor one that tend has told to end, or whose container could not
+// be made.
 func (s *steps) failedRuns() int {
 	runs := map[int]int{}
 	for n := 1; n <= s.desired.Replicas; n++ {
@@ -127,9 +140,14 @@ func (s *steps) failedRuns() int {
 			continue
 		}
 		a := s.attempts(r.Number, r.revision, &r)
+		if a.Error != "" && r.StartedAt.IsZero() {
+			continue // it has never run
+		}
 		runs[r.Number] = ran(a)
-		ended := r.State == core.Exited || r.State == core.Dead || r.State == core.Removing
-		if (!ended || r.class == coming || s.toldToEnd(r)) && a.Error == "" { // a start that failed is no run that goes on
+		switch {
+		case s.toldToEnd(r):
+			runs[r.Number] = 0
+		case (!r.ended() || r.done || r.class == coming) && a.Error == "": // a start that failed is no run that goes on
 			runs[r.Number] = max(runs[r.Number]-1, 0)
 		}
 	}

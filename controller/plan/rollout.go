@@ -27,6 +27,9 @@ func (t *target) begin() {
 	case r.Stable == t.desired.Revision:
 		r.Hooked = r.Stable // they ran when it was rolled out
 	}
+	if !first && r.Revision != t.desired.Revision && t.desired.Kind == spec.Job {
+		t.forgetRuns()
+	}
 	old := t.counts.old
 	if r.Revision != t.desired.Revision {
 		r.ImageID = "" // it was the image of the revision before
@@ -51,6 +54,17 @@ func (t *target) begin() {
 		r.Complete, r.Stable = true, r.Revision // it is all there: we only did not know
 	case !first:
 		t.tell(core.Normal, "RolloutStarted", "revision %s", short(r.Revision))
+	}
+}
+
+// forgetRuns forgets the runs of a Job that were of an earlier rollout: none of them counts
+// in the one that begins.
+func (t *target) forgetRuns() {
+	clear(t.rollout.Attempts)
+	for _, r := range t.replicas {
+		if r.current && r.ended() && !r.done {
+			t.rollout.Attempts[r.Number] = core.Attempt{Revision: r.revision, Ours: true}
+		}
 	}
 }
 

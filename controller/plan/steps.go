@@ -101,7 +101,7 @@ func (s *steps) add(kind core.ActionKind, r core.Replica, cause string, args ...
 	case core.ConnectReplica:
 		a.Connect, a.Disconnect = s.moves(r)
 	}
-	if kind == core.StopReplica || kind == core.RemoveReplica {
+	if kind == core.StopReplica || kind == core.RemoveReplica && r.Kind != spec.Job {
 		s.record.Attempts = with(s.record.Attempts, r.Number, func(a *core.Attempt) { a.Ours = true })
 	}
 	s.actions = append(s.actions, a)

@@ -69,7 +69,7 @@ func (v *invariants) decided(in plan.Input, p plan.Plan) {
 			}
 		case core.StopReplica:
 			v.startsNot(d, snap)
-			v.uncounted[runOf(truth, a.ID)] = true
+			v.toldToEnd[runOf(truth, a.ID)] = true
 		}
 	}
 	if len(creating) > 0 {

@@ -124,6 +124,15 @@ var failures = []struct {
 	{9812218566, "no rest: a workload goes back to a revision whose image is not on the machine"},
 	{9812267760, "job is tried again, and 2 of its runs have failed, which may 1 times, as it was taken out while the first ran, and written again"},
 	{9812271192, "of store 1 replicas are said to be available, as it was taken out and written again before somebody stopped it (the judge's mistake)"},
+	{9812311184, "job is given up, and no run has failed, as the revision before was written again after another (tend counted runs of an earlier rollout)"},
+	{9812330209, "job is given up one run early, as a container was removed while it was to be started"},
+	{9812334895, "job is given up, and no run has failed, as it ended while it was to be stopped, and was written again"},
+	{9812337326, "job is given up, and no run has failed, as what another revision has stopped is current again"},
+	{9812341172, "job is given up, and no run has failed, as a run that has done its work is being removed"},
+	{9812371682, "job is given up one run early, as a container that could not be started while its image was missing counted as a run"},
+	{9812363921, "job is given up, and no run has failed, as what tend has stopped was made by docker compose"},
+	{9812331020, "job is tried again, as a run of an earlier rollout is not counted (the judge's mistake)"},
+	{9812356851, "of store 1 replicas are said to be available, as the event that one was stopped was lost (the judge's mistake)"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 

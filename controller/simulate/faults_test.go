@@ -383,10 +383,14 @@ func (w *world) spoil() bool {
 	case "cut":
 		s.end(errInjected)
 	case "drop":
+		w.checks.unheard[s.pending[0].ContainerID] = true
 		s.pending = slices.Delete(s.pending, 0, 1)
 	case "duplicate":
 		s.pending = slices.Insert(s.pending, 0, s.pending[0])
 	case "overflow":
+		for _, e := range s.pending {
+			w.checks.unheard[e.ContainerID] = true
+		}
 		s.pending = nil
 	case "reorder":
 		i := 1 + w.draw(n-1)
@@ -457,8 +461,8 @@ func (w *world) meddle() {
 			before := runOf(w.checks.truth(), c.ID)
 			if w.engine.Start(w.life, c.ID) == nil {
 				delete(w.checks.stopped, c.ID)
-				w.checks.uncounted[runOf(w.checks.truth(), c.ID)] = true
-				w.checks.uncounted[before] = true // it may be seen, and is not known any more
+				w.checks.helped[runOf(w.checks.truth(), c.ID)] = true
+				w.checks.helped[before] = true // it may be seen, and is not known any more
 				delete(w.checks.tries, workloadOf(c))
 			}
 		}

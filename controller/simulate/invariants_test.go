@@ -45,6 +45,8 @@ type invariants struct {
 	// lies are the workloads about which the controller was told something untrue,
 	// until it knows better.
 	lies map[string]bool
+	// unheard are the containers of which an event was lost: it may have told that one was stopped.
+	unheard map[string]bool
 	// stopped are the containers that somebody has stopped since their last start.
 	// ended holds the start of each run that tend was told to have ended with 0 and by
 	// itself, by container.
@@ -78,9 +80,13 @@ type invariants struct {
 	// advances are how far the rollouts have come, by workload.
 	advances map[string]advance
 	tries    map[string]tries
-	// uncounted are the runs that are no tries of a Job: a person began them, or tend has told
-	// them to end.
-	uncounted map[ran]bool
+	// helped are the runs that a person began, which are no tries of tend's, toldToEnd those
+	// that tend has told to end, and begun all that there were of the Job, as they were seen.
+	helped, toldToEnd map[ran]bool
+	begun             map[ran]engine.Container
+	// cutOff counts the starts of a Job that a former run of the controller has decided last:
+	// it may have been killed before it knew what came of them.
+	cutOff int
 	// irremovable are the containers that a former run of the controller was to remove.
 	irremovable map[string]bool
 
@@ -132,7 +138,7 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, replicas: map[string]string{}, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, ended: map[string]time.Time{}, uncounted: map[ran]bool{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
+	v := &invariants{w: w, replicas: map[string]string{}, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, unheard: map[string]bool{}, ended: map[string]time.Time{}, helped: map[ran]bool{}, toldToEnd: map[ran]bool{}, begun: map[ran]engine.Container{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
 	v.restarted()
 	return v
 }
@@ -159,8 +165,11 @@ func (v *invariants) restarted() {
 	v.views, v.answered, v.knows, v.hidden, v.listed, v.unsure = map[string][]view{}, map[string]int{}, map[string]bool{}, nil, 0, v.w.at
 	v.lies, v.passed, v.failed = map[string]bool{}, map[string]time.Time{}, map[string]time.Time{}
 	for id, d := range v.decisions {
-		if d.Kind == core.RemoveReplica {
+		switch {
+		case d.Kind == core.RemoveReplica:
 			v.irremovable[id] = true
+		case d.Workload == "job" && (d.Kind == core.CreateReplica || d.Kind == core.StartReplica):
+			v.cutOff++
 		}
 	}
 	if s := v.w.scaling; s != nil && v.w.moods.disk { // what was decided may be lost
@@ -222,6 +231,7 @@ func (v *invariants) look(planned bool, truth []engine.Container) {
 	}
 	v.volumesHold(truth)
 	v.numbersHold(truth)
+	v.begins(truth)
 	v.supersede()
 	snap := v.w.ctl.State().Snapshot()
 	v.follow(snap)

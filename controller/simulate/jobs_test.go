@@ -29,8 +29,9 @@ func runOf(truth []engine.Container, id string) ran {
 // tries holds the failed runs of a Job's revision that this run of the controller was
 // told of.
 type tries struct {
-	begun  time.Time   // the rollout, as the controller says
-	failed map[ran]int // the number of the replica
+	begun   time.Time   // the rollout, as the controller says
+	follows bool        // another one
+	failed  map[ran]int // the number of the replica
 }
 
 // tried checks how a Job ends, as in batch/v1: nothing is tried again once more runs
@@ -42,13 +43,14 @@ func (v *invariants) tried(in plan.Input, p plan.Plan) {
 	}
 	job, known := v.tries[in.Workload]
 	if !known || !job.begun.Equal(p.Rollout.StartedAt) {
-		job = tries{begun: p.Rollout.StartedAt, failed: map[ran]int{}}
+		former := in.Rollout.Revision
+		job = tries{begun: p.Rollout.StartedAt, follows: former != "" && former != p.Rollout.Revision, failed: map[ran]int{}}
 	}
 	for _, r := range in.Replicas {
-		if in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID || r.Created.Before(in.Intent.RestartedAt) {
+		if in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID || r.Created.Before(in.Intent.RestartedAt) || job.follows && r.FinishedAt.Before(job.begun) {
 			continue // of another rollout to this revision
 		}
-		if r.State == core.Exited && r.ExitCode != 0 && revisionOf(r) == p.Rollout.Revision && r.InFlight == "" && !v.uncounted[ran{r.ID, r.StartedAt}] {
+		if r.State == core.Exited && r.ExitCode != 0 && revisionOf(r) == p.Rollout.Revision && r.InFlight == "" && !v.helped[ran{r.ID, r.StartedAt}] && !v.toldToEnd[ran{r.ID, r.StartedAt}] {
 			job.failed[ran{r.ID, r.StartedAt}] = r.Number
 		}
 	}
@@ -63,4 +65,42 @@ func (v *invariants) tried(in plan.Input, p plan.Plan) {
 	case before != nil && before.Status && in.Rollout.StartedAt.Equal(p.Rollout.StartedAt) && in.Status.ObservedGeneration == in.Generation:
 		v.blame("%s is said to have failed, and is tried again", in.Workload)
 	}
+	now := p.Status.Condition(core.Failed)
+	if now == nil || !now.Status || now.Reason != "BackoffLimitExceeded" || in.Rollout.GivenUp.Reason != "" {
+		return
+	}
+	if n := v.mayHaveFailed(p.Rollout.Revision); n <= in.Spec.BackoffLimit && !v.lies[in.Workload] {
+		v.blame("%s is given up, and at most %d of its runs have failed, which may %d times", in.Workload, n, in.Spec.BackoffLimit)
+	}
+}
+
+// begins notes the runs of the Job.
+func (v *invariants) begins(truth []engine.Container) {
+	for i := range truth {
+		if c := &truth[i]; !c.StartedAt.IsZero() && workloadOf(*c) == "job" {
+			v.begun[ran{c.ID, c.StartedAt}] = *c
+		}
+	}
+}
+
+// mayHaveFailed counts the runs of the Job at a revision that have ended, and that tend has
+// not told to end, or more. A tend whose disk has failed may not remember that it has.
+func (v *invariants) mayHaveFailed(revision string) (n int) {
+	v.begins(v.planned)
+	n = v.cutOff
+	goesOn := map[ran]bool{}
+	for _, c := range v.planned {
+		goesOn[ran{c.ID, c.StartedAt}] = alive(c)
+	}
+	for run, c := range v.begun {
+		made := c.Labels[spec.LabelRevision]
+		if made != revision && made != "" {
+			continue
+		}
+		n += c.RestartCount // the engine has started it again, and some of these runs nobody has seen
+		if !goesOn[run] && (!v.toldToEnd[run] || v.w.moods.disk) {
+			n++
+		}
+	}
+	return n
 }

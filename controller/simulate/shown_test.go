@@ -161,7 +161,7 @@ func (v *invariants) count(row *state.Status, written variant, snap *state.Snaps
 			if updated {
 				n.endedUpdated++
 			}
-			if v.done(*c, written) {
+			if v.done(*c, written) || v.unheard[c.ID] && c.ExitCode == 0 {
 				n.done++
 			}
 		}

@@ -33,6 +33,7 @@ func (v *invariants) told(c *call, err error) {
 		}
 		v.answered[c.object] = max(v.answered[c.object], c.step)
 		if err == nil {
+			v.begins([]engine.Container{*value})
 			v.views[c.object] = append(v.views[c.object], seen(*value, c.step))
 		}
 		delete(v.hidden, c.object)
@@ -98,6 +99,7 @@ func (v *invariants) list(list []engine.Container, c *call) {
 	for _, one := range list {
 		v.knows[one.ID] = true
 	}
+	v.begins(list)
 	if !c.look {
 		return
 	}
