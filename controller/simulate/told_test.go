@@ -322,6 +322,11 @@ func judged(snap *state.Snapshot, r core.Replica) (ready, unasked bool) {
 
 // probed reports whether tend itself asks a replica how it is, or hears of it.
 func probed(snap *state.Snapshot, r core.Replica) bool {
+	if _, written := snap.Workload(r.Workload); !written {
+		if p, ok := snap.Probe(r.ID); ok && p.StartedAt.Equal(r.StartedAt) {
+			return true // what is no longer written keeps the last results
+		}
+	}
 	return r.Kind == spec.Ingress || probesOf(snap, r).Any()
 }
 
