@@ -29,3 +29,12 @@ func (s *Snapshot) Rollouts() []*Rollout { return list[*Rollout](s, Rollouts, "i
 
 // PutRollout writes a workload's record.
 func (t *Tx) PutRollout(r core.Rollout) { must(t.txn.Insert(Rollouts, &Rollout{r})) }
+
+// TakeOverRollout writes down what another engine knows of a workload, in the place of what is
+// known here. The volumes without a name stay those that the workload has here.
+func (t *Tx) TakeOverRollout(known core.Rollout) {
+	if before, ok := t.Rollout(known.Workload); ok {
+		known.Anonymous = before.Anonymous
+	}
+	t.PutRollout(known)
+}

@@ -38,8 +38,7 @@ func newMigrate(f *flags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "migrate",
 		Short: "Move the running project to the Swarm that its engine manages, or back",
-		Long: `Move the running project to the Swarm that its engine manages, or back, one workload after the other, with what others
-depend on before them.
+		Long: `Move the running project to the Swarm that its engine manages, or back.
 
 What writes nowhere is ready on the one side before it ends on the other. What alone writes to a volume ends first, and
 moves only where you have said so of the volume: with --volume, with --yes, or on a terminal when you are asked. No data

@@ -66,10 +66,11 @@ type Engine interface {
 	// SetRestartPolicy gives a container another restart policy, in place.
 	SetRestartPolicy(ctx context.Context, id, policy string) error
 	// ConnectNetwork has a container join one more network, by its name, while it runs or
-	// not. It is found there by its own name and the aliases. It fails with NotFound when the container or the network is gone. Published
-	// ports stay where they are, unless the network becomes the container's gateway: the
-	// one of highest gateway priority does, and before Docker Engine 28, or among equals,
-	// the first by name that is not internal. Then they close for a moment.
+	// not. It is found there by its own name and the aliases. It fails with NotFound when
+	// the container or the network is gone. Published ports stay where they are, unless the
+	// network becomes the container's gateway: the one of highest gateway priority does,
+	// and before Docker Engine 28, or among equals, the first by name that is not internal.
+	// Then they close for a moment.
 	ConnectNetwork(ctx context.Context, id, network string, aliases ...string) error
 	// DisconnectNetwork takes a container out of a network that it has joined. It fails
 	// with NotFound when the container or the network is gone. Published ports stay, unless

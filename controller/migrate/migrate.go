@@ -70,7 +70,8 @@ func newMove(o Options) *move {
 	return &move{Options: o, order: Order(o.Swarm), failed: map[string]string{}, noted: map[string]bool{}, prepared: map[string]bool{}}
 }
 
-// Order lists the workloads of a project that move, with what others depend on before them.
+// Order lists the workloads of a project that move. A workload comes after those that it
+// depends on.
 func Order(p *spec.Project) (all []string) {
 	done := map[string]bool{}
 	var visit func(name string)

@@ -141,7 +141,7 @@ func Compute(in Input) Plan {
 	return p
 }
 
-// take takes in what was decided of one workload.
+// take adds to the plan what was decided of one workload.
 func (p *Plan) take(to Side, s *step) {
 	if s.conflict {
 		p.Conflict = cmp.Or(p.Conflict, fmt.Sprintf("%s is on the engine and on the Swarm, and only one of them may have it: take it away from one", s.Name))

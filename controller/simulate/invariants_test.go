@@ -45,7 +45,8 @@ type invariants struct {
 	// lies are the workloads about which the controller was told something untrue,
 	// until it knows better.
 	lies map[string]bool
-	// unheard are the containers of which an event was lost: it may have told that one was stopped.
+	// unheard holds the containers that lost an event on its way to tend. The event may have said
+	// that somebody stopped the container.
 	unheard map[string]bool
 	// stopped are the containers that somebody has stopped since their last start.
 	// ended holds the start of each run that tend was told to have ended with 0 and by

@@ -239,12 +239,7 @@ func (c *Controller) Preview(ctx context.Context, p *spec.Project, remembered []
 func (c *Controller) Note(ctx context.Context, known core.Rollout) error {
 	done := make(chan error, 1)
 	c.do(func(l *loop) {
-		c.store.Update(func(tx *state.Tx) {
-			if before, ok := tx.Rollout(known.Workload); ok {
-				known.Anonymous = before.Anonymous
-			}
-			tx.PutRollout(known)
-		})
+		c.store.Update(func(tx *state.Tx) { tx.TakeOverRollout(known) })
 		l.keeper.Commit(ctx, true)
 		done <- nil
 	})
