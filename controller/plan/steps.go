@@ -101,7 +101,10 @@ func (s *steps) add(kind core.ActionKind, r core.Replica, cause string, args ...
 	case core.ConnectReplica:
 		a.Connect, a.Disconnect = s.moves(r)
 	}
-	if kind == core.StopReplica || kind == core.RemoveReplica && r.Kind != spec.Job {
+	switch {
+	case kind == core.StopReplica: // also where tend is killed before the replica has ended
+		s.record = ActionStopped(s.record, a)
+	case kind == core.RemoveReplica && r.Kind != spec.Job:
 		s.record.Attempts = with(s.record.Attempts, r.Number, func(a *core.Attempt) { a.Ours = true })
 	}
 	s.actions = append(s.actions, a)

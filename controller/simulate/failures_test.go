@@ -134,6 +134,7 @@ var failures = []struct {
 	{9812331020, "job is tried again, as a run of an earlier rollout is not counted (the judge's mistake)"},
 	{9812356851, "of store 1 replicas are said to be available, as the event that one was stopped was lost (the judge's mistake)"},
 	{9812415239, "a replica is stopped that nobody has withdrawn, as its probe had failed before its service was taken out (the judge's mistake)"},
+	{3977976340, "of gw 1 replicas are said to be available, as tend was killed before it noted that it had stopped one"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 
