@@ -128,9 +128,9 @@ func TestAProjectMovesToTheSwarmAndBack(t *testing.T) {
 // assertNoneLost checks that all requests since the last look were answered.
 func (p *project) assertNoneLost(c *kit.Clients, on string) {
 	p.t.Helper()
-	answered, lost := c.Seen()
-	assert.Empty(p.t, lost, "requests that were lost %s, beside %d that were answered", on, answered)
-	p.t.Logf("%s: %d requests answered, %d lost", on, answered, len(lost))
+	seen := c.Seen()
+	assert.Empty(p.t, seen.Lost, "requests that were lost %s, beside %d that were answered", on, seen.Answered)
+	p.t.Logf("%s: %s", on, seen)
 }
 
 // versionsOf are the versions of services.
@@ -345,13 +345,19 @@ func TestADatabaseMovesWithConsent(t *testing.T) {
 	backups, err := filepath.Glob(p.path(".tend/backups/db/*.dump"))
 	require.NoError(t, err)
 	assert.Len(t, backups, 1, "it was not backed up")
-	answered, lost := clients.Seen()
-	t.Logf("to the Swarm: %d answered at the port, %d not: from %s to %s", answered, len(lost), lost[0], lost[len(lost)-1])
+	t.Logf("to the Swarm, at the port: %s", portGap(clients.Seen()))
 
 	t.Log("and back")
 	p.migrate("docker", "--volume", "data")
 	assert.Equal(t, "1", p.rows(), "the Job has run again, or the volume is another one")
 	assert.Zero(t, p.tend("diff").code)
-	answered, lost = clients.Seen()
-	t.Logf("back: %d answered at the port, %d not: from %s to %s", answered, len(lost), lost[0], lost[len(lost)-1])
+	t.Logf("back, at the port: %s", portGap(clients.Seen()))
+}
+
+// portGap says how long a port had no holder.
+func portGap(seen kit.Seen) string {
+	if len(seen.Lost) == 0 {
+		return seen.String()
+	}
+	return fmt.Sprintf("%s, from %s to %s", seen, seen.Lost[0], seen.Lost[len(seen.Lost)-1])
 }

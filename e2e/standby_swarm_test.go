@@ -53,10 +53,9 @@ func (m *machines) lose(n *kit.Node, acts, standby *process, replicas uint64) (t
 	took.done = time.Since(began)
 	watching.Wait()
 	m.awaitWeb("all run", func(_ swarm.Service, on []string) bool { return uint64(len(on)) == replicas })
-	answered, lost := m.clients.Seen()
-	m.t.Logf("another manager leads after %s, the standby keeps the project after %s, the edit is in the Swarm after %s; %d requests were answered, and %d lost",
-		took.led, took.kept, took.done, answered, len(lost))
-	for _, l := range lost {
+	seen := m.clients.Seen()
+	m.t.Logf("another manager leads after %s, the standby keeps the project after %s, the edit is in the Swarm after %s; %s", took.led, took.kept, took.done, seen)
+	for _, l := range seen.Lost {
 		assert.True(m.t, slices.ContainsFunc(gone, func(a string) bool { return strings.Contains(l, " "+a+":") }), "a request to a machine that lives was lost: %s", l)
 	}
 	return took

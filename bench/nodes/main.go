@@ -154,11 +154,11 @@ func (b *bench) update(ctx context.Context, w *way, version int) error {
 	if err == nil {
 		err = kit.Pause(ctx, afterUpdate)
 	}
-	answered, lost := clients.Seen()
-	for _, l := range lost {
+	seen := clients.Seen()
+	for _, l := range seen.Lost {
 		fmt.Fprintf(os.Stderr, "version %d by %s: lost at %s\n", version, w.name, l)
 	}
-	w.took, w.answered, w.lost = append(w.took, took), w.answered+answered, w.lost+len(lost)
+	w.took, w.answered, w.lost = append(w.took, took), w.answered+seen.Answered, w.lost+len(seen.Lost)
 	return err
 }
 

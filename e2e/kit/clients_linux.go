@@ -22,10 +22,23 @@ const (
 
 // Clients ask for a URL over and over.
 type Clients struct {
-	mu       sync.Mutex
-	answered int
-	lost     []string
-	stop     func()
+	mu   sync.Mutex
+	seen Seen
+	stop func()
+}
+
+// Seen is what has come of requests.
+type Seen struct {
+	Answered int
+	// Slowest is how long the answer took that took longest.
+	Slowest time.Duration
+	// Lost says of each request that was not answered when that was, and why.
+	Lost []string
+}
+
+// String says how many were answered and lost.
+func (s Seen) String() string {
+	return fmt.Sprintf("%d requests answered, the slowest after %s, %d lost", s.Answered, s.Slowest.Round(time.Millisecond), len(s.Lost))
 }
 
 // Ask starts clients outside the machines once the URL is answered. They go on until Stop.
@@ -59,9 +72,10 @@ func startClients(ctx context.Context, within func(func() error) error, url stri
 	for range clients {
 		busy.Go(func() {
 			for Pause(asking, clientPause) == nil {
+				began := time.Now()
 				err := ask(asking, client, url)
 				if asking.Err() == nil {
-					c.note(err)
+					c.note(time.Since(began), err)
 				}
 			}
 		})
@@ -69,24 +83,24 @@ func startClients(ctx context.Context, within func(func() error) error, url stri
 	return c, nil
 }
 
-func (c *Clients) note(err error) {
+func (c *Clients) note(took time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
-		c.answered++
+		c.seen.Answered++
+		c.seen.Slowest = max(c.seen.Slowest, took)
 		return
 	}
-	c.lost = append(c.lost, fmt.Sprintf("%s %v", time.Now().Format("15:04:05.000"), err))
+	c.seen.Lost = append(c.seen.Lost, fmt.Sprintf("%s %v", time.Now().Format("15:04:05.000"), err))
 }
 
-// Seen returns how many requests were answered since it was called last, and of each that was
-// not, when and why.
-func (c *Clients) Seen() (answered int, lost []string) {
+// Seen returns what has come of the requests since it was called last.
+func (c *Clients) Seen() Seen {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	answered, lost = c.answered, c.lost
-	c.answered, c.lost = 0, nil
-	return answered, lost
+	seen := c.seen
+	c.seen = Seen{}
+	return seen
 }
 
 // Stop ends the clients.

@@ -10,8 +10,13 @@ import (
 	"time"
 )
 
-// peerTimeout bounds each part of a request that is passed on.
-const peerTimeout = time.Second
+// dialTimeout and answerTimeout bound the parts of a request that is passed on. A connection
+// that is slow is no lost one: its first packet is sent again after a second, and nobody has that
+// address when none has come after three.
+const (
+	dialTimeout   = 2500 * time.Millisecond
+	answerTimeout = 6 * time.Second
+)
 
 // pass passes each request on to one of the addresses that a name has at that moment. It tries
 // none again: the answer says which one has failed, and why.
@@ -33,8 +38,8 @@ type oneOf struct {
 
 func newOneOf(peer string) oneOf {
 	return oneOf{peer, &http.Transport{
-		DisableKeepAlives: true, ResponseHeaderTimeout: peerTimeout,
-		DialContext: (&net.Dialer{Timeout: peerTimeout}).DialContext,
+		DisableKeepAlives: true, ResponseHeaderTimeout: answerTimeout,
+		DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext,
 	}}
 }
 
@@ -47,7 +52,7 @@ func (o oneOf) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.URL.Host = address
 	answer, err := o.transport.RoundTrip(r)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", address, err)
+		return nil, fmt.Errorf("%s at %s: %w", o.peer, address, err)
 	}
 	return answer, nil
 }
