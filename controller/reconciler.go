@@ -286,9 +286,6 @@ func (r *reconciler) actionEnded(e ended, now time.Time) {
 	if len(r.flights[key]) == 0 {
 		delete(r.flights, key)
 	}
-	if a.Kind == core.StopReplica {
-		r.noteStopped(key, a)
-	}
 	if key == projectKey {
 		r.resourceActed(e, now)
 		return
@@ -343,23 +340,6 @@ func (r *reconciler) resourceActed(e ended, now time.Time) {
 		r.event(failed(e.action, e.err), now)
 	case e.err == nil && !asked:
 		r.event(succeeded(e.action), now)
-	}
-}
-
-// noteStopped notes that tend has told a replica to end, also where the engine did not
-// answer. It makes the record where there is none: a service may have been taken out
-// and written again meanwhile, or be written again before its container is removed.
-func (r *reconciler) noteStopped(key string, a core.Action) {
-	snap := r.store.Snapshot()
-	if _, written := snap.Workload(key); !written && len(snap.Replicas(key)) == 0 {
-		return
-	}
-	before := core.Rollout{Workload: key}
-	if row, ok := snap.Rollout(key); ok {
-		before = row.Rollout
-	}
-	if next := plan.ActionStopped(before, a); !reflect.DeepEqual(next, before) {
-		r.store.Update(func(tx *state.Tx) { tx.PutRollout(next) })
 	}
 }
 

@@ -36,29 +36,34 @@ func (s *Snapshot) Workload(name string) (*Workload, bool) {
 // PutWorkload writes a workload.
 func (t *Tx) PutWorkload(w *Workload) { must(t.txn.Insert(Workloads, w)) }
 
-// DeleteWorkload forgets a workload and its rollout, except its anonymous volumes.
+// DeleteWorkload forgets a workload, and its rollout but for what counts while it has
+// containers.
 func (t *Tx) DeleteWorkload(name string) {
 	t.deleteAll(name, Workloads, Intents, Scales)
-	t.forgetRollout(name)
+	var containers []core.Replica
+	for _, row := range t.Replicas(name) {
+		containers = append(containers, row.Replica)
+	}
+	t.forgetRollout(name, func(r core.Rollout) (core.Rollout, bool) { return core.AfterDeletion(r, containers) })
 }
 
-// forgetRollout drops a workload's rollout, except what outlives its containers.
-func (t *Tx) forgetRollout(name string) {
+// forgetRollout drops a workload's rollout, except what is kept of it.
+func (t *Tx) forgetRollout(name string, keep func(core.Rollout) (core.Rollout, bool)) {
 	row, ok := t.Rollout(name)
 	t.deleteAll(name, Rollouts)
 	if !ok {
 		return
 	}
-	if kept, any := core.AfterRemoval(row.Rollout); any {
+	if kept, any := keep(row.Rollout); any {
 		t.PutRollout(kept)
 	}
 }
 
-// Forget drops the memory of a workload that has no containers left: its rollout
-// without the anonymous volumes, and where it is no longer written its history, and its
-// intent in case it was taken out while nobody watched.
+// Forget drops the memory of a workload that has no containers left: its rollout but for what
+// outlives them, and where it is no longer written its history, and its intent in case it was
+// taken out while nobody watched.
 func (t *Tx) Forget(name string) {
-	t.forgetRollout(name)
+	t.forgetRollout(name, core.AfterRemoval)
 	t.deleteAll(name, Statuses)
 	if _, written := t.Workload(name); written {
 		return

@@ -190,6 +190,22 @@ func Foreseeable(before, after Rollout) bool {
 	return reflect.DeepEqual(before, after)
 }
 
+// AfterDeletion returns what is worth remembering of a workload that was taken out of the
+// project while it has containers: what outlives them, and which of them have ended or were
+// told to. None of these runs counts where the workload is written again.
+func AfterDeletion(r Rollout, containers []Replica) (Rollout, bool) {
+	kept, any := AfterRemoval(r)
+	for _, c := range containers {
+		if r.Attempts[c.Number].Ours || c.State == Exited {
+			if kept.Attempts == nil {
+				kept.Attempts = map[int]Attempt{}
+			}
+			kept.Attempts[c.Number] = Attempt{Revision: c.Revision, Ours: true}
+		}
+	}
+	return kept, any || len(kept.Attempts) > 0
+}
+
 // AfterRemoval returns what is worth remembering of a workload that was taken
 // away: its anonymous volumes, which outlive its containers, and the node of a Swarm that
 // has its volumes. It returns false where that is nothing.

@@ -61,10 +61,14 @@ func (s *steps) job() {
 // toldToEnd reports whether the last run of a replica is none of this rollout: it has not
 // done its work, and tend has told it to end or has begun another rollout since.
 func (t *target) toldToEnd(r replica) bool {
-	last := t.rollout.Attempts[r.Number]
-	ours := last.Ours && (last.Revision == r.revision || last.Revision == r.Revision) // what Compose made has none
-	told := ours || r.InFlight == core.StopReplica
+	told := toldBy(t.rollout.Attempts[r.Number], r) || r.InFlight == core.StopReplica
 	return r.current && r.ended() && !r.done && told
+}
+
+// toldBy reports whether what is remembered of a number says that tend has told this replica to
+// end. What Compose made has no revision.
+func toldBy(a core.Attempt, r replica) bool {
+	return a.Ours && (a.Revision == r.revision || a.Revision == r.Revision)
 }
 
 // forgetTold forgets the runs that tend has told to end.

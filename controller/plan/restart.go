@@ -155,8 +155,8 @@ func isStart(kind core.ActionKind) bool {
 	return kind == core.CreateReplica || kind == core.StartReplica
 }
 
-// ActionStopped returns the rollout record after tend has told a replica to end.
-func ActionStopped(r core.Rollout, a core.Action) core.Rollout {
+// noteStop returns the rollout record once tend is to tell a replica to end.
+func noteStop(r core.Rollout, a core.Action) core.Rollout {
 	if a.Number < 1 || r.Attempts[a.Number].Ours {
 		return r
 	}

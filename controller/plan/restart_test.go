@@ -51,7 +51,7 @@ func TestAReplicaThatTendHasStoppedIsNoCrash(t *testing.T) {
 		Spec: &spec.Workload{Name: "web", Kind: spec.Deployment, Replicas: 1, Revision: "v1", ProgressDeadline: time.Minute, Restart: spec.Restart{
 			Condition: spec.RestartAny, Delay: time.Hour, MaxDelay: time.Hour,
 		}},
-		Rollout: ActionStopped(core.Rollout{Workload: "web", Revision: "v1", StartedAt: now, ProgressAt: now}, core.Action{Kind: core.StopReplica, Number: 1, Revision: "v1"}),
+		Rollout: noteStop(core.Rollout{Workload: "web", Revision: "v1", StartedAt: now, ProgressAt: now}, core.Action{Kind: core.StopReplica, Number: 1, Revision: "v1"}),
 	}
 	in.Rollout = Compute(in).Rollout
 	in.Replicas = []core.Replica{{Workload: "web", Number: 1, Name: "web-1", ID: "a", Revision: "v1", State: core.Running, StartedAt: now, ReadySince: now}}
@@ -71,14 +71,14 @@ func TestWhatTendHasStoppedIsNoted(t *testing.T) {
 	ours := tried
 	ours.Ours = true
 	before := of(tried, tried)
-	require.Equal(t, of(ours, tried), ActionStopped(before, stopped))
+	require.Equal(t, of(ours, tried), noteStop(before, stopped))
 	require.Equal(t, of(tried, tried), before, "it is a value")
-	require.Equal(t, of(core.Attempt{Revision: "v2", Ours: true}), ActionStopped(of(), stopped))
+	require.Equal(t, of(core.Attempt{Revision: "v2", Ours: true}), noteStop(of(), stopped))
 	once := core.Attempt{Revision: "v1", Count: 1, Ours: true}
-	require.Equal(t, of(once), ActionStopped(of(once), stopped))
-	require.Equal(t, of(once), ActionStopped(of(core.Attempt{Revision: "v1", Count: 1}), stopped))
+	require.Equal(t, of(once), noteStop(of(once), stopped))
+	require.Equal(t, of(once), noteStop(of(core.Attempt{Revision: "v1", Count: 1}), stopped))
 	stopped.Number = 0
-	require.Equal(t, of(), ActionStopped(of(), stopped), "a hook has no number")
+	require.Equal(t, of(), noteStop(of(), stopped), "a hook has no number")
 }
 
 func TestTheBackoffDoublesUpToItsMost(t *testing.T) {
@@ -162,7 +162,7 @@ func TestAHookThatIsStoppedSaysNothingOfAReplica(t *testing.T) {
 	require.Len(t, actions, 1)
 	require.Equal(t, core.StopReplica, actions[0].Kind)
 	require.Empty(t, actions[0].Lifecycle)
-	require.Empty(t, ActionStopped(core.Rollout{}, actions[0]).Attempts)
+	require.Empty(t, noteStop(core.Rollout{}, actions[0]).Attempts)
 }
 
 // Where neither the revision that is rolled out nor the last one that worked can be

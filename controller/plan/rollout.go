@@ -58,11 +58,12 @@ func (t *target) begin() {
 }
 
 // forgetRuns forgets the runs of a Job that were of an earlier rollout: none of them counts
-// in the one that begins.
+// in the one that begins, nor does one that has been told to end, and may go on until then.
 func (t *target) forgetRuns() {
-	clear(t.rollout.Attempts)
+	before := t.rollout.Attempts
+	t.rollout.Attempts = map[int]core.Attempt{}
 	for _, r := range t.replicas {
-		if r.current && r.ended() && !r.done {
+		if r.current && (toldBy(before[r.Number], r) || r.ended() && !r.done) {
 			t.rollout.Attempts[r.Number] = core.Attempt{Revision: r.revision, Ours: true}
 		}
 	}

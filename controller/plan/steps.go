@@ -103,7 +103,7 @@ func (s *steps) add(kind core.ActionKind, r core.Replica, cause string, args ...
 	}
 	switch {
 	case kind == core.StopReplica: // also where tend is killed before the replica has ended
-		s.record = ActionStopped(s.record, a)
+		s.record = noteStop(s.record, a)
 	case kind == core.RemoveReplica && r.Kind != spec.Job:
 		s.record.Attempts = with(s.record.Attempts, r.Number, func(a *core.Attempt) { a.Ours = true })
 	}

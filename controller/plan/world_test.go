@@ -159,9 +159,6 @@ func (w *world) end(i int, how outcome, message string) {
 	if how != failed && how != refused {
 		w.effect(a, how == halfway)
 	}
-	if a.Kind == core.StopReplica {
-		w.rollout = ActionStopped(w.rollout, a)
-	}
 	switch {
 	case how == refused:
 		w.rollout = Refused(ActionFailed(w.input(), a, message), a, message)

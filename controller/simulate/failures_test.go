@@ -135,6 +135,9 @@ var failures = []struct {
 	{9812356851, "of store 1 replicas are said to be available, as the event that one was stopped was lost (the judge's mistake)"},
 	{9812415239, "a replica is stopped that nobody has withdrawn, as its probe had failed before its service was taken out (the judge's mistake)"},
 	{3977976340, "of gw 1 replicas are said to be available, as tend was killed before it noted that it had stopped one"},
+	{9812434488, "job is given up, and no run has failed, as it was taken out once it was stopped, and written again"},
+	{9812436493, "job is given up, and no run has failed, as what another revision was stopping is current again"},
+	{9812433525, "job is tried again, and 2 of its runs have failed, which may 1 times, as a stop ended after another container was made in its place"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 

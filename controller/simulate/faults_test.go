@@ -461,8 +461,8 @@ func (w *world) meddle() {
 			before := runOf(w.checks.truth(), c.ID)
 			if w.engine.Start(w.life, c.ID) == nil {
 				delete(w.checks.stopped, c.ID)
-				w.checks.helped[runOf(w.checks.truth(), c.ID)] = true
-				w.checks.helped[before] = true // it may be seen, and is not known any more
+				w.checks.noTries[runOf(w.checks.truth(), c.ID)] = true
+				w.checks.noTries[before] = true // it may be seen, and is not known any more
 				delete(w.checks.tries, workloadOf(c))
 			}
 		}

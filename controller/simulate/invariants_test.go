@@ -81,10 +81,11 @@ type invariants struct {
 	// advances are how far the rollouts have come, by workload.
 	advances map[string]advance
 	tries    map[string]tries
-	// helped are the runs that a person began, which are no tries of tend's, toldToEnd those
-	// that tend has told to end, and begun all that there were of the Job, as they were seen.
-	helped, toldToEnd map[ran]bool
-	begun             map[ran]engine.Container
+	// noTries are the runs that a person began, or that were there when their Job was taken out,
+	// toldToEnd those that tend has told to end, and begun all that there were of the Job, as
+	// they were seen.
+	noTries, toldToEnd map[ran]bool
+	begun              map[ran]engine.Container
 	// cutOff counts the starts of a Job that a former run of the controller has decided last:
 	// it may have been killed before it knew what came of them.
 	cutOff int
@@ -139,7 +140,7 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, replicas: map[string]string{}, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, unheard: map[string]bool{}, ended: map[string]time.Time{}, helped: map[ran]bool{}, toldToEnd: map[ran]bool{}, begun: map[ran]engine.Container{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
+	v := &invariants{w: w, replicas: map[string]string{}, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, unheard: map[string]bool{}, ended: map[string]time.Time{}, noTries: map[ran]bool{}, toldToEnd: map[ran]bool{}, begun: map[ran]engine.Container{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
 	v.restarted()
 	return v
 }
@@ -214,6 +215,7 @@ func (v *invariants) takenOut(workload string) {
 	for _, c := range v.truth() {
 		if workloadOf(c) == workload {
 			delete(v.stopped, c.ID)
+			v.noTries[ran{c.ID, c.StartedAt}] = true
 		}
 	}
 }

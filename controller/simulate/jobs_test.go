@@ -50,7 +50,7 @@ func (v *invariants) tried(in plan.Input, p plan.Plan) {
 		if in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID || r.Created.Before(in.Intent.RestartedAt) || job.follows && r.FinishedAt.Before(job.begun) {
 			continue // of another rollout to this revision
 		}
-		if r.State == core.Exited && r.ExitCode != 0 && revisionOf(r) == p.Rollout.Revision && r.InFlight == "" && !v.helped[ran{r.ID, r.StartedAt}] && !v.toldToEnd[ran{r.ID, r.StartedAt}] {
+		if r.State == core.Exited && r.ExitCode != 0 && revisionOf(r) == p.Rollout.Revision && r.InFlight == "" && !v.noTries[ran{r.ID, r.StartedAt}] && !v.toldToEnd[ran{r.ID, r.StartedAt}] {
 			job.failed[ran{r.ID, r.StartedAt}] = r.Number
 		}
 	}
