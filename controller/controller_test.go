@@ -399,6 +399,19 @@ app: {image: 'plain:1', depends_on: {seed: {condition: service_completed_success
 	})
 }
 
+// A Job that has failed was started all the same, as with docker compose.
+func TestAJobThatHasFailedWasStarted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const compose = "seed: {image: 'crashes:1', restart: 'no'}\napp: {image: 'plain:1', scale: %d, depends_on: [seed]}"
+		w.write(fmt.Sprintf(compose, 0), "kind: Job\nmetadata: {name: seed}\nspec: {backoffLimit: 0}")
+		w.pass(time.Minute)
+		require.Equal(t, []string{"p-seed-1 exited"}, w.containers())
+		w.write(fmt.Sprintf(compose, 1), "kind: Job\nmetadata: {name: seed}\nspec: {backoffLimit: 0}")
+		w.pass(time.Minute)
+		require.Equal(t, []string{"p-app-1 running", "p-seed-1 exited"}, w.containers())
+	})
+}
+
 func TestJobThatFails(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.write("seed: {image: 'crashes:1', restart: 'no'}", "kind: Job\nmetadata: {name: seed}\nspec: {backoffLimit: 2}")

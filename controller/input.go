@@ -154,10 +154,11 @@ func (r *reconciler) dependency(snap *state.Snapshot, d spec.Dependency) plan.De
 		out.Known, out.Running, out.Ready, out.Completed, out.Converged = true, 1, 1, true, true
 		return out
 	}
-	_, managed := snap.Workload(d.Name)
+	on, managed := snap.Workload(d.Name)
+	job := managed && on.Spec.Kind == spec.Job
 	out.Known = managed || slices.Contains(r.project.Unmanaged, d.Name)
 	for _, row := range snap.Replicas(d.Name) {
-		if plan.IsRunning(row.Replica) {
+		if plan.IsRunning(row.Replica) || job && !row.StartedAt.IsZero() {
 			out.Running++
 		}
 		if plan.IsReady(snap.Probed(row.Replica), snap.Made(d.Name, row.Revision)) {

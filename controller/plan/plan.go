@@ -77,8 +77,9 @@ type Dependency struct {
 	spec.Dependency
 	// Known is false where the project has no such workload.
 	Known bool
-	// Running and Ready count its containers; Completed is true for one that ran
-	// to completion at its current revision; Converged is its status.
+	// Running and Ready count its containers, and Running those of a Job that have run, too, as
+	// docker compose takes them for started; Completed is true for one that ran to completion
+	// at its current revision; Converged is its status.
 	Running, Ready       int
 	Completed, Converged bool
 }

@@ -279,6 +279,13 @@ func (l *loop) dependency(snap *state.Snapshot, d spec.Dependency) plan.Dependen
 	if s, ok := snap.Status(d.Name); ok && s.ObservedGeneration == row.Generation {
 		on.Running, on.Ready, on.Completed, on.Converged = s.Ready, s.Ready, s.Completed(), s.Converged
 	}
+	if row.Spec.Kind == spec.Job {
+		for _, t := range l.seen.tasks {
+			if workloadOf(t) == d.Name && services.Over(t) && t.ContainerID != "" {
+				on.Running++
+			}
+		}
+	}
 	return on
 }
 

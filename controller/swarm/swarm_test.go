@@ -556,3 +556,17 @@ func TestOneChangeIsOnePlan(t *testing.T) {
 		assert.Less(t, w.planned.Load()-before, int64(60), "others are planned for a change of one")
 	})
 }
+
+// A Job that has failed was started all the same, as with docker compose.
+func TestAJobThatHasFailedWasStarted(t *testing.T) {
+	inTime(t, func(w *world) {
+		const seed = `services: {seed: {image: "bad:1", restart: "no"}%s}`
+		w.start(fmt.Sprintf(seed, ""))
+		time.Sleep(time.Minute)
+		seeded := w.status("seed")
+		require.NotNil(w, seeded.Condition(core.Failed), w.told())
+		w.write(fmt.Sprintf(seed, `, app: {image: "web:1", depends_on: [seed]}`))
+		time.Sleep(time.Minute)
+		assert.Equal(w, 1, w.status("app").Ready, w.told())
+	})
+}

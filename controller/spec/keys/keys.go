@@ -95,7 +95,8 @@ var table = []keys{
 		entitlements extra_hosts isolation labels network no_cache platforms privileged provenance pull sbom
 		secrets shm_size ssh tags target ulimits`, ignored, "for docker compose build", nil},
 	{"services.*.configs.*", "source target uid gid mode", supported, "uid, gid and mode as in Compose: not for configs with file", nil},
-	{"services.*.depends_on.*", "condition required", supported, "", nil},
+	{"services.*.depends_on.*", "condition", supported, "service_started holds of a Job that has failed, too", nil},
+	{"services.*.depends_on.*", "required", supported, "", nil},
 	{"services.*.depends_on.*", "restart", supported, "a new revision of the dependency replaces the replicas", nil},
 	{"services.*.deploy", "endpoint_mode labels placement", ignored, "for Swarm only", nil},
 	{"services.*.deploy", "mode", supported, "replicated; replicated-job and global-job make the service a Job; global and global-job mean one replica", nil},
