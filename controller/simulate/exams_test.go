@@ -129,6 +129,11 @@ func (w *world) takenBack(written variant, snap *state.Snapshot) {
 			return // it waits for that
 		}
 	}
+	for _, joined := range stable.Spec.Joins() {
+		if !slices.ContainsFunc(w.checks.truth(), func(c engine.Container) bool { return replicaOf(c) == joined && alive(c) }) {
+			return // what worked before cannot be made without it
+		}
+	}
 	count := 0
 	for _, c := range w.checks.truth() {
 		if replicaOf(c) == written.Name && revision(c) == rollout.Stable && (ready(c) || w.checks.done(c, written)) {
@@ -138,7 +143,7 @@ func (w *world) takenBack(written variant, snap *state.Snapshot) {
 	switch c := status.Condition(core.Progressing); {
 	case c == nil:
 	case c.Reason == "RolledBack" && count < written.Replicas:
-		w.fail("%s was rolled back, and %d of its %d replicas are ready", written.Name, count, written.Replicas)
+		w.fail("%s was rolled back, and %d of its %d replicas are ready: %s; %s", written.Name, count, written.Replicas, status, status.Obstacle)
 	case (c.Reason == "ReplicaSetUpdated" || c.Reason == "ProgressDeadlineExceeded") && written.OnFailure == spec.Rollback && rollout.Stable != written.Revision:
 		w.fail("%s is still being rolled out, though it cannot succeed: %s", written.Name, c.Message)
 	}
