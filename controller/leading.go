@@ -147,11 +147,13 @@ func (r *reconciler) followers(snap *state.Snapshot, key string) (n int) {
 	return n
 }
 
-// unled reports whether an ingress runs with which the conversation has yet to begin, as
-// before the first plan: it may send to any replica.
+// unled reports whether an ingress runs, or is being started, with which the conversation has
+// yet to begin, as before the first plan: it may send to any replica.
 func (r *reconciler) unled(snap *state.Snapshot, name string) bool {
 	return r.project.Workloads[name] != nil && !r.remove && !r.ingresses.Follows(name) &&
-		slices.ContainsFunc(snap.Replicas(name), func(row *state.Replica) bool { return row.State == core.Running })
+		slices.ContainsFunc(snap.Replicas(name), func(row *state.Replica) bool {
+			return row.State == core.Running || r.flights[name][row.ID].Kind == core.StartReplica
+		})
 }
 
 // released reports whether no ingress gives a replica anything, and none has anything

@@ -140,6 +140,7 @@ var failures = []struct {
 	{9812433525, "job is tried again, and 2 of its runs have failed, which may 1 times, as a stop ended after another container was made in its place"},
 	{9830013760, "api was rolled back, and 3 of its 4 replicas are ready, as the next one waited for a Job to start that had failed"},
 	{9830018153, "tail was rolled back, and 0 of its 4 replicas are ready, as nobody runs whom the revision before joins (the judge's mistake)"},
+	{9831009244, "a replica is stopped while an ingress leads to it, which is being started again"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 
