@@ -303,6 +303,7 @@ func (b *browser) load(how step) {
 		}
 		return false
 	}, 4*patience, 20*time.Millisecond, "the page is not loaded")
+	assert.Equal(b.t, 0, evaluate[int](b, `document.querySelectorAll('.late').length`), "a page that is loaded says that it is not")
 }
 
 // login logs in by the form.

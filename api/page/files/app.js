@@ -112,5 +112,7 @@ function App() {
     <${Head} view=${at.view} /><main id="main" tabindex="-1">${view}</main><${Toasts} />`;
 }
 
-render(html`<${App} />`, document.getElementById('app'));
+const app = document.getElementById('app');
+app.replaceChildren(); // Preact would leave the word that the page is not loaded whole
+render(html`<${App} />`, app);
 begin();
