@@ -111,6 +111,9 @@ type ReplicaStatus struct {
 	// Blocker says why it is not ready, or not as the spec asks for, in a sentence;
 	// empty where it is both.
 	Blocker string
+	// Node is the host name of the node of a Swarm that it is on; empty while it is on none, and
+	// on one machine.
+	Node string
 }
 
 // Phase is where a replica is in its life.

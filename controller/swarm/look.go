@@ -110,16 +110,28 @@ func (s seen) workloads() map[string]bool {
 			names[name] = true
 		}
 	}
-	lost := map[string]bool{}
-	for _, n := range s.nodes {
-		lost[n.ID] = !n.There()
-	}
+	lost := s.lost()
 	for _, t := range s.tasks {
 		if name := workloadOf(t); name != "" && !services.Over(t) && !lost[t.NodeID] {
 			names[name] = true
 		}
 	}
 	return names
+}
+
+// lost are the nodes that are not there, by ID.
+func (s seen) lost() map[string]bool {
+	lost := map[string]bool{}
+	for _, n := range s.nodes {
+		lost[n.ID] = !n.There()
+	}
+	return lost
+}
+
+// leaving reports whether a task is being ended on a node that is there, and is soon gone.
+func (s seen) leaving() bool {
+	lost := s.lost()
+	return slices.ContainsFunc(s.tasks, func(t manager.Task) bool { return services.Leaving(t) && !lost[t.NodeID] })
 }
 
 // workloadOf is the workload of a task.

@@ -202,7 +202,7 @@ func (l *loop) pause() time.Duration {
 
 // rests reports whether nothing is to come by itself.
 func (l *loop) rests() bool {
-	if l.project == nil || l.Ready() != nil || l.remove {
+	if l.project == nil || l.Ready() != nil || l.remove || l.seen.leaving() {
 		return false
 	}
 	return !slices.ContainsFunc(l.store.Snapshot().Statuses(), func(s *state.Status) bool { return !s.Converged && !s.Outcome.Halted() })

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -207,6 +208,26 @@ func TestAProjectIsKept(t *testing.T) {
 		secrets, err := w.Secrets(context.Background(), "shop")
 		require.NoError(t, err)
 		assert.Empty(t, secrets)
+	})
+}
+
+// What has converged is looked at again while a task of it is being ended.
+func TestATaskThatHasEndedIsNotShown(t *testing.T) {
+	const compose = `services: {web: {image: "web:1", scale: %d, stop_grace_period: 3s}}`
+	inTime(t, func(w *world) {
+		w.AddImage("web:1", model.Behavior{StopAfter: 2 * time.Second})
+		w.start(fmt.Sprintf(compose, 2))
+		w.converges()
+		w.write(fmt.Sprintf(compose, 1))
+		w.converges()
+		replicas := w.status("web").ReplicaStatuses
+		require.Len(t, replicas, 2)
+		leaving := replicas[slices.IndexFunc(replicas, func(r core.ReplicaStatus) bool { return !r.Ready })]
+		assert.Equal(t, core.PhaseStopping, leaving.Phase)
+		assert.Equal(t, "replica 2 is being stopped on "+leaving.Node, leaving.Blocker)
+		assert.Regexp(t, `^node\d$`, leaving.Node)
+		time.Sleep(4 * time.Second)
+		assert.Len(t, w.ctl.State().Snapshot().Replicas("web"), 1)
 	})
 }
 

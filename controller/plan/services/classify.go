@@ -56,12 +56,12 @@ func classify(in Input) view {
 }
 
 func (v view) judge(t manager.Task) task {
-	ends := t.DesiredState == swarm.TaskStateShutdown || t.DesiredState == swarm.TaskStateRemove
+	leaving := Leaving(t)
 	node, placed := v.nodes[t.NodeID]
 	return task{
 		Task: t, revision: RevisionOf(t),
-		live: !ends && !Over(t), leaving: ends && !Over(t),
-		ready: !ends && t.State == swarm.TaskStateRunning && placed && node.There(),
+		live: !leaving && !Over(t), leaving: leaving,
+		ready: !leaving && t.State == swarm.TaskStateRunning && placed && node.There(),
 	}
 }
 
@@ -76,6 +76,9 @@ func (v view) why(t manager.Task) string {
 		if !n.There() {
 			return fmt.Sprintf("is on %s, which is %s", n.Hostname, n.State)
 		}
+	}
+	if Leaving(t) {
+		return "is being stopped" + node
 	}
 	if text := cmp.Or(t.Err, t.Message); text != "" {
 		return fmt.Sprintf("is %s%s: %s", t.State, node, text)
@@ -98,10 +101,11 @@ func (v view) failure(revision string) string {
 	return v.subject(newest.Task) + " " + v.why(newest.Task)
 }
 
-// pending says why a task is not placed that is to be; empty where all are.
+// pending says why there is no node for a task that is to run; empty where each has one, or
+// Swarm is about to choose it.
 func (t *target) pending() string {
 	for _, k := range t.tasks {
-		if k.live && t.counted(k) && k.State == swarm.TaskStatePending {
+		if k.live && t.counted(k) && k.State == swarm.TaskStatePending && k.Err != "" {
 			return t.subject(k.Task) + " " + t.why(k.Task)
 		}
 	}

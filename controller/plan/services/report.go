@@ -300,7 +300,7 @@ func (a *account) replicas() (all []core.ReplicaStatus) {
 		if !Shown(k.Task, a.Input.Tasks, a.Service.Spec) {
 			continue
 		}
-		r := core.ReplicaStatus{ID: k.ID, Ready: k.ready, Phase: phase(k)}
+		r := core.ReplicaStatus{ID: k.ID, Ready: k.ready, Phase: phase(k), Node: a.nodes[k.NodeID].Hostname}
 		for _, other := range a.tasks {
 			if sameSlot(other.Task, k.Task, a.Service.Spec) && other.ID != k.ID && other.revision == k.revision && Over(other.Task) && other.State != swarm.TaskStateShutdown {
 				r.Restarts++

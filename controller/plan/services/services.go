@@ -189,8 +189,15 @@ var over = []swarm.TaskState{
 // Over reports whether a task has ended, or is to end before any node was told of it.
 func Over(t manager.Task) bool { return slices.Contains(over, t.State) || neverRan(t) }
 
+// Leaving reports whether a task is being ended.
+func Leaving(t manager.Task) bool { return ends(t) && !Over(t) }
+
+// ends reports whether a task is to end, or has.
+func ends(t manager.Task) bool {
+	return t.DesiredState == swarm.TaskStateShutdown || t.DesiredState == swarm.TaskStateRemove
+}
+
 // neverRan reports whether a task is to end that no node was told of.
 func neverRan(t manager.Task) bool {
-	ends := t.DesiredState == swarm.TaskStateShutdown || t.DesiredState == swarm.TaskStateRemove
-	return ends && slices.Contains([]swarm.TaskState{swarm.TaskStateNew, swarm.TaskStateAllocated, swarm.TaskStatePending}, t.State)
+	return ends(t) && slices.Contains([]swarm.TaskState{swarm.TaskStateNew, swarm.TaskStateAllocated, swarm.TaskStatePending}, t.State)
 }

@@ -676,6 +676,23 @@ func TestAServiceThatBecomesAJobIsMadeAnew(t *testing.T) {
 	assert.Equal(t, "remove-service shop_web\ncreate-service shop_web", w.took())
 }
 
+// Swarm says of a task that it has found no node for it, and else places it in a moment.
+func TestATaskThatIsAboutToBePlacedHasNotFailed(t *testing.T) {
+	w := newWorld(t, at(1), "")
+	w.never["web:1"] = true
+	w.settle()
+	w.tasks[0].State, w.tasks[0].NodeID, w.tasks[0].Message = swarm.TaskStatePending, "", "pending task scheduling"
+	w.settle()
+	s := w.statuses["web"]
+	assert.Nil(t, s.Condition(core.ReplicaFailure))
+	assert.NotContains(t, s.Obstacle, "pending")
+	w.tasks[0].Err = "no suitable node (insufficient resources on 2 nodes)"
+	w.settle()
+	s = w.statuses["web"]
+	assert.NotNil(t, s.Condition(core.ReplicaFailure))
+	assert.Equal(t, "replica 1 is pending: no suitable node (insufficient resources on 2 nodes)", s.Obstacle)
+}
+
 func TestATaskOnANodeThatIsDownIsNotReady(t *testing.T) {
 	w := newWorld(t, at(1), "")
 	rolled(w, 1)
