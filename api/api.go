@@ -42,7 +42,9 @@ type Config struct {
 	Requests *Metrics
 	// Project is the Compose project's name, Version the program's.
 	Project, Version string
-	Log              *zap.Logger
+	// Swarm is true where a Docker Swarm keeps the project.
+	Swarm bool
+	Log   *zap.Logger
 	// DataDir holds the tokens; see MakeTokens.
 	DataDir string
 	// AnonymousRead lets everyone read who reaches a listener.

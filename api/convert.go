@@ -158,6 +158,7 @@ func toReplica(snap *state.Snapshot, r core.Replica) Replica {
 			StartedAt:   r.StartedAt.UTC(),
 			Addresses:   snap.Addressed(r).Addresses,
 			Ports:       r.Ports,
+			Node:        said.Node,
 		},
 	}
 	if r.State == core.Exited || r.State == core.Dead {

@@ -247,6 +247,8 @@ type ReplicaStatus struct {
 	Addresses map[string]string `json:"addresses,omitempty"`
 	// Ports as published on the host: "127.0.0.1:8080->80/tcp".
 	Ports []string `json:"ports,omitempty"`
+	// Node is the host name of the node of a Swarm that it is on.
+	Node string `json:"node,omitempty"`
 }
 
 // Revision is a template of a workload, the present one or an earlier one. Its name is
@@ -364,6 +366,8 @@ type ProjectStatus struct {
 	Message string `json:"message,omitempty"`
 	// Version is the program's.
 	Version string `json:"version"`
+	// Swarm is true where the workloads are services of a Docker Swarm, and the replicas tasks.
+	Swarm bool `json:"swarm,omitempty"`
 }
 
 // WatchEvent is a message of a watch.

@@ -153,7 +153,7 @@ func (c *watch) send(kind, id string, object []byte) error {
 
 // project is the controller's view of itself.
 func (s *server) project() Project {
-	p := Project{TypeMeta: typeMeta(ProjectKind), Metadata: Metadata{Name: s.Project}, Status: ProjectStatus{Ready: true, Version: s.Version}}
+	p := Project{TypeMeta: typeMeta(ProjectKind), Metadata: Metadata{Name: s.Project}, Status: ProjectStatus{Ready: true, Version: s.Version, Swarm: s.Swarm}}
 	if err := s.Ready(); err != nil {
 		p.Status.Ready, p.Status.Message = false, err.Error()
 	}

@@ -141,12 +141,12 @@ func (p *printer) workloads(ctx context.Context, c *client.Client, name string) 
 
 func (p *printer) replicas(ctx context.Context, c *client.Client, workload string) error {
 	header := []string{"NAME", "WORKLOAD", "STATE", "READY", "RESTARTS", "AGE"}
-	wide := []string{"REVISION", "IMAGE", "ADDRESSES", "PORTS"}
+	wide := []string{"REVISION", "IMAGE", "ADDRESSES", "PORTS", "NODE"}
 	row := func(r api.Replica) ([]string, []string) {
 		return []string{
 				r.Metadata.Name, r.Spec.Workload, replicaState(r), yes(r.Status.Ready), fmt.Sprint(r.Status.Restarts), age(r.Status.StartedAt),
 			}, []string{
-				r.Spec.Revision, r.Spec.Image, pairs(r.Status.Addresses), strings.Join(r.Status.Ports, ","),
+				r.Spec.Revision, r.Spec.Image, pairs(r.Status.Addresses), strings.Join(r.Status.Ports, ","), r.Status.Node,
 			}
 	}
 	lists := c.WatchReplicas(ctx, workload)

@@ -54,7 +54,7 @@ func newServer(ctl keeper, o Options) (serve func(context.Context) error, err er
 	config := api.Config{
 		Store: ctl.State(), Controller: ctl, Spec: o.Spec,
 		Metrics: ctl.Metrics().Handler(), Log: o.Log, DataDir: o.DataDir, AnonymousRead: o.API.AnonymousRead,
-		Project: o.Project.Name, Version: o.Version,
+		Project: o.Project.Name, Version: o.Version, Swarm: o.Manager != nil,
 		Ready: ctl.Ready, Requests: api.NewMetrics(ctl.Metrics().Registerer()),
 	}
 	return func(ctx context.Context) error {

@@ -1,7 +1,7 @@
 // What can be asked of a workload and of a replica. Each button names the command that does
 // the same.
 import { get, send, workloadPath } from './api.js';
-import { act, Dialog, html, isAdmin, toast, useState } from './ui.js';
+import { act, Dialog, html, isAdmin, onSwarm, toast, useState } from './ui.js';
 
 const rollout = (name, verb, body) => send('POST', `${workloadPath(name)}/rollout/${verb}`, body);
 
@@ -65,7 +65,7 @@ function Undo({ name, revisions, onClose }) {
 
 export function Kill({ replica }) {
   const [asking, setAsking] = useState(false);
-  if (!isAdmin() || replica.status.state !== 'running') return null;
+  if (!isAdmin() || onSwarm() || replica.status.state !== 'running') return null;
   const { name } = replica.metadata;
   const kill = () => act(() => send('POST', `/api/v1/replicas/${encodeURIComponent(name)}/kill`), `${name} is killed`);
   return html`<button type="button" class="danger" title="docker kill ${name}" aria-label="Kill ${name}" onClick=${() => setAsking(true)}>Kill</button>

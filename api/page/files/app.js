@@ -4,7 +4,7 @@ import { Feed } from './feed.js';
 import { EndpointMap } from './map.js';
 import { Overview } from './overview.js';
 import { changed, state, watch } from './state.js';
-import { html, render, toast, Toasts, useAll, useEffect, useState } from './ui.js';
+import { html, onSwarm, render, toast, Toasts, useAll, useEffect, useState } from './ui.js';
 import { Workload } from './workload.js';
 
 let following = null; // ends the watch
@@ -79,7 +79,7 @@ function Head({ view }) {
   const ready = state.project?.status;
   const link = (to, text) => html`<a href="#/${to}" aria-current=${view === to ? 'page' : undefined}>${text}</a>`;
   return html`<header>
-    <a class="brand" href="#/"><img src="/page/icon.svg" alt="tend" /> <strong>${state.session.project}</strong></a>
+    <a class="brand" href="#/"><img src="/page/icon.svg" alt="tend" /> <strong>${state.session.project}</strong>${onSwarm() && html` <span class="kind">on a Swarm</span>`}</a>
     <nav aria-label="Views">${link('', 'Workloads')}${link('map', 'Map')}${link('events', 'Events')}</nav>
     <span class="who">
       <span class="link ${state.connected ? 'on' : 'off'}" role="status">${state.connected ? 'live' : 'not connected'}</span>

@@ -49,7 +49,7 @@ export function EndpointMap() {
     return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
   };
   return html`<section class="panel"><h1>Map</h1>
-    <p class="legend"><span class="through">an ingress leads to</span> <span class="depends">depends on</span></p>
+    <p class="legend">${lines.some((l) => !l.depends) && html`<span class="through">an ingress leads to</span> `}<span class="depends">depends on</span></p>
     <div class="scroll map" tabindex="0"><svg width=${drawn.width} height=${drawn.height} viewBox="0 0 ${drawn.width} ${drawn.height}" role="group" aria-label="Who leads to whom">
       ${lines.map((l) => html`<g key="${l.from} ${l.to}"><path class="edge ${l.depends ? 'depends' : 'through'}" d=${path(l)}><title>${l.from} ${l.depends ? 'depends on' : 'leads to'} ${l.to}</title></path>
         ${l.rate > 0 && html`<text class="rate" x=${drawn.at.get(l.from).x + width + 8} y=${drawn.at.get(l.from).y + height / 2 - 6}>${Number(l.rate.toPrecision(3))}/s</text>`}</g>`)}

@@ -1,6 +1,6 @@
 // What went to a workload lately.
 import { get } from './api.js';
-import { html, useEffect, useRef, useState } from './ui.js';
+import { html, onSwarm, useEffect, useRef, useState } from './ui.js';
 
 const time = (s) => Date.parse(s?.time) || 0;
 
@@ -65,6 +65,7 @@ function Chart({ title, unit, times, series }) {
 
 export function Traffic({ name }) {
   const traffic = useTraffic();
+  if (onSwarm()) return html`<p class="nothing">On a Swarm the requests of ${name} are not counted: they go from task to task, or through Swarm's mesh.</p>`;
   if (!traffic) return html`<p class="nothing">…</p>`;
   const ours = traffic.filter((t) => t.workload === name || t.metadata.name === name);
   if (!ours.length) return html`<p class="nothing">No ingress or gateway counts the requests of ${name}.</p>`;

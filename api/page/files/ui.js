@@ -24,6 +24,7 @@ export function useNow() {
 }
 
 export const isAdmin = () => state.session?.role === 'admin';
+export const onSwarm = () => Boolean(state.project?.status.swarm);
 
 // span is a duration as short as it can be said: 4s, 3m, 2h, 5d.
 export function span(ms) {

@@ -5,7 +5,7 @@ import { Editor } from './editor.js';
 import { Feed } from './feed.js';
 import { Logs } from './logs.js';
 import { replicasOf, state } from './state.js';
-import { Age, clock, html, isAdmin, isOld, Outcome, Prose, Rollout, short, Tiles, toast, useAll, useEffect, useNow, useState } from './ui.js';
+import { Age, clock, html, isAdmin, isOld, onSwarm, Outcome, Prose, Rollout, short, Tiles, toast, useAll, useEffect, useNow, useState } from './ui.js';
 import { Traffic } from './traffic.js';
 
 export function Workload({ name, tab }) {
@@ -84,16 +84,18 @@ function Plan({ workload }) {
 }
 
 function Replicas({ replicas, status }) {
-  return html`<div class="scroll" tabindex="0"><table><thead><tr><th>Replica</th><th>Phase</th><th>State</th><th>Revision</th><th>Restarts</th><th>Age</th><th>Addresses</th><th><span class="hidden">Actions</span></th></tr></thead>
+  return html`<div class="scroll" tabindex="0"><table><thead><tr><th>Replica</th><th>Phase</th><th>State</th>${onSwarm() && html`<th>Node</th>`}<th>Revision</th><th>Restarts</th><th>Age</th><th>Addresses</th><th><span class="hidden">Actions</span></th></tr></thead>
     <tbody>${replicas.map((r) => html`<tr key=${r.status.containerID}>
       <td>${r.metadata.name}${r.status.blocker && html`<small>${r.status.blocker}</small>`}</td>
       <td><span class="phase ${r.status.phase || 'unknown'}">${r.status.phase || '–'}</span></td>
       <td>${r.status.state}${r.status.exitCode !== undefined ? ` (${r.status.exitCode})` : ''}</td>
+      ${onSwarm() && html`<td>${r.status.node || '–'}</td>`}
       <td><code>${short(r.spec.revision)}</code>${isOld(r, status) ? ' (old)' : ''}</td>
       <td>${r.status.restarts}</td><td><${Age} at=${r.status.startedAt} /></td>
       <td>${Object.values(r.status.addresses || {}).join(', ')}${r.status.ports?.length > 0 && html`<small>${r.status.ports.join(', ')}</small>`}</td>
       <td class="act"><${Kill} replica=${r} /></td></tr>`)}</tbody></table></div>
-    ${replicas.length === 0 && html`<p class="nothing">It has no replica.</p>`}`;
+    ${replicas.length === 0 && html`<p class="nothing">It has no replica.</p>`}
+    ${isAdmin() && onSwarm() && html`<small>Swarm kills no single task: Restart replaces all of them.</small>`}`;
 }
 
 function Revisions({ workload }) {
@@ -106,8 +108,8 @@ function Revisions({ workload }) {
   }, [name, workload.status.updateRevision, workload.metadata.generation]);
   const numbers = revisions.map((r) => r.spec.number);
   const inForce = revisions.find((r) => r.status.inForce)?.spec.number;
-  const before = numbers.filter((n) => n < inForce).pop();
-  const [from, to] = pair || [before ?? inForce, inForce];
+  const other = numbers.filter((n) => n < inForce).pop() ?? numbers.filter((n) => n > inForce).pop() ?? inForce;
+  const [from, to] = pair || [other, inForce];
   useEffect(() => {
     if (!from || !to) return;
     get(`${workloadPath(name)}/revisions/diff?from=${from}&to=${to}`).then(setDiff, (e) => toast(e.message, 'failed'));

@@ -129,6 +129,8 @@ machine has no part in it.
   starts the next one beside the one that ends.
 - Swarm leaves the containers of jobs that have ended on their nodes, those of hooks and of a Database's preparation, too, and of a job
   whose service is gone nobody removes them but ` + "`docker container prune`" + `.
+- A task is shown as a replica, with its node on the page and in ` + "`tend get replicas -o wide`" + `. Swarm kills no single one, and what goes
+  to tasks, by name or through the mesh, is not counted.
 - Swarm cannot hold an update that it has begun: ` + "`paused`" + ` keeps one from beginning.
 - Going back uses the version of a secret or config that the revision had while that one is there: it is removed when the
   rollout that has replaced it is complete. After that, it is the present content.
