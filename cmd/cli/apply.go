@@ -81,7 +81,7 @@ func apply(ctx context.Context, f *flags, rebuild bool) (err error) {
 		return err
 	}
 	defer e.Close()
-	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
+	ctx, cancel := f.bound(ctx)
 	defer cancel()
 	ctx, stop := durable.Guard(ctx, r)
 	defer stop()

@@ -19,11 +19,7 @@ func newBuild(f *flags) *cobra.Command {
 		Use:   "build [SERVICE...]",
 		Short: "Build the images of services that have a build section; a controller rolls them out",
 		RunE: func(c *cobra.Command, services []string) error {
-			project, err := f.load(c.Context())
-			if err != nil {
-				return err
-			}
-			e, err := f.connect(c.Context())
+			project, e, err := f.open(c.Context())
 			if err != nil {
 				return err
 			}

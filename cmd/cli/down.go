@@ -43,20 +43,15 @@ anonymous ones too, and what is in them.`,
 }
 
 func down(ctx context.Context, f *flags, volumes bool) (err error) {
-	project, err := f.load(ctx)
-	if err != nil {
-		return err
-	}
-	tell := newNarrator(project.Name)
-	defer tell.close()
-	e, err := f.connect(ctx)
+	project, e, err := f.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
+	tell := newNarrator(project.Name)
+	defer tell.close()
+	ctx, cancel := f.bound(ctx)
 	defer cancel()
-
 	if err := refuseForeigners(ctx, e, f, project); err != nil {
 		return err
 	}
@@ -115,19 +110,24 @@ func refuseForeigners(ctx context.Context, e engine.Engine, f *flags, p *spec.Pr
 	return nil
 }
 
-// removeController stops and removes the project's containers of the service tend.
-func removeController(ctx context.Context, e engine.Engine, f *flags, p *spec.Project) error {
+// controllers are the containers that tend up has made.
+func controllers(ctx context.Context, e engine.Engine, f *flags, p *spec.Project) ([]engine.Container, error) {
 	if _, managed := p.Workloads[spec.ControllerService]; managed {
-		return nil
+		return nil, nil
 	}
 	containers, err := e.Containers(ctx, p.Name)
+	return slices.DeleteFunc(containers, func(c engine.Container) bool {
+		return c.Labels[spec.LabelService] != spec.ControllerService || f.options(p).Folders.Foreign(c.Labels) != ""
+	}), err
+}
+
+// removeController stops and removes the controller that tend up has started.
+func removeController(ctx context.Context, e engine.Engine, f *flags, p *spec.Project) error {
+	containers, err := controllers(ctx, e, f, p)
 	if err != nil {
 		return err
 	}
 	for _, c := range containers {
-		if c.Labels[spec.LabelService] != spec.ControllerService || f.options(p).Folders.Foreign(c.Labels) != "" {
-			continue
-		}
 		if err := errors.Join(e.Stop(ctx, c.ID, controllerGrace), e.Remove(ctx, c.ID, true)); err != nil {
 			return fmt.Errorf("remove the controller's container %s: %w", c.Name, err)
 		}

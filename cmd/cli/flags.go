@@ -109,6 +109,11 @@ func (f *flags) waits(s *pflag.FlagSet) {
 	s.DurationVar(&f.timeout, "timeout", convergeTimeout, "how long to wait until the project has converged")
 }
 
+// bound ends a context once the time of --timeout is over.
+func (f *flags) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
+}
+
 // load reads the project.
 func (f *flags) load(ctx context.Context) (*spec.Project, error) {
 	return load.Project(ctx, f.spec)
@@ -179,6 +184,16 @@ func (f *flags) connectTo() (*client.Client, error) {
 		token = strings.TrimSpace(string(content))
 	}
 	return client.Connect(f.server, token)
+}
+
+// open reads the project, and makes a client of its engine as connect does.
+func (f *flags) open(ctx context.Context) (*spec.Project, *docker.Engine, error) {
+	project, err := f.load(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := f.connect(ctx)
+	return project, e, err
 }
 
 // connect makes a client of the engine, and fails where the engine does not answer, or

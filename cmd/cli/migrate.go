@@ -79,15 +79,11 @@ func move(ctx context.Context, f *flags, asked migration) (err error) {
 	if url, err := f.database(); url != "" || err != nil {
 		return errors.Join(err, errors.New("what a database keeps is of one engine: move without --database-url, and name it to the tend that keeps the project then"))
 	}
-	project, err := onDocker.load(ctx)
-	if err != nil {
-		return err
-	}
 	services, err := onSwarm.load(ctx)
 	if err != nil {
 		return err
 	}
-	e, err := f.connect(ctx)
+	project, e, err := onDocker.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -186,14 +182,11 @@ func (asked migration) consent(volumes []migrate.Volume) (stays map[string]strin
 // stopController stops the controller that tend up has started, and returns its image; empty
 // where there is none. Its container stays until another one takes its place.
 func stopController(ctx context.Context, e engine.Engine, f *flags, p *spec.Project) (image string, err error) {
-	containers, err := e.Containers(ctx, p.Name)
+	containers, err := controllers(ctx, e, f, p)
 	if err != nil {
 		return "", err
 	}
 	for _, c := range containers {
-		if c.Labels[spec.LabelService] != spec.ControllerService || f.options(p).Folders.Foreign(c.Labels) != "" || p.Workloads[spec.ControllerService] != nil {
-			continue
-		}
 		if err := e.Stop(ctx, c.ID, controllerGrace); err != nil {
 			return "", fmt.Errorf("stop the controller's container %s: %w", c.Name, err)
 		}

@@ -5,7 +5,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -31,16 +30,12 @@ compose, running as they are.`,
 
 func release(ctx context.Context, f *flags) (err error) {
 	tell := newLineNarrator(os.Stderr)
-	project, err := f.load(ctx)
-	if err != nil {
-		return err
-	}
-	e, err := f.connect(ctx)
+	project, e, err := f.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
+	ctx, cancel := f.bound(ctx)
 	defer cancel()
 	if err := removeController(ctx, e, f, project); err != nil {
 		return err

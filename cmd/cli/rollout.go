@@ -143,7 +143,7 @@ func notLookedAt(w api.Workload) string {
 // await waits until a condition holds for all of some workloads, or has failed
 // for one of them, and tells how far they are where that can be drawn in place.
 func (f *flags) await(ctx context.Context, c *client.Client, names []string, tell *narrator, condition func(api.Workload) (bool, error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
+	ctx, cancel := f.bound(ctx)
 	defer cancel()
 	obstacles := map[string]string{}
 	for list, err := range c.WatchWorkloads(ctx) {

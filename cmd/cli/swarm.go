@@ -5,7 +5,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/tendhq/tend/controller"
 	"github.com/tendhq/tend/controller/app"
@@ -47,7 +46,7 @@ func (f *flags) convergeOnSwarm(ctx context.Context, project *spec.Project, r *a
 		return err
 	}
 	defer m.Close()
-	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
+	ctx, cancel := f.bound(ctx)
 	defer cancel()
 	ctx, stop := durable.Guard(ctx, r)
 	defer stop()
@@ -61,11 +60,7 @@ func downOnSwarm(ctx context.Context, f *flags, volumes bool) (err error) {
 	if volumes {
 		return errors.New("the Swarm API does not reach volumes: remove them on their nodes with docker volume rm, and leave -v out")
 	}
-	project, err := f.load(ctx)
-	if err != nil {
-		return err
-	}
-	e, err := f.connect(ctx)
+	project, e, err := f.open(ctx)
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func up(ctx context.Context, f *flags, image string, own, rebuild bool) error {
 		return err
 	}
 	defer e.Close()
-	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not done after %s", f.timeout))
+	ctx, cancel := f.bound(ctx)
 	defer cancel()
 
 	switch {
