@@ -11,14 +11,12 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
-	"golang.org/x/sys/unix"
 
 	"github.com/tendhq/tend/api"
 	"github.com/tendhq/tend/e2e/kit"
@@ -270,16 +268,7 @@ func TestRunLogsJSONToWhatIsNoTerminal(t *testing.T) {
 
 func TestRunTellsAPersonInPlainLines(t *testing.T) {
 	p := newProject(t, files{"compose.yaml": plain})
-	terminal, remote := openTerminal(t)
-	c := &process{p: p, cmd: p.command(tend, "run"), stdout: &buffer{}, stderr: &buffer{}, ended: make(chan struct{})}
-	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = remote, remote, remote
-	c.launch()
-	require.NoError(t, remote.Close())
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		_, _ = io.Copy(c.stdout, terminal) // it ends with an error when the last writer is gone
-	}()
+	c, _ := p.startBeforePerson("run")
 	p.awaitReady("web", 1)
 	p.await(func() error {
 		if out := c.stdout.String(); !strings.Contains(out, p.name+"-web-1: 1 replica wanted, 0 exist") {
@@ -288,24 +277,9 @@ func TestRunTellsAPersonInPlainLines(t *testing.T) {
 		return nil
 	})
 	c.stop()
-	<-read
 	assert.Contains(t, c.stdout.String(), "keeping project "+p.name)
 	assert.Contains(t, c.stdout.String(), "what runs goes on running")
 	assert.NotContains(t, c.stdout.String(), "{", "no JSON for a person")
-}
-
-// openTerminal opens a pseudo-terminal and its other end.
-func openTerminal(t *testing.T) (terminal, remote *os.File) {
-	t.Helper()
-	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { terminal.Close() })
-	require.NoError(t, unix.IoctlSetPointerInt(int(terminal.Fd()), unix.TIOCSPTLCK, 0))
-	n, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPTN)
-	require.NoError(t, err)
-	remote, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
-	require.NoError(t, err)
-	return terminal, remote
 }
 
 func TestTheControlAPIIsOnASocketForItsUserAlone(t *testing.T) {

@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // result is how a command ended.
@@ -93,8 +96,9 @@ type process struct {
 	p              *project
 	cmd            *exec.Cmd
 	stdout, stderr *buffer
-	ended          chan struct{} // closed once the process has ended
-	forgotten      int           // how many events were told before forget was called
+	reading        sync.WaitGroup // of what it puts out, where that is a terminal
+	ended          chan struct{}  // closed once the process has ended
+	forgotten      int            // how many events were told before forget was called
 }
 
 func (c *process) String() string { return strings.Join(c.cmd.Args, " ") }
@@ -114,11 +118,38 @@ func (p *project) startProgram(program string, args ...string) *process {
 	return c
 }
 
+// startBeforePerson is start on a terminal. What is written to the keyboard is typed.
+func (p *project) startBeforePerson(args ...string) (c *process, keyboard io.Writer) {
+	p.t.Helper()
+	terminal, remote := openTerminal(p.t)
+	c = &process{p: p, cmd: p.command(tend, args...), stdout: &buffer{}, stderr: &buffer{}, ended: make(chan struct{})}
+	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = remote, remote, remote
+	c.reading.Go(func() { _, _ = io.Copy(c.stdout, terminal) }) // it ends with an error when the last writer is gone
+	c.launch()
+	require.NoError(p.t, remote.Close())
+	return c, terminal
+}
+
+// openTerminal opens a pseudo-terminal and its other end.
+func openTerminal(t *testing.T) (terminal, remote *os.File) {
+	t.Helper()
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { terminal.Close() })
+	require.NoError(t, unix.IoctlSetPointerInt(int(terminal.Fd()), unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPTN)
+	require.NoError(t, err)
+	remote, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	require.NoError(t, err)
+	return terminal, remote
+}
+
 func (c *process) launch() {
 	c.p.t.Helper()
 	require.NoError(c.p.t, c.cmd.Start())
 	go func() {
 		_ = c.cmd.Wait()
+		c.reading.Wait()
 		close(c.ended)
 	}()
 	c.p.processes = append(c.p.processes, c)

@@ -70,6 +70,18 @@ func newMove(t *testing.T, content files) (*daemon, *project) {
 	return d, p
 }
 
+// newMoveAsked is toMove, with clients that ask web by its name.
+func newMoveAsked(t *testing.T) (*project, *kit.Clients) {
+	d, p := newMove(t, files{"compose.yaml": toMove})
+	p.compose("up", "--detach", "client")
+	p.mustTend("apply")
+	address := p.replica("client").NetworkSettings.Networks[p.name+"_default"].IPAddress
+	clients, err := d.Ask(t.Context(), "http://"+address+":8080/peer/peer/env")
+	require.NoError(t, err)
+	t.Cleanup(clients.Stop)
+	return p, clients
+}
+
 // migrate moves the project, and fails where that does.
 func (p *project) migrate(to string, args ...string) result {
 	p.t.Helper()
@@ -85,13 +97,7 @@ func (p *project) onSwarm(args ...string) result {
 }
 
 func TestAProjectMovesToTheSwarmAndBack(t *testing.T) {
-	d, p := newMove(t, files{"compose.yaml": toMove})
-	p.compose("up", "--detach", "client")
-	p.mustTend("apply")
-	address := p.replica("client").NetworkSettings.Networks[p.name+"_default"].IPAddress
-	clients, err := d.Ask(t.Context(), "http://"+address+":8080/peer/peer/env")
-	require.NoError(t, err)
-	defer clients.Stop()
+	p, clients := newMoveAsked(t)
 	before := p.replica("client").State.StartedAt
 
 	for range 2 {
@@ -144,13 +150,7 @@ func versionsOf(all map[string]swarm.Service) map[string]string {
 
 // Killed at any point, it goes on when it is run again, and two never write.
 func TestAMoveThatIsKilledGoesOn(t *testing.T) {
-	d, p := newMove(t, files{"compose.yaml": toMove})
-	p.compose("up", "--detach", "client")
-	p.mustTend("apply")
-	address := p.replica("client").NetworkSettings.Networks[p.name+"_default"].IPAddress
-	clients, err := d.Ask(t.Context(), "http://"+address+":8080/peer/peer/env")
-	require.NoError(t, err)
-	defer clients.Stop()
+	p, clients := newMoveAsked(t)
 	store := p.recordAll("store")
 
 	points := map[string][]string{
@@ -208,6 +208,43 @@ func TestWhatFailsOnTheSwarmComesBack(t *testing.T) {
 	assert.Empty(t, p.services())
 	p.awaitReady("api", 2)
 	assert.Zero(t, p.tend("diff").code)
+}
+
+// On a terminal a person is asked of each volume whether it may move.
+func TestConsentIsTypedOnATerminal(t *testing.T) {
+	_, p := newMove(t, files{"compose.yaml": `
+services:
+  books: &store
+    image: ${PROBE}
+    environment: {DATA: /data}
+    volumes: [books:/data]
+    stop_grace_period: 1s
+    deploy: {endpoint_mode: dnsrr}
+  music: {<<: *store, volumes: ["music:/data"]}
+volumes: {books: {}, music: {}}
+`})
+	p.mustTend("apply")
+	before := p.replica("books")
+	c, keyboard := p.startBeforePerson("migrate", "--to", "swarm")
+	for _, typed := range [][2]string{{"books", "n"}, {"music", "y"}} {
+		question := fmt.Sprintf("May the volume %s_%s move (mounted by %s)? [y/N] ", p.name, typed[0], typed[0])
+		p.await(func() error {
+			if out := c.stdout.String(); !strings.HasSuffix(out, question) {
+				return fmt.Errorf("it does not ask of %s: %s", typed[0], out)
+			}
+			return nil
+		})
+		_, err := fmt.Fprintln(keyboard, typed[1])
+		require.NoError(t, err)
+	}
+	<-c.ended
+	assert.Equal(t, 1, c.cmd.ProcessState.ExitCode())
+	assert.Contains(t, c.stdout.String(), "books: nobody has said that the volume "+p.name+"_books moves: --volume books")
+	after := p.replica("books")
+	assert.Equal(t, before.ID, after.ID)
+	assert.Equal(t, before.State.StartedAt, after.State.StartedAt, "what stays was restarted")
+	assert.Empty(t, p.replicas("music"))
+	require.Equal(t, []string{"music"}, slices.Collect(maps.Keys(p.services())))
 }
 
 // A controller that tend up has started keeps the project on the other side afterwards.

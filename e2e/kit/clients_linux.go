@@ -2,12 +2,9 @@ package kit
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 )
@@ -63,7 +60,7 @@ func startClients(ctx context.Context, within func(func() error) error, url stri
 	client := &http.Client{Transport: transport, Timeout: clientTimeout}
 	waiting, cancel := Patience(ctx, time.Minute)
 	defer cancel()
-	if err := Await(waiting, func() error { return ask(waiting, client, url) }); err != nil {
+	if err := Await(waiting, func() error { return Get(waiting, client, url) }); err != nil {
 		return nil, err
 	}
 	asking, end := context.WithCancel(ctx)
@@ -73,7 +70,7 @@ func startClients(ctx context.Context, within func(func() error) error, url stri
 		busy.Go(func() {
 			for Pause(asking, clientPause) == nil {
 				began := time.Now()
-				err := ask(asking, client, url)
+				err := Get(asking, client, url)
 				if asking.Err() == nil {
 					c.note(time.Since(began), err)
 				}
@@ -105,21 +102,3 @@ func (c *Clients) Seen() Seen {
 
 // Stop ends the clients.
 func (c *Clients) Stop() { c.stop() }
-
-// ask sends a GET request. An answer other than 200 is an error with the answer's body.
-func ask(ctx context.Context, client *http.Client, url string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	answer, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	if err == nil && answer.StatusCode != http.StatusOK {
-		err = errors.New(strings.TrimSpace(string(body)))
-	}
-	return err
-}

@@ -4,6 +4,7 @@
 package kit
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -72,7 +73,8 @@ func FreeAddress() (string, error) {
 	return "", err
 }
 
-// Get asks for a URL, and fails where it is not answered with 200 and a whole body.
+// Get asks for a URL, and fails where it is not answered with 200 and a whole body. The error
+// holds what another answer says.
 func Get(ctx context.Context, client *http.Client, url string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -83,11 +85,9 @@ func Get(ctx context.Context, client *http.Client, url string) error {
 		return err
 	}
 	defer answer.Body.Close()
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
-		return err
+	body, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", answer.StatusCode, bytes.TrimSpace(body))
 	}
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d", answer.StatusCode)
-	}
-	return nil
+	return err
 }
