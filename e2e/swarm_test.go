@@ -1,7 +1,12 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -395,5 +400,76 @@ spec:
 	assert.Equal(t, 1, r.code, r)
 	assert.Contains(t, r.errOut, "non-zero exit (3)")
 	p.mustTend("logs", "web")
+	p.mustTend("down")
+}
+
+// All tasks of a revision are made from one image, whatever its name stands for meanwhile.
+func TestARevisionIsOfOneImage(t *testing.T) {
+	d := newSwarm(t)
+	p := newProjectOn(t, d.engine, nil)
+	r := newRegistry(p)
+	address := r.front(func(h http.Handler) *httptest.Server {
+		s := httptest.NewUnstartedServer(h)
+		require.NoError(t, s.Listener.Close())
+		require.NoError(t, d.Within(func() (err error) { // where the engine is
+			s.Listener, err = net.Listen("tcp", "127.0.0.1:0")
+			return err
+		}))
+		s.Start()
+		return s
+	}, nil)
+	r.publish("shop/web:1", version("VERSION=1"))
+	r.publish("shop/web:2", version("VERSION=2"))
+	pinned := func(tag string) string {
+		_, digest := r.manifest(http.MethodGet, "shop/web", tag, imageManifest, nil)
+		return address + "/shop/web:" + tag + "@" + digest
+	}
+	first, second := pinned("1"), pinned("2")
+	runs := func(image string) {
+		t.Helper()
+		p.await(func() error {
+			if is := p.services()["web"].Spec.TaskTemplate.ContainerSpec; is == nil || is.Image != image {
+				return fmt.Errorf("the image is %v", is)
+			}
+			if r := p.tend("get", "workloads"); !strings.Contains(r.out, " 2/2 ") {
+				return fmt.Errorf("%s", r)
+			}
+			return nil
+		})
+	}
+	p.write("compose.yaml", "services:\n  web:\n    image: "+address+"/shop/web:1\n    stop_grace_period: 1s\n    deploy: {replicas: 2, endpoint_mode: dnsrr}\n")
+	p.flags = []string{"--engine", "swarm"}
+	tend := p.run()
+	p.await(func() error {
+		if len(p.services()) == 0 {
+			return errors.New("there is no service")
+		}
+		return nil
+	})
+	runs(first)
+
+	t.Log("another image is pushed under the name, and something else is edited")
+	r.publish("shop/web:1", version("VERSION=other"))
+	require.NotEqual(t, first, pinned("1"))
+	p.edit("compose.yaml", "    stop_grace_period", "    environment: {A: b}\n    stop_grace_period")
+	p.await(func() error {
+		if c := p.services()["web"].Spec.TaskTemplate.ContainerSpec; !slices.Contains(c.Env, "A=b") {
+			return fmt.Errorf("the edit is not there: %v", c.Env)
+		}
+		return nil
+	})
+	runs(first)
+
+	t.Log("another name is written, and gone back from")
+	p.edit("compose.yaml", "/web:1", "/web:2")
+	runs(second)
+	require.Zero(t, p.tend("rollout", "undo", "web").code)
+	runs(first)
+
+	t.Log("the registry is away")
+	r.stop()
+	p.edit("compose.yaml", "/web:2", "/web:3")
+	p.awaitTold("ImageNotPinned", "events", "web")
+	tend.stop()
 	p.mustTend("down")
 }

@@ -128,6 +128,9 @@ type SwarmRecord struct {
 	// Objects are the names of the secrets and configs that Stable was rolled out with, by
 	// kind and Compose key, as "secret token".
 	Objects map[string]string `json:",omitempty"`
+	// Images are the images of revisions: with the digest that the name stood for when the
+	// revision was rolled out first, and without one where no registry told it.
+	Images map[string]string `json:",omitempty"`
 	// Node is the ID of the node that has the workload's volumes; empty where it has none.
 	Node string `json:",omitempty"`
 	// Nodes are the IDs of those that are to have a replica, sorted, where each node is to.

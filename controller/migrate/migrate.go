@@ -344,7 +344,11 @@ func (m *move) aliases(service, network string) []string {
 func (m *move) note(ctx context.Context, name string) error {
 	var err error
 	if m.To == Swarm {
-		err = m.Services.Note(ctx, record(m.Swarm.Workloads[name]))
+		image, missing := m.Engine.Image(ctx, m.Docker.Workloads[name].Image)
+		if class := engine.ClassOf(missing); missing != nil && class != engine.NotFound {
+			return missing
+		}
+		err = m.Services.Note(ctx, record(m.Swarm.Workloads[name], image.Digest))
 	} else {
 		// That a Job has run the engine believes of its container alone.
 		err = m.containers.Note(ctx, core.Rollout{Workload: name, Hooked: m.Docker.Workloads[name].Revision})
@@ -353,9 +357,13 @@ func (m *move) note(ctx context.Context, name string) error {
 	return err
 }
 
-// record is what the Swarm is told of a workload that has run on the engine.
-func record(w *spec.Workload) core.Rollout {
+// record is what the Swarm is told of a workload that has run on the engine, from an image of
+// a digest: empty where it has none.
+func record(w *spec.Workload, digest string) core.Rollout {
 	r := core.Rollout{Workload: w.Name, Hooked: w.Revision}
+	if digest != "" && !strings.Contains(w.Image, "@") {
+		r.Swarm.Images = map[string]string{w.Revision: w.Image + "@" + digest}
+	}
 	if w.Kind != spec.Job {
 		return r
 	}

@@ -186,6 +186,26 @@ func (b *both) watch(ctx context.Context) {
 	}
 }
 
+// What the name of an image stands for on the engine moves, and not what the registry has by now.
+func TestTheImageThatRunsMoves(t *testing.T) {
+	withBoth(t, func(b *both) {
+		digest := b.engine.PublishImage("web:1", enginemodel.Behavior{HealthCheck: true, HealthAfter: time.Second})
+		require.NoError(b, b.engine.Pull(b.Context(), "web:1", func(string) {}))
+		b.swarm.Push("web:1", "sha256:newer")
+		b.up()
+		stay, err := b.move(b.Context(), Swarm)
+		require.NoError(b, err)
+		require.Empty(b, stay)
+		all, err := b.swarm.Services(b.Context(), "shop")
+		require.NoError(b, err)
+		for _, s := range all {
+			if image := s.Spec.TaskTemplate.ContainerSpec.Image; strings.HasPrefix(image, "web:1") {
+				assert.Equal(b, "web:1@"+digest, image)
+			}
+		}
+	})
+}
+
 // A move that is interrupted again and again, at any moment, ends with all on the new side:
 // never fewer are ready than before, two never write, and no Job runs again.
 func TestAMoveThatIsInterrupted(t *testing.T) {

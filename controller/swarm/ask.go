@@ -212,8 +212,13 @@ func (c *Controller) Preview(ctx context.Context, p *spec.Project, remembered []
 	if l.seen, err = look(ctx, c.options.Manager, p); err != nil {
 		return nil, err
 	}
-	before := c.store.Snapshot()
-	for _, a := range l.planAll(time.Now()) {
+	before, now := c.store.Snapshot(), time.Now()
+	for _, a := range l.planAll(now) {
+		if a.Kind == services.AskRegistry { // a preview asks nobody
+			l.noteImage(a, "")
+		}
+	}
+	for _, a := range l.planAll(now) {
 		d := controller.Difference{Workload: a.Workload, Text: fmt.Sprintf("%s %s: %s", a.Kind, a.Object, a.Cause)}
 		if w := p.Workloads[a.Workload]; w != nil && a.Kind == services.UpdateService {
 			if former, ok := before.Revision(a.Workload, restored(before, a.Workload).Revision); ok {

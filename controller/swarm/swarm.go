@@ -36,6 +36,8 @@ const (
 	settle = 50 * time.Millisecond
 	// callTimeout bounds each call of the manager.
 	callTimeout = 30 * time.Second
+	// registryTimeout bounds each question to a registry, for which all else waits.
+	registryTimeout = 5 * time.Second
 	// leaderTimeout bounds the first call of a look. A manager passes it on to the leader, and
 	// waits for twenty seconds for one that is lost, even where another leads by then: it is
 	// to be asked anew.
@@ -281,7 +283,7 @@ func (l *loop) event(e core.Event) {
 // list tells what became of them.
 func (l *loop) carryOut(ctx context.Context, actions []services.Action) {
 	const parallel = 8
-	errs := make([]error, len(actions))
+	errs, digests := make([]error, len(actions)), make([]string, len(actions))
 	for _, group := range order(actions) {
 		var busy sync.WaitGroup
 		turns := make(chan struct{}, parallel)
@@ -289,14 +291,40 @@ func (l *loop) carryOut(ctx context.Context, actions []services.Action) {
 			turns <- struct{}{}
 			busy.Go(func() {
 				defer func() { <-turns }()
-				errs[i] = l.do(ctx, actions[i])
+				digests[i], errs[i] = l.do(ctx, actions[i])
 			})
 		}
 		busy.Wait()
 	}
 	for i, a := range actions {
-		l.acted(a, errs[i])
+		if a.Kind == services.AskRegistry {
+			l.asked(a, digests[i], errs[i])
+		} else {
+			l.acted(a, errs[i])
+		}
 	}
+}
+
+// asked notes which digest an image has. Where the registry does not tell it, the name is what
+// the nodes are given.
+func (l *loop) asked(a services.Action, digest string, err error) {
+	if engine.ClassOf(err) == engine.Unavailable || errors.Is(err, context.Canceled) {
+		return // it is asked again
+	}
+	if err != nil {
+		digest = ""
+		l.event(core.Event{Type: core.Warning, Workload: a.Workload, Reason: "ImageNotPinned", Message: fmt.Sprintf("each node takes what %s stands for there, which may differ, and a node that has it not may find it nowhere: %v", a.Object, err)})
+	}
+	l.noteImage(a, digest)
+}
+
+// noteImage writes down which image a revision is made from.
+func (l *loop) noteImage(a services.Action, digest string) {
+	l.store.Update(func(tx *state.Tx) {
+		if row, ok := tx.Rollout(a.Workload); ok {
+			tx.PutRollout(services.RegistryAsked(row.Rollout, a, digest))
+		}
+	})
 }
 
 // order groups actions: what makes objects comes first, what removes them last.
@@ -351,13 +379,23 @@ var reasons = map[services.Kind]string{
 	services.RemoveNetwork: "ObjectRemoved", services.RemoveSecret: "ObjectRemoved", services.RemoveConfig: "ObjectRemoved",
 }
 
-// do carries one action out.
-func (l *loop) do(ctx context.Context, a services.Action) error {
+// do carries one action out. It returns the digest that a registry has told.
+func (l *loop) do(ctx context.Context, a services.Action) (digest string, err error) {
 	if err := l.options.Check(); err != nil {
-		return err
+		return "", err
+	}
+	if a.Kind == services.AskRegistry {
+		ctx, cancel := context.WithTimeout(ctx, registryTimeout)
+		defer cancel()
+		return l.options.Manager.Digest(ctx, a.Object)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	return "", l.change(ctx, a)
+}
+
+// change carries out an action that changes the Swarm.
+func (l *loop) change(ctx context.Context, a services.Action) error {
 	m := l.options.Manager
 	switch a.Kind {
 	case services.CreateService:

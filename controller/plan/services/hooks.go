@@ -90,7 +90,7 @@ func (t *target) changesImage() bool {
 	c := t.Service.Spec.TaskTemplate.ContainerSpec
 	stays := func(m mount.Mount) bool { return m.Source == t.desired.DataVolume }
 	moves := t.desired.DataVolume != "" && !slices.ContainsFunc(c.Mounts, stays)
-	return !moves && c.Image != t.desired.Image
+	return !moves && nameOf(c.Image) != nameOf(t.desired.Image)
 }
 
 // hookJob is the job of a hook for the desired revision and its last restart.

@@ -72,6 +72,7 @@ type Kind string
 const (
 	CreateService Kind = "create-service"
 	UpdateService Kind = "update-service"
+	AskRegistry   Kind = "ask-registry"
 	RemoveService Kind = "remove-service"
 	CreateNetwork Kind = "create-network"
 	RemoveNetwork Kind = "remove-network"
@@ -92,6 +93,8 @@ type Action struct {
 	Version    uint64
 	// Spec is what a service is to be.
 	Spec swarm.ServiceSpec
+	// Revision is the one whose image the registry is asked for.
+	Revision string
 	// Key is the Compose key of a network, secret or config to create.
 	Key string
 	// Cause says why, in words for a person.

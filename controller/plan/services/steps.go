@@ -101,6 +101,9 @@ func (s *steps) keep() {
 		s.wait = *waits
 		return
 	}
+	if !s.knowsImage() {
+		return
+	}
 	objects := s.objects(node)
 	wanted := convert.Service(s.Project, s.desired, objects)
 	wanted.TaskTemplate.ForceUpdate = s.forceUpdate()
@@ -325,7 +328,7 @@ func (s *steps) mayRoll(o convert.Objects) bool {
 // secrets and configs that it was rolled out with, while they are there.
 func (s *steps) objects(node string) convert.Objects {
 	o := s.Objects
-	o.Node = node
+	o.Node, o.Image = node, s.record.Swarm.Images[s.desired.Revision]
 	if s.desired.Revision == s.Spec.Revision || s.desired.Revision != s.record.Stable {
 		return o
 	}

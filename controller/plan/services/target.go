@@ -66,7 +66,7 @@ func chooseTarget(v view) target {
 // toward returns the target that follows from a record.
 func (v view) toward(record core.Rollout) target {
 	t := target{view: v, record: record}
-	t.record.Workload, t.record.Tries = v.Workload, maps.Clone(record.Tries)
+	t.record.Workload, t.record.Tries, t.record.Swarm.Images = v.Workload, maps.Clone(record.Tries), maps.Clone(record.Swarm.Images)
 	t.desired = t.choose()
 	t.spread()
 	t.count()
@@ -89,6 +89,7 @@ func (t *target) choose() *spec.Workload {
 	t.wanted = revision
 	r := &t.record
 	if r.Failed != revision {
+		delete(r.Swarm.Images, r.Failed)               // its name may stand for one that works when it is written again
 		r.Failed, r.Failure, r.Swarm.Bad = "", "", nil // another revision is another chance
 	} else if back := t.back(); back != "" {
 		revision = back

@@ -38,6 +38,9 @@ type world struct {
 	statuses map[string]core.Status
 	history  map[string]map[string]*spec.Workload
 	intents  map[string]core.Intent
+	// digests are those that the registry tells, by the image's name, and asked counts the questions.
+	digests map[string]string
+	asked   int
 	// broken are the images whose tasks fail, and never are those that never get healthy.
 	broken, never map[string]bool
 	remove        bool
@@ -60,7 +63,7 @@ func emptyWorld(t *testing.T, dir string) *world {
 	w := &world{
 		t: t, dir: dir, now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC),
 		rollouts: map[string]core.Rollout{}, statuses: map[string]core.Status{}, history: map[string]map[string]*spec.Workload{},
-		intents: map[string]core.Intent{}, broken: map[string]bool{}, never: map[string]bool{},
+		intents: map[string]core.Intent{}, digests: map[string]string{}, broken: map[string]bool{}, never: map[string]bool{},
 	}
 	for _, name := range []string{"a", "b"} {
 		w.nodes = append(w.nodes, manager.Node{ID: "id-" + name, Hostname: name, Role: swarm.NodeRoleManager, State: swarm.NodeStateReady, Availability: swarm.NodeAvailabilityActive})
@@ -143,12 +146,20 @@ func (w *world) input(name string) Input {
 	return in
 }
 
-// plan plans one workload and remembers what follows, but carries nothing out.
+// plan plans one workload and remembers what follows, but carries nothing out. A registry
+// answers at once.
 func (w *world) plan(name string) Plan {
 	p := Compute(w.input(name))
 	w.rollouts[name], w.statuses[name] = p.Rollout, p.Status
 	for _, e := range p.Events {
 		w.events = append(w.events, fmt.Sprintf("%s: %s %s", e.Workload, e.Reason, e.Message))
+	}
+	for _, a := range p.Actions {
+		if a.Kind == AskRegistry {
+			w.asked++
+			w.rollouts[name] = RegistryAsked(p.Rollout, a, w.digests[a.Object])
+			return w.plan(name)
+		}
 	}
 	return p
 }
@@ -241,7 +252,7 @@ func (w *world) carryOut(a Action) {
 
 // run makes the tasks of a service be as its spec says.
 func (w *world) run(s *manager.Service) {
-	image := s.Spec.TaskTemplate.ContainerSpec.Image
+	image := nameOf(s.Spec.TaskTemplate.ContainerSpec.Image)
 	job := s.Spec.Mode.ReplicatedJob
 	if s.Spec.Mode.Global != nil {
 		w.runGlobal(s)
@@ -290,7 +301,7 @@ func (w *world) run(s *manager.Service) {
 // runGlobal makes the tasks of a global service be as its spec says, on each node that may
 // have one.
 func (w *world) runGlobal(s *manager.Service) {
-	image, revision := s.Spec.TaskTemplate.ContainerSpec.Image, s.Spec.Labels[spec.LabelRevision]
+	image, revision := nameOf(s.Spec.TaskTemplate.ContainerSpec.Image), s.Spec.Labels[spec.LabelRevision]
 	for _, n := range w.nodes {
 		fits := n.State != swarm.NodeStateDown && n.Availability == swarm.NodeAvailabilityActive
 		for _, c := range s.Spec.TaskTemplate.Placement.Constraints {

@@ -39,6 +39,8 @@ type Objects struct {
 	IDs              map[string]string
 	// Node is the ID of the node that the service is pinned to; empty where it is not.
 	Node string
+	// Image is the image with its digest; empty where the name that is written is to stand.
+	Image string
 }
 
 // ServiceName is the name of a workload's service, as docker stack deploy names it.
@@ -114,7 +116,7 @@ func containerSpec(p *spec.Project, w *spec.Workload, o Objects) *swarm.Containe
 	}
 	maps.Copy(labels, map[string]string{spec.LabelProject: p.Name, spec.LabelService: w.Name, spec.LabelRevision: w.Revision})
 	return &swarm.ContainerSpec{
-		Image: w.Image, Labels: labels,
+		Image: cmp.Or(o.Image, w.Image), Labels: labels,
 		Command: t.Entrypoint, Args: t.Command, Hostname: t.Hostname, Env: environment(t.Environment),
 		Dir: t.WorkingDir, User: t.User, Groups: t.GroupAdd, Init: t.Init,
 		StopSignal: t.StopSignal, StopGracePeriod: &grace,

@@ -121,6 +121,9 @@ machine has no part in it.
   memory; where the image changes, a job in the new one looks whether it may take over the data. What fails leaves the Database as it
   is, and the job of that name is there for ` + "`docker service logs`" + `. ` + "`tend backup`" + ` and
   ` + "`tend restore`" + ` are such jobs, too, and name files of that volume.
+- Before a revision is rolled out first, its image's registry is asked for the digest, and all tasks are made from that one, also when the revision is gone
+  back to. Where the registry does not tell it, tend says so, and each node takes what the name stands for there. What has been pushed
+  under the name since is not rolled out: write its digest, or another tag.
 - An update that Swarm pauses, as a new task has failed, counts as failed at once; one that makes no progress, after
   ` + "`progressDeadlineSeconds`" + `. While nothing is known of another revision that worked, it is left as it is.
 - A Job that somebody else has changed or removed is not repaired, as that would run it again. One of several completions that fails is

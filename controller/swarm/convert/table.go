@@ -54,7 +54,7 @@ var composeKeys = []row{
 	{"services.*", "logging", bySwarm, "", nil},
 	{"services.*", "networks", kept, "overlays; see below", nil},
 	{"services.*", "ports", bySwarm, "through the mesh, at each node; with mode: host at the node of the task. A fixed port that is not TCP, or has mode: host, allows one replica, as on one machine. No ingress of tend's holds them", nil},
-	{"services.*", "pull_policy", bySwarm, "a node asks the registry for the image of each task, and takes what it has where that fails; only always, missing, if_not_present and never are taken", refusePullPolicy},
+	{"services.*", "pull_policy", bySwarm, "a node pulls the image of a task where it has it not; only always, missing, if_not_present and never are taken", refusePullPolicy},
 	{"services.*", "restart", bySwarm, "a task that ends is replaced by another one", nil},
 	{"services.*", "tmpfs", kept, "a mount; of the options only size and mode", refuseTmpfs},
 	{"services.*", "volumes", kept, "see below", nil},

@@ -57,6 +57,10 @@ type Manager interface {
 	// being stopped, oldest first. Swarm keeps the last few of each slot (five, unless
 	// somebody has changed that).
 	Tasks(ctx context.Context, project string) ([]Task, error)
+	// Digest asks the registry of an image's name for the digest of what that stands for there,
+	// with this user's login, and brings nothing. It is NotFound where the registry does not
+	// tell it, whatever the reason.
+	Digest(ctx context.Context, image string) (digest string, err error)
 	// CreateService makes a service. It fails with Conflict when the name is taken, and
 	// with NotFound when a network is missing. A secret or a config that is missing, or an
 	// option that Swarm does not take, is Invalid. An image that is missing fails its

@@ -185,6 +185,10 @@ func (g *gate) Tasks(ctx context.Context, project string) ([]manager.Task, error
 	return pass(g, &request{op: model.OpTasks}, func() ([]manager.Task, error) { return g.swarm.Tasks(ctx, project) })
 }
 
+func (g *gate) Digest(ctx context.Context, image string) (string, error) {
+	return pass(g, &request{op: model.OpDigest, object: image}, func() (string, error) { return g.swarm.Digest(ctx, image) })
+}
+
 // CreateService makes a service. What a hook does depends on its command: there is an image
 // of that name.
 func (g *gate) CreateService(ctx context.Context, s swarmapi.ServiceSpec) (string, error) {

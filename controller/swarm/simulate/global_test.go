@@ -57,7 +57,7 @@ func TestANodeThatIsLostInAnUpdateHoldsUpNobody(t *testing.T) {
 func (w *world) runAgent(image, but string) (n int) {
 	for _, t := range w.judge.truth.Tasks {
 		c := t.Spec.ContainerSpec
-		if c.Labels[spec.LabelService] == "agent" && c.Image == image && t.State == swarmapi.TaskStateRunning && w.judge.node(t.NodeID) != but {
+		if c.Labels[spec.LabelService] == "agent" && unpinned(c.Image) == image && t.State == swarmapi.TaskStateRunning && w.judge.node(t.NodeID) != but {
 			n++
 		}
 	}

@@ -190,7 +190,7 @@ func (j *judge) recently(name string) bool {
 // decided notes what a request's answer tells tend.
 func (j *judge) decided(r *request, f fate) {
 	j.requests++
-	if r.op.Write() || r.op == model.OpEvents {
+	if r.op.Write() || r.op == model.OpEvents || r.op == model.OpDigest {
 		return
 	}
 	if r.op == model.OpNodes { // a look begins with it
@@ -414,7 +414,7 @@ func (j *judge) unfinishedWorkload(name string, s *manager.Service, status core.
 		return "there is no service"
 	case s.Spec.Labels[spec.LabelRevision] != wanted.Revision:
 		return fmt.Sprintf("it runs revision %s, and %s is written", short(s.Spec.Labels[spec.LabelRevision]), short(wanted.Revision))
-	case s.Spec.TaskTemplate.ContainerSpec.Image != wanted.Image:
+	case unpinned(s.Spec.TaskTemplate.ContainerSpec.Image) != wanted.Image:
 		return "it has another image than is written"
 	case s.Spec.Mode.Global != nil && status.Desired != len(j.truth.Nodes):
 		return fmt.Sprintf("%d replicas are said to be desired, and there are %d nodes", status.Desired, len(j.truth.Nodes))

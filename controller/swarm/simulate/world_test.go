@@ -76,6 +76,9 @@ func inWorld(t *testing.T, f *folder, seed uint64, story bool, run func(*world))
 		w.swarm.AddNode("node5", swarmapi.NodeRoleWorker)
 		for image, b := range images {
 			w.swarm.AddImage(image, b)
+			if !strings.HasSuffix(image, ":2") { // those are on the nodes alone
+				w.swarm.Push(image, "sha256:"+image)
+			}
 		}
 		w.written = written{
 			images:   map[string]string{"web": "1", "api": "1", "agent": "1", "db": "1", "seed": "1", "store": "1"},
@@ -208,7 +211,7 @@ func (w *world) decide(r *request) {
 		case 3:
 			f = done
 		case 4, 5:
-			if f = stale; r.op.Write() {
+			if f = stale; r.op.Write() || r.op == model.OpDigest {
 				f = done
 			}
 		case 6:
@@ -234,6 +237,12 @@ func (w *world) decide(r *request) {
 	}
 	w.judge.decided(r, f)
 	w.gate.release(r, f)
+}
+
+// unpinned is an image without its digest.
+func unpinned(image string) string {
+	of, _, _ := strings.Cut(image, "@")
+	return of
 }
 
 // name is a request for a person.

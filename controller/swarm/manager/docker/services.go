@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/swarm"
 	"github.com/docker/docker/client"
@@ -154,6 +155,24 @@ func observedTask(t swarm.Task) manager.Task {
 		}
 	}
 	return of
+}
+
+// Digest asks a registry by way of this engine, as docker stack deploy does. Where the engine
+// has its answer, or none after all, that is NotFound.
+func (m *Manager) Digest(ctx context.Context, image string) (digest string, err error) {
+	err = m.do(ctx, "ask registry for image", image, func(ctx context.Context, api *client.Client) error {
+		auth, err := docker.RegistryAuth(image)
+		if err != nil {
+			return err
+		}
+		is, err := api.DistributionInspect(ctx, image, auth)
+		digest = is.Descriptor.Digest.String()
+		if err != nil && ctx.Err() == nil && !client.IsErrConnectionFailed(err) {
+			return errdefs.ErrNotFound.WithMessage(err.Error())
+		}
+		return err
+	})
+	return digest, err
 }
 
 // CreateService makes a service. Its nodes pull its image with the login that this user has.

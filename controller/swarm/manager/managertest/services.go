@@ -38,6 +38,10 @@ var serviceCases = []testCase{
 		f.fails(engine.Conflict, err)
 		require.Len(f, f.services(), 1)
 	}},
+	{"the digest of an image that no registry tells is NotFound", func(f *fixture) {
+		_, err := f.Manager.Digest(f.Context(), "127.0.0.1:1/nothing:1") // nobody listens there
+		f.fails(engine.NotFound, err)
+	}},
 	{"an update with an old version is a Conflict and changes nothing", func(f *fixture) {
 		id := f.create(f.spec("web", Runs, 0))
 		old := f.service(id)

@@ -9,14 +9,17 @@
 package model
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/swarm"
 
+	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/engine/model/agenda"
 	"github.com/tendhq/tend/controller/swarm/manager"
@@ -37,6 +40,7 @@ type Swarm struct {
 	configs  map[string]*object
 	networks map[string]*network
 	images   map[string]Behavior
+	digests  map[string]string // by the image's name, as its registry has them
 
 	// version is Raft's index: each change of an object raises it, and is its version.
 	version uint64
@@ -63,6 +67,7 @@ func New() *Swarm {
 		configs:  map[string]*object{},
 		networks: map[string]*network{},
 		images:   map[string]Behavior{},
+		digests:  map[string]string{},
 		logged:   make(chan struct{}),
 	}
 	s.AddNode("node1", swarm.NodeRoleManager)
@@ -78,6 +83,33 @@ func (s *Swarm) Close() error {
 	}
 	s.agenda.Stop()
 	return nil
+}
+
+// Push has the registry of an image's name tell a digest, which all nodes have. It stands for
+// what the name does.
+func (s *Swarm) Push(ref, digest string) {
+	s.agenda.Lock()
+	defer s.agenda.Unlock()
+	s.digests[ref] = digest
+}
+
+// Digest asks the registry.
+func (s *Swarm) Digest(ctx context.Context, image string) (digest string, err error) {
+	err = s.do(ctx, OpDigest, image, func() error {
+		known := false
+		if digest, known = s.digests[image]; !known {
+			return failure(engine.NotFound, "no registry has %s", image)
+		}
+		return nil
+	})
+	return digest, err
+}
+
+// behavior is how the containers of an image behave, whichever digest it is pinned to.
+func (s *Swarm) behavior(image string) (b Behavior, known bool) {
+	name, _, _ := strings.Cut(image, "@")
+	b, known = s.images[name]
+	return b, known
 }
 
 // AddImage gives every node an image.

@@ -20,6 +20,7 @@ const (
 	OpNodes         Op = "list nodes"
 	OpServices      Op = "list services of project"
 	OpTasks         Op = "list tasks of project"
+	OpDigest        Op = "ask registry for image"
 	OpCreateService Op = "create service"
 	OpUpdateService Op = "update service"
 	OpRemoveService Op = "remove service"
@@ -37,7 +38,7 @@ const (
 	OpTaskLogs      Op = "read logs of task"
 )
 
-var reads = []Op{OpInfo, OpNodes, OpServices, OpTasks, OpNetworks, OpSecrets, OpConfigs, OpEvents, OpLogs, OpTaskLogs}
+var reads = []Op{OpInfo, OpNodes, OpServices, OpTasks, OpDigest, OpNetworks, OpSecrets, OpConfigs, OpEvents, OpLogs, OpTaskLogs}
 
 // Write reports whether the operation changes anything that the Swarm keeps.
 func (o Op) Write() bool { return !slices.Contains(reads, o) }

@@ -131,7 +131,7 @@ func (s *Swarm) prepare(t *task) {
 	if t.State != swarm.TaskStateAssigned || !s.node(t.NodeID).works() {
 		return
 	}
-	if _, known := s.images[t.Spec.ContainerSpec.Image]; !known {
+	if _, known := s.behavior(t.Spec.ContainerSpec.Image); !known {
 		s.setState(t, swarm.TaskStateRejected, "preparing", "No such image: "+t.Spec.ContainerSpec.Image)
 		return
 	}
@@ -151,7 +151,7 @@ func (s *Swarm) start(t *task) {
 	if t.State != swarm.TaskStateReady || !due || !s.kept(t) || !s.node(t.NodeID).works() {
 		return
 	}
-	b := s.images[t.Spec.ContainerSpec.Image]
+	b, _ := s.behavior(t.Spec.ContainerSpec.Image)
 	s.setState(t, swarm.TaskStateStarting, "starting", "")
 	if b.CannotStart {
 		t.ExitCode = 127
@@ -228,7 +228,8 @@ func (s *Swarm) stop(t *task) {
 		return
 	}
 	t.stopping = true
-	b, grace := s.images[t.Spec.ContainerSpec.Image], stopGrace
+	b, _ := s.behavior(t.Spec.ContainerSpec.Image)
+	grace := stopGrace
 	if own := t.Spec.ContainerSpec.StopGracePeriod; own != nil {
 		grace = *own
 	}
