@@ -79,6 +79,8 @@ func (w *world) leave() {
 		again := slices.ContainsFunc(c.Joins, func(j engine.Join) bool { // what it has joined was, and it goes with that
 			return slices.ContainsFunc(truth, func(other engine.Container) bool { return other.ID == j.ID && other.StartedAt.After(since) })
 		})
+		asked, _ := w.ctl.State().Snapshot().Intent(replicaOf(c))
+		again = again || asked != nil && asked.RestartedAt.After(since) // it was to be replaced, and is needed longer
 		if ok && !again && !c.StartedAt.Equal(since) {
 			w.fail("%s has never been healthy, and was started again for that", c.Name)
 		}

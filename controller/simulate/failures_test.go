@@ -141,6 +141,9 @@ var failures = []struct {
 	{9830013760, "api was rolled back, and 3 of its 4 replicas are ready, as the next one waited for a Job to start that had failed"},
 	{9830018153, "tail was rolled back, and 0 of its 4 replicas are ready, as nobody runs whom the revision before joins (the judge's mistake)"},
 	{9831009244, "a replica is stopped while an ingress leads to it, which is being started again"},
+	{9832004239, "a revision that was undone to is given up, as its hook failed, and another one is written (the judge's mistake)"},
+	{9832006976, "p-web-2 has never been healthy, and was started again as what was to take its place was not there (the judge's mistake)"},
+	{9832008933, "of gw 1 replicas are said to be available, as a person could not start one that had ended (the judge's mistake)"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 

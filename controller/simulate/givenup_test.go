@@ -156,10 +156,14 @@ func waited(in plan.Input) bool {
 // hookFailed reports whether a hook of a revision has failed, or took longer than it
 // may.
 func hookFailed(in plan.Input, revision string) bool {
+	hooks := in.Spec.PreRollout
+	if of := in.History[revision]; of != nil { // an undo leads to another one than is written
+		hooks = of.PreRollout
+	}
 	return slices.ContainsFunc(in.HookRuns, func(run core.HookRun) bool {
-		i := slices.IndexFunc(in.Spec.PreRollout, func(h spec.Hook) bool { return h.Name == run.Hook })
+		i := slices.IndexFunc(hooks, func(h spec.Hook) bool { return h.Name == run.Hook })
 		return i >= 0 && run.Revision == revision && run.State == core.Exited &&
-			(run.ExitCode != 0 || run.FinishedAt.Sub(run.StartedAt) >= in.Spec.PreRollout[i].Timeout)
+			(run.ExitCode != 0 || run.FinishedAt.Sub(run.StartedAt) >= hooks[i].Timeout)
 	})
 }
 

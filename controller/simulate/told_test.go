@@ -390,6 +390,9 @@ func (of rowsOf) agree(are []*engine.Container, workload string) bool {
 		if r.State != core.State(c.State) || c.State == engine.Running && r.Health != core.Health(c.Health) || !r.StartedAt.Equal(c.StartedAt) {
 			return false
 		}
+		if c.State == engine.Exited && r.ExitCode != c.ExitCode {
+			return false // somebody has tried to start it, of which the engine tells nobody
+		}
 	}
 	return len(replicas) == 0 && len(runs) == 0
 }
