@@ -171,11 +171,13 @@ func (n *Node) Start(ctx context.Context) error {
 // Kill ends the machine and all that runs on it, as a power cut does. It may have ended already.
 func (n *Node) Kill() error {
 	if n.ended == nil {
-		return nil // it was never started
+		return nil // it does not run
 	}
 	err := n.Engine.Kill()
 	_, gone := io.Copy(io.Discard, n.ended)
-	return errors.Join(err, gone, n.ended.Close())
+	err = errors.Join(err, gone, n.ended.Close())
+	n.ended = nil
+	return err
 }
 
 // Cut has nothing pass between two machines, until Heal.

@@ -4,7 +4,6 @@ package docker_test
 
 import (
 	"context"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/tendhq/tend/controller/swarm/manager/docker"
 	"github.com/tendhq/tend/controller/swarm/manager/managertest"
 	"github.com/tendhq/tend/e2e/kit"
+	"github.com/tendhq/tend/e2e/kit/kittest"
 )
 
 // five is a Swarm of three managers and two workers.
@@ -162,20 +162,7 @@ func TestASwarmOfFive(t *testing.T) {
 
 func newFive(t *testing.T) five {
 	t.Helper()
-	// The path of a socket must be short: t.TempDir holds the test's name.
-	folder, err := os.MkdirTemp("", "tend")
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(folder)) })
-	s, err := kit.NewSwarm(t.Context(), folder, 3, 2)
-	t.Cleanup(func() {
-		if t.Failed() {
-			for _, n := range s.Nodes {
-				t.Logf("the log of %s:\n%s", n.Hostname, n.Log())
-			}
-		}
-		assert.NoError(t, s.Stop())
-	})
-	require.NoError(t, err)
+	s := kittest.NewSwarm(t, 3, 2)
 	root := enginetest.Root(t)
 	var hosts []string
 	for i, n := range s.Nodes {
