@@ -18,6 +18,7 @@ type world struct {
 	services   []manager.Service
 	tasks      []manager.Task
 	overlays   map[string]bool // those that are there, by name
+	lost       map[string]bool // the nodes that are not there
 }
 
 func (m *move) look(ctx context.Context) (w world, err error) {
@@ -30,6 +31,14 @@ func (m *move) look(ctx context.Context) (w world, err error) {
 	}
 	if w.tasks, err = m.Manager.Tasks(ctx, m.Docker.Name); err != nil {
 		return w, err
+	}
+	nodes, err := m.Manager.Nodes(ctx)
+	if err != nil {
+		return w, err
+	}
+	w.lost = map[string]bool{}
+	for _, n := range nodes {
+		w.lost[n.ID] = !n.There()
 	}
 	networks, err := m.Manager.Networks(ctx, m.Docker.Name)
 	w.overlays = map[string]bool{}
@@ -51,7 +60,7 @@ func (m *move) input(w world) Input {
 			Published: len(m.ingresses(name)) > 0, Stays: m.Stays[name], Failed: m.failed[name], Noted: m.noted[name], Prepared: m.prepared[name],
 			On: map[Side]Seen{
 				Docker: m.seen(Docker, docker, name, on.Kind == spec.Job, onEngine(w, name)),
-				Swarm:  m.seen(Swarm, swarm, name, on.Kind == spec.Job, onSwarm(w, name)),
+				Swarm:  m.seen(Swarm, swarm, name, on.Kind == spec.Job, onSwarm(w, on)),
 			},
 		}
 		seen := one.On[Docker]
@@ -117,12 +126,14 @@ func hasIngress(w world, name string) bool {
 }
 
 // onSwarm reports whether the Swarm has the service of a workload, or a task that may still
-// run.
-func onSwarm(w world, name string) bool {
-	return slices.ContainsFunc(w.services, func(s manager.Service) bool { return s.Spec.Labels[spec.LabelService] == name }) ||
+// run. One that writes nowhere is not waited for where its node is lost, as nobody can tell
+// when it ends.
+func onSwarm(w world, of *spec.Workload) bool {
+	writes := len(of.Contended()) > 0
+	return slices.ContainsFunc(w.services, func(s manager.Service) bool { return s.Spec.Labels[spec.LabelService] == of.Name }) ||
 		slices.ContainsFunc(w.tasks, func(t manager.Task) bool {
 			c := t.Spec.ContainerSpec
-			return c != nil && c.Labels[spec.LabelService] == name && !services.Over(t)
+			return c != nil && c.Labels[spec.LabelService] == of.Name && !services.Over(t) && (writes || !w.lost[t.NodeID])
 		})
 }
 

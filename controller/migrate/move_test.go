@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -162,8 +163,9 @@ func (b *both) ready(name string) (ready, running int) {
 	return ready, running
 }
 
-// watch checks, until ctx ends, what must hold at each moment.
-func (b *both) watch(ctx context.Context) {
+// watch checks, until ctx ends, what must hold at each moment: never do two write, and of the
+// others enough are ready.
+func (b *both) watch(ctx context.Context, others ...string) {
 	for ctx.Err() == nil {
 		if _, running := b.ready("db"); running > 1 {
 			b.mu.Lock()
@@ -171,7 +173,7 @@ func (b *both) watch(ctx context.Context) {
 			b.mu.Unlock()
 			return
 		}
-		for _, name := range []string{"web", "api"} {
+		for _, name := range others {
 			if ready, _ := b.ready(name); ready < 2 {
 				b.mu.Lock()
 				assert.Fail(b, fmt.Sprintf("only %d replicas of %s are ready", ready, name), strings.Join(b.said, "\n"))
@@ -206,8 +208,9 @@ func TestTheImageThatRunsMoves(t *testing.T) {
 	})
 }
 
-// A move that is interrupted again and again, at any moment, ends with all on the new side:
-// never fewer are ready than before, two never write, and no Job runs again.
+// A move that is interrupted again and again, at any moment, ends with all on the new side, also
+// where a machine comes and goes meanwhile: two never write, no Job runs again and, where no
+// machine is lost, never fewer are ready than before.
 func TestAMoveThatIsInterrupted(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -216,9 +219,23 @@ func TestAMoveThatIsInterrupted(t *testing.T) {
 				b.up()
 				ctx, stop := context.WithCancel(b.Context())
 				var watching sync.WaitGroup
-				watching.Go(func() { b.watch(ctx) })
+				if seed%2 == 0 {
+					watching.Go(func() { b.watch(ctx, "web", "api") })
+				} else { // replicas are lost with a machine
+					b.swarm.AddNode("other", swarmapi.NodeRoleWorker)
+					watching.Go(func() { b.watch(ctx) })
+				}
 				to := Swarm
 				for range 12 {
+					switch {
+					case seed%2 == 0:
+					case random.IntN(2) == 0:
+						b.tell("a machine is lost")
+						b.swarm.StopNode("other")
+					default:
+						b.tell("a machine is there")
+						b.swarm.StartNode("other")
+					}
 					if random.IntN(4) == 0 {
 						to = to.Other()
 					}
@@ -231,6 +248,10 @@ func TestAMoveThatIsInterrupted(t *testing.T) {
 				stay, err := b.move(b.Context(), to)
 				require.NoError(b, err, strings.Join(b.said, "\n"))
 				require.Empty(b, stay, strings.Join(b.said, "\n"))
+				if seed%2 > 0 {
+					b.swarm.StartNode("other")
+					time.Sleep(time.Minute) // it ends what is elsewhere by now
+				}
 				for name, n := range map[string]int{"web": 2, "api": 2, "db": 1} {
 					ready, running := b.ready(name)
 					assert.Equal(b, n, ready, name)
@@ -292,6 +313,30 @@ func TestDataThatAreElsewhereAreNotLeftBehind(t *testing.T) {
 		problems, err = Check(b.Context(), o)
 		require.NoError(b, err)
 		assert.Equal(b, []string{"db has its volumes on another node, and here they would be empty: run tend migrate there, or bring the data here"}, problems)
+	})
+}
+
+// A machine that is lost during a move, or before the way back, holds up nobody.
+func TestAMoveGoesOnWithoutANodeThatIsLost(t *testing.T) {
+	withBoth(t, func(b *both) {
+		b.up()
+		b.swarm.AddNode("other", swarmapi.NodeRoleWorker)
+		losing := time.AfterFunc(time.Second, func() { b.swarm.StopNode("other") })
+		defer losing.Stop()
+		stay, err := b.move(b.Context(), Swarm)
+		require.NoError(b, err)
+		require.Empty(b, stay)
+		stay, err = b.move(b.Context(), Docker)
+		require.NoError(b, err, strings.Join(b.said, "\n"))
+		require.Empty(b, stay)
+		for name, n := range map[string]int{"web": 2, "api": 2, "db": 1} {
+			containers, err := b.engine.Containers(b.Context(), "shop")
+			require.NoError(b, err)
+			assert.Len(b, slices.DeleteFunc(containers, func(c engine.Container) bool { return c.Labels[spec.LabelService] != name }), n, name)
+		}
+		all, err := b.swarm.Services(b.Context(), "shop")
+		require.NoError(b, err)
+		assert.Empty(b, all)
 	})
 }
 
