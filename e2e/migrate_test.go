@@ -186,8 +186,8 @@ func TestAMoveThatIsKilledGoesOn(t *testing.T) {
 func TestWhatFailsOnTheSwarmComesBack(t *testing.T) {
 	const spec = "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: %s}\nspec: {progressDeadlineSeconds: 5}\n"
 	nowhere := strings.NewReplacer(
-		"replicas: 3, endpoint_mode: dnsrr", "replicas: 3, endpoint_mode: dnsrr, placement: {constraints: [node.labels.none == such]}",
-		"deploy: {endpoint_mode: dnsrr}", "deploy: {endpoint_mode: dnsrr, placement: {constraints: [node.labels.none == such]}}",
+		"replicas: 3, endpoint_mode: dnsrr", "replicas: 3, endpoint_mode: dnsrr, resources: {reservations: {cpus: '1000'}}",
+		"deploy: {endpoint_mode: dnsrr}", "deploy: {endpoint_mode: dnsrr, resources: {reservations: {cpus: '1000'}}}",
 	).Replace(toMove)
 	_, p := newMove(t, files{"compose.yaml": nowhere, "specs/store.yaml": fmt.Sprintf(spec, "store"), "specs/web.yaml": fmt.Sprintf(spec, "web")})
 	p.mustTend("apply")
@@ -296,6 +296,10 @@ func TestWhatASwarmCannotKeepDoesNotMove(t *testing.T) {
 	p.edit("compose.yaml", "    environment: {DATA: /data}", "    environment: {DATA: /data}\n    privileged: true")
 	p.edit("compose.yaml", "    environment: {PROXY: \"api:8080\"}", "    environment: {PROXY: \"api:8080\"}\n    shm_size: 64m")
 	refused("compose.yaml:", "privileged is not supported on a Swarm", "shm_size")
+
+	p.write("compose.yaml", toMove)
+	p.edit("compose.yaml", "    deploy: {endpoint_mode: dnsrr}", "    deploy: {endpoint_mode: dnsrr, placement: {constraints: [node.labels.none == such]}}")
+	refused("store has its data on this node, ", "placement.constraints keep its tasks off it")
 
 	p.write("compose.yaml", toMove)
 	tend := p.run()

@@ -7,9 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/compose-spec/compose-go/v2/types"
-	"github.com/docker/docker/api/types/swarm"
-
 	"github.com/tendhq/tend/controller/engine"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/controller/swarm/convert"
@@ -102,44 +99,21 @@ func Check(ctx context.Context, o Options) (problems []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	on, err := o.Manager.Services(ctx, o.Swarm.Name)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]*manager.Service{}
+	for i, s := range on {
+		if s.Spec.Labels[spec.LabelHook] == "" {
+			all[s.Spec.Labels[spec.LabelService]] = &on[i]
+		}
+	}
 	if o.To == Swarm {
-		return append(problems, o.checkNode(nodes)...), nil
+		problems = append(problems, o.checkNode(nodes, all)...)
 	}
-	services, err := o.Manager.Services(ctx, o.Swarm.Name)
-	return append(problems, o.checkPlaces(nodes, services)...), err
-}
-
-// checkNode returns why tasks cannot be where the data are, on this node.
-func (o Options) checkNode(nodes []manager.Node) (problems []string) {
-	for _, n := range nodes {
-		if n.ID == o.Node && (n.State != swarm.NodeStateReady || n.Availability != swarm.NodeAvailabilityActive) {
-			problems = append(problems, fmt.Sprintf("this node, %s, is %s and its availability %s, so that it takes no tasks: docker node update --availability active %s", n.Hostname, n.State, n.Availability, n.Hostname))
-		}
-	}
-	for _, name := range Order(o.Swarm) {
-		w := o.Swarm.Workloads[name]
-		bind := slices.ContainsFunc(w.Template.Volumes, func(v types.ServiceVolumeConfig) bool {
-			return v.Type == types.VolumeTypeBind && slices.Contains(w.Contended(), v.Target)
-		})
-		if bind && len(nodes) > 1 && len(convert.LocalVolumes(o.Swarm, w)) == 0 && convert.PinOf(convert.Constraints(w)) == "" {
-			problems = append(problems, fmt.Sprintf("%s writes to a folder of this node, and Swarm may have it on another one: write node.id==%s in its deploy.placement.constraints", name, o.Node))
-		}
-	}
-	return problems
-}
-
-// checkPlaces returns which workloads have their data on another node than this one.
-func (o Options) checkPlaces(nodes []manager.Node, services []manager.Service) (problems []string) {
-	for _, s := range services {
-		w := o.Swarm.Workloads[s.Spec.Labels[spec.LabelService]]
-		if w == nil || s.Spec.Labels[spec.LabelHook] != "" || len(convert.LocalVolumes(o.Swarm, w)) == 0 {
-			continue
-		}
-		if here := convert.PinnedTo(s.Spec) == o.Node || len(nodes) == 1; !here {
-			problems = append(problems, fmt.Sprintf("%s has its volumes on another node, and here they would be empty: run tend migrate there, or bring the data here", w.Name))
-		}
-	}
-	return problems
+	elsewhere, err := o.checkPlaces(ctx, nodes, all)
+	return append(problems, elsewhere...), err
 }
 
 // checkNetworks returns which networks cannot be on both sides.

@@ -296,23 +296,80 @@ func TestAProjectMovesAndComesBack(t *testing.T) {
 	})
 }
 
+// check returns what is in the way of a move from a node, whose engine is given.
+func (b *both) check(to Side, node string, e engine.Engine, change func(*spec.Project)) []string {
+	b.Helper()
+	o := Options{To: to, Docker: b.project(Docker), Swarm: b.project(Swarm), Engine: e, Manager: b.swarm, Node: node}
+	change(o.Swarm)
+	problems, err := Check(b.Context(), o)
+	require.NoError(b, err)
+	return problems
+}
+
+func asWritten(*spec.Project) {}
+
 func TestDataThatAreElsewhereAreNotLeftBehind(t *testing.T) {
 	withBoth(t, func(b *both) {
 		b.up()
-		_, err := b.move(b.Context(), Swarm)
-		require.NoError(b, err)
+		other := enginemodel.New()
+		defer func() { assert.NoError(b, other.Close()) }()
+		elsewhere := b.swarm.AddNode("other", swarmapi.NodeRoleManager)
 		nodes, err := b.swarm.Nodes(b.Context())
 		require.NoError(b, err)
-		o := Options{To: Docker, Docker: b.project(Docker), Swarm: b.project(Swarm), Engine: b.engine, Manager: b.swarm, Node: nodes[0].ID}
-		problems, err := Check(b.Context(), o)
-		require.NoError(b, err)
-		assert.Empty(b, problems)
+		here := nodes[0].ID
+		require.NotEqual(b, here, elsewhere)
+		missing := "the volume shop_data of db is not on this node, and here it would be empty: run tend migrate on the node that has it, or have tend apply make it where it is new"
 
-		b.swarm.AddNode("other", swarmapi.NodeRoleManager)
-		o.Node = "other"
-		problems, err = Check(b.Context(), o)
+		assert.Empty(b, b.check(Swarm, here, b.engine, asWritten))
+		assert.Equal(b, []string{missing}, b.check(Swarm, elsewhere, other, asWritten), "from an engine that has nothing of it")
+		assert.Equal(b, []string{"nothing of project shop is on this node or on the Swarm: run tend migrate on the node that runs it"},
+			b.check(Swarm, elsewhere, other, func(p *spec.Project) { delete(p.Workloads, "db") }))
+
+		_, err = b.move(b.Context(), Swarm)
 		require.NoError(b, err)
-		assert.Equal(b, []string{"db has its volumes on another node, and here they would be empty: run tend migrate there, or bring the data here"}, problems)
+		assert.Empty(b, b.check(Docker, here, b.engine, asWritten))
+		assert.Empty(b, b.check(Swarm, elsewhere, other, asWritten), "what is there already stays there")
+		assert.Equal(b, []string{"db has its volumes on another node, and here they would be empty: run tend migrate there, or bring the data here"}, b.check(Docker, elsewhere, other, asWritten))
+
+		// A move was killed when the service had ended, and its container had not begun.
+		all, err := b.swarm.Services(b.Context(), "shop")
+		require.NoError(b, err)
+		for _, s := range all {
+			if s.Spec.Labels[spec.LabelService] == "db" {
+				require.NoError(b, b.swarm.RemoveService(b.Context(), s.ID))
+			}
+		}
+		for _, to := range []Side{Docker, Swarm} {
+			assert.Empty(b, b.check(to, here, b.engine, asWritten))
+			assert.Equal(b, []string{missing}, b.check(to, elsewhere, other, asWritten))
+		}
+	})
+}
+
+// What keeps tasks off the node of their data is said before these are away.
+func TestDataThatTasksAreKeptOffDoNotMove(t *testing.T) {
+	withBoth(t, func(b *both) {
+		b.up()
+		b.swarm.AddNode("other", swarmapi.NodeRoleManager)
+		nodes, err := b.swarm.Nodes(b.Context())
+		require.NoError(b, err)
+		here := nodes[0]
+		constrained := func(workload, constraint string) func(*spec.Project) {
+			return func(p *spec.Project) {
+				w := p.Workloads[workload]
+				w.Template.Deploy = &types.DeployConfig{Placement: types.Placement{Constraints: []string{constraint}}}
+			}
+		}
+		assert.Equal(b, []string{fmt.Sprintf("db has its data on this node, %s, and its platform or placement.constraints keep its tasks off it: change them, or bring the data to another node", here.Hostname)},
+			b.check(Swarm, here.ID, b.engine, constrained("db", "node.hostname==other")))
+		assert.Empty(b, b.check(Swarm, here.ID, b.engine, constrained("db", "node.hostname=="+here.Hostname)))
+		assert.Empty(b, b.check(Swarm, here.ID, b.engine, constrained("web", "node.hostname==other")), "it has no data")
+
+		b.swarm.SetAvailability(here.Hostname, swarmapi.NodeAvailabilityDrain)
+		problems := b.check(Swarm, here.ID, b.engine, asWritten)
+		require.Len(b, problems, 1)
+		assert.Contains(b, problems[0], "takes no tasks")
+		assert.Empty(b, b.check(Swarm, here.ID, b.engine, func(p *spec.Project) { delete(p.Workloads, "db") }), "no task has to be here")
 	})
 }
 
@@ -342,14 +399,14 @@ func TestAMoveGoesOnWithoutANodeThatIsLost(t *testing.T) {
 
 func TestAFolderOfThisNodeHasATaskThere(t *testing.T) {
 	withBoth(t, func(b *both) {
+		b.up()
 		b.swarm.AddNode("other", swarmapi.NodeRoleManager)
 		nodes, err := b.swarm.Nodes(b.Context())
 		require.NoError(b, err)
-		o := Options{To: Swarm, Docker: b.project(Docker), Swarm: b.project(Swarm), Engine: b.engine, Manager: b.swarm, Node: nodes[0].ID}
-		o.Swarm.Workloads["api"].Replicas = 1
-		o.Swarm.Workloads["api"].Template.Volumes = []types.ServiceVolumeConfig{{Type: types.VolumeTypeBind, Source: "/srv", Target: "/srv"}}
-		problems, err := Check(b.Context(), o)
-		require.NoError(b, err)
+		problems := b.check(Swarm, nodes[0].ID, b.engine, func(p *spec.Project) {
+			p.Workloads["api"].Replicas = 1
+			p.Workloads["api"].Template.Volumes = []types.ServiceVolumeConfig{{Type: types.VolumeTypeBind, Source: "/srv", Target: "/srv"}}
+		})
 		require.Len(b, problems, 1)
 		assert.Contains(b, problems[0], "api writes to a folder of this node")
 	})

@@ -62,11 +62,17 @@ func (s *steps) choosable() (all []manager.Node) {
 
 // eligible reports whether a node that is there may get tasks of a workload.
 func eligible(n manager.Node, w *spec.Workload) bool {
+	return n.Availability == swarm.NodeAvailabilityActive && Fits(n, w)
+}
+
+// Fits reports whether a node is as the placement.constraints and the platform of a workload
+// say.
+func Fits(n manager.Node, w *spec.Workload) bool {
 	is := func(p swarm.Platform) bool {
 		return p.OS == n.OS && architecture(p.Architecture) == architecture(n.Architecture)
 	}
 	platforms := convert.Platforms(w)
-	return n.Availability == swarm.NodeAvailabilityActive && (len(platforms) == 0 || slices.ContainsFunc(platforms, is)) &&
+	return (len(platforms) == 0 || slices.ContainsFunc(platforms, is)) &&
 		!slices.ContainsFunc(convert.Constraints(w), func(c string) bool { return !satisfies(n, c) })
 }
 
