@@ -74,11 +74,11 @@ else
 endif
 
 .PHONY: test-all
-test-all: test $(BIN)/zincsearch $(BIN)/etcd $(BIN)/kube-apiserver ## make test, and what takes longer: the shop watched, its pages while it is updated, searches by Elasticsearch's API, what is exported by Kubernetes' API server, a Swarm of five machines that are harmed, a tend that takes over from one on another machine, each pair of faults and of crash points
+test-all: test $(BIN)/zincsearch $(BIN)/etcd $(BIN)/kube-apiserver ## make test, and what takes longer: the shop watched, its pages while it is updated, searches by Elasticsearch's API, what is exported by Kubernetes' API server, a Swarm of five machines that are harmed, a tend that takes over from one on another machine, a project that moves to several machines and back, each pair of faults and of crash points
 	@go -C services test -tags all -count=1 -run '^(TestElasticsearchFindsWhatPostgresFinds|TestTheIndexFollowsTheCatalogue|TestTheIndexIsBuiltAnewWhileItIsSearched|TestPostgresSearchesWhileElasticsearchIsAway)$$' ./internal/product
 	@go test -tags all -count=1 -timeout 10m -run '^TestTheAPIServerTakesWhatIsExported$$' ./controller/export/kubernetes
 	@go test -tags all -count=1 -timeout 10m -run '^TestASwarmOfFive$$' ./controller/swarm/manager/docker
-	@go test -tags all -count=1 -timeout 40m -run '^(TestObservability|TestThePagesLoadWhileTheShopIsUpdated|TestAStandbyOnAnotherMachineTakesOver)$$' ./e2e
+	@go test -tags all -count=1 -timeout 40m -run '^(TestObservability|TestThePagesLoadWhileTheShopIsUpdated|TestAStandbyOnAnotherMachineTakesOver|TestAProjectMovesToSeveralMachinesAndBack)$$' ./e2e
 	@go test -count=1 -timeout 40m -run '^TestSmallScope$$' ./controller/simulate -one-in 1
 	@go test -count=1 -timeout 40m -run '^TestEachCrashPoint$$' ./controller/swarm/simulate -one-in 1
 

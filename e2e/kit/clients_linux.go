@@ -2,6 +2,7 @@ package kit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,9 +20,10 @@ const (
 
 // Clients ask for a URL over and over.
 type Clients struct {
-	mu   sync.Mutex
-	seen Seen
-	stop func()
+	mu       sync.Mutex
+	seen     Seen
+	answered time.Time // when the last answer came
+	stop     func()
 }
 
 // Seen is what has come of requests.
@@ -29,6 +31,8 @@ type Seen struct {
 	Answered int
 	// Slowest is how long the answer took that took longest.
 	Slowest time.Duration
+	// Gap is the longest time without an answer.
+	Gap time.Duration
 	// Lost says of each request that was not answered when that was, and why.
 	Lost []string
 }
@@ -48,8 +52,12 @@ func (e *Engine) Ask(ctx context.Context, url string) (*Clients, error) {
 	return startClients(ctx, e.Within, url)
 }
 
-// startClients starts clients whose connections are made within a network namespace.
-func startClients(ctx context.Context, within func(func() error) error, url string) (*Clients, error) {
+// Beside returns a client whose connections are made beside the engine.
+func (e *Engine) Beside() *http.Client { return newClient(e.Within) }
+
+// newClient returns a client that makes a new connection for each request, within a network
+// namespace.
+func newClient(within func(func() error) error) *http.Client {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (c net.Conn, err error) {
 		err = within(func() (err error) {
 			c, err = new(net.Dialer).DialContext(ctx, network, address)
@@ -57,7 +65,12 @@ func startClients(ctx context.Context, within func(func() error) error, url stri
 		})
 		return c, err
 	}}
-	client := &http.Client{Transport: transport, Timeout: clientTimeout}
+	return &http.Client{Transport: transport, Timeout: clientTimeout}
+}
+
+// startClients starts clients whose connections are made within a network namespace.
+func startClients(ctx context.Context, within func(func() error) error, url string) (*Clients, error) {
+	client := newClient(within)
 	waiting, cancel := Patience(ctx, time.Minute)
 	defer cancel()
 	if err := Await(waiting, func() error { return Get(waiting, client, url) }); err != nil {
@@ -65,7 +78,7 @@ func startClients(ctx context.Context, within func(func() error) error, url stri
 	}
 	asking, end := context.WithCancel(ctx)
 	var busy sync.WaitGroup
-	c := &Clients{stop: func() { end(); busy.Wait() }}
+	c := &Clients{answered: time.Now(), stop: func() { end(); busy.Wait() }}
 	for range clients {
 		busy.Go(func() {
 			for Pause(asking, clientPause) == nil {
@@ -86,6 +99,8 @@ func (c *Clients) note(took time.Duration, err error) {
 	if err == nil {
 		c.seen.Answered++
 		c.seen.Slowest = max(c.seen.Slowest, took)
+		c.seen.Gap = max(c.seen.Gap, time.Since(c.answered))
+		c.answered = time.Now()
 		return
 	}
 	c.seen.Lost = append(c.seen.Lost, fmt.Sprintf("%s %v", time.Now().Format("15:04:05.000"), err))
@@ -98,6 +113,19 @@ func (c *Clients) Seen() Seen {
 	seen := c.seen
 	c.seen = Seen{}
 	return seen
+}
+
+// AwaitAnswer waits for the next answer.
+func (c *Clients) AwaitAnswer(ctx context.Context) error {
+	began := time.Now()
+	return Await(ctx, func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.answered.Before(began) {
+			return errors.New("no request is answered")
+		}
+		return nil
+	})
 }
 
 // Stop ends the clients.

@@ -177,8 +177,15 @@ controller that ` + "`" + `tend up` + "`" + ` has started goes along. While one 
 - A volume stays where it is, and the service that mounts it is pinned to this node. It moves only with consent: ` + "`" + `--volume NAME` + "`" + `, ` + "`" + `--yes` + "`" + `, or an answer on the
   terminal. Without, all that mounts it stays, the rest moves, and tend ends with 1. Run again with consent, it goes on. A volume without a name
   is asked for as SERVICE:PATH on the way to the Swarm; its content stays behind, both ways.
-- Data are on this node before and after: on the way back a service that has its volumes on another one is refused, and so is, where there are several
-  nodes, one that alone writes to a folder and is not pinned by ` + "`" + `placement.constraints` + "`" + `. Images have to be where each node can pull them.
+- Data are on this node before and after. With several nodes nobody knows what the engine of another one has, so that what would begin without its data is refused:
+  - a volume that is neither on this node nor mounted by a service, as on a manager that is not the one that runs the project;
+  - on the way back, a service that has its volumes on another node;
+  - on the way to the Swarm, what has its data here and is kept off this node by ` + "`" + `placement.constraints` + "`" + ` or ` + "`" + `platform` + "`" + `, and what alone writes to a folder
+    and is not kept off all others.
+- Images, and folders that are mounted, have to be where each node finds them. An image that is on this node alone has all tasks come here, once Swarm
+  has tried the other nodes in vain.
+- A machine that is lost meanwhile, other than this one, holds up nobody: Swarm makes its tasks elsewhere. Requests that a name leads to it are lost until
+  Swarm has taken it out of the name ([measured](../reliability.md#on-a-swarm)).
 - What has not become ready when its ` + "`" + `progressDeadlineSeconds` + "`" + ` are over goes back, and tend says so and ends with 1. Two never write to what is one's.
 - A move that was killed goes on when it is run again, and can be turned around. Until then nobody repairs anything.
 - A container finds by name what has moved, and a task what has not, also one that tend leaves alone (` + "`" + `managed: false` + "`" + `). Of two services that can be on both
