@@ -37,10 +37,13 @@ var bindings = []struct {
 		{"p", "pause the rollout", "tend rollout pause NAME"},
 		{"c", "continue it", "tend rollout resume NAME"},
 		{"u", "back to the revision before", "tend rollout undo NAME"},
-		{"x", "kill the chosen replica", "tend kill REPLICA"},
+		{killKey, "kill the chosen replica", "tend kill REPLICA"},
 		{"P C", "pause all, continue all", "tend rollout pause …"},
 	}},
 }
+
+// killKey kills the chosen replica.
+const killKey = "x"
 
 // key does what a key asks for.
 func (m Model) key(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
@@ -186,7 +189,7 @@ func (m Model) verb(key string) (Model, tea.Cmd, bool) {
 		return rollout("resume", m.verbs.Resume)
 	case "u":
 		return rollout("undo", m.verbs.Undo)
-	case "x":
+	case killKey:
 		return m.kill(), nil, true
 	case "-":
 		return m.scale(w, -1)
@@ -242,9 +245,12 @@ func (m Model) scaled() Model {
 	return m
 }
 
+// kills reports whether a replica can be killed here: Swarm's API kills no task.
+func (m Model) kills() bool { return !m.readOnly() && !m.project.Status.Swarm }
+
 // kill asks before the replica that is chosen is killed.
 func (m Model) kill() Model {
-	if r, ok := m.replica(); ok {
+	if r, ok := m.replica(); ok && m.kills() {
 		name := r.Metadata.Name
 		m.ask = &question{"kill " + name + "?", "tend kill " + name, func(ctx context.Context) error { return m.verbs.Kill(ctx, name) }}
 	}

@@ -160,7 +160,10 @@ func (m Model) hints() []string {
 		all = []string{"enter open", "/ filter", "? help", "q quit"}
 	}
 	if !m.readOnly() {
-		all = append(all, "+- scale", "r restart", "p pause", "c continue", "u undo", "x kill")
+		all = append(all, "+- scale", "r restart", "p pause", "c continue", "u undo")
+	}
+	if m.kills() {
+		all = append(all, "x kill")
 	}
 	if m.detail != nil {
 		return append(all, "q close")
@@ -178,6 +181,9 @@ func (m Model) helpLines(room int) []string {
 		}
 		lines = append(lines, t.head.Render(" "+group.about))
 		for _, b := range group.keys {
+			if b.keys == killKey && !m.kills() {
+				continue
+			}
 			lines = append(lines, terminal.Cut("  "+t.accent.Render(terminal.Fit(b.keys, 8))+" "+terminal.Fit(b.does, 34)+" "+t.dim.Render(b.command), m.width))
 		}
 	}

@@ -195,6 +195,22 @@ func TestTheReadTokenHasNoVerbs(t *testing.T) {
 	assert.Contains(t, s.plain(), "● read-only")
 }
 
+// Swarm's API kills no task, so that the key is not offered there.
+func TestNothingIsKilledOnASwarm(t *testing.T) {
+	s := newScreen(t, 140, 40, shop()...)
+	assert.Contains(t, s.plain(), "x kill")
+	on := everything(s.model.workloads, nil, nil)
+	project := s.model.project
+	project.Status.Swarm = true
+	on.project = &project
+	s.send(on)
+	s.press("x")
+	assert.NotContains(t, s.plain(), "y/n")
+	assert.NotContains(t, s.plain(), "x kill")
+	s.press("?")
+	assert.NotContains(t, s.plain(), "tend kill")
+}
+
 func TestAControllerThatIsAwayIsTold(t *testing.T) {
 	s := newScreen(t, 80, 24)
 	assert.Contains(t, s.plain(), "connecting")
