@@ -8,11 +8,11 @@ import (
 	"github.com/tendhq/tend/controller/spec"
 )
 
-// knowsImage reports whether it is known which image the desired revision is made from, and
-// has its registry asked where it is not: each node would else take what the name stands for
-// there, and a revision that is gone back to would not be what it was. What runs under a name
-// stays, as on one machine.
-func (s *steps) knowsImage() bool {
+// noteImage notes which image the desired revision is made from, or has its registry asked
+// where that is not known: each node would else take what the name stands for there, and a
+// revision that is gone back to would not be what it was. What runs under a name stays, as on
+// one machine. It reports whether the image is known.
+func (s *steps) noteImage() bool {
 	written, revision := s.desired.Image, s.desired.Revision
 	images := s.record.Swarm.Images
 	maps.DeleteFunc(images, func(of string, _ string) bool { return of != revision && of != s.wanted && !s.remembers(of) })

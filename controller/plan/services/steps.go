@@ -101,7 +101,7 @@ func (s *steps) keep() {
 		s.wait = *waits
 		return
 	}
-	if !s.knowsImage() {
+	if !s.noteImage() {
 		return
 	}
 	objects := s.objects(node)
