@@ -38,7 +38,7 @@ var bugs = []bugtest.Bug{
 	{Name: "keep on one node what is on each", File: "plan/services/nodes.go",
 		Old: "len(local) == 0 || s.desired.Global != nil {", New: "len(local) == 0 || !BUG && s.desired.Global != nil {"},
 	{Name: "count nodes that are drained", File: "plan/services/nodes.go",
-		Old: "return n.Availability == swarm.NodeAvailabilityActive && (", New: "return (BUG || n.Availability == swarm.NodeAvailabilityActive) && ("},
+		Old: "return n.Availability == swarm.NodeAvailabilityActive && Fits(", New: "return (BUG || n.Availability == swarm.NodeAvailabilityActive) && Fits("},
 }
 
 // TestPlantedBugs, with -search, builds the simulation with all bugs, switches on one at a
