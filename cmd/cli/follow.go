@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/tendhq/tend/api"
@@ -27,19 +28,21 @@ func follow(ctx context.Context, f *flags, p *spec.Project, tell *narrator) erro
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("not converged after %s", f.timeout))
 	defer cancel()
 	telling, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	last := "" // the event that was told last
+	var events sync.WaitGroup
+	events.Go(func() {
 		for e, err := range c.WatchEvents(telling, client.EventOptions{Limit: 1}) {
 			if err != nil {
 				return // the list below tells the rest
 			}
 			tell.events([]api.Event{e})
+			last = e.Metadata.Name
 		}
-	}()
-	defer func() { stop(); <-done }()
+	})
+	end := func() { stop(); events.Wait() }
+	defer end()
 
-	var last []error
+	var problems []error
 	for list, err := range c.WatchWorkloads(ctx) {
 		if err != nil {
 			break
@@ -48,18 +51,22 @@ func follow(ctx context.Context, f *flags, p *spec.Project, tell *narrator) erro
 			tell.workload(w)
 		}
 		var stalled bool
-		if last, stalled = unconverged(p, list.Items); len(last) == 0 {
+		if problems, stalled = unconverged(p, list.Items); len(problems) == 0 {
+			end() // what led to it is told before, also where the stream is behind
+			if rest, err := c.Events(ctx, client.EventOptions{Since: last}); err == nil && last != "" {
+				tell.events(rest.Items)
+			}
 			tell.say("project %s has converged: %d workloads", p.Name, len(p.Workloads))
 			return nil
 		}
 		if stalled {
-			return errors.Join(last...)
+			return errors.Join(problems...)
 		}
 	}
 	if ctx.Err() == nil {
 		return errors.New("the controller has ended while the project was converging")
 	}
-	return errors.Join(append([]error{context.Cause(ctx)}, last...)...)
+	return errors.Join(append([]error{context.Cause(ctx)}, problems...)...)
 }
 
 // reach dials a controller that may still be starting.

@@ -106,6 +106,9 @@ func (r Record) Container(raw []byte, names *strings.Replacer, past Past) error 
 	o := Object{}
 	o.flatten("", fields)
 	o[State], o[Health] = c.State.Status, "none"
+	if c.State.Health != nil && c.State.Health.Status == "healthy" {
+		past.WasHealthy = true // the event that says so may be on its way
+	}
 	o[Starts], o[WasHealthy] = strconv.Itoa(past.Starts), strconv.FormatBool(past.WasHealthy)
 	switch c.State.Status {
 	case "exited", "restarting", "dead":
