@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -62,6 +63,33 @@ func TestATransactionReportsTheRowsItChanged(t *testing.T) {
 	assert.ElementsMatch(t, []Change{
 		{Workloads, "web"}, {Rollouts, "web"}, {Replicas, "db"}, {Resources, "frontend"}, {Statuses, "web"},
 	}, reports.last(t))
+}
+
+// While a workload that was taken out has containers it is remembered which of them are drained,
+// and which runs are none of those that follow where it is written again.
+func TestWhatWasTakenOutIsRememberedWhileItHasContainers(t *testing.T) {
+	s, _ := newStore()
+	drain := core.Drain{Cause: "replaced"}
+	s.Update(func(tx *Tx) {
+		tx.PutWorkload(&Workload{Name: "web", Spec: &spec.Workload{}})
+		for i, state := range []core.State{core.Running, core.Running, core.Exited} {
+			tx.PutReplica(&Replica{core.Replica{Workload: "web", Number: i + 1, ID: fmt.Sprint(i + 1), Revision: "v1", State: state}})
+		}
+		tx.PutRollout(core.Rollout{
+			Workload: "web", Revision: "v1", Stable: "v1", Drains: map[string]core.Drain{"2": drain, "gone": drain},
+			Attempts: map[int]core.Attempt{1: {Revision: "v1", Count: 2}, 2: {Revision: "v1", Ours: true}},
+		})
+		tx.DeleteWorkload("web")
+	})
+	row, ok := s.Snapshot().Rollout("web")
+	require.True(t, ok)
+	assert.Equal(t, core.Rollout{
+		Workload: "web", Drains: map[string]core.Drain{"2": drain},
+		Attempts: map[int]core.Attempt{2: {Revision: "v1", Ours: true}, 3: {Revision: "v1", Ours: true}},
+	}, row.Rollout)
+	s.Update(func(tx *Tx) { tx.Forget("web") })
+	_, ok = s.Snapshot().Rollout("web")
+	assert.False(t, ok)
 }
 
 func TestATransactionThatChangesNothingReportsNothing(t *testing.T) {

@@ -194,11 +194,18 @@ func Foreseeable(before, after Rollout) bool {
 }
 
 // AfterDeletion returns what is worth remembering of a workload that was taken out of the
-// project while it has containers: what outlives them, and which of them have ended or were
-// told to. None of these runs counts where the workload is written again.
+// project while it has containers: what outlives them, which of them are drained, and which have
+// ended or were told to. Where the workload is written again, no drain is taken back, and none of
+// these runs counts.
 func AfterDeletion(r Rollout, containers []Replica) (Rollout, bool) {
 	kept, any := AfterRemoval(r)
 	for _, c := range containers {
+		if d, draining := r.Drains[c.ID]; draining {
+			if kept.Drains == nil {
+				kept.Drains = map[string]Drain{}
+			}
+			kept.Drains[c.ID] = d
+		}
 		if r.Attempts[c.Number].Ours || c.State == Exited {
 			if kept.Attempts == nil {
 				kept.Attempts = map[int]Attempt{}
@@ -206,7 +213,7 @@ func AfterDeletion(r Rollout, containers []Replica) (Rollout, bool) {
 			kept.Attempts[c.Number] = Attempt{Revision: c.Revision, Ours: true}
 		}
 	}
-	return kept, any || len(kept.Attempts) > 0
+	return kept, any || len(kept.Attempts) > 0 || len(kept.Drains) > 0
 }
 
 // AfterRemoval returns what is worth remembering of a workload that was taken

@@ -144,6 +144,8 @@ var failures = []struct {
 	{9832004239, "a revision that was undone to is given up, as its hook failed, and another one is written (the judge's mistake)"},
 	{9832006976, "p-web-2 has never been healthy, and was started again as what was to take its place was not there (the judge's mistake)"},
 	{9832008933, "of gw 1 replicas are said to be available, as a person could not start one that had ended (the judge's mistake)"},
+	{9834003287, "job is tried again, and 1 of its runs have failed, which was of an earlier rollout, and tend was started again (the judge's mistake)"},
+	{9834006644, "of web the ready replica p-web-3 is taken away, and 1 is left, as a drain was forgotten when its service was taken out and written again"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
 }
 

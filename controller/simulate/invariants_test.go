@@ -81,6 +81,9 @@ type invariants struct {
 	// advances are how far the rollouts have come, by workload.
 	advances map[string]advance
 	tries    map[string]tries
+	// followed is when the rollout of a Job began that followed another one, whichever tend
+	// has begun it.
+	followed map[string]time.Time
 	// noTries are the runs that a person began, or that were there when their Job was taken out,
 	// toldToEnd those that tend has told to end, and begun all that there were of the Job, as
 	// they were seen.
@@ -140,7 +143,7 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, replicas: map[string]string{}, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, unheard: map[string]bool{}, ended: map[string]time.Time{}, noTries: map[ran]bool{}, toldToEnd: map[ran]bool{}, begun: map[ran]engine.Container{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
+	v := &invariants{w: w, replicas: map[string]string{}, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, unheard: map[string]bool{}, ended: map[string]time.Time{}, followed: map[string]time.Time{}, noTries: map[ran]bool{}, toldToEnd: map[ran]bool{}, begun: map[ran]engine.Container{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
 	v.restarted()
 	return v
 }

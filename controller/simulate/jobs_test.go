@@ -44,7 +44,10 @@ func (v *invariants) tried(in plan.Input, p plan.Plan) {
 	job, known := v.tries[in.Workload]
 	if !known || !job.begun.Equal(p.Rollout.StartedAt) {
 		former := in.Rollout.Revision
-		job = tries{begun: p.Rollout.StartedAt, follows: former != "" && former != p.Rollout.Revision, failed: map[ran]int{}}
+		if former != "" && former != p.Rollout.Revision {
+			v.followed[in.Workload] = p.Rollout.StartedAt
+		}
+		job = tries{begun: p.Rollout.StartedAt, follows: v.followed[in.Workload].Equal(p.Rollout.StartedAt), failed: map[ran]int{}}
 	}
 	for _, r := range in.Replicas {
 		if in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID || r.Created.Before(in.Intent.RestartedAt) || job.follows && r.FinishedAt.Before(job.begun) {
