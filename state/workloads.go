@@ -36,8 +36,7 @@ func (s *Snapshot) Workload(name string) (*Workload, bool) {
 // PutWorkload writes a workload.
 func (t *Tx) PutWorkload(w *Workload) { must(t.txn.Insert(Workloads, w)) }
 
-// DeleteWorkload forgets a workload, and its rollout but for what counts while it has
-// containers.
+// DeleteWorkload forgets a workload. Of its rollout it keeps what core.AfterDeletion returns.
 func (t *Tx) DeleteWorkload(name string) {
 	t.deleteAll(name, Workloads, Intents, Scales)
 	var containers []core.Replica
@@ -59,9 +58,9 @@ func (t *Tx) forgetRollout(name string, keep func(core.Rollout) (core.Rollout, b
 	}
 }
 
-// Forget drops the memory of a workload that has no containers left: its rollout but for what
-// outlives them, and where it is no longer written its history, and its intent in case it was
-// taken out while nobody watched.
+// Forget drops the memory of a workload that has no containers left. Of its rollout it keeps what
+// core.AfterRemoval returns. The history of a workload that is no longer written goes, too, and so
+// does its intent, as it may have been taken out while nobody watched.
 func (t *Tx) Forget(name string) {
 	t.forgetRollout(name, core.AfterRemoval)
 	t.deleteAll(name, Statuses)

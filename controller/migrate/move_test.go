@@ -28,6 +28,7 @@ import (
 	"github.com/tendhq/tend/controller/spec/load"
 	"github.com/tendhq/tend/controller/swarm"
 	"github.com/tendhq/tend/controller/swarm/convert"
+	"github.com/tendhq/tend/controller/swarm/manager"
 	swarmmodel "github.com/tendhq/tend/controller/swarm/manager/model"
 	"github.com/tendhq/tend/state"
 	"github.com/tendhq/tend/state/durable"
@@ -134,6 +135,17 @@ func (b *both) move(ctx context.Context, to Side) (stay map[string]string, err e
 	})
 }
 
+// moveToSwarm moves all of the project, and returns the services that it has then.
+func (b *both) moveToSwarm() []manager.Service {
+	b.Helper()
+	stay, err := b.move(b.Context(), Swarm)
+	require.NoError(b, err)
+	require.Empty(b, stay)
+	all, err := b.swarm.Services(b.Context(), "shop")
+	require.NoError(b, err)
+	return all
+}
+
 // ready counts what is ready of a workload, and running what runs, on both sides.
 func (b *both) ready(name string) (ready, running int) {
 	containers, err := b.engine.Containers(context.Background(), "shop")
@@ -195,11 +207,7 @@ func TestTheImageThatRunsMoves(t *testing.T) {
 		require.NoError(b, b.engine.Pull(b.Context(), "web:1", func(string) {}))
 		b.swarm.Push("web:1", "sha256:newer")
 		b.up()
-		stay, err := b.move(b.Context(), Swarm)
-		require.NoError(b, err)
-		require.Empty(b, stay)
-		all, err := b.swarm.Services(b.Context(), "shop")
-		require.NoError(b, err)
+		all := b.moveToSwarm()
 		for _, s := range all {
 			if image := s.Spec.TaskTemplate.ContainerSpec.Image; strings.HasPrefix(image, "web:1") {
 				assert.Equal(b, "web:1@"+digest, image)
@@ -267,17 +275,13 @@ func TestAMoveThatIsInterrupted(t *testing.T) {
 func TestAProjectMovesAndComesBack(t *testing.T) {
 	withBoth(t, func(b *both) {
 		b.up()
-		stay, err := b.move(b.Context(), Swarm)
-		require.NoError(b, err)
-		require.Empty(b, stay)
-		all, err := b.swarm.Services(b.Context(), "shop")
-		require.NoError(b, err)
+		all := b.moveToSwarm()
 		require.Len(b, all, 3, "the Job has run again:\n%s", strings.Join(b.said, "\n"))
 		containers, err := b.engine.Containers(b.Context(), "shop")
 		require.NoError(b, err)
 		require.Len(b, containers, 1, "the record of the Job is gone")
 
-		stay, err = b.move(b.Context(), Docker)
+		stay, err := b.move(b.Context(), Docker)
 		require.NoError(b, err)
 		require.Empty(b, stay)
 		all, err = b.swarm.Services(b.Context(), "shop")

@@ -391,7 +391,7 @@ func (of rowsOf) agree(are []*engine.Container, workload string) bool {
 			return false
 		}
 		if c.State == engine.Exited && r.ExitCode != c.ExitCode {
-			return false // somebody has tried to start it, of which the engine tells nobody
+			return false // a start has failed, and the engine sends no event of that
 		}
 	}
 	return len(replicas) == 0 && len(runs) == 0
