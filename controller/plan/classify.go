@@ -95,15 +95,18 @@ func (v view) classify(r core.Replica) replica {
 // done, and is not started again. One that was told to end has not done what it
 // was made for, whatever its exit code. Of an end that nobody has seen that cannot
 // be told: a server ends with 0, too, when the machine goes down. Of what tend has
-// not kept before, the exit code is all there is to go by.
+// not kept before, the exit code is all there is to go by. What has ended as it may
+// stays done: a start that fails after that sets the exit code to 128, and is no run.
 func (in Input) mayEnd(r core.Replica) bool {
 	switch {
-	case in.Spec == nil || in.Spec.Restart.Condition == spec.RestartAny || r.ExitCode != 0:
+	case in.Spec == nil || in.Spec.Restart.Condition == spec.RestartAny:
 		return false
 	case r.Interrupted || r.InFlight == core.StopReplica: // also where that is heard of late
 		return false
 	case in.wasDone(r):
 		return true
+	case r.ExitCode != 0:
+		return false
 	case r.Unwatched && (in.Rollout.Revision != "" || in.Rollout.Attempts[r.Number].Ours):
 		return in.Spec.Kind == spec.Job
 	default:

@@ -130,3 +130,17 @@ func TestARunIsDoneByItself(t *testing.T) {
 	running.State = core.Running
 	require.False(t, done(running, core.Rollout{}))
 }
+
+// That somebody starts what is done, and the start fails, changes its exit code and is no run.
+func TestAStartThatFailsLeavesARunDone(t *testing.T) {
+	for _, kind := range []spec.Kind{spec.Deployment, spec.Job} {
+		s := defaults(kind)
+		s.Restart.Condition = spec.RestartOnFailure
+		r := core.Replica{Number: 1, ID: "a", Revision: s.Revision, State: core.Exited, ExitCode: 128, StartedAt: noon}
+		done := func(known map[string]time.Time) bool {
+			return classify(Input{Now: noon, Spec: s, Rollout: core.Rollout{Revision: s.Revision, Done: known}, Replicas: []core.Replica{r}}).containers[0].done
+		}
+		require.True(t, done(map[string]time.Time{"a": noon}), kind)
+		require.False(t, done(nil), kind)
+	}
+}
