@@ -108,9 +108,6 @@ func reach(r, holder core.Replica, made *spec.Workload, h spec.HostPort) string 
 // its service planned again: a drain may have ended.
 func (c *Controller) ingressHeard(workload string, run ingresses.Run, r ingresses.Report) {
 	c.store.Update(func(tx *state.Tx) {
-		if _, exists := tx.Replica(run.ID); !exists {
-			return
-		}
 		now := core.Probe{StartedAt: run.StartedAt, Started: r.Serving, Ready: r.Serving, Live: true, WasReady: r.Serving, Since: time.Now(), Message: r.Err}
 		if before, ok := tx.Probe(run.ID); ok && before.StartedAt.Equal(run.StartedAt) {
 			now.WasReady = now.WasReady || before.WasReady

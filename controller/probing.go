@@ -27,6 +27,7 @@ func (l *loop) sync(ctx context.Context, key string) {
 		}
 	}
 	p, ok := l.probers[key]
+	defer l.forgetProbes(snap, key)
 	if len(runs) == 0 {
 		if ok {
 			p.Sync(p.ctx, nil)
@@ -47,6 +48,24 @@ func (l *loop) sync(ctx context.Context, key string) {
 		})
 	}
 	p.Sync(p.ctx, runs)
+}
+
+// forgetProbes drops the results of the probes of containers that are gone, as nobody probes
+// them any more. They go with the probing, which tells only what has changed: else a container
+// that comes back, as the engine had not found it once, would never be held for ready again.
+func (l *loop) forgetProbes(snap *state.Snapshot, key string) {
+	gone := slices.DeleteFunc(snap.ProbesOf(key), func(p *state.Probe) bool {
+		_, exists := snap.Replica(p.ID)
+		return exists
+	})
+	if len(gone) == 0 {
+		return
+	}
+	l.store.Update(func(tx *state.Tx) {
+		for _, p := range gone {
+			tx.DeleteProbe(p.ID)
+		}
+	})
 }
 
 // prober probes the replicas of a workload while any runs.
@@ -71,9 +90,6 @@ func (c *Controller) probed(workload string, r probe.Result) {
 	c.store.Update(func(tx *state.Tx) {
 		before, ok := tx.Probe(r.ID)
 		wasReady := r.Started && r.Ready || ok && before.StartedAt.Equal(r.StartedAt) && before.WasReady
-		if _, exists := tx.Replica(r.ID); !exists {
-			return
-		}
 		tx.PutProbe(&state.Probe{ID: r.ID, Workload: workload, Probe: core.Probe{
 			StartedAt: r.StartedAt, Started: r.Started, Ready: r.Ready, Live: r.Live, WasReady: wasReady, Since: r.Since, Message: r.Message,
 		}})

@@ -391,10 +391,9 @@ func (o *Observer) list(ctx context.Context, begins func()) (left []string, err 
 	return left, nil
 }
 
-// forget drops all that is known of a container.
+// forget drops all that was seen of a container.
 func forget(tx *state.Tx, id string) {
 	tx.DeleteReplica(id)
-	tx.DeleteProbe(id)
 	tx.DeleteHookRun(id)
 	tx.DeleteForeigner(id)
 }
