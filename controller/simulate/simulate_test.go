@@ -1,8 +1,11 @@
 package simulate
 
 import (
+	"context"
 	"flag"
 	"fmt"
+	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -36,8 +39,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// TestHistories runs histories, each from a seed of its own, on all cores.
+// TestHistories runs histories, each from a seed of its own, on all cores. Where it is
+// interrupted, it ends with those that it has run.
 func TestHistories(t *testing.T) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	fmt.Printf("histories from seed %d on\n", *seedFlag)
 	s := search{began: time.Now()}
 	s.next.Store(*seedFlag)
@@ -49,7 +55,7 @@ func TestHistories(t *testing.T) {
 		for range runtime.GOMAXPROCS(0) {
 			t.Run("", func(t *testing.T) {
 				t.Parallel()
-				s.run(t, *seedFlag+most)
+				s.run(ctx, t, *seedFlag+most)
 			})
 		}
 	})
@@ -77,8 +83,8 @@ type search struct {
 // enough is how many failing histories are told before the search ends.
 const enough = 3
 
-func (s *search) run(t *testing.T, end uint64) {
-	for {
+func (s *search) run(ctx context.Context, t *testing.T, end uint64) {
+	for ctx.Err() == nil {
 		seed := s.next.Add(1) - 1
 		if *forFlag == 0 && seed >= end || *forFlag > 0 && time.Since(s.began) > *forFlag {
 			return
