@@ -170,6 +170,8 @@ var bugs = []bugtest.Bug{
 	{Name: "list nothing after the engine was away", Seed: 9812243274, File: "observe/observe.go",
 		Old: "	if err := o.listAll(ctx, func() {}); err != nil {\n		return err\n	}\n	o.onLink(ctx, nil)\n",
 		New: "	if BUG && len(o.seen) > 0 { o.onLink(ctx, nil) } else if err := o.listAll(ctx, func() {}); err != nil {\n		return err\n	}\n	o.onLink(ctx, nil)\n"},
+	{Name: "forget an ingress that is not found once", Seed: 9835006973, File: "leading.go",
+		Old: "		now := core.Probe{StartedAt: run", New: "		if _, exists := tx.Replica(run.ID); BUG && !exists { tx.DeleteProbe(run.ID); return }\n		now := core.Probe{StartedAt: run"},
 	{Name: "create a replica before its network", Seed: 6, File: "plan/steps.go",
 		Old: "len(missing) > 0 {\n		return waitForMissing(missing)", New: "len(missing) > 0 && !BUG {\n		return waitForMissing(missing)"},
 	{Name: "count a run that tend has told to end", Seed: 1738, File: "plan/job.go",

@@ -111,10 +111,16 @@ func (v *invariants) leavesUnhealthy(in plan.Input, p plan.Plan, d decision) {
 	if d.written.Workload == nil || d.written.Kind != spec.Deployment {
 		return
 	}
-	for _, r := range in.Replicas {
-		if slices.ContainsFunc(p.Actions, func(a core.Action) bool {
-			return a.ID == r.ID && a.Kind == core.StopReplica && !r.WasReady && strings.HasPrefix(a.Cause, r.Name+" has not passed its health check")
-		}) {
+	for _, a := range p.Actions {
+		i := slices.IndexFunc(in.Replicas, func(r core.Replica) bool { return r.ID == a.ID })
+		if i < 0 || a.Kind != core.StopReplica {
+			continue
+		}
+		r := in.Replicas[i]
+		switch forHealth := strings.HasPrefix(a.Cause, r.Name+" has not passed its health check"); {
+		case !forHealth:
+			v.stoppedElse[r.ID] = true
+		case !r.WasReady:
 			v.blame("%s has never been healthy, and is stopped for that", r.Name)
 		}
 	}

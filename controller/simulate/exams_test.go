@@ -61,6 +61,7 @@ func (w *world) calm() {
 func (w *world) leave() {
 	w.tell("everything is left as it is written")
 	before := w.neverHealthy()
+	clear(w.checks.stoppedElse)
 	over := time.Now().Add(12 * time.Minute)
 	for i := 0; i < 250 && time.Now().Before(over); i++ {
 		w.turn()
@@ -79,8 +80,7 @@ func (w *world) leave() {
 		again := slices.ContainsFunc(c.Joins, func(j engine.Join) bool { // what it has joined was, and it goes with that
 			return slices.ContainsFunc(truth, func(other engine.Container) bool { return other.ID == j.ID && other.StartedAt.After(since) })
 		})
-		asked, _ := w.ctl.State().Snapshot().Intent(replicaOf(c))
-		again = again || asked != nil && asked.RestartedAt.After(since) // it was to be replaced, and is needed longer
+		again = again || w.checks.stoppedElse[c.ID] // it was to go, and is needed longer
 		if ok && !again && !c.StartedAt.Equal(since) {
 			w.fail("%s has never been healthy, and was started again for that", c.Name)
 		}

@@ -147,6 +147,13 @@ var failures = []struct {
 	{9834003287, "job is tried again, and 1 of its runs have failed, which was of an earlier rollout, and tend was started again (the judge's mistake)"},
 	{9834006644, "of web the ready replica p-web-3 is taken away, and 1 is left, as a drain was forgotten when its service was taken out and written again"},
 	{7100000141, "an ingress is said not to be wanted, as tend was not told that another has let its port go"},
+	{9834019218, "an ingress is told to lead to what is not published, as its service was written again and is not planned yet (the judge's mistake)"},
+	{9835006973, "no rest: an ingress is not held for ready, as the engine had not found its container once"},
+	{9835008342, "a replica that has ended with 0 is started again, as somebody's start of it has failed"},
+	{9835010251, "a replica that ended with 0 is said to be available, as its stop was told to the process before (the judge's mistake)"},
+	{9836003218, "a replica that has never been healthy was started again, as it had been stopped for its number (the judge's mistake)"},
+	{9836010303, "a revision was given up, and all its replicas are available, as one had been paused and was started anew (the judge's mistake)"},
+	{9836022858, "job is tried again, as a run of the rollout before counted once the clock had begun anew (the judge's mistake)"},
 }
 
 // TestHistoriesThatFailed runs the history of each seed that has failed once.

@@ -24,6 +24,9 @@ type gate struct {
 	parked []*call
 	dead   bool // the controller was killed
 	stream *stream
+	// unlisted is true from when the controller has subscribed to the events until it has
+	// listed the containers.
+	unlisted bool
 }
 
 var _ engine.Engine = (*gate)(nil)
@@ -149,6 +152,13 @@ func (g *gate) next(step int) {
 	g.step = step
 }
 
+// hasListed reports whether the controller has listed the containers since it subscribed.
+func (g *gate) hasListed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.unlisted
+}
+
 type none struct{}
 
 func (g *gate) effect(ctx context.Context, c *call, do func(context.Context) error) error {
@@ -161,9 +171,13 @@ func (g *gate) Ping(ctx context.Context) error {
 }
 
 func (g *gate) Containers(ctx context.Context, project string) ([]engine.Container, error) {
-	return pass(ctx, g, &call{op: model.OpContainers}, func(ctx context.Context) ([]engine.Container, error) {
+	all, err := pass(ctx, g, &call{op: model.OpContainers}, func(ctx context.Context) ([]engine.Container, error) {
 		return g.engine.Containers(ctx, project)
 	})
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.unlisted = g.unlisted && err != nil
+	return all, err
 }
 
 func (g *gate) Container(ctx context.Context, id string) (engine.Container, error) {
@@ -318,7 +332,7 @@ func (g *gate) Events(ctx context.Context, project string) (<-chan engine.Event,
 	if g.stream != nil {
 		g.stream.stop()
 	}
-	g.stream = s
+	g.stream, g.unlisted = s, true
 	return s.out, func() error { return s.cut }, nil
 }
 

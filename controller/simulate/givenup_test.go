@@ -22,8 +22,8 @@ type advance struct {
 	// The most replicas of the revision that there were, that were ready, and that
 	// were available.
 	updated, ready, available int
-	// crashed is true once one of them has ended: then it is left open for how long one
-	// has to be ready to count as available.
+	// crashed is true once one of them has ended, or is to end as somebody has paused it: then
+	// it is left open for how long one has to be ready to count as available.
 	crashed bool
 }
 
@@ -89,7 +89,7 @@ func (a *advance) comeForward(in plan.Input, snap *state.Snapshot) (all bool) {
 		_, draining := in.Rollout.Drains[r.ID]
 		of := a.revision == revisionOf(r) && !(in.Spec.Revision == a.revision && in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID) &&
 			!r.TakenOver && (r.InFlight == core.CreateReplica || !r.Created.Before(in.Intent.RestartedAt))
-		a.crashed = a.crashed || of && (r.State == core.Exited || r.State == core.Restarting || r.RestartCount > 0)
+		a.crashed = a.crashed || of && (r.State == core.Exited || r.State == core.Restarting || r.State == core.Paused || r.RestartCount > 0)
 		switch {
 		case !of:
 			others++

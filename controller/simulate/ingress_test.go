@@ -271,7 +271,8 @@ func (v *invariants) askedToTell(c *call, snap *state.Snapshot, truth []engine.C
 }
 
 // led checks that what an ingress was told to lead to is published, and that one which is
-// held for ready has put in force what this tend has told it.
+// held for ready has put in force what this tend has told it. One whose service has
+// not been planned since it was written goes on with what it was told before.
 func (v *invariants) led(snap *state.Snapshot, truth []engine.Container) {
 	for _, c := range ingresses(truth) {
 		h := v.w.holders.of(c.ID)
@@ -280,6 +281,9 @@ func (v *invariants) led(snap *state.Snapshot, truth []engine.Container) {
 		}
 		if held(snap, c.ID) && h.Config().Generation < v.w.started.UnixMilli() {
 			v.w.fail("%s is held for ready, and has put nothing in force that it was told", c.Name)
+		}
+		if _, planned := snap.Status(c.Labels[spec.LabelService]); !planned {
+			continue
 		}
 		for _, e := range h.told.Endpoints {
 			if e.State == ingress.Ready && !v.published[e.ID] {

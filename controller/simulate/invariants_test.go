@@ -45,14 +45,19 @@ type invariants struct {
 	// lies are the workloads about which the controller was told something untrue,
 	// until it knows better.
 	lies map[string]bool
-	// unheard holds the containers that lost an event on its way to tend. The event may have said
-	// that somebody stopped the container.
+	// unheard holds the containers of which this process of tend may not have heard that
+	// somebody stopped them, as an event was lost or told to the process before.
 	unheard map[string]bool
 	// stopped are the containers that somebody has stopped since their last start.
 	// ended holds the start of each run that tend was told to have ended with 0 and by
 	// itself, by container.
 	stopped map[string]bool
 	ended   map[string]time.Time
+	// succeeded are the runs that have ended with 0. A start that fails after that changes the
+	// container's exit code.
+	succeeded map[ran]bool
+	// stoppedElse are the containers that tend has decided to stop, and not for their health.
+	stoppedElse map[string]bool
 	// refused are the containers whose start failed; passed is when a readiness
 	// probe passed, failed when any probe did not.
 	refused        map[string]bool
@@ -143,7 +148,7 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, replicas: map[string]string{}, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, unheard: map[string]bool{}, ended: map[string]time.Time{}, followed: map[string]time.Time{}, noTries: map[ran]bool{}, toldToEnd: map[ran]bool{}, begun: map[ran]engine.Container{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
+	v := &invariants{w: w, replicas: map[string]string{}, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, unheard: map[string]bool{}, stoppedElse: map[string]bool{}, succeeded: map[ran]bool{}, ended: map[string]time.Time{}, followed: map[string]time.Time{}, noTries: map[ran]bool{}, toldToEnd: map[ran]bool{}, begun: map[ran]engine.Container{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
 	v.restarted()
 	return v
 }
@@ -169,6 +174,11 @@ func (v *invariants) blame(format string, args ...any) {
 func (v *invariants) restarted() {
 	v.views, v.answered, v.knows, v.hidden, v.listed, v.unsure = map[string][]view{}, map[string]int{}, map[string]bool{}, nil, 0, v.w.at
 	v.lies, v.passed, v.failed = map[string]bool{}, map[string]time.Time{}, map[string]time.Time{}
+	for _, c := range v.truth() {
+		if alive(c) && v.stopped[c.ID] { // only the process before may have heard of it
+			v.unheard[c.ID] = true
+		}
+	}
 	for id, d := range v.decisions {
 		switch {
 		case d.Kind == core.RemoveReplica:
@@ -235,6 +245,11 @@ func (v *invariants) look(planned bool, truth []engine.Container) {
 	if v.wrong != "" {
 		v.w.fail("%s", v.wrong)
 	}
+	for _, c := range truth {
+		if c.State == engine.Exited && c.ExitCode == 0 {
+			v.succeeded[ran{c.ID, c.StartedAt}] = true
+		}
+	}
 	v.volumesHold(truth)
 	v.numbersHold(truth)
 	v.begins(truth)
@@ -259,6 +274,9 @@ func (v *invariants) look(planned bool, truth []engine.Container) {
 		}
 	}
 	v.before = snap
+	if planned && v.w.ctl.Linked() && !v.w.gate.hasListed() {
+		v.w.fail("tend goes on after it has subscribed to the events, and has not listed the containers")
+	}
 	if v.news && planned && v.w.ctl.Linked() && !v.w.away {
 		v.news = v.looking() // then not all is known yet
 		v.claims(snap, truth)

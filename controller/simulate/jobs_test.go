@@ -30,6 +30,7 @@ func runOf(truth []engine.Container, id string) ran {
 // told of.
 type tries struct {
 	begun   time.Time   // the rollout, as the controller says
+	since   time.Time   // likewise, at first: after a pause its clock begins anew
 	follows bool        // another one
 	failed  map[ran]int // the number of the replica
 }
@@ -42,15 +43,22 @@ func (v *invariants) tried(in plan.Input, p plan.Plan) {
 		return
 	}
 	job, known := v.tries[in.Workload]
-	if !known || !job.begun.Equal(p.Rollout.StartedAt) {
-		former := in.Rollout.Revision
+	former := in.Rollout.Revision
+	switch {
+	case known && job.begun.Equal(p.Rollout.StartedAt):
+	case known && job.begun.Equal(in.Rollout.StartedAt) && former == p.Rollout.Revision && in.Rollout.Blocked:
+		job.begun = p.Rollout.StartedAt
+		if job.follows {
+			v.followed[in.Workload] = job.begun
+		}
+	default:
 		if former != "" && former != p.Rollout.Revision {
 			v.followed[in.Workload] = p.Rollout.StartedAt
 		}
-		job = tries{begun: p.Rollout.StartedAt, follows: v.followed[in.Workload].Equal(p.Rollout.StartedAt), failed: map[ran]int{}}
+		job = tries{begun: p.Rollout.StartedAt, since: p.Rollout.StartedAt, follows: v.followed[in.Workload].Equal(p.Rollout.StartedAt), failed: map[ran]int{}}
 	}
 	for _, r := range in.Replicas {
-		if in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID || r.Created.Before(in.Intent.RestartedAt) || job.follows && r.FinishedAt.Before(job.begun) {
+		if in.ImageID != "" && r.ImageID != "" && r.ImageID != in.ImageID || r.Created.Before(in.Intent.RestartedAt) || job.follows && r.FinishedAt.Before(job.since) {
 			continue // of another rollout to this revision
 		}
 		if r.State == core.Exited && r.ExitCode != 0 && revisionOf(r) == p.Rollout.Revision && r.InFlight == "" && !v.noTries[ran{r.ID, r.StartedAt}] && !v.toldToEnd[ran{r.ID, r.StartedAt}] {

@@ -287,7 +287,7 @@ func alive(c engine.Container) bool {
 // ended with 0, its service runs until then, and nobody has stopped it.
 func (v *invariants) done(c engine.Container, written variant) bool {
 	return written.Workload != nil && written.Kind == spec.Deployment && written.Restart.Condition == spec.RestartOnFailure &&
-		c.State == engine.Exited && c.ExitCode == 0 && !v.stopped[c.ID]
+		c.State == engine.Exited && v.succeeded[ran{c.ID, c.StartedAt}] && !v.stopped[c.ID]
 }
 
 // held reports whether the controller holds a container for ready.

@@ -332,7 +332,7 @@ func (w *world) answer() {
 		w.refuse(c, engine.Exhausted, "no space left on device")
 		return
 	}
-	if w.chance(w.moods.fault) && w.fault(c) {
+	if (w.chance(w.moods.fault) || w.moods.fault > 0 && c.op == model.OpConnect && w.draw(2) == 1) && w.fault(c) { // a rare one fails more often
 		return
 	}
 	w.tell("%s", w.name(c))
