@@ -123,3 +123,20 @@ func TestAFailedRunCountsWhileTheNextContainerOfItsNumberCannotBeStarted(t *test
 	w.exit(&w.replicas[1], 1)
 	require.Equal(t, "BackoffLimitExceeded", Compute(w.input()).Rollout.GivenUp.Reason, "two runs have failed")
 }
+
+// That tend has told a run to end is known until its container is gone, whatever is written
+// meanwhile.
+func TestWhatWasToldToEndIsRememberedInTheNextRollout(t *testing.T) {
+	s := defaults(spec.Job)
+	s.Replicas = 1
+	w := newWorld()
+	w.apply(s)
+	w.begin(Compute(w.input()))
+	w.endAll()
+	told := core.Attempt{Revision: s.Revision, Ours: true}
+	w.rollout.Attempts[1], w.replicas[0].InFlight = told, core.StopReplica
+	next := *s
+	next.Revision = "v2"
+	w.apply(&next)
+	require.Equal(t, told, Compute(w.input()).Rollout.Attempts[1])
+}

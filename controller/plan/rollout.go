@@ -63,7 +63,7 @@ func (t *target) forgetRuns() {
 	before := t.rollout.Attempts
 	t.rollout.Attempts = map[int]core.Attempt{}
 	for _, r := range t.replicas {
-		if r.current && (toldBy(before[r.Number], r) || r.ended() && !r.done) {
+		if toldBy(before[r.Number], r) || r.current && r.ended() && !r.done {
 			t.rollout.Attempts[r.Number] = core.Attempt{Revision: r.revision, Ours: true}
 		}
 	}

@@ -154,6 +154,7 @@ var failures = []struct {
 	{9836003218, "a replica that has never been healthy was started again, as it had been stopped for its number (the judge's mistake)"},
 	{9836010303, "a revision was given up, and all its replicas are available, as one had been paused and was started anew (the judge's mistake)"},
 	{9836022858, "job is tried again, as a run of the rollout before counted once the clock had begun anew (the judge's mistake)"},
+	{9837014496, "job is given up, and none of its runs has failed, as tend had told them to end for a revision before the last"},
 }
 
 // TestHistoriesThatFailed runs the history of each seed that has failed once.
