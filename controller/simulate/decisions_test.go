@@ -134,7 +134,7 @@ func (v *invariants) leavesDone(in plan.Input, p plan.Plan, d decision) {
 		return
 	}
 	for _, r := range in.Replicas {
-		if r.State == core.Exited && r.ExitCode == 0 && !r.Interrupted && !r.Unwatched && !v.stopped[r.ID] && r.InFlight != core.StopReplica && !in.Rollout.Attempts[r.Number].Ours {
+		if r.State == core.Exited && r.ExitCode == 0 && !r.Interrupted && !r.Unwatched && !v.stopped[r.ID] && !v.unheard[r.ID] && r.InFlight != core.StopReplica && !in.Rollout.Attempts[r.Number].Ours {
 			v.ended[r.ID] = r.StartedAt
 		}
 		started := slices.ContainsFunc(p.Actions, func(a core.Action) bool { return a.Kind == core.StartReplica && a.ID == r.ID })

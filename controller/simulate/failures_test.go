@@ -155,6 +155,8 @@ var failures = []struct {
 	{9836010303, "a revision was given up, and all its replicas are available, as one had been paused and was started anew (the judge's mistake)"},
 	{9836022858, "job is tried again, as a run of the rollout before counted once the clock had begun anew (the judge's mistake)"},
 	{9837014496, "job is given up, and none of its runs has failed, as tend had told them to end for a revision before the last"},
+	{9838016975, "a replica that has ended with 0 is started again, as somebody stopped it while the engine was about to start it (the judge's mistake)"},
+	{9838018884, "a replica that has ended with 0 is started again, as its service was taken out and written again (the judge's mistake)"},
 }
 
 // TestHistoriesThatFailed runs the history of each seed that has failed once.

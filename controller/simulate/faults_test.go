@@ -429,6 +429,7 @@ func (w *world) meddle() {
 		rollout, kept := w.ctl.State().Snapshot().Rollout(replicaOf(c))
 		kept = kept && rollout.Revision != "" // its volumes alone may be remembered
 		w.checks.stopped[c.ID] = w.checks.stopped[c.ID] || kept && alive(c) && c.State != engine.Restarting
+		w.checks.unheard[c.ID] = w.checks.unheard[c.ID] || c.State == engine.Restarting // it had ended before
 	case "pause":
 		w.engine.Pause(c.ID)
 	case "unpause":

@@ -45,8 +45,9 @@ type invariants struct {
 	// lies are the workloads about which the controller was told something untrue,
 	// until it knows better.
 	lies map[string]bool
-	// unheard holds the containers of which this process of tend may not have heard that
-	// somebody stopped them, as an event was lost or told to the process before.
+	// unheard holds the containers of which tend may not know whether their run ended by
+	// itself or was stopped by somebody: an event was lost or told to the process before, or the
+	// stop came when the run had ended.
 	unheard map[string]bool
 	// stopped are the containers that somebody has stopped since their last start.
 	// ended holds the start of each run that tend was told to have ended with 0 and by
@@ -221,13 +222,14 @@ func (v *invariants) edited(workload string) {
 	}
 }
 
-// takenOut notes that a workload is not written any more: what was asked of it, and who
-// has stopped what, is forgotten.
+// takenOut notes that a workload is not written any more: what was asked of it, who has
+// stopped what, and what has done its work is forgotten.
 func (v *invariants) takenOut(workload string) {
 	delete(v.intended, workload)
 	for _, c := range v.truth() {
 		if workloadOf(c) == workload {
 			delete(v.stopped, c.ID)
+			delete(v.ended, c.ID)
 			v.noTries[ran{c.ID, c.StartedAt}] = true
 		}
 	}
