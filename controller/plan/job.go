@@ -140,6 +140,10 @@ func (s *steps) failedRuns() int {
 		}
 	}
 	for _, r := range s.replicas {
+		if r.InFlight == core.CreateReplica { // also where the old one of its number is still there
+			runs[r.Number] = max(runs[r.Number]-1, 0)
+			continue
+		}
 		if !r.current || r.Number > s.desired.Replicas || s.record.Succeeded[r.Number] {
 			continue
 		}
@@ -151,7 +155,7 @@ func (s *steps) failedRuns() int {
 		switch {
 		case s.toldToEnd(r):
 			runs[r.Number] = 0
-		case (!r.ended() || r.done || r.class == coming) && a.Error == "": // a start that failed is no run that goes on
+		case (!r.ended() || r.done || r.class == coming) && (a.Error == "" || r.StartedAt.Before(a.At)): // else the start that failed is this run's
 			runs[r.Number] = max(runs[r.Number]-1, 0)
 		}
 	}

@@ -140,3 +140,27 @@ func TestWhatWasToldToEndIsRememberedInTheNextRollout(t *testing.T) {
 	w.apply(&next)
 	require.Equal(t, told, Compute(w.input()).Rollout.Attempts[1])
 }
+
+// A container that the engine did not find once still runs, and that another one could not be
+// made in its place is no failure of its run; nor is a start that is under way, while the one
+// before of its number is still there.
+func TestARunThatGoesOnHasNotFailed(t *testing.T) {
+	s := defaults(spec.Job)
+	s.Replicas, s.BackoffLimit = 1, 0
+	running := core.Replica{Number: 1, ID: "a", Revision: s.Revision, State: core.Running, StartedAt: noon.Add(-time.Minute)}
+	starting := core.Replica{Number: 1, ID: "b", Revision: "v0", State: core.Exited, StartedAt: noon.Add(-time.Hour), InFlight: core.CreateReplica}
+	for name, c := range map[string]struct {
+		core.Replica
+		core.Attempt
+	}{
+		"another one could not be made": {running, core.Attempt{Revision: s.Revision, Count: 2, Unstarted: 1, At: noon, Error: "its name is taken"}},
+		"it is being made":              {starting, core.Attempt{Revision: s.Revision, Count: 1, At: noon}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := Compute(Input{Now: noon.Add(time.Second), Workload: "web", Spec: s, Replicas: []core.Replica{c.Replica}, Rollout: core.Rollout{
+				Workload: "web", Revision: s.Revision, StartedAt: noon, ProgressAt: noon, Attempts: map[int]core.Attempt{1: c.Attempt},
+			}})
+			require.Empty(t, p.Rollout.GivenUp)
+		})
+	}
+}

@@ -155,6 +155,13 @@ func isStart(kind core.ActionKind) bool {
 	return kind == core.CreateReplica || kind == core.StartReplica
 }
 
+// isOfNext reports whether what is remembered of the number of an old replica is of the one
+// that takes its place.
+func (s *steps) isOfNext(a core.Action) bool {
+	next := s.record.Attempts[a.Number].Revision
+	return next != "" && next == s.record.Revision && a.Revision != "" && a.Revision != next
+}
+
 // noteStop returns the rollout record once tend is to tell a replica to end.
 func noteStop(r core.Rollout, a core.Action) core.Rollout {
 	if a.Number < 1 || r.Attempts[a.Number].Ours {

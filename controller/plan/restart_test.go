@@ -197,3 +197,19 @@ func TestTwoRevisionsThatCannotBeCreatedAreNotTriedInTurn(t *testing.T) {
 	require.NotZero(t, tried["v1"])
 	require.NotZero(t, tried["v2"])
 }
+
+// That tend stops or removes an old replica says nothing of the one that takes its place.
+func TestTheEndOfAnOldReplicaIsNotThatOfTheNextOne(t *testing.T) {
+	s := defaults(spec.Deployment)
+	s.Replicas, s.Revision, s.Strategy.Type = 1, "v2", spec.Recreate
+	started := core.Attempt{Revision: "v2", Count: 2, At: noon}
+	for _, state := range []core.State{core.Running, core.Exited} {
+		p := Compute(Input{Now: noon, Workload: "web", Spec: s,
+			Replicas: []core.Replica{{Workload: "web", Number: 1, Name: "web-1", ID: "a", Revision: "v1", State: state, ExitCode: 1, StartedAt: noon}},
+			Rollout:  core.Rollout{Workload: "web", Revision: "v2", StartedAt: noon, ProgressAt: noon, Attempts: map[int]core.Attempt{1: started}},
+		})
+		require.Len(t, p.Actions, 1, state)
+		a := p.Rollout.Attempts[1]
+		require.False(t, a.Revision == "v2" && a.Ours, p.Actions[0].String())
+	}
+}

@@ -157,6 +157,9 @@ var failures = []struct {
 	{9837014496, "job is given up, and none of its runs has failed, as tend had told them to end for a revision before the last"},
 	{9838016975, "a replica that has ended with 0 is started again, as somebody stopped it while the engine was about to start it (the judge's mistake)"},
 	{9838018884, "a replica that has ended with 0 is started again, as its service was taken out and written again (the judge's mistake)"},
+	{9838033382, "job is given up, as the engine did not find a container once, and another one could not be made in its place"},
+	{9839004203, "a revision was given up, and its replica is available, as the removal of the one before counted as a crash of it"},
+	{9839027792, "job is given up, and none of its runs has failed, as the next one was being made while the one before was there again"},
 }
 
 // TestHistoriesThatFailed runs the history of each seed that has failed once.
