@@ -227,6 +227,9 @@ var faults = []fault{
 func (w *world) postpone() {
 	w.tell("what is on the disk lies a year ahead")
 	w.rows.postpone(365 * 24 * time.Hour)
+	for workload := range w.checks.followed {
+		w.checks.followed[workload] = time.Time{} // when tend reads it next
+	}
 }
 
 // of reports whether a fault can happen to a call.

@@ -52,7 +52,7 @@ func (v *invariants) tried(in plan.Input, p plan.Plan) {
 			v.followed[in.Workload] = job.begun
 		}
 	default:
-		if former != "" && former != p.Rollout.Revision {
+		if at, ok := v.followed[in.Workload]; former != "" && (former != p.Rollout.Revision || ok && at.IsZero()) {
 			v.followed[in.Workload] = p.Rollout.StartedAt
 		}
 		job = tries{begun: p.Rollout.StartedAt, since: p.Rollout.StartedAt, follows: v.followed[in.Workload].Equal(p.Rollout.StartedAt), failed: map[ran]int{}}
