@@ -184,11 +184,13 @@ func (r *reconciler) retention(snap *state.Snapshot, in *plan.ProjectInput) {
 
 func (r *reconciler) planWorkload(key string, now time.Time) ([]core.Action, time.Time) {
 	snap := r.store.Snapshot()
-	if until := r.began.Add(probeTimeout); now.Before(until) && r.unprobed(snap, key) {
-		return nil, until // or as soon as the probes have been answered
-	}
-	if _, planned := snap.Status(key); !planned && unknown(snap, key) {
-		return nil, time.Time{} // it is planned when its resources have been looked up
+	if _, planned := snap.Status(key); !planned {
+		if until := r.began.Add(probeTimeout); now.Before(until) && r.unprobed(snap, key) {
+			return nil, until // or as soon as the probes have been answered
+		}
+		if unknown(snap, key) {
+			return nil, time.Time{} // it is planned when its resources have been looked up
+		}
 	}
 	if r.restored[key] {
 		delete(r.restored, key)

@@ -33,6 +33,12 @@ func (s *Snapshot) Endpoints(workload string) []*Endpoint {
 	return list[*Endpoint](s, Endpoints, "workload", workload)
 }
 
+// published reports whether a container's endpoint is published.
+func (s *Snapshot) published(id string) bool {
+	_, ok := first[*Endpoint](s, Endpoints, "id", id)
+	return ok
+}
+
 // endpointsIndexSchema is a table of one row, which counts the changes of
 // Endpoints and of Registrations.
 var endpointsIndexSchema = &memdb.TableSchema{

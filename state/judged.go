@@ -59,7 +59,8 @@ func (s *Snapshot) Addressed(r core.Replica) core.Replica {
 
 // Probed returns a replica with the results of tend's own probes in this run, where its
 // workload has probes. A workload that is no longer written keeps the last results. A
-// revision that nobody remembers has no probes, and its health check counts.
+// revision that nobody remembers has no probes, and its health check counts; so it does where
+// a replica was published before its probes were written, until they are answered.
 func (s *Snapshot) Probed(r core.Replica) core.Replica {
 	r.Probe = nil
 	workload, written := s.Workload(r.Workload)
@@ -68,12 +69,11 @@ func (s *Snapshot) Probed(r core.Replica) core.Replica {
 			return r
 		}
 	}
-	row, known := s.Probe(r.ID)
-	known = known && row.StartedAt.Equal(r.StartedAt) // of this run
+	row, answered := s.Probe(r.ID)
 	switch {
-	case known:
+	case answered && row.StartedAt.Equal(r.StartedAt): // in this run
 		r.Probe = &row.Probe
-	case written:
+	case written && (answered || !s.published(r.ID)):
 		r.Probe = &core.Probe{}
 	}
 	return r

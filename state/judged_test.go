@@ -56,3 +56,21 @@ func TestAReplicaIsReadyByTheProbesOfItsRevision(t *testing.T) {
 		})
 	}
 }
+
+// A replica of docker compose serves, and then a probe of it is written: it is not withdrawn
+// before it has been asked.
+func TestAReplicaThatServesIsReadyUntilItsProbesAreAnswered(t *testing.T) {
+	store := New(func([]Change) {})
+	store.Update(func(tx *Tx) {
+		tx.PutWorkload(&Workload{Name: "web", Spec: &spec.Workload{Name: "web", Revision: "v1", Probes: spec.Probes{Readiness: &spec.Probe{}}}})
+		tx.PutEndpoints("web", []core.Endpoint{{Workload: "web", ID: "a"}})
+	})
+	r := core.Replica{Workload: "web", ID: "a", State: core.Running, Health: core.Healthy, StartedAt: time.Unix(1_000_000, 0)}
+	ready := func() bool { return plan.IsReady(store.Snapshot().Probed(r), nil) }
+	require.True(t, ready())
+	answer := core.Probe{StartedAt: r.StartedAt, Started: true, Live: true}
+	store.Update(func(tx *Tx) { tx.PutProbe(&Probe{ID: "a", Workload: "web", Probe: answer}) })
+	require.False(t, ready(), "it was asked")
+	r.StartedAt = r.StartedAt.Add(time.Minute)
+	require.False(t, ready(), "another run is asked first")
+}

@@ -161,6 +161,8 @@ var failures = []struct {
 	{9839004203, "a revision was given up, and its replica is available, as the removal of the one before counted as a crash of it"},
 	{9839027792, "job is given up, and none of its runs has failed, as the next one was being made while the one before was there again"},
 	{9839036851, "job is tried again, as a run of the rollout before counted once the clock had been set back (the judge's mistake)"},
+	{9840000902, "a replica stays published after its probe has failed, as the plan was held back for another one's"},
+	{9840002691, "a replica that has ended stays published, as the plan was held back for another one's probe"},
 }
 
 // TestHistoriesThatFailed runs the history of each seed that has failed once.
