@@ -124,7 +124,7 @@ var bugs = []bugtest.Bug{
 	{Name: "forget the record before acting", Seed: 1, File: "reconciler.go",
 		Old: "if !reflect.DeepEqual(p.Rollout, in.Rollout) {", New: "if !BUG && !reflect.DeepEqual(p.Rollout, in.Rollout) {"},
 	{Name: "count the probes of an earlier run", Seed: 294, File: "../state/judged.go",
-		Old: "known = known && row.StartedAt.Equal(r.StartedAt)", New: "known = known && (BUG || row.StartedAt.Equal(r.StartedAt))"},
+		Old: "answered && row.StartedAt.Equal(r.StartedAt)", New: "answered && (BUG || row.StartedAt.Equal(r.StartedAt))"},
 	{Name: "take in what others own", Seed: 113, File: "observe/replica.go",
 		Old: "|| labels[spec.LabelOneoff] != \"True\")", New: "|| BUG || labels[spec.LabelOneoff] != \"True\")"},
 	{Name: "take another folder's containers for ours", Seed: 190, File: "observe/replica.go",

@@ -314,7 +314,7 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 		if _, before := in.Rollout.Drains[id]; !before {
 			readies := slices.ContainsFunc(truth, func(c engine.Container) bool { return c.ID == id && ready(c) })
 			told := slices.ContainsFunc(v.views[id], func(c view) bool { return c.ready(snap) })
-			v.unfollowed[id] = !d.followed || !v.published[id] && !(readies && told)
+			v.unfollowed[id] = !d.followed || in.Spec != nil && in.Spec.Drain == 0 || !v.published[id] && !(readies && told)
 		}
 	}
 	for _, a := range p.Actions {

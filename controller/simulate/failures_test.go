@@ -163,6 +163,7 @@ var failures = []struct {
 	{9839036851, "job is tried again, as a run of the rollout before counted once the clock had been set back (the judge's mistake)"},
 	{9840000902, "a replica stays published after its probe has failed, as the plan was held back for another one's"},
 	{9840002691, "a replica that has ended stays published, as the plan was held back for another one's probe"},
+	{9840022546, "a replica is stopped before the gateway has turned away, as no drain was written when its own began (the judge's mistake)"},
 }
 
 // TestHistoriesThatFailed runs the history of each seed that has failed once.

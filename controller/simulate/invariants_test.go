@@ -78,7 +78,8 @@ type invariants struct {
 	creating, made map[string]bool
 	doomed         map[string]bool
 	drained        map[string]time.Time
-	// unfollowed are the drains that began when nobody had the endpoints in force.
+	// unfollowed are the drains that began when nobody had the endpoints in force, or was to be
+	// waited for.
 	unfollowed map[string]bool
 	// reaches holds the ingresses that were in their networks when they were planned last.
 	reaches map[string]bool
