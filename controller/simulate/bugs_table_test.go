@@ -180,7 +180,7 @@ var bugs = []bugtest.Bug{
 		Old: "	if !ok || row.Spec.Kind == spec.Ingress {\n", New: "	if BUG || !ok || row.Spec.Kind == spec.Ingress {\n"},
 	{Name: "remove what a second Compose file has made", Seed: 22, File: "input.go",
 		Old: "	if r.removeOrphans || r.project", New: "	if BUG || r.removeOrphans || r.project"},
-	{Name: "let an older look win", Seed: 364, File: "observe/observe.go",
+	{Name: "let an older look win", Seed: 23, File: "observe/observe.go",
 		Old: "	if o.seen[id] > look {\n", New: "	if o.seen[id] > look && !BUG {\n"},
 	{Name: "delete what a list leaves out", Seed: 289, File: "observe/observe.go",
 		Old: "			if !listed[id] && o.newer(id, look) {\n",

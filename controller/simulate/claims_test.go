@@ -46,7 +46,7 @@ func (v *invariants) lookedAt() map[string]bool {
 
 // claims checks that the controller says nothing that it was not told.
 func (v *invariants) claims(snap *state.Snapshot, truth []engine.Container) {
-	v.prune()
+	v.prune(snap)
 	are := byWorkload(truth)
 	looking := v.lookedAt()
 	published := map[string]int{}

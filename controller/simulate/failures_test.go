@@ -164,6 +164,8 @@ var failures = []struct {
 	{9840000902, "a replica stays published after its probe has failed, as the plan was held back for another one's"},
 	{9840002691, "a replica that has ended stays published, as the plan was held back for another one's probe"},
 	{9840022546, "a replica is stopped before the gateway has turned away, as no drain was written when its own began (the judge's mistake)"},
+	{9842026525, "an endpoint is published, and nobody said that it is ready, as a list was newer than the look that was taken in after it (the judge's mistake)"},
+	{9842032670, "job is tried again, as its image was built anew while it waited (the judge's mistake)"},
 }
 
 // TestHistoriesThatFailed runs the history of each seed that has failed once.

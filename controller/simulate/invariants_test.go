@@ -39,9 +39,10 @@ type invariants struct {
 	views         map[string][]view
 	answered      map[string]int
 	knows, hidden map[string]bool
-	listed        int  // the step in which the last list was asked for
-	unsure        int  // the step in which a look failed last
-	news          bool // something was told or decided since the claims were checked
+	listed        int             // the step in which the last list was asked for
+	inList        map[string]bool // what it had
+	unsure        int             // the step in which a look failed last
+	news          bool            // something was told or decided since the claims were checked
 	// lies are the workloads about which the controller was told something untrue,
 	// until it knows better.
 	lies map[string]bool

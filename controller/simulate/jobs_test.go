@@ -46,7 +46,7 @@ func (v *invariants) tried(in plan.Input, p plan.Plan) {
 	former := in.Rollout.Revision
 	switch {
 	case known && job.begun.Equal(p.Rollout.StartedAt):
-	case known && job.begun.Equal(in.Rollout.StartedAt) && former == p.Rollout.Revision && in.Rollout.Blocked:
+	case known && job.begun.Equal(in.Rollout.StartedAt) && in.Rollout.Blocked && !slices.ContainsFunc(p.Events, func(e core.Event) bool { return e.Reason == "RolloutStarted" }):
 		job.begun = p.Rollout.StartedAt
 		if job.follows {
 			v.followed[in.Workload] = job.begun

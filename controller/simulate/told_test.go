@@ -103,8 +103,9 @@ func (v *invariants) list(list []engine.Container, c *call) {
 	if !c.look {
 		return
 	}
-	v.hidden, v.listed = map[string]bool{}, c.step
+	v.hidden, v.listed, v.inList = map[string]bool{}, c.step, map[string]bool{}
 	for _, one := range list {
+		v.inList[one.ID] = true
 		v.views[one.ID] = append(v.views[one.ID], seen(one, c.step))
 	}
 }
@@ -160,13 +161,16 @@ func (v *invariants) looking() bool {
 	return slices.ContainsFunc(v.w.gate.waiting(), func(c *call) bool { return c.look && slices.Contains(lookOps, c.op) })
 }
 
-// prune forgets the views that are older than a list that was taken in.
-func (v *invariants) prune() {
+// prune forgets the views that are older than a list that was taken in. What the list left
+// out is inspected, and a look at it that began before may be taken in after it.
+func (v *invariants) prune(snap *state.Snapshot) {
 	if v.looking() || v.listed <= v.unsure {
 		return
 	}
 	for id := range v.views {
-		v.forget(id, v.listed)
+		if _, known := snap.Replica(id); v.inList[id] || !known {
+			v.forget(id, v.listed)
+		}
 	}
 }
 
