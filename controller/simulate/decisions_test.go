@@ -348,8 +348,14 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 		}
 	}
 	for _, row := range snap.Replicas(in.Workload) {
-		gone := !slices.ContainsFunc(truth, func(c engine.Container) bool { return c.ID == row.ID })
-		if gone && !v.doomed[row.ID] && held(snap, row.ID) {
+		i := slices.IndexFunc(truth, func(c engine.Container) bool { return c.ID == row.ID })
+		counts := held(snap, row.ID)
+		if i >= 0 {
+			was := truth[i] // nobody is told of one that has ended and is dead since
+			was.State = engine.State(row.State)
+			counts = truth[i].State == engine.Dead && v.done(was, d.written)
+		}
+		if counts && !v.doomed[row.ID] {
 			left++
 		}
 	}

@@ -166,6 +166,8 @@ var failures = []struct {
 	{9840022546, "a replica is stopped before the gateway has turned away, as no drain was written when its own began (the judge's mistake)"},
 	{9842026525, "an endpoint is published, and nobody said that it is ready, as a list was newer than the look that was taken in after it (the judge's mistake)"},
 	{9842032670, "job is tried again, as its image was built anew while it waited (the judge's mistake)"},
+	{9842050748, "job is tried again, as its image was built anew while it waited (the judge's mistake)"},
+	{9843017685, "of gw the ready replica p-gw-4 is taken away, and 3 are left, as one that had ended was dead since (the judge's mistake)"},
 }
 
 // TestHistoriesThatFailed runs the history of each seed that has failed once.
