@@ -148,8 +148,11 @@ func (s *steps) failedRuns() int {
 			continue
 		}
 		a := s.attempts(r.Number, r.revision, &r)
-		if a.Error != "" && r.StartedAt.IsZero() {
-			continue // it has never run
+		if r.StartedAt.IsZero() { // it has never run: what is known of its number is of others, and of its own start
+			if a.Error == "" {
+				runs[r.Number] = max(runs[r.Number]-1, 0)
+			}
+			continue
 		}
 		runs[r.Number] = ran(a)
 		switch {

@@ -143,8 +143,9 @@ func TestWhatWasToldToEndIsRememberedInTheNextRollout(t *testing.T) {
 
 // A container that the engine did not find once still runs, and that another one could not be
 // made in its place is no failure of its run; nor is a start that is under way, while the one
-// before of its number is still there.
-func TestARunThatGoesOnHasNotFailed(t *testing.T) {
+// before of its number is still there, nor a container that never ran, and of which nothing is
+// remembered, as the Job was taken out and written again.
+func TestWhatGoesOnOrNeverRanHasNotFailed(t *testing.T) {
 	s := defaults(spec.Job)
 	s.Replicas, s.BackoffLimit = 1, 0
 	running := core.Replica{Number: 1, ID: "a", Revision: s.Revision, State: core.Running, StartedAt: noon.Add(-time.Minute)}
@@ -155,6 +156,7 @@ func TestARunThatGoesOnHasNotFailed(t *testing.T) {
 	}{
 		"another one could not be made": {running, core.Attempt{Revision: s.Revision, Count: 2, Unstarted: 1, At: noon, Error: "its name is taken"}},
 		"it is being made":              {starting, core.Attempt{Revision: s.Revision, Count: 1, At: noon}},
+		"it never ran":                  {core.Replica{Number: 1, ID: "c", Revision: s.Revision, State: core.Removing}, core.Attempt{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := Compute(Input{Now: noon.Add(time.Second), Workload: "web", Spec: s, Replicas: []core.Replica{c.Replica}, Rollout: core.Rollout{

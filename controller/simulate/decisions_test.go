@@ -218,11 +218,13 @@ func (v *invariants) mayCreate(d decision, snap *state.Snapshot, truth []engine.
 		if v.replicaOf(c) != d.Workload {
 			continue
 		}
-		if _, known := snap.Replica(c.ID); !known && !v.made[nameOf(*c)] {
+		row, known := snap.Replica(c.ID)
+		if !known && !v.made[nameOf(*c)] {
 			continue
 		}
+		left := known && missesNetwork(snap, row.Replica, func(name string) bool { _, joined := row.Addresses[name]; return joined })
 		switch {
-		case c.State == engine.Exited && (v.decisions[c.ID].Kind == core.RemoveReplica || v.irremovable[c.ID]): // it is not waited for
+		case c.State == engine.Exited && (v.decisions[c.ID].Kind == core.RemoveReplica || v.irremovable[c.ID] || left): // it is not waited for
 		case job && c.State == engine.Running && revision(*c) == d.written.Revision, !job && (c.State == engine.Running || c.State == engine.Exited):
 			names[nameOf(*c)] = true
 		}

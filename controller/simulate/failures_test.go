@@ -168,6 +168,9 @@ var failures = []struct {
 	{9842032670, "job is tried again, as its image was built anew while it waited (the judge's mistake)"},
 	{9842050748, "job is tried again, as its image was built anew while it waited (the judge's mistake)"},
 	{9843017685, "of gw the ready replica p-gw-4 is taken away, and 3 are left, as one that had ended was dead since (the judge's mistake)"},
+	{9843026468, "4 replicas of web come to exist, and at most 3 are to, as one can never be started again (the judge's mistake)"},
+	{9843040695, "job is tried again, as a start that was under way when it was taken out counted (the judge's mistake)"},
+	{9844001850, "job is given up, and none of its runs has failed, as a container counted that had never run"},
 }
 
 // TestHistoriesThatFailed runs the history of each seed that has failed once.

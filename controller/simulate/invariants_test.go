@@ -8,6 +8,7 @@ import (
 
 	"github.com/tendhq/tend/controller/core"
 	"github.com/tendhq/tend/controller/engine"
+	"github.com/tendhq/tend/controller/engine/model"
 	"github.com/tendhq/tend/controller/spec"
 	"github.com/tendhq/tend/ingress"
 	"github.com/tendhq/tend/state"
@@ -89,6 +90,8 @@ type invariants struct {
 	// advances are how far the rollouts have come, by workload.
 	advances map[string]advance
 	tries    map[string]tries
+	// former are the starts that were under way when their workload was taken out.
+	former map[*call]bool
 	// followed is when the rollout of a Job began that followed another one, whichever tend
 	// has begun it.
 	followed map[string]time.Time
@@ -151,7 +154,7 @@ type withdrawal struct {
 }
 
 func newInvariants(w *world) *invariants {
-	v := &invariants{w: w, replicas: map[string]string{}, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, unheard: map[string]bool{}, stoppedElse: map[string]bool{}, succeeded: map[ran]bool{}, ended: map[string]time.Time{}, followed: map[string]time.Time{}, noTries: map[ran]bool{}, toldToEnd: map[ran]bool{}, begun: map[ran]engine.Container{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
+	v := &invariants{w: w, replicas: map[string]string{}, holder: map[string]holding{}, served: map[build]time.Time{}, refused: map[string]bool{}, rolledBack: map[string]bool{}, givenUp: map[string]string{}, rewritten: map[string]time.Time{}, stopped: map[string]bool{}, unheard: map[string]bool{}, stoppedElse: map[string]bool{}, succeeded: map[ran]bool{}, ended: map[string]time.Time{}, followed: map[string]time.Time{}, former: map[*call]bool{}, noTries: map[ran]bool{}, toldToEnd: map[ran]bool{}, begun: map[ran]engine.Container{}, irremovable: map[string]bool{}, unfollowed: map[string]bool{}}
 	v.restarted()
 	return v
 }
@@ -233,6 +236,11 @@ func (v *invariants) takenOut(workload string) {
 			delete(v.stopped, c.ID)
 			delete(v.ended, c.ID)
 			v.noTries[ran{c.ID, c.StartedAt}] = true
+			for _, waits := range v.w.gate.waiting() {
+				if waits.op == model.OpStart && waits.object == c.ID {
+					v.former[waits] = true
+				}
+			}
 		}
 	}
 }

@@ -80,6 +80,9 @@ func (v *invariants) started(c *call, err error) {
 	} else {
 		delete(v.stopped, c.object)
 	}
+	if v.former[c] {
+		v.noTries[runOf(v.truth(), c.object)] = true
+	}
 }
 
 // seen is a view of a container.
