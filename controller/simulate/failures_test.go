@@ -171,6 +171,9 @@ var failures = []struct {
 	{9843026468, "4 replicas of web come to exist, and at most 3 are to, as one can never be started again (the judge's mistake)"},
 	{9843040695, "job is tried again, as a start that was under way when it was taken out counted (the judge's mistake)"},
 	{9844001850, "job is given up, and none of its runs has failed, as a container counted that had never run"},
+	{9844009371, "a database is made, and the one before still exists, as it was made after that was decided (the judge's mistake)"},
+	{9844014366, "a revision was given up early, as a start had not ended whose replica was ready (the judge's mistake)"},
+	{9845007299, "an ingress is told to give a replica nothing any more, as another one was being made in its place (the judge's mistake)"},
 }
 
 // TestHistoriesThatFailed runs the history of each seed that has failed once.

@@ -94,7 +94,7 @@ func (a *advance) comeForward(in plan.Input, snap *state.Snapshot) (all bool) {
 		case !of:
 			others++
 		case draining || r.InFlight == core.StopReplica || r.InFlight == core.RemoveReplica:
-		case r.InFlight == core.CreateReplica:
+		case r.InFlight == core.CreateReplica || r.InFlight == core.StartReplica: // what came of it is known when it ends
 			updated[r.Number] = true
 		case r.State == core.Exited && !lostNetwork(in, snap, r), r.State == core.Created && in.Now.Sub(r.Created) < 10*time.Second:
 			updated[r.Number] = true

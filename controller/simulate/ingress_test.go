@@ -257,6 +257,9 @@ func (v *invariants) askedToTell(c *call, snap *state.Snapshot, truth []engine.C
 			continue
 		}
 		t := truth[i]
+		if v.creating[nameOf(t)] {
+			continue // it was not found once, and what came of making another one is not known yet
+		}
 		if w := v.w.of(workloadOf(t)).Workload; w == nil || !hasPorts(snap, w, t) {
 			continue
 		}

@@ -167,7 +167,7 @@ func (v *invariants) askedToCreate(c *call, snap *state.Snapshot, truth []engine
 	}
 	for _, t := range truth {
 		_, known := snap.Replica(t.ID)
-		if replicaOf(t) == workload && d.written.Kind == spec.Database && known && !misled {
+		if replicaOf(t) == workload && d.written.Kind == spec.Database && known && !misled && !t.Created.After(d.at) {
 			v.w.fail("%s: %s still exists", v.w.name(c), t.Name)
 		}
 	}
