@@ -43,3 +43,29 @@ services:
 		})
 	}
 }
+
+// A probe is written for what docker compose made and what serves: it is withdrawn when the
+// probe fails, and not before it has been asked.
+func TestAProbeThatIsWrittenLaterWithdrawsNothing(t *testing.T) {
+	p := newProject(t, files{"compose.yaml": "services:\n  web:\n    image: ${PROBE}\n    expose: [8080]\n"})
+	p.compose("up", "-d")
+	before := p.identities()
+	tend := p.run()
+	tend.awaitEvent("web", "Adopted")
+	unavailable := func() (n int) {
+		for _, e := range tend.events() {
+			if e.Workload == "web" && e.Reason == "Unavailable" {
+				n++
+			}
+		}
+		return n
+	}
+	p.write("specs/web.yaml", "apiVersion: tend/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 0.2}\n")
+	tend.awaitEvent("web", "SpecChanged")
+	p.mustTend("apply")
+	assert.Zero(t, unavailable())
+	p.edit("specs/web.yaml", "/health", "/nowhere")
+	tend.awaitEvent("web", "Unavailable")
+	assert.Equal(t, 1, unavailable())
+	p.assertSame(before, "while its probe fails")
+}
