@@ -174,6 +174,7 @@ var failures = []struct {
 	{9844009371, "a database is made, and the one before still exists, as it was made after that was decided (the judge's mistake)"},
 	{9844014366, "a revision was given up early, as a start had not ended whose replica was ready (the judge's mistake)"},
 	{9845007299, "an ingress is told to give a replica nothing any more, as another one was being made in its place (the judge's mistake)"},
+	{9846003083, "job is tried again, as a run of the rollout before counted once the clock of another tend had begun anew (the judge's mistake)"},
 }
 
 // TestHistoriesThatFailed runs the history of each seed that has failed once.

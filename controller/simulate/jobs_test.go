@@ -43,14 +43,15 @@ func (v *invariants) tried(in plan.Input, p plan.Plan) {
 		return
 	}
 	job, known := v.tries[in.Workload]
-	former := in.Rollout.Revision
+	former, followed := in.Rollout.Revision, v.followed[in.Workload]
+	resumed := in.Rollout.Blocked && !slices.ContainsFunc(p.Events, func(e core.Event) bool { return e.Reason == "RolloutStarted" })
+	if resumed && followed.Equal(in.Rollout.StartedAt) {
+		v.followed[in.Workload] = p.Rollout.StartedAt
+	}
 	switch {
 	case known && job.begun.Equal(p.Rollout.StartedAt):
-	case known && job.begun.Equal(in.Rollout.StartedAt) && in.Rollout.Blocked && !slices.ContainsFunc(p.Events, func(e core.Event) bool { return e.Reason == "RolloutStarted" }):
+	case known && job.begun.Equal(in.Rollout.StartedAt) && resumed:
 		job.begun = p.Rollout.StartedAt
-		if job.follows {
-			v.followed[in.Workload] = job.begun
-		}
 	default:
 		if at, ok := v.followed[in.Workload]; former != "" && (former != p.Rollout.Revision || ok && at.IsZero()) {
 			v.followed[in.Workload] = p.Rollout.StartedAt
