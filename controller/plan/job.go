@@ -87,6 +87,7 @@ func (s *steps) rememberRuns() {
 		if r.class == leftover && r.current && !r.StartedAt.IsZero() && s.record.Attempts[r.Number].Revision != r.revision {
 			a := s.attempts(r.Number, r.revision, &r)
 			a.At = r.StartedAt
+			a.Count -= r.RestartCount // the container still tells of these
 			s.record.Attempts[r.Number] = a
 		}
 	}

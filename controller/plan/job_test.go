@@ -108,6 +108,27 @@ func TestARunWhoseContainerIsRemovedCountsAfterTheStateWasLost(t *testing.T) {
 	require.Equal(t, "BackoffLimitExceeded", w.rollout.GivenUp.Reason)
 }
 
+// The engine has started again what can never run again: each of these runs counts once.
+func TestARunThatTheEngineStartedAgainCountsOnce(t *testing.T) {
+	s := defaults(spec.Job)
+	s.Replicas, s.BackoffLimit = 1, 2
+	w := newWorld()
+	w.apply(s)
+	w.begin(Compute(w.input()))
+	w.endAll()
+	w.exit(&w.replicas[0], 1)
+	w.replicas[0].Kind, w.replicas[0].Broken, w.replicas[0].RestartCount = spec.Job, "network back", 1
+	w.rollout = core.Rollout{}
+	p := Compute(w.input())
+	w.rollout = p.Rollout
+	require.Empty(t, p.Rollout.GivenUp, "two runs have failed, and it may fail twice")
+	require.Empty(t, Compute(w.input()).Rollout.GivenUp)
+	stricter := *s
+	stricter.BackoffLimit = 1
+	w.apply(&stricter)
+	require.Equal(t, "BackoffLimitExceeded", Compute(w.input()).Rollout.GivenUp.Reason)
+}
+
 // A start that the engine refuses is no run that goes on, and takes the place of none that
 // has failed before.
 func TestAFailedRunCountsWhileTheNextContainerOfItsNumberCannotBeStarted(t *testing.T) {
