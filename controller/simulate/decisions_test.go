@@ -153,7 +153,7 @@ func (v *invariants) repairs(in plan.Input, p plan.Plan) {
 	}
 	for _, r := range in.Replicas {
 		attempt := in.Rollout.Attempts[r.Number]
-		if r.Interrupted && r.StartedAt.After(v.w.started) && v.decisions[r.ID].Kind == core.StartReplica && attempt.Error == "" &&
+		if r.Interrupted && r.StartedAt.After(v.w.started) && v.decisions[r.ID].Kind == core.StartReplica && attempt.Error == "" && !attempt.Ours &&
 			strings.HasPrefix(failure.Message, r.Name+" ") && r.Kind != spec.Job {
 			v.blame("%s was stopped by a person, and waits: %s", r.Name, failure.Message)
 		}
