@@ -135,16 +135,14 @@ func (v *invariants) hasProbe(e *state.Endpoint, snap *state.Snapshot) (*state.R
 	return row, ok && row.Revision == written.Revision
 }
 
-// awaitsProbe reports whether nothing is planned yet of a replica that was published when its
-// probe was written, as tend has just started and waits for the probe's first answer.
+// awaitsProbe reports whether a replica was published when its probe was written, and has not
+// answered one since.
 func (v *invariants) awaitsProbe(e *state.Endpoint, snap *state.Snapshot) bool {
-	const waits = 10 * time.Second
-	row, has := v.hasProbe(e, snap)
-	if !has || time.Since(v.rewritten[e.Workload]) > waits {
+	if _, has := v.hasProbe(e, snap); !has || !v.serving[e.ID] {
 		return false
 	}
-	p, ok := snap.Probe(e.ID)
-	return !ok || !p.StartedAt.Equal(row.StartedAt)
+	_, answered := snap.Probe(e.ID)
+	return !answered
 }
 
 // probed checks that a replica with a readiness probe is published only when the

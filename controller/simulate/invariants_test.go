@@ -59,6 +59,8 @@ type invariants struct {
 	// succeeded are the runs that have ended with 0. A start that fails after that changes the
 	// container's exit code.
 	succeeded map[ran]bool
+	// serving are the containers that were published when their workload was written last.
+	serving map[string]bool
 	// stoppedElse are the containers that tend has decided to stop, and not for their health.
 	stoppedElse map[string]bool
 	// refused are the containers whose start failed; passed is when a readiness
@@ -203,6 +205,7 @@ func (v *invariants) restarted() {
 	for key := range v.w.rows {
 		v.intended[key[1]] = v.intended[key[1]] || key[0] == state.Intents
 	}
+	v.serving = map[string]bool{}
 	v.withdrawn, v.published, v.guessed, v.index = map[string]withdrawal{}, map[string]bool{}, map[string]bool{}, 0
 	v.times, v.anonymous, v.asTold = map[string][]time.Time{}, map[mountPoint]string{}, map[string][]any{}
 	if v.w.moods.disk { // it may have been forgotten
@@ -222,6 +225,11 @@ func (v *invariants) edited(workload string) {
 	v.touch()
 	delete(v.rolledBack, workload)
 	v.rewritten[workload] = time.Now()
+	for _, c := range v.truth() {
+		if workloadOf(c) == workload && v.published[c.ID] {
+			v.serving[c.ID] = true
+		}
+	}
 	if s := v.w.scaling; s != nil && workload == scaled {
 		s.grown = nil
 	}
