@@ -276,6 +276,9 @@ func (w *world) effect(c *call) {
 		w.checks.made[c.object] = !late
 	case c.op == model.OpStart:
 		w.checks.started(c, err)
+		if late { // it was told to have failed, and another start may have run since
+			w.checks.noTries[runOf(w.checks.truth(), c.object)] = true
+		}
 	}
 }
 
