@@ -315,7 +315,8 @@ func (v *invariants) mayTake(in plan.Input, p plan.Plan, d decision, snap *state
 		going[id], v.drained[id] = true, drain.Since
 		if _, before := in.Rollout.Drains[id]; !before {
 			readies := slices.ContainsFunc(truth, func(c engine.Container) bool { return c.ID == id && ready(c) })
-			told := slices.ContainsFunc(v.views[id], func(c view) bool { return c.ready(snap) })
+			told := slices.ContainsFunc(v.views[id], func(c view) bool { return c.ready(snap) }) &&
+				slices.ContainsFunc(in.Replicas, func(r core.Replica) bool { return r.ID == id && r.State == core.Running }) // by the latest look
 			v.unfollowed[id] = !d.followed || in.Spec != nil && in.Spec.Drain == 0 || !v.published[id] && !(readies && told)
 		}
 	}
