@@ -50,9 +50,9 @@ func (l *loop) sync(ctx context.Context, key string) {
 	p.Sync(p.ctx, runs)
 }
 
-// forgetProbes drops the results of the probes of containers that are gone, as nobody probes
-// them any more. They go with the probing, which tells only what has changed: else a container
-// that comes back, as the engine had not found it once, would never be held for ready again.
+// forgetProbes deletes the probe results of containers that are gone. It does so once their
+// probing has ended, and not before: a prober passes on changes only, so that a container which
+// the engine had failed to find once would never be ready again.
 func (l *loop) forgetProbes(snap *state.Snapshot, key string) {
 	gone := slices.DeleteFunc(snap.ProbesOf(key), func(p *state.Probe) bool {
 		_, exists := snap.Replica(p.ID)

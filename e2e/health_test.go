@@ -44,8 +44,8 @@ services:
 	}
 }
 
-// A probe is written for what docker compose made and what serves: it is withdrawn when the
-// probe fails, and not before it has been asked.
+// Adding a probe for a container that docker compose made withdraws it when the probe fails, and
+// not before.
 func TestAProbeThatIsWrittenLaterWithdrawsNothing(t *testing.T) {
 	p := newProject(t, files{"compose.yaml": "services:\n  web:\n    image: ${PROBE}\n    expose: [8080]\n"})
 	p.compose("up", "-d")

@@ -57,8 +57,8 @@ func TestAReplicaIsReadyByTheProbesOfItsRevision(t *testing.T) {
 	}
 }
 
-// A replica of docker compose serves, and then a probe of it is written: it is not withdrawn
-// before it has been asked.
+// Adding a probe for a container that docker compose made does not withdraw it before the probe
+// is answered.
 func TestAReplicaThatServesIsReadyUntilItsProbesAreAnswered(t *testing.T) {
 	store := New(func([]Change) {})
 	store.Update(func(tx *Tx) {

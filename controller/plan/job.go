@@ -87,7 +87,7 @@ func (s *steps) rememberRuns() {
 		if r.class == leftover && r.current && !r.StartedAt.IsZero() && s.record.Attempts[r.Number].Revision != r.revision {
 			a := s.attempts(r.Number, r.revision, &r)
 			a.At = r.StartedAt
-			a.Count -= r.RestartCount // the container still tells of these
+			a.Count -= r.RestartCount // attempts adds them while the container exists
 			s.record.Attempts[r.Number] = a
 		}
 	}
@@ -141,7 +141,7 @@ func (s *steps) failedRuns() int {
 		}
 	}
 	for _, r := range s.replicas {
-		if r.InFlight == core.CreateReplica { // also where the old one of its number is still there
+		if r.InFlight == core.CreateReplica { // its outcome is not known; r may be the old container of that number
 			runs[r.Number] = max(runs[r.Number]-1, 0)
 			continue
 		}
@@ -149,7 +149,7 @@ func (s *steps) failedRuns() int {
 			continue
 		}
 		a := s.attempts(r.Number, r.revision, &r)
-		if r.StartedAt.IsZero() { // it has never run: what is known of its number is of others, and of its own start
+		if r.StartedAt.IsZero() { // this container has never run, and a start that has not failed is still its own
 			if a.Error == "" {
 				runs[r.Number] = max(runs[r.Number]-1, 0)
 			}
@@ -159,7 +159,7 @@ func (s *steps) failedRuns() int {
 		switch {
 		case s.toldToEnd(r):
 			runs[r.Number] = 0
-		case (!r.ended() || r.done || r.class == coming) && (a.Error == "" || r.StartedAt.Before(a.At)): // else the start that failed is this run's
+		case (!r.ended() || r.done || r.class == coming) && (a.Error == "" || r.StartedAt.Before(a.At)): // a start that failed after that is another one
 			runs[r.Number] = max(runs[r.Number]-1, 0)
 		}
 	}

@@ -108,14 +108,21 @@ func TestARunWhoseContainerIsRemovedCountsAfterTheStateWasLost(t *testing.T) {
 	require.Equal(t, "BackoffLimitExceeded", w.rollout.GivenUp.Reason)
 }
 
-// The engine has started again what can never run again: each of these runs counts once.
-func TestARunThatTheEngineStartedAgainCountsOnce(t *testing.T) {
-	s := defaults(spec.Job)
-	s.Replicas, s.BackoffLimit = 1, 2
+// runningJob returns a world in which a Job runs.
+func runningJob(s *spec.Workload) *world {
 	w := newWorld()
 	w.apply(s)
 	w.begin(Compute(w.input()))
 	w.endAll()
+	return w
+}
+
+// Restarts by the engine count once where tend has lost its state, also of a container that can
+// never be started again.
+func TestARunThatTheEngineStartedAgainCountsOnce(t *testing.T) {
+	s := defaults(spec.Job)
+	s.Replicas, s.BackoffLimit = 1, 2
+	w := runningJob(s)
 	w.exit(&w.replicas[0], 1)
 	w.replicas[0].Kind, w.replicas[0].Broken, w.replicas[0].RestartCount = spec.Job, "network back", 1
 	w.rollout = core.Rollout{}
@@ -134,10 +141,7 @@ func TestARunThatTheEngineStartedAgainCountsOnce(t *testing.T) {
 func TestAFailedRunCountsWhileTheNextContainerOfItsNumberCannotBeStarted(t *testing.T) {
 	s := defaults(spec.Job)
 	s.Replicas, s.BackoffLimit = 2, 1
-	w := newWorld()
-	w.apply(s)
-	w.begin(Compute(w.input()))
-	w.endAll()
+	w := runningJob(s)
 	w.exit(&w.replicas[0], 1)
 	w.replicas[0].ID, w.replicas[0].State, w.replicas[0].StartedAt = "next", core.Created, time.Time{}
 	w.rollout.Attempts[1] = core.Attempt{Revision: s.Revision, Count: 2, Unstarted: 1, At: w.now, Error: "connection refused"}
@@ -145,15 +149,11 @@ func TestAFailedRunCountsWhileTheNextContainerOfItsNumberCannotBeStarted(t *test
 	require.Equal(t, "BackoffLimitExceeded", Compute(w.input()).Rollout.GivenUp.Reason, "two runs have failed")
 }
 
-// That tend has told a run to end is known until its container is gone, whatever is written
-// meanwhile.
+// A run that tend has told to end stays noted as such in the next rollout.
 func TestWhatWasToldToEndIsRememberedInTheNextRollout(t *testing.T) {
 	s := defaults(spec.Job)
 	s.Replicas = 1
-	w := newWorld()
-	w.apply(s)
-	w.begin(Compute(w.input()))
-	w.endAll()
+	w := runningJob(s)
 	told := core.Attempt{Revision: s.Revision, Ours: true}
 	w.rollout.Attempts[1], w.replicas[0].InFlight = told, core.StopReplica
 	next := *s
@@ -162,10 +162,8 @@ func TestWhatWasToldToEndIsRememberedInTheNextRollout(t *testing.T) {
 	require.Equal(t, told, Compute(w.input()).Rollout.Attempts[1])
 }
 
-// A container that the engine did not find once still runs, and that another one could not be
-// made in its place is no failure of its run; nor is a start that is under way, while the one
-// before of its number is still there, nor a container that never ran, and of which nothing is
-// remembered, as the Job was taken out and written again.
+// failedRuns counts no run that goes on, no create that is under way, and no container that has
+// never run.
 func TestWhatGoesOnOrNeverRanHasNotFailed(t *testing.T) {
 	s := defaults(spec.Job)
 	s.Replicas, s.BackoffLimit = 1, 0

@@ -155,9 +155,9 @@ func isStart(kind core.ActionKind) bool {
 	return kind == core.CreateReplica || kind == core.StartReplica
 }
 
-// isOfNext reports whether what is remembered of the number of an old replica is of the one
-// that takes its place.
-func (s *steps) isOfNext(a core.Action) bool {
+// isOfSuccessor reports whether the attempt that is remembered for an action's number belongs
+// to the replica of the new revision, and the action ends one of an old revision.
+func (s *steps) isOfSuccessor(a core.Action) bool {
 	next := s.record.Attempts[a.Number].Revision
 	return next != "" && next == s.record.Revision && a.Revision != "" && a.Revision != next
 }

@@ -102,7 +102,7 @@ func (s *steps) add(kind core.ActionKind, r core.Replica, cause string, args ...
 		a.Connect, a.Disconnect = s.moves(r)
 	}
 	switch {
-	case s.isOfNext(a): // what ends is not what was started
+	case s.isOfSuccessor(a): // its attempt did not end
 	case kind == core.StopReplica: // also where tend is killed before the replica has ended
 		s.record = noteStop(s.record, a)
 	case kind == core.RemoveReplica && r.Kind != spec.Job:

@@ -274,8 +274,8 @@ func (v *invariants) askedToTell(c *call, snap *state.Snapshot, truth []engine.C
 }
 
 // led checks that what an ingress was told to lead to is published, and that one which is
-// held for ready has put in force what this tend has told it. One whose service has
-// not been planned since it was written goes on with what it was told before.
+// held for ready has put in force what this tend has told it. An ingress keeps its
+// last configuration until its service is planned, which may have been written again.
 func (v *invariants) led(snap *state.Snapshot, truth []engine.Container) {
 	for _, c := range ingresses(truth) {
 		h := v.w.holders.of(c.ID)

@@ -47,9 +47,8 @@ type invariants struct {
 	// lies are the workloads about which the controller was told something untrue,
 	// until it knows better.
 	lies map[string]bool
-	// unheard holds the containers of which tend may not know whether their run ended by
-	// itself or was stopped by somebody: an event was lost or told to the process before, or the
-	// stop came when the run had ended.
+	// unheard holds the containers whose stop tend may not have heard of: its event was lost,
+	// was told to an earlier process of tend, or came after the run had ended.
 	unheard map[string]bool
 	// stopped are the containers that somebody has stopped since their last start.
 	// ended holds the start of each run that tend was told to have ended with 0 and by
